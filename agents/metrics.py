@@ -1,0 +1,28 @@
+"""Metrics agent: deltas, operator commands, training results and line clock in; snapshots and line log out."""
+
+from __future__ import annotations
+
+from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
+from stream_app.engine.protocol import StageSpec
+from stream_app.topics import Topics
+
+
+def metrics(topics: Topics, changelog: str, config: MetricsConfig) -> StageSpec:
+    """The metrics stage: M lanes, one for each partition of the line-keyed topics."""
+    out = {
+        "metric-snapshots": topics.metric_snapshots,
+        "model-lifecycle": topics.model_lifecycle,
+        "settings": topics.settings,
+        "line-log": topics.line_log,
+        "dead-letters": topics.dead_letters,
+    }
+    return StageSpec(
+        name="metrics",
+        partitions=topics.line_partitions,
+        clock=topics.line_clock,
+        gated={"operator-commands": topics.operator_commands, "training-results": topics.training_results},
+        ungated={"model-deltas": topics.model_deltas},
+        outputs={alias: (topic, topics.line_partitions) for alias, topic in out.items()},
+        make=lambda partition: MetricsStage(config, partition),
+        changelog=changelog,
+    )

@@ -1,0 +1,1 @@
+"""The wire contract: one file a topic family, structs without logic."""

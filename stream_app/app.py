@@ -1,0 +1,194 @@
+"""The composition root: the one place where concrete parts meet. Importing any other module opens nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from agents.clock import lead_clock
+from agents.labels import labels
+from agents.metrics import metrics
+from stream_app import kafka_admin, monitor, worker_views
+from stream_app.core.labels.config import LabelsConfig, TypeRules
+from stream_app.core.labels.stage import labels_partition
+from stream_app.core.metrics_stage import MetricsConfig
+from stream_app.core.metrics_stage.config import LineRules
+from stream_app.engine.chunks import ChunkScheduler
+from stream_app.engine.engine import Engine
+from stream_app.engine.live_clock import LiveClock
+from stream_app.engine.protocol import EngineConfig
+from stream_app.engine.stages import attach
+from stream_app.engine.store import Memory
+from stream_app.engine.transport import EngineApp
+from stream_app.settings import Settings
+from stream_app.topics import Topics
+
+log = logging.getLogger(__name__)
+
+R = TypeVar("R")
+
+#: Faust commits on its own terms; these values keep it from ever doing so. The lanes commit.
+_NEVER = 1e9
+
+
+@dataclass(slots=True)
+class Worker:
+    """Everything one worker process is made of."""
+
+    settings: Settings
+    topics: Topics
+    app: EngineApp
+    engine: Engine
+
+
+def topics_of(settings: Settings) -> Topics:
+    """Topic names and counts by the settings."""
+    return Topics(settings.input_prefix, settings.output_prefix, settings.input_partitions, settings.line_partitions)
+
+
+def prepare(settings: Settings) -> str:
+    """Check broker and topics, create the app's own changelogs; returns the cluster's id.
+
+    Raises ``Unavailable`` or ``Incompatible`` (:mod:`stream_app.errors`) before anything is changed.
+    """
+    topics = topics_of(settings)
+    return asyncio.run(
+        kafka_admin.prepare_worker(
+            settings.kafka_bootstrap,
+            settings.kafka_client_options(),
+            topics,
+            topics.changelogs(settings.app_id, settings.max_horizon_days),
+            settings.replication_factor,
+        )
+    )
+
+
+def build(settings: Settings, cluster: str) -> Worker:
+    """Wire one worker; nothing runs until the Faust application is started."""
+    topics = topics_of(settings)
+    data_dir = Path(settings.data_dir) / settings.app_id
+    (data_dir / "faust").mkdir(parents=True, exist_ok=True)
+    options = settings.kafka_client_options()
+    app = EngineApp(
+        settings.app_id,
+        broker=[f"kafka://{host}" for host in settings.kafka_bootstrap.split(",")],
+        store="memory://",
+        datadir=str(data_dir / "faust"),
+        topic_partitions=settings.input_partitions,
+        topic_disable_leader=False,
+        topic_allow_declare=True,
+        topic_replication_factor=settings.replication_factor,
+        table_standby_replicas=0,
+        key_serializer="raw",
+        value_serializer="raw",
+        ConsumerScheduler=ChunkScheduler,
+        Monitor=monitor.LaneMonitor,
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=max(0.5, settings.session_timeout_s / 6),
+        broker_max_poll_records=settings.max_poll_records,
+        broker_check_crcs=False,
+        broker_commit_interval=_NEVER,
+        broker_commit_every=10**12,
+        broker_commit_livelock_soft_timeout=_NEVER,
+        consumer_max_fetch_size=2 << 20,
+        producer_request_timeout=30.0,
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        recovery_consistency_check=False,
+        web_enabled=settings.web_port > 0,
+        web_bind=settings.web_host,
+        web_host=settings.web_host,
+        web_port=settings.web_port or 6066,
+        web_router_enabled=False,
+        web_tables_enabled=False,
+        web_graph_enabled=False,
+        web_stats_enabled=False,
+        web_metrics_enabled=False,
+        web_in_thread=False,
+    )
+    app.kafka_security = options
+    engine = Engine(
+        app,
+        EngineConfig(
+            group=settings.app_id,
+            bootstrap=settings.kafka_bootstrap,
+            cluster=cluster,
+            data_dir=data_dir,
+            kafka_options=options,
+            transaction_timeout_s=settings.transaction_timeout_s,
+            session_timeout_s=settings.session_timeout_s,
+            checkpoint_interval_s=settings.checkpoint_interval_ms / 1000,
+            max_checkpoint_events=settings.max_checkpoint_events,
+            lane_buffer_bytes=settings.lane_buffer_bytes,
+            static={key: str(value) for key, value in settings.static_view().items()},
+        ),
+        Memory(settings.block_cache_mb << 20, settings.write_buffer_mb << 20),
+    )
+    names = [spec.name for spec in topics.changelogs(settings.app_id, settings.max_horizon_days)]
+    attach(app, engine, labels(topics, names[0], labels_config(settings), settings.max_horizon_days))
+    attach(app, engine, metrics(topics, names[1], metrics_config(settings)))
+    if settings.clock == "live":
+        lead_clock(app, LiveClock(engine.config, topics))
+    worker_views.attach(app, engine, topics)
+    return Worker(settings, topics, app, engine)
+
+
+def labels_config(settings: Settings) -> LabelsConfig:
+    """What the labels stage takes from the settings."""
+
+    def rules(model_type: str) -> TypeRules:
+        known = settings.for_type(model_type)
+        return TypeRules(known.scope, known.pending_horizon_days)
+
+    return LabelsConfig(
+        source=0,
+        targets=settings.line_partitions,
+        rules=_remembered(rules),
+        partition_of=labels_partition(settings.line_partitions),
+        min_horizon_days=settings.min_horizon_days,
+        early_outcome_days=settings.early_outcome_days,
+        max_age_days=settings.max_prediction_age_days,
+        future_ms=int(settings.future_tolerance_s * 1000),
+        narrow_below=settings.for_type("").narrow_interval_below,
+        max_record_bytes=settings.max_record_bytes,
+    )
+
+
+def metrics_config(settings: Settings) -> MetricsConfig:
+    """What the metrics stage takes from the settings."""
+
+    def rules(line: str) -> LineRules:
+        known = settings.for_line(line)
+        return LineRules(
+            known.label_delay_days, known.unlabelled_after_days if known.unlabelled_as == "negative" else None
+        )
+
+    distinct = [
+        rules(line) for line in ("", "conflict:", "fraud:", *(f"{t}:" for t in settings.types), *settings.lines)
+    ]
+    return MetricsConfig(
+        sources=settings.input_partitions,
+        partitions=settings.line_partitions,
+        source=f"/plumbline/{settings.app_id}",
+        rules=_remembered(rules),
+        label_delays=tuple(sorted({r.label_delay_days for r in distinct})),
+        assume_days=tuple(sorted({r.assume_after_days for r in distinct if r.assume_after_days is not None})),
+        retention_days=settings.cell_retention_days,
+    )
+
+
+def _remembered(rules: Callable[[str], R]) -> Callable[[str], R]:
+    """Resolve each name once: settings do not change while a worker runs."""
+    known: dict[str, R] = {}
+
+    def look_up(name: str) -> R:
+        found = known.get(name)
+        if found is None:
+            found = known[name] = rules(name)
+        return found
+
+    return look_up

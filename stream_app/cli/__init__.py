@@ -1,0 +1,66 @@
+"""Command line of Plumbline. Commands are imported when they are called, so ``--help`` is instant."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from stream_app.errors import PlumblineError
+
+#: command → (module below stream_app.cli, attribute, one line for the list)
+_COMMANDS = {
+    "demo": ("demo", "demo", "From nothing to daily snapshots in minutes, on data from the package registries."),
+    "services": ("services", "services", "Kafka and Redis on this machine: up, down, status."),
+    "topics": ("topics", "topics", "Create and check the topics."),
+    "worker": ("worker", "worker", "Run a worker: joins, counts, closes days, publishes snapshots."),
+    "replay": ("replay", "replay", "Send recorded predictions and outcomes as if time passed."),
+    "backfill": ("backfill", "backfill", "Write ticks for topics that hold records but no time."),
+    "models": ("models", "models", "Lines and their active versions."),
+    "snapshots": ("snapshots", "snapshots", "Daily snapshots of a line."),
+    "dead-letters": ("dead_letters", "dead_letters", "Records that could not be used: list, redrive."),
+    "settings": ("settings", "settings", "Show, check and explain the settings."),
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        module, attribute, _ = _COMMANDS[name]
+        command: click.Command = getattr(importlib.import_module(f"stream_app.cli.{module}"), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="plumbline")
+def cli() -> None:
+    """Plumbline watches deployed classifiers on Kafka: daily quality, exact under crashes, replayable byte for byte.
+
+    Start with `plumbline demo`. Settings come from PLUMBLINE_* variables, ./plumbline.toml, or the environment's
+    profile; `plumbline settings show` prints what applies here.
+    """
+
+
+def main(argv: list[str] | None = None) -> Any:
+    """Entry point: expected errors are one sentence and exit code 1, never a traceback."""
+    try:
+        return cli.main(args=argv, standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("aborted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except PlumblineError as error:
+        click.echo(f"plumbline: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,74 @@
+"""Which version of a line is active (CONTRACT section 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import msgspec
+
+from stream_app.core.days import HOUR_MS
+
+#: Fewer predictions in an hour say nothing about who serves the line.
+MIN_PREDICTIONS: Final = 30
+
+How = Literal["observed", "registered", "commanded"]
+
+
+class ActiveVersion(msgspec.Struct, frozen=True):
+    """A line's active version, the one before it, how and since when (tick, epoch ms)."""
+
+    version: str
+    previous: str | None
+    how: How
+    since_ms: int
+
+
+FORMAT: Final = 1
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(ActiveVersion)
+
+
+def encode(state: ActiveVersion) -> bytes:
+    """Stored bytes: format byte and MessagePack."""
+    return bytes((FORMAT,)) + _encoder.encode(state)
+
+
+def decode(value: bytes) -> ActiveVersion:
+    """Inverse of :func:`encode`; ``ValueError`` for an unknown format."""
+    if not value or value[0] != FORMAT:
+        raise ValueError(f"active version has format {value[:1]!r}, this release reads {FORMAT}")
+    return _decoder.decode(memoryview(value)[1:])
+
+
+def first_observed(predictions: Mapping[str, int], at_ms: int) -> ActiveVersion | None:
+    """The version with most predictions in the line's first epoch, ties by name."""
+    made = {version: count for version, count in predictions.items() if count > 0}
+    if not made:
+        return None
+    version = min(made, key=lambda v: (-made[v], v))
+    return ActiveVersion(version, None, "observed", at_ms)
+
+
+def after_hour(current: ActiveVersion, hour: int, predictions: Mapping[str, int], at_ms: int) -> ActiveVersion:
+    """The active version once ``hour`` (since 1970) has ended, by the predictions made in it and known by then.
+
+    Another version takes over with more than half of at least ``MIN_PREDICTIONS``; an hour in which the active version
+    changed decides nothing.
+    """
+    if hour * HOUR_MS < current.since_ms <= (hour + 1) * HOUR_MS:
+        return current
+    total = sum(predictions.values())
+    if total < MIN_PREDICTIONS:
+        return current
+    for version, count in predictions.items():
+        if 2 * count > total and version != current.version:
+            return ActiveVersion(version, current.version, "observed", at_ms)
+    return current
+
+
+def changed(current: ActiveVersion | None, version: str, how: How, at_ms: int) -> ActiveVersion:
+    """The state after an operator registered, or the deployer reported, a version."""
+    if current is not None and current.version == version:
+        return current
+    return ActiveVersion(version, current.version if current is not None else None, how, at_ms)

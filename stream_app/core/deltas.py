@@ -1,0 +1,158 @@
+"""What the labels stage tells the metrics stage: additive counts, exact and in columns.
+
+One record goes out per (checkpoint, target partition). It holds *parts*, one for each epoch the checkpoint touched,
+in order. A part belongs to the epoch that starts after line tick ``after`` and, if the source lane has reached the
+tick that ends the epoch, carries that tick in ``closed``. Sums of parts are independent of where checkpoints fell:
+rows hold exact score values with signed counts, never bins and never floating-point sums.
+
+Layout of a record: one format byte, then MessagePack of :class:`DeltaRecord`. Columns are little-endian arrays.
+
+========  ======  =====================================================================================
+column    dtype   meaning
+========  ======  =====================================================================================
+cell      ``u4``  index into ``Part.cells``
+kind      ``u1``  one of the ``PREDICTED_*`` and ``LABEL_*`` constants
+score     ``f8``  the prediction's score, in [0, 1]
+count     ``i4``  signed: a correction takes the old kind back (−1) and adds the new one (+1)
+========  ======  =====================================================================================
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+FORMAT: Final = 1
+
+#: Every additive real number travels as ``round(x * FIXED)``: integers add up to the same sum in any order.
+#: Rounding costs at most 2**-33 per event, far below the 1e-9 that ratios are held to; 2**31 events a cell fit in i8.
+FIXED: Final = 2**32
+
+PREDICTED_NEGATIVE: Final = 0
+PREDICTED_POSITIVE: Final = 1
+LABEL_TN: Final = 2
+LABEL_FN: Final = 3
+LABEL_FP: Final = 4
+LABEL_TP: Final = 5
+KINDS: Final = 6
+
+
+def label_kind(predicted: bool, actual: bool) -> int:
+    """Row kind of a label: 2 + 2·predicted + actual."""
+    return 2 + 2 * predicted + actual
+
+
+class Cell(msgspec.Struct, frozen=True, array_like=True, gc=False, order=True):
+    """Identity of the counts: line ``type:tenant``, model version, UTC day of the prediction (days since 1970)."""
+
+    line: str
+    version: str
+    day: int
+
+
+class HourCount(msgspec.Struct, frozen=True, array_like=True, gc=False, order=True):
+    """Active-role predictions of one line and version made in one hour (hours since 1970)."""
+
+    line: str
+    version: str
+    hour: int
+    count: int
+
+
+class Intervals(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Confidence intervals of a cell: how many, Σ round(width · FIXED), how many narrower than the limit."""
+
+    cell: int
+    count: int
+    width_sum: int
+    narrow: int
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """The counts of (a piece of) one epoch from one source partition."""
+
+    #: line tick (epoch ms) that opened the epoch; 0 before the first
+    after: int
+    #: line tick (epoch ms) that ended it, in the last piece only
+    closed: int | None = None
+    #: input barriers of the closing tick, by topic name
+    barrier: dict[str, int] = {}
+    #: running totals of the source partition at the closing tick: {"predictions": {...}, "outcomes": {...}}
+    dispositions: dict[str, dict[str, int]] = {}
+    cells: list[Cell] = []
+    cell: bytes = b""
+    kind: bytes = b""
+    score: bytes = b""
+    count: bytes = b""
+    intervals: list[Intervals] = []
+    hours: list[HourCount] = []
+
+    def rows(self) -> Rows:
+        """The four row columns as arrays of equal length."""
+        return Rows(
+            np.frombuffer(self.cell, dtype="<u4"),
+            np.frombuffer(self.kind, dtype="u1"),
+            np.frombuffer(self.score, dtype="<f8"),
+            np.frombuffer(self.count, dtype="<i4"),
+        )
+
+
+class Rows(NamedTuple):
+    """Columns of a part; shape (n,) each."""
+
+    cells: NDArray[np.uint32]
+    kinds: NDArray[np.uint8]
+    scores: NDArray[np.float64]
+    counts: NDArray[np.int32]
+
+
+class DeltaRecord(msgspec.Struct, frozen=True, array_like=True):
+    """One record of the model-deltas topic."""
+
+    source: int
+    parts: list[Part]
+
+
+class UnknownFormat(ValueError):
+    """The first byte names a format this release does not know."""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(DeltaRecord)
+
+
+def encode(record: DeltaRecord) -> bytes:
+    """Format byte and MessagePack; the same record always gives the same bytes."""
+    return bytes((FORMAT,)) + _encoder.encode(record)
+
+
+def decode(value: bytes) -> DeltaRecord:
+    """Inverse of :func:`encode`. Raises :class:`UnknownFormat` or ``msgspec.DecodeError``."""
+    if not value or value[0] != FORMAT:
+        raise UnknownFormat(f"delta format {value[:1]!r} is not {FORMAT}")
+    return _decoder.decode(memoryview(value)[1:])
+
+
+def aggregate(cell: Any, kind: Any, score: Any, count: Any) -> Rows:
+    """Sum rows that agree in (cell, kind, score); drop those that sum to nothing; order them by that triple.
+
+    Inputs are sequences of equal length n. The order makes the bytes a function of the content alone.
+    """
+    cells = np.asarray(cell, dtype="<u4")
+    kinds = np.asarray(kind, dtype="u1")
+    scores = np.asarray(score, dtype="<f8")
+    counts = np.asarray(count, dtype="<i8")
+    if not len(cells):
+        return Rows(cells, kinds, scores, counts.astype("<i4"))
+    order = np.lexsort((scores, kinds, cells))
+    cells, kinds, scores, counts = cells[order], kinds[order], scores[order], counts[order]
+    new = np.empty(len(cells), dtype=bool)
+    new[0] = True
+    new[1:] = (cells[1:] != cells[:-1]) | (kinds[1:] != kinds[:-1]) | (scores[1:] != scores[:-1])
+    start = np.flatnonzero(new)
+    sums = np.add.reduceat(counts, start)
+    keep = start[sums != 0]
+    return Rows(cells[keep], kinds[keep], scores[keep], sums[sums != 0].astype("<i4"))

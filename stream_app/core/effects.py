@@ -1,0 +1,72 @@
+"""Effects as data: what a stage wants done. The engine does them in one Kafka transaction and one RocksDB write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+DEAD_LETTERS = "dead-letters"
+
+
+class Record(Protocol):
+    """The parts of a consumed Kafka record a stage may look at."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+class TableReader(Protocol):
+    """Committed state of the stage's partition."""
+
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        """Values by key, in the order asked; ``None`` where there is none."""
+        ...
+
+    def scan(self, prefix: bytes, after: bytes | None, limit: int) -> list[tuple[bytes, bytes]]:
+        """Up to ``limit`` entries whose key starts with ``prefix`` and is greater than ``after``, in key order."""
+        ...
+
+
+class Emit(NamedTuple):
+    """A record to produce. ``topic`` is an alias; without a partition the engine takes the lane's own."""
+
+    topic: str
+    partition: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+class Drained(NamedTuple):
+    """Everything since the last drain, for one transaction. A ``None`` among the puts deletes the key."""
+
+    puts: dict[bytes, bytes | None]
+    emits: list[Emit]
+    memo: bytes
+
+
+def dead_letter(record: Record, stage: str, reason: str, error: str) -> Emit:
+    """The record byte for byte, with where it stood and why it was refused added to its headers."""
+    where = [
+        ("__connect.errors.topic", record.topic),
+        ("__connect.errors.partition", str(record.partition)),
+        ("__connect.errors.offset", str(record.offset)),
+        ("__connect.errors.exception.class.name", "io.plumbline." + reason),
+        ("__connect.errors.exception.message", error[:1000]),
+        ("plumbline.reason", reason),
+        ("plumbline.stage", stage),
+    ]
+    headers = list(record.headers) + [(name, text.encode("utf-8", "replace")) for name, text in where]
+    return Emit(DEAD_LETTERS, None, record.key, record.value, headers)

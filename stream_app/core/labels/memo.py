@@ -1,0 +1,78 @@
+"""What the labels lane knows beside its entries: counters, written with every checkpoint into the positions record.
+
+Grows with (types x horizon days) and stops there.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+FORMAT: Final = 1
+
+#: Dispositions of CONTRACT section 7; ``pending`` is derived from the day counters.
+DISPOSITIONS: Final = ("joined", "pending", "unmatched", "duplicate", "corrected", "dead_lettered")
+
+
+class Tally(msgspec.Struct):
+    """Final dispositions of one input topic's records in this partition."""
+
+    joined: int = 0
+    unmatched: int = 0
+    duplicate: int = 0
+    corrected: int = 0
+    dead_lettered: int = 0
+
+    def with_pending(self, pending: int) -> dict[str, int]:
+        """All six dispositions; their sum is the number of records taken."""
+        return {
+            "joined": self.joined,
+            "pending": pending,
+            "unmatched": self.unmatched,
+            "duplicate": self.duplicate,
+            "corrected": self.corrected,
+            "dead_lettered": self.dead_lettered,
+        }
+
+
+class Memo(msgspec.Struct):
+    """State of the lane that is not an entry."""
+
+    #: last line tick (epoch ms), 0 before the first
+    line_tick: int = 0
+    #: UTC day of the last tick handled
+    day: int = 0
+    predictions: Tally = msgspec.field(default_factory=Tally)
+    outcomes: Tally = msgspec.field(default_factory=Tally)
+    #: model type → covering day → predictions still pending
+    pending: dict[str, dict[int, int]] = {}
+    #: covering day → outcomes still waiting for their prediction
+    early: dict[int, int] = {}
+
+    def dispositions(self) -> dict[str, dict[str, int]]:
+        """Both topics' dispositions as they stand."""
+        pending = sum(sum(days.values()) for days in self.pending.values())
+        return {
+            "predictions": self.predictions.with_pending(pending),
+            "outcomes": self.outcomes.with_pending(sum(self.early.values())),
+        }
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Memo)
+
+
+def encode(memo: Memo) -> bytes:
+    """Format byte and MessagePack."""
+    return bytes((FORMAT,)) + _encoder.encode(memo)
+
+
+def decode(value: bytes) -> Memo:
+    """Inverse of :func:`encode`; ``ValueError`` names an unknown format."""
+    if not value or value[0] != FORMAT:
+        raise ValueError(
+            f"labels positions record has format {value[:1]!r}, this release reads {FORMAT}: "
+            "use a new PLUMBLINE_APP_ID and output prefix, or the release that wrote it"
+        )
+    return _decoder.decode(memoryview(value)[1:])

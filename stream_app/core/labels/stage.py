@@ -1,0 +1,430 @@
+"""The labels stage: one partition of predictions, outcomes and clock.
+
+The only code that runs per event, so it is written flat: two loops, one per input, over local names. Everything a
+tick decides stands in :meth:`LabelsStage.advance`. An entry is judged by the day of its covering tick (DESIGN 4):
+past its horizon it counts as absent, wherever it still lies on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from schemas.clock import TickView
+from schemas.inputs import OUTCOME_DECODER, PREDICTION_DECODER, Outcome, Prediction, time_ms
+from schemas.partitioning import partition_for
+from stream_app.core.deltas import Part
+from stream_app.core.effects import Drained, Emit, Record, TableReader, dead_letter
+from stream_app.core.labels import memo as memos
+from stream_app.core.labels.config import DAY_MS, HOUR_MS, BadName, LabelsConfig, Name, resolve
+from stream_app.core.labels.counts import KIND_BITS, Counts, records
+from stream_app.core.labels.entry import (
+    ACTUAL,
+    BODY_AT,
+    FORMAT,
+    HAS_OUTCOME,
+    HAS_PREDICTION,
+    HEAD,
+    KEY_PREFIX,
+    NAMES_AT,
+    PREDICTED,
+    PREDICTION,
+    SHADOW,
+)
+
+STAGE: Final = "labels"
+PREDICTIONS: Final = "predictions"
+OUTCOMES: Final = "outcomes"
+MODEL_DELTAS: Final = "model-deltas"
+
+_NAN: Final = float("nan")
+_BOTH: Final = HAS_PREDICTION | HAS_OUTCOME
+
+
+class LabelsStage:
+    """Joins one partition. Not thread-safe; owned by its lane."""
+
+    #: the engine says whether the lane is near the head of its clock; nothing here depends on it
+    live = False
+
+    def __init__(self, config: LabelsConfig) -> None:
+        self.config = config
+        self._names: dict[tuple[str, str | None, str, bool], Name | BadName] = {}
+        self._by_stored: dict[bytes, Name] = {}
+        self.load(None, None)
+
+    def load(self, memo: bytes | None, table: TableReader | None) -> None:
+        """Start from the positions record of the last commit, or from nothing."""
+        self.memo = memos.decode(memo) if memo is not None else memos.Memo()
+        self._table = table
+        self._overlay: dict[bytes, bytes | None] = {}
+        self._counts = Counts()
+        self._parts: list[list[Part]] = [[] for _ in range(self.config.targets)]
+        self._emits: list[Emit] = []
+        for name in self._by_stored.values():
+            name.slots.clear()
+
+    def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
+        """Take records that ``tick`` covers. Returns how many; every one of them gets exactly one disposition."""
+        if tick is None:
+            raise ValueError(f"{alias} is gated by the clock and came without its covering tick")
+        if alias == PREDICTIONS:
+            self._predictions(batch, tick)
+        else:
+            self._outcomes(batch, tick)
+        return len(batch)
+
+    def waiting_for(self, tick: TickView) -> str | None:
+        """Nothing: a labels lane depends on its own inputs alone."""
+        return None
+
+    def advance(self, tick: TickView) -> bool:
+        """Handle a tick: expire whole days, and close the epoch if it is a line tick."""
+        day = tick.at_ms // DAY_MS
+        if day > self.memo.day:
+            self._expire(day)
+            self.memo.day = day
+        if tick.line:
+            self._flush_counts()
+            for target in range(self.config.targets):
+                pieces = self._parts[target]
+                open_part = pieces.pop() if pieces and pieces[-1].closed is None else Part(self.memo.line_tick)
+                pieces.append(
+                    msgspec.structs.replace(
+                        open_part,
+                        closed=tick.at_ms,
+                        barrier=tick.barrier,
+                        dispositions=self.memo.dispositions() if target == 0 else {},
+                    )
+                )
+            self.memo.line_tick = tick.at_ms
+        return True
+
+    def drain(self) -> Drained:
+        """Effects since the last drain; the overlay starts empty again because the table then holds it."""
+        self._flush_counts()
+        emits = self._emits
+        key = b"%d" % self.config.source
+        for target, parts in enumerate(self._parts):
+            if parts:
+                emits += [Emit(MODEL_DELTAS, target, key, value, []) for value in records(self.config.source, parts)]
+        drained = Drained(self._overlay, emits, memos.encode(self.memo))
+        self._overlay, self._emits = {}, []
+        self._parts = [[] for _ in range(self.config.targets)]
+        return drained
+
+    # -- per event -----------------------------------------------------------------------------------------------
+
+    def _predictions(self, batch: Sequence[Record], tick: TickView) -> None:
+        decode, names, counts, overlay = PREDICTION_DECODER.decode, self._names, self._counts, self._overlay
+        codes, scores = counts.codes.append, counts.scores.append
+        interval_slots, interval_widths = counts.interval_slots.append, counts.interval_widths.append
+        max_bytes = self.config.max_record_bytes
+        newest, oldest = tick.at_ms + self.config.future_ms, tick.at_ms - self.config.max_age_days * DAY_MS
+        today = tick.at_ms // DAY_MS
+        pack, in_overlay = PREDICTION.pack, overlay.get
+        fresh: dict[str, int] = {}
+        good: list[tuple[bytes, Prediction, Record]] = []
+        for record in batch:
+            value = record.value
+            try:
+                row = decode(value)  # type: ignore[arg-type]
+                key = KEY_PREFIX + row.prediction_id.encode()
+            except (msgspec.DecodeError, TypeError, UnicodeError) as error:
+                self._refuse_undecoded(record, self.memo.predictions, error)
+                continue
+            if len(value) > max_bytes or len(key) > 129:  # type: ignore[arg-type]
+                self._refuse_size(record, self.memo.predictions, key)
+                continue
+            good.append((key, row, record))
+        found = self._read([item[0] for item in good])
+        for (key, row, record), old in zip(good, found, strict=True):
+            shadow = row.role == "shadow"
+            triple = (row.model_type, row.tenant_id, row.model_version, shadow)
+            name = names.get(triple)
+            if name.__class__ is not Name:
+                try:
+                    name = self._name(triple)
+                except BadName as error:
+                    self._refuse(record, self.memo.predictions, error.reason, str(error))
+                    continue
+            at = row.predicted_at
+            if at.__class__ is not int:
+                at = time_ms(at)
+            if at > newest or at < oldest:
+                self._refuse_time(record, self.memo.predictions, "predicted_at", at, tick)
+                continue
+            score = row.score + 0.0  # turns -0.0 into 0.0, so that equal scores have equal bytes
+            predicted = row.predicted
+            if predicted is None:
+                predicted = score >= row.threshold
+            low, high = row.ci_lower, row.ci_upper
+            if low is None or high is None:
+                if low is not high:
+                    self._refuse(record, self.memo.predictions, "bad_interval", "one end of the interval is missing")
+                    continue
+                width = _NAN
+                low = high = _NAN
+            else:
+                width = high - low
+                if width < 0:
+                    self._refuse(record, self.memo.predictions, "bad_interval", "ci_lower is above ci_upper")
+                    continue
+            old = in_overlay(key, old)
+            flags = HAS_PREDICTION
+            observed_at = 0
+            if old is not None:
+                flags = old[1]
+                if flags & HAS_PREDICTION:
+                    if not self._expired(old, today):
+                        new = pack(
+                            FORMAT, flags, 0, 0, 0, at, score, low, high, PREDICTED * predicted | SHADOW * shadow
+                        )
+                        self._again(record, old, new + name.stored)
+                        continue
+                    flags = HAS_PREDICTION
+                elif today - (old[4] | old[5] << 8) > self.config.early_outcome_days:
+                    flags = HAS_PREDICTION
+                else:
+                    flags |= HAS_PREDICTION
+                    observed_at = HEAD.unpack_from(old)[4]
+            overlay[key] = (
+                pack(
+                    FORMAT, flags, today, 0, observed_at, at, score, low, high, PREDICTED * predicted | SHADOW * shadow
+                )
+                + name.stored
+            )
+            if not shadow:
+                hour = at // HOUR_MS
+                slot = name.slots.get(hour)
+                if slot is None:
+                    slot = counts.slot(name, hour)
+                codes(slot << KIND_BITS | predicted)
+                scores(score)
+                if width == width:
+                    interval_slots(slot)
+                    interval_widths(width)
+            if flags == HAS_PREDICTION:
+                fresh[row.model_type] = fresh.get(row.model_type, 0) + 1
+            else:
+                self._join_early(old, name, score, bool(predicted), bool(flags & ACTUAL), at)
+        for model_type, count in fresh.items():
+            days = self.memo.pending.setdefault(model_type, {})
+            days[today] = days.get(today, 0) + count
+
+    def _outcomes(self, batch: Sequence[Record], tick: TickView) -> None:
+        decode, overlay, by_stored, counts = OUTCOME_DECODER.decode, self._overlay, self._by_stored, self._counts
+        codes, scores = counts.codes.append, counts.scores.append
+        max_bytes = self.config.max_record_bytes
+        newest = tick.at_ms + self.config.future_ms
+        today = tick.at_ms // DAY_MS
+        careful = today - self.config.min_horizon_days
+        unpack, head, in_overlay = PREDICTION.unpack_from, HEAD.pack, overlay.get
+        joined: dict[tuple[str, int], int] = {}
+        good: list[tuple[bytes, Outcome, Record]] = []
+        for record in batch:
+            value = record.value
+            try:
+                row = decode(value)  # type: ignore[arg-type]
+                key = KEY_PREFIX + row.prediction_id.encode()
+            except (msgspec.DecodeError, TypeError, UnicodeError) as error:
+                self._refuse_undecoded(record, self.memo.outcomes, error)
+                continue
+            if len(value) > max_bytes or len(key) > 129:  # type: ignore[arg-type]
+                self._refuse_size(record, self.memo.outcomes, key)
+                continue
+            good.append((key, row, record))
+        found = self._read([item[0] for item in good])
+        for (key, row, record), old in zip(good, found, strict=True):
+            at = row.observed_at
+            if at.__class__ is not int:
+                at = time_ms(at)
+            if at > newest:
+                self._refuse_time(record, self.memo.outcomes, "observed_at", at, tick)
+                continue
+            actual = bool(row.actual)
+            old = in_overlay(key, old)
+            if old is not None and old[1] & HAS_PREDICTION:
+                _, flags, cover, _, _, made, score, _, _, marks = unpack(old)
+                if cover >= careful or not self._expired(old, today):
+                    if flags & HAS_OUTCOME:
+                        self._outcome_again(record, key, old, at, actual, today)
+                        continue
+                    overlay[key] = head(FORMAT, _BOTH | ACTUAL if actual else _BOTH, cover, 0, at) + old[BODY_AT:]
+                    stored = old[NAMES_AT:]
+                    name = by_stored.get(stored)
+                    if name is None:
+                        name = self._stored_name(stored)
+                    if not marks & SHADOW:
+                        hour = made // HOUR_MS
+                        slot = name.slots.get(hour)
+                        if slot is None:
+                            slot = counts.slot(name, hour)
+                        codes(slot << KIND_BITS | 2 + 2 * (marks & PREDICTED) + actual)
+                        scores(score)
+                    day = (name.model_type, cover)
+                    joined[day] = joined.get(day, 0) + 1
+                    continue
+            elif old is not None and today - (old[4] | old[5] << 8) <= self.config.early_outcome_days:
+                self._outcome_again(record, key, old, at, actual, today)
+                continue
+            overlay[key] = head(FORMAT, HAS_OUTCOME | ACTUAL if actual else HAS_OUTCOME, 0, today, at)
+            self.memo.early[today] = self.memo.early.get(today, 0) + 1
+        for (model_type, cover), count in joined.items():
+            self._less(self.memo.pending[model_type], cover, count)
+            self.memo.predictions.joined += count
+            self.memo.outcomes.joined += count
+
+    # -- rare paths ----------------------------------------------------------------------------------------------
+
+    def _read(self, keys: list[bytes]) -> Sequence[bytes | None]:
+        if self._table is None or not keys:
+            return [None] * len(keys)
+        return self._table.get_many(keys)
+
+    def _name(self, triple: tuple[str, str | None, str, bool]) -> Name:
+        known = self._names.get(triple)
+        if isinstance(known, BadName):
+            raise known
+        try:
+            name = resolve(self.config, *triple)
+        except BadName as error:
+            if len(self._names) < 200_000:
+                self._names[triple] = error
+            raise
+        name = self._by_stored.setdefault(name.stored, name) if not name.shadow else name
+        self._names[triple] = name
+        return name
+
+    def _stored_name(self, stored: bytes) -> Name:
+        model_type, owner, version = stored.decode().split("|")
+        scope = self.config.rules(model_type).scope
+        tenant = None if owner == "global" and scope != "tenant" else owner
+        name = resolve(self.config, model_type, tenant, version, False)
+        self._by_stored[stored] = name
+        return name
+
+    def _expired(self, entry: bytes, today: int) -> bool:
+        cover = entry[2] | entry[3] << 8
+        model_type = entry[NAMES_AT:].split(b"|", 1)[0].decode()
+        return today - cover > self.config.rules(model_type).horizon_days
+
+    @staticmethod
+    def _less(days: dict[int, int], day: int, count: int) -> None:
+        left = days[day] - count
+        if left:
+            days[day] = left
+        else:
+            del days[day]
+
+    def _join_early(self, old: bytes | None, name: Name, score: float, predicted: bool, actual: bool, at: int) -> None:
+        """A prediction whose outcome waits already."""
+        if old is None:
+            raise AssertionError("an early outcome without its entry")
+        if not name.shadow:
+            self._label(name, at, score, predicted, actual, True)
+        self._less(self.memo.early, old[4] | old[5] << 8, 1)
+        self.memo.predictions.joined += 1
+        self.memo.outcomes.joined += 1
+
+    def _label(self, name: Name, made: int, score: float, predicted: bool, actual: bool, plus: bool) -> None:
+        hour = made // HOUR_MS
+        slot = name.slots.get(hour)
+        if slot is None:
+            slot = self._counts.slot(name, hour)
+        code = slot << KIND_BITS | 2 + 2 * predicted + actual
+        (self._counts.codes if plus else self._counts.minus_codes).append(code)
+        (self._counts.scores if plus else self._counts.minus_scores).append(score)
+
+    def _again(self, record: Record, old: bytes, new: bytes) -> None:
+        """A prediction whose id is taken: the same content is a duplicate, another contradicts the first."""
+        if old[BODY_AT:] == new[BODY_AT:]:
+            self.memo.predictions.duplicate += 1
+        else:
+            self._refuse(
+                record, self.memo.predictions, "contradictory", "another prediction came first under this prediction_id"
+            )
+
+    def _outcome_again(self, record: Record, key: bytes, old: bytes, at: int, actual: bool, today: int) -> None:
+        """An outcome whose id has one: duplicate, correction, or contradiction (CONTRACT section 7)."""
+        _, flags, cover, waits, observed_at = HEAD.unpack_from(old)
+        if bool(flags & ACTUAL) == actual:
+            self.memo.outcomes.duplicate += 1
+            return
+        if at <= observed_at:
+            self._refuse(
+                record,
+                self.memo.outcomes,
+                "contradictory",
+                "another value for this prediction_id was observed at the same time or later",
+            )
+            return
+        self._overlay[key] = HEAD.pack(FORMAT, flags ^ ACTUAL, cover, waits, at) + old[BODY_AT:]
+        self.memo.outcomes.corrected += 1
+        if flags & HAS_PREDICTION:
+            _, _, _, _, _, made, score, _, _, marks = PREDICTION.unpack_from(old)
+            if not marks & SHADOW:
+                stored = old[NAMES_AT:]
+                name = self._by_stored.get(stored) or self._stored_name(stored)
+                predicted = bool(marks & PREDICTED)
+                self._label(name, made, score, predicted, not actual, False)
+                self._label(name, made, score, predicted, actual, True)
+
+    def _expire(self, today: int) -> None:
+        """Whole days past their horizon: what was pending there is unmatched from now on."""
+        for model_type in list(self.memo.pending):
+            days = self.memo.pending[model_type]
+            horizon = self.config.rules(model_type).horizon_days
+            for day in [d for d in days if today - d > horizon]:
+                self.memo.predictions.unmatched += days.pop(day)
+        for day in [d for d in self.memo.early if today - d > self.config.early_outcome_days]:
+            self.memo.outcomes.unmatched += self.memo.early.pop(day)
+
+    def _flush_counts(self) -> None:
+        fresh = self._counts.parts(self.config.targets, self.memo.line_tick, self.config.narrow_below)
+        for target, part in enumerate(fresh):
+            if part is not None:
+                self._parts[target].append(part)
+
+    # -- refusals ------------------------------------------------------------------------------------------------
+
+    def _refuse(self, record: Record, tally: memos.Tally, reason: str, error: str) -> None:
+        tally.dead_lettered += 1
+        self._emits.append(dead_letter(record, STAGE, reason, error))
+
+    def _refuse_undecoded(self, record: Record, tally: memos.Tally, error: Exception) -> None:
+        value = record.value
+        if value is None:
+            reason, text = "null_value", "the record has no value"
+        elif len(value) > self.config.max_record_bytes:
+            reason, text = "oversized", f"{len(value)} bytes, the limit is {self.config.max_record_bytes}"
+        elif isinstance(error, msgspec.ValidationError):
+            reason, text = "invalid_field", str(error)
+        else:
+            reason, text = "invalid_json", str(error)
+        self._refuse(record, tally, reason, text)
+
+    def _refuse_size(self, record: Record, tally: memos.Tally, key: bytes) -> None:
+        if len(key) > 129:
+            self._refuse(record, tally, "invalid_field", "prediction_id is longer than 128 bytes")
+        else:
+            size = len(record.value or b"")
+            self._refuse(record, tally, "oversized", f"{size} bytes, the limit is {self.config.max_record_bytes}")
+
+    def _refuse_time(self, record: Record, tally: memos.Tally, field: str, at: int, tick: TickView) -> None:
+        if at > tick.at_ms:
+            reason, text = "future", f"{field} {at} is more than {self.config.future_ms} ms after the tick {tick.at_ms}"
+        else:
+            reason, text = "too_old", f"{field} {at} is over {self.config.max_age_days} d before the tick {tick.at_ms}"
+        self._refuse(record, tally, reason, text)
+
+
+def labels_partition(targets: int) -> Callable[[str], int]:
+    """Where a line's deltas go: murmur2 of the line over the line-keyed partitions."""
+
+    def place(line: str) -> int:
+        return partition_for(line.encode(), targets)
+
+    return place

@@ -1,0 +1,6 @@
+"""Folds deltas into cells, closes days, keeps each line's active version; writes the line log."""
+
+from stream_app.core.metrics_stage.config import MetricsConfig
+from stream_app.core.metrics_stage.stage import MetricsStage
+
+__all__ = ["MetricsConfig", "MetricsStage"]

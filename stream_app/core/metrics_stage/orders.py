@@ -1,0 +1,57 @@
+"""The few fields of operator commands and training results that metrics looks at; the rest is forwarded unread."""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+Line = Annotated[str, Meta(min_length=1, max_length=257, pattern=r"^(\*|[A-Za-z0-9._-]{1,128}:[A-Za-z0-9._-]{1,128})$")]
+Version = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
+
+
+class Order(NamedTuple):
+    """``version``: the version that is active from now on, if the record says so."""
+
+    line: str
+    command: bool
+    version: str | None
+
+
+class _Arguments(msgspec.Struct):
+    model_version: Version | None = None
+
+
+class _Command(msgspec.Struct):
+    id: Annotated[str, Meta(min_length=1, max_length=128)]
+    line: Line
+    command: str
+    arguments: _Arguments = msgspec.field(default_factory=_Arguments)
+
+
+class _Result(msgspec.Struct):
+    line: Line
+    command_id: str
+    status: str
+    candidate_version: Version | None = None
+
+
+_commands = msgspec.json.Decoder(_Command)
+_results = msgspec.json.Decoder(_Result)
+
+
+def read_command(value: bytes | None) -> Order:
+    """An operator command; ``register`` names the active version."""
+    command = _commands.decode(value or b"")
+    registered = command.command == "register"
+    if registered and command.arguments.model_version is None:
+        raise ValueError("register needs arguments.model_version")
+    return Order(command.line, True, command.arguments.model_version if registered else None)
+
+
+def read_result(value: bytes | None) -> Order:
+    """A training result; ``activated`` and ``rolled_back`` name the version that serves now."""
+    result = _results.decode(value or b"")
+    deployed = result.status in ("activated", "rolled_back")
+    return Order(result.line, False, result.candidate_version if deployed else None)

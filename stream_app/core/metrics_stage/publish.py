@@ -1,0 +1,64 @@
+"""Records the metrics stage publishes, made from its cells."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from schemas.common import ce_headers, encode, rfc3339, uuid5
+from schemas.lifecycle import ModelLifecycle
+from schemas.snapshots import MetricSnapshot
+from stream_app.core.active_version import ActiveVersion
+from stream_app.core.cells import Cell
+from stream_app.core.days import date_of
+from stream_app.core.effects import Emit
+from stream_app.core.metrics import figures
+
+SNAPSHOTS = "metric-snapshots"
+LIFECYCLE = "model-lifecycle"
+
+
+def snapshot(
+    line: str, version: str, day: int, cell: Cell, *, closed: bool, at_ms: int, partition: int, source: str
+) -> Emit:
+    """The snapshot of a cell: its revision if closed, revision 0 if the day is still open."""
+    model_type, _, tenant = line.partition(":")
+    date = date_of(day)
+    name = uuid5("metric-snapshot", model_type, version, tenant, date)
+    record = MetricSnapshot(
+        schema="io.plumbline.metric-snapshot.v1",
+        id=name,
+        at=rfc3339(at_ms),
+        line=line,
+        model_type=model_type,
+        tenant_id=tenant,
+        model_version=version,
+        date=date,
+        state="closed" if closed else "open",
+        revision=cell.revision if closed else 0,
+        drift=None,
+        **dataclasses.asdict(figures(cell.counts, cell.assume_negative)),
+    )
+    headers = ce_headers("metric-snapshot", name, line, at_ms, source)
+    return Emit(SNAPSHOTS, partition, f"{line}|{version}|{date}".encode(), encode(record), headers)
+
+
+def lifecycle(line: str, state: ActiveVersion, at_ms: int, partition: int, source: str) -> Emit:
+    """The line's active version."""
+    model_type, _, tenant = line.partition(":")
+    since = rfc3339(state.since_ms)
+    name = uuid5("model-lifecycle", model_type, tenant, state.version, since)
+    record = ModelLifecycle(
+        schema="io.plumbline.model-lifecycle.v1",
+        id=name,
+        at=rfc3339(at_ms),
+        line=line,
+        model_type=model_type,
+        tenant_id=tenant,
+        active_version=state.version,
+        previous_version=state.previous,
+        how=state.how,
+        since=since,
+    )
+    return Emit(
+        LIFECYCLE, partition, line.encode(), encode(record), ce_headers("model-lifecycle", name, line, at_ms, source)
+    )

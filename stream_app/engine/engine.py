@@ -1,0 +1,167 @@
+"""The engine of one worker: opens and closes lanes as partitions come and go, and routes chunks to them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from faust.types import TP
+
+from stream_app.engine.chunks import Chunk
+from stream_app.engine.lanes import Lane
+from stream_app.engine.protocol import EngineConfig, StageSpec
+from stream_app.engine.restore import new_consumer
+from stream_app.engine.store import Memory
+from stream_app.engine.transport import EngineApp
+
+log = logging.getLogger(__name__)
+
+
+class Engine:
+    """Lanes of every stage that runs here. Implements the lanes' :class:`~.lanes.Host`."""
+
+    def __init__(self, app: EngineApp, config: EngineConfig, memory: Memory) -> None:
+        self.app = app
+        self.config = config
+        self.lanes: dict[tuple[str, int], Lane] = {}
+        self.error: BaseException | None = None
+        self.assignments = 0
+        self._memory = memory
+        self._specs: dict[str, StageSpec] = {}
+        self._by_topic: dict[str, str] = {}
+        self._open: set[TP] = set()
+        self._admin: AIOKafkaConsumer | None = None
+        self._admin_lock = asyncio.Lock()
+        self._closing: set[asyncio.Task[None]] = set()
+        app.on_partitions_assigned.connect(self._assigned)
+        app.on_partitions_revoked.connect(self._revoked)
+
+    # -- wiring --------------------------------------------------------------------------------------------------
+
+    def add(self, spec: StageSpec) -> None:
+        """Register a stage; each input topic feeds exactly one."""
+        self._specs[spec.name] = spec
+        for topic in spec.inputs().values():
+            if topic in self._by_topic:
+                raise ValueError(f"{topic} feeds {self._by_topic[topic]} already")
+            self._by_topic[topic] = spec.name
+
+    def deliver(self, chunk: Chunk) -> None:
+        """Route a chunk to its lane; without one it is left from before a rebalance."""
+        lane = self.lanes.get((self._by_topic[chunk.topic], chunk.partition))
+        if lane is not None:
+            lane.deliver(chunk)
+
+    def specs(self) -> Iterable[StageSpec]:
+        """Registered stages."""
+        return self._specs.values()
+
+    # -- rebalancing ---------------------------------------------------------------------------------------------
+
+    async def _revoked(self, _app: Any, revoked: set[TP], **kwargs: Any) -> None:
+        """Every rebalance takes everything first: let checkpoints in hand finish, then close."""
+        bound = 0.5 * self.config.session_timeout_s
+        await asyncio.gather(*(lane.suspend(bound) for lane in self.lanes.values()))
+        self.lanes.clear()
+
+    async def _assigned(self, _app: Any, assigned: set[TP], **kwargs: Any) -> None:
+        """Register the lanes that are wholly here; they open in tasks of their own."""
+        self.assignments += 1
+        thread = self.app.engine_consumer.thread
+        thread.on_out_of_range = self._out_of_range
+        mine = {TP(*tp) for tp in assigned} | {TP(*tp) for tp in self.app.assignor.assigned_actives()}
+        for spec in self._specs.values():
+            topics = {*spec.inputs().values(), spec.changelog}
+            for partition in range(spec.partitions):
+                key = (spec.name, partition)
+                here = all(TP(topic, partition) in mine for topic in topics)
+                if here and key not in self.lanes:
+                    lane = self.lanes[key] = Lane(spec, partition, self.config, self._memory, self)
+                    lane.start()
+
+    async def stop(self) -> None:
+        """Let checkpoints in hand finish and close every lane."""
+        await self._revoked(self.app, set())
+        if self._admin is not None:
+            await self._admin.stop()
+            self._admin = None
+
+    def _out_of_range(self, lost: frozenset[TP]) -> None:
+        for tp in lost:
+            lane = self.lanes.get((self._by_topic.get(tp.topic, ""), tp.partition))
+            if lane is not None:
+                lane.fetch_failed(tp)
+
+    # -- what lanes ask ------------------------------------------------------------------------------------------
+
+    async def seek(self, tp: TP, offset: int) -> int:
+        """Move an input; returns the epoch of chunks fetched from there."""
+        return await self.app.engine_consumer.thread.seek_input(tp, offset)
+
+    async def log_bounds(self, tps: list[TP]) -> dict[TP, tuple[int, int]]:
+        """First offset and read-committed end of each partition."""
+        async with self._admin_lock:
+            if self._admin is None:
+                admin = new_consumer(self.config)
+                await admin.start()
+                self._admin = admin
+        wanted = [TopicPartition(tp.topic, tp.partition) for tp in tps]
+        begin = await self._admin.beginning_offsets(wanted)
+        end = await self._admin.end_offsets(wanted)
+        return {TP(tp.topic, tp.partition): (begin[tp], end[tp]) for tp in wanted}
+
+    async def group_offsets(self, tps: list[TP]) -> dict[TP, int]:
+        """Offsets the group committed for these partitions; those it never did are absent."""
+        client = AIOKafkaAdminClient(bootstrap_servers=self.config.bootstrap, **self.config.kafka_options)
+        await client.start()
+        try:
+            wanted = [TopicPartition(tp.topic, tp.partition) for tp in tps]
+            found = await client.list_consumer_group_offsets(self.config.group, partitions=wanted)
+            return {TP(tp.topic, tp.partition): meta.offset for tp, meta in found.items() if meta.offset >= 0}
+        finally:
+            await client.close()
+
+    def gate(self, tps: set[TP], opened: bool) -> None:
+        """Let partitions be fetched, or not."""
+        self._open = self._open | tps if opened else self._open - tps
+        self.app.engine_consumer.thread.gate = frozenset(self._open)
+
+    def pause(self, tp: TP) -> None:
+        """Ask for no more of a partition; what is fetched already still comes."""
+        self.app.engine_consumer.on_buffer_full(tp)
+
+    def resume(self, tp: TP) -> None:
+        """Ask for more again."""
+        self.app.engine_consumer.on_buffer_drop(tp)
+
+    async def still_ours(self, since: float) -> None:
+        """Return after the first heartbeat that succeeded later than ``since`` (monotonic)."""
+        thread = self.app.engine_consumer.thread
+        deadline = time.monotonic() + 10 * self.config.session_timeout_s
+        while thread.heartbeat_at <= since and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)  # noqa: ASYNC110 - the heartbeat is another thread's; a flag is all it sets
+
+    def fatal(self, error: BaseException) -> None:
+        """Stop the worker: going on would hide the fault."""
+        if self.error is None:
+            self.error = error
+            log.error("%s", error)
+            self.app.loop.call_soon(self._crash, error)
+
+    def _crash(self, error: BaseException) -> None:
+        task = asyncio.ensure_future(self.app.crash(error))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    def waiting(self) -> dict[str, str]:
+        """What each lane that is not at the head of its clock waits for."""
+        return {
+            f"{name}-{partition}": lane.waits_for
+            for (name, partition), lane in sorted(self.lanes.items())
+            if lane.waits_for is not None
+        }

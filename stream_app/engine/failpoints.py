@@ -1,0 +1,29 @@
+"""Named places where a test may kill the process.
+
+``PLUMBLINE_FAILPOINT=NAME[:COUNT]`` ends the process with SIGKILL the COUNT-th time NAME is reached;
+``PLUMBLINE_FAILPOINT_STAGE`` restricts it to one stage. Nothing is set in production, where a hit costs one look-up
+in an empty dictionary.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+
+def _read() -> dict[str, int]:
+    name, _, count = os.environ.get("PLUMBLINE_FAILPOINT", "").partition(":")
+    return {name: int(count or 1)} if name else {}
+
+
+_armed = _read()
+_stage = os.environ.get("PLUMBLINE_FAILPOINT_STAGE", "")
+
+
+def hit(name: str, stage: str = "") -> None:
+    """Die here if a test asked for it."""
+    if not _armed or name not in _armed or (_stage and stage and stage != _stage):
+        return
+    _armed[name] -= 1
+    if _armed[name] == 0:
+        os.kill(os.getpid(), signal.SIGKILL)

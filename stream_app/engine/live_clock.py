@@ -1,0 +1,195 @@
+"""The live clock: the leader of the app that leads a prefix writes ticks.
+
+A tick's time is monotonic time plus the offset learnt from the broker's timestamp on the last tick's acknowledgement,
+never the worker's own clock: a worker that is an hour off ticks as well as any other. Without an acknowledgement yet,
+a record without ``at`` is written first, which lanes ignore.
+
+Each second, partitions whose inputs moved get a tick that releases records; each minute, at each close, and in any
+second in which commands or results came, every partition gets a line tick. Barriers are read-committed end offsets.
+
+The ticks of one second are one Kafka transaction: either every partition has them or none. Its id is the prefix's, so
+a second leader fences the first instead of ticking beside it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+from aiokafka import AIOKafkaProducer, TopicPartition
+
+from schemas.clock import decode_tick
+from schemas.common import rfc3339
+from stream_app.engine.protocol import EngineConfig
+from stream_app.engine.restore import new_consumer
+
+log = logging.getLogger(__name__)
+
+MINUTE_MS = 60_000
+
+
+class ClockTopics(Protocol):
+    """The topics a clock concerns."""
+
+    @property
+    def clock(self) -> str: ...
+    @property
+    def line_clock(self) -> str: ...
+    @property
+    def predictions(self) -> str: ...
+    @property
+    def outcomes(self) -> str: ...
+    @property
+    def operator_commands(self) -> str: ...
+    @property
+    def training_results(self) -> str: ...
+    @property
+    def input_partitions(self) -> int: ...
+    @property
+    def line_partitions(self) -> int: ...
+
+
+@dataclass(slots=True)
+class _Last:
+    """Tail of the clock topics."""
+
+    at_ms: int = 0
+    mode: str | None = None
+
+
+class LiveClock:
+    """Writes ticks while this worker leads. Call :meth:`beat` about once a second."""
+
+    def __init__(self, config: EngineConfig, topics: ClockTopics) -> None:
+        self._config = config
+        self._topics = topics
+        self._producer: AIOKafkaProducer | None = None
+        self._reader: Any = None
+        self._offset_ms = 0.0
+        self._last_ms = 0
+        self._minute = -1
+        self._seen: dict[Any, int] = {}
+        self.refused: str | None = None
+
+    async def start(self) -> None:
+        """Connect, read where the clock stands, learn the broker's time."""
+        self._reader = new_consumer(self._config)
+        await self._reader.start()
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._config.bootstrap,
+            transactional_id=f"{self._topics.clock}-writer",
+            transaction_timeout_ms=int(self._config.transaction_timeout_s * 1000),
+            **self._config.kafka_options,
+        )
+        await self._producer.start()
+        last = await self._tail()
+        self._last_ms = last.at_ms
+        if last.at_ms and last.mode == "external":
+            self.refused = (
+                f"{self._topics.clock} holds simulated ticks of a replay; live ticks would mix two times. "
+                "Run `plumbline backfill --then-live` to hand the prefix over to live time."
+            )
+            log.warning("%s", self.refused)
+            return
+        await self._write([(self._topics.clock, 0, orjson.dumps({"barrier": {}, "mode": "live"}))])
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        if self._producer is not None:
+            await self._producer.stop()
+            self._producer = None
+        if self._reader is not None:
+            await self._reader.stop()
+            self._reader = None
+
+    async def beat(self) -> None:
+        """Write the ticks that are due; after a failure the next beat connects anew."""
+        try:
+            if self._producer is None:
+                await self.start()
+            if self.refused is None:
+                await self._beat()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _beat(self) -> None:
+        now_ms = max(int(time.monotonic() * 1000 + self._offset_ms), self._last_ms + 1)
+        ends = await self._ends()
+        topics = self._topics
+        inputs = (topics.predictions, topics.outcomes)
+        orders = (topics.operator_commands, topics.training_results)
+        moved = {tp for tp, end in ends.items() if end != self._seen.get(tp, 0)}
+        minute = now_ms // MINUTE_MS
+        line = minute != self._minute or any(tp.topic in orders for tp in moved)
+        if minute != self._minute and self._minute >= 0:
+            now_ms = max(minute * MINUTE_MS, self._last_ms + 1)
+        ticks = [
+            (topics.clock, p, self._tick(now_ms, line, ends, inputs, p))
+            for p in range(topics.input_partitions)
+            if line or any(tp.partition == p and tp.topic in inputs for tp in moved)
+        ]
+        if line:
+            ticks += [
+                (topics.line_clock, p, self._tick(now_ms, True, ends, orders, p)) for p in range(topics.line_partitions)
+            ]
+        if ticks:
+            await self._write(ticks)
+            self._last_ms, self._seen = now_ms, ends
+            if line:
+                self._minute = minute
+
+    @staticmethod
+    def _tick(at_ms: int, line: bool, ends: dict[Any, int], topics: tuple[str, str], partition: int) -> bytes:
+        barrier = {tp.topic: end for tp, end in ends.items() if tp.partition == partition and tp.topic in topics}
+        body = {"at": rfc3339(at_ms), "barrier": barrier, "line": line, "mode": "live"}
+        return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+
+    async def _write(self, ticks: list[tuple[str, int, bytes]]) -> None:
+        """One transaction; learns the broker's time from the last answer."""
+        if self._producer is None:
+            raise AssertionError("the clock is not started")
+        async with self._producer.transaction():
+            futures = [await self._producer.send(topic, value, partition=p) for topic, p, value in ticks]
+            answers = [await future for future in futures]
+        self._offset_ms = answers[-1].timestamp - time.monotonic() * 1000
+
+    async def _ends(self) -> dict[Any, int]:
+        topics = self._topics
+        wanted = [
+            TopicPartition(topic, partition)
+            for names, count in (
+                ((topics.predictions, topics.outcomes), topics.input_partitions),
+                ((topics.operator_commands, topics.training_results), topics.line_partitions),
+            )
+            for topic in names
+            for partition in range(count)
+        ]
+        ends: dict[Any, int] = await self._reader.end_offsets(wanted)
+        return ends
+
+    async def _tail(self) -> _Last:
+        """The latest tick of either clock, over all partitions."""
+        last = _Last()
+        topics = self._topics
+        tps = [TopicPartition(topics.clock, p) for p in range(topics.input_partitions)]
+        tps += [TopicPartition(topics.line_clock, p) for p in range(topics.line_partitions)]
+        begins = await self._reader.beginning_offsets(tps)
+        ends = await self._reader.end_offsets(tps)
+        for tp in tps:
+            position = max(begins[tp], ends[tp] - 20)
+            self._reader.assign([tp])
+            self._reader.seek(tp, position)
+            while await self._reader.position(tp) < ends[tp]:
+                for records in (await self._reader.getmany(tp, timeout_ms=200)).values():
+                    for record in records:
+                        try:
+                            tick = decode_tick(record.value, record.offset)
+                        except (ValueError, TypeError):
+                            continue
+                        if tick is not None and tick.at_ms >= last.at_ms:
+                            last = _Last(tick.at_ms, tick.mode)
+        return last

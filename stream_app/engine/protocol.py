@@ -1,0 +1,128 @@
+"""What a stage is to the engine: an object that takes records and ticks and says, as data, what to write.
+
+The types are structural: core satisfies them without knowing the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from schemas.clock import TickView
+from stream_app.engine.store import Segmenting
+
+POSITIONS_FORMAT = 1
+
+#: Changelog key of the positions record; stages never use a key that starts with a zero byte.
+POSITIONS_KEY = b"\x00positions"
+
+EmitTuple = tuple[str, int | None, bytes | None, bytes | None, list[tuple[str, bytes]]]
+
+
+class TableReader(Protocol):
+    """Committed state, as :class:`~stream_app.engine.store.Store` gives it."""
+
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]: ...
+    def scan(self, prefix: bytes, after: bytes | None, limit: int) -> list[tuple[bytes, bytes]]: ...
+
+
+class Drained(Protocol):
+    """Effects of a stage for one transaction."""
+
+    @property
+    def puts(self) -> dict[bytes, bytes | None]: ...
+    @property
+    def emits(self) -> Sequence[EmitTuple]: ...
+    @property
+    def memo(self) -> bytes: ...
+
+
+class Stage(Protocol):
+    """One partition of a stage. Thrown away and loaded anew after anything but a clean checkpoint."""
+
+    live: bool
+
+    def load(self, memo: bytes | None, table: Any) -> None: ...
+    def accept(self, alias: str, batch: Sequence[Any], tick: TickView | None) -> int: ...
+    def waiting_for(self, tick: TickView) -> str | None: ...
+    def advance(self, tick: TickView) -> bool: ...
+    def drain(self) -> Drained: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StageSpec:
+    """A stage as the engine runs it. ``gated`` and ``ungated`` map the stage's aliases to topic names."""
+
+    name: str
+    partitions: int
+    clock: str
+    gated: dict[str, str]
+    ungated: dict[str, str]
+    #: alias of an output → (topic name, partitions)
+    outputs: dict[str, tuple[str, int]]
+    #: makes the stage object of a partition
+    make: Callable[[int], Stage]
+    changelog: str
+    segmenting: Segmenting | None = None
+
+    def inputs(self) -> dict[str, str]:
+        """Every input topic by alias, the clock as ``clock``."""
+        return {**self.gated, **self.ungated, "clock": self.clock}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """Limits of the engine. Seconds and bytes as named."""
+
+    group: str
+    bootstrap: str
+    cluster: str
+    data_dir: Path
+    kafka_options: dict[str, Any] = field(default_factory=dict)
+    #: longest time a Kafka transaction may stay open before the broker aborts it
+    transaction_timeout_s: float = 10.0
+    session_timeout_s: float = 6.0
+    #: shortest time between two checkpoints of a lane that is not full
+    checkpoint_interval_s: float = 0.1
+    #: events after which a lane checkpoints at once; bounds memory and the length of a transaction
+    max_checkpoint_events: int = 12_000
+    #: fetched bytes a lane holds for each input partition before it asks for no more
+    lane_buffer_bytes: int = 4 << 20
+    #: a store older than this may have missed tombstones: half of Kafka's ``delete.retention.ms`` as we set it
+    max_store_age_ms: int = 7 * 86_400_000 // 2
+    #: largest changelog or output batch; below the broker's ``message.max.bytes``
+    max_batch_bytes: int = 900_000
+    #: what the state must have been written with (partition counts, horizons, …): name → value
+    static: dict[str, str] = field(default_factory=dict)
+
+
+class Positions(msgspec.Struct):
+    """The positions record: where every input stands, and the stage's memo. One a checkpoint, in the changelog."""
+
+    positions: dict[str, int]
+    #: last tick handled, epoch ms
+    tick: int = 0
+    #: highest barrier seen, by topic
+    barrier: dict[str, int] = {}
+    static: dict[str, str] = {}
+    memo: bytes = b""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Positions)
+
+
+def encode_positions(record: Positions) -> bytes:
+    """Format byte and MessagePack."""
+    return bytes((POSITIONS_FORMAT,)) + _encoder.encode(record)
+
+
+def decode_positions(value: bytes) -> Positions:
+    """Inverse of :func:`encode_positions`; ``ValueError`` for an unknown format."""
+    if not value or value[0] != POSITIONS_FORMAT:
+        raise ValueError(f"positions record has format {value[:1]!r}, this release reads {POSITIONS_FORMAT}")
+    return _decoder.decode(memoryview(value)[1:])

@@ -1,0 +1,180 @@
+"""Creating and checking topics, with messages that say what to do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from stream_app.errors import Incompatible, Unavailable
+from stream_app.topics import Topics, TopicSpec
+
+#: Bound on any single question to the broker.
+TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it should be, and the command that mends it."""
+
+    topic: str
+    problem: str
+    remedy: str
+    fatal: bool = True
+
+
+@asynccontextmanager
+async def admin(bootstrap: str, options: dict[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A connected admin client. Raises :class:`Unavailable` within ten seconds when nobody answers."""
+    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(TIMEOUT_S * 1000), **options)
+    try:
+        await asyncio.wait_for(client.start(), TIMEOUT_S)
+    except (TimeoutError, KafkaError, OSError) as error:
+        await client.close()
+        raise Unavailable(
+            f"no Kafka broker answers at {bootstrap} ({type(error).__name__}). Start one with `plumbline services up`, "
+            "or name yours in PLUMBLINE_KAFKA_BOOTSTRAP."
+        ) from error
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def cluster_id(client: AIOKafkaAdminClient) -> str:
+    """The cluster's id, which state is bound to."""
+    described = await client.describe_cluster()
+    return str(described.get("cluster_id") or "unknown")
+
+
+async def partition_counts(client: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, int]:
+    """Partition counts of those topics that exist."""
+    present = set(await client.list_topics())
+    wanted = [name for name in names if name in present]
+    if not wanted:
+        return {}
+    return {item["topic"]: len(item["partitions"]) for item in await client.describe_topics(wanted)}
+
+
+async def topic_configs(client: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Configuration of each topic by key."""
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    configs: dict[str, dict[str, str]] = {}
+    for response in await client.describe_configs(resources):
+        for _code, _message, _kind, name, entries in response.resources:
+            configs[name] = {entry[0]: entry[1] for entry in entries}
+    return configs
+
+
+async def create(client: AIOKafkaAdminClient, specs: Iterable[TopicSpec], replication: int) -> list[str]:
+    """Create the topics that are missing; returns their names, in order."""
+    existing = set(await client.list_topics())
+    missing = [spec for spec in specs if spec.name not in existing]
+    if not missing:
+        return []
+    answer = await client.create_topics(
+        [NewTopic(s.name, s.partitions, replication, topic_configs=s.config) for s in missing],
+        timeout_ms=int(TIMEOUT_S * 1000),
+    )
+    for name, code, *rest in answer.topic_errors:
+        if code and for_code(code) is not TopicAlreadyExistsError:
+            message = rest[0] if rest else for_code(code).__name__
+            raise Unavailable(f"the broker would not create {name}: {message}")
+    await _until_visible(client, [spec.name for spec in missing])
+    return [spec.name for spec in missing]
+
+
+async def _until_visible(client: AIOKafkaAdminClient, names: list[str]) -> None:
+    deadline = asyncio.get_running_loop().time() + TIMEOUT_S
+    while True:
+        described = await client.describe_topics(names)
+        if all(d["error_code"] == 0 and all(p["leader"] >= 0 for p in d["partitions"]) for d in described):
+            return
+        if asyncio.get_running_loop().time() > deadline:
+            raise Unavailable(f"{', '.join(names)}: created, but not led by any broker after {TIMEOUT_S:.0f} s")
+        await asyncio.sleep(0.05)
+
+
+async def check(client: AIOKafkaAdminClient, topics: Topics, specs: list[TopicSpec]) -> list[Finding]:
+    """Compare what is with what should be. Changes nothing."""
+    counts = await partition_counts(client, [spec.name for spec in specs])
+    configs = await topic_configs(client, counts)
+    findings: list[Finding] = []
+    for spec in specs:
+        if spec.name not in counts:
+            findings.append(Finding(spec.name, "does not exist", "plumbline topics create"))
+            continue
+        if counts[spec.name] != spec.partitions:
+            findings.append(_wrong_count(spec, counts[spec.name], topics))
+        findings += _config_findings(spec, configs.get(spec.name, {}))
+    return findings
+
+
+def _wrong_count(spec: TopicSpec, count: int, topics: Topics) -> Finding:
+    key = "INPUT_PARTITIONS" if spec.name in topics.n_family() else "LINE_PARTITIONS"
+    family = "its predictions, outcomes and clock" if key == "INPUT_PARTITIONS" else "all topics keyed by line"
+    return Finding(
+        spec.name,
+        f"has {count} partitions, {spec.partitions} are configured; {family} need the same count",
+        f"set PLUMBLINE_{key}={count} if all of them have {count}, or make the topic anew with {spec.partitions}",
+    )
+
+
+def _config_findings(spec: TopicSpec, config: dict[str, str]) -> list[Finding]:
+    findings = []
+    for key, wanted in spec.config.items():
+        found = config.get(key)
+        if found is None or found == wanted or not _matters(key, wanted, found):
+            continue
+        findings.append(
+            Finding(
+                spec.name,
+                f"{key} is {found}, {_why(key, wanted)}",
+                f"kafka-configs --alter --entity-type topics --entity-name {spec.name} --add-config {key}=[{wanted}]",
+                fatal=key in ("cleanup.policy", "message.timestamp.type"),
+            )
+        )
+    return findings
+
+
+def _matters(key: str, wanted: str, found: str) -> bool:
+    if key == "cleanup.policy":
+        return set(wanted.split(",")) != set(found.split(","))
+    if key in ("retention.ms", "max.message.bytes", "delete.retention.ms"):
+        return found != "-1" and (wanted == "-1" or int(found) < int(wanted))
+    return key == "message.timestamp.type"
+
+
+def _why(key: str, wanted: str) -> str:
+    if key == "retention.ms" and wanted == "-1":
+        return (
+            "records with old timestamps (a backfill) are deleted at once and the training range may be gone: "
+            "-1 is right"
+        )
+    return f"{wanted} is right"
+
+
+async def prepare_worker(
+    bootstrap: str, options: dict[str, Any], topics: Topics, changelogs: list[TopicSpec], replication: int
+) -> str:
+    """What a worker needs before it starts: a broker, its topics, its own changelogs. Returns the cluster's id."""
+    async with admin(bootstrap, options) as client:
+        findings = [f for f in await check(client, topics, topics.specs()) if f.fatal]
+        if findings:
+            lines = "\n".join(f"  {f.topic} {f.problem}\n    → {f.remedy}" for f in findings)
+            raise Incompatible(f"the topics are not ready, nothing was started:\n{lines}")
+        counts = await partition_counts(client, [spec.name for spec in changelogs])
+        for spec in changelogs:
+            if counts.get(spec.name, spec.partitions) != spec.partitions:
+                raise Incompatible(
+                    f"{spec.name} has {counts[spec.name]} partitions, {spec.partitions} are configured. Partition "
+                    "counts are fixed for the life of the input prefix: set the old one, or use a new PLUMBLINE_APP_ID."
+                )
+        await create(client, changelogs, replication)
+        return await cluster_id(client)

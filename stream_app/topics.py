@@ -1,0 +1,103 @@
+"""Topic names, partition counts and configurations: one place for all of them (CONTRACT section 7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+_DAY_MS: Final = 86_400_000
+
+#: Event times live in the payload, and a backfill writes old ones: time must not delete what a replay needs.
+_KEEP: Final = {"cleanup.policy": "delete", "retention.ms": "-1"}
+_COMPACT: Final = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
+#: Ticks carry their own time; the broker's stamp on the record is how a worker learns the broker's time.
+_CLOCK: Final = {**_KEEP, "message.timestamp.type": "LogAppendTime"}
+#: Internal logs can be rebuilt from the inputs; two weeks let a stage that was down catch up.
+_LOG: Final = {"cleanup.policy": "delete", "retention.ms": str(14 * _DAY_MS), "message.timestamp.type": "LogAppendTime"}
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic as it should be."""
+
+    name: str
+    partitions: int
+    config: dict[str, str]
+
+
+class Topics:
+    """Names under the two prefixes. N partitions for inputs and their clock, M for everything keyed by line."""
+
+    def __init__(self, input_prefix: str, output_prefix: str, input_partitions: int, line_partitions: int) -> None:
+        self.input_prefix = input_prefix
+        self.output_prefix = output_prefix
+        self.input_partitions = input_partitions
+        self.line_partitions = line_partitions
+        self.predictions = f"{input_prefix}predictions"
+        self.outcomes = f"{input_prefix}outcomes"
+        self.clock = f"{input_prefix}clock"
+        self.line_clock = f"{input_prefix}line-clock"
+        self.operator_commands = f"{input_prefix}operator-commands"
+        self.training_results = f"{input_prefix}training-results"
+        self.model_deltas = f"{output_prefix}model-deltas"
+        self.line_log = f"{output_prefix}line-log"
+        self.metric_snapshots = f"{output_prefix}metric-snapshots"
+        self.model_lifecycle = f"{output_prefix}model-lifecycle"
+        self.settings = f"{output_prefix}settings"
+        self.dead_letters = f"{output_prefix}dead-letters"
+
+    def n_family(self) -> list[str]:
+        """Topics that must have the same number of partitions as the predictions."""
+        return [self.predictions, self.outcomes, self.clock]
+
+    def m_family(self) -> list[str]:
+        """Topics partitioned by murmur2(line)."""
+        return [spec.name for spec in self.specs() if spec.name not in self.n_family()]
+
+    def specs(self) -> list[TopicSpec]:
+        """Every topic, as ``plumbline topics create`` makes it."""
+        n, m = self.input_partitions, self.line_partitions
+        return [
+            TopicSpec(self.predictions, n, _KEEP),
+            TopicSpec(self.outcomes, n, _KEEP),
+            TopicSpec(self.clock, n, _CLOCK),
+            TopicSpec(self.line_clock, m, _CLOCK),
+            TopicSpec(self.operator_commands, m, _KEEP),
+            TopicSpec(self.training_results, m, _KEEP),
+            TopicSpec(self.model_deltas, m, _LOG),
+            TopicSpec(self.line_log, m, _LOG),
+            TopicSpec(self.metric_snapshots, m, _COMPACT),
+            TopicSpec(self.model_lifecycle, m, _COMPACT),
+            TopicSpec(self.settings, m, _COMPACT),
+            TopicSpec(
+                self.dead_letters,
+                m,
+                {
+                    "cleanup.policy": "delete",
+                    "retention.ms": str(90 * _DAY_MS),
+                    # a record that was just small enough for an input topic must fit with the headers added to it
+                    "max.message.bytes": str(2 << 20),
+                },
+            ),
+        ]
+
+    def changelogs(self, app_id: str, horizon_days: int) -> list[TopicSpec]:
+        """Changelogs of an application, named as Faust names them.
+
+        Tombstones must outlive any store that is still trusted (``delete.retention.ms``, twice a store's largest
+        age); what the labels stage forgets by day is deleted by time, two days later.
+        """
+        tombstones = {"delete.retention.ms": str(7 * _DAY_MS), "min.cleanable.dirty.ratio": "0.3"}
+        return [
+            TopicSpec(
+                f"{app_id}-labels-changelog",
+                self.input_partitions,
+                {
+                    "cleanup.policy": "compact,delete",
+                    "retention.ms": str((horizon_days + 2) * _DAY_MS),
+                    "message.timestamp.type": "LogAppendTime",
+                    **tombstones,
+                },
+            ),
+            TopicSpec(f"{app_id}-metrics-changelog", self.line_partitions, {"cleanup.policy": "compact", **tombstones}),
+        ]
