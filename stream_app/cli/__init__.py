@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from typing import Any
 
@@ -53,6 +54,8 @@ def cli() -> None:
 
 def main(argv: list[str] | None = None) -> Any:
     """Entry point: expected errors are one sentence and exit code 1, never a traceback."""
+    # aiokafka logs what it also raises; people get the sentence, not both.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         return cli.main(args=argv, standalone_mode=False)
     except click.exceptions.Abort:

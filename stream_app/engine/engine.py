@@ -143,8 +143,9 @@ class Engine:
         """Return after the first heartbeat that succeeded later than ``since`` (monotonic)."""
         thread = self.app.engine_consumer.thread
         deadline = time.monotonic() + 10 * self.config.session_timeout_s
-        while thread.heartbeat_at <= since and time.monotonic() < deadline:
-            await asyncio.sleep(0.05)  # noqa: ASYNC110 - the heartbeat is another thread's; a flag is all it sets
+        # The heartbeat is another thread's; a time stamp is all it leaves.
+        while thread.heartbeat_at <= since and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
     def fatal(self, error: BaseException) -> None:
         """Stop the worker: going on would hide the fault."""

@@ -5,8 +5,8 @@
 - Only partitions behind the *gate* are fetched: a lane opens it when its state is restored.
 - A retention that overtook a position is reported, never papered over by a reset.
 
-Worked around, of faust-streaming 0.15 (see docs/architecture.md): it commits and seeks on its own, drops records below its ``_read_offset`` after a seek back, polls
-with a hard-coded second.
+Worked around, of faust-streaming 0.15 (docs/architecture.md): it commits and seeks on its own, drops records below its
+``_read_offset`` after a seek back, and polls with a hard-coded second.
 """
 
 from __future__ import annotations

@@ -81,7 +81,8 @@ def changes(parts: Iterable[Part], oldest_day: int) -> dict[bytes, Counts]:
         return {}
     joined = Rows(*(np.concatenate(column) for column in zip(*columns, strict=True))) if columns else _NO_ROWS
     found = cells.changes(len(index), joined, intervals)
-    return {key: found[index[key]] for key in sorted(index)}
+    # A label taken back and given again within the stretch is no change.
+    return {key: found[index[key]] for key in sorted(index) if found[index[key]].vector.any()}
 
 
 def predictions_by_version(part: Part) -> dict[tuple[str, str], int]:

@@ -1,0 +1,166 @@
+"""``plumbline replay``."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from schemas.common import rfc3339
+from stream_app import settings as settings_module
+from stream_app.connect.follow import LogFollower
+from stream_app.connect.mapping import Mapping, read_mapping
+from stream_app.connect.replay import Plan, Summary, options_summary, run_replay
+from stream_app.connect.timeline import Faults, events
+from stream_app.errors import Incompatible
+from stream_app.settings import Settings
+from stream_app.topics import Topics
+
+_UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def _pairs(values: tuple[str, ...], option: str) -> dict[str, str]:
+    found = {}
+    for text in values:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise click.BadParameter(f"{text!r} is not FIELD=...", param_hint=option)
+        found[name] = value
+    return found
+
+
+def _delay(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    bounds = []
+    for part in text.split(".."):
+        match = re.fullmatch(r"(\d+)([smhd])", part)
+        if match is None:
+            raise click.BadParameter(f"{text!r} is not like 6h or 6h..3d", param_hint="--label-delay")
+        bounds.append(int(match[1]) * _UNITS[match[2]])
+    return min(bounds), max(bounds)
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--outcomes", multiple=True, type=click.Path(path_type=Path), help="File of outcomes, if they are not in FILES."
+)
+@click.option("--map", "columns", multiple=True, metavar="FIELD=COLUMN", help="Column that holds a field.")
+@click.option("--set", "constants", multiple=True, metavar="FIELD=VALUE", help="Value of a field for every row.")
+@click.option("--features", metavar="COLUMNS", help="Columns, with commas between, that travel as features.")
+@click.option(
+    "--mapping", type=click.Path(path_type=Path), help="TOML file with tables [map] and [set] and these options."
+)
+@click.option("--label-delay", metavar="A..B", help="Delay of outcomes that have no time, drawn by seed: 6h..3d.")
+@click.option("--seed", default=0, show_default=True, help="Seed of everything that is drawn.")
+@click.option("--spread", type=click.Choice(["year"]), help="The time column holds only a year: spread rows over it.")
+@click.option("--assume-utc", is_flag=True, help="Take times without an offset as UTC instead of refusing them.")
+@click.option("--tick-every", type=click.Choice(["hour", "6h", "close"]), default="hour", show_default=True)
+@click.option("--limit", type=click.IntRange(1), help="Only the first rows of FILES.")
+@click.option(
+    "--rate", type=click.FloatRange(0.001), help="Rows per second; default: as fast as the broker takes them."
+)
+@click.option("--step", is_flag=True, help="Write a tick only when the pipeline has carried the one before.")
+@click.option("--strict", is_flag=True, help="Stop if any row is unusable, before anything is sent.")
+@click.option("--dry-run", is_flag=True, help="Show the first records and send nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Only a JSON summary, as the last line.")
+def replay(files: tuple[Path, ...], outcomes: tuple[Path, ...], dry_run: bool, strict: bool, step: bool, as_json: bool, **options: Any) -> None:  # fmt: skip
+    """Send recorded predictions and outcomes, with simulated time, as if it all happened now.
+
+    Every close and every full hour that has rows becomes a tick; rows and tick are one transaction. Interrupt it and
+    run it again: it goes on after its last tick and doubles nothing.
+
+    \b
+    Example, a CSV that holds both the prediction and what came of it:
+      plumbline replay scored.csv --set model_type=churn --set model_version=v1 \\
+        --map prediction_id=id --map predicted_at=time --map score=probability --map actual=left \\
+        --label-delay 6h..3d --seed 7
+    """
+    plan = _plan(files, outcomes, options)
+    settings = settings_module.load()
+    if dry_run:
+        _show(plan)
+        return
+    if strict:
+        _refuse_faults(plan)
+    summary = asyncio.run(_run(settings, plan, step, quiet=as_json))
+    if as_json:
+        click.echo(json.dumps(options_summary(summary)))
+    else:
+        _report(summary)
+
+
+def _plan(files: tuple[Path, ...], outcomes: tuple[Path, ...], options: dict[str, Any]) -> Plan:
+    file: dict[str, Any] = read_mapping(options["mapping"]) if options["mapping"] else {}
+    unknown = set(file) - {"map", "set", "features", "label_delay", "seed", "spread", "assume_utc"}
+    if unknown:
+        raise Incompatible(f"{options['mapping']}: unknown key {sorted(unknown)[0]!r}")
+    features = options["features"].split(",") if options["features"] else file.get("features", [])
+    mapping = Mapping(
+        columns={**file.get("map", {}), **_pairs(options["columns"], "--map")},
+        constants={**{k: str(v) for k, v in file.get("set", {}).items()}, **_pairs(options["constants"], "--set")},
+        features=tuple(features),
+        assume_utc=options["assume_utc"] or bool(file.get("assume_utc")),
+        spread_year=(options["spread"] or file.get("spread")) == "year",
+        label_delay_ms=_delay(options["label_delay"] or file.get("label_delay")),
+        seed=options["seed"] or int(file.get("seed", 0)),
+    )
+    return Plan(list(files), list(outcomes), mapping, options["tick_every"], options["limit"], options["rate"])
+
+
+def _show(plan: Plan) -> None:
+    faults = Faults()
+    for event in itertools.islice(events(plan.files, plan.outcomes, plan.mapping, plan.limit, faults), 6):
+        click.echo(f"{rfc3339(event.at_ms)}  {'outcome   ' if event.kind else 'prediction'}  {event.value.decode()}")
+    for text in faults.first[:6]:
+        click.echo(f"unusable: {text}", err=True)
+
+
+def _refuse_faults(plan: Plan) -> None:
+    faults = Faults()
+    for _ in events(plan.files, plan.outcomes, plan.mapping, plan.limit, faults):
+        pass
+    if faults.count:
+        raise Incompatible(f"{faults.count} unusable rows, nothing was sent. " + "; ".join(faults.first))
+
+
+async def _run(settings: Settings, plan: Plan, step: bool, quiet: bool) -> Summary:
+    topics = Topics(settings.input_prefix, settings.output_prefix, settings.input_partitions, settings.line_partitions)
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=console, disable=quiet or not sys.stderr.isatty(),
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task("reading", total=None)
+
+        def progress(at_ms: int, done: int, total: int) -> None:
+            bar.update(task, description=rfc3339(at_ms)[:16], completed=done, total=total)
+
+        if not step:
+            return await run_replay(settings, topics, plan, progress)
+        async with LogFollower(settings.kafka_bootstrap, settings.kafka_client_options(), topics) as follower:
+            return await run_replay(settings, topics, plan, progress, follower.reached)
+
+
+def _report(summary: Summary) -> None:
+    click.echo(
+        f"sent {summary.predictions:,} predictions and {summary.outcomes:,} outcomes with {summary.ticks:,} ticks"
+        + (f", after {summary.resumed_from_row:,} records of an earlier run" if summary.resumed_from_row else "")
+        + f"; time stands at {rfc3339(summary.last_tick_ms)}"
+        if summary.ticks
+        else "nothing left to send: this replay was complete"
+    )
+    for text in summary.first_bad_rows:
+        click.echo(f"unusable: {text}", err=True)
+    if summary.bad_rows:
+        click.echo(f"{summary.bad_rows:,} rows were unusable", err=True)

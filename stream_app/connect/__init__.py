@@ -1,0 +1,1 @@
+"""Ways in for what people already have: files, and histories without ticks."""
