@@ -80,7 +80,7 @@ def build(settings: Settings, cluster: str) -> Worker:
         datadir=str(data_dir / "faust"),
         topic_partitions=settings.input_partitions,
         topic_disable_leader=False,
-        topic_allow_declare=True,
+        topic_allow_declare=False,
         topic_replication_factor=settings.replication_factor,
         table_standby_replicas=0,
         key_serializer="raw",
@@ -178,6 +178,7 @@ def metrics_config(settings: Settings) -> MetricsConfig:
         label_delays=tuple(sorted({r.label_delay_days for r in distinct})),
         assume_days=tuple(sorted({r.assume_after_days for r in distinct if r.assume_after_days is not None})),
         retention_days=settings.cell_retention_days,
+        cells_a_step=settings.cells_per_checkpoint,
     )
 
 

@@ -198,6 +198,9 @@ class Settings(BaseSettings):
     max_checkpoint_events: int = Field(
         12_000, ge=1, le=100_000, description="Events after which a lane checkpoints at once."
     )
+    cells_per_checkpoint: int = Field(
+        400, ge=1, le=100_000, description="Cells folded or closed before the metrics lane checkpoints; never a result."
+    )
     max_poll_records: int = Field(
         12_000, ge=1, le=100_000, description="Records of one poll; affects chunks, never results."
     )

@@ -100,4 +100,6 @@ class Topics:
                 },
             ),
             TopicSpec(f"{app_id}-metrics-changelog", self.line_partitions, {"cleanup.policy": "compact", **tombstones}),
+            # Faust elects its leader, who writes live ticks, by the owner of this partition.
+            TopicSpec(f"{app_id}-__assignor-__leader", 1, {}),
         ]

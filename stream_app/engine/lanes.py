@@ -111,6 +111,10 @@ class Lane:
         """Input queues by alias, for views."""
         return self._inputs
 
+    def paused(self) -> list[str]:
+        """Inputs the lane asks no more of for now."""
+        return sorted(self._paused)
+
     def deliver(self, chunk: Chunk) -> None:
         """Take a chunk; never blocks. Stale ones are dropped, a gap makes the lane recover."""
         if not self.running or self._clock is None:
@@ -156,10 +160,10 @@ class Lane:
 
     async def _cancel(self) -> None:
         task, self._task = self._task, None
-        if task is not None:
+        while task is not None and not task.done():
+            # More than once: some of aiokafka's clean-up swallows a cancellation that meets it.
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await task
+            await asyncio.wait({task}, timeout=0.2)
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -299,6 +303,8 @@ class Lane:
                 self._wake.set()
             if self._dirty and (full or time.monotonic() >= self.figures.at + interval):
                 await self._checkpoint()
+                if full:
+                    failpoints.hit("tick.2-partly", self.spec.name)
             else:
                 await asyncio.sleep(0)
 
@@ -329,10 +335,12 @@ class Lane:
                 break
             stage.live = clock.newest_broker_ms - broker_ms <= LIVE_WITHIN_MS
             self._dirty = self._dirty or tick.line or self._dirty_events > 0
+            failpoints.hit("tick.1-started", self.spec.name)
             if not stage.advance(tick):
                 self._dirty = True
                 return True
             clock.handled(tick)
+            failpoints.hit("tick.3-done", self.spec.name)
             self._dirty_events += 1
             if "clock" in self._paused and len(clock.ticks) < MAX_TICKS // 2:
                 self._resume("clock")

@@ -1,1 +1,1 @@
-"""Kafka and Redis on this machine, for demos, tests and first steps; not for production."""
+"""Kafka and Redis on this machine, for first steps, demos and tests; production brings its own."""

@@ -1,106 +1,35 @@
-"""A real Kafka from Maven artifacts: KRaft mode, one or three nodes that are broker and controller at once."""
+"""A real Kafka in KRaft mode: one or three nodes that are broker and controller at once."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import socket
 import subprocess
-import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from stream_app.errors import Unavailable
-from stream_app.services.processes import Process, spawn
+from stream_app.errors import Incompatible, Unavailable
+from stream_app.services.artifacts import jars, require
+from stream_app.services.ports import free_ports, is_free, refuse_busy
+from stream_app.services.processes import Process, spawn, stop_all
 
-KAFKA_VERSION = "4.1.1"
-
-_ARTIFACTS = (
-    ("org.apache.kafka", "kafka_2.13", KAFKA_VERSION),
-    ("org.apache.kafka", "kafka-tools", KAFKA_VERSION),
-    ("org.slf4j", "slf4j-simple", "1.7.36"),
-)
-_STORAGE_TOOLS = ("kafka.tools.StorageTool", "org.apache.kafka.tools.StorageTool")
+#: Most nodes are up in 3 s, three in 7; a machine ten times slower still makes it.
 _READY_S = 60.0
-
-
-def cache_dir() -> Path:
-    """Where fetched artifacts stay: PLUMBLINE_CACHE_DIR, else the user's cache folder."""
-    named = os.environ.get("PLUMBLINE_CACHE_DIR")
-    if named:
-        return Path(named).absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "plumbline"
-
-
-def jars() -> Path:
-    """Folder of the broker's jars, fetched by Maven the first time."""
-    target = cache_dir() / f"kafka-{KAFKA_VERSION}"
-    if target.is_dir():
-        return target
-    for program, package in (("java", "default-jre-headless"), ("mvn", "maven")):
-        if shutil.which(program) is None:
-            raise Unavailable(
-                f"{program} is not installed: `apt-get install {package}` (make test and make demo do it as root), or "
-                "name a running broker in PLUMBLINE_KAFKA_BOOTSTRAP."
-            )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as work:
-        pom = Path(work, "pom.xml")
-        pom.write_text(_pom())
-        command = ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies"]
-        command += ["-DincludeScope=runtime", f"-DoutputDirectory={work}/lib"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Unavailable(f"Maven could not fetch Kafka {KAFKA_VERSION}:\n{(done.stdout + done.stderr)[-2000:]}")
-        try:
-            Path(work, "lib").rename(target)
-        except OSError:
-            if not target.is_dir():  # somebody else was quicker otherwise
-                raise
-    return target
-
-
-def _pom() -> str:
-    dependencies = "".join(
-        f"<dependency><groupId>{g}</groupId><artifactId>{a}</artifactId><version>{v}</version></dependency>"
-        for g, a, v in _ARTIFACTS
-    )
-    return (
-        '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
-        "<groupId>plumbline</groupId><artifactId>local-kafka</artifactId><version>1</version><packaging>pom</packaging>"
-        f"<dependencies>{dependencies}</dependencies></project>\n"
-    )
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on right now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for item in sockets:
-            item.bind(("127.0.0.1", 0))
-        return [int(item.getsockname()[1]) for item in sockets]
-    finally:
-        for item in sockets:
-            item.close()
-
-
-def refuse_busy(port: int, what: str) -> None:
-    """Raise :class:`Unavailable` if somebody listens on the port."""
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        if probe.connect_ex(("127.0.0.1", port)) == 0:
-            raise Unavailable(
-                f"port {port} for {what} is taken by another program. Choose another with --port, stop that program, or "
-                "name the broker that runs there in PLUMBLINE_KAFKA_BOOTSTRAP."
-            )
+_STORAGE_TOOLS = ("kafka.tools.StorageTool", "org.apache.kafka.tools.StorageTool")
+_CLUSTER = "UGx1bWJsaW5lTG9jYWwwMQ"  # any 16 bytes in base64; the same for all nodes
 
 
 class LocalKafka:
-    """One or three nodes. ``port`` 0 chooses free ports; otherwise the nodes use port, port + 2, port + 4."""
+    """One or three nodes of one folder; data and logs survive :meth:`stop`.
+
+    ``port`` 0 takes free ports, otherwise the nodes use port, port + 2, port + 4 and their controllers the ones after.
+    ``transaction_scan_ms``: how often transactions of dead producers are looked for (Kafka's own: 10,000).
+    ``extra``: broker properties over ours. All calls block; none needs or disturbs an event loop.
+    """
 
     def __init__(
         self,
@@ -109,59 +38,104 @@ class LocalKafka:
         port: int = 0,
         transaction_scan_ms: int = 10_000,
         extra: Mapping[str, str] | None = None,
+        ports: Sequence[int] = (),
     ) -> None:
         self.folder = folder.absolute()
         self.nodes = nodes
-        ports = free_ports(2 * nodes) if port == 0 else [port + i for i in range(2 * nodes)]
-        self.ports, self._controller_ports = ports[0::2], ports[1::2]
+        #: Node 1's port, its controller's, node 2's, and so on.
+        self.ports = list(ports) or ([port + i for i in range(2 * nodes)] if port else free_ports(2 * nodes))
+        self.processes: dict[int, Process] = {}
         self._scan_ms = transaction_scan_ms
         self._extra = dict(extra or {})
-        self.processes: dict[int, Process] = {}
+        #: Called after every start of a process, before it is ready.
+        self.spawned: Callable[[], object] = lambda: None
 
     @property
     def bootstrap(self) -> str:
         """Addresses of the brokers."""
-        return ",".join(f"127.0.0.1:{port}" for port in self.ports)
+        return ",".join(f"127.0.0.1:{port}" for port in self.ports[::2])
 
     def start(self) -> None:
-        """Start every node and wait until all of them answer a metadata request."""
-        for port in (*self.ports, *self._controller_ports):
-            refuse_busy(port, "Kafka")
-        for node in range(1, self.nodes + 1):
-            self.start_node(node)
-        self.wait_ready()
+        """Start every node that does not run, and return when all of them answer. Raises :class:`Unavailable`."""
+        missing = [node for node in range(1, self.nodes + 1) if not self.running(node)]
+        _refuse_other_size(self.folder, self.nodes)
+        for node in missing:
+            for port in self.ports[2 * node - 2 : 2 * node]:
+                refuse_busy(port, "Kafka", "--port")
+        before = dict(self.processes)
+        try:
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(self._prepare, missing))
+            for node in missing:
+                self.start_node(node)
+            self.wait_ready()
+        except BaseException:
+            stop_all(process for node, process in self.processes.items() if before.get(node) != process)
+            self.processes = before
+            raise
 
     def start_node(self, node: int) -> None:
-        """Start one node; its data survives restarts."""
+        """Start one node, without waiting for it."""
+        home = self._prepare(node)
+        command = [*_java(jars()), "kafka.Kafka", str(home / "server.properties")]
+        self.processes[node] = spawn(command, home / "server.log", home)
+        self.spawned()
+
+    def restart(self, node: int) -> None:
+        """Stop a node if it runs, start it on its old ports and wait until every running node answers."""
+        if node in self.processes:
+            stop_all([self.processes[node]])
+        self.start_node(node)
+        self.wait_ready()
+
+    def stop(self) -> None:
+        """Stop every node."""
+        stop_all(self.processes.values())
+        self.processes.clear()
+
+    def kill(self, node: int) -> None:
+        """SIGKILL one node."""
+        self.processes.pop(node).kill()
+
+    def running(self, node: int) -> bool:
+        """Whether the node's process runs."""
+        return node in self.processes and self.processes[node].alive()
+
+    def wait_ready(self) -> None:
+        """Return when a metadata request is answered and names every running node. Raises :class:`Unavailable`."""
+        deadline = time.monotonic() + _READY_S
+        wanted = sum(process.alive() for process in self.processes.values())
+        while True:
+            for node, process in self.processes.items():
+                if not process.alive():
+                    raise Unavailable(self._why_ended(node))
+            # Asked only once somebody listens: the client logs every refused connection.
+            listening = not any(is_free(self.ports[2 * node - 2]) for node in self.processes)
+            if listening and brokers(self.bootstrap) >= wanted:
+                return
+            if time.monotonic() > deadline:
+                raise Unavailable(f"Kafka at {self.bootstrap} did not answer within {_READY_S:.0f} s: {self._logs()}")
+            time.sleep(0.05)
+
+    def _prepare(self, node: int) -> Path:
+        """Write the node's properties and format its storage if it is new."""
         home = self.folder / f"kafka-{node}"
         home.mkdir(parents=True, exist_ok=True)
         properties = home / "server.properties"
         properties.write_text("".join(f"{key}={value}\n" for key, value in self._properties(node, home).items()))
-        library = jars()
         if not (home / "data" / "meta.properties").exists():
-            self._format(library, properties, home)
-        self.processes[node] = spawn([*_java(library), "kafka.Kafka", str(properties)], home / "server.log", home)
-
-    def _format(self, library: Path, properties: Path, home: Path) -> None:
-        said = ""
-        for tool in _STORAGE_TOOLS:
-            command = [*_java(library), tool, "format", "--ignore-formatted", "-t", _CLUSTER, "-c", str(properties)]
-            done = subprocess.run(command, capture_output=True, text=True, cwd=home, check=False)
-            if done.returncode == 0:
-                return
-            said += done.stdout + done.stderr
-        raise Unavailable(f"Kafka's storage could not be formatted:\n{said[-2000:]}")
+            _format(jars(), properties)
+        return home
 
     def _properties(self, node: int, home: Path) -> dict[str, str]:
         replicas = "3" if self.nodes >= 3 else "1"
         in_sync = "2" if self.nodes >= 3 else "1"
-        here, controller = self.ports[node - 1], self._controller_ports[node - 1]
+        here, controller = self.ports[2 * node - 2 : 2 * node]
+        voters = ",".join(f"{i}@127.0.0.1:{port}" for i, port in enumerate(self.ports[1::2], start=1))
         return {
             "process.roles": "broker,controller",
             "node.id": str(node),
-            "controller.quorum.voters": ",".join(
-                f"{i + 1}@127.0.0.1:{p}" for i, p in enumerate(self._controller_ports)
-            ),
+            "controller.quorum.voters": voters,
             "listeners": f"PLAINTEXT://127.0.0.1:{here},CONTROLLER://127.0.0.1:{controller}",
             "advertised.listeners": f"PLAINTEXT://127.0.0.1:{here}",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
@@ -182,6 +156,10 @@ class LocalKafka:
             "share.coordinator.state.topic.min.isr": in_sync,
             "group.initial.rebalance.delay.ms": "0",
             "group.min.session.timeout.ms": "1000",
+            # A killed node of three is noticed after 3 s instead of 9, which is what they are here for. A single one
+            # keeps Kafka's patience: on a busy machine it would only fence itself.
+            "broker.session.timeout.ms": "3000" if self.nodes >= 3 else "9000",
+            "broker.heartbeat.interval.ms": "500" if self.nodes >= 3 else "2000",
             # The default buffer of 128 MiB is the largest single piece of a small broker's heap.
             "log.cleaner.dedupe.buffer.size": str(4 << 20),
             "num.network.threads": "2",
@@ -191,61 +169,66 @@ class LocalKafka:
             **self._extra,
         }
 
-    def wait_ready(self) -> None:
-        """Return when a metadata request is answered and names every running node."""
-        deadline = time.monotonic() + _READY_S
-        wanted = len([p for p in self.processes.values() if p.alive()])
-        while True:
-            for node, process in self.processes.items():
-                if not process.alive():
-                    log = self.folder / f"kafka-{node}" / "server.log"
-                    raise Unavailable(f"Kafka node {node} ended while starting. Its log ends with:\n{_tail(log)}")
-            if asyncio.run(_brokers(self.bootstrap)) >= wanted:
-                return
-            if time.monotonic() > deadline:
-                raise Unavailable(f"Kafka at {self.bootstrap} did not answer within {_READY_S:.0f} s")
-            time.sleep(0.1)
+    def _why_ended(self, node: int) -> str:
+        log = self.folder / f"kafka-{node}" / "server.log"
+        end = _tail(log)
+        if "UnsupportedClassVersionError" in end:
+            return "the java on the PATH is too old for Kafka 4: it needs Java 17 or newer"
+        return f"Kafka node {node} ended while starting. {log} ends with:\n{end}"
 
-    def stop(self) -> None:
-        """Stop every node, in order."""
-        for process in self.processes.values():
-            process.stop()
-        self.processes.clear()
-
-    def kill(self, node: int) -> None:
-        """SIGKILL one node."""
-        self.processes.pop(node).kill()
+    def _logs(self) -> str:
+        return "see " + ", ".join(str(self.folder / f"kafka-{node}" / "server.log") for node in self.processes)
 
 
-_CLUSTER = "UGx1bWJsaW5lTG9jYWwwMQ"  # any 16 bytes in base64; the same for all nodes
+def brokers(bootstrap: str, options: Mapping[str, Any] | None = None) -> int:
+    """Number of brokers that a metadata request names; 0 if nobody answers. ``options``: TLS and SASL of the client."""
+    # In a thread of its own: a caller may well be inside a running event loop.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, _brokers(bootstrap, dict(options or {}))).result()
+
+
+async def _brokers(bootstrap: str, options: dict[str, Any]) -> int:
+    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=2_000, **options)
+    try:
+        await asyncio.wait_for(client.start(), 3)
+        described = await asyncio.wait_for(client.describe_cluster(), 3)
+        return len(described.get("brokers", []))
+    except Exception:
+        return 0  # whatever it is, it does not answer yet; the caller has the deadline
+    finally:
+        await client.close()
+
+
+def _refuse_other_size(folder: Path, nodes: int) -> None:
+    """A quorum keeps its size: a folder formatted for one node cannot become three, nor the other way round."""
+    held = len(list(folder.glob("kafka-*/data/meta.properties")))
+    if held not in (0, nodes) and (held > nodes or (held, nodes) == (1, 3)):
+        raise Incompatible(
+            f"{folder} holds the data of a Kafka of {held} node{'s'[: held > 1]}, and a quorum keeps its size. Take "
+            f"--nodes {held}, another folder with --dir, or delete {folder} if its data is not needed."
+        )
+
+
+def _format(library: Path, properties: Path) -> None:
+    said = ""
+    for tool in _STORAGE_TOOLS:
+        command = [*_java(library), tool, "format", "--ignore-formatted", "-t", _CLUSTER, "-c", str(properties)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        if done.returncode == 0:
+            return
+        said += done.stdout + done.stderr
+    if "UnsupportedClassVersionError" in said:
+        raise Unavailable("the java on the PATH is too old for Kafka 4: it needs Java 17 or newer")
+    raise Unavailable(f"Kafka's storage could not be formatted:\n{said[-2000:]}")
 
 
 def _java(library: Path) -> list[str]:
+    # Measured on two cores: a CDS archive saves 1 s of 3 a start and costs 8 s and 49 MB once; not worth its upkeep.
     return [
-        "java",
-        "-Xms96m",
-        "-Xmx320m",
-        "-XX:+UseSerialGC",
-        "-XX:TieredStopAtLevel=1",
-        "-Djava.net.preferIPv4Stack=true",
-        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-        "-Dorg.slf4j.simpleLogger.showDateTime=true",
-        "-cp",
-        f"{library}/*",
-    ]
-
-
-async def _brokers(bootstrap: str) -> int:
-    """Number of brokers a metadata request names; 0 if nobody answers."""
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=2_000)
-    try:
-        await asyncio.wait_for(client.start(), 3)
-        described = await client.describe_cluster()
-        return len(described.get("brokers", []))
-    except Exception:
-        return 0
-    finally:
-        await client.close()
+        require("java", "default-jre-headless"), "-Xms96m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+        "-Djava.net.preferIPv4Stack=true", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+        "-Dorg.slf4j.simpleLogger.showDateTime=true", "-cp", f"{library}/*",
+    ]  # fmt: skip
 
 
 def _tail(log: Path) -> str:

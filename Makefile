@@ -1,0 +1,58 @@
+# Two commands are the whole set-up: `make demo` and `make test`. Both make .venv, fetch what is missing and run.
+#
+#   make demo       from nothing to daily snapshots; DEMO_ARGS="--once" runs to the end of the data
+#   make test       lint, types, import rules and every test but the long ones; PYTEST_ARGS="-k clock" narrows
+#   make test-long  the tests that take minutes
+#   make bench      cost per event against the peers; BENCH_ARGS are handed on
+#   make lock       resolve the dependencies anew into the lock files
+#   make clean      stop local services and remove everything that was made here
+#
+# PYTHON names the interpreter .venv is made with (3.11 or newer; default: the first that is found).
+
+SHELL := /bin/bash
+BIN := .venv/bin
+PYTHON ?=
+export PYTHON
+export PYTHONDONTWRITEBYTECODE ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo lint unit test test-long bench lock clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+setup:
+	@scripts/setup runtime
+
+setup-dev:
+	@scripts/setup dev
+
+# Starts what does not run yet, and stops only that at the end.
+demo: setup
+	@$(BIN)/plumbline services run --port 0 --redis-port 0 -- $(BIN)/plumbline demo $(DEMO_ARGS)
+
+lint: setup-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: setup-dev
+	$(BIN)/python -m pytest tests/unit tests/laws tests/golden tests/architecture $(PYTEST_ARGS)
+
+test: lint
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-long: setup-dev
+	$(BIN)/python -m pytest --long -m long $(PYTEST_ARGS)
+
+bench: setup-dev
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+lock:
+	scripts/lock
+
+clean:
+	@if [ -x $(BIN)/plumbline ]; then $(BIN)/plumbline services down; fi
+	rm -rf .venv .plumbline .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	find stream_app agents schemas tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

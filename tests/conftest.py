@@ -1,0 +1,76 @@
+"""Fixtures of every test: one real broker for the session, prefixes of its own for each test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from stream_app.services.kafka import LocalKafka
+from stream_app.topics import Topics
+from tests.support.kafka_io import Prefix
+from tests.support.worker import Worker
+
+_numbers = itertools.count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also run what takes minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--long"):
+        items[:] = [item for item in items if item.get_closest_marker("long") is None]
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap address of a real broker: the one PLUMBLINE_TEST_KAFKA names, or one for this session."""
+    named = os.environ.get("PLUMBLINE_TEST_KAFKA")
+    if named:
+        yield named
+        return
+    broker = LocalKafka(tmp_path_factory.mktemp("kafka"), transaction_scan_ms=1_000)
+    try:
+        broker.start()
+        yield broker.bootstrap
+    finally:
+        broker.stop()
+
+
+@pytest.fixture
+async def prefix(kafka: str) -> AsyncIterator[Prefix]:
+    """Topics of this test alone: three input partitions, two by line."""
+    name = f"t{os.getpid()}-{next(_numbers)}."
+    made = await Prefix(kafka, Topics(name, name, 3, 2)).create()
+    yield made
+    await made.delete(name)
+
+
+@pytest.fixture
+def worker(prefix: Prefix, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+    """Make workers of this test's prefix; those still running at the end are killed."""
+    made: list[Worker] = []
+
+    def make(name: str = "w", app_id: str | None = None, topics: Topics | None = None, **settings: str) -> Worker:
+        app = app_id or f"{prefix.topics.input_prefix}app"
+        made.append(Worker(prefix.bootstrap, topics or prefix.topics, app, tmp_path / name, **settings))
+        return made[-1]
+
+    yield make
+    for item in made:
+        item.kill()
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The recorded data sets of the tests."""
+    folder = Path(os.environ.get("PLUMBLINE_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    if not folder.is_dir():
+        pytest.fail(
+            f"the tests' data is missing: put it into {folder.name}/ beside the project or name it in PLUMBLINE_TEST_DATA"
+        )
+    return folder

@@ -1,0 +1,101 @@
+"""Comparing what a run published with the oracle."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from typing import Any
+
+
+from stream_app.connect.follow import LogFollower
+from tests.oracle import batch
+from tests.oracle.batch import Result, Rules
+from tests.support.kafka_io import Prefix, read, until
+from tests.support.worker import Worker
+
+
+async def finished(prefix: Prefix, at_ms: int, workers: list[Worker], bound_s: float = 90.0) -> LogFollower:
+    """Return when the line log of every partition has carried the tick; a worker that ends is a failure."""
+    async with LogFollower(prefix.bootstrap, {}, prefix.topics) as follower:
+
+        async def done() -> bool:
+            for worker in workers:
+                assert worker.exit_code is None, f"worker ended with {worker.exit_code}\n{worker.tail()}"
+            await follower.poll()
+            return min(follower.ticks.values()) >= at_ms
+
+        try:
+            await until(done, bound_s, f"tick {at_ms} in the line log")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n" + "\n".join(w.tail() for w in workers)) from None
+        return follower
+
+
+async def expected(prefix: Prefix, rules: Rules | None = None) -> Result:
+    """The oracle's answer for the topics as they are."""
+    topics = prefix.topics
+    raw = {
+        name: {
+            p: [(r.offset, r.value) for r in records]
+            for p, records in (await read(prefix.bootstrap, name, topics.input_partitions)).items()
+        }
+        for name in (topics.predictions, topics.outcomes, topics.clock)
+    }
+    names = (topics.predictions, topics.outcomes)
+    return batch.compute(names, raw[topics.predictions], raw[topics.outcomes], raw[topics.clock], rules)
+
+
+async def closed_snapshots(prefix: Prefix) -> list[tuple[bytes, bytes]]:
+    """(key, value) of every committed closed snapshot, in a canonical order."""
+    records = await read(prefix.bootstrap, prefix.topics.metric_snapshots, prefix.topics.line_partitions)
+    found = [(r.key, r.value) for part in records.values() for r in part if json.loads(r.value)["state"] == "closed"]
+    return sorted(found, key=lambda item: (item[0], json.loads(item[1])["revision"]))
+
+
+async def compare(prefix: Prefix, follower: LogFollower, rules: Rules | None = None) -> Result:
+    """Everything that came out against the oracle: snapshots by revision, dispositions, dead letters."""
+    want = await expected(prefix, rules)
+    topics = prefix.topics
+    got: dict[tuple[str, str, str, int], dict[str, Any]] = {}
+    for _, value in await closed_snapshots(prefix):
+        row = json.loads(value)
+        key = (row["line"], row["model_version"], row["date"], row["revision"])
+        assert key not in got, f"{key} was committed twice"
+        got[key] = row
+    assert sorted(got) == sorted(want.snapshots)
+    for key, fields in want.snapshots.items():
+        for name, value in fields.items():
+            assert same(got[key][name], value, name), f"{key} {name}: {got[key][name]!r}, the oracle says {value!r}"
+    dispositions = follower.dispositions
+    for side, counts in (("predictions", want.predictions), ("outcomes", want.outcomes)):
+        assert Counter({k: v for k, v in dispositions[side].items() if v}) == +counts, side
+    dead = await read(prefix.bootstrap, topics.dead_letters, topics.line_partitions)
+    places = []
+    for record in (r for part in dead.values() for r in part):
+        headers = dict(record.headers)
+        place = tuple(headers[f"__connect.errors.{x}"].decode() for x in ("topic", "partition", "offset"))
+        places.append((place[0], int(place[1]), int(place[2])))
+        original = await _original(prefix, *places[-1])
+        assert (record.key, record.value) == (original.key, original.value)
+    assert len(places) == len(set(places)), "a record was dead-lettered twice"
+    assert set(places) == want.dead
+    return want
+
+
+def same(got: Any, want: Any, name: str) -> bool:
+    """Counts exactly, ratios to 1e-9."""
+    if want is None or isinstance(want, int) or got is None:
+        return bool(got == want)
+    return math.isclose(got, want, rel_tol=0, abs_tol=1e-7 if name == "narrow_interval_pct" else 1e-9)
+
+
+_cache: dict[tuple[str, str], dict[tuple[int, int], Any]] = {}
+
+
+async def _original(prefix: Prefix, topic: str, partition: int, offset: int) -> Any:
+    key = (prefix.bootstrap, topic)
+    if key not in _cache:
+        records = await read(prefix.bootstrap, topic, prefix.topics.input_partitions)
+        _cache[key] = {(p, r.offset): r for p, part in records.items() for r in part}
+    return _cache[key][partition, offset]

@@ -1,0 +1,126 @@
+"""Topics of a test: made, written with ticks, read back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.partitioner import murmur2
+
+from stream_app import kafka_admin
+from stream_app.topics import Topics
+from tests.support.generate import Step
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """A test's topics: own prefixes on the session's broker."""
+
+    bootstrap: str
+    topics: Topics
+
+    async def create(self) -> Prefix:
+        """Create every topic."""
+        async with kafka_admin.admin(self.bootstrap, {}) as client:
+            await kafka_admin.create(client, self.topics.specs(), 1)
+        return self
+
+    async def delete(self, below: str) -> None:
+        """Remove every topic whose name starts with ``below``."""
+        async with kafka_admin.admin(self.bootstrap, {}) as client:
+            doomed = [name for name in await client.list_topics() if name.startswith(below)]
+            if doomed:
+                await client.delete_topics(doomed)
+
+
+def time_text(ms: int) -> str:
+    """RFC 3339."""
+    when = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
+    return when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+
+
+Reached = dict[str, dict[int, int]]
+
+
+async def write(prefix: Prefix, steps: list[Step], reached: Reached | None = None) -> None:
+    """Write steps, a transaction each: the rows, then ticks whose barriers cover exactly what came before.
+
+    ``reached``: barriers by topic and partition, carried from one call to the next.
+    """
+    reached = {} if reached is None else reached
+    topics = prefix.topics
+    names = {"predictions": topics.predictions, "outcomes": topics.outcomes}
+    producer = AIOKafkaProducer(
+        bootstrap_servers=prefix.bootstrap, transactional_id=f"{topics.clock}-test", transaction_timeout_ms=60_000
+    )
+    await producer.start()
+    for name in names.values():
+        reached.setdefault(name, dict.fromkeys(range(topics.input_partitions), 0))
+    try:
+        for at, rows in steps:
+            async with producer.transaction():
+                sent = []
+                for row in rows:
+                    partition = (murmur2(row.key) & 0x7FFFFFFF) % topics.input_partitions
+                    sent.append(await producer.send(names[row.topic], row.value, key=row.key, partition=partition))
+                for answer in await asyncio.gather(*sent):
+                    reached[answer.topic][answer.partition] = max(
+                        reached[answer.topic][answer.partition], answer.offset + 1
+                    )
+                await _ticks(producer, topics, at, reached)
+    finally:
+        await producer.stop()
+
+
+async def _ticks(producer: AIOKafkaProducer, topics: Topics, at: int, reached: dict[str, dict[int, int]]) -> None:
+    futures = []
+    for partition in range(topics.input_partitions):
+        barrier = {name: offsets[partition] for name, offsets in reached.items()}
+        futures.append(await _tick(producer, topics.clock, partition, at, barrier))
+    for partition in range(topics.line_partitions):
+        futures.append(await _tick(producer, topics.line_clock, partition, at, {}))
+    await asyncio.gather(*futures)
+
+
+async def _tick(producer: AIOKafkaProducer, topic: str, partition: int, at: int, barrier: dict[str, int]) -> Any:
+    body = {"at": time_text(at), "line": True, "mode": "external", "barrier": barrier}
+    return await producer.send(topic, json.dumps(body).encode(), partition=partition)
+
+
+async def read(bootstrap: str, topic: str, partitions: int) -> dict[int, list[Any]]:
+    """Every committed record of a topic by partition."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False)
+    await consumer.start()
+    try:
+        tps = [TopicPartition(topic, p) for p in range(partitions)]
+        consumer.assign(tps)
+        begin = await consumer.beginning_offsets(tps)
+        end = await consumer.end_offsets(tps)
+        found: dict[int, list[Any]] = {p: [] for p in range(partitions)}
+        for tp in tps:
+            consumer.seek(tp, begin[tp])
+        while any([await consumer.position(tp) < end[tp] for tp in tps]):
+            for tp, records in (await consumer.getmany(timeout_ms=200)).items():
+                found[tp.partition] += records
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def until(condition: Callable[[], Any], bound_s: float = 60.0, what: str = "condition") -> Any:
+    """Await a condition (sync or async) that becomes true; fails with its name after the bound."""
+    deadline = asyncio.get_running_loop().time() + bound_s
+    while True:
+        found = condition()
+        if asyncio.iscoroutine(found):
+            found = await found
+        if found:
+            return found
+        if asyncio.get_running_loop().time() > deadline:
+            raise AssertionError(f"{what} did not come true within {bound_s:.0f} s")
+        await asyncio.sleep(0.1)

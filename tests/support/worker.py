@@ -1,0 +1,103 @@
+"""Real worker processes, started and killed by id, always reaped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from stream_app.services.kafka import free_ports
+from stream_app.topics import Topics
+
+
+class Worker:
+    """One ``plumbline worker`` process."""
+
+    def __init__(self, bootstrap: str, topics: Topics, app_id: str, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.log = folder / f"worker-{app_id}.log"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.env = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("PLUMBLINE_")},
+            "PLUMBLINE_ENVIRONMENT": "development",
+            "PLUMBLINE_KAFKA_BOOTSTRAP": bootstrap,
+            "PLUMBLINE_APP_ID": app_id,
+            "PLUMBLINE_INPUT_PREFIX": topics.input_prefix,
+            "PLUMBLINE_OUTPUT_PREFIX": topics.output_prefix,
+            "PLUMBLINE_INPUT_PARTITIONS": str(topics.input_partitions),
+            "PLUMBLINE_LINE_PARTITIONS": str(topics.line_partitions),
+            "PLUMBLINE_DATA_DIR": str(folder / "data"),
+            "PLUMBLINE_SESSION_TIMEOUT_S": "2",
+            "PLUMBLINE_CLOCK": "follow",
+            "PLUMBLINE_WEB_PORT": str(free_ports(1)[0]),
+            **{f"PLUMBLINE_{key.upper()}": value for key, value in settings.items()},
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, **extra: str) -> Worker:
+        """Start, with further settings for this run alone."""
+        env = {**self.env, **{f"PLUMBLINE_{key.upper()}": value for key, value in extra.items()}}
+        with self.log.open("ab") as out:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "stream_app", "worker"],
+                env=env,
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+            )
+        return self
+
+    @property
+    def exit_code(self) -> int | None:
+        """``None`` while it runs or was never started."""
+        return self._process.poll() if self._process is not None else None
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to this process alone."""
+        if self.exit_code is None and self._process is not None:
+            self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL and reap."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def stop(self, bound_s: float = 30.0) -> int:
+        """SIGTERM; returns the exit code."""
+        assert self._process is not None
+        self.signal(signal.SIGTERM)
+        try:
+            return self._process.wait(bound_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"the worker did not stop within {bound_s:.0f} s\n{self.tail()}") from None
+
+    def ready(self) -> str:
+        """What its lanes say of themselves."""
+        try:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.env['PLUMBLINE_WEB_PORT']}/readyz", timeout=2
+            ) as answer:
+                return str(answer.read().decode())
+        except urllib.error.HTTPError as error:
+            return error.read().decode()
+        except OSError as error:
+            return f"no answer: {error}"
+
+    def tail(self, lines: int = 40) -> str:
+        """Its lanes and the end of its log, for failures."""
+        return f"{self.ready()}\n{self._log_tail(lines)}"
+
+    def _log_tail(self, lines: int) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
