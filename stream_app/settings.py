@@ -326,7 +326,7 @@ def load(overrides: dict[str, Any] | None = None) -> Settings:
             raise Incompatible(f"{file}: {error}") from error
         for key in layers:
             if key not in Settings.model_fields:
-                raise Incompatible(f"{file}: unknown setting {key!r}{_nearest(key, list(Settings.model_fields))}")
+                raise Incompatible(f"{file}: unknown setting {key!r}{nearest(key, list(Settings.model_fields))}")
             if key.endswith("password"):
                 raise Incompatible(f"{file}: {key} is a secret, give it as {PREFIX}{key.upper()} in the environment")
     environment = os.environ.get(PREFIX + "ENVIRONMENT") or layers.get("environment", "production")
@@ -349,10 +349,11 @@ def _refuse_unknown_variables() -> None:
         if variable.startswith(PREFIX) and variable.removeprefix(PREFIX) not in known:
             raise Incompatible(
                 f"unknown environment variable {variable}"
-                f"{_nearest(variable, [PREFIX + name for name in known])}. Unset it or correct its name."
+                f"{nearest(variable, [PREFIX + name for name in known])}. Unset it or correct its name."
             )
 
 
-def _nearest(key: str, known: list[str]) -> str:
+def nearest(key: str, known: list[str]) -> str:
+    """A hint for a misspelt key."""
     close = difflib.get_close_matches(key, known, n=1)
     return f", did you mean {close[0]}?" if close else ""

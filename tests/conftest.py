@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,11 @@ _numbers = itertools.count(1)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also run what takes minutes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # A run that is told to end (`timeout`, a CI job) takes its broker and workers along, as with Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -71,6 +77,7 @@ def data() -> Path:
     folder = Path(os.environ.get("PLUMBLINE_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
     if not folder.is_dir():
         pytest.fail(
-            f"the tests' data is missing: put it into {folder.name}/ beside the project or name it in PLUMBLINE_TEST_DATA"
+            f"the tests' data is missing: put it into {folder.parent.name}/{folder.name} beside the project, or name "
+            "its folder in PLUMBLINE_TEST_DATA"
         )
     return folder

@@ -73,7 +73,10 @@ def _delay(text: str | None) -> tuple[int, int] | None:
 @click.option("--strict", is_flag=True, help="Stop if any row is unusable, before anything is sent.")
 @click.option("--dry-run", is_flag=True, help="Show the first records and send nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Only a JSON summary, as the last line.")
-def replay(files: tuple[Path, ...], outcomes: tuple[Path, ...], dry_run: bool, strict: bool, step: bool, as_json: bool, **options: Any) -> None:  # fmt: skip
+def replay(
+    files: tuple[Path, ...], outcomes: tuple[Path, ...], dry_run: bool, strict: bool, step: bool, as_json: bool,
+    **options: Any,
+) -> None:  # fmt: skip
     """Send recorded predictions and outcomes, with simulated time, as if it all happened now.
 
     Every close and every full hour that has rows becomes a tick; rows and tick are one transaction. Interrupt it and

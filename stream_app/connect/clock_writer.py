@@ -94,7 +94,7 @@ class ClockWriter:
         row: int = 0,
         mode: str = "external",
     ) -> None:
-        """One transaction: ``rows`` as (topic, prediction id, value), then the tick on every partition of both clocks."""
+        """One transaction: ``rows`` as (topic, prediction id, value), then the tick on every clock partition."""
         topics, producer = self._topics, self._producer
         try:
             async with producer.transaction():
@@ -117,6 +117,17 @@ class ClockWriter:
         except ProducerFenced as error:
             raise Unavailable("another replay or backfill of this prefix has taken over; this one stops") from error
         self.stand = Stand(at_ms, mode, digest, row)
+
+    async def write_covering(self, at_ms: int, offsets: dict[tuple[str, int], int]) -> None:
+        """A tick without rows that covers each (topic, partition) up to an offset; barriers never go back."""
+        for (topic, partition), offset in offsets.items():
+            self._barrier[TopicPartition(topic, partition)] = offset
+        await self.write(at_ms, ())
+
+    async def hand_over(self) -> None:
+        """The change of mode: the same time once more, which no lane handles again, marked live."""
+        if self.stand.at_ms:
+            await self.write(self.stand.at_ms, (), mode="live")
 
     async def _send_rows(self, rows: Iterable[tuple[str, str, bytes]]) -> None:
         producer, count = self._producer, self._topics.input_partitions

@@ -17,15 +17,15 @@ import msgspec
 from stream_app.errors import Incompatible
 
 _OPENERS: dict[str, Callable[[Path], Any]] = {
-    ".gz": lambda path: gzip.open(path, "rb"),
-    ".bz2": lambda path: bz2.open(path, "rb"),
-    ".xz": lambda path: lzma.open(path, "rb"),
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
 }
 _PARQUET_BATCH = 16_384
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows in file order. The format is told by the name: .csv, .ndjson or .jsonl (+ .gz .bz2 .xz .zst), .parquet or .pq."""
+    """Rows in file order. The name tells the format: .csv, .ndjson, .jsonl (+ .gz .bz2 .xz .zst), .parquet, .pq."""
     if not path.is_file():
         raise Incompatible(f"{path}: no such file")
     suffixes = [suffix.lower() for suffix in path.suffixes]

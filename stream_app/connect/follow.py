@@ -46,8 +46,8 @@ class LogFollower:
             if asyncio.get_running_loop().time() > deadline:
                 late = [p for p, tick in self.ticks.items() if tick < at_ms]
                 raise Unavailable(
-                    f"the line log has not carried the tick after {bound_s:.0f} s (partitions {late}). Is a worker running? "
-                    "Its /readyz says what each lane waits for."
+                    f"the line log has not carried the tick after {bound_s:.0f} s (partitions {late}). Is a worker "
+                    "running? Its /readyz says what each lane waits for."
                 )
 
     async def poll(self) -> None:

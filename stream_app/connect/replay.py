@@ -73,7 +73,7 @@ async def run_replay(
             raise Incompatible(f"nothing to replay: {faults.count} rows were unusable: {'; '.join(faults.first[:3])}")
         async with ClockWriter(settings.kafka_bootstrap, settings.kafka_client_options(), topics) as writer:
             _resume(writer, identity, timeline, summary)
-            await _send(writer, topics, plan, identity, timeline, summary, on_progress, step)
+            await send(writer, topics, plan.every, plan.rate, identity, timeline, summary, on_progress, step)
     return summary
 
 
@@ -88,10 +88,12 @@ def _resume(writer: ClockWriter, identity: str, timeline: Timeline, summary: Sum
         )
 
 
-async def _send(
-    writer: ClockWriter, topics: Topics, plan: Plan, identity: str, timeline: Timeline, summary: Summary,
+async def send(
+    writer: ClockWriter, topics: Topics, every: Every, rate: float | None, identity: str, timeline: Timeline,
+    summary: Summary,
     on_progress: Progress | None, step: Step | None,
 ) -> None:  # fmt: skip
+    """Send the timeline's events after ``summary.resumed_from_row``, a transaction for each tick."""
     done = summary.resumed_from_row
     at_ms = writer.stand.at_ms or timeline.first_ms - 1
     end_ms = last_tick(timeline.last_ms)
@@ -99,7 +101,7 @@ async def _send(
     upcoming = next(iterator, None)
     started = time.monotonic()
     while at_ms < end_ms:
-        at_ms = next_tick(at_ms, upcoming.at_ms if upcoming is not None else None, plan.every)
+        at_ms = next_tick(at_ms, upcoming.at_ms if upcoming is not None else None, every)
         batch: list[Event] = []
         while upcoming is not None and upcoming.at_ms < at_ms:
             batch.append(upcoming)
@@ -116,8 +118,8 @@ async def _send(
             on_progress(at_ms, done, timeline.count)
         if step is not None:
             await step(at_ms)
-        if plan.rate is not None:
-            await asyncio.sleep(max(0.0, started + (done - summary.resumed_from_row) / plan.rate - time.monotonic()))
+        if rate is not None:
+            await asyncio.sleep(max(0.0, started + (done - summary.resumed_from_row) / rate - time.monotonic()))
 
 
 def _skip(iterator: Iterator[Event], count: int) -> Iterator[Event]:

@@ -34,8 +34,10 @@ def _rfc3339(ms: int, draw: random.Random) -> str:
 
 def poison(draw: random.Random, now: int) -> list[tuple[str, bytes | None]]:
     """One record of every kind of bad input the issue names."""
-    good = {"prediction_id": f"x{draw.getrandbits(40):x}", "model_type": "fraud", "model_version": "v1", "tenant_id": "a",
-            "predicted_at": now, "score": 0.5}  # fmt: skip
+    good = {
+        "prediction_id": f"x{draw.getrandbits(40):x}", "model_type": "fraud", "model_version": "v1", "tenant_id": "a",
+        "predicted_at": now, "score": 0.5,
+    }  # fmt: skip
 
     def bad(**changes: object) -> bytes:
         row = {**good, **changes}

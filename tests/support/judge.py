@@ -7,7 +7,6 @@ import math
 from collections import Counter
 from typing import Any
 
-
 from stream_app.connect.follow import LogFollower
 from tests.oracle import batch
 from tests.oracle.batch import Result, Rules

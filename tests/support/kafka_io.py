@@ -78,12 +78,11 @@ async def write(prefix: Prefix, steps: list[Step], reached: Reached | None = Non
 
 
 async def _ticks(producer: AIOKafkaProducer, topics: Topics, at: int, reached: dict[str, dict[int, int]]) -> None:
-    futures = []
-    for partition in range(topics.input_partitions):
-        barrier = {name: offsets[partition] for name, offsets in reached.items()}
-        futures.append(await _tick(producer, topics.clock, partition, at, barrier))
-    for partition in range(topics.line_partitions):
-        futures.append(await _tick(producer, topics.line_clock, partition, at, {}))
+    futures = [
+        await _tick(producer, topics.clock, p, at, {name: offsets[p] for name, offsets in reached.items()})
+        for p in range(topics.input_partitions)
+    ]
+    futures += [await _tick(producer, topics.line_clock, p, at, {}) for p in range(topics.line_partitions)]
     await asyncio.gather(*futures)
 
 

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from stream_app.services.kafka import free_ports
+from stream_app.services.ports import free_ports
 from stream_app.topics import Topics
 
 

@@ -1,0 +1,43 @@
+"""``plumbline backfill``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from schemas.common import rfc3339
+from stream_app import settings as settings_module
+from stream_app.connect.backfill import run
+from stream_app.topics import Topics
+
+
+@click.command()
+@click.option("--tick-every", type=click.Choice(["hour", "6h", "close"]), default="hour", show_default=True)
+@click.option("--then-live", is_flag=True, help="Hand the prefix over to live time afterwards, once.")
+def backfill(tick_every: str, then_live: bool) -> None:
+    """Write simulated ticks for input topics that hold records but no time, so that their days can be counted.
+
+    \b
+    Example, a first baseline from history, then live:
+      plumbline backfill --then-live && plumbline worker
+    """
+    settings = settings_module.load()
+    topics = Topics(settings.input_prefix, settings.output_prefix, settings.input_partitions, settings.line_partitions)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(),
+        console=Console(stderr=True), disable=not sys.stderr.isatty(),
+    ) as bar:  # fmt: skip
+        task = bar.add_task("reading")
+        first: list[int] = []
+
+        def progress(at_ms: int, end_ms: int) -> None:
+            first.append(at_ms)
+            bar.update(
+                task, description=rfc3339(at_ms)[:16], completed=at_ms - first[0], total=max(1, end_ms - first[0])
+            )
+
+        count = run(settings, topics, tick_every, then_live, progress)  # type: ignore[arg-type]
+    click.echo(f"wrote {count:,} ticks" + ("; the clock is live from here on" if then_live else ""))

@@ -1,0 +1,126 @@
+"""``plumbline demo``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from schemas.common import rfc3339
+from stream_app import settings as settings_module
+from stream_app.demo.run import DAYS, Seen, run
+from stream_app.services.artifacts import cache_dir
+from stream_app.services.kafka import LocalKafka
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="No live view; the last line is one JSON object.")
+def demo(once: bool) -> None:
+    """Replay two weeks of recorded predictions and watch their daily snapshots arrive.
+
+    Uses the broker in PLUMBLINE_KAFKA_BOOTSTRAP, or starts one for the time of the demo. Each run has topics and an
+    application of its own and removes them at the end.
+    """
+    console = Console(stderr=once)
+    with _broker(console) as bootstrap:
+        settings = settings_module.load({"environment": "development", "kafka_bootstrap": bootstrap})
+        with _view(console, once) as show:
+            seen = asyncio.run(run(settings, cache_dir() / "demo", show, lambda text: console.print(text, style="dim")))
+    _tell(seen, console)
+    if once:
+        click.echo(json.dumps(seen.summary()))
+
+
+@contextlib.contextmanager
+def _broker(console: Console) -> Iterator[str]:
+    named = os.environ.get("PLUMBLINE_KAFKA_BOOTSTRAP")
+    if named:
+        yield named
+        return
+    with tempfile.TemporaryDirectory(prefix="plumbline-kafka-") as folder:
+        console.print("starting Kafka", style="dim")
+        kafka = LocalKafka(Path(folder))
+        try:
+            kafka.start()
+            yield kafka.bootstrap
+        finally:
+            kafka.stop()
+
+
+@contextlib.contextmanager
+def _view(console: Console, once: bool) -> Iterator[Any]:
+    if once or not console.is_terminal:
+
+        def quiet(at_ms: int, done: int, total: int, latest: dict[str, dict[str, Any]]) -> None:
+            if at_ms % 86_400_000 == 4 * 3_600_000:
+                console.print(f"{rfc3339(at_ms)[:16]}  {done:,} of {total:,} events, {len(latest)} lines", style="dim")
+
+        yield quiet
+        return
+    with Live(console=console, refresh_per_second=8) as live:
+
+        def lively(at_ms: int, done: int, total: int, latest: dict[str, dict[str, Any]]) -> None:
+            live.update(_table(at_ms, done, total, latest))
+
+        yield lively
+
+
+def _table(at_ms: int, done: int, total: int, latest: dict[str, dict[str, Any]]) -> Table:
+    table = Table(title=f"{rfc3339(at_ms)[:16]} UTC  ·  {done:,} of {total:,} events")
+    for name in (
+        "line",
+        "version",
+        "date",
+        "state",
+        "rev",
+        "predictions",
+        "coverage",
+        "accuracy",
+        "PR-AUC",
+        "calibration",
+    ):
+        table.add_column(name, justify="left" if name in ("line", "version", "date", "state") else "right")
+    for line, row in sorted(latest.items()):
+        table.add_row(
+            line, row["model_version"], row["date"], row["state"], str(row["revision"]), f"{row['predictions']:,}",
+            *(_number(row[field]) for field in ("coverage", "accuracy", "pr_auc", "calibration_score")),
+        )  # fmt: skip
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _tell(seen: Seen, console: Console) -> None:
+    made, known = seen.predictions, seen.outcomes
+    twice = made["duplicate"] + known["duplicate"]
+    dead = made["dead_lettered"] + known["dead_lettered"]
+    console.print(
+        f"\n{made['produced']:,} predictions and {known['produced']:,} outcomes went in. "
+        f"{made['joined']:,} predictions found their outcome, {made['pending']:,} still wait for it."
+    )
+    console.print(
+        f"{twice:,} records came twice and counted once; {known['corrected']:,} outcomes were corrected later; "
+        f"{dead:,} records could not be read and stand in the dead letters."
+    )
+    console.print(
+        f"{seen.snapshots:,} closed snapshots of {len(seen.latest)} lines over {DAYS} days were published, the first "
+        f"after {seen.first_snapshot_seconds:.0f} s; the run took {seen.wall_seconds:.0f} s."
+    )
+    for line, row in sorted(seen.latest.items()):
+        console.print(
+            f"{line} {row['model_version']} on {row['date']}: accuracy {_number(row['accuracy'])}, precision "
+            f"{_number(row['precision'])}, recall {_number(row['recall'])}, "
+            f"{row['outcomes']:,} of {row['predictions']:,} labelled."
+        )

@@ -1,0 +1,80 @@
+"""``plumbline snapshots``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from stream_app import settings as settings_module
+from stream_app.cli.models import show
+from stream_app.connect.reading import records
+from stream_app.settings import Settings
+
+_COLUMNS = ("accuracy", "precision", "recall", "f1", "pr_auc", "brier", "calibration_score")
+
+
+@click.command()
+@click.argument("line")
+@click.option("--version", help="Only this model version.")
+@click.option("--days", type=click.IntRange(1), help="Only the newest days.")
+@click.option("--follow", is_flag=True, help="Go on and print each snapshot as it comes.")
+@click.option("--json", "as_json", is_flag=True, help="One snapshot a line, newest revision of each day.")
+def snapshots(line: str, version: str | None, days: int | None, follow: bool, as_json: bool) -> None:
+    """Show a line's daily snapshots, oldest first, the newest revision of each day.
+
+    \b
+    Example: plumbline snapshots conflict:global --days 7
+    """
+    settings = settings_module.load()
+    if follow:
+        asyncio.run(_follow(settings, line, version))
+        return
+    found = asyncio.run(_read(settings, line, version))
+    if days is not None:
+        newest = sorted({row["date"] for row in found})[-days:]
+        found = [row for row in found if row["date"] in newest]
+    if as_json:
+        for row in found:
+            click.echo(json.dumps(row, sort_keys=True))
+    elif found:
+        Console().print(_table(line, found))
+    else:
+        click.echo(f"no snapshots of {line}; `plumbline models` lists the lines", err=True)
+        raise SystemExit(1)
+
+
+def _table(line: str, found: list[dict[str, Any]]) -> Table:
+    table = Table(title=line)
+    for name in ("date", "version", "state", "rev", "predictions", "coverage", *_COLUMNS):
+        table.add_column(name.replace("_score", "").replace("pr_auc", "PR-AUC"))
+    for row in found:
+        table.add_row(
+            row["date"], row["model_version"], row["state"], str(row["revision"]), f"{row['predictions']:,}",
+            show(row["coverage"]), *(show(row[name]) for name in _COLUMNS),
+        )  # fmt: skip
+    return table
+
+
+async def _read(settings: Settings, line: str, version: str | None) -> list[dict[str, Any]]:
+    latest: dict[tuple[str, str], dict[str, Any]] = {}
+    topic = f"{settings.output_prefix}metric-snapshots"
+    async for record in records(settings.kafka_bootstrap, settings.kafka_client_options(), topic):
+        row = json.loads(record.value)
+        if row["line"] == line and version in (None, row["model_version"]):
+            key = (row["date"], row["model_version"])
+            if key not in latest or row["revision"] >= latest[key]["revision"]:
+                latest[key] = row
+    return [latest[key] for key in sorted(latest)]
+
+
+async def _follow(settings: Settings, line: str, version: str | None) -> None:
+    topic = f"{settings.output_prefix}metric-snapshots"
+    async for record in records(settings.kafka_bootstrap, settings.kafka_client_options(), topic, follow=True):
+        row = json.loads(record.value)
+        if row["line"] == line and version in (None, row["model_version"]):
+            click.echo(json.dumps(row, sort_keys=True))

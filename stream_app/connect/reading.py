@@ -1,0 +1,50 @@
+"""Reading whole topics for people: committed records up to the end as it stands."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from stream_app.errors import Incompatible, Unavailable
+
+
+async def records(bootstrap: str, options: dict[str, Any], topic: str, follow: bool = False) -> AsyncIterator[Any]:
+    """Every committed record of a topic, in order within partitions; with ``follow`` also those to come."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False, **options
+    )
+    try:
+        await consumer.start()
+    except KafkaError as error:
+        await consumer.stop()
+        raise Unavailable(
+            f"no Kafka broker answers at {bootstrap}. Start one with `plumbline services up`, or name yours in "
+            "PLUMBLINE_KAFKA_BOOTSTRAP."
+        ) from error
+    try:
+        if topic not in await consumer.topics():
+            raise Incompatible(f"topic {topic} does not exist: `plumbline topics create` makes it")
+        found = consumer.partitions_for_topic(topic) or await _partitions(consumer, topic)
+        tps = [TopicPartition(topic, p) for p in sorted(found)]
+        consumer.assign(tps)
+        begin, end = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
+        for tp in tps:
+            consumer.seek(tp, begin[tp])
+        while follow or not await _done(consumer, end):
+            for batch in (await consumer.getmany(timeout_ms=200)).values():
+                for record in batch:
+                    yield record
+    finally:
+        await consumer.stop()
+
+
+async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
+    await consumer._client._wait_on_metadata(topic)
+    return set(consumer.partitions_for_topic(topic) or ())
+
+
+async def _done(consumer: AIOKafkaConsumer, end: dict[TopicPartition, int]) -> bool:
+    return all([await consumer.position(tp) >= offset for tp, offset in end.items()])
