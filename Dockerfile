@@ -1,7 +1,7 @@
 # One image for every process of Plumbline; the command says which (default: a worker).
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
-COPY requirements.lock pyproject.toml LICENSE ./
+COPY requirements.lock pyproject.toml LICENSE README*.md ./
 RUN python -m venv /opt/plumbline && /opt/plumbline/bin/pip install --no-cache-dir -r requirements.lock
 COPY stream_app stream_app
 COPY agents agents

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,17 @@ def test_locks_hold_exact_versions_and_neither_an_index_nor_a_path() -> None:
         pins = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
         assert len(pins) > 30
         assert all(re.match(r"[\w.-]+==[\w.]+ ", pin) for pin in pins), name
+
+
+def test_the_compose_file_is_valid_and_starts_only_processes_of_the_procfile() -> None:
+    program = shutil.which("docker-compose")
+    if program is None:
+        pytest.skip("docker-compose, which reads the file, is not installed; nothing else here needs it")
+    command = [program, "-f", str(ROOT / "docker-compose.yml"), "config", "--services"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    processes = {line.partition(":")[0] for line in (ROOT / "Procfile").read_text().splitlines()}
+    assert set(done.stdout.split()) == {"kafka", "redis", "topics"} | processes
 
 
 @pytest.mark.parametrize("name", cli.list_commands(None))  # type: ignore[arg-type]

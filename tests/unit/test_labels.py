@@ -1,0 +1,283 @@
+"""The labels stage, driven by hand."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schemas.clock import TickView
+from stream_app.core import deltas
+from stream_app.core.labels.config import DAY_MS, LabelsConfig, TypeRules
+from stream_app.core.labels.stage import LabelsStage, labels_partition
+from tests.unit.tables import DictTable, Rec, record
+
+T0 = 20_500 * DAY_MS
+HOUR = 3_600_000
+
+
+def rules(model_type: str) -> TypeRules:
+    scope = {"conflict": "global", "fraud": "tenant"}.get(model_type, "auto")
+    return TypeRules(scope, 3 if model_type == "short" else 10)
+
+
+CONFIG = LabelsConfig(source=0, targets=2, rules=rules, partition_of=labels_partition(2), min_horizon_days=3)
+
+
+class Bench:
+    """A stage with its table, fed records as their tick comes."""
+
+    def __init__(self) -> None:
+        self.table = DictTable()
+        self.stage = LabelsStage(CONFIG)
+        self.stage.load(None, self.table)
+        self.rows: dict[tuple[str, str, int, int, float], int] = {}
+        self.dead: list[str] = []
+        self.now = T0
+
+    def tick(self, hours: float, predictions: list[Any] = (), outcomes: list[Any] = (), chunk: int = 99) -> None:
+        """Advance by hours; the records stood in the log before the tick."""
+        self.now += int(hours * HOUR)
+        tick = TickView(self.now, True, None, {}, 0)
+        for alias, rows in (("predictions", predictions), ("outcomes", outcomes)):
+            for at in range(0, len(rows), chunk):
+                batch = [record(row, at + i) for i, row in enumerate(rows[at : at + chunk])]
+                self.stage.accept(alias, batch, tick)
+                if chunk < 99:
+                    self.drain()
+        self.stage.advance(tick)
+        self.drain()
+
+    def drain(self) -> None:
+        drained = self.stage.drain()
+        self.table.put(drained.puts)
+        for emit in drained.emits:
+            if emit.topic == "dead-letters":
+                self.dead.append(dict(emit.headers)["plumbline.reason"].decode())
+                continue
+            for part in deltas.decode(emit.value or b"").parts:
+                for cell, kind, score, count in zip(*part.rows(), strict=True):
+                    identity = part.cells[int(cell)]
+                    key = (identity.line, identity.version, identity.day, int(kind), float(score))
+                    self.rows[key] = self.rows.get(key, 0) + int(count)
+        fresh = LabelsStage(CONFIG)
+        fresh.load(drained.memo, self.table)
+        self.stage = fresh
+
+    def counts(self, side: str) -> dict[str, int]:
+        return {name: n for name, n in self.stage.memo.dispositions()[side].items() if n}
+
+    def labels(self) -> dict[int, int]:
+        found: dict[int, int] = {}
+        for (_, _, _, kind, _), count in self.rows.items():
+            if kind >= 2 and count:
+                found[kind] = found.get(kind, 0) + count
+        return found
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def p(name: str = "a", **changes: Any) -> dict[str, Any]:
+    row = {"prediction_id": name, "model_type": "fraud", "model_version": "v1", "tenant_id": "t", "score": 0.7}
+    return {**row, "predicted_at": T0, **changes}
+
+
+def o(name: str = "a", actual: bool = True, at: int = T0 + 1) -> dict[str, Any]:
+    return {"prediction_id": name, "actual": actual, "observed_at": at}
+
+
+def test_an_outcome_after_its_prediction_joins(bench: Bench) -> None:
+    bench.tick(1, [p()])
+    bench.tick(1, [], [o()])
+    assert bench.counts("predictions") == bench.counts("outcomes") == {"joined": 1}
+    assert bench.labels() == {deltas.LABEL_TP: 1}
+
+
+def test_an_outcome_before_its_prediction_joins(bench: Bench) -> None:
+    bench.tick(1, [], [o(actual=False)])
+    assert bench.counts("outcomes") == {"pending": 1}
+    bench.tick(1, [p()])
+    assert bench.counts("predictions") == bench.counts("outcomes") == {"joined": 1}
+    assert bench.labels() == {deltas.LABEL_FP: 1}
+
+
+def test_the_same_records_again_are_duplicates(bench: Bench) -> None:
+    bench.tick(1, [p(), p()], [o(), o()])
+    bench.tick(1, [p()], [o(at=T0 + 9)])
+    assert bench.counts("predictions") == {"joined": 1, "duplicate": 2}
+    assert bench.counts("outcomes") == {"joined": 1, "duplicate": 2}
+    assert bench.labels() == {deltas.LABEL_TP: 1}
+
+
+def test_a_later_other_value_corrects_and_moves_the_count(bench: Bench) -> None:
+    bench.tick(1, [p()], [o(actual=True, at=T0)])
+    bench.tick(1, [], [o(actual=False, at=T0 + 1)])
+    assert bench.counts("outcomes") == {"joined": 1, "corrected": 1}
+    assert bench.labels() == {deltas.LABEL_FP: 1}
+
+
+def test_an_earlier_other_value_contradicts(bench: Bench) -> None:
+    bench.tick(1, [p()], [o(actual=True, at=T0 + 5)])
+    bench.tick(1, [], [o(actual=False, at=T0 + 5), o(actual=False, at=T0 + 4)])
+    assert bench.dead == ["contradictory", "contradictory"]
+    assert bench.labels() == {deltas.LABEL_TP: 1}
+
+
+def test_another_prediction_under_the_same_id_contradicts(bench: Bench) -> None:
+    bench.tick(1, [p(), p(score=0.1)])
+    assert bench.counts("predictions") == {"pending": 1, "dead_lettered": 1}
+
+
+def test_a_correction_before_the_prediction_counts_once(bench: Bench) -> None:
+    bench.tick(1, [], [o(actual=True, at=T0), o(actual=False, at=T0 + 1)])
+    bench.tick(1, [p()])
+    assert bench.counts("outcomes") == {"joined": 1, "corrected": 1}
+    assert bench.labels() == {deltas.LABEL_FP: 1}
+
+
+def test_a_prediction_expires_by_whole_days_after_its_horizon(bench: Bench) -> None:
+    bench.tick(1, [p("s", model_type="short")])
+    bench.tick(3 * 24)
+    assert bench.counts("predictions") == {"pending": 1}
+    bench.tick(23)
+    assert bench.counts("predictions") == {"unmatched": 1}
+    bench.tick(1, [], [o("s")])
+    assert bench.counts("outcomes") == {"pending": 1}
+    assert bench.labels() == {}
+
+
+def test_an_expired_id_may_be_used_again(bench: Bench) -> None:
+    bench.tick(1, [p("s", model_type="short")], [o("s")])
+    bench.tick(4 * 24, [p("s", model_type="short", score=0.2, predicted_at=T0 + 4 * DAY_MS)])
+    assert bench.counts("predictions") == {"joined": 1, "pending": 1}
+
+
+def test_an_early_outcome_waits_seven_days(bench: Bench) -> None:
+    bench.tick(1, [], [o()])
+    bench.tick(7 * 24)
+    assert bench.counts("outcomes") == {"pending": 1}
+    bench.tick(24, [p(predicted_at=T0 + 7 * DAY_MS)])
+    assert bench.counts("outcomes") == {"unmatched": 1}
+    assert bench.counts("predictions") == {"pending": 1}
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (b"{", "invalid_json"),
+        (b"\xff", "invalid_json"),
+        (None, "null_value"),
+        (b"[]", "invalid_field"),
+        (p(score=1.01), "invalid_field"),
+        (p(score="0.5"), "invalid_field"),
+        (p(predicted_at="2026-01-01T00:00:00"), "invalid_field"),
+        (p(prediction_id="é" * 65), "invalid_field"),
+        (p(model_type="a b"), "bad_name"),
+        (p(model_version="x" * 129), "invalid_field"),
+        (p(tenant_id=None), "missing_tenant"),
+        (p(tenant_id="global"), "bad_name"),
+        (p(predicted_at=T0 + HOUR + 300_001), "future"),
+        (p(predicted_at=T0 + HOUR - 90 * DAY_MS - 1), "too_old"),
+        (p(ci_lower=0.4), "bad_interval"),
+        (p(ci_lower=0.4, ci_upper=0.3), "bad_interval"),
+        (p(features={"x": "y" * 300_000}), "oversized"),
+    ],
+)
+def test_a_bad_prediction_is_dead_lettered_and_its_neighbours_go_on(bench: Bench, row: Any, reason: str) -> None:
+    bench.tick(1, [p("before"), row, p("after")])
+    assert bench.dead == [reason]
+    assert bench.counts("predictions") == {"pending": 2, "dead_lettered": 1}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        p(predicted_at=T0 + HOUR + 300_000),
+        p(predicted_at=T0 + HOUR - 90 * DAY_MS),
+        p(predicted_at="2026-02-16T00:00:00+01:00"),
+        p(prediction_id="é" * 64),
+        p(model_type="other", tenant_id=None),
+        p(model_type="conflict", tenant_id="ignored"),
+        p(ci_lower=0.3, ci_upper=0.3),
+        p(score=0),
+        p(predicted=1),
+    ],
+)
+def test_what_just_meets_the_contract_is_taken(bench: Bench, row: Any) -> None:
+    bench.tick(1, [row])
+    assert bench.dead == []
+    assert bench.counts("predictions") == {"pending": 1}
+
+
+def test_shadow_predictions_are_counted_in_the_dispositions_only(bench: Bench) -> None:
+    bench.tick(1, [p(role="shadow")], [o()])
+    assert bench.counts("predictions") == {"joined": 1}
+    assert bench.rows == {}
+
+
+def test_minus_zero_is_zero(bench: Bench) -> None:
+    bench.tick(
+        1, [b'{"prediction_id":"z","model_type":"churn","model_version":"v","predicted_at":%d,"score":-0.0}' % T0]
+    )
+    (key,) = bench.rows
+    assert np.signbit(key[-1]) == np.False_
+
+
+def test_the_sums_do_not_depend_on_chunks_or_restarts() -> None:
+    draw = random.Random(4)
+    names = [f"n{i}" for i in range(150)]
+    predictions: list[Any] = [p(n, score=draw.choice([0.1, 0.5, draw.random()])) for n in names]
+    outcomes: list[Any] = [o(n, draw.random() < 0.5) for n in names]
+    outcomes += [o(n, draw.random() < 0.5, T0 + 50) for n in names[::3]] + [b"broken"]
+    seen = []
+    for chunk in (99, 1, 7, 23):
+        bench = Bench()
+        bench.tick(1, predictions[:100], outcomes[50:], chunk)
+        bench.tick(1, predictions[100:], outcomes[:50], chunk)
+        rows = {key: count for key, count in bench.rows.items() if count}
+        seen.append((rows, bench.stage.memo.dispositions(), sorted(bench.dead)))
+    assert all(item == seen[0] for item in seen)
+
+
+def test_every_epoch_is_closed_towards_every_target_even_when_empty() -> None:
+    bench = Bench()
+    tick = TickView(T0 + HOUR, True, None, {"x": 3}, 0)
+    bench.stage.advance(tick)
+    emits = bench.stage.drain().emits
+    assert [e.partition for e in emits] == [0, 1]
+    for emit in emits:
+        (part,) = deltas.decode(emit.value or b"").parts
+        assert (part.closed, part.barrier) == (T0 + HOUR, {"x": 3})
+
+
+def test_a_record_too_large_for_the_broker_is_split() -> None:
+    from stream_app.core.labels import counts
+
+    cells = [deltas.Cell(f"fraud:{'t' * 100}{i:05d}", "v" * 100, 20_500) for i in range(6_000)]
+    number = np.arange(6_000, dtype="<u4")
+    part = deltas.Part(
+        5, 9, {"a": 1}, {}, cells, number.tobytes(), bytes(6_000), np.zeros(6_000).tobytes(),
+        np.ones(6_000, dtype="<i4").tobytes(), [deltas.Intervals(5_999, 1, 2, 3)],
+    )  # fmt: skip
+    values = counts.records(3, [part])
+    assert len(values) > 1
+    assert max(len(v) for v in values) <= counts.MAX_RECORD_BYTES
+    pieces = [piece for value in values for piece in deltas.decode(value).parts]
+    assert [piece.closed for piece in pieces] == [None] * (len(pieces) - 1) + [9]
+    assert sorted(cell for piece in pieces for cell in piece.cells) == sorted(cells)
+    assert [i.cell for piece in pieces for i in piece.intervals] == [len(pieces[-1].cells) - 1]
+
+
+def test_an_unknown_format_of_the_positions_record_is_named() -> None:
+    with pytest.raises(ValueError, match="format"):
+        LabelsStage(CONFIG).load(b"\x09", DictTable())
+
+
+def test_records_need_their_tick() -> None:
+    with pytest.raises(ValueError, match="gated"):
+        LabelsStage(CONFIG).accept("predictions", [Rec("t", 0, 0, 0, None, b"")], None)
