@@ -71,13 +71,42 @@ def build(settings: Settings, cluster: str) -> Worker:
     """Wire one worker; nothing runs until the Faust application is started."""
     topics = topics_of(settings)
     data_dir = Path(settings.data_dir) / settings.app_id
-    (data_dir / "faust").mkdir(parents=True, exist_ok=True)
-    options = settings.kafka_client_options()
+    app = faust_app(settings)
+    engine = Engine(
+        app,
+        EngineConfig(
+            group=settings.app_id,
+            bootstrap=settings.kafka_bootstrap,
+            cluster=cluster,
+            data_dir=data_dir,
+            kafka_options=settings.kafka_client_options(),
+            transaction_timeout_s=settings.transaction_timeout_s,
+            session_timeout_s=settings.session_timeout_s,
+            checkpoint_interval_s=settings.checkpoint_interval_ms / 1000,
+            max_checkpoint_events=settings.max_checkpoint_events,
+            lane_buffer_bytes=settings.lane_buffer_bytes,
+            static={key: str(value) for key, value in settings.static_view().items()},
+        ),
+        Memory(settings.block_cache_mb << 20, settings.write_buffer_mb << 20),
+    )
+    names = [spec.name for spec in topics.changelogs(settings.app_id, settings.max_horizon_days)]
+    attach(app, engine, labels(topics, names[0], labels_config(settings), settings.max_horizon_days))
+    attach(app, engine, metrics(topics, names[1], metrics_config(settings)))
+    if settings.clock == "live":
+        lead_clock(app, LiveClock(engine.config, topics))
+    worker_views.attach(app, engine, topics)
+    return Worker(settings, topics, app, engine)
+
+
+def faust_app(settings: Settings) -> EngineApp:
+    """The Faust application without any stage; its folder exists from here on."""
+    folder = Path(settings.data_dir) / settings.app_id / "faust"
+    folder.mkdir(parents=True, exist_ok=True)
     app = EngineApp(
         settings.app_id,
         broker=[f"kafka://{host}" for host in settings.kafka_bootstrap.split(",")],
         store="memory://",
-        datadir=str(data_dir / "faust"),
+        datadir=str(folder),
         topic_partitions=settings.input_partitions,
         topic_disable_leader=False,
         topic_allow_declare=False,
@@ -110,31 +139,8 @@ def build(settings: Settings, cluster: str) -> Worker:
         web_metrics_enabled=False,
         web_in_thread=False,
     )
-    app.kafka_security = options
-    engine = Engine(
-        app,
-        EngineConfig(
-            group=settings.app_id,
-            bootstrap=settings.kafka_bootstrap,
-            cluster=cluster,
-            data_dir=data_dir,
-            kafka_options=options,
-            transaction_timeout_s=settings.transaction_timeout_s,
-            session_timeout_s=settings.session_timeout_s,
-            checkpoint_interval_s=settings.checkpoint_interval_ms / 1000,
-            max_checkpoint_events=settings.max_checkpoint_events,
-            lane_buffer_bytes=settings.lane_buffer_bytes,
-            static={key: str(value) for key, value in settings.static_view().items()},
-        ),
-        Memory(settings.block_cache_mb << 20, settings.write_buffer_mb << 20),
-    )
-    names = [spec.name for spec in topics.changelogs(settings.app_id, settings.max_horizon_days)]
-    attach(app, engine, labels(topics, names[0], labels_config(settings), settings.max_horizon_days))
-    attach(app, engine, metrics(topics, names[1], metrics_config(settings)))
-    if settings.clock == "live":
-        lead_clock(app, LiveClock(engine.config, topics))
-    worker_views.attach(app, engine, topics)
-    return Worker(settings, topics, app, engine)
+    app.kafka_security = settings.kafka_client_options()
+    return app
 
 
 def labels_config(settings: Settings) -> LabelsConfig:

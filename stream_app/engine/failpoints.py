@@ -1,4 +1,4 @@
-"""Named places where a test may kill the process.
+"""Named places where a test may kill the process, or pretend.
 
 ``PLUMBLINE_FAILPOINT=NAME[:COUNT]`` ends the process with SIGKILL the COUNT-th time NAME is reached;
 ``PLUMBLINE_FAILPOINT_STAGE`` restricts it to one stage. Nothing is set in production, where a hit costs one look-up
@@ -18,6 +18,11 @@ def _read() -> dict[str, int]:
 
 _armed = _read()
 _stage = os.environ.get("PLUMBLINE_FAILPOINT_STAGE", "")
+
+
+def armed(name: str) -> bool:
+    """Whether a test asks for a condition instead of a kill."""
+    return name in _armed
 
 
 def hit(name: str, stage: str = "") -> None:

@@ -114,7 +114,7 @@ def _unfit(meta: Meta | None, spec: StageSpec, config: EngineConfig, begin: int,
             "Give each application id its own PLUMBLINE_DATA_DIR."
         )
     age_ms = time.time_ns() // 1_000_000 - meta.written_ms
-    if age_ms > config.max_store_age_ms:
+    if age_ms > config.max_store_age_ms or failpoints.armed("pretend-the-store-is-old"):
         return f"last written {age_ms / 86_400_000:.1f} days ago, tombstones may be gone"
     if meta.changelog < begin:
         return f"it reached changelog offset {meta.changelog}, the log now starts at {begin}"

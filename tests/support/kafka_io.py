@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.partitioner import murmur2
 
 from stream_app import kafka_admin
@@ -29,6 +30,11 @@ class Prefix:
         async with kafka_admin.admin(self.bootstrap, {}) as client:
             await kafka_admin.create(client, self.topics.specs(), 1)
         return self
+
+    async def configure(self, topic: str, config: dict[str, str]) -> None:
+        """Change a topic's configuration."""
+        async with kafka_admin.admin(self.bootstrap, {}) as client:
+            await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=config)])
 
     async def delete(self, below: str) -> None:
         """Remove every topic whose name starts with ``below``."""

@@ -1,0 +1,92 @@
+"""Load the jobs, run each process once, print the table and, as the last line, one JSON object."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.load import Job, load
+from stream_app.services.kafka import LocalKafka
+
+console = Console(stderr=True)
+
+#: What the issue asks of each figure; compared for the reader, never asserted.
+GOALS = {
+    "labels_us_per_event": "at most 16",
+    "plain_to_labels": "at least 40",
+    "restore_records_per_s": "at least 150,000",
+    "lines_ratio": "at most 1.5",
+    "rss_mb_1m_pending": "under 500",
+}
+
+
+def child(module: str, bootstrap: str, name: str, events: int, folder: Path) -> dict[str, Any]:
+    """Run one process and read the JSON line it prints."""
+    command = [sys.executable, "-m", f"benchmarks.{module}", bootstrap, name, str(events), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    for line in done.stdout.splitlines():
+        if line.startswith("{"):
+            found: dict[str, Any] = json.loads(line)
+            return found
+    raise SystemExit(f"{module} printed no figures:\n{(done.stdout + done.stderr)[-3000:]}")
+
+
+@click.command()
+@click.option("--scale", default=1.0, show_default=True, help="Size of the jobs; below 1 the figures are rough.")
+def main(scale: float) -> None:
+    """Cost per event of the labels stage and its peer. Takes some minutes; nothing else should run meanwhile."""
+    with tempfile.TemporaryDirectory(prefix="plumbline-bench-") as folder:
+        kafka = LocalKafka(Path(folder, "kafka"))
+        try:
+            kafka.start()
+            figures = _run(kafka.bootstrap, Path(folder), scale)
+        finally:
+            kafka.stop()
+    table = Table("figure", "value", "goal")
+    for name, value in figures.items():
+        table.add_row(name, f"{value:,.1f}", GOALS.get(name, ""))
+    Console().print(table)
+    click.echo(json.dumps({name: round(value, 3) for name, value in figures.items()}))
+
+
+def _run(bootstrap: str, folder: Path, scale: float) -> dict[str, float]:
+    n = int(400_000 * scale)
+    few = _load(bootstrap, "lines50", n, 50)
+    base = child("labels_worker", bootstrap, "lines50", few.events, folder / "few")
+    again = child("labels_worker", bootstrap, "lines50", few.events, folder / "again")
+    many = _load(bootstrap, "lines10k", n, 10_000)
+    wide = child("labels_worker", bootstrap, "lines10k", many.events, folder / "many")
+    plain = child("plain_faust", bootstrap, "lines50", 20_000, folder / "plain")
+    open_job = _load(bootstrap, "pending", int(1_000_000 * scale), 50, 0.0)
+    pending = child("labels_worker", bootstrap, "pending", open_job.events, folder / "pending")
+    return {
+        "labels_us_per_event": base["cpu_us_per_event"],
+        "labels_events_per_second": base["events_per_second"],
+        "plain_faust_us_per_event": plain["cpu_us_per_event"],
+        "plain_to_labels": plain["cpu_us_per_event"] / base["cpu_us_per_event"],
+        "restore_records_per_s": again["restore_records_per_s"],
+        "restored_records": again["restored"],
+        "labels_us_per_event_50_lines": base["cpu_us_per_event"],
+        "labels_us_per_event_10k_lines": wide["cpu_us_per_event"],
+        "lines_ratio": wide["cpu_us_per_event"] / base["cpu_us_per_event"],
+        "rss_mb_1m_pending": pending["rss_mb"],
+        "peak_mb_1m_pending": pending["peak_mb"],
+    }
+
+
+def _load(bootstrap: str, name: str, predictions: int, lines: int, share: float = 0.95) -> Job:
+    console.print(f"loading {predictions:,} predictions on {lines:,} lines", style="dim")
+    return asyncio.run(load(bootstrap, name, predictions, lines, share))
+
+
+if __name__ == "__main__":
+    main()
