@@ -34,8 +34,9 @@ def child(module: str, bootstrap: str, name: str, events: int, folder: Path) -> 
     command = [sys.executable, "-m", f"benchmarks.{module}", bootstrap, name, str(events), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     for line in done.stdout.splitlines():
-        if line.startswith("{"):
-            found: dict[str, Any] = json.loads(line)
+        at = line.find('{"events"')  # the worker's terminal codes may stand before it
+        if at >= 0:
+            found: dict[str, Any] = json.loads(line[at:])
             return found
     raise SystemExit(f"{module} printed no figures:\n{(done.stdout + done.stderr)[-3000:]}")
 
