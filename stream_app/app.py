@@ -13,8 +13,7 @@ from agents.clock import lead_clock
 from agents.labels import labels
 from agents.metrics import metrics
 from stream_app import kafka_admin, monitor, worker_views
-from stream_app.core.labels.config import LabelsConfig, TypeRules
-from stream_app.core.labels.stage import labels_partition
+from stream_app.core.labels.config import LabelsConfig, TypeRules, labels_partition
 from stream_app.core.metrics_stage import MetricsConfig
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.engine.chunks import ChunkScheduler

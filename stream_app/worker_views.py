@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
@@ -10,9 +11,9 @@ from faust.web import View
 
 from schemas.common import rfc3339
 from schemas.partitioning import partition_for
-from stream_app.core import cells_codec, days
+from stream_app.core import days
 from stream_app.core.metrics import figures
-from stream_app.core.metrics_stage.keys import CELL, split_cell_key
+from stream_app.core.metrics_stage import MetricsStage
 from stream_app.engine.engine import Engine
 from stream_app.engine.lanes import Lane
 from stream_app.engine.transport import EngineApp
@@ -66,28 +67,19 @@ def attach(app: EngineApp, engine: Engine, topics: Topics) -> None:
 
 
 def _cells(lane: Lane, line: str) -> list[dict[str, Any]]:
-    store = lane.store
-    if store is None:
+    stage = lane.stage
+    if not isinstance(stage, MetricsStage):
         return []
-    wanted: list[dict[str, Any]] = []
-    after: bytes | None = None
-    while batch := store.scan(CELL, after, 1_000):
-        for key, value in batch:
-            name, version, day = split_cell_key(key)
-            if name == line:
-                cell = cells_codec.decode(value)
-                numbers = figures(cell.counts, cell.assume_negative)
-                wanted.append(
-                    {
-                        "date": days.date_of(day),
-                        "model_version": version,
-                        "revision": cell.revision,
-                        "folded_to": rfc3339(cell.folded_to),
-                        **{field: getattr(numbers, field) for field in numbers.__slots__},
-                    }
-                )
-        after = batch[-1][0]
-    return wanted[::-1]
+    return [
+        {
+            "date": days.date_of(day),
+            "model_version": version,
+            "revision": cell.revision,
+            "folded_to": rfc3339(cell.folded_to),
+            **asdict(figures(cell.counts, cell.assume_negative)),
+        }
+        for version, day, cell in stage.view(line)
+    ]
 
 
 def exposition(engine: Engine) -> str:

@@ -104,10 +104,10 @@ class Engine:
         return await self.app.engine_consumer.thread.seek_input(tp, offset)
 
     async def log_bounds(self, tps: list[TP]) -> dict[TP, tuple[int, int]]:
-        """First offset and read-committed end of each partition."""
+        """First offset and end of each partition; the end counts open transactions, which must not look like loss."""
         async with self._admin_lock:
             if self._admin is None:
-                admin = new_consumer(self.config)
+                admin = new_consumer(self.config, "read_uncommitted")
                 await admin.start()
                 self._admin = admin
         wanted = [TopicPartition(tp.topic, tp.partition) for tp in tps]

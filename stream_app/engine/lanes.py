@@ -19,7 +19,6 @@ import asyncio
 import contextlib
 import logging
 import time
-from typing import Protocol
 
 from faust.types import TP
 
@@ -27,6 +26,7 @@ from schemas.clock import TickView
 from stream_app.engine import failpoints
 from stream_app.engine.checkpoint import CheckpointFigures, checkpoint
 from stream_app.engine.chunks import Chunk
+from stream_app.engine.host import Host, check_bounds, first_positions
 from stream_app.engine.inbox import Clock, Gap, Input, bytes_held
 from stream_app.engine.producer import LaneProducer
 from stream_app.engine.protocol import EngineConfig, Positions, Stage, StageSpec
@@ -41,19 +41,6 @@ LIVE_WITHIN_MS = 120_000
 
 #: Ticks a lane may hold before it asks for no more; a tick is about 1 kB decoded.
 MAX_TICKS = 1_000
-
-
-class Host(Protocol):
-    """What a lane asks of the engine."""
-
-    async def seek(self, tp: TP, offset: int) -> int: ...
-    async def log_bounds(self, tps: list[TP]) -> dict[TP, tuple[int, int]]: ...
-    async def group_offsets(self, tps: list[TP]) -> dict[TP, int]: ...
-    def gate(self, tps: set[TP], opened: bool) -> None: ...
-    def pause(self, tp: TP) -> None: ...
-    def resume(self, tp: TP) -> None: ...
-    async def still_ours(self, since: float) -> None: ...
-    def fatal(self, error: BaseException) -> None: ...
 
 
 class Lane:
@@ -211,8 +198,8 @@ class Lane:
         self.restore_seconds += restored.seconds
         failpoints.hit("restore.3-restored", spec.name)
         bounds = await self.host.log_bounds(list(self._tp.values()))
-        state = restored.positions or await self._first_positions(bounds)
-        self._check_bounds(state, bounds)
+        state = restored.positions or await first_positions(spec, partition, self._tp, bounds, self.host)
+        check_bounds(spec, state, self._tp, bounds)
         self._stage = spec.make(partition)
         self._stage.load(state.memo or None, self._store)
         epochs = {alias: await self.host.seek(tp, state.positions[alias]) for alias, tp in self._tp.items()}
@@ -230,34 +217,6 @@ class Lane:
             "%s[%d]: open, %d records restored in %.2f s, at %s",
             spec.name, partition, restored.records, restored.seconds, state.positions,
         )  # fmt: skip
-
-    async def _first_positions(self, bounds: dict[TP, tuple[int, int]]) -> Positions:
-        """Without state: the log's start, unless the group has been further, for then the state is lost."""
-        known = await self.host.group_offsets(list(self._tp.values()))
-        if known:
-            tp, offset = next(iter(sorted(known.items())))
-            raise Incompatible(
-                f"{self.spec.changelog}[{self.partition}] is empty, but {self.config.group} has read {tp.topic}"
-                f"[{tp.partition}] up to {offset}: the state was lost. Start afresh with a new PLUMBLINE_APP_ID and "
-                "PLUMBLINE_OUTPUT_PREFIX, which rebuilds everything from the input topics."
-            )
-        return Positions({alias: bounds[tp][0] for alias, tp in self._tp.items()})
-
-    def _check_bounds(self, state: Positions, bounds: dict[TP, tuple[int, int]]) -> None:
-        for alias, tp in self._tp.items():
-            begin, end = bounds[tp]
-            position = state.positions.get(alias, -1)
-            if position < begin:
-                raise Incompatible(
-                    f"{tp.topic}[{tp.partition}]: {self.spec.name} stands at offset {position}, the log starts at "
-                    f"{begin}: records were deleted before they were read. Raise the topic's retention; to go on "
-                    "without them start afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX."
-                )
-            if position > end or state.barrier.get(tp.topic, 0) > end:
-                raise Incompatible(
-                    f"{tp.topic}[{tp.partition}]: {self.spec.name} stands at offset {position}, the log ends at {end}: "
-                    "the topic was made anew or truncated. Use a new PLUMBLINE_INPUT_PREFIX and PLUMBLINE_APP_ID."
-                )
 
     async def _drop(self) -> None:
         """Step 1: stop the producer, drop all memory."""

@@ -31,11 +31,11 @@ class Restored:
     seconds: float
 
 
-def new_consumer(config: EngineConfig) -> AIOKafkaConsumer:
-    """A consumer outside any group, read committed, that never resets a position by itself."""
+def new_consumer(config: EngineConfig, isolation_level: str = "read_committed") -> AIOKafkaConsumer:
+    """A consumer outside any group that never resets a position by itself."""
     return AIOKafkaConsumer(
         bootstrap_servers=config.bootstrap,
-        isolation_level="read_committed",
+        isolation_level=isolation_level,
         enable_auto_commit=False,
         auto_offset_reset="none",
         max_partition_fetch_bytes=8 << 20,

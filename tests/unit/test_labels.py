@@ -10,8 +10,8 @@ import pytest
 
 from schemas.clock import TickView
 from stream_app.core import deltas
-from stream_app.core.labels.config import DAY_MS, LabelsConfig, TypeRules
-from stream_app.core.labels.stage import LabelsStage, labels_partition
+from stream_app.core.labels.config import DAY_MS, LabelsConfig, TypeRules, labels_partition
+from stream_app.core.labels.stage import LabelsStage
 from tests.unit.tables import DictTable, Rec, record
 
 T0 = 20_500 * DAY_MS

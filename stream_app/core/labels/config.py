@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from schemas.partitioning import partition_for
+
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 
@@ -91,3 +93,12 @@ def resolve(config: LabelsConfig, model_type: str, tenant: str | None, version: 
         target=config.partition_of(line),
         shadow=shadow,
     )
+
+
+def labels_partition(targets: int) -> Callable[[str], int]:
+    """Where a line's deltas go: murmur2 of the line over the line-keyed partitions."""
+
+    def place(line: str) -> int:
+        return partition_for(line.encode(), targets)
+
+    return place

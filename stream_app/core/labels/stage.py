@@ -7,14 +7,13 @@ past its horizon it counts as absent, wherever it still lies on disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from schemas.clock import TickView
 from schemas.inputs import OUTCOME_DECODER, PREDICTION_DECODER, Outcome, Prediction, time_ms
-from schemas.partitioning import partition_for
 from stream_app.core.deltas import Part
 from stream_app.core.effects import Drained, Emit, Record, TableReader, dead_letter
 from stream_app.core.labels import memo as memos
@@ -33,6 +32,7 @@ from stream_app.core.labels.entry import (
     PREDICTION,
     SHADOW,
 )
+from stream_app.core.labels.refusals import out_of_time, too_long, undecoded
 
 STAGE: Final = "labels"
 PREDICTIONS: Final = "predictions"
@@ -133,10 +133,10 @@ class LabelsStage:
                 row = decode(value)  # type: ignore[arg-type]
                 key = KEY_PREFIX + row.prediction_id.encode()
             except (msgspec.DecodeError, TypeError, UnicodeError) as error:
-                self._refuse_undecoded(record, self.memo.predictions, error)
+                self._refuse(record, self.memo.predictions, *undecoded(value, error, max_bytes))
                 continue
             if len(value) > max_bytes or len(key) > 129:  # type: ignore[arg-type]
-                self._refuse_size(record, self.memo.predictions, key)
+                self._refuse(record, self.memo.predictions, *too_long(value, key, max_bytes))
                 continue
             good.append((key, row, record))
         found = self._read([item[0] for item in good])
@@ -154,7 +154,7 @@ class LabelsStage:
             if at.__class__ is not int:
                 at = time_ms(at)
             if at > newest or at < oldest:
-                self._refuse_time(record, self.memo.predictions, "predicted_at", at, tick)
+                self._refuse(record, self.memo.predictions, *out_of_time("predicted_at", at, tick.at_ms, self.config))
                 continue
             score = row.score + 0.0  # turns -0.0 into 0.0, so that equal scores have equal bytes
             predicted = row.predicted
@@ -230,10 +230,10 @@ class LabelsStage:
                 row = decode(value)  # type: ignore[arg-type]
                 key = KEY_PREFIX + row.prediction_id.encode()
             except (msgspec.DecodeError, TypeError, UnicodeError) as error:
-                self._refuse_undecoded(record, self.memo.outcomes, error)
+                self._refuse(record, self.memo.outcomes, *undecoded(value, error, max_bytes))
                 continue
             if len(value) > max_bytes or len(key) > 129:  # type: ignore[arg-type]
-                self._refuse_size(record, self.memo.outcomes, key)
+                self._refuse(record, self.memo.outcomes, *too_long(value, key, max_bytes))
                 continue
             good.append((key, row, record))
         found = self._read([item[0] for item in good])
@@ -242,7 +242,7 @@ class LabelsStage:
             if at.__class__ is not int:
                 at = time_ms(at)
             if at > newest:
-                self._refuse_time(record, self.memo.outcomes, "observed_at", at, tick)
+                self._refuse(record, self.memo.outcomes, *out_of_time("observed_at", at, tick.at_ms, self.config))
                 continue
             actual = bool(row.actual)
             old = in_overlay(key, old)
@@ -393,38 +393,3 @@ class LabelsStage:
     def _refuse(self, record: Record, tally: memos.Tally, reason: str, error: str) -> None:
         tally.dead_lettered += 1
         self._emits.append(dead_letter(record, STAGE, reason, error))
-
-    def _refuse_undecoded(self, record: Record, tally: memos.Tally, error: Exception) -> None:
-        value = record.value
-        if value is None:
-            reason, text = "null_value", "the record has no value"
-        elif len(value) > self.config.max_record_bytes:
-            reason, text = "oversized", f"{len(value)} bytes, the limit is {self.config.max_record_bytes}"
-        elif isinstance(error, msgspec.ValidationError):
-            reason, text = "invalid_field", str(error)
-        else:
-            reason, text = "invalid_json", str(error)
-        self._refuse(record, tally, reason, text)
-
-    def _refuse_size(self, record: Record, tally: memos.Tally, key: bytes) -> None:
-        if len(key) > 129:
-            self._refuse(record, tally, "invalid_field", "prediction_id is longer than 128 bytes")
-        else:
-            size = len(record.value or b"")
-            self._refuse(record, tally, "oversized", f"{size} bytes, the limit is {self.config.max_record_bytes}")
-
-    def _refuse_time(self, record: Record, tally: memos.Tally, field: str, at: int, tick: TickView) -> None:
-        if at > tick.at_ms:
-            reason, text = "future", f"{field} {at} is more than {self.config.future_ms} ms after the tick {tick.at_ms}"
-        else:
-            reason, text = "too_old", f"{field} {at} is over {self.config.max_age_days} d before the tick {tick.at_ms}"
-        self._refuse(record, tally, reason, text)
-
-
-def labels_partition(targets: int) -> Callable[[str], int]:
-    """Where a line's deltas go: murmur2 of the line over the line-keyed partitions."""
-
-    def place(line: str) -> int:
-        return partition_for(line.encode(), targets)
-
-    return place

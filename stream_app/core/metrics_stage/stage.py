@@ -8,7 +8,7 @@ whose place stands in the memo, so a restart goes on where the last checkpoint w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -30,7 +30,6 @@ from stream_app.core.metrics_stage.config import MetricsConfig
 from stream_app.core.metrics_stage.keys import (
     CELL,
     DELTA,
-    cell_key,
     cell_prefix,
     delta_key,
     line_key,
@@ -367,7 +366,18 @@ class MetricsStage:
     def _scan(self, prefix: bytes, after: bytes | None, limit: int) -> list[tuple[bytes, bytes]]:
         return self._table.scan(prefix, after, limit) if self._table is not None else []
 
-    def cell(self, line: str, version: str, day: int) -> Cell | None:
-        """The stored cell, for views."""
-        value = self._get([cell_key(line, version, day)])[0]
-        return cells_codec.decode(value) if value is not None else None
+    def view(self, line: str) -> list[tuple[str, int, Cell]]:
+        """(version, day, cell) of a line, newest first, with what is not folded yet; for people, not for the log."""
+        now = max(self.memo.closed.values(), default=0)
+        waiting = changes((part for _, part in self._pending.epochs(self.memo.folded, now)), 0)
+        found = {key: cells_codec.decode(value) for key, value in self._all_cells() if split_cell_key(key)[0] == line}
+        for key, change in waiting.items():
+            if split_cell_key(key)[0] == line:
+                found[key] = fold_cell(found.get(key, Cell(NO_COUNTS)), change, now)
+        return [(*split_cell_key(key)[1:], found[key]) for key in sorted(found, reverse=True)]
+
+    def _all_cells(self) -> Iterator[tuple[bytes, bytes]]:
+        after: bytes | None = None
+        while batch := self._scan(CELL, after, 1_000):
+            yield from batch
+            after = batch[-1][0]
