@@ -1,7 +1,7 @@
 """The same join as a plain Faust agent with RocksDB tables: the peer that the engine is measured against.
 
-Arguments: bootstrap, name of the job, number of events, data folder. At least once, without ticks, horizons or
-corrections: it does less than the labels stage and is still what one would write first.
+Arguments: bootstrap, name of the job, number of events, data folder. It keeps what the labels stage keeps (entries with
+both sides, counts by score, interval sums), at least once, without ticks, horizons or corrections.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def main() -> None:
     )  # fmt: skip
     predictions = app.topic(f"{name}.predictions", value_serializer="json", key_serializer="raw")
     outcomes = app.topic(f"{name}.outcomes", value_serializer="json", key_serializer="raw")
-    pending = app.Table("pending", partitions=4, key_type=bytes, value_type=bytes)
-    early = app.Table("early", partitions=4, key_type=bytes, value_type=bytes)
+    entries = app.Table("entries", partitions=4, key_type=bytes, value_type=bytes)
     cells = app.Table("cells", partitions=4, default=int, key_type=str, value_type=int)
+    intervals = app.Table("intervals", partitions=4, key_type=str, value_type=bytes)
     seen = {"events": 0, "cpu": 0.0}
 
     def count() -> None:
@@ -40,29 +40,36 @@ def main() -> None:
             sys.__stdout__.flush()
             os._exit(0)
 
-    def join(row: dict, actual: bool) -> None:
-        cells[
-            f"{row['model_type']}|{row['tenant_id']}|{row['predicted_at'] // 86_400_000}|{row['predicted']}|{actual}"
-        ] += 1
+    def cell(row: dict) -> str:
+        return f"{row['model_type']}|{row['tenant_id']}|{row['model_version']}|{row['predicted_at'] // 86_400_000}"
+
+    def label(row: dict, actual: bool) -> None:
+        cells[f"{cell(row)}|{row['predicted']}|{actual}|{row['score']}"] += 1
 
     @app.agent(predictions)
     async def on_prediction(stream):  # type: ignore[no-untyped-def]
         async for event in stream.events():
-            known = early.pop(event.key, None)
-            if known is None:
-                pending[event.key] = json.dumps(event.value).encode()
-            else:
-                join(event.value, known == b"1")
+            row, old = event.value, entries.get(event.key)
+            known = json.loads(old) if old is not None else {}
+            if "score" not in known:  # otherwise a duplicate
+                entries[event.key] = json.dumps({**known, **row}).encode()
+                cells[f"{cell(row)}|{row['predicted']}|{row['score']}"] += 1
+                width = row["ci_upper"] - row["ci_lower"]
+                n, total, narrow = json.loads(intervals.get(cell(row)) or b"[0, 0, 0]")
+                intervals[cell(row)] = json.dumps([n + 1, total + width, narrow + (width < 0.2)]).encode()
+                if "actual" in known:
+                    label(row, known["actual"])
             count()
 
     @app.agent(outcomes)
     async def on_outcome(stream):  # type: ignore[no-untyped-def]
         async for event in stream.events():
-            row = pending.pop(event.key, None)
-            if row is None:
-                early[event.key] = b"1" if event.value["actual"] else b"0"
-            else:
-                join(json.loads(row), event.value["actual"])
+            old = entries.get(event.key)
+            known = json.loads(old) if old is not None else {}
+            if "actual" not in known:
+                entries[event.key] = json.dumps({**known, **event.value}).encode()
+                if "score" in known:
+                    label(known, event.value["actual"])
             count()
 
     sys.argv = ["plain", "worker", "-l", "error", "--without-web"]
