@@ -7,18 +7,16 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from schemas.common import parse_ms
-
-Offset = Annotated[int, Meta(ge=0)]
+from schemas.common import Offset, parse_ms
 
 
-class Tick(msgspec.Struct, frozen=True):
+class Tick(msgspec.Struct, frozen=True, omit_defaults=True):
     """A record of a clock topic. Without ``at`` it only taught its writer the broker's time, and lanes ignore it."""
 
-    at: str | None = None
+    at: Annotated[str, Meta(max_length=64, description="RFC 3339 with an offset")] | None = None
     line: bool = False
     mode: Literal["live", "external"] | None = None
-    #: offset before which records are covered, by topic name
+    #: offset before which records are covered, by topic name as in Kafka, with its prefix
     barrier: dict[str, Offset] = {}
 
 
@@ -36,8 +34,15 @@ _decoder = msgspec.json.Decoder(Tick)
 
 
 def decode_tick(value: bytes, offset: int) -> TickView | None:
-    """The tick, or ``None`` for a record without ``at``. Raises ``ValueError`` for anything unreadable."""
-    tick = _decoder.decode(value)
+    """The tick, or ``None`` for a record without ``at``.
+
+    ``ValueError`` for anything unreadable, also for a time beyond 2141: a clock that took it would stand still for
+    ever, as no later tick could follow. ``TypeError`` for a record without a value.
+    """
+    try:
+        tick = _decoder.decode(value)
+    except RecursionError:
+        raise ValueError("JSON is nested too deeply") from None
     if tick.at is None:
         return None
     return TickView(parse_ms(tick.at), tick.line, tick.mode, tick.barrier, offset)

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
+from schemas.common import Name, Output, Timestamp
 
 
-class ModelLifecycle(msgspec.Struct, frozen=True):
-    """One record of model-lifecycle, a line's newest state."""
+class ModelLifecycle(Output, frozen=True, kw_only=True):
+    """Active version of a line: how it became active and since when."""
 
-    schema: str
-    id: str
-    at: str
-    line: str
-    model_type: str
-    tenant_id: str
-    active_version: str
-    previous_version: str | None
+    schema: Literal["io.plumbline.model-lifecycle.v1"]
+    active_version: Name
+    previous_version: Name | None
     how: Literal["observed", "registered", "commanded"]
-    since: str
+    since: Timestamp

@@ -6,48 +6,50 @@ from typing import Literal
 
 import msgspec
 
+from schemas.common import Count, Date, Finite, Name, Output, Percent, Unit
+
 
 class DriftSummary(msgspec.Struct, frozen=True):
     """Comparison of the seven-day window with its baseline."""
 
-    ks_statistic: float | None = None
-    p_value: float | None = None
-    performance_delta: float | None = None
+    ks_statistic: Unit | None = None
+    p_value: Unit | None = None
+    #: recent minus baseline of the type's first performance metric; negative is worse
+    performance_delta: Finite | None = None
+    #: whether that drop is above 10 points
     is_degraded: bool | None = None
 
 
-class MetricSnapshot(msgspec.Struct, frozen=True):
-    """One record of metric-snapshots. ``*_pct`` is 0–100, coverage and ratios 0–1, undefined ratios are null."""
+class MetricSnapshot(Output, frozen=True, kw_only=True):
+    """Daily quality of one model version. ``*_pct`` is 0–100, coverage and ratios 0–1, undefined ratios are null."""
 
-    schema: str
-    id: str
-    at: str
-    line: str
-    model_type: str
-    tenant_id: str
-    model_version: str
-    date: str
+    schema: Literal["io.plumbline.metric-snapshot.v1"]
+    model_version: Name
+    date: Date
     state: Literal["open", "closed"]
-    revision: int
-    predictions: int
-    outcomes: int
-    coverage: float | None
-    true_positives: int
-    false_positives: int
-    true_negatives: int
-    false_negatives: int
-    accuracy: float | None
-    precision: float | None
-    recall: float | None
-    f1: float | None
-    pr_auc: float | None
-    precision_at_80_recall: float | None
-    brier: float | None
-    avg_ci_width: float | None
-    narrow_interval_pct: float | None
-    calibration_score: float | None
-    intervals: int
+    #: 0 while open; 1 when the day is closed, one more whenever later labels changed it
+    revision: Count
+    predictions: Count
+    #: predictions of the day that have their outcome, whenever it came
+    outcomes: Count
+    coverage: Unit | None
+    true_positives: Count
+    false_positives: Count
+    true_negatives: Count
+    false_negatives: Count
+    accuracy: Unit | None
+    precision: Unit | None
+    recall: Unit | None
+    f1: Unit | None
+    pr_auc: Unit | None
+    precision_at_80_recall: Unit | None
+    brier: Unit | None
+    avg_ci_width: Unit | None
+    narrow_interval_pct: Percent | None
+    calibration_score: Unit | None
+    #: predictions that carried a confidence interval
+    intervals: Count
     #: unlabelled predictions counted as negatives (``unlabelled_as``); part of the true and false negatives' counts
-    assumed_negatives: int
+    assumed_negatives: Count
     score_mode: Literal["exact", "binned"]
     drift: DriftSummary | None = None

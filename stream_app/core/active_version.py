@@ -8,6 +8,7 @@ from typing import Final, Literal
 import msgspec
 
 from stream_app.core.days import HOUR_MS
+from stream_app.errors import Incompatible
 
 #: Fewer predictions in an hour say nothing about who serves the line.
 MIN_PREDICTIONS: Final = 30
@@ -22,6 +23,8 @@ class ActiveVersion(msgspec.Struct, frozen=True):
     previous: str | None
     how: How
     since_ms: int
+    #: tick (epoch ms) at which the line first had a version
+    first_seen_ms: int = 0
 
 
 FORMAT: Final = 1
@@ -35,9 +38,12 @@ def encode(state: ActiveVersion) -> bytes:
 
 
 def decode(value: bytes) -> ActiveVersion:
-    """Inverse of :func:`encode`; ``ValueError`` for an unknown format."""
+    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
     if not value or value[0] != FORMAT:
-        raise ValueError(f"active version has format {value[:1]!r}, this release reads {FORMAT}")
+        raise Incompatible(
+            f"active version has format {value[0] if value else 'none'}, this release reads {FORMAT}: run the "
+            "release that wrote it, or start afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX"
+        )
     return _decoder.decode(memoryview(value)[1:])
 
 
@@ -47,23 +53,26 @@ def first_observed(predictions: Mapping[str, int], at_ms: int) -> ActiveVersion 
     if not made:
         return None
     version = min(made, key=lambda v: (-made[v], v))
-    return ActiveVersion(version, None, "observed", at_ms)
+    return ActiveVersion(version, None, "observed", at_ms, at_ms)
 
 
 def after_hour(current: ActiveVersion, hour: int, predictions: Mapping[str, int], at_ms: int) -> ActiveVersion:
     """The active version once ``hour`` (since 1970) has ended, by the predictions made in it and known by then.
 
     Another version takes over with more than half of at least ``MIN_PREDICTIONS``; an hour in which the active version
-    changed decides nothing.
+    changed decides nothing. A tick's time stands for the epoch it ends, so a change dated at a full hour belongs to the
+    hour before; and one that was ordered in the very epoch that is handled may have come in any hour of it.
     """
     if hour * HOUR_MS < current.since_ms <= (hour + 1) * HOUR_MS:
+        return current
+    if current.since_ms == at_ms and current.how != "observed":
         return current
     total = sum(predictions.values())
     if total < MIN_PREDICTIONS:
         return current
     for version, count in predictions.items():
         if 2 * count > total and version != current.version:
-            return ActiveVersion(version, current.version, "observed", at_ms)
+            return ActiveVersion(version, current.version, "observed", at_ms, current.first_seen_ms)
     return current
 
 
@@ -71,4 +80,6 @@ def changed(current: ActiveVersion | None, version: str, how: How, at_ms: int) -
     """The state after an operator registered, or the deployer reported, a version."""
     if current is not None and current.version == version:
         return current
-    return ActiveVersion(version, current.version if current is not None else None, how, at_ms)
+    if current is None:
+        return ActiveVersion(version, None, how, at_ms, at_ms)
+    return ActiveVersion(version, current.version, how, at_ms, current.first_seen_ms)

@@ -23,6 +23,9 @@ SQUARES, SQUARES_LABELLED, BRIER = 9, 10, 11
 BINS: Final = 10
 BIN_PREDICTIONS, BIN_SCORES, BIN_LABELLED, BIN_LABELLED_SCORES, BIN_POSITIVES = range(12, 12 + 5 * BINS, BINS)
 SIZE: Final = 12 + 5 * BINS
+#: Inner edges of the calibration bins, closed on the left. The doubles k/10 themselves: ``score * 10`` would round
+#: 0.8999999999999999 up into the last bin.
+BIN_EDGES: Final[NDArray[np.float64]] = np.arange(1, BINS) / BINS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +74,11 @@ def fold(cell: Cell, change: Counts, folded_to: int) -> Cell:
 
 
 def changes(cells: int, rows: Rows, intervals: list[Intervals]) -> list[Counts]:
-    """What rows and intervals mean for each of ``cells`` cells, indexed by the rows' cell numbers."""
+    """What rows and intervals mean for each of ``cells`` cells, indexed by the rows' cell numbers.
+
+    Fixed point is rounded per event, then multiplied by its count: sums do not depend on how rows were grouped.
+    Cost: some 0.3 µs a row, and 25 µs a cell.
+    """
     matrix = np.zeros((cells, SIZE), dtype=np.int64)
     number = rows.cells.astype(np.int64)
     kind = rows.kinds.astype(np.int64)
@@ -83,7 +90,7 @@ def changes(cells: int, rows: Rows, intervals: list[Intervals]) -> list[Counts]:
     squares = np.rint(score * score * FIXED).astype(np.int64) * count
     errors = score - actual
     brier = np.rint(errors * errors * FIXED).astype(np.int64) * count
-    bin_number = np.minimum((score * BINS).astype(np.int64), BINS - 1)
+    bin_number = np.searchsorted(BIN_EDGES, score, side="right")
     label = kind >= LABEL_TN
     made = ~label
 

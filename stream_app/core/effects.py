@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from schemas import deadletters as headers
+
 DEAD_LETTERS = "dead-letters"
 
 
@@ -60,13 +62,13 @@ class Drained(NamedTuple):
 def dead_letter(record: Record, stage: str, reason: str, error: str) -> Emit:
     """The record byte for byte, with where it stood and why it was refused added to its headers."""
     where = [
-        ("__connect.errors.topic", record.topic),
-        ("__connect.errors.partition", str(record.partition)),
-        ("__connect.errors.offset", str(record.offset)),
-        ("__connect.errors.exception.class.name", "io.plumbline." + reason),
-        ("__connect.errors.exception.message", error[:1000]),
-        ("plumbline.reason", reason),
-        ("plumbline.stage", stage),
+        (headers.TOPIC, record.topic),
+        (headers.PARTITION, str(record.partition)),
+        (headers.OFFSET, str(record.offset)),
+        (headers.CLASS, "io.plumbline." + reason),
+        (headers.MESSAGE, error[:1000]),
+        (headers.REASON, reason),
+        (headers.STAGE, stage),
     ]
-    headers = list(record.headers) + [(name, text.encode("utf-8", "replace")) for name, text in where]
-    return Emit(DEAD_LETTERS, None, record.key, record.value, headers)
+    added = [(name, text.encode("utf-8", "replace")) for name, text in where]
+    return Emit(DEAD_LETTERS, None, record.key, record.value, [*record.headers, *added])

@@ -6,6 +6,8 @@ from typing import Final
 
 import msgspec
 
+from stream_app.errors import Incompatible
+
 FORMAT: Final = 1
 
 
@@ -52,6 +54,15 @@ class CompletenessEntry(msgspec.Struct, frozen=True, tag="completeness"):
     close_ms: int
 
 
+class LabelledEntry(msgspec.Struct, frozen=True, tag="labelled"):
+    """Where the epoch changed them: labelled predictions since the beginning, as (line, version, count).
+
+    In order of line and version; a large epoch has several entries.
+    """
+
+    counts: list[tuple[str, str, int]]
+
+
 class CommandEntry(msgspec.Struct, frozen=True, tag="command"):
     """An operator's command, byte for byte."""
 
@@ -66,7 +77,7 @@ class ResultEntry(msgspec.Struct, frozen=True, tag="result"):
     record: bytes
 
 
-Entry = TickEntry | SnapshotEntry | LifecycleEntry | CompletenessEntry | CommandEntry | ResultEntry
+Entry = TickEntry | SnapshotEntry | LifecycleEntry | CompletenessEntry | LabelledEntry | CommandEntry | ResultEntry
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Entry)
@@ -78,8 +89,11 @@ def encode(entry: Entry) -> bytes:
 
 
 def decode(value: bytes) -> Entry:
-    """Inverse of :func:`encode`; ``ValueError`` for an unknown format."""
+    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
     if not value or value[0] != FORMAT:
-        raise ValueError(f"line log entry has format {value[:1]!r}, this release reads {FORMAT}")
+        raise Incompatible(
+            f"line log entry has format {value[0] if value else 'none'}, this release reads {FORMAT}: run the "
+            "release that wrote it, or start afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX"
+        )
     entry: Entry = _decoder.decode(memoryview(value)[1:])
     return entry

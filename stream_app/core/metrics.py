@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,7 +24,8 @@ from stream_app.core.cells import (
     WIDTH_SUM,
     Counts,
 )
-from stream_app.core.deltas import FIXED
+from stream_app.core.deltas import FIXED, LABEL_FP, LABEL_TN
+from stream_app.core.score_sketch import NEGATIVES, POSITIVES, PREDICTIONS, ScoreSketch
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,30 +59,43 @@ def ratio(numerator: int, denominator: int) -> float | None:
     return numerator / denominator if denominator else None
 
 
+def assume(counts: Counts) -> tuple[Counts, int]:
+    """The counts with every prediction that has no outcome taken for a negative, and how many those were.
+
+    Adds up like the counts themselves, so a window may hold days that assume and days that do not.
+    """
+    old = counts.vector
+    v = old.copy()
+    v[LABEL_TN] += old[0] - old[2] - old[3]
+    v[LABEL_FP] += old[1] - old[4] - old[5]
+    v[BRIER] += old[SQUARES] - old[SQUARES_LABELLED]
+    v[SQUARES_LABELLED] = old[SQUARES]
+    v[BIN_LABELLED : BIN_LABELLED + BINS] = old[BIN_PREDICTIONS : BIN_PREDICTIONS + BINS]
+    v[BIN_LABELLED_SCORES : BIN_LABELLED_SCORES + BINS] = old[BIN_SCORES : BIN_SCORES + BINS]
+    joint = counts.scores.counts.copy()
+    joint[:, NEGATIVES] = joint[:, PREDICTIONS] - joint[:, POSITIVES]
+    scores = ScoreSketch(counts.scores.values, joint, counts.scores.binned)
+    return Counts(v, scores), counts.predictions - counts.labelled
+
+
 def figures(counts: Counts, assume_negative: bool = False) -> Figures:
     """All figures. With ``assume_negative``, predictions without an outcome count as negatives and are listed apart."""
+    return figures_with(*assume(counts)) if assume_negative else figures_with(counts, 0)
+
+
+def figures_with(counts: Counts, assumed: int) -> Figures:
+    """Figures of counts among whose negatives ``assumed`` are predictions without an outcome."""
     v = counts.vector
     made_negative, made_positive, tn, fn, fp, tp = (int(x) for x in v[:6])
-    labelled = tn + fn + fp + tp
+    judged = tn + fn + fp + tp
     predictions = made_negative + made_positive
     positives, negatives = counts.scores.positives, counts.scores.negatives
-    brier, judged = int(v[BRIER]), labelled
-    in_bin, score_sum = v[BIN_LABELLED : BIN_LABELLED + BINS], v[BIN_LABELLED_SCORES : BIN_LABELLED_SCORES + BINS]
-    assumed = 0
-    if assume_negative:
-        assumed = predictions - labelled
-        tn += made_negative - tn - fn
-        fp += made_positive - fp - tp
-        negatives = counts.scores.predictions - positives
-        brier += int(v[SQUARES] - v[SQUARES_LABELLED])
-        judged = predictions
-        in_bin, score_sum = v[BIN_PREDICTIONS : BIN_PREDICTIONS + BINS], v[BIN_SCORES : BIN_SCORES + BINS]
     intervals = int(v[INTERVALS])
     narrow = ratio(int(v[NARROW]), intervals)
     return Figures(
         predictions=predictions,
-        outcomes=labelled,
-        coverage=ratio(labelled, predictions),
+        outcomes=judged - assumed,
+        coverage=ratio(judged - assumed, predictions),
         true_positives=tp,
         false_positives=fp,
         true_negatives=tn,
@@ -91,10 +106,14 @@ def figures(counts: Counts, assume_negative: bool = False) -> Figures:
         f1=ratio(2 * tp, 2 * tp + fp + fn),
         pr_auc=average_precision(positives, negatives),
         precision_at_80_recall=precision_at_recall(positives, negatives),
-        brier=ratio(brier, judged * FIXED),
+        brier=ratio(int(v[BRIER]), judged * FIXED),
         avg_ci_width=ratio(int(v[WIDTH_SUM]), intervals * FIXED),
         narrow_interval_pct=None if narrow is None else 100 * narrow,
-        calibration_score=calibration_score(in_bin, score_sum, v[BIN_POSITIVES : BIN_POSITIVES + BINS]),
+        calibration_score=calibration_score(
+            v[BIN_LABELLED : BIN_LABELLED + BINS],
+            v[BIN_LABELLED_SCORES : BIN_LABELLED_SCORES + BINS],
+            v[BIN_POSITIVES : BIN_POSITIVES + BINS],
+        ),
         intervals=intervals,
         assumed_negatives=assumed,
         score_mode="binned" if counts.scores.binned else "exact",
@@ -105,6 +124,7 @@ def average_precision(positives: NDArray[np.int64], negatives: NDArray[np.int64]
     """PR-AUC by the step rule, Σ (R_i − R_{i−1}) · P_i over descending distinct scores; ties stand together.
 
     As ``sklearn.metrics.average_precision_score``. Arrays by ascending score, shape (n,). ``None`` without positives.
+    The sum is rounded once (``fsum``), so that no processor's way of adding shows in the published bytes.
     """
     total = int(positives.sum())
     if not total:
@@ -113,7 +133,7 @@ def average_precision(positives: NDArray[np.int64], negatives: NDArray[np.int64]
     hits = np.cumsum(gained)
     shown = hits + np.cumsum(negatives[::-1])
     steps = gained > 0
-    return float(np.sum(gained[steps] * (hits[steps] / shown[steps]))) / total
+    return math.fsum((gained[steps] * (hits[steps] / shown[steps])).tolist()) / total
 
 
 def precision_at_recall(

@@ -53,7 +53,7 @@ def time_text(ms: int) -> str:
 Reached = dict[str, dict[int, int]]
 
 
-async def write(prefix: Prefix, steps: list[Step], reached: Reached | None = None) -> None:
+async def write(prefix: Prefix, steps: list[Step], reached: Reached | None = None, ticks: bool = True) -> None:
     """Write steps, a transaction each: the rows, then ticks whose barriers cover exactly what came before.
 
     ``reached``: barriers by topic and partition, carried from one call to the next.
@@ -78,7 +78,8 @@ async def write(prefix: Prefix, steps: list[Step], reached: Reached | None = Non
                     reached[answer.topic][answer.partition] = max(
                         reached[answer.topic][answer.partition], answer.offset + 1
                     )
-                await _ticks(producer, topics, at, reached)
+                if ticks:
+                    await _ticks(producer, topics, at, reached)
     finally:
         await producer.stop()
 

@@ -202,7 +202,7 @@ def test_registering_names_the_active_version_and_foreign_lines_are_refused() ->
     ]
     records = [Rec("c", 0, i, 0, b"k", json.dumps(row).encode()) for i, row in enumerate(rows)]
     bench.stage.accept("operator-commands", records, TickView(at(D, 1), True, None, {}, 0))
-    bench.drain()
+    bench.epoch(0, at(D, 1), [])  # orders take effect with their tick
     (state,) = [json.loads(e.value or b"") for e in bench.emits if e.topic == "model-lifecycle"]
     assert (state["line"], state["active_version"], state["how"]) == (mine, "v9", "registered")
     reasons = [dict(e.headers)["plumbline.reason"] for e in bench.emits if e.topic == "dead-letters"]

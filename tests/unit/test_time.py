@@ -46,7 +46,7 @@ def test_ten_days_in_one_jump_are_forty_closes_in_order() -> None:
 
 
 def test_the_first_version_is_the_most_used_ties_by_name() -> None:
-    assert active_version.first_observed({"b": 5, "a": 5, "c": 2}, 9) == ActiveVersion("a", None, "observed", 9)
+    assert active_version.first_observed({"b": 5, "a": 5, "c": 2}, 9) == ActiveVersion("a", None, "observed", 9, 9)
     assert active_version.first_observed({}, 9) is None
 
 

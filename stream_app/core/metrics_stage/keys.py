@@ -1,12 +1,19 @@
 """Keys of the metrics table. Cells are day-major, so that a close scans its day and retention the oldest ones.
 
-``C`` + day (u4, big-endian) + line + ``\\0`` + version → cell; ``L`` + line → active version;
-``D`` + source (u2) + offset (u8) → a delta record that is not folded everywhere yet.
+==================================================  ================================================================
+key                                                 value and growth
+==================================================  ================================================================
+``C`` + day (u4, big-endian) + line, 0, version     cell (:mod:`~stream_app.core.cells_codec`); versions × days kept
+``L`` + line                                        active version; one a line ever seen, about 100 bytes
+``N`` + line, 0, version                            labelled predictions ever: format byte, i8; one a version ever
+``D`` + source (u2) + offset (u8), big-endian       delta record not folded everywhere yet; an hour and what queues
+``O`` + 0 command, 1 result + offset (u8)           order of the epoch in hand; gone when its tick is handled
+==================================================  ================================================================
 """
 
 from __future__ import annotations
 
-CELL, LINE, DELTA = b"C", b"L", b"D"
+CELL, LINE, LABELLED, DELTA, ORDER = b"C", b"L", b"N", b"D", b"O"
 
 
 def cell_key(line: str, version: str, day: int) -> bytes:
@@ -30,6 +37,16 @@ def line_key(line: str) -> bytes:
     return LINE + line.encode()
 
 
+def labelled_key(line: str, version: str) -> bytes:
+    """Key of a version's cumulative labelled count."""
+    return LABELLED + line.encode() + b"\0" + version.encode()
+
+
 def delta_key(source: int, offset: int) -> bytes:
     """Key of a stored delta record."""
     return DELTA + source.to_bytes(2, "big") + offset.to_bytes(8, "big")
+
+
+def order_key(command: bool, offset: int) -> bytes:
+    """Key of a command or result that waits for its tick; commands sort before results."""
+    return ORDER + (b"\0" if command else b"\1") + offset.to_bytes(8, "big")

@@ -2,99 +2,140 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
-from stream_app.core import cells, deltas
+from stream_app.core import cells
 from stream_app.core.cells import Counts
 from stream_app.core.deltas import DeltaRecord, Intervals, Part, Rows
 from stream_app.core.metrics_stage.keys import cell_key, delta_key
 
 
+class _Held(NamedTuple):
+    #: tick (epoch ms) that closed its epoch; 0 while unknown
+    closed: int
+    #: offset of its record
+    offset: int
+    part: Part
+
+
 class Pending:
-    """Parts of epochs, each with the stored record it came from."""
+    """Parts of epochs, each with the stored record it came from. Memory: the bytes of the parts held."""
 
     def __init__(self) -> None:
-        #: source → (closing tick or 0 while unknown, offset of its record, part), in order
-        self._parts: dict[int, list[tuple[int, int, Part]]] = {}
+        self._parts: dict[int, deque[_Held]] = {}
 
-    def put(self, offset: int, record: DeltaRecord, closed: int, folded: int) -> int:
-        """Take a record in; parts at or below what the source closed, or folded already, are ignored.
+    def put(self, offset: int, record: DeltaRecord, closed: int) -> tuple[int, DeltaRecord | None]:
+        """Take a record in; parts at or below what the source has ``closed`` (epoch ms) are ignored.
 
-        Returns the tick the source has closed now (epoch ms).
+        Returns the tick the source has closed now, and what of the record is to be stored: a record that comes back
+        from the table holds nothing that was ignored.
         """
-        queue = self._parts.setdefault(record.source, [])
+        kept: list[Part] = []
         for part in record.parts:
-            if part.after < closed or (part.closed is not None and part.closed <= folded):
+            if part.after < closed:
                 continue
+            kept.append(part)
+            closed = part.closed or closed
+        if not kept:
+            return closed, None
+        record = record if len(kept) == len(record.parts) else msgspec.structs.replace(record, parts=kept)
+        self.restore(offset, record)
+        return closed, record
+
+    def restore(self, offset: int, record: DeltaRecord) -> None:
+        """Take back what was stored; :meth:`forget` what was folded when all is here."""
+        queue = self._parts.setdefault(record.source, deque())
+        for part in record.parts:
             if part.closed is not None:
                 for i in range(len(queue) - 1, -1, -1):
-                    if queue[i][0]:
+                    if queue[i].closed:
                         break
-                    queue[i] = (part.closed, queue[i][1], queue[i][2])
-                closed = part.closed
-            queue.append((part.closed or 0, offset, part))
-        return closed
+                    queue[i] = queue[i]._replace(closed=part.closed)
+            queue.append(_Held(part.closed or 0, offset, part))
 
     def epochs(self, after: int, until: int) -> Iterator[tuple[int, Part]]:
         """(source, part) of epochs that closed in (after, until], sources in order."""
         for source in sorted(self._parts):
-            for closed, _, part in self._parts[source]:
-                if after < closed <= until:
-                    yield source, part
+            for held in self._parts[source]:
+                if not 0 < held.closed <= until:
+                    break
+                if held.closed > after:
+                    yield source, held.part
+
+    def parts(self, after: int, until: int) -> Iterator[Part]:
+        """Parts of epochs that closed in (after, until]."""
+        return (part for _, part in self.epochs(after, until))
 
     def forget(self, until: int) -> list[bytes]:
         """Drop what closed at or before ``until``; returns the keys of records nothing refers to any more."""
         gone: list[bytes] = []
-        for source, queue in self._parts.items():
-            kept = [item for item in queue if not 0 < item[0] <= until]
-            needed = {offset for _, offset, _ in kept}
-            gone += [delta_key(source, o) for o in sorted({offset for _, offset, _ in queue} - needed)]
-            self._parts[source] = kept
+        for source in sorted(self._parts):
+            queue = self._parts[source]
+            dropped: list[int] = []
+            while queue and 0 < queue[0].closed <= until:
+                dropped.append(queue.popleft().offset)
+            needed = queue[0].offset if queue else None
+            gone += [delta_key(source, offset) for offset in sorted(set(dropped)) if offset != needed]
         return gone
 
 
-def changes(parts: Iterable[Part], oldest_day: int) -> dict[bytes, Counts]:
-    """What the parts mean for each cell, by cell key in key order; days before ``oldest_day`` touch no cell."""
-    index: dict[bytes, int] = {}
-    columns: list[Rows] = []
-    intervals: list[Intervals] = []
-    for part in parts:
-        numbers = np.empty(len(part.cells), dtype=np.int64)
-        for i, cell in enumerate(part.cells):
-            if cell.day < oldest_day:
-                numbers[i] = -1
-                continue
-            numbers[i] = index.setdefault(cell_key(cell.line, cell.version, cell.day), len(index))
-        rows = part.rows()
-        if len(rows.cells):
-            number = numbers[rows.cells]
-            keep = number >= 0
-            columns.append(Rows(number[keep], rows.kinds[keep], rows.scores[keep], rows.counts[keep]))  # type: ignore[arg-type]
-        intervals += [
-            Intervals(int(numbers[item.cell]), item.count, item.width_sum, item.narrow)
-            for item in part.intervals
-            if numbers[item.cell] >= 0
-        ]
-    if not index:
-        return {}
-    joined = Rows(*(np.concatenate(column) for column in zip(*columns, strict=True))) if columns else _NO_ROWS
-    found = cells.changes(len(index), joined, intervals)
-    # A label taken back and given again within the stretch is no change.
-    return {key: found[index[key]] for key in sorted(index) if found[index[key]].vector.any()}
+class Changes:
+    """What parts mean for each cell, a slice of cells at a time; ``keys`` are the cells' keys in order."""
+
+    def __init__(self, parts: Iterable[Part], oldest_day: int, only: Collection[bytes] | None = None) -> None:
+        """Days before ``oldest_day`` touch no cell; ``only``: no other cells than these."""
+        index: dict[bytes, int] = {}
+        columns: list[tuple[np.ndarray, Rows]] = []
+        spans: list[Intervals] = []
+        for part in parts:
+            numbers = np.full(len(part.cells), -1, dtype=np.int64)
+            for i, cell in enumerate(part.cells):
+                if cell.day < oldest_day:
+                    continue
+                key = cell_key(cell.line, cell.version, cell.day)
+                if only is None or key in only:
+                    numbers[i] = index.setdefault(key, len(index))
+            rows = part.rows()
+            if len(rows.cells):
+                columns.append((numbers[rows.cells], rows))
+            spans += [
+                Intervals(int(numbers[item.cell]), item.count, item.width_sum, item.narrow)
+                for item in part.intervals
+                if numbers[item.cell] >= 0
+            ]
+        self.keys = sorted(index)
+        rank = np.empty(len(index), dtype=np.int64)
+        rank[[index[key] for key in self.keys]] = np.arange(len(index))
+        numbers = np.concatenate([n for n, _ in columns]) if columns else NO_ROWS.cells.astype(np.int64)
+        kept = np.flatnonzero(numbers >= 0)
+        order = kept[np.argsort(rank[numbers[kept]], kind="stable")]
+        self._cells = rank[numbers[order]]
+        self._kinds = np.concatenate([NO_ROWS.kinds, *(r.kinds for _, r in columns)])[order]
+        self._scores = np.concatenate([NO_ROWS.scores, *(r.scores for _, r in columns)])[order]
+        self._counts = np.concatenate([NO_ROWS.counts, *(r.counts for _, r in columns)])[order]
+        self._spans = sorted(
+            (Intervals(int(rank[s.cell]), s.count, s.width_sum, s.narrow) for s in spans), key=lambda s: s.cell
+        )
+        self._span_cells = [s.cell for s in self._spans]
+
+    def take(self, start: int, stop: int) -> list[Counts]:
+        """Changes of the cells ``keys[start:stop]``."""
+        a, b = np.searchsorted(self._cells, (start, stop))
+        rows = Rows(
+            (self._cells[a:b] - start).astype(np.uint32), self._kinds[a:b], self._scores[a:b], self._counts[a:b]
+        )
+        spans = self._spans[bisect_left(self._span_cells, start) : bisect_left(self._span_cells, stop)]
+        return cells.changes(
+            min(stop, len(self.keys)) - start,
+            rows,
+            [Intervals(s.cell - start, s.count, s.width_sum, s.narrow) for s in spans],
+        )
 
 
-def predictions_by_version(part: Part) -> dict[tuple[str, str], int]:
-    """Active-role predictions of a part by (line, version)."""
-    rows = part.rows()
-    made = rows.kinds < deltas.LABEL_TN
-    by_cell = np.bincount(rows.cells[made], weights=rows.counts[made], minlength=len(part.cells))
-    sums: dict[tuple[str, str], int] = {}
-    for cell, count in zip(part.cells, by_cell, strict=True):
-        key = (cell.line, cell.version)
-        sums[key] = sums.get(key, 0) + int(count)
-    return sums
-
-
-_NO_ROWS = Part(0).rows()
+NO_ROWS = Part(0).rows()

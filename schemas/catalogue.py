@@ -1,0 +1,125 @@
+"""Which record lives on which topic, under which key and headers (CONTRACT section 7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+
+from schemas import deadletters
+from schemas.alerts import Alert
+from schemas.audit import AuditRecord
+from schemas.clock import Tick
+from schemas.drift import DriftEvent
+from schemas.inputs import Outcome, PredictionWithFeatures
+from schemas.lifecycle import ModelLifecycle
+from schemas.operators import OperatorCommand
+from schemas.settings import Setting
+from schemas.snapshots import MetricSnapshot
+from schemas.training import TrainingCommand, TrainingJob, TrainingResult
+
+#: CloudEvents binary headers of every output.
+CE_HEADERS: Final = ("ce_specversion", "ce_id", "ce_source", "ce_type", "ce_subject", "ce_time", "content-type")
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One public topic. ``topic`` is without prefix; ``sent`` says who writes: ``in`` others, ``out`` Plumbline."""
+
+    topic: str
+    record: type[msgspec.Struct] | None
+    sent: Literal["in", "out"]
+    key: str
+    cleanup: tuple[str, ...]
+    #: which partition count it shares: that of the inputs, that of the lines
+    placed: Literal["inputs", "lines"]
+    about: str
+    headers: tuple[str, ...] = ()
+    #: where the contract fixes it; -1 is for ever
+    retention_ms: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Kind of the record, ``metric-snapshot``, as in its ``schema``; the topic's for dead letters."""
+        return NAMES[self.record] if self.record is not None else self.topic
+
+
+NAMES: Final[dict[Any, str]] = {
+    PredictionWithFeatures: "prediction",
+    Outcome: "outcome",
+    Tick: "tick",
+    OperatorCommand: "operator-command",
+    TrainingResult: "training-result",
+    MetricSnapshot: "metric-snapshot",
+    ModelLifecycle: "model-lifecycle",
+    DriftEvent: "drift-event",
+    Alert: "alert",
+    TrainingCommand: "training-command",
+    TrainingJob: "training-job",
+    Setting: "setting",
+    AuditRecord: "audit-record",
+}
+
+_DELETE, _COMPACT = ("delete",), ("compact",)
+_DAYS_90_MS: Final = 90 * 86_400_000
+
+
+def _input(
+    topic: str, record: type[msgspec.Struct], key: str, placed: Literal["inputs", "lines"], about: str
+) -> Family:
+    return Family(topic, record, "in", key, _DELETE, placed, about)
+
+
+def _output(
+    topic: str,
+    record: type[msgspec.Struct],
+    key: str,
+    cleanup: tuple[str, ...],
+    about: str,
+    retention_ms: int | None = None,
+) -> Family:
+    return Family(topic, record, "out", key, cleanup, "lines", about, CE_HEADERS, retention_ms)
+
+
+FAMILIES: Final = (
+    _input("predictions", PredictionWithFeatures, "prediction_id", "inputs", "What classifiers said."),
+    _input("outcomes", Outcome, "prediction_id", "inputs", "What really happened."),
+    _input("clock", Tick, "none", "inputs", "Time of the inputs; LogAppendTime."),
+    _input("line-clock", Tick, "none", "lines", "Time of commands and results; LogAppendTime."),
+    _input("operator-commands", OperatorCommand, "line", "lines", "What people order."),
+    _input("training-results", TrainingResult, "line", "lines", "Answers to training commands."),
+    _output("metric-snapshots", MetricSnapshot, "line|version|date", _COMPACT, "Daily quality."),
+    _output("model-lifecycle", ModelLifecycle, "line", _COMPACT, "Active versions."),
+    _output("drift-events", DriftEvent, "id", _DELETE, "What the checks found."),
+    _output("alerts", Alert, "id", ("compact", "delete"), "What people should know.", _DAYS_90_MS),
+    Family(
+        "training-commands",
+        TrainingCommand,
+        "out",
+        "line",
+        _DELETE,
+        "lines",
+        "Orders to trainer and deployer; the header plumbline.command lets each take only its own.",
+        (*CE_HEADERS, "plumbline.command"),
+    ),
+    _output("training-jobs", TrainingJob, "line", _COMPACT, "Where retraining stands."),
+    _output("settings", Setting, "line|key", _COMPACT, "Settings changed while running."),
+    _output("audit", AuditRecord, "id", _DELETE, "Every decision and its grounds.", -1),
+    Family(
+        "dead-letters",
+        None,
+        "out",
+        "that of the original",
+        _DELETE,
+        "lines",
+        "Unreadable records, byte for byte; headers say where they stood and why they are here.",
+        deadletters.HEADERS,
+        _DAYS_90_MS,
+    ),
+)
+
+
+def records() -> dict[str, type[msgspec.Struct]]:
+    """Every record by its name."""
+    return {name: record for record, name in NAMES.items()}

@@ -1,0 +1,68 @@
+"""What each check found at each close: one event per line, check and close date, also when nothing was found."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType, field
+
+from schemas.common import Count, Digest, Finite, Name, Output, Text, Timestamp, Token, Unit, Uuid
+
+Verdict = Literal["drift", "no_drift", "insufficient_evidence"]
+Severity = Literal["MEDIUM", "HIGH", "CRITICAL"]
+#: the quality checks, and ``handover`` for a performance event about a change of the active version
+Check = Literal["completeness", "volume", "positive_rate", "calibration", "interval_width", "narrow_share", "handover"]
+
+Bins = Annotated[list[Count], Meta(min_length=50, max_length=50)]
+
+
+class Histograms(msgspec.Struct, frozen=True):
+    """Predictions by score, in 50 bins of equal width on [0, 1]."""
+
+    recent: Bins
+    baseline: Bins
+
+
+class DriftWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """One recent window beside its baseline. It includes ``from`` and excludes ``to``."""
+
+    from_: Timestamp = field(name="from")
+    to: Timestamp
+    #: the value on either side; null if it is undefined
+    recent: Finite | None
+    baseline: Finite | None
+    #: lower and upper bound of the difference, 99 % one-sided each
+    interval: tuple[Finite, Finite] | None
+    #: day-to-day spread beyond chance that the counts of a one-day window were divided by
+    dispersion: Annotated[float, Meta(ge=1, le=1e18)] | UnsetType = UNSET
+    histograms: Histograms | UnsetType = UNSET
+
+
+class DriftEvent(Output, frozen=True, kw_only=True):
+    """Verdict of one check on one line at one close."""
+
+    schema: Literal["io.plumbline.drift-event.v1"]
+    kind: Literal["statistical", "performance", "quality"]
+    check: Check | UnsetType = UNSET
+    #: the close's nominal time; ``at`` is the time of the tick that ran it
+    close: Timestamp
+    model_version: Name
+    #: null if there is nothing to compare with
+    baseline_version: Name | None
+    baseline_kind: Literal["window", "initial", "previous"] | None
+    verdict: Verdict
+    #: what the bare rule would have said; null where there is none
+    rule_verdict: Verdict | None
+    severity: Severity | UnsetType = UNSET
+    statistic: Finite | None
+    p_value: Unit | UnsetType = UNSET
+    metric: Token | UnsetType = UNSET
+    windows: Annotated[list[DriftWindow], Meta(max_length=8)]
+    #: reserved; null in this version
+    second_opinion: None
+    #: why there is no evidence, for example ``no_healthy_baseline``
+    reason: Text | UnsetType = UNSET
+    #: id of the event that this one replaces
+    revises: Uuid | UnsetType = UNSET
+    settings_hash: Digest

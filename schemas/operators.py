@@ -1,0 +1,25 @@
+"""What people order."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from schemas.common import Actor, Id, LineOrAll, Text
+
+Command = Literal[
+    "retrain", "approve", "reject", "rollback", "acknowledge", "reset_circuit", "register", "rebaseline", "set"
+]
+
+
+class OperatorCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """Order about a line. One for ``*`` is sent once to every partition, under the same id."""
+
+    id: Id
+    line: LineOrAll
+    command: Command
+    arguments: Annotated[dict[str, Any], Meta(max_length=64)] = {}
+    actor: Actor
+    reason: Text

@@ -1,0 +1,103 @@
+"""Orders to trainers and the deployer, their answers, and the state of each line's job."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType, field
+
+from schemas.common import (
+    NAME_PATTERN,
+    Count,
+    Finite,
+    Id,
+    Line,
+    Name,
+    Offset,
+    Output,
+    Partition,
+    Text,
+    Timestamp,
+    Token,
+    Uuid,
+)
+
+Attempt = Annotated[int, Meta(ge=1, le=1_000)]
+Metrics = dict[Token, Finite | None]
+TopicName = Annotated[str, Meta(min_length=1, max_length=249, extra_json_schema={"pattern": NAME_PATTERN})]
+
+
+class Trigger(msgspec.Struct, frozen=True):
+    """Why the order was given."""
+
+    kind: Literal["statistical", "performance", "manual", "probation"]
+    drift_event_ids: Annotated[list[Uuid], Meta(max_length=1_000)]
+    reason: Text
+
+
+class DataRange(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows to use: by time, ``from`` included and ``to`` excluded, and where they lie."""
+
+    from_: Timestamp = field(name="from")
+    to: Timestamp
+    #: topic → partition → first offset and the offset after the last
+    offsets: dict[TopicName, dict[Partition, tuple[Offset, Offset]]]
+
+
+class TrainingData(msgspec.Struct, frozen=True):
+    """Rows to train on, and the newest ones, to judge by."""
+
+    train: DataRange
+    holdout: DataRange
+
+
+class TrainingCommand(Output, frozen=True, kw_only=True):
+    """Order to the trainer (train, cancel) or the deployer (activate, rollback)."""
+
+    schema: Literal["io.plumbline.training-command.v1"]
+    command: Literal["train", "cancel", "activate", "rollback"]
+    command_id: Uuid
+    #: counts repetitions of the same order; a (command_id, attempt) that was answered is done
+    attempt: Attempt
+    #: version the new one is trained from, or the one the order is about
+    model_version: Name
+    #: the order is void if another version is active
+    expected_current_version: Name
+    candidate_version: Name | UnsetType = UNSET
+    trigger: Trigger | UnsetType = UNSET
+    data: TrainingData | UnsetType = UNSET
+    #: deadlines that the coordinator keeps, by ticks; never to be compared with a local clock
+    accept_by: Timestamp | UnsetType = UNSET
+    finish_by: Timestamp | UnsetType = UNSET
+    reply_topic: TopicName
+    reply_partition: Partition
+
+
+class TrainingResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Answer of a trainer or deployer. Absent and null mean the same."""
+
+    line: Line
+    command_id: Id
+    attempt: Attempt
+    status: Literal["accepted", "progress", "succeeded", "failed", "activated", "rolled_back"]
+    candidate_version: Name | None = None
+    artifact_uri: Annotated[str, Meta(max_length=2_000)] | None = None
+    training_samples: Count | None = None
+    holdout_samples: Count | None = None
+    candidate_metrics: Metrics | None = None
+    #: of the active version, on the same rows
+    champion_metrics: Metrics | None = None
+    error: Text | None = None
+
+
+class TrainingJob(Output, frozen=True, kw_only=True):
+    """Where a line's retraining stands."""
+
+    schema: Literal["io.plumbline.training-job.v1"]
+    state: Token
+    command_id: Uuid | None
+    attempt: Annotated[int, Meta(ge=0, le=1_000)]
+    candidate_version: Name | None
+    circuit: Literal["closed", "open"]
+    since: Timestamp

@@ -1,0 +1,111 @@
+"""Closes: what a tick triggers when a daily time has passed. Loops over cells whose place stands in the memo."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from stream_app.core import cells_codec, line_log
+from stream_app.core.cells import Cell
+from stream_app.core.days import Close, metrics_close
+from stream_app.core.metrics import figures
+from stream_app.core.metrics_stage import publish
+from stream_app.core.metrics_stage.config import MetricsConfig
+from stream_app.core.metrics_stage.keys import CELL, cell_prefix, split_cell_key
+from stream_app.core.metrics_stage.memo import Progress
+from stream_app.core.metrics_stage.outbox import Outbox
+
+
+class _Task(NamedTuple):
+    what: str
+    day: int
+    #: the rule's number of days
+    days: int
+
+
+class Closer:
+    """Publishes closed days and forgets old ones."""
+
+    def __init__(self, config: MetricsConfig, partition: int, outbox: Outbox) -> None:
+        self._config = config
+        self._partition = partition
+        self._outbox = outbox
+
+    def run(self, closes: list[Close], progress: Progress, now: int) -> bool:
+        """A bounded number of cells of the closes that the tick passed, in time order; ``False`` until done."""
+        budget = self._config.cells_a_step
+        while progress.close < len(closes):
+            close = closes[progress.close]
+            tasks = self._tasks(close)
+            while progress.task < len(tasks):
+                task = tasks[progress.task]
+                prefix = CELL if task.what == "expire" else cell_prefix(task.day)
+                batch = self._outbox.scan(prefix, progress.after, budget)
+                budget -= len(batch)
+                for key, value in batch:
+                    if task.what == "expire" and split_cell_key(key)[2] >= task.day:
+                        batch = []
+                        break
+                    self._do(task, close, key, value, now)
+                    progress.after = key
+                if batch and budget <= 0:
+                    return False
+                progress.task, progress.after = progress.task + 1, None
+                if budget <= 0:
+                    return False
+            progress.close, progress.task = progress.close + 1, 0
+        return True
+
+    def _tasks(self, close: Close) -> list[_Task]:
+        """Scans a close consists of. The statistical and performance closes have none yet."""
+        last = close.day - 1
+        if close.kind == "completeness":
+            return [_Task("completeness", last - delay, delay) for delay in self._config.label_delays]
+        if close.kind == "metrics":
+            return [
+                _Task("publish", last, 0),
+                *(_Task("assume", last - days, days) for days in self._config.assume_days),
+                _Task("expire", close.day - self._config.retention_days, 0),
+            ]
+        return []
+
+    def _do(self, task: _Task, close: Close, key: bytes, value: bytes, now: int) -> None:
+        line, version, day = split_cell_key(key)
+        if task.what == "expire":
+            self._outbox.put(key, None)
+            return
+        rules = self._config.rules(line)
+        if task.what == "completeness":
+            # every version: after a hand-over the mature day belongs to the one before
+            if rules.label_delay_days == task.days:
+                counts = cells_codec.decode(value).counts
+                entry = line_log.CompletenessEntry(line, version, day, counts.predictions, counts.labelled, close.at_ms)
+                self._outbox.log(entry, line)
+            return
+        if task.what == "assume" and rules.assume_after_days != task.days:
+            return
+        cell = cells_codec.decode(value)
+        if task.what == "publish" and cell.revision:
+            return
+        revised = self.revised(line, version, day, cell, cell, close.at_ms, now)
+        if (revised.revision, revised.assume_negative) != (cell.revision, cell.assume_negative):
+            self._outbox.put(key, cells_codec.encode(revised))
+
+    def revised(self, line: str, version: str, day: int, old: Cell, cell: Cell, closed_by: int, now: int) -> Cell:
+        """The cell with its next revision, published and logged, if its figures differ from those published.
+
+        ``old``: the cell as it was published last; ``closed_by`` (epoch ms): the close up to which rules apply.
+        """
+        days = self._config.rules(line).assume_after_days
+        assume = old.assume_negative or (days is not None and metrics_close(day + days) <= closed_by)
+        cell = replace(cell, assume_negative=assume)
+        if old.revision and figures(cell.counts, assume) == figures(old.counts, old.assume_negative):
+            return cell
+        cell = replace(cell, revision=old.revision + 1)
+        emit = self._outbox.emit(
+            publish.snapshot(
+                line, version, day, cell, closed=True, at_ms=now, partition=self._partition, source=self._config.source
+            )
+        )
+        self._outbox.log(line_log.SnapshotEntry(line, version, day, cell.revision, emit.value or b""), line)
+        return cell

@@ -1,0 +1,149 @@
+"""What a lane knows of each line beside its cells: the active version, and how many predictions were ever labelled.
+
+Both are stored as of the last fold (full hours and closes); the epochs since then are counted again from the pending
+deltas after a restart, so between full hours only the delta log grows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from stream_app.core import active_version, deltas, line_log
+from stream_app.core.active_version import ActiveVersion
+from stream_app.core.days import HOUR_MS
+from stream_app.core.deltas import HourCount, Part
+from stream_app.core.metrics_stage import publish
+from stream_app.core.metrics_stage.keys import labelled_key, line_key
+from stream_app.core.metrics_stage.outbox import Outbox
+from stream_app.errors import Incompatible
+
+#: Lines and versions in one entry of the log: some 100 kB, far below what a broker takes.
+LABELLED_A_RECORD = 2_000
+_LABELLED_FORMAT = 1
+
+
+class LineBook:
+    """Active versions and labelled counts of a lane's lines."""
+
+    def __init__(self, outbox: Outbox, partition: int, source: str) -> None:
+        self._outbox = outbox
+        self._partition = partition
+        self._source = source
+        self._lines: dict[str, ActiveVersion | None] = {}
+        #: (line, version, hour) → predictions, of hours that have not ended
+        self._hours: dict[tuple[str, str, int], int] = {}
+        #: (line, version) → labelled predictions since the last fold
+        self._labelled: dict[tuple[str, str], int] = {}
+
+    def recount(self, hours: Iterable[HourCount], parts: Iterable[Part], now: int) -> None:
+        """After a restart: ``hours`` carried over at the last fold, and the epochs handled since, up to ``now``."""
+        for item in hours:
+            self._count_hour(item)
+        for part in parts:
+            self._count(part)
+        self._forget_hours(now)
+
+    def decide(self, parts: Iterable[Part], now: int) -> None:
+        """Active versions by what the epoch brought: first versions, then each hour that has ended."""
+        fresh: dict[str, dict[str, int]] = {}
+        for part in parts:
+            self._count(part)
+            if any(self.active(cell.line) is None for cell in part.cells):
+                for (line, version), count in by_version(part, labels=False).items():
+                    if self.active(line) is None:
+                        versions = fresh.setdefault(line, {})
+                        versions[version] = versions.get(version, 0) + count
+        ended: dict[int, dict[str, dict[str, int]]] = {}
+        for (line, version, hour), count in self._hours.items():
+            if (hour + 1) * HOUR_MS <= now:
+                ended.setdefault(hour, {}).setdefault(line, {})[version] = count
+        for hour in sorted(ended):
+            for line in sorted(ended[hour]):
+                known = self.active(line)
+                if known is not None:
+                    self.activate(line, active_version.after_hour(known, hour, ended[hour][line], now), now)
+        self._forget_hours(now)
+        for line in sorted(fresh):
+            first = active_version.first_observed(fresh[line], now)
+            if first is not None:
+                self.activate(line, first, now)
+
+    def activate(self, line: str, state: ActiveVersion, now: int) -> None:
+        """Publish and log a change; nothing if there is none."""
+        if state == self.active(line):
+            return
+        self._lines[line] = state
+        self._outbox.put(line_key(line), active_version.encode(state))
+        self._outbox.emit(publish.lifecycle(line, state, now, self._partition, self._source))
+        self._outbox.log(line_log.LifecycleEntry(line, state.version, state.previous, state.how, state.since_ms), line)
+
+    def active(self, line: str) -> ActiveVersion | None:
+        """The line's active version."""
+        if line not in self._lines:
+            value = self._outbox.get([line_key(line)])[0]
+            self._lines[line] = active_version.decode(value) if value is not None else None
+        return self._lines[line]
+
+    def log_labelled(self, parts: Iterable[Part]) -> None:
+        """Log the cumulative labelled counts that the epoch changed."""
+        change: dict[tuple[str, str], int] = {}
+        for part in parts:
+            for key, count in by_version(part, labels=True).items():
+                change[key] = change.get(key, 0) + count
+        touched = sorted(key for key, count in change.items() if count)
+        for i in range(0, len(touched), LABELLED_A_RECORD):
+            keys = touched[i : i + LABELLED_A_RECORD]
+            totals = [(*key, total) for key, total in zip(keys, self._totals(keys), strict=True)]
+            self._outbox.log(line_log.LabelledEntry(totals), None)
+
+    def folded(self) -> list[HourCount]:
+        """At a fold: store the labelled counts; returns the hours to carry over."""
+        keys = sorted(key for key, count in self._labelled.items() if count)
+        for key, total in zip(keys, self._totals(keys), strict=True):
+            self._outbox.put(labelled_key(*key), bytes((_LABELLED_FORMAT,)) + total.to_bytes(8, "little"))
+        self._labelled.clear()
+        return [HourCount(*key, count) for key, count in sorted(self._hours.items())]
+
+    def _totals(self, keys: list[tuple[str, str]]) -> list[int]:
+        stored = self._outbox.get([labelled_key(*key) for key in keys])
+        return [_labelled(value) + self._labelled.get(key, 0) for key, value in zip(keys, stored, strict=True)]
+
+    def _count(self, part: Part) -> None:
+        for item in part.hours:
+            self._count_hour(item)
+        for key, count in by_version(part, labels=True).items():
+            self._labelled[key] = self._labelled.get(key, 0) + count
+
+    def _count_hour(self, item: HourCount) -> None:
+        key = (item.line, item.version, item.hour)
+        self._hours[key] = self._hours.get(key, 0) + item.count
+
+    def _forget_hours(self, now: int) -> None:
+        self._hours = {key: count for key, count in self._hours.items() if (key[2] + 1) * HOUR_MS > now}
+
+
+def by_version(part: Part, *, labels: bool) -> dict[tuple[str, str], int]:
+    """Labels, or predictions, of a part by (line, version); corrections cancel out."""
+    rows = part.rows()
+    wanted = (rows.kinds >= deltas.LABEL_TN) == labels
+    # float64 weights: exact below 2**53
+    by_cell = np.bincount(rows.cells[wanted], weights=rows.counts[wanted], minlength=len(part.cells))
+    sums: dict[tuple[str, str], int] = {}
+    for cell, count in zip(part.cells, by_cell.tolist(), strict=True):
+        if count:
+            key = (cell.line, cell.version)
+            sums[key] = sums.get(key, 0) + int(count)
+    return sums
+
+
+def _labelled(value: bytes | None) -> int:
+    if value is None:
+        return 0
+    if value[:1] != bytes((_LABELLED_FORMAT,)):
+        raise Incompatible(
+            f"labelled count has format {value[0] if value else 'none'}, this release reads {_LABELLED_FORMAT}: run "
+            "the release that wrote it, or start afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX"
+        )
+    return int.from_bytes(value[1:], "little")

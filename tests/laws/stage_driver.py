@@ -1,0 +1,241 @@
+"""Drives a metrics stage as the engine does, without one: a dictionary for RocksDB, lists for Kafka.
+
+Where the engine may choose (how many records a chunk has, in what order inputs are fed, when a checkpoint comes, when
+the stage is thrown away and loaded again) a seeded generator chooses. Ticks and what they cover are the scenario's.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from schemas.clock import TickView
+from stream_app.core import cells, cells_codec, deltas, line_log
+from stream_app.core.deltas import Cell, DeltaRecord, HourCount, Intervals, Part
+from stream_app.core.effects import Emit
+from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
+from stream_app.core.metrics_stage.config import LineRules
+from stream_app.core.metrics_stage.keys import cell_key
+
+HOUR = 3_600_000
+DAY = 24 * HOUR
+
+
+class Row(NamedTuple):
+    """A consumed record."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+class DictTable:
+    """Committed state."""
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, bytes] = {}
+
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        return [self.rows.get(key) for key in keys]
+
+    def scan(self, prefix: bytes, after: bytes | None, limit: int) -> list[tuple[bytes, bytes]]:
+        keys = sorted(k for k in self.rows if k.startswith(prefix) and (after is None or k > after))
+        return [(k, self.rows[k]) for k in keys[:limit]]
+
+    def write(self, puts: dict[bytes, bytes | None]) -> None:
+        for key, value in puts.items():
+            if value is None:
+                self.rows.pop(key, None)
+            else:
+                self.rows[key] = value
+
+
+class Event(NamedTuple):
+    """A prediction (``actual`` None) or a label, as labels would count it; ``sign`` −1 takes a label back."""
+
+    line: str
+    version: str
+    made_ms: int
+    score: float
+    predicted: bool
+    actual: bool | None = None
+    sign: int = 1
+    width: float | None = None
+
+
+@dataclass
+class Scenario:
+    """What stands in the topics. ``epochs[i][source]`` happened before ``ticks[i]``, in that order."""
+
+    ticks: list[int]
+    epochs: list[list[list[Event]]]
+    #: tick index → operator commands and training results it is the first to cover
+    commands: dict[int, list[bytes]] = field(default_factory=dict)
+    results: dict[int, list[bytes]] = field(default_factory=dict)
+
+    @property
+    def sources(self) -> int:
+        return len(self.epochs[0])
+
+
+def part(events: list[Event], after: int, closed: int | None = None, **rest: Any) -> Part:
+    """Columns of some events, with the hours labels would report."""
+    names = sorted({Cell(e.line, e.version, e.made_ms // DAY) for e in events})
+    index = {name: i for i, name in enumerate(names)}
+    where = [index[Cell(e.line, e.version, e.made_ms // DAY)] for e in events]
+    kinds = [int(e.predicted) if e.actual is None else deltas.label_kind(e.predicted, e.actual) for e in events]
+    rows = deltas.aggregate(where, kinds, [e.score for e in events], [e.sign for e in events])
+    widths: dict[int, list[float]] = {}
+    hours: dict[tuple[str, str, int], int] = {}
+    for e, cell in zip(events, where, strict=True):
+        if e.actual is None:
+            if e.width is not None:
+                widths.setdefault(cell, []).append(e.width)
+            if (e.made_ms // HOUR + 1) * HOUR > after:
+                key = (e.line, e.version, e.made_ms // HOUR)
+                hours[key] = hours.get(key, 0) + 1
+    return Part(
+        after=after,
+        closed=closed,
+        cells=names,
+        cell=rows.cells.tobytes(),
+        kind=rows.kinds.tobytes(),
+        score=rows.scores.tobytes(),
+        count=rows.counts.tobytes(),
+        intervals=[
+            Intervals(c, len(w), sum(round(x * deltas.FIXED) for x in w), sum(x < 0.2 for x in w))
+            for c, w in sorted(widths.items())
+        ],
+        hours=[HourCount(*key, count) for key, count in sorted(hours.items())],
+        **rest,
+    )
+
+
+def delta_records(scenario: Scenario, rng: random.Random | None) -> list[tuple[int, bytes]]:
+    """(source, record) in the log's order: each lane checkpoints where it likes and runs ahead as it likes."""
+    queues: list[list[bytes]] = []
+    for source in range(scenario.sources):
+        parts: list[Part] = []
+        records: list[bytes] = []
+        after = 0
+        for i, tick in enumerate(scenario.ticks):
+            events = scenario.epochs[i][source]
+            cuts = sorted(rng.sample(range(len(events) + 1), k=min(2, len(events)))) if rng else []
+            for a, b in zip([0, *cuts], cuts, strict=False):
+                parts.append(part(events[a:b], after))
+                records.append(deltas.encode(DeltaRecord(source, parts)))
+                parts = []
+            tail = events[cuts[-1] if cuts else 0 :]
+            counts = {"produced": i + 1}
+            parts.append(part(tail, after, tick, barrier={"p": 10 * (i + 1)}, dispositions={"predictions": counts}))
+            after = tick
+            if rng is None or rng.random() < 0.6:
+                records.append(deltas.encode(DeltaRecord(source, parts)))
+                parts = []
+        if parts:
+            records.append(deltas.encode(DeltaRecord(source, parts)))
+        queues.append(records)
+    out: list[tuple[int, bytes]] = []
+    while any(queues):
+        source = (
+            rng.choice([s for s, q in enumerate(queues) if q]) if rng else next(s for s, q in enumerate(queues) if q)
+        )
+        out.append((source, queues[source].pop(0)))
+    return out
+
+
+def config(sources: int, rules: Any = None, **rest: Any) -> MetricsConfig:
+    return MetricsConfig(
+        sources=sources, partitions=1, source="/plumbline/test", rules=rules or (lambda line: LineRules()), **rest
+    )
+
+
+class Drive:
+    """One run of a scenario. Without a generator: one chunk, a checkpoint after everything, no restart."""
+
+    def __init__(
+        self, scenario: Scenario, settings: MetricsConfig, seed: int | None = None, live: bool = False
+    ) -> None:
+        self.rng = random.Random(seed) if seed is not None else None
+        self.scenario, self.settings, self.live = scenario, settings, live
+        self.table = DictTable()
+        self.emits: list[Emit] = []
+        self.memo: bytes | None = None
+        self.restarts = 0
+        self.steps = 0
+        self.stage = self._fresh()
+        self._deltas = [
+            Row("d", 0, i, 0, None, value) for i, (_, value) in enumerate(delta_records(scenario, self.rng))
+        ]
+        self._gated = {"operator-commands": scenario.commands, "training-results": scenario.results}
+        self._queues: dict[str, list[Row]] = {"operator-commands": [], "training-results": []}
+
+    def _fresh(self) -> MetricsStage:
+        stage = MetricsStage(self.settings, 0)
+        stage.load(self.memo, self.table)
+        stage.live = self.live
+        return stage
+
+    def _maybe(self, share: float) -> bool:
+        return self.rng is not None and self.rng.random() < share
+
+    def checkpoint(self) -> None:
+        drained = self.stage.drain()
+        self.emits += drained.emits
+        self.memo = drained.memo
+        self.table.write(drained.puts)
+        if self._maybe(0.5):
+            self.stage = self._fresh()
+            self.restarts += 1
+
+    def _feed(self, alias: str, tick: TickView | None) -> None:
+        queue = self._deltas if alias == "model-deltas" else self._queues[alias]
+        count = self.rng.randint(1, len(queue)) if self.rng else len(queue)
+        self.stage.accept(alias, queue[:count], tick)
+        del queue[:count]
+
+    def run(self) -> Drive:
+        for i, at in enumerate(self.scenario.ticks):
+            self.tick(i, at)
+        self.checkpoint()
+        return self
+
+    def tick(self, i: int, at: int) -> None:
+        tick = TickView(at, True, None, {}, i)
+        for alias, by_tick in self._gated.items():
+            self._queues[alias] = [Row(alias, 0, 100 * i + k, 0, None, v) for k, v in enumerate(by_tick.get(i, []))]
+        while waiting := [a for a, q in self._queues.items() if q]:
+            self._feed(self.rng.choice(waiting) if self.rng else waiting[0], tick)
+            if self._maybe(0.3):
+                self.checkpoint()
+        while (missing := self.stage.waiting_for(tick)) is not None:
+            assert self._deltas, f"everything is here, and yet it waits for {missing}"
+            self._feed("model-deltas", None)
+            if self._maybe(0.3):
+                self.checkpoint()
+        while not self.stage.advance(tick):
+            self.steps += 1
+            assert self.steps < 50_000, "advance() never ends"
+            if self._deltas and self._maybe(0.2):
+                self._feed("model-deltas", None)
+            if self._maybe(0.6):
+                self.checkpoint()
+        if self._maybe(0.4):
+            self.checkpoint()
+
+    def of(self, topic: str) -> list[Emit]:
+        return [e for e in self.emits if e.topic == topic]
+
+    def stored(self, line: str, version: str, day: int) -> cells.Cell | None:
+        """The cell in the table."""
+        value = self.table.rows.get(cell_key(line, version, day))
+        return cells_codec.decode(value) if value is not None else None
+
+    def log(self) -> list[line_log.Entry]:
+        return [line_log.decode(e.value or b"") for e in self.of("line-log")]

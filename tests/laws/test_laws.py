@@ -1,0 +1,190 @@
+"""Laws that hold for everything of a kind. What is checked is found in the package, not listed: a new sketch, codec or
+stage fails here until it is covered, or excluded with a reason."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import stream_app.core
+from stream_app.core import active_version, cells, cells_codec, deltas, line_log, score_sketch
+from stream_app.core.cells import Cell, Counts
+from stream_app.core.deltas import DeltaRecord
+from stream_app.core.labels import memo as labels_memo
+from stream_app.core.metrics_stage import memo as metrics_memo
+from stream_app.core.score_sketch import ScoreSketch
+
+LAWFUL = settings(derandomize=True, max_examples=40, deadline=None, database=None)
+
+
+def modules() -> list[ModuleType]:
+    found = pkgutil.walk_packages(stream_app.core.__path__, "stream_app.core.")
+    return [importlib.import_module(m.name) for m in found]
+
+
+# -- examples of each kind ---------------------------------------------------------------------------------------
+
+scores = st.one_of(st.integers(0, 20).map(lambda k: k / 20), st.floats(0, 1).map(lambda x: x + 0.0))
+events = st.lists(st.tuples(st.just(0), st.integers(0, 5), scores, st.integers(-3, 5)), min_size=1, max_size=30)
+
+
+@st.composite
+def counts(draw: st.DrawFn) -> Counts:
+    rows = deltas.aggregate(*(list(column) for column in zip(*draw(events), strict=True)))
+    found = cells.changes(1, rows, [])[0]
+    if draw(st.booleans()):
+        return found
+    return Counts(found.vector, score_sketch.to_bins(found.scores))
+
+
+@st.composite
+def stored_cells(draw: st.DrawFn) -> Cell:
+    return Cell(draw(counts()), draw(natural), draw(st.integers(0, 2**31 - 1)), draw(st.booleans()))
+
+
+def content(x: Any) -> Any:
+    """Comparable content of values that hold arrays."""
+    if isinstance(x, ScoreSketch):
+        return (x.binned, x.values.tobytes(), x.counts.tobytes())
+    if isinstance(x, Counts):
+        return (x.vector.tobytes(), content(x.scores))
+    if isinstance(x, Cell):
+        return (content(x.counts), x.folded_to, x.revision, x.assume_negative)
+    return x
+
+
+ADDITIVE: dict[type, st.SearchStrategy[Any]] = {ScoreSketch: counts().map(lambda c: c.scores), Counts: counts()}
+
+natural = st.integers(0, 2**60)
+names = st.text("abc.-_", min_size=1, max_size=8)
+totals = st.dictionaries(names, st.dictionaries(names, st.integers(0, 2**40), max_size=3), max_size=3)
+CODECS: dict[str, st.SearchStrategy[Any]] = {
+    cells_codec.__name__: stored_cells(),
+    active_version.__name__: st.builds(active_version.ActiveVersion, names, names, st.just("observed"), natural),
+    deltas.__name__: st.builds(
+        DeltaRecord,
+        natural,
+        st.lists(
+            st.builds(
+                deltas.Part,
+                natural,
+                st.none() | natural,
+                cells=st.lists(st.builds(deltas.Cell, names, names, natural), max_size=3),
+                score=st.binary(),
+                intervals=st.lists(st.builds(deltas.Intervals, natural, natural, natural, natural), max_size=3),
+            ),
+            max_size=3,
+        ),
+    ),
+    line_log.__name__: st.one_of(
+        st.builds(line_log.TickEntry, natural, st.just({"p": {0: 1}}), st.just([("metrics", 7)]), totals),
+        st.builds(line_log.SnapshotEntry, names, names, natural, natural, st.binary()),
+        st.builds(line_log.LifecycleEntry, names, names, st.none() | names, names, natural),
+        st.builds(line_log.CompletenessEntry, names, names, *[natural] * 4),
+        st.builds(line_log.LabelledEntry, st.lists(st.tuples(names, names, natural))),
+        st.builds(line_log.CommandEntry, names, st.binary()),
+        st.builds(line_log.ResultEntry, names, st.binary()),
+    ),
+    metrics_memo.__name__: st.builds(
+        metrics_memo.Memo, natural, closed=st.dictionaries(natural, natural),
+        hours=st.lists(st.builds(deltas.HourCount, names, names, natural, natural)),
+    ),
+    labels_memo.__name__: st.builds(labels_memo.Memo, natural, natural),
+}  # fmt: skip
+
+
+# -- what is found -------------------------------------------------------------------------------------------------
+
+
+def additions() -> list[tuple[Callable[[Any, Any], Any], type]]:
+    out: list[tuple[Callable[[Any, Any], Any], type]] = []
+    for module in modules():
+        function = getattr(module, "add", None)
+        if inspect.isfunction(function) and function.__module__ == module.__name__:
+            kind = inspect.get_annotations(function, eval_str=True)["return"]
+            out.append((function, kind))
+    return out
+
+
+def codecs() -> list[ModuleType]:
+    return [m for m in modules() if all(hasattr(m, name) for name in ("FORMAT", "encode", "decode"))]
+
+
+def test_everything_found_is_covered_or_excluded_with_a_reason() -> None:
+    assert {kind for _, kind in additions()} == set(ADDITIVE)
+    assert {m.__name__ for m in codecs()} == set(CODECS)
+
+
+# -- the laws ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("add", "kind"), additions(), ids=lambda x: getattr(x, "__name__", ""))
+def test_addition_is_commutative_associative_and_leaves_its_inputs_alone(
+    add: Callable[[Any, Any], Any], kind: type
+) -> None:
+    @LAWFUL
+    @given(ADDITIVE[kind], ADDITIVE[kind], ADDITIVE[kind])
+    def law(a: Any, b: Any, c: Any) -> None:
+        before = content(a), content(b), content(c)
+        assert content(add(a, b)) == content(add(b, a))
+        assert content(add(add(a, b), c)) == content(add(a, add(b, c)))
+        assert (content(a), content(b), content(c)) == before
+
+    law()
+
+
+@pytest.mark.parametrize(("add", "kind"), additions(), ids=lambda x: getattr(x, "__name__", ""))
+def test_adding_nothing_changes_nothing(add: Callable[[Any, Any], Any], kind: type) -> None:
+    empty = {ScoreSketch: score_sketch.EMPTY, Counts: cells.EMPTY}[kind]
+
+    @LAWFUL
+    @given(ADDITIVE[kind])
+    def law(a: Any) -> None:
+        assert content(add(a, empty)) == content(a)
+
+    law()
+
+
+@pytest.mark.parametrize("codec", codecs(), ids=lambda m: m.__name__)
+def test_what_is_stored_comes_back_the_same_and_gives_the_same_bytes(codec: Any) -> None:
+    @LAWFUL
+    @given(CODECS[codec.__name__])
+    def law(value: Any) -> None:
+        stored = codec.encode(value)
+        assert stored[0] == codec.FORMAT
+        back = codec.decode(stored)
+        assert content(back) == content(value)
+        assert codec.encode(back) == stored
+
+    law()
+
+
+@pytest.mark.parametrize("codec", codecs(), ids=lambda m: m.__name__)
+def test_a_format_from_another_release_is_refused_by_name(codec: Any) -> None:
+    for value in (bytes((codec.FORMAT + 1,)) + b"\x80" * 40, b"\x00"):
+        with pytest.raises(Exception, match="format") as refusal:
+            codec.decode(value)
+        assert not isinstance(refusal.value, msgspec.DecodeError)
+
+
+@LAWFUL
+@given(st.lists(counts(), min_size=1, max_size=6))
+def test_a_cell_never_grows_beyond_its_bound(changes: list[Counts]) -> None:
+    cell = Cell(cells.EMPTY)
+    for i, change in enumerate(changes):
+        cell = cells.fold(cell, change, i)
+    wide = np.unique(np.random.default_rng(0).random(9000))
+    many = deltas.aggregate(np.zeros(9000), np.ones(9000), wide, np.ones(9000))
+    cell = cells.fold(cell, cells.changes(1, many, [])[0], 99)
+    assert len(cell.counts.scores.values) <= score_sketch.EXACT_LIMIT
+    assert len(cells_codec.encode(cell)) <= 18 + 496 + 20 * score_sketch.EXACT_LIMIT + 1024

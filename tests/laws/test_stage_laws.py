@@ -1,0 +1,52 @@
+"""Laws of every stage found in the package; one that is not covered here is excluded with a reason."""
+
+from __future__ import annotations
+
+import inspect
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_app.core import deltas
+from stream_app.core.deltas import DeltaRecord
+from stream_app.core.labels.stage import LabelsStage
+from stream_app.core.metrics_stage import MetricsStage
+from tests.laws.stage_driver import DAY, HOUR, Drive, Event, Row, Scenario, config, part
+from tests.laws.test_laws import LAWFUL, modules, scores
+
+ELSEWHERE = {LabelsStage: "its joins are checked event by event in the unit tests of labels"}
+
+
+def stages() -> list[type]:
+    return sorted(
+        {
+            cls
+            for module in modules()
+            for _, cls in inspect.getmembers(module, inspect.isclass)
+            if cls.__module__ == module.__name__ and all(hasattr(cls, n) for n in ("accept", "advance", "drain"))
+        },
+        key=lambda cls: cls.__name__,
+    )
+
+
+def test_every_stage_is_covered_or_excluded_with_a_reason() -> None:
+    assert set(stages()) == {MetricsStage, *ELSEWHERE}
+
+
+@LAWFUL
+@given(st.lists(st.tuples(scores, st.booleans(), st.booleans()), min_size=1, max_size=20), st.integers(1, 3))
+def test_a_stage_counts_a_repeated_record_once(made: list[tuple[float, bool, bool]], repeats: int) -> None:
+    events = [Event("t:a", "v", 20_000 * DAY + 5, s, p) for s, p, _ in made]
+    events += [e._replace(actual=a) for e, (_, _, a) in zip(events, made, strict=True)]
+    tick = 20_000 * DAY + HOUR
+    value = deltas.encode(DeltaRecord(0, [part(events, 0, tick)]))
+    drives = []
+    for n in (0, repeats):
+        drive = Drive(Scenario([tick], [[[]]]), config(1))
+        drive._deltas = [Row("d", 0, i, 0, None, value) for i in range(1 + n)]
+        while drive._deltas:
+            drive._feed("model-deltas", None)
+        drives.append(drive.run())
+    once, again = drives
+    assert once.table.rows == again.table.rows
+    assert once.emits == again.emits

@@ -1,0 +1,184 @@
+"""The stage against a batch computation that shares no code with it: plain rows, numpy and scikit-learn."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter, defaultdict
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from sklearn import metrics as sk
+
+from stream_app.core import line_log
+from tests.laws.stage_driver import DAY, HOUR, Drive, Event, Scenario, config
+from tests.unit.test_metrics_stage_promises import START, random_scenario
+
+Cell = tuple[str, str, int]
+
+
+def figures(predictions: list[Event], labels: Counter[tuple[float, bool, bool]]) -> dict[str, Any]:
+    """Every metric of a cohort from its rows, as a snapshot names them."""
+    rows = [row for row, count in labels.items() for _ in range(count)]
+    assert min(labels.values(), default=0) >= 0
+    s = np.array([r[0] for r in rows])
+    d = np.array([r[1] for r in rows], dtype=bool)
+    y = np.array([r[2] for r in rows], dtype=bool)
+    widths = [e.width for e in predictions if e.width is not None]
+    out: dict[str, Any] = {
+        "predictions": len(predictions),
+        "outcomes": len(rows),
+        "coverage": len(rows) / len(predictions),
+        "true_positives": int((d & y).sum()),
+        "false_positives": int((d & ~y).sum()),
+        "true_negatives": int((~d & ~y).sum()),
+        "false_negatives": int((~d & y).sum()),
+        "intervals": len(widths),
+        "avg_ci_width": float(np.mean(widths)) if widths else None,
+        "narrow_interval_pct": 100 * float(np.mean([w < 0.2 for w in widths])) if widths else None,
+    }
+    out["accuracy"] = float((d == y).mean()) if rows else None
+    out["precision"] = float(y[d].mean()) if d.any() else None
+    out["recall"] = float(d[y].mean()) if y.any() else None
+    out["f1"] = sk.f1_score(y, d) if (d | y).any() else None
+    out["brier"] = float(np.mean((s - y) ** 2)) if rows else None
+    out["pr_auc"] = out["precision_at_80_recall"] = out["calibration_score"] = None
+    if y.any():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            out["pr_auc"] = sk.average_precision_score(y, s)
+            precision, recall, _ = sk.precision_recall_curve(y, s)
+        out["precision_at_80_recall"] = float(precision[recall >= 0.8].max())
+    if rows:
+        which = np.digitize(s, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
+        gaps = [(which == b).mean() * abs(s[which == b].mean() - y[which == b].mean()) for b in set(which)]
+        out["calibration_score"] = 1 - float(sum(gaps))
+    return out
+
+
+def expected(scenario: Scenario) -> list[tuple[str, str, int, dict[str, Any]]]:
+    """(tick, key, revision, figures) of every closed snapshot, sorted within a tick."""
+    made: dict[Cell, list[Event]] = defaultdict(list)
+    labels: dict[Cell, Counter[tuple[float, bool, bool]]] = defaultdict(Counter)
+    published: dict[Cell, tuple[int, dict[str, Any]]] = {}
+    out = []
+    for tick, epoch in zip(scenario.ticks, scenario.epochs, strict=True):
+        for event in (e for source in epoch for e in source):
+            cell = (event.line, event.version, event.made_ms // DAY)
+            if event.actual is None:
+                made[cell].append(event)
+            else:
+                labels[cell][event.score, event.predicted, event.actual] += event.sign
+        at = np.datetime64(tick, "ms").item().strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        news = []
+        for cell, predictions in made.items():
+            if (cell[2] + 1) * DAY + 2 * HOUR > tick:
+                continue
+            found = figures(predictions, labels[cell])
+            revision, before = published.get(cell, (0, {}))
+            if found != before:
+                published[cell] = (revision + 1, found)
+                date = str(np.datetime64(cell[2], "D"))
+                news.append((at, f"{cell[0]}|{cell[1]}|{date}", revision + 1, found))
+        out += sorted(news, key=lambda n: n[:3])
+    return out
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_revision_of_a_run_equals_the_batch_computation_as_of_its_tick(seed: int) -> None:
+    scenario = random_scenario(seed)
+    drive = Drive(scenario, config(2, cells_a_step=5), seed=seed).run()
+    records = [(e.key or b"", orjson.loads(e.value or b"")) for e in drive.of("metric-snapshots")]
+    found = sorted((r["at"], key.decode(), r["revision"], r) for key, r in records)
+    wanted = sorted(expected(scenario), key=lambda n: n[:3])
+    assert [f[:3] for f in found] == [w[:3] for w in wanted]
+    assert len(wanted) > 40
+    for (*_, record), (at, key, revision, numbers) in zip(found, wanted, strict=True):
+        for name, value in numbers.items():
+            if isinstance(value, int) or value is None:
+                assert record[name] == value, (at, key, revision, name)
+            else:
+                assert record[name] == pytest.approx(value, abs=1e-9), (at, key, revision, name)
+        assert (record["state"], record["score_mode"], record["drift"]) == ("closed", "exact", None)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_logs_labelled_counts_equal_a_running_count(seed: int) -> None:
+    scenario = random_scenario(seed)
+    totals: Counter[tuple[str, str]] = Counter()
+    wanted = []
+    for epoch in scenario.epochs:
+        before = totals.copy()
+        for e in (e for source in epoch for e in source if e.actual is not None):
+            totals[e.line, e.version] += e.sign
+        wanted.append([(*key, totals[key]) for key in sorted(totals) if totals[key] != before[key]])
+    log = Drive(scenario, config(2, cells_a_step=5), seed=seed).run().log()
+    assert [e.counts for e in log if isinstance(e, line_log.LabelledEntry)] == [w for w in wanted if w]
+
+
+def test_the_log_holds_the_published_bytes_of_every_closed_snapshot_in_order() -> None:
+    drive = Drive(random_scenario(2), config(2), seed=1).run()
+    logged = [e.record for e in drive.log() if isinstance(e, line_log.SnapshotEntry)]
+    assert logged == [e.value for e in drive.of("metric-snapshots")]
+
+
+def _hand_over(late: int) -> Scenario:
+    """An hour with 20 predictions of v1 and 40 of v2 in four minutes; ``late`` more of v1 become known afterwards."""
+    old = Event("t:a", "v1", START + 10 * HOUR + 1, 0.7, True)
+    new = old._replace(version="v2")
+    base = START + 10 * HOUR
+    ticks = [base, *(base + m * 60_000 for m in (5, 20, 40)), base + HOUR, base + HOUR + 60_000, base + 2 * HOUR]
+    first = old._replace(made_ms=base - 1)
+    epochs = [[[first], []], [[old] * 10, [new] * 5], [[], [new] * 5], [[new] * 20, []], [[old] * 10, [new] * 10]]
+    return Scenario(ticks, [*epochs, [[old] * late, []], [[], []]])
+
+
+@pytest.mark.parametrize("late", [0, 500])
+@pytest.mark.parametrize("seed", [None, 1, 2, 3, 4])
+def test_a_version_takes_over_at_the_full_hour_by_what_is_known_then_whatever_restarts_there_were(
+    seed: int | None, late: int
+) -> None:
+    drive = Drive(_hand_over(late), config(2), seed=seed).run()
+    records = [orjson.loads(e.value or b"") for e in drive.of("model-lifecycle")]
+    assert [(r["active_version"], r["previous_version"], r["since"][11:16]) for r in records] == [
+        ("v1", None, "10:00"), ("v2", "v1", "11:00")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_an_hour_is_judged_once(seed: int | None) -> None:
+    scenario = _hand_over(0)
+    command = {"id": "c", "line": "t:a", "command": "register", "arguments": {"model_version": "v1"}}
+    scenario.commands[5] = [orjson.dumps(command)]  # after v2 took over by the hour before
+    scenario.ticks.append(scenario.ticks[-1] + HOUR)
+    scenario.epochs.append([[], []])
+    records = [orjson.loads(e.value or b"") for e in Drive(scenario, config(2), seed=seed).run().of("model-lifecycle")]
+    assert [r["active_version"] for r in records] == ["v1", "v2", "v1"]
+
+
+def test_a_version_registered_within_the_hour_is_not_overruled_by_that_hour() -> None:
+    scenario = _hand_over(0)
+    command = {"id": "c", "line": "t:a", "command": "register", "arguments": {"model_version": "v1"}}
+    scenario.commands[3] = [orjson.dumps({**command, "arguments": {"model_version": "v3"}})]
+    drive = Drive(scenario, config(2)).run()
+    records = [orjson.loads(e.value or b"") for e in drive.of("model-lifecycle")]
+    assert [(r["active_version"], r["how"]) for r in records] == [("v1", "observed"), ("v3", "registered")]
+
+
+def test_a_thousand_epochs_that_were_queued_are_worked_off_one_after_the_other() -> None:
+    made = Event("t:a", "v1", START + 5, 0.5, True)
+    ticks = [START + (m + 1) * 60_000 for m in range(1000)]
+    scenario = Scenario(ticks, [[[made]] for _ in ticks])
+    drive = Drive(scenario, config(1))
+    while drive._deltas:
+        drive._feed("model-deltas", None)
+    drive.checkpoint()
+    held = sum(len(v) for k, v in drive.table.rows.items() if k.startswith(b"D"))
+    assert held <= 1000 * 200
+    drive.stage = drive._fresh()
+    drive.run()
+    assert [e.at_ms for e in drive.log() if isinstance(e, line_log.TickEntry)] == ticks
+    cell = drive.stored("t:a", "v1", START // DAY)
+    assert cell is not None
+    assert cell.counts.predictions == 960  # folded up to the last full hour, 16:00
