@@ -28,7 +28,7 @@ def documents() -> dict[str, bytes]:
 
 
 def write(target: Path) -> list[str]:
-    """Write what differs into ``target``; returns the names written. Removes nothing: a test names what is left over."""
+    """Write what differs into ``target``; returns the names written. Removes nothing: a test names leftovers."""
     target.mkdir(parents=True, exist_ok=True)
     wanted = documents()
     touched = []
