@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stream_app.core.effects import dead_letter
 from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
 from stream_app.engine.protocol import StageSpec
 from stream_app.topics import Topics
@@ -25,4 +26,5 @@ def metrics(topics: Topics, changelog: str, config: MetricsConfig) -> StageSpec:
         outputs={alias: (topic, topics.line_partitions) for alias, topic in out.items()},
         make=lambda partition: MetricsStage(config, partition),
         changelog=changelog,
+        dead_letter=dead_letter,
     )

@@ -29,6 +29,7 @@ TOO_OLD: Final = "too_old"
 BAD_INTERVAL: Final = "bad_interval"
 CONTRADICTORY: Final = "contradictory"
 INVALID_ORDER: Final = "invalid_order"
+INVALID_TICK: Final = "invalid_tick"
 FOREIGN_PARTITION: Final = "foreign_partition"
 
 #: Values of ``plumbline.reason``, and what each says.
@@ -44,6 +45,7 @@ REASONS: Final = {
     BAD_INTERVAL: "half a confidence interval, or one that is upside down",
     CONTRADICTORY: "another record came first under the same prediction_id",
     INVALID_ORDER: "a command or result that cannot be read",
+    INVALID_TICK: "a clock record that cannot be read; time goes on with the next one",
     FOREIGN_PARTITION: "a command or result on another partition than its line's; redriving re-keys it",
 }
 

@@ -34,6 +34,7 @@ from stream_app.engine.producer import LaneProducer
 from stream_app.engine.protocol import (
     POSITIONS_KEY,
     Drained,
+    EmitTuple,
     EngineConfig,
     Positions,
     StageSpec,
@@ -42,6 +43,7 @@ from stream_app.engine.protocol import (
 from stream_app.engine.store import FORMAT, Meta, Store
 
 _NO_HEADERS: list[tuple[str, bytes]] = []
+_Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]
 
 
 @dataclass(slots=True)
@@ -63,14 +65,18 @@ async def checkpoint(
     producer: LaneProducer,
     store: Store,
     drained: Drained,
+    refused: list[EmitTuple],
     positions: Positions,
     figures: CheckpointFigures,
 ) -> int:
-    """Run the seven steps. Returns the changelog offset reached (that of the next record to come)."""
+    """Run the seven steps; ``refused`` are outputs of the lane's own.
+
+    Returns the changelog offset reached (that of the next record to come).
+    """
     started = time.monotonic()
     stage = spec.name
-    outputs: dict[tuple[str, int], list[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]]] = defaultdict(list)
-    for alias, target, key, value, headers in drained.emits:
+    outputs: dict[tuple[str, int], list[_Record]] = defaultdict(list)
+    for alias, target, key, value, headers in (*drained.emits, *refused):
         topic, partitions = spec.outputs[alias]
         outputs[topic, partition % partitions if target is None else target].append((key, value, headers))
     record = encode_positions(positions)
@@ -106,9 +112,7 @@ async def checkpoint(
     return reached
 
 
-def _changelog(
-    puts: dict[bytes, bytes | None], record: bytes
-) -> Iterator[tuple[bytes, bytes | None, list[tuple[str, bytes]]]]:
+def _changelog(puts: dict[bytes, bytes | None], record: bytes) -> Iterator[_Record]:
     for key, value in puts.items():
         yield key, value, _NO_HEADERS
     yield POSITIONS_KEY, record, _NO_HEADERS

@@ -122,6 +122,12 @@ class Clock:
         self._merge(tick.barrier)
         self.input.reached = tick.offset + 1 if self.ticks else self.input.arrived
 
+    def refused(self) -> list[Any]:
+        """Unreadable records before the position reached, each handed out once."""
+        out = [record for record in self.unreadable if record.offset < self.input.reached]
+        self.unreadable = [record for record in self.unreadable if record.offset >= self.input.reached]
+        return out
+
     def _merge(self, barrier: dict[str, int]) -> None:
         for topic, offset in barrier.items():
             self.barrier[topic] = max(offset, self.barrier.get(topic, 0))

@@ -330,6 +330,10 @@ class Lane:
         if stage is None or clock is None or store is None or producer is None:
             raise AssertionError("lane is not open")
         drained = stage.drain()
+        refused = [
+            self.spec.dead_letter(record, self.spec.name, "invalid_tick", "the clock record cannot be read")
+            for record in clock.refused()
+        ]
         positions = Positions(
             positions={**{a: i.reached for a, i in self._inputs.items()}, "clock": clock.input.reached},
             tick=clock.last_tick,
@@ -341,7 +345,7 @@ class Lane:
         try:
             async with asyncio.timeout(2 * self.config.transaction_timeout_s):
                 self._reached_changelog = await checkpoint(
-                    self.spec, self.partition, self.config, producer, store, drained, positions, self.figures
+                    self.spec, self.partition, self.config, producer, store, drained, refused, positions, self.figures
                 )
         finally:
             self._idle.set()

@@ -67,6 +67,8 @@ class StageSpec:
     #: makes the stage object of a partition
     make: Callable[[int], Stage]
     changelog: str
+    #: makes the dead letter of (record, stage, reason, error), for clock records that cannot be read
+    dead_letter: Callable[[Any, str, str, str], EmitTuple]
     segmenting: Segmenting | None = None
 
     def inputs(self) -> dict[str, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from stream_app.connect.mapping import Mapping
 from stream_app.connect.replay import Plan, run_replay
 from stream_app.settings import Settings
@@ -55,8 +57,11 @@ async def test_replays_are_identical_byte_for_byte(prefix: Prefix, worker: Calla
     assert seen[2] == seen[0]
 
 
-async def test_recorded_predictions_equal_the_oracle(prefix: Prefix, worker: Callable[..., Worker], data: Path) -> None:
-    """The first rows of the employment predictions, by the replay command's own library."""
+@pytest.mark.parametrize("rows", [6_000, pytest.param(277_677, marks=pytest.mark.long)])
+async def test_recorded_predictions_equal_the_oracle(
+    prefix: Prefix, worker: Callable[..., Worker], data: Path, rows: int
+) -> None:
+    """The first rows, or all, of the employment predictions, by the replay command's own library."""
     mapping = Mapping(
         columns={
             "prediction_id": "id", "predicted_at": "year", "score": "predicted_probability", "predicted": "prediction",
@@ -67,13 +72,13 @@ async def test_recorded_predictions_equal_the_oracle(prefix: Prefix, worker: Cal
         label_delay_ms=(6 * HOUR, 72 * HOUR),
         seed=7,
     )  # fmt: skip
-    plan = Plan([data / "ma_employment_predictions.csv.gz"], mapping=mapping, every="close", limit=6_000)
+    plan = Plan([data / "ma_employment_predictions.csv.gz"], mapping=mapping, every="close", limit=rows)
     settings = Settings(kafka_bootstrap=prefix.bootstrap)
     summary = await run_replay(settings, prefix.topics, plan)
     again = await run_replay(settings, prefix.topics, plan)
-    assert (summary.predictions, summary.outcomes) == (6_000, 6_000)
-    assert (again.predictions, again.ticks, again.resumed_from_row) == (0, 0, 12_000)
+    assert (summary.predictions, summary.outcomes) == (rows, rows)
+    assert (again.predictions, again.ticks, again.resumed_from_row) == (0, 0, 2 * rows)
     running = worker().start()
-    follower = await finished(prefix, summary.last_tick_ms, [running], bound_s=180)
+    follower = await finished(prefix, summary.last_tick_ms, [running], bound_s=900)
     want = await compare(prefix, follower)
-    assert want.predictions["joined"] == 6_000
+    assert want.predictions["joined"] == rows

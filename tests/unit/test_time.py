@@ -159,6 +159,8 @@ def test_ticks_that_are_not_later_are_ignored_and_barriers_never_go_back() -> No
     clock.handled(tick)
     assert clock.current() is None
     assert clock.input.reached == 4
+    assert [record.offset for record in clock.refused()] == [2]
+    assert clock.refused() == []
 
 
 def _sized(records: list[Rec]) -> list[object]:

@@ -1,0 +1,28 @@
+"""One settings model: ``PLUMBLINE_*`` environment over a TOML file over the environment's profile.
+
+Every setting says its unit, why it has its value and what happens when it is changed. Static ones are fixed for the
+life of the input prefix and stored in the state; a worker that differs stops with the setting's name. Secrets come
+from the environment only and are never printed. Rules of lines can be set for all, for a model type in ``[types.NAME]``
+and for one line in ``[lines."TYPE:TENANT"]``.
+"""
+
+from __future__ import annotations
+
+from stream_app.settings.model import Settings, settings_hash
+from stream_app.settings.names import NOT_SETTINGS, PREFIX, nearest
+from stream_app.settings.rules import BUILT_IN, TypeSettings
+from stream_app.settings.sources import PROFILES, Found, find, load
+
+__all__ = [
+    "BUILT_IN",
+    "NOT_SETTINGS",
+    "PREFIX",
+    "PROFILES",
+    "Found",
+    "Settings",
+    "TypeSettings",
+    "find",
+    "load",
+    "nearest",
+    "settings_hash",
+]

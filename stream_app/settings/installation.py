@@ -1,0 +1,181 @@
+"""Where a process runs and within which limits: addresses, names, secrets, sizes. No decision depends on these."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, SecretStr, field_validator, model_validator
+
+from stream_app.errors import Incompatible
+from stream_app.settings.fields import UNREAD, setting
+
+_TOPIC_PART = re.compile(r"[A-Za-z0-9._-]{0,64}")
+_BROKER = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s,:/\[\]]+):[0-9]{1,5}")
+
+
+class Installation(BaseModel):
+    """Addresses, names, secrets and limits of one process."""
+
+    environment: Literal["development", "staging", "production"] = setting(
+        "production", "Profile whose defaults apply; production is the careful one and never retrains by itself."
+    )
+
+    # -- the world around
+    kafka_bootstrap: str = setting("127.0.0.1:19092", "Kafka brokers, host:port with commas between.", min_length=1)
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = setting(
+        "PLAINTEXT", "How to speak to the brokers. Without SSL everything, passwords too, can be read on the way."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = setting(
+        "SCRAM-SHA-512", "SASL mechanism; PLAIN shows the password to whoever answers, so use it with SSL only."
+    )
+    kafka_sasl_username: str = setting("", "SASL user name.")
+    kafka_sasl_password: SecretStr = setting(SecretStr(""), "SASL password; from the environment only.")
+    kafka_ssl_cafile: str = setting(
+        "", "File with the authorities that signed the brokers' certificates; else the system's."
+    )
+    kafka_ssl_certfile: str = setting("", "Client certificate file, for mutual TLS.")
+    kafka_ssl_keyfile: str = setting("", "Client key file, for mutual TLS; absent: it is in kafka_ssl_certfile.")
+    kafka_ssl_key_password: SecretStr = setting(SecretStr(""), "Password of the key file; from the environment only.")
+    redis_url: str = setting(
+        "redis://127.0.0.1:16379/0",
+        "Redis that holds the read model, redis:// or rediss:// for TLS; never a source of truth.",
+        pattern=r"^(redis|rediss|unix)://",
+    )
+    redis_password: SecretStr = setting(SecretStr(""), "Redis password; from the environment only.")
+    redis_ssl_cafile: str = setting("", "File with the authorities that signed Redis' certificate.", UNREAD)
+    data_dir: Path = setting(Path(".plumbline/data"), "Folder of a worker's RocksDB state; each worker needs its own.")
+
+    # -- names
+    input_prefix: str = setting("ml.", "Prefix of predictions, outcomes, clocks, commands and results.")
+    output_prefix: str = setting(
+        "ml.", "Prefix of everything published; another one for a replay that writes elsewhere."
+    )
+    app_id: str = setting("plumbline", "Consumer group, transactional ids and changelogs; a new one starts afresh.")
+    clock: Literal["live", "follow"] = setting(
+        "live", "Whether this app's leader writes live ticks, or only follows recorded ones (replays, tests)."
+    )
+
+    # -- engine
+    replication_factor: int = setting(
+        1, "Replicas of topics made by `topics create` and by workers; 3 survives the loss of a broker.", ge=1, le=7
+    )
+    session_timeout_s: float = setting(
+        6.0,
+        "Seconds without heartbeat until a worker's partitions move. Shorter: pauses look like deaths.",
+        ge=1,
+        le=300,
+    )
+    transaction_timeout_s: float = setting(
+        10.0,
+        "Seconds until the broker aborts an open transaction; that long a dead worker holds back what others wrote.",
+        ge=1, le=300,
+    )  # fmt: skip
+    checkpoint_interval_ms: int = setting(
+        100,
+        "Shortest milliseconds between a lane's checkpoints; longer is cheaper, shorter shows results sooner.",
+        ge=1,
+        le=10_000,
+    )
+    max_checkpoint_events: int = setting(
+        12_000, "Events after which a lane checkpoints at once; bounds memory and what is redone.", ge=1, le=100_000
+    )
+    cells_per_checkpoint: int = setting(
+        400, "Cells folded or closed before the metrics lane checkpoints; never changes a result.", ge=1, le=100_000
+    )
+    max_poll_records: int = setting(12_000, "Records of one poll; affects chunks, never results.", ge=1, le=100_000)
+    lane_buffer_bytes: int = setting(
+        4 << 20, "Fetched bytes a lane holds per input partition before it pauses it.", ge=1 << 16, le=1 << 30
+    )
+    block_cache_mb: int = setting(64, "RocksDB block cache of the process, MiB.", ge=1, le=65_536)
+    write_buffer_mb: int = setting(64, "RocksDB memtables of the process, MiB.", ge=4, le=65_536)
+    web_host: str = setting(
+        "127.0.0.1", "Address of the worker's own views; nothing is open to the world by default.", min_length=1
+    )
+    web_port: int = setting(6066, "Port of the worker's own views; 0 turns them off.", ge=0, le=65_535)
+
+    @field_validator("input_prefix", "output_prefix", "app_id")
+    @classmethod
+    def _part_of_a_topic_name(cls, value: str) -> str:
+        if not _TOPIC_PART.fullmatch(value):
+            raise ValueError("at most 64 letters, digits and . _ - can stand here")
+        return value
+
+    @field_validator("app_id", "data_dir", mode="before")
+    @classmethod
+    def _not_empty(cls, value: Any) -> Any:
+        if value == "":
+            raise ValueError("it is empty")
+        return value
+
+    @field_validator("kafka_bootstrap")
+    @classmethod
+    def _brokers(cls, value: str) -> str:
+        for broker in value.split(","):
+            if not _BROKER.fullmatch(broker):
+                raise ValueError("write it as host:port, several with commas and no spaces between")
+        return value
+
+    @model_validator(mode="after")
+    def _check_security(self) -> Any:
+        protocol = self.kafka_security_protocol
+        if protocol.startswith("SASL") and not (
+            self.kafka_sasl_username and self.kafka_sasl_password.get_secret_value()
+        ):
+            raise ValueError(
+                f"kafka_security_protocol is {protocol}: kafka_sasl_username and kafka_sasl_password are needed"
+            )
+        if "SSL" not in protocol.split("_"):
+            for name in ("kafka_ssl_cafile", "kafka_ssl_certfile", "kafka_ssl_keyfile"):
+                if getattr(self, name):
+                    raise ValueError(f"{name} is set and kafka_security_protocol is {protocol}, which does not use it")
+        return self
+
+    def kafka_client_options(self) -> dict[str, Any]:
+        """Keyword arguments of aiokafka clients for TLS and SASL. ``Incompatible`` if a named file cannot be used."""
+        protocol = self.kafka_security_protocol
+        if protocol == "PLAINTEXT":
+            return {}
+        options: dict[str, Any] = {"security_protocol": protocol}
+        if protocol.endswith("SSL"):
+            options["ssl_context"] = self._ssl_context()
+        if protocol.startswith("SASL"):
+            options["sasl_mechanism"] = self.kafka_sasl_mechanism
+            options["sasl_plain_username"] = self.kafka_sasl_username
+            options["sasl_plain_password"] = self.kafka_sasl_password.get_secret_value()
+        return options
+
+    def _ssl_context(self) -> ssl.SSLContext:
+        try:
+            context = ssl.create_default_context(cafile=self.kafka_ssl_cafile or None)
+        except (OSError, ValueError) as error:
+            raise Incompatible(
+                f"kafka_ssl_cafile names {self.kafka_ssl_cafile}, which cannot be used: {error}"
+            ) from error
+        if self.kafka_ssl_certfile:
+            # A password is always given: without one, OpenSSL would ask at the terminal and the worker would hang.
+            password = self.kafka_ssl_key_password.get_secret_value()
+            try:
+                context.load_cert_chain(self.kafka_ssl_certfile, self.kafka_ssl_keyfile or None, password)
+            except (OSError, ValueError) as error:
+                raise Incompatible(
+                    f"kafka_ssl_certfile and kafka_ssl_keyfile name {self.kafka_ssl_certfile} and "
+                    f"{self.kafka_ssl_keyfile or 'nothing'}, which cannot be used: {error}"
+                ) from error
+        return context
+
+
+def has_password(url: str) -> bool:
+    """Whether an address carries a password, in front of the host or among its parameters."""
+    parts = urlsplit(url)
+    return bool(parts.password) or "password=" in parts.query
+
+
+def without_password(url: str) -> str:
+    """The address with stars for a password."""
+    if not has_password(url):
+        return url
+    return re.sub(r"password=[^&]*", "password=**********", re.sub(r"(://[^/@:]*:)[^/]*@", r"\1**********@", url))

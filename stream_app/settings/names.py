@@ -1,0 +1,17 @@
+"""Names of settings: the variables' prefix, what is none, and what a misspelt one might have meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+PREFIX = "PLUMBLINE_"
+
+#: Environment variables with the prefix that are not settings: test hooks and tool paths.
+NOT_SETTINGS = frozenset({"CONFIG", "CACHE_DIR", "FAILPOINT", "FAILPOINT_STAGE", "TEST_KAFKA", "TEST_DATA"})
+
+
+def nearest(key: str, known: Iterable[str]) -> str:
+    """A hint for a misspelt key."""
+    close = difflib.get_close_matches(key, list(known), n=1)
+    return f", did you mean {close[0]}?" if close else ""

@@ -1,0 +1,334 @@
+"""Rules that hold for a line: set for all, for a model type, or for one line (CONTRACT sections 1 to 5).
+
+Numbers that stand in stored state, in ids or in names are no settings: the sketch's 4,096 values and bins, ten
+calibration bins, 50 histogram bins, the recall of ``precision_at_80_recall``, the UTC hours of the closes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from stream_app.settings.fields import EVERYWHERE, STATIC, UNREAD, setting
+
+Metric = Literal["accuracy", "precision", "recall", "f1", "pr_auc", "precision_at_80_recall"]
+Floor = Annotated[float, Field(ge=0, le=1)]
+
+
+class Rules(BaseModel):
+    """The fields that :class:`TypeSettings` and the global settings share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    # -- lines and labels (sections 1 and 2)
+    scope: Literal["global", "tenant", "auto"] = setting(
+        "auto",
+        "Who owns a line: everybody, a tenant each, or per tenant if one is given. Fixed once a type was seen, because "
+        "its counts stand under its lines.",
+        STATIC,
+    )
+    observed_min_predictions: int = setting(
+        30,
+        "Predictions of a line in an hour before another version can take over by being seen. Lower: a few stray ones "
+        "change the active version. Higher: quiet lines never notice a deployment.",
+        UNREAD,
+        ge=1,
+        le=1_000_000,
+    )
+    observed_share: float = setting(
+        0.5,
+        "Share of an hour's predictions, 0 to 1, that another version must exceed to be taken as active.",
+        UNREAD,
+        ge=0.5,
+        lt=1,
+    )
+    label_delay_days: int = setting(
+        1,
+        "Days until outcomes can be expected; performance windows end that long before the close. Too short: days are "
+        "judged on half their labels. Longer: drift shows that much later.",
+        ge=0,
+        le=60,
+    )
+    pending_horizon_days: int = setting(
+        60,
+        "Whole days a prediction waits for its outcome, then it is unmatched; joined ones are kept as long, for "
+        "duplicates and corrections. Doubling it doubles the labels' state.",
+        STATIC,
+        ge=1,
+        le=365,
+    )
+    unlabelled_as: Literal["unknown", "negative"] = setting(
+        "unknown",
+        "What a prediction without an outcome means: nothing, or a negative after unlabelled_after_days, for shops "
+        "that only ever hear of the positives.",
+    )
+    unlabelled_after_days: int = setting(
+        30,
+        "Days after which `unlabelled_as = negative` counts. Too short: late positives are first counted as negatives.",
+        ge=1,
+        le=90,
+    )
+    performance_metrics: tuple[Metric, ...] = setting(
+        ("accuracy", "precision"),
+        "Metrics that decide performance drift; the first gives performance_delta. Fraud has its own: missing all "
+        "fraud still scores 99 % accuracy.",
+        UNREAD,
+        min_length=1,
+        max_length=6,
+    )
+    rollback_metrics: tuple[Metric, ...] = setting(
+        ("accuracy",), "Metrics of which one, clearly down, ends a probation with a rollback.", UNREAD, max_length=6
+    )
+    min_coverage: float = setting(
+        0.5,
+        "Share of labelled predictions, 0 to 1, that a day needs at label_delay_days to be judged. Lower: days are "
+        "judged by the outcomes that happened to be quick. Higher: more days are not judged at all.",
+        UNREAD,
+        ge=0,
+        le=1,
+    )
+    narrow_interval_below: float = setting(
+        0.2,
+        "Width of a confidence interval, 0 to 1, below which it is narrow. Counted as predictions arrive: a change "
+        "shows in new days only, and it holds for all lines alike.",
+        EVERYWHERE,
+        gt=0,
+        le=1,
+    )
+    degraded_points: float = setting(
+        10.0, "Drop of the first performance metric, in points, above which is_degraded is true.", UNREAD, ge=0, le=100
+    )
+
+    # -- windows (sections 2 and 3)
+    recent_days: int = setting(
+        7, "Days of the recent window; a week sees every kind of day. Longer: drift shows later.", UNREAD, ge=1, le=30
+    )
+    recent_min_judged_days: int = setting(
+        4,
+        "Days of the recent window that must be judged for a performance verdict; below it there is no evidence.",
+        UNREAD,
+        ge=1,
+        le=30,
+    )
+    baseline_start_days: int = setting(
+        30, "Days before the close at which the baseline window ends.", UNREAD, ge=1, le=364
+    )
+    baseline_end_days: int = setting(
+        60,
+        "Days before the close at which the baseline window begins; at most cell_retention_days.",
+        UNREAD,
+        ge=2,
+        le=365,
+    )
+    initial_baseline_days: int = setting(
+        7,
+        "Closed days of a version that make its baseline until the window holds as many. Fewer: compared earlier, with "
+        "a baseline that has not seen every weekday.",
+        UNREAD,
+        ge=1,
+        le=30,
+    )
+
+    # -- statistical drift (section 3)
+    ks_min_samples: int = setting(
+        30, "Scores a side needs for the two-sample KS test; below it there is no evidence.", UNREAD, ge=2, le=10**9
+    )
+    ks_p_value: float = setting(
+        0.01,
+        "Significance of the KS test, 0 to 1. Alone it fires on 34 to 90 % of days, hence ks_min_distance beside it.",
+        UNREAD,
+        gt=0,
+        lt=1,
+    )
+    ks_min_distance: float = setting(
+        0.05, "KS distance, 0 to 1, from which a difference matters: MEDIUM.", UNREAD, ge=0, le=1
+    )
+    ks_high_bound: float = setting(
+        0.10, "Lower bound of the KS distance, 0 to 1, from which drift is HIGH.", UNREAD, ge=0, le=1
+    )
+    ks_critical_bound: float = setting(
+        0.20, "Lower bound of the KS distance, 0 to 1, from which drift is CRITICAL.", UNREAD, ge=0, le=1
+    )
+    ks_one_day_bound: float = setting(
+        0.30,
+        "Lower bound, 0 to 1, from which the last day alone is drift. Lower: weekday patterns alert, up to 10 times "
+        "per 100 line-days.",
+        UNREAD,
+        ge=0,
+        le=1,
+    )
+    ks_band: float = setting(
+        1.3581,
+        "Factor of the two-sample Kolmogorov band, √(−ln(0.05 / 2) / 2): 95 %. Lower: bounds that fail more often.",
+        UNREAD,
+        gt=0,
+        le=10,
+    )
+
+    # -- performance drift (section 3)
+    drop_min_denominator: int = setting(
+        30, "Rows in a metric's denominator that either side needs; below it no evidence.", UNREAD, ge=1, le=10**9
+    )
+    drop_points: float = setting(5.0, "Drop in points from which performance drift is MEDIUM.", UNREAD, gt=0, le=100)
+    drop_high_points: float = setting(10.0, "Drop in points above which it is HIGH.", UNREAD, gt=0, le=100)
+    drop_critical_points: float = setting(20.0, "Drop in points above which it is CRITICAL.", UNREAD, gt=0, le=100)
+    drop_clear_points: float = setting(
+        10.0, "Points that the drop's upper bound must stay below to say no_drift.", UNREAD, gt=0, le=100
+    )
+    bound_z: float = setting(
+        2.326348, "Normal quantile of the one-sided bounds: 99 %. Lower: more alarms by chance.", UNREAD, gt=0, le=10
+    )
+    dispersion_min_days: int = setting(
+        7, "Baseline days from which day-to-day spread can be estimated.", UNREAD, ge=2, le=90
+    )
+
+    # -- quality (section 3)
+    quality_volume_pct: float = setting(
+        50.0, "Change of the daily number of predictions, in percent, that is reported.", UNREAD, gt=0, le=1_000
+    )
+    quality_positive_rate_points: float = setting(
+        5.0, "Change of the rate of actual positives, in points, that is reported.", UNREAD, gt=0, le=100
+    )
+    quality_calibration_drop: float = setting(
+        0.05, "Drop of the calibration score, 0 to 1, that is reported.", UNREAD, gt=0, le=1
+    )
+    quality_interval_width_pct: float = setting(
+        25.0, "Change of the mean interval width, in percent, that is reported.", UNREAD, gt=0, le=1_000
+    )
+    quality_narrow_points: float = setting(
+        20.0, "Change of the share of narrow intervals, in points, that is reported.", UNREAD, gt=0, le=100
+    )
+
+    # -- alerts (section 4)
+    alert_gap_h: float = setting(
+        24.0,
+        "Hours between the openings of two alerts of one line and type, by nominal close times. Longer: fewer alerts "
+        "about what comes and goes.",
+        UNREAD,
+        ge=0,
+        le=8_760,
+    )
+    alert_reminder_h: float = setting(
+        24.0, "Hours between reminders of an alert nobody acknowledged.", UNREAD, gt=0, le=8_760
+    )
+    alert_escalate_critical_h: float = setting(
+        4.0, "Hours until an unacknowledged CRITICAL alert escalates.", UNREAD, gt=0, le=8_760
+    )
+    alert_escalate_high_h: float = setting(
+        24.0, "Hours until an unacknowledged HIGH alert escalates.", UNREAD, gt=0, le=8_760
+    )
+    alert_resolve_closes: int = setting(
+        2, "Closes in a row without drift that resolve an alert. One would let it flicker.", UNREAD, ge=1, le=90
+    )
+    alert_no_evidence_closes: int = setting(
+        14, "Closes in a row without evidence of drift after which an alert ends.", UNREAD, ge=1, le=365
+    )
+
+    # -- retraining (section 5)
+    require_manual_approval: bool = setting(
+        False, "Whether a person must approve each retraining that drift asks for.", UNREAD
+    )
+    retrain_cooldown_days: float = setting(
+        7.0,
+        "Days between two train commands of a line, whatever became of the first: a full week, so that a new model is "
+        "judged on every kind of day.",
+        UNREAD,
+        ge=0,
+        le=365,
+    )
+    retrain_min_samples: int = setting(
+        100, "Labelled rows the training range needs. Fewer: models of noise.", UNREAD, ge=1, le=10**9
+    )
+    retrain_range_days: int = setting(
+        30, "Days back that a retraining by hand learns from; otherwise since the drift began.", UNREAD, ge=1, le=365
+    )
+    holdout_share: float = setting(
+        0.2, "Newest share of the labelled rows, 0 to 1, kept back to judge the candidate by.", UNREAD, gt=0, lt=1
+    )
+    approval_lapses_h: float = setting(72.0, "Hours until an unanswered approval lapses.", UNREAD, gt=0, le=8_760)
+    circuit_failures: int = setting(
+        2, "Failed or rolled-back trainings in a row that open the circuit.", UNREAD, ge=1, le=100
+    )
+    command_accept_min: float = setting(
+        10.0, "Minutes until a training command must be accepted.", UNREAD, gt=0, le=1_440
+    )
+    command_finish_h: float = setting(6.0, "Hours until it must be finished.", UNREAD, gt=0, le=720)
+    command_attempts: int = setting(
+        3, "Times an unaccepted command is sent before it has failed.", UNREAD, ge=1, le=100
+    )
+    validation_floors: dict[Metric, Floor] = setting(
+        dict,
+        "Least value of each metric, 0 to 1, on a hold-out. A type without any is never activated automatically: its "
+        "candidate waits for a person.",
+        UNREAD,
+    )
+    validation_max_loss_points: float = setting(
+        1.0, "Points a candidate may be worse than the active version on the same rows.", UNREAD, ge=0, le=100
+    )
+    probation_first_look_h: float = setting(
+        24.0, "Hours after a change of version until it is first judged.", UNREAD, gt=0, le=720
+    )
+    probation_days: int = setting(
+        14, "Days until a new version is kept without evidence against it.", UNREAD, ge=1, le=90
+    )
+    probation_drop_points: float = setting(
+        5.0, "Drop of a rollback metric, in points, above which probation fails.", UNREAD, gt=0, le=100
+    )
+    probation_min_labelled: int = setting(
+        100, "Labelled rows either version needs to be judged.", UNREAD, ge=1, le=10**9
+    )
+    probation_min_denominator: int = setting(
+        30, "Rows in a rollback metric's denominator that either version needs.", UNREAD, ge=1, le=10**9
+    )
+    probation_previous_days: int = setting(
+        7, "Last closed days of the previous version that the new one is compared with.", UNREAD, ge=1, le=90
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_boolean_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        name = info.field_name
+        if isinstance(value, bool) and name is not None and cls.model_fields[name].annotation in (int, float):
+            raise ValueError("a number is needed, not true or false")
+        return value
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Any:
+        for low, high in (
+            ("baseline_start_days", "baseline_end_days"),
+            ("ks_high_bound", "ks_critical_bound"),
+            ("drop_points", "drop_high_points"),
+            ("drop_high_points", "drop_critical_points"),
+        ):
+            if getattr(self, high) <= getattr(self, low):
+                raise ValueError(f"{high} must be above {low}, it is {getattr(self, high)} and {getattr(self, low)}")
+        if self.recent_min_judged_days > self.recent_days:
+            raise ValueError(f"recent_min_judged_days is more than recent_days, {self.recent_days}")
+        return self
+
+
+class TypeSettings(Rules):
+    """Rules of a model type or of one line: what is set for it, over what is set for all."""
+
+    @property
+    def correction_horizon_days(self) -> int:
+        """Days a joined entry is kept for duplicates and corrections: as long as a pending one."""
+        return self.pending_horizon_days
+
+
+#: What is known of the model types that the contract names. The file's [types.NAME] goes over it.
+BUILT_IN: dict[str, dict[str, Any]] = {
+    "conflict": {
+        "scope": "global",
+        "performance_metrics": ("accuracy", "precision"),
+        "rollback_metrics": ("accuracy",),
+        "validation_floors": {"accuracy": 0.70, "precision": 0.60},
+    },
+    "fraud": {
+        "scope": "tenant",
+        "performance_metrics": ("precision", "recall", "pr_auc"),
+        "rollback_metrics": ("pr_auc", "recall"),
+        "validation_floors": {"pr_auc": 0.70, "precision_at_80_recall": 0.50},
+    },
+}
