@@ -1,4 +1,4 @@
-"""Messages of every record, kept as bytes: a release that reads or writes them otherwise breaks those who rely on it."""
+"""Messages of every record, kept as bytes: a release that reads or writes them otherwise breaks its users."""
 
 from __future__ import annotations
 
