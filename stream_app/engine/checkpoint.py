@@ -22,6 +22,7 @@ Steps 1 to 6 fail or succeed as one. If anything in them raises, the caller take
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -90,6 +91,8 @@ async def checkpoint(
     failpoints.hit("checkpoint.3-changelog-sent", stage)
     answers = await producer.acknowledged()
     failpoints.hit("checkpoint.4-acknowledged", stage)
+    if failpoints.armed("pretend-the-commit-is-slow"):
+        await asyncio.sleep(config.transaction_timeout_s / 2)
     inputs = spec.inputs()
     await producer.send_offsets(
         {TopicPartition(inputs[alias], partition): offset for alias, offset in positions.positions.items()}

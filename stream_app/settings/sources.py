@@ -64,7 +64,9 @@ def find(overrides: dict[str, Any] | None = None) -> Found:
         **dict.fromkeys(given, "the command"),
     }
     below = {name: value for name, value in {**profile, **file}.items() if name not in variables}
-    below |= {name: _merged(file[name], _table(name)) for name in _TABLES if name in variables and name in file}
+    for name in _TABLES:
+        if name in variables and name in file and (table := _table(name)) is not None:
+            below[name] = _merged(file[name], table)
     try:
         return Found(Settings(**{**below, **given}), origin)
     except ValidationError as error:
@@ -78,13 +80,13 @@ def find(overrides: dict[str, Any] | None = None) -> Found:
         ) from error
 
 
-def _table(name: str) -> dict[str, Any]:
-    """A variable's table; what is none is left to the model, which refuses it by name."""
+def _table(name: str) -> dict[str, Any] | None:
+    """A variable's table; ``None`` for anything else, which is left to the model to refuse by name."""
     try:
         value = orjson.loads(os.environ[PREFIX + name.upper()])
     except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _merged(low: Any, high: Any) -> Any:
