@@ -93,6 +93,8 @@ async def checkpoint(
     failpoints.hit("checkpoint.4-acknowledged", stage)
     if failpoints.armed("pretend-the-commit-is-slow"):
         await asyncio.sleep(config.transaction_timeout_s / 2)
+    if failpoints.spend("outlast-the-transaction"):
+        await asyncio.sleep(config.transaction_timeout_s + 3)
     inputs = spec.inputs()
     await producer.send_offsets(
         {TopicPartition(inputs[alias], partition): offset for alias, offset in positions.positions.items()}

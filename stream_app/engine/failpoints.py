@@ -25,6 +25,14 @@ def armed(name: str) -> bool:
     return name in _armed
 
 
+def spend(name: str) -> bool:
+    """Whether a test asks for a condition, the first COUNT times it is asked."""
+    if _armed.get(name, 0) <= 0:
+        return False
+    _armed[name] -= 1
+    return True
+
+
 def hit(name: str, stage: str = "") -> None:
     """Die here if a test asked for it."""
     if not _armed or name not in _armed or (_stage and stage and stage != _stage):

@@ -44,8 +44,9 @@ class Installation(BaseModel):
         "redis://127.0.0.1:16379/0",
         "Redis that holds the read model, redis:// or rediss:// for TLS; never a source of truth.",
         pattern=r"^(redis|rediss|unix)://",
+        repr=False,  # it may hold a password
     )
-    redis_password: SecretStr = setting(SecretStr(""), "Redis password; from the environment only.")
+    redis_password: SecretStr = setting(SecretStr(""), "Redis password; from the environment only.", UNREAD)
     redis_ssl_cafile: str = setting("", "File with the authorities that signed Redis' certificate.", UNREAD)
     data_dir: Path = setting(Path(".plumbline/data"), "Folder of a worker's RocksDB state; each worker needs its own.")
 

@@ -105,7 +105,10 @@ class Settings(Rules, Installation, BaseSettings):
             if (scope == "global") != (tenant == "global") and scope != "auto":
                 owner = "global, its only line is" if scope == "global" else "per tenant, so there is no line"
                 raise ValueError(f"{where}: {model_type} is {owner} {model_type}:global")
-        for where, rules in [("settings", self.for_type("")), *((f"types.{t}", self.for_type(t)) for t in self._named)]:
+        known = {"settings": self.for_type("")}
+        known |= {f"types.{name}": self.for_type(name) for name in self._named}
+        known |= {f'lines."{line}"': self.for_line(line) for line in self.lines}
+        for where, rules in known.items():
             if rules.baseline_end_days > self.cell_retention_days:
                 raise ValueError(f"{where}: baseline_end_days is above cell_retention_days, {self.cell_retention_days}")
         return self

@@ -64,10 +64,8 @@ async def test_a_frozen_owner_loses_its_partitions_and_returns_without_a_restart
     await compare(prefix, follower)
 
 
-async def test_a_healthy_owner_outlives_a_timed_out_transaction_and_an_oversized_batch(
-    prefix: Prefix, worker: Callable[..., Worker]
-) -> None:
-    """First the deltas' topic takes no batch at all; then it does, and nothing was lost in between."""
+async def test_an_oversized_batch_is_refused_and_nothing_is_lost(prefix: Prefix, worker: Callable[..., Worker]) -> None:
+    """First the topic of the deltas takes no batch at all; then it does."""
     steps = history(seed=21, days=2, per_day=300)
     half = len(steps) // 2
     reached: Reached = {}

@@ -36,6 +36,19 @@ async def test_a_drain_cut_short_loses_and_doubles_nothing(prefix: Prefix, worke
     await compare(prefix, follower)
 
 
+async def test_a_healthy_owner_recovers_when_its_transaction_timed_out(
+    prefix: Prefix, worker: Callable[..., Worker]
+) -> None:
+    """The broker aborts what took too long and fences its owner, which alone is there and goes on."""
+    steps = history(seed=16, days=2, per_day=150)
+    await write(prefix, steps)
+    slow = worker("slow", transaction_timeout_s="2").start(failpoint="outlast-the-transaction:2")
+    follower = await finished(prefix, steps[-1][0], [slow], bound_s=90)
+    assert slow.log.read_text().count("recovering after") >= 2
+    assert slow.exit_code is None
+    await compare(prefix, follower)
+
+
 @pytest.fixture
 async def production(tmp_path: Path) -> AsyncIterator[Prefix]:
     """A broker with production values: open transactions are looked for every ten seconds."""
