@@ -21,6 +21,7 @@ from stream_app.errors import Unavailable
 from stream_app.services.artifacts import jars
 from stream_app.services.kafka import brokers
 from stream_app.services.stack import KAFKA_PORT, REDIS_PORT, Service, Stack
+from stream_app.settings.installation import without_password
 
 _Command = Callable[..., Any]
 
@@ -161,7 +162,7 @@ def _plan(no_redis: bool) -> tuple[dict[str, str], list[str]]:
                 "PLUMBLINE_KAFKA_BOOTSTRAP (or plumbline.toml), or unset it to have one started here."
             )
     if "redis_url" in settings.model_fields_set:
-        named["redis"] = settings.redis_url
+        named["redis"] = without_password(settings.redis_url)
     wanted = ["kafka"] if no_redis else ["kafka", "redis"]
     return named, [name for name in wanted if name not in named]
 

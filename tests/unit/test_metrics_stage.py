@@ -242,3 +242,15 @@ def test_what_is_published_does_not_depend_on_cuts_and_restarts() -> None:
     assert sum(topic == "model-lifecycle" for topic, _, _ in plain) > 2
     for cells_a_step in (1, 3, 400):
         assert _random_run(1, restarts=True, cells_a_step=cells_a_step) == plain
+
+
+def test_an_order_nested_beyond_reason_or_with_a_line_break_in_its_line_is_refused() -> None:
+    bench = Bench()
+    values = [
+        b'{"id":"1","line":"a:b","command":"set","arguments":' + b"[" * 5_000,
+        b'{"id":"1","line":"a:b\\n","command":"set"}',
+    ]
+    tick = TickView(at(D, 1), True, None, {}, 0)
+    bench.stage.accept("operator-commands", [Rec("c", 0, i, 0, b"k", v) for i, v in enumerate(values)], tick)
+    bench.drain()
+    assert len([e for e in bench.emits if e.topic == "dead-letters"]) == 2

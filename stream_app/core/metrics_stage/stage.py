@@ -127,7 +127,7 @@ class MetricsStage:
     def _order(self, record: Record, command: bool) -> None:
         try:
             order = (read_command if command else read_result)(record.value)
-        except (msgspec.DecodeError, ValueError, TypeError) as error:
+        except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
             self._outbox.emit(dead_letter(record, STAGE, "invalid_order", str(error)))
             return
         if order.line != "*" and partition_for(order.line.encode(), self.config.partitions) != self.partition:
