@@ -1,0 +1,79 @@
+"""Which local state may be continued, which is set aside, and which is refused."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stream_app.engine.protocol import EngineConfig, Positions, StageSpec, encode_positions
+from stream_app.engine.restore import _positions, _unfit
+from stream_app.engine.store import FORMAT, Memory, Meta, Segmenting, Store
+from stream_app.errors import Incompatible
+
+SPEC = StageSpec("labels", 1, "clock", {}, {}, {}, lambda p: None, "app-labels-changelog", lambda *a: None)  # type: ignore[arg-type, return-value]
+CONFIG = EngineConfig("app", "broker:1", "cluster-a", Path("data"), static={"line_partitions": "4"})
+NOW = time.time_ns() // 1_000_000
+META = Meta("cluster-a", "app-labels-changelog", FORMAT, 50, NOW, b"")
+
+
+def test_state_that_fits_is_continued() -> None:
+    assert _unfit(None, SPEC, CONFIG, 0, 100) is None
+    assert _unfit(META, SPEC, CONFIG, 50, 50) is None
+
+
+@pytest.mark.parametrize(
+    ("meta", "text"),
+    [
+        (Meta("cluster-b", META.topic, FORMAT, 50, NOW, b""), "cluster-b"),
+        (Meta("cluster-a", "other-labels-changelog", FORMAT, 50, NOW, b""), "PLUMBLINE_DATA_DIR"),
+    ],
+)
+def test_state_of_another_cluster_or_application_is_refused(meta: Meta, text: str) -> None:
+    with pytest.raises(Incompatible, match=text):
+        _unfit(meta, SPEC, CONFIG, 0, 100)
+
+
+@pytest.mark.parametrize(
+    ("meta", "begin", "end", "text"),
+    [
+        (META, 51, 100, "starts at 51"),
+        (META, 0, 49, "ends at 49"),
+        (Meta("cluster-a", META.topic, FORMAT, 50, NOW - CONFIG.max_store_age_ms - 60_000, b""), 0, 100, "tombstones"),
+    ],
+)
+def test_state_the_changelog_cannot_continue_is_set_aside(meta: Meta, begin: int, end: int, text: str) -> None:
+    assert text in (_unfit(meta, SPEC, CONFIG, begin, end) or "")
+
+
+def test_state_built_with_another_static_setting_is_refused_by_its_name() -> None:
+    record = encode_positions(Positions({}, static={"line_partitions": "8"}))
+    with pytest.raises(Incompatible, match="line_partitions is 4 here"):
+        _positions(record, SPEC, CONFIG, 0)
+    same = replace(CONFIG, static={"line_partitions": "8"})
+    assert _positions(record, SPEC, same, 0) == Positions({}, static={"line_partitions": "8"})
+
+
+def test_an_unknown_positions_format_is_refused() -> None:
+    with pytest.raises(Incompatible, match="format"):
+        _positions(b"\x07", SPEC, CONFIG, 0)
+
+
+def test_an_unknown_store_format_is_refused_and_segments_hide_older_copies(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s", Memory(1 << 20, 8 << 20), Segmenting(lambda value: value[2] | value[3] << 8, 10))
+
+    def entry(day: int) -> bytes:
+        return bytes((1, 1)) + day.to_bytes(2, "little")
+
+    store.write([(b"a", entry(100)), (b"b", entry(101))], META)
+    store.write([(b"a", entry(110))], META)
+    assert store.get_many([b"a", b"b", b"c"]) == [entry(110), entry(101), None]
+    store.write([(b"z", entry(160))], META)
+    assert store.get_many([b"a", b"b"]) == [None, None]
+    assert store.meta() == META
+    store._db[b"\x00meta"] = b"\x63"
+    with pytest.raises(Incompatible, match="store format 99"):
+        store.meta()
+    store.close()
