@@ -1,4 +1,7 @@
-"""The line log: the one order of everything downstream of metrics. One format byte, then MessagePack of an entry."""
+"""The logs downstream of metrics (line, drift, decision): one order each. One format byte, then MessagePack.
+
+Every stage forwards what its successors need, unchanged, and adds entries of its own.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from stream_app.core.comparisons.records import BaselineKind, LabelWindow, QualityValue, ScoreWindow
 from stream_app.errors import Incompatible
 
 FORMAT: Final = 1
@@ -44,14 +48,68 @@ class LifecycleEntry(msgspec.Struct, frozen=True, tag="lifecycle"):
 
 
 class CompletenessEntry(msgspec.Struct, frozen=True, tag="completeness"):
-    """How much of a line's last mature day is labelled at the 01:00 close."""
+    """How much of a line's last mature day is labelled at the 01:00 close, over all its versions."""
 
     line: str
+    #: active version
     version: str
     day: int
     predictions: int
     labelled: int
     close_ms: int
+    #: last mature day before it whose coverage was sufficient, if within 60 days
+    complete_day: int | None = None
+
+
+class BaselineEntry(msgspec.Struct, frozen=True, array_like=True):
+    """Which days of the same version a comparison looked at; no ``kind`` if there are none."""
+
+    kind: BaselineKind | None = None
+    #: days since 1970; the first included, the last excluded
+    first: int = 0
+    last: int = 0
+    #: days in it that hold counts
+    days: int = 0
+    #: why there is none: ``too_young`` or ``no_healthy_baseline``
+    reason: str | None = None
+
+
+class StatisticalEntry(msgspec.Struct, frozen=True, tag="statistical"):
+    """The 03:00 comparison of a line: seven days, then the last closed day; no windows without a baseline."""
+
+    line: str
+    version: str
+    close_ms: int
+    #: newest cohort day of the comparison
+    day: int
+    baseline: BaselineEntry
+    windows: list[ScoreWindow]
+    settings_hash: str
+
+
+class PerformanceEntry(msgspec.Struct, frozen=True, tag="performance"):
+    """The 04:00 comparison of a line: seven days, then the last mature day alone."""
+
+    line: str
+    version: str
+    close_ms: int
+    day: int
+    baseline: BaselineEntry
+    windows: list[LabelWindow]
+    settings_hash: str
+    #: made again for a past close because labels changed its cells; counts as no close
+    again: bool = False
+
+
+class QualityEntry(msgspec.Struct, frozen=True, tag="quality"):
+    """The 02:00 quality figures of a line, one for each check."""
+
+    line: str
+    version: str
+    close_ms: int
+    baseline: BaselineEntry
+    values: list[QualityValue]
+    settings_hash: str
 
 
 class LabelledEntry(msgspec.Struct, frozen=True, tag="labelled"):
@@ -77,7 +135,65 @@ class ResultEntry(msgspec.Struct, frozen=True, tag="result"):
     record: bytes
 
 
-Entry = TickEntry | SnapshotEntry | LifecycleEntry | CompletenessEntry | LabelledEntry | CommandEntry | ResultEntry
+class EventEntry(msgspec.Struct, frozen=True, tag="event"):
+    """A drift event, as the drift stage published it, and what later stages ask of it."""
+
+    line: str
+    id: str
+    #: statistical, performance or quality
+    kind: str
+    #: quality check, or ``handover``
+    check: str | None
+    version: str
+    close_ms: int
+    #: newest cohort day
+    day: int
+    verdict: str
+    severity: str | None
+    #: newest cohort day of the first event of the unbroken run of ``drift`` of its kind that this one ends
+    run_from: int | None
+    #: reason of ``insufficient_evidence``
+    reason: str | None
+    #: id of the event this one replaces; then it counts as no close
+    revises: str | None
+    #: what is broken in the data at that close date, in words; empty if nothing is
+    faults: list[str]
+    record: bytes
+
+
+class DecisionEntry(msgspec.Struct, frozen=True, tag="decision"):
+    """The coordinator's answer to a drift event; stands before anything that depends on it."""
+
+    line: str
+    event_id: str
+    eligible: bool
+    #: (name, passed, reason)
+    safeguards: list[tuple[str, bool, str]]
+
+
+class KeptEntry(msgspec.Struct, frozen=True, tag="kept"):
+    """Probation kept a version that became active at ``since_ms``."""
+
+    line: str
+    version: str
+    since_ms: int
+
+
+Entry = (
+    TickEntry
+    | SnapshotEntry
+    | LifecycleEntry
+    | CompletenessEntry
+    | LabelledEntry
+    | CommandEntry
+    | ResultEntry
+    | StatisticalEntry
+    | PerformanceEntry
+    | QualityEntry
+    | EventEntry
+    | DecisionEntry
+    | KeptEntry
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Entry)
