@@ -29,7 +29,7 @@ from stream_app.engine.chunks import Chunk
 from stream_app.engine.host import Host, check_bounds, first_positions
 from stream_app.engine.inbox import Clock, Gap, Input, bytes_held
 from stream_app.engine.producer import LaneProducer
-from stream_app.engine.protocol import EngineConfig, Positions, Stage, StageSpec
+from stream_app.engine.protocol import EmitTuple, EngineConfig, Positions, Stage, StageSpec
 from stream_app.engine.restore import restore
 from stream_app.engine.store import Memory, Store
 from stream_app.errors import Incompatible, PlumblineError
@@ -59,6 +59,7 @@ class Lane:
         self.waits_for: str | None = "assignment"
         self.running = False
         self._memory = memory
+        self._most = min(spec.most_records or config.max_checkpoint_events, config.max_checkpoint_events)
         self._path = config.data_dir / spec.name / str(partition)
         self._tp = {alias: TP(topic, partition) for alias, topic in spec.inputs().items()}
         self._alias = {tp.topic: alias for alias, tp in self._tp.items()}
@@ -104,11 +105,11 @@ class Lane:
 
     def deliver(self, chunk: Chunk) -> None:
         """Take a chunk; never blocks. Stale ones are dropped, a gap makes the lane recover."""
-        if not self.running or self._clock is None:
+        if not self.running:
             return
         alias = self._alias[chunk.topic]
         try:
-            if alias == "clock":
+            if alias == "clock" and self._clock is not None:
                 self._clock.put(chunk)
                 if len(self._clock.ticks) > MAX_TICKS:
                     self._pause(alias)
@@ -204,7 +205,8 @@ class Lane:
         self._stage.load(state.memo or None, self._store)
         epochs = {alias: await self.host.seek(tp, state.positions[alias]) for alias, tp in self._tp.items()}
         self._inputs = {alias: Input(state.positions[alias], epochs[alias]) for alias in self._tp if alias != "clock"}
-        self._clock = Clock(state.positions["clock"], epochs["clock"], state.tick, state.barrier)
+        if spec.clock is not None:
+            self._clock = Clock(state.positions["clock"], epochs["clock"], state.tick, state.barrier)
         self._dirty, self._dirty_events = False, 0
         self._paused.clear()
         failpoints.hit("restore.4-sought", spec.name)
@@ -270,13 +272,14 @@ class Lane:
     def _work(self) -> bool:
         """Fold what may be folded. ``True`` if the batch is full and must be written before going on."""
         stage, clock = self._stage, self._clock
-        if stage is None or clock is None:
+        if stage is None:
             raise AssertionError("lane is not open")
-        budget = self.config.max_checkpoint_events
-        while self._dirty_events < budget:
+        while self._dirty_events < self._most:
             for alias in self.spec.ungated:
                 if self._feed(stage, alias, None, None):
                     return True
+            if clock is None:
+                break
             head = clock.current()
             if head is None:
                 self.waits_for = "a tick"
@@ -304,13 +307,13 @@ class Lane:
             if "clock" in self._paused and len(clock.ticks) < MAX_TICKS // 2:
                 self._resume("clock")
         self._ease()
-        return self._dirty_events >= budget
+        return self._dirty_events >= self._most
 
     def _feed(self, stage: Stage, alias: str, tick: TickView | None, limit: int | None) -> bool:
         """Hand the stage what is here of one input. ``True`` if the batch is full."""
         item = self._inputs[alias]
         while item.chunks and (limit is None or item.reached < limit):
-            records, position = item.take(limit, self.config.max_checkpoint_events)
+            records, position = item.take(limit, self._most)
             if records:
                 taken = stage.accept(alias, records, tick)
                 self._dirty_events += taken
@@ -318,7 +321,7 @@ class Lane:
                 self._dirty = True
             before = item.reached
             item.took(len(records), position)
-            if self._dirty_events >= self.config.max_checkpoint_events:
+            if self._dirty_events >= self._most:
                 return True
             if not records and item.reached == before and item.chunks:
                 break
@@ -327,20 +330,19 @@ class Lane:
     async def _checkpoint(self) -> None:
         """Write what was folded; nothing else touches the lane meanwhile."""
         stage, clock, store, producer = self._stage, self._clock, self._store, self._producer
-        if stage is None or clock is None or store is None or producer is None:
+        if stage is None or store is None or producer is None:
             raise AssertionError("lane is not open")
         drained = stage.drain()
-        refused = [
-            self.spec.dead_letter(record, self.spec.name, "invalid_tick", "the clock record cannot be read")
-            for record in clock.refused()
-        ]
-        positions = Positions(
-            positions={**{a: i.reached for a, i in self._inputs.items()}, "clock": clock.input.reached},
-            tick=clock.last_tick,
-            barrier=clock.barrier,
-            static=self.config.static,
-            memo=drained.memo,
-        )
+        positions = Positions({a: i.reached for a, i in self._inputs.items()}, static=self.config.static)
+        positions.memo = drained.memo
+        refused: list[EmitTuple] = []
+        if clock is not None:
+            positions.positions["clock"] = clock.input.reached
+            positions.tick, positions.barrier = clock.last_tick, clock.barrier
+            refused = [
+                self.spec.dead_letter(record, self.spec.name, "invalid_tick", "the clock record cannot be read")
+                for record in clock.refused()
+            ]
         self._idle.clear()
         try:
             async with asyncio.timeout(2 * self.config.transaction_timeout_s):

@@ -55,11 +55,14 @@ class Stage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StageSpec:
-    """A stage as the engine runs it. ``gated`` and ``ungated`` map the stage's aliases to topic names."""
+    """A stage as the engine runs it. ``gated`` and ``ungated`` map the stage's aliases to topic names.
+
+    A stage without a clock reads a log that carries its ticks in order: everything is taken as it comes.
+    """
 
     name: str
     partitions: int
-    clock: str
+    clock: str | None
     gated: dict[str, str]
     ungated: dict[str, str]
     #: alias of an output → (topic name, partitions)
@@ -70,10 +73,16 @@ class StageSpec:
     #: makes the dead letter of (record, stage, reason, error), for clock records that cannot be read
     dead_letter: Callable[[Any, str, str, str], EmitTuple]
     segmenting: Segmenting | None = None
+    #: records taken in one go and in one checkpoint, where what they cause is large; else the engine's limit
+    most_records: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.gated and self.clock is None:
+            raise ValueError(f"{self.name}: inputs are gated by a clock, and it has none")
 
     def inputs(self) -> dict[str, str]:
         """Every input topic by alias, the clock as ``clock``."""
-        return {**self.gated, **self.ungated, "clock": self.clock}
+        return {**self.gated, **self.ungated, **({"clock": self.clock} if self.clock is not None else {})}
 
 
 @dataclass(frozen=True, slots=True)
