@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import daily_close
 from benchmarks.load import Job, load
 from stream_app.services.kafka import LocalKafka
 
@@ -26,6 +27,7 @@ GOALS = {
     "restore_records_per_s": "at least 150,000",
     "lines_ratio": "at most 1.5",
     "rss_mb_1m_pending": "under 500",
+    "daily_close_seconds_10k_lines": "under 60",
 }
 
 
@@ -69,6 +71,9 @@ def _run(bootstrap: str, folder: Path, scale: float) -> dict[str, float]:
     plain = child("plain_faust", bootstrap, "lines50", 20_000, folder / "plain")
     open_job = _load(bootstrap, "pending", int(1_000_000 * scale), 50, 0.0)
     pending = child("labels_worker", bootstrap, "pending", open_job.events, folder / "pending")
+    console.print("seeding 90 days of 10,000 lines", style="dim")
+    (folder / "closes").mkdir()
+    closes = daily_close.run(bootstrap, folder / "closes", int(10_000 * scale))
     return {
         "labels_us_per_event": base["cpu_us_per_event"],
         "labels_events_per_second": base["events_per_second"],
@@ -81,6 +86,7 @@ def _run(bootstrap: str, folder: Path, scale: float) -> dict[str, float]:
         "lines_ratio": wide["cpu_us_per_event"] / base["cpu_us_per_event"],
         "rss_mb_1m_pending": pending["rss_mb"],
         "peak_mb_1m_pending": pending["peak_mb"],
+        **closes,
     }
 
 

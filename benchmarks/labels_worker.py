@@ -15,12 +15,13 @@ import time
 from pathlib import Path
 
 from agents.labels import labels
-from stream_app.app import faust_app, labels_config
+from stream_app.app import faust_app
 from stream_app.engine.engine import Engine
 from stream_app.engine.protocol import EngineConfig
 from stream_app.engine.stages import attach
 from stream_app.engine.store import Memory
 from stream_app.settings import Settings
+from stream_app.stage_configs import labels_config
 from stream_app.topics import Topics
 
 

@@ -32,7 +32,14 @@ class DriftWindow(msgspec.Struct, frozen=True, kw_only=True):
     #: the value on either side; null if it is undefined
     recent: Finite | None
     baseline: Finite | None
-    #: lower and upper bound of the difference, 99 % one-sided each
+    #: rows on either side: scores, or what stands in the metric's denominator
+    recent_rows: Count | UnsetType = UNSET
+    baseline_rows: Count | UnsetType = UNSET
+    #: which metric the values are of, in performance events
+    metric: Token | UnsetType = UNSET
+    #: the KS distance of this window, in statistical events
+    statistic: Finite | UnsetType | None = UNSET
+    #: lower and upper bound, 99 % one-sided each: of the drop in performance events, of D (a band) in statistical ones
     interval: tuple[Finite, Finite] | None
     #: day-to-day spread beyond chance that the counts of a one-day window were divided by
     dispersion: Annotated[float, Meta(ge=1, le=1e18)] | UnsetType = UNSET
@@ -58,11 +65,13 @@ class DriftEvent(Output, frozen=True, kw_only=True):
     statistic: Finite | None
     p_value: Unit | UnsetType = UNSET
     metric: Token | UnsetType = UNSET
-    windows: Annotated[list[DriftWindow], Meta(max_length=8)]
+    windows: Annotated[list[DriftWindow], Meta(max_length=16)]
     #: reserved; null in this version
     second_opinion: None
     #: why there is no evidence, for example ``no_healthy_baseline``
     reason: Text | UnsetType = UNSET
+    #: what is broken in the data at that close date, in words: outcomes that are missing, predictions that fell off
+    faults: Annotated[list[Text], Meta(max_length=8)] | UnsetType = UNSET
     #: id of the event that this one replaces
     revises: Uuid | UnsetType = UNSET
     settings_hash: Digest

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
+from agents.alerts import alerts
 from agents.clock import lead_clock
+from agents.drift import drift
 from agents.labels import labels
 from agents.metrics import metrics
 from stream_app import kafka_admin, monitor, worker_views
-from stream_app.core.labels.config import LabelsConfig, TypeRules, labels_partition
-from stream_app.core.metrics_stage import MetricsConfig
-from stream_app.core.metrics_stage.config import LineRules
 from stream_app.engine.chunks import ChunkScheduler
 from stream_app.engine.engine import Engine
 from stream_app.engine.live_clock import LiveClock
@@ -24,11 +21,10 @@ from stream_app.engine.stages import attach
 from stream_app.engine.store import Memory
 from stream_app.engine.transport import EngineApp
 from stream_app.settings import Settings
+from stream_app.stage_configs import alerts_config, drift_config, labels_config, metrics_config
 from stream_app.topics import Topics
 
 log = logging.getLogger(__name__)
-
-R = TypeVar("R")
 
 #: Faust commits on its own terms; these values keep it from ever doing so. The lanes commit.
 _NEVER = 1e9
@@ -88,9 +84,11 @@ def build(settings: Settings, cluster: str) -> Worker:
         ),
         Memory(settings.block_cache_mb << 20, settings.write_buffer_mb << 20),
     )
-    names = [spec.name for spec in topics.changelogs(settings.app_id, settings.max_horizon_days)]
-    attach(app, engine, labels(topics, names[0], labels_config(settings), settings.max_horizon_days))
-    attach(app, engine, metrics(topics, names[1], metrics_config(settings)))
+    horizon = settings.max_horizon_days
+    attach(app, engine, labels(topics, topics.changelog(settings.app_id, "labels"), labels_config(settings), horizon))
+    attach(app, engine, metrics(topics, topics.changelog(settings.app_id, "metrics"), metrics_config(settings)))
+    attach(app, engine, drift(topics, topics.changelog(settings.app_id, "drift"), drift_config(settings)))
+    attach(app, engine, alerts(topics, topics.changelog(settings.app_id, "alerts"), alerts_config(settings)))
     if settings.clock == "live":
         lead_clock(app, LiveClock(engine.config, topics))
     worker_views.attach(app, engine, topics)
@@ -140,61 +138,3 @@ def faust_app(settings: Settings) -> EngineApp:
     )
     app.kafka_security = settings.kafka_client_options()
     return app
-
-
-def labels_config(settings: Settings) -> LabelsConfig:
-    """What the labels stage takes from the settings."""
-
-    def rules(model_type: str) -> TypeRules:
-        known = settings.for_type(model_type)
-        return TypeRules(known.scope, known.pending_horizon_days)
-
-    return LabelsConfig(
-        source=0,
-        targets=settings.line_partitions,
-        rules=_remembered(rules),
-        partition_of=labels_partition(settings.line_partitions),
-        min_horizon_days=settings.min_horizon_days,
-        early_outcome_days=settings.early_outcome_days,
-        max_age_days=settings.max_prediction_age_days,
-        future_ms=int(settings.future_tolerance_s * 1000),
-        narrow_below=settings.for_type("").narrow_interval_below,
-        max_record_bytes=settings.max_record_bytes,
-    )
-
-
-def metrics_config(settings: Settings) -> MetricsConfig:
-    """What the metrics stage takes from the settings."""
-
-    def rules(line: str) -> LineRules:
-        known = settings.for_line(line)
-        return LineRules(
-            known.label_delay_days, known.unlabelled_after_days if known.unlabelled_as == "negative" else None
-        )
-
-    distinct = [
-        rules(line) for line in ("", "conflict:", "fraud:", *(f"{t}:" for t in settings.types), *settings.lines)
-    ]
-    return MetricsConfig(
-        sources=settings.input_partitions,
-        partitions=settings.line_partitions,
-        source=f"/plumbline/{settings.app_id}",
-        rules=_remembered(rules),
-        label_delays=tuple(sorted({r.label_delay_days for r in distinct})),
-        assume_days=tuple(sorted({r.assume_after_days for r in distinct if r.assume_after_days is not None})),
-        retention_days=settings.cell_retention_days,
-        cells_a_step=settings.cells_per_checkpoint,
-    )
-
-
-def _remembered(rules: Callable[[str], R]) -> Callable[[str], R]:
-    """Resolve each name once: settings do not change while a worker runs."""
-    known: dict[str, R] = {}
-
-    def look_up(name: str) -> R:
-        found = known.get(name)
-        if found is None:
-            found = known[name] = rules(name)
-        return found
-
-    return look_up

@@ -44,6 +44,9 @@ class Topics:
         self.metric_snapshots = f"{output_prefix}metric-snapshots"
         self.model_lifecycle = f"{output_prefix}model-lifecycle"
         self.settings = f"{output_prefix}settings"
+        self.drift_events = f"{output_prefix}drift-events"
+        self.drift_log = f"{output_prefix}drift-log"
+        self.alerts = f"{output_prefix}alerts"
         self.dead_letters = f"{output_prefix}dead-letters"
 
     def n_family(self) -> list[str]:
@@ -69,6 +72,9 @@ class Topics:
             TopicSpec(self.metric_snapshots, m, _COMPACT),
             TopicSpec(self.model_lifecycle, m, _COMPACT),
             TopicSpec(self.settings, m, _COMPACT),
+            TopicSpec(self.drift_events, m, {"cleanup.policy": "delete", "retention.ms": str(90 * _DAY_MS)}),
+            TopicSpec(self.drift_log, m, _LOG),
+            TopicSpec(self.alerts, m, {"cleanup.policy": "compact,delete", "retention.ms": str(90 * _DAY_MS)}),
             TopicSpec(
                 self.dead_letters,
                 m,
@@ -81,6 +87,11 @@ class Topics:
             ),
         ]
 
+    @staticmethod
+    def changelog(app_id: str, stage: str) -> str:
+        """A stage's changelog, named as Faust names it."""
+        return f"{app_id}-{stage}-changelog"
+
     def changelogs(self, app_id: str, horizon_days: int) -> list[TopicSpec]:
         """Changelogs of an application, named as Faust names them.
 
@@ -90,7 +101,7 @@ class Topics:
         tombstones = {"delete.retention.ms": str(7 * _DAY_MS), "min.cleanable.dirty.ratio": "0.3"}
         return [
             TopicSpec(
-                f"{app_id}-labels-changelog",
+                self.changelog(app_id, "labels"),
                 self.input_partitions,
                 {
                     "cleanup.policy": "compact,delete",
@@ -99,7 +110,12 @@ class Topics:
                     **tombstones,
                 },
             ),
-            TopicSpec(f"{app_id}-metrics-changelog", self.line_partitions, {"cleanup.policy": "compact", **tombstones}),
+            *(
+                TopicSpec(
+                    self.changelog(app_id, stage), self.line_partitions, {"cleanup.policy": "compact", **tombstones}
+                )
+                for stage in ("metrics", "drift", "alerts")
+            ),
             # Faust elects its leader, who writes live ticks, by the owner of this partition.
             TopicSpec(f"{app_id}-__assignor-__leader", 1, {}),
         ]

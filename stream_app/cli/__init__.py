@@ -21,6 +21,8 @@ _COMMANDS = {
     "backfill": ("backfill", "backfill", "Write ticks for topics that hold records but no time."),
     "models": ("models", "models", "Lines and their active versions."),
     "snapshots": ("snapshots", "snapshots", "Daily snapshots of a line."),
+    "alerts": ("alerts", "alerts", "Alerts: list and show."),
+    "explain": ("explain", "explain", "What stands behind an event or alert, worked out again from the topics."),
     "dead-letters": ("dead_letters", "dead_letters", "Records that could not be used: list, redrive."),
     "settings": ("settings", "settings", "Show, check and explain the settings."),
 }

@@ -10,9 +10,6 @@ import msgspec
 from stream_app.core.days import HOUR_MS
 from stream_app.errors import Incompatible
 
-#: Fewer predictions in an hour say nothing about who serves the line.
-MIN_PREDICTIONS: Final = 30
-
 How = Literal["observed", "registered", "commanded"]
 
 
@@ -56,22 +53,24 @@ def first_observed(predictions: Mapping[str, int], at_ms: int) -> ActiveVersion 
     return ActiveVersion(version, None, "observed", at_ms, at_ms)
 
 
-def after_hour(current: ActiveVersion, hour: int, predictions: Mapping[str, int], at_ms: int) -> ActiveVersion:
+def after_hour(
+    current: ActiveVersion, hour: int, predictions: Mapping[str, int], at_ms: int, least: int = 30, share: float = 0.5
+) -> ActiveVersion:
     """The active version once ``hour`` (since 1970) has ended, by the predictions made in it and known by then.
 
-    Another version takes over with more than half of at least ``MIN_PREDICTIONS``; an hour in which the active version
-    changed decides nothing. A tick's time stands for the epoch it ends, so a change dated at a full hour belongs to the
-    hour before; and one that was ordered in the very epoch that is handled may have come in any hour of it.
+    Another version takes over with more than ``share`` of at least ``least``: fewer say nothing. An hour in which the
+    active version changed decides nothing. A tick's time stands for the epoch it ends, so a change dated at a full hour
+    belongs to the hour before; and one that was ordered in the very epoch that is handled may have come in any hour.
     """
     if hour * HOUR_MS < current.since_ms <= (hour + 1) * HOUR_MS:
         return current
     if current.since_ms == at_ms and current.how != "observed":
         return current
     total = sum(predictions.values())
-    if total < MIN_PREDICTIONS:
+    if total < least:
         return current
     for version, count in predictions.items():
-        if 2 * count > total and version != current.version:
+        if count > share * total and version != current.version:
             return ActiveVersion(version, current.version, "observed", at_ms, current.first_seen_ms)
     return current
 

@@ -49,6 +49,17 @@ class Counts:
 EMPTY: Final = Counts(np.zeros(SIZE, dtype=np.int64), score_sketch.EMPTY)
 
 
+@dataclass(frozen=True, slots=True)
+class DriftNote:
+    """The snapshot's ``drift`` part: what the comparisons of the day found; ``None`` where none was made."""
+
+    ks_statistic: float | None = None
+    p_value: float | None = None
+    #: recent − baseline of the type's first performance metric
+    performance_delta: float | None = None
+    is_degraded: bool | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Cell:
     """Counts with their bookkeeping: the epoch they are folded to, and what was published of them."""
@@ -60,6 +71,7 @@ class Cell:
     revision: int = 0
     #: whether unlabelled predictions count as negatives by now
     assume_negative: bool = False
+    drift: DriftNote | None = None
 
 
 def add(a: Counts, b: Counts) -> Counts:

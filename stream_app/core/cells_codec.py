@@ -3,11 +3,13 @@
 ::
 
     0   u1  format, 1
-    1   u1  flags: 1 binned scores, 2 unlabelled count as negatives
+    1   u1  flags: 1 binned scores, 2 unlabelled count as negatives, 4 drift was looked for
     2   i8  folded_to, epoch ms
     10  i4  revision
     14  i4  n, distinct scores or bins
-    18  --  zlib (level 1) of: vector i8[62], values f8[n], counts i4[3][n] column by column
+    18  --  only with flag 4: f8 ks_statistic, f8 p_value, f8 performance_delta (NaN: none),
+            u1 is_degraded (2: none)
+    --  --  zlib (level 1) of: vector i8[62], values f8[n], counts i4[3][n] column by column
 
 Bound: an exact cell has at most 4,096 scores and a binned one 4,096 bins, so n ≤ 4,096 and a value is at most
 514 + 20 n bytes before compression, 82,434 in all. Measured: 200 distinct scores 2.1 kB, 200 scores of two digits
@@ -22,15 +24,17 @@ from typing import Final
 
 import numpy as np
 
-from stream_app.core.cells import SIZE, Cell, Counts
-from stream_app.core.score_sketch import ScoreSketch
+from stream_app.core.cells import SIZE, Cell, Counts, DriftNote
+from stream_app.core.score_sketch import EMPTY, ScoreSketch
 from stream_app.errors import Broken, Incompatible
 
 FORMAT: Final = 1
 _HEAD: Final = Struct("<BBqii")
+_NOTE: Final = Struct("<dddB")
 _HEAD_BYTE: Final = bytes((FORMAT,))
 _VECTOR_BYTES: Final = 8 * SIZE
 _MOST: Final = 2**31 - 1
+_NAN: Final = float("nan")
 
 
 class UnknownCellFormat(Incompatible):
@@ -49,21 +53,45 @@ def encode(cell: Cell) -> bytes:
             np.ascontiguousarray(scores.counts.T, dtype="<i4").tobytes(),
         )
     )
-    flags = scores.binned | cell.assume_negative << 1
+    flags = scores.binned | cell.assume_negative << 1 | (cell.drift is not None) << 2
     head = _HEAD.pack(FORMAT, flags, cell.folded_to, cell.revision, len(scores.values))
+    if cell.drift is not None:
+        head += _note(cell.drift)
     return head + zlib.compress(body, 1)
 
 
-def decode(value: bytes) -> Cell:
-    """Inverse of :func:`encode`. Raises :class:`UnknownCellFormat`."""
+def folded_to(value: bytes) -> int:
+    """Only the epoch (ms) that a stored cell is folded to, without unpacking it."""
+    return int(_HEAD.unpack_from(value)[2])
+
+
+def _note(note: DriftNote) -> bytes:
+    numbers = (_NAN if x is None else x for x in (note.ks_statistic, note.p_value, note.performance_delta))
+    return _NOTE.pack(*numbers, 2 if note.is_degraded is None else note.is_degraded)
+
+
+def _read_note(value: bytes) -> DriftNote:
+    *numbers, degraded = _NOTE.unpack_from(value, _HEAD.size)
+    statistic, p_value, delta = (None if x != x else x for x in numbers)
+    return DriftNote(statistic, p_value, delta, None if degraded == 2 else bool(degraded))
+
+
+def decode(value: bytes, scores: bool = True) -> Cell:
+    """Inverse of :func:`encode`; without ``scores`` only the vector is unpacked. Raises :class:`UnknownCellFormat`."""
     if value[:1] != _HEAD_BYTE:
         raise UnknownCellFormat(
             f"cell has format {value[0] if value else 'none'}, this release reads {FORMAT}: run the release that "
             "wrote it, or start afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX"
         )
     _, flags, folded_to, revision, n = _HEAD.unpack_from(value)
-    body = zlib.decompress(memoryview(value)[_HEAD.size :])
+    note = _read_note(value) if flags & 4 else None
+    packed = memoryview(value)[_HEAD.size + (_NOTE.size if flags & 4 else 0) :]
+    body = zlib.decompress(packed) if scores else zlib.decompressobj().decompress(packed, _VECTOR_BYTES)
     vector = np.frombuffer(body, dtype="<i8", count=SIZE).astype(np.int64)
+    if not scores:
+        return Cell(Counts(vector, EMPTY), folded_to, revision, bool(flags & 2), note)
     values = np.frombuffer(body, dtype="<f8", count=n, offset=_VECTOR_BYTES).astype(np.float64)
     counts = np.frombuffer(body, dtype="<i4", offset=_VECTOR_BYTES + 8 * n).reshape(3, n).T.astype(np.int64)
-    return Cell(Counts(vector, ScoreSketch(values, counts, bool(flags & 1))), folded_to, revision, bool(flags & 2))
+    return Cell(
+        Counts(vector, ScoreSketch(values, counts, bool(flags & 1))), folded_to, revision, bool(flags & 2), note
+    )

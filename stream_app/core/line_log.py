@@ -57,8 +57,8 @@ class CompletenessEntry(msgspec.Struct, frozen=True, tag="completeness"):
     predictions: int
     labelled: int
     close_ms: int
-    #: last mature day before it whose coverage was sufficient, if within 60 days
-    complete_day: int | None = None
+    #: tick that ran the close
+    at_ms: int
 
 
 class BaselineEntry(msgspec.Struct, frozen=True, array_like=True):
@@ -80,6 +80,7 @@ class StatisticalEntry(msgspec.Struct, frozen=True, tag="statistical"):
     line: str
     version: str
     close_ms: int
+    at_ms: int
     #: newest cohort day of the comparison
     day: int
     baseline: BaselineEntry
@@ -93,6 +94,7 @@ class PerformanceEntry(msgspec.Struct, frozen=True, tag="performance"):
     line: str
     version: str
     close_ms: int
+    at_ms: int
     day: int
     baseline: BaselineEntry
     windows: list[LabelWindow]
@@ -107,6 +109,7 @@ class QualityEntry(msgspec.Struct, frozen=True, tag="quality"):
     line: str
     version: str
     close_ms: int
+    at_ms: int
     baseline: BaselineEntry
     values: list[QualityValue]
     settings_hash: str
@@ -122,17 +125,19 @@ class LabelledEntry(msgspec.Struct, frozen=True, tag="labelled"):
 
 
 class CommandEntry(msgspec.Struct, frozen=True, tag="command"):
-    """An operator's command, byte for byte."""
+    """An operator's command, byte for byte; ``at_ms`` is the tick that covers it."""
 
     line: str
     record: bytes
+    at_ms: int
 
 
 class ResultEntry(msgspec.Struct, frozen=True, tag="result"):
-    """A trainer's or deployer's answer, byte for byte."""
+    """A trainer's or deployer's answer, byte for byte; ``at_ms`` is the tick that covers it."""
 
     line: str
     record: bytes
+    at_ms: int
 
 
 class EventEntry(msgspec.Struct, frozen=True, tag="event"):
@@ -177,6 +182,8 @@ class KeptEntry(msgspec.Struct, frozen=True, tag="kept"):
     line: str
     version: str
     since_ms: int
+    #: tick of the decision
+    at_ms: int
 
 
 Entry = (

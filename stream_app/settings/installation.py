@@ -96,6 +96,11 @@ class Installation(BaseModel):
     web_host: str = setting(
         "127.0.0.1", "Address of the worker's own views; nothing is open to the world by default.", min_length=1
     )
+    dashboard_url: str = setting(
+        "http://127.0.0.1:8080",
+        "Where people reach the dashboard; links in alerts begin with it.",
+        pattern=r"^https?://[^\s?#]{1,500}$",
+    )
     web_port: int = setting(6066, "Port of the worker's own views; 0 turns them off.", ge=0, le=65_535)
 
     @field_validator("input_prefix", "output_prefix", "app_id")

@@ -62,9 +62,9 @@ class Settings(Rules, Installation, BaseSettings):
     )
 
     # -- what may happen by itself (CONTRACT section 5); the profiles differ here
-    monitoring: bool = setting(True, "Whether drift is looked for at all.", UNREAD)
-    statistical_drift: bool = setting(True, "Whether scores are compared with their baseline.", UNREAD)
-    performance_drift: bool = setting(True, "Whether metrics are compared with their baseline.", UNREAD)
+    monitoring: bool = setting(True, "Whether drift is looked for at all.")
+    statistical_drift: bool = setting(True, "Whether scores are compared with their baseline.")
+    performance_drift: bool = setting(True, "Whether metrics are compared with their baseline.")
     auto_retrain: bool = setting(False, "Master switch of retraining without a person.", UNREAD)
     auto_retrain_conflict: bool = setting(False, "Whether conflict models may be retrained without a person.", UNREAD)
     auto_retrain_fraud: bool = setting(False, "Whether fraud models may be retrained without a person.", UNREAD)

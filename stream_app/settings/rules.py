@@ -32,14 +32,12 @@ class Rules(BaseModel):
         30,
         "Predictions of a line in an hour before another version can take over by being seen. Lower: a few stray ones "
         "change the active version. Higher: quiet lines never notice a deployment.",
-        UNREAD,
         ge=1,
         le=1_000_000,
     )
     observed_share: float = setting(
         0.5,
         "Share of an hour's predictions, 0 to 1, that another version must exceed to be taken as active.",
-        UNREAD,
         ge=0.5,
         lt=1,
     )
@@ -73,7 +71,6 @@ class Rules(BaseModel):
         ("accuracy", "precision"),
         "Metrics that decide performance drift; the first gives performance_delta. Fraud has its own: missing all "
         "fraud still scores 99 % accuracy.",
-        UNREAD,
         min_length=1,
         max_length=6,
     )
@@ -84,7 +81,6 @@ class Rules(BaseModel):
         0.5,
         "Share of labelled predictions, 0 to 1, that a day needs at label_delay_days to be judged. Lower: days are "
         "judged by the outcomes that happened to be quick. Higher: more days are not judged at all.",
-        UNREAD,
         ge=0,
         le=1,
     )
@@ -97,27 +93,23 @@ class Rules(BaseModel):
         le=1,
     )
     degraded_points: float = setting(
-        10.0, "Drop of the first performance metric, in points, above which is_degraded is true.", UNREAD, ge=0, le=100
+        10.0, "Drop of the first performance metric, in points, above which is_degraded is true.", ge=0, le=100
     )
 
     # -- windows (sections 2 and 3)
     recent_days: int = setting(
-        7, "Days of the recent window; a week sees every kind of day. Longer: drift shows later.", UNREAD, ge=1, le=30
+        7, "Days of the recent window; a week sees every kind of day. Longer: drift shows later.", ge=1, le=30
     )
     recent_min_judged_days: int = setting(
         4,
         "Days of the recent window that must be judged for a performance verdict; below it there is no evidence.",
-        UNREAD,
         ge=1,
         le=30,
     )
-    baseline_start_days: int = setting(
-        30, "Days before the close at which the baseline window ends.", UNREAD, ge=1, le=364
-    )
+    baseline_start_days: int = setting(30, "Days before the close at which the baseline window ends.", ge=1, le=364)
     baseline_end_days: int = setting(
         60,
         "Days before the close at which the baseline window begins; at most cell_retention_days.",
-        UNREAD,
         ge=2,
         le=365,
     )
@@ -125,79 +117,71 @@ class Rules(BaseModel):
         7,
         "Closed days of a version that make its baseline until the window holds as many. Fewer: compared earlier, with "
         "a baseline that has not seen every weekday.",
-        UNREAD,
         ge=1,
         le=30,
     )
 
     # -- statistical drift (section 3)
     ks_min_samples: int = setting(
-        30, "Scores a side needs for the two-sample KS test; below it there is no evidence.", UNREAD, ge=2, le=10**9
+        30, "Scores a side needs for the two-sample KS test; below it there is no evidence.", ge=2, le=10**9
     )
     ks_p_value: float = setting(
         0.01,
         "Significance of the KS test, 0 to 1. Alone it fires on 34 to 90 % of days, hence ks_min_distance beside it.",
-        UNREAD,
         gt=0,
         lt=1,
     )
-    ks_min_distance: float = setting(
-        0.05, "KS distance, 0 to 1, from which a difference matters: MEDIUM.", UNREAD, ge=0, le=1
-    )
+    ks_min_distance: float = setting(0.05, "KS distance, 0 to 1, from which a difference matters: MEDIUM.", ge=0, le=1)
     ks_high_bound: float = setting(
-        0.10, "Lower bound of the KS distance, 0 to 1, from which drift is HIGH.", UNREAD, ge=0, le=1
+        0.10, "Lower bound of the KS distance, 0 to 1, from which drift is HIGH.", ge=0, le=1
     )
     ks_critical_bound: float = setting(
-        0.20, "Lower bound of the KS distance, 0 to 1, from which drift is CRITICAL.", UNREAD, ge=0, le=1
+        0.20, "Lower bound of the KS distance, 0 to 1, from which drift is CRITICAL.", ge=0, le=1
     )
     ks_one_day_bound: float = setting(
         0.30,
         "Lower bound, 0 to 1, from which the last day alone is drift. Lower: weekday patterns alert, up to 10 times "
         "per 100 line-days.",
-        UNREAD,
         ge=0,
         le=1,
     )
     ks_band: float = setting(
         1.3581,
         "Factor of the two-sample Kolmogorov band, √(−ln(0.05 / 2) / 2): 95 %. Lower: bounds that fail more often.",
-        UNREAD,
         gt=0,
         le=10,
     )
 
     # -- performance drift (section 3)
     drop_min_denominator: int = setting(
-        30, "Rows in a metric's denominator that either side needs; below it no evidence.", UNREAD, ge=1, le=10**9
+        30, "Rows in a metric's denominator that either side needs; below it no evidence.", ge=1, le=10**9
     )
-    drop_points: float = setting(5.0, "Drop in points from which performance drift is MEDIUM.", UNREAD, gt=0, le=100)
-    drop_high_points: float = setting(10.0, "Drop in points above which it is HIGH.", UNREAD, gt=0, le=100)
-    drop_critical_points: float = setting(20.0, "Drop in points above which it is CRITICAL.", UNREAD, gt=0, le=100)
+    drop_points: float = setting(5.0, "Drop in points from which performance drift is MEDIUM.", gt=0, le=100)
+    drop_high_points: float = setting(10.0, "Drop in points above which it is HIGH.", gt=0, le=100)
+    drop_critical_points: float = setting(20.0, "Drop in points above which it is CRITICAL.", gt=0, le=100)
     drop_clear_points: float = setting(
-        10.0, "Points that the drop's upper bound must stay below to say no_drift.", UNREAD, gt=0, le=100
+        10.0, "Points that the drop's upper bound must stay below to say no_drift.", gt=0, le=100
     )
     bound_z: float = setting(
-        2.326348, "Normal quantile of the one-sided bounds: 99 %. Lower: more alarms by chance.", UNREAD, gt=0, le=10
+        2.326348, "Normal quantile of the one-sided bounds: 99 %. Lower: more alarms by chance.", gt=0, le=10
     )
-    dispersion_min_days: int = setting(
-        7, "Baseline days from which day-to-day spread can be estimated.", UNREAD, ge=2, le=90
-    )
+    dispersion_min_days: int = setting(7, "Baseline days from which day-to-day spread can be estimated.", ge=2, le=90)
 
     # -- quality (section 3)
     quality_volume_pct: float = setting(
-        50.0, "Change of the daily number of predictions, in percent, that is reported.", UNREAD, gt=0, le=1_000
+        50.0, "Change of the daily number of predictions, in percent, that is reported.", gt=0, le=1_000
     )
     quality_positive_rate_points: float = setting(
-        5.0, "Change of the rate of actual positives, in points, that is reported.", UNREAD, gt=0, le=100
+        5.0, "Change of the rate of actual positives, in points, that is reported.", gt=0, le=100
     )
     quality_calibration_drop: float = setting(
-        0.05, "Drop of the calibration score, 0 to 1, that is reported.", UNREAD, gt=0, le=1
+        0.05, "Drop of the calibration score, 0 to 1, that is reported.", gt=0, le=1
     )
     quality_interval_width_pct: float = setting(
-        25.0, "Change of the mean interval width, in percent, that is reported.", UNREAD, gt=0, le=1_000
+        25.0, "Change of the mean interval width, in percent, that is reported.", gt=0, le=1_000
     )
     quality_narrow_points: float = setting(
-        20.0, "Change of the share of narrow intervals, in points, that is reported.", UNREAD, gt=0, le=100
+        20.0, "Change of the share of narrow intervals, in points, that is reported.", gt=0, le=100
     )
 
     # -- alerts (section 4)
@@ -205,24 +189,19 @@ class Rules(BaseModel):
         24.0,
         "Hours between the openings of two alerts of one line and type, by nominal close times. Longer: fewer alerts "
         "about what comes and goes.",
-        UNREAD,
         ge=0,
         le=8_760,
     )
-    alert_reminder_h: float = setting(
-        24.0, "Hours between reminders of an alert nobody acknowledged.", UNREAD, gt=0, le=8_760
-    )
+    alert_reminder_h: float = setting(24.0, "Hours between reminders of an alert nobody acknowledged.", gt=0, le=8_760)
     alert_escalate_critical_h: float = setting(
-        4.0, "Hours until an unacknowledged CRITICAL alert escalates.", UNREAD, gt=0, le=8_760
+        4.0, "Hours until an unacknowledged CRITICAL alert escalates.", gt=0, le=8_760
     )
-    alert_escalate_high_h: float = setting(
-        24.0, "Hours until an unacknowledged HIGH alert escalates.", UNREAD, gt=0, le=8_760
-    )
+    alert_escalate_high_h: float = setting(24.0, "Hours until an unacknowledged HIGH alert escalates.", gt=0, le=8_760)
     alert_resolve_closes: int = setting(
-        2, "Closes in a row without drift that resolve an alert. One would let it flicker.", UNREAD, ge=1, le=90
+        2, "Closes in a row without drift that resolve an alert. One would let it flicker.", ge=1, le=90
     )
     alert_no_evidence_closes: int = setting(
-        14, "Closes in a row without evidence of drift after which an alert ends.", UNREAD, ge=1, le=365
+        14, "Closes in a row without evidence of drift after which an alert ends.", ge=1, le=365
     )
 
     # -- retraining (section 5)

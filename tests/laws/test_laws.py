@@ -18,10 +18,14 @@ from hypothesis import strategies as st
 
 import stream_app.core
 from stream_app.core import active_version, cells, cells_codec, deltas, line_log, score_sketch
-from stream_app.core.cells import Cell, Counts
+from stream_app.core.alerts import state as alerts_state
+from stream_app.core.cells import Cell, Counts, DriftNote
+from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow, QualityValue, ScoreWindow
 from stream_app.core.deltas import DeltaRecord
+from stream_app.core.drift import state as drift_state
 from stream_app.core.labels import memo as labels_memo
 from stream_app.core.metrics_stage import memo as metrics_memo
+from stream_app.core.metrics_stage import version_days
 from stream_app.core.score_sketch import ScoreSketch
 
 LAWFUL = settings(derandomize=True, max_examples=40, deadline=None, database=None)
@@ -49,7 +53,10 @@ def counts(draw: st.DrawFn) -> Counts:
 
 @st.composite
 def stored_cells(draw: st.DrawFn) -> Cell:
-    return Cell(draw(counts()), draw(natural), draw(st.integers(0, 2**31 - 1)), draw(st.booleans()))
+    note = st.builds(DriftNote, st.none() | unit, st.none() | unit, st.none() | unit, st.none() | st.booleans())
+    return Cell(
+        draw(counts()), draw(natural), draw(st.integers(0, 2**31 - 1)), draw(st.booleans()), draw(st.none() | note)
+    )
 
 
 def content(x: Any) -> Any:
@@ -59,15 +66,23 @@ def content(x: Any) -> Any:
     if isinstance(x, Counts):
         return (x.vector.tobytes(), content(x.scores))
     if isinstance(x, Cell):
-        return (content(x.counts), x.folded_to, x.revision, x.assume_negative)
+        return (content(x.counts), x.folded_to, x.revision, x.assume_negative, x.drift)
     return x
 
 
 ADDITIVE: dict[type, st.SearchStrategy[Any]] = {ScoreSketch: counts().map(lambda c: c.scores), Counts: counts()}
 
 natural = st.integers(0, 2**60)
+unit = st.floats(0, 1)
 names = st.text("abc.-_", min_size=1, max_size=8)
 totals = st.dictionaries(names, st.dictionaries(names, st.integers(0, 2**40), max_size=3), max_size=3)
+histograms = st.builds(Histogram, st.lists(natural, max_size=3), st.lists(natural, max_size=3))
+metric_lists = st.lists(
+    st.builds(MetricWindow, names, unit, st.none() | unit, st.tuples(natural, natural), st.tuples(natural, natural),
+              natural, natural, st.none() | unit, unit, unit),
+    max_size=2,
+)  # fmt: skip
+baselines = st.builds(line_log.BaselineEntry, st.none() | st.just("window"), natural, natural, natural)
 CODECS: dict[str, st.SearchStrategy[Any]] = {
     cells_codec.__name__: stored_cells(),
     active_version.__name__: st.builds(active_version.ActiveVersion, names, names, st.just("observed"), natural),
@@ -90,14 +105,57 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
         st.builds(line_log.TickEntry, natural, st.just({"p": {0: 1}}), st.just([("metrics", 7)]), totals),
         st.builds(line_log.SnapshotEntry, names, names, natural, natural, st.binary()),
         st.builds(line_log.LifecycleEntry, names, names, st.none() | names, names, natural),
-        st.builds(line_log.CompletenessEntry, names, names, *[natural] * 4),
+        st.builds(line_log.CompletenessEntry, names, names, *[natural] * 5),
         st.builds(line_log.LabelledEntry, st.lists(st.tuples(names, names, natural))),
-        st.builds(line_log.CommandEntry, names, st.binary()),
-        st.builds(line_log.ResultEntry, names, st.binary()),
+        st.builds(line_log.CommandEntry, names, st.binary(), natural),
+        st.builds(line_log.ResultEntry, names, st.binary(), natural),
+        st.builds(
+            line_log.StatisticalEntry, names, names, natural, natural, natural, baselines,
+            st.lists(st.builds(ScoreWindow, *[natural] * 5, unit, unit, unit, unit, histograms), max_size=2),
+            names,
+        ),
+        st.builds(
+            line_log.PerformanceEntry, names, names, natural, natural, natural, baselines,
+            st.lists(st.builds(LabelWindow, *[natural] * 5, metric_lists, histograms), max_size=2), names,
+            st.booleans(),
+        ),
+        st.builds(
+            line_log.QualityEntry, names, names, natural, natural, baselines,
+            st.lists(st.builds(QualityValue, names, natural, natural, unit, st.none() | unit, natural, natural)), names,
+        ),
+        st.builds(
+            line_log.EventEntry, names, names, names, st.none() | names, names, natural, natural, names,
+            st.none() | names, st.none() | natural, st.none() | names, st.none() | names, st.lists(names), st.binary(),
+        ),
+        st.builds(
+            line_log.DecisionEntry, names, names, st.booleans(), st.lists(st.tuples(names, st.booleans(), names))
+        ),
+        st.builds(line_log.KeptEntry, names, names, natural, natural),
     ),
     metrics_memo.__name__: st.builds(
         metrics_memo.Memo, natural, closed=st.dictionaries(natural, natural),
         hours=st.lists(st.builds(deltas.HourCount, names, names, natural, natural)),
+    ),
+    version_days.__name__: st.builds(
+        version_days.VersionDays, natural, st.lists(natural, max_size=3), st.dictionaries(natural, natural, max_size=3)
+    ),
+    drift_state.__name__: st.builds(
+        drift_state.LineState,
+        st.dictionaries(names, st.builds(drift_state.Run, names, natural, st.none() | natural), max_size=2),
+        st.none() | natural,
+    ),
+    alerts_state.__name__: st.builds(
+        alerts_state.LineState,
+        st.dictionaries(names, st.dictionaries(names, st.none() | unit, max_size=2), max_size=2),
+        alerts=st.dictionaries(
+            names,
+            st.builds(
+                alerts_state.AlertState,
+                st.none() | natural,
+                st.none() | st.builds(alerts_state.OpenAlert, natural, natural, natural, st.binary(), natural),
+            ),
+            max_size=2,
+        ),
     ),
     labels_memo.__name__: st.builds(labels_memo.Memo, natural, natural),
 }  # fmt: skip

@@ -8,13 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.core import deltas
+from stream_app.core.alerts import AlertsStage
 from stream_app.core.deltas import DeltaRecord
+from stream_app.core.drift import DriftStage
 from stream_app.core.labels.stage import LabelsStage
 from stream_app.core.metrics_stage import MetricsStage
 from tests.laws.stage_driver import DAY, HOUR, Drive, Event, Row, Scenario, config, part
 from tests.laws.test_laws import LAWFUL, modules, scores
 
-ELSEWHERE = {LabelsStage: "its joins are checked event by event in the unit tests of labels"}
+ELSEWHERE = {
+    LabelsStage: "its joins are checked event by event in the unit tests of labels",
+    DriftStage: "one input in one order: restarts at any point are checked in tests/unit/test_chain.py",
+    AlertsStage: "one input in one order: restarts at any point are checked in tests/unit/test_chain.py",
+}
 
 
 def stages() -> list[type]:

@@ -312,7 +312,9 @@ def test_closes_of_one_tick_appear_in_the_log_in_time_order_also_for_cells_that_
     last_tick = [type(e).__name__ for e in drive.log()]
     while "TickEntry" in last_tick[:-1]:
         last_tick = last_tick[last_tick.index("TickEntry") + 1 :]
-    assert last_tick == ["CompletenessEntry", "SnapshotEntry", "TickEntry"]
+    assert last_tick == [
+        "CompletenessEntry", "SnapshotEntry", "QualityEntry", "StatisticalEntry", "PerformanceEntry", "TickEntry"
+    ]  # fmt: skip
 
 
 def test_the_log_carries_cumulative_labelled_counts_of_what_the_epoch_labelled() -> None:
@@ -327,13 +329,13 @@ def test_the_log_carries_cumulative_labelled_counts_of_what_the_epoch_labelled()
         ]  # fmt: skip
 
 
-def test_completeness_of_the_last_mature_day_is_logged_for_every_version_that_predicted() -> None:
+def test_completeness_of_the_last_mature_day_is_that_of_all_versions_together() -> None:
     old, new = (Event("t:a", v, START + 5, 0.7, True) for v in ("v1", "v2"))
     ticks = [START + HOUR, START + DAY + HOUR, START + 2 * DAY + HOUR]
     drive = Drive(Scenario(ticks, [[[old, old, new, old._replace(actual=True)]], [[]], [[]]]), config(1)).run()
     entries = [e for e in drive.log() if isinstance(e, line_log.CompletenessEntry)]
     assert [(e.version, e.day, e.predictions, e.labelled, e.close_ms) for e in entries] == [
-        ("v1", 20_000, 2, 1, START + 2 * DAY + HOUR), ("v2", 20_000, 1, 0, START + 2 * DAY + HOUR)
+        ("v1", 19_999, 0, 0, START + DAY + HOUR), ("v1", 20_000, 3, 1, START + 2 * DAY + HOUR)
     ]  # fmt: skip
 
 

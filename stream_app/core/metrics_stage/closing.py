@@ -10,8 +10,9 @@ from stream_app.core.cells import Cell
 from stream_app.core.days import Close, metrics_close
 from stream_app.core.metrics import figures
 from stream_app.core.metrics_stage import publish
+from stream_app.core.metrics_stage.compare import Comparer
 from stream_app.core.metrics_stage.config import MetricsConfig
-from stream_app.core.metrics_stage.keys import CELL, cell_prefix, split_cell_key
+from stream_app.core.metrics_stage.keys import CELL, LINE, cell_prefix, split_cell_key
 from stream_app.core.metrics_stage.memo import Progress
 from stream_app.core.metrics_stage.outbox import Outbox
 
@@ -23,30 +24,38 @@ class _Task(NamedTuple):
     days: int
 
 
-class Closer:
-    """Publishes closed days and forgets old ones."""
+#: What a line's comparison costs in the cells of a step: it reads some forty.
+_LINE_COSTS = 10
 
-    def __init__(self, config: MetricsConfig, partition: int, outbox: Outbox) -> None:
+
+class Closer:
+    """Publishes closed days, has lines compared and forgets old days."""
+
+    def __init__(self, config: MetricsConfig, partition: int, outbox: Outbox, comparer: Comparer) -> None:
         self._config = config
         self._partition = partition
         self._outbox = outbox
+        self._comparer = comparer
 
     def run(self, closes: list[Close], progress: Progress, now: int) -> bool:
-        """A bounded number of cells of the closes that the tick passed, in time order; ``False`` until done."""
+        """A bounded number of cells and lines of the closes the tick passed, in time order; ``False`` until done."""
         budget = self._config.cells_a_step
         while progress.close < len(closes):
             close = closes[progress.close]
             tasks = self._tasks(close)
             while progress.task < len(tasks):
                 task = tasks[progress.task]
-                prefix = CELL if task.what == "expire" else cell_prefix(task.day)
-                batch = self._outbox.scan(prefix, progress.after, budget)
-                budget -= len(batch)
+                prefix, cost = self._place(task)
+                batch = self._outbox.scan(prefix, progress.after, max(1, budget // cost))
+                budget -= len(batch) * cost
                 for key, value in batch:
                     if task.what == "expire" and split_cell_key(key)[2] >= task.day:
                         batch = []
                         break
-                    self._do(task, close, key, value, now)
+                    if task.what == "compare":
+                        self._compare(close, key[len(LINE) :].decode(), now)
+                    else:
+                        self._do(task, close, key, value, now)
                     progress.after = key
                 if batch and budget <= 0:
                     return False
@@ -57,32 +66,40 @@ class Closer:
         return True
 
     def _tasks(self, close: Close) -> list[_Task]:
-        """Scans a close consists of. The statistical and performance closes have none yet."""
+        """Scans a close consists of."""
         last = close.day - 1
-        if close.kind == "completeness":
-            return [_Task("completeness", last - delay, delay) for delay in self._config.label_delays]
-        if close.kind == "metrics":
-            return [
-                _Task("publish", last, 0),
-                *(_Task("assume", last - days, days) for days in self._config.assume_days),
-                _Task("expire", close.day - self._config.retention_days, 0),
-            ]
-        return []
+        lines = _Task("compare", 0, 0)
+        if close.kind != "metrics":
+            return [lines]
+        return [
+            _Task("publish", last, 0),
+            *(_Task("assume", last - days, days) for days in self._config.assume_days),
+            lines,
+            _Task("expire", close.day - self._config.retention_days, 0),
+        ]
+
+    @staticmethod
+    def _place(task: _Task) -> tuple[bytes, int]:
+        """Prefix of what a task visits, and what a visit costs."""
+        if task.what == "compare":
+            return LINE, _LINE_COSTS
+        return (CELL if task.what == "expire" else cell_prefix(task.day)), 1
+
+    def _compare(self, close: Close, line: str, now: int) -> None:
+        """Compare a line; days whose snapshot shows something new go out as their next revision."""
+        for key, cell, note in self._comparer.run(close, line, now):
+            noted = replace(cell, drift=note)
+            if cell.revision:
+                _, version, day = split_cell_key(key)
+                noted = self.revised(line, version, day, cell, noted, close.at_ms, now)
+            self._outbox.put(key, cells_codec.encode(noted))
 
     def _do(self, task: _Task, close: Close, key: bytes, value: bytes, now: int) -> None:
         line, version, day = split_cell_key(key)
         if task.what == "expire":
             self._outbox.put(key, None)
             return
-        rules = self._config.rules(line)
-        if task.what == "completeness":
-            # every version: after a hand-over the mature day belongs to the one before
-            if rules.label_delay_days == task.days:
-                counts = cells_codec.decode(value).counts
-                entry = line_log.CompletenessEntry(line, version, day, counts.predictions, counts.labelled, close.at_ms)
-                self._outbox.log(entry, line)
-            return
-        if task.what == "assume" and rules.assume_after_days != task.days:
+        if task.what == "assume" and self._config.rules(line).assume_after_days != task.days:
             return
         cell = cells_codec.decode(value)
         if task.what == "publish" and cell.revision:
@@ -92,15 +109,21 @@ class Closer:
             self._outbox.put(key, cells_codec.encode(revised))
 
     def revised(self, line: str, version: str, day: int, old: Cell, cell: Cell, closed_by: int, now: int) -> Cell:
-        """The cell with its next revision, published and logged, if its figures differ from those published.
+        """The cell with its next revision, published and logged, if its snapshot differs from the one published.
 
         ``old``: the cell as it was published last; ``closed_by`` (epoch ms): the close up to which rules apply.
         """
         days = self._config.rules(line).assume_after_days
         assume = old.assume_negative or (days is not None and metrics_close(day + days) <= closed_by)
         cell = replace(cell, assume_negative=assume)
-        if old.revision and figures(cell.counts, assume) == figures(old.counts, old.assume_negative):
+        if (
+            old.revision
+            and cell.drift == old.drift
+            and figures(cell.counts, assume) == figures(old.counts, old.assume_negative)
+        ):
             return cell
+        if not old.revision:
+            self._comparer.note_closed(line, version, day)
         cell = replace(cell, revision=old.revision + 1)
         emit = self._outbox.emit(
             publish.snapshot(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from stream_app.core.comparisons.rules import ComparisonRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +15,14 @@ class LineRules:
 
     label_delay_days: int = 1
     assume_after_days: int | None = None
+    #: predictions in an hour, and the share of them, that make another version the active one
+    observed_min_predictions: int = 30
+    observed_share: float = 0.5
+    comparison: ComparisonRules = field(default_factory=ComparisonRules)
+    #: which checks run at all
+    monitoring: bool = True
+    statistical: bool = True
+    performance: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +33,10 @@ class MetricsConfig:
     partitions: int
     source: str
     rules: Callable[[str], LineRules]
-    #: every value of LineRules.label_delay_days and assume_after_days that any line has
-    label_delays: tuple[int, ...] = (1,)
+    #: every value of LineRules.assume_after_days that any line has
     assume_days: tuple[int, ...] = ()
     retention_days: int = 90
     #: cells handled by one call of advance; bounds a checkpoint, never changes a result
     cells_a_step: int = 400
+    #: digest of the settings that decisions depend on
+    settings_hash: str = "0" * 16

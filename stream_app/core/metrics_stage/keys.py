@@ -7,6 +7,9 @@ key                                                 value and growth
 ``L`` + line                                        active version; one a line ever seen, about 100 bytes
 ``N`` + line, 0, version                            labelled predictions ever: format byte, i8; one a version ever
 ``D`` + source (u2) + offset (u8), big-endian       delta record not folded everywhere yet; an hour and what queues
+``F`` + line, 0, version                            days of a version: its first ones, its tainted ones
+                                                    (:mod:`~stream_app.core.metrics_stage.version_days`)
+``S`` + line                                        version that is compared and the last performance comparison
 ``O`` + 0 command, 1 result + offset (u8)           order of the epoch in hand; gone when its tick is handled
 ==================================================  ================================================================
 """
@@ -14,6 +17,7 @@ key                                                 value and growth
 from __future__ import annotations
 
 CELL, LINE, LABELLED, DELTA, ORDER = b"C", b"L", b"N", b"D", b"O"
+DAYS, STAND = b"F", b"S"
 
 
 def cell_key(line: str, version: str, day: int) -> bytes:
@@ -40,6 +44,16 @@ def line_key(line: str) -> bytes:
 def labelled_key(line: str, version: str) -> bytes:
     """Key of a version's cumulative labelled count."""
     return LABELLED + line.encode() + b"\0" + version.encode()
+
+
+def days_key(line: str, version: str) -> bytes:
+    """Key of what is known of a version's days."""
+    return DAYS + line.encode() + b"\0" + version.encode()
+
+
+def stand_key(line: str) -> bytes:
+    """Key of where a line's comparisons stand."""
+    return STAND + line.encode()
 
 
 def delta_key(source: int, offset: int) -> bytes:

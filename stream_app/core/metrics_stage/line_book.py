@@ -15,7 +15,8 @@ from stream_app.core.active_version import ActiveVersion
 from stream_app.core.days import HOUR_MS
 from stream_app.core.deltas import HourCount, Part
 from stream_app.core.metrics_stage import publish
-from stream_app.core.metrics_stage.keys import labelled_key, line_key
+from stream_app.core.metrics_stage.config import MetricsConfig
+from stream_app.core.metrics_stage.keys import LINE, labelled_key, line_key
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.errors import Incompatible
 
@@ -27,10 +28,11 @@ _LABELLED_FORMAT = 1
 class LineBook:
     """Active versions and labelled counts of a lane's lines."""
 
-    def __init__(self, outbox: Outbox, partition: int, source: str) -> None:
+    def __init__(self, config: MetricsConfig, partition: int, outbox: Outbox) -> None:
         self._outbox = outbox
         self._partition = partition
-        self._source = source
+        self._source = config.source
+        self._rules = config.rules
         self._lines: dict[str, ActiveVersion | None] = {}
         #: (line, version, hour) → predictions, of hours that have not ended
         self._hours: dict[tuple[str, str, int], int] = {}
@@ -63,7 +65,11 @@ class LineBook:
             for line in sorted(ended[hour]):
                 known = self.active(line)
                 if known is not None:
-                    self.activate(line, active_version.after_hour(known, hour, ended[hour][line], now), now)
+                    rules = self._rules(line)
+                    found = active_version.after_hour(
+                        known, hour, ended[hour][line], now, rules.observed_min_predictions, rules.observed_share
+                    )
+                    self.activate(line, found, now)
         self._forget_hours(now)
         for line in sorted(fresh):
             first = active_version.first_observed(fresh[line], now)
@@ -85,6 +91,15 @@ class LineBook:
             value = self._outbox.get([line_key(line)])[0]
             self._lines[line] = active_version.decode(value) if value is not None else None
         return self._lines[line]
+
+    def known(self) -> list[str]:
+        """Every line of this partition that has an active version."""
+        out: list[str] = []
+        after: bytes | None = None
+        while batch := self._outbox.scan(LINE, after, 1_000):
+            after = batch[-1][0]
+            out += [key[len(LINE) :].decode() for key, _ in batch]
+        return out
 
     def log_labelled(self, parts: Iterable[Part]) -> None:
         """Log the cumulative labelled counts that the epoch changed."""

@@ -14,11 +14,12 @@ Version = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,128}\Z")]
 
 
 class Order(NamedTuple):
-    """``version``: the version that is active from now on, if the record says so."""
+    """``version``: the version that is active from now on, if the record says so; ``rebaseline``: if it orders one."""
 
     line: str
     command: bool
     version: str | None
+    rebaseline: bool = False
 
 
 class _Arguments(msgspec.Struct):
@@ -49,7 +50,8 @@ def read_command(value: bytes | None) -> Order:
     registered = command.command == "register"
     if registered and command.arguments.model_version is None:
         raise ValueError("register needs arguments.model_version")
-    return Order(command.line, True, command.arguments.model_version if registered else None)
+    version = command.arguments.model_version if registered else None
+    return Order(command.line, True, version, command.command == "rebaseline")
 
 
 def read_result(value: bytes | None) -> Order:

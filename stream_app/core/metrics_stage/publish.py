@@ -6,7 +6,7 @@ import dataclasses
 
 from schemas.common import ce_headers, encode, rfc3339, uuid5
 from schemas.lifecycle import ModelLifecycle
-from schemas.snapshots import MetricSnapshot
+from schemas.snapshots import DriftSummary, MetricSnapshot
 from stream_app.core.active_version import ActiveVersion
 from stream_app.core.cells import Cell
 from stream_app.core.days import date_of
@@ -35,7 +35,7 @@ def snapshot(
         date=date,
         state="closed" if closed else "open",
         revision=cell.revision if closed else 0,
-        drift=None,
+        drift=DriftSummary(**dataclasses.asdict(cell.drift)) if cell.drift is not None else None,
         **dataclasses.asdict(figures(cell.counts, cell.assume_negative)),
     )
     headers = ce_headers("metric-snapshot", name, line, at_ms, source)

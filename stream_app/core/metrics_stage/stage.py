@@ -29,6 +29,7 @@ from stream_app.core.effects import Drained, Record, TableReader, dead_letter
 from stream_app.core.metrics_stage import memo as memos
 from stream_app.core.metrics_stage import publish
 from stream_app.core.metrics_stage.closing import Closer
+from stream_app.core.metrics_stage.compare import Comparer
 from stream_app.core.metrics_stage.config import MetricsConfig
 from stream_app.core.metrics_stage.keys import CELL, DELTA, ORDER, cell_key, delta_key, order_key, split_cell_key
 from stream_app.core.metrics_stage.line_book import LineBook
@@ -67,8 +68,9 @@ class MetricsStage:
         self.memo = memos.decode(memo) if memo is not None else memos.Memo()
         self._outbox = Outbox(table, self.partition)
         self._pending = Pending()
-        self._lines = LineBook(self._outbox, self.partition, self.config.source)
-        self._closer = Closer(self.config, self.partition, self._outbox)
+        self._lines = LineBook(self.config, self.partition, self._outbox)
+        self._comparer = Comparer(self.config, self._outbox, self._lines)
+        self._closer = Closer(self.config, self.partition, self._outbox, self._comparer)
         self._changes: Changes | None = None
         #: open cells that the fold in hand shows
         self._to_show: set[bytes] = set()
@@ -182,12 +184,19 @@ class MetricsStage:
             command = key == order_key(True, int.from_bytes(key[2:], "big"))
             order = (read_command if command else read_result)(value)
             entry: line_log.Entry
-            entry = line_log.CommandEntry(order.line, value) if command else line_log.ResultEntry(order.line, value)
+            entry = (
+                line_log.CommandEntry(order.line, value, now)
+                if command
+                else line_log.ResultEntry(order.line, value, now)
+            )
             self._outbox.log(entry, order.line)
             if order.version is not None and order.line != "*":
                 known = self._lines.active(order.line)
                 how: active_version.How = "registered" if command else "commanded"
                 self._lines.activate(order.line, active_version.changed(known, order.version, how, now), now)
+            if order.rebaseline:
+                for name in [order.line] if order.line != "*" else self._lines.known():
+                    self._comparer.rebaseline(name, day_of(now))
             self._outbox.remove_once_written(key)
         return len(batch) < self.config.cells_a_step
 

@@ -1,0 +1,156 @@
+"""The four daily closes of 10,000 lines on a real worker, its state seeded through the changelogs.
+
+Each line has 90 days of 200 predictions, half the outcomes' days fully labelled, scores of four digits; one line in
+twenty is judged by PR-AUC. The time counts from a close's tick standing on the clock until the last log has carried
+it: metrics, drift and alerts together, one worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+from schemas.partitioning import partition_for
+from stream_app import kafka_admin
+from stream_app.connect.clock_writer import ClockWriter
+from stream_app.connect.follow import LogFollower
+from stream_app.core import active_version, cells, cells_codec, deltas
+from stream_app.core.active_version import ActiveVersion
+from stream_app.core.cells import Cell
+from stream_app.core.days import DAY_MS, HOUR_MS
+from stream_app.core.metrics_stage import memo, version_days
+from stream_app.core.metrics_stage.keys import cell_key, days_key, line_key
+from stream_app.core.metrics_stage.version_days import VersionDays
+from stream_app.engine.protocol import POSITIONS_KEY, Positions, encode_positions
+from stream_app.settings import Settings
+from stream_app.topics import Topics
+
+DAY = 20_600
+DAYS = 90
+PER_DAY = 200
+PARTITIONS = 4
+#: Different cells; every line and day takes one of them.
+POOL = 400
+
+
+def run(bootstrap: str, folder: Path, lines: int) -> dict[str, float]:
+    """Seconds of the closes of one day; ``daily_close_seconds_10k_lines`` is their sum."""
+    return asyncio.run(_run(bootstrap, folder, lines))
+
+
+async def _run(bootstrap: str, folder: Path, lines: int) -> dict[str, float]:
+    name = f"closes{lines}"
+    topics = Topics(f"{name}.", f"{name}.", PARTITIONS, PARTITIONS)
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.startswith("PLUMBLINE_")},
+        "PLUMBLINE_ENVIRONMENT": "development",
+        "PLUMBLINE_KAFKA_BOOTSTRAP": bootstrap,
+        "PLUMBLINE_APP_ID": name,
+        "PLUMBLINE_INPUT_PREFIX": topics.input_prefix,
+        "PLUMBLINE_OUTPUT_PREFIX": topics.output_prefix,
+        "PLUMBLINE_INPUT_PARTITIONS": str(PARTITIONS),
+        "PLUMBLINE_LINE_PARTITIONS": str(PARTITIONS),
+        "PLUMBLINE_DATA_DIR": str(folder / "data"),
+        "PLUMBLINE_CLOCK": "follow",
+        "PLUMBLINE_WEB_PORT": "0",
+    }
+    settings = Settings(input_partitions=PARTITIONS, line_partitions=PARTITIONS, environment="development")
+    async with kafka_admin.admin(bootstrap, {}) as client:
+        await kafka_admin.create(client, topics.specs(), 1)
+        await kafka_admin.create(client, topics.changelogs(name, settings.max_horizon_days), 1)
+    midnight = DAY * DAY_MS
+    static = {key: str(value) for key, value in settings.static_view().items()}
+    await _seed(bootstrap, topics.changelog(name, "metrics"), lines, midnight, static)
+    log = (folder / "worker.log").open("wb")
+    worker = _start(environment, log)
+    seconds: dict[str, float] = {}
+    try:
+        async with ClockWriter(bootstrap, {}, topics) as writer, LogFollower(bootstrap, {}, topics) as follower:
+            await writer.write(midnight + 60_000, ())
+            await follower.reached(midnight + 60_000, 600)
+            cpu = _cpu(worker.pid)
+            for hour, kind in ((1, "completeness"), (2, "metrics"), (3, "statistical"), (4, "performance")):
+                began = time.monotonic()
+                await writer.write(midnight + hour * HOUR_MS, ())
+                await follower.reached(midnight + hour * HOUR_MS, 600)
+                seconds[f"{kind}_close_seconds"] = time.monotonic() - began
+            seconds["daily_close_cpu_seconds"] = _cpu(worker.pid) - cpu
+            seconds["daily_close_peak_mb"] = _peak_mb(worker.pid)
+    finally:
+        worker.terminate()
+        worker.wait(60)
+        log.close()
+    walls = [value for key, value in seconds.items() if key.endswith("_close_seconds")]
+    return {**seconds, "daily_close_seconds_10k_lines": sum(walls)}
+
+
+def _start(environment: dict[str, str], log: Any) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "stream_app", "worker"], env=environment, stdout=log, stderr=log)
+
+
+def _line(number: int) -> str:
+    return f"fraud:t{number}" if number % 20 == 0 else f"churn:t{number}"
+
+
+def _pool(draw: random.Random, folded_to: int) -> list[bytes]:
+    """Stored cells of calibrated scores, all labelled, published once."""
+    out = []
+    for _ in range(POOL):
+        scores = [round(draw.betavariate(2, 2), 4) for _ in range(PER_DAY)]
+        kinds, values = [], []
+        for score in scores:
+            predicted, actual = score >= 0.5, draw.random() < score
+            kinds += [int(predicted), deltas.label_kind(predicted, actual)]
+            values += [score, score]
+        rows = deltas.aggregate([0] * len(kinds), kinds, values, [1] * len(kinds))
+        out.append(cells_codec.encode(Cell(cells.changes(1, rows, [])[0], folded_to, 1)))
+    return out
+
+
+async def _seed(bootstrap: str, changelog: str, lines: int, midnight: int, static: dict[str, str]) -> None:
+    draw = random.Random(3)
+    # the last day is closed at 02:00 of the day that is measured, so its cells have no revision yet
+    pool = _pool(draw, midnight)
+    fresh = [value[:10] + struct.pack("<i", 0) + value[14:] for value in pool]
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, max_batch_size=500_000)
+    await producer.start()
+    first = DAY - DAYS
+    days = version_days.encode(VersionDays(first=list(range(first, first + version_days.FIRST_DAYS))))
+    since = first * DAY_MS
+    active = active_version.encode(ActiveVersion("v1", None, "observed", since, since))
+    for number in range(lines):
+        line = _line(number)
+        partition = partition_for(line.encode(), PARTITIONS)
+
+        async def put(key: bytes, value: bytes, partition: int = partition) -> None:
+            await producer.send(changelog, value, key=key, partition=partition)
+
+        await put(line_key(line), active)
+        await put(days_key(line, "v1"), days)
+        for day in range(first, DAY):
+            await put(cell_key(line, "v1", day), draw.choice(fresh if day == DAY - 1 else pool))
+    state = memo.encode(memo.Memo(last_tick=midnight, folded=midnight))
+    inputs: dict[str, Any] = dict.fromkeys(("operator-commands", "training-results", "model-deltas", "clock"), 0)
+    record = encode_positions(Positions(inputs, tick=midnight, static=static, memo=state))
+    for partition in range(PARTITIONS):
+        await producer.send(changelog, record, key=POSITIONS_KEY, partition=partition)
+    await producer.stop()
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _peak_mb(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024

@@ -1,0 +1,113 @@
+"""Labelled rows of two windows: each metric of the line's type on both sides, with bounds of its drop.
+
+Proportions: Newcombe's method 10 on Wilson limits. PR-AUC: the delta method on the logit scale, combined by the same
+rule. In the one-day window the counts of both sides are divided by the day-to-day dispersion
+φ = max(1, Σ(x_d − n_d·p)²/(n_d·p(1 − p))/(k − 1)) over the k baseline days: one day is one draw of the day's luck, and
+without φ a good model's unlucky day would pass for a drop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from stream_app.core.cells import Counts
+from stream_app.core.comparisons.average_precision import limits, variance
+from stream_app.core.comparisons.proportions import combine, wilson
+from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow
+from stream_app.core.comparisons.rules import ComparisonRules
+from stream_app.core.comparisons.scores import histogram
+
+#: Metrics that need the order of the scores.
+BY_SCORE = frozenset({"pr_auc", "precision_at_80_recall"})
+
+#: PR-AUC as a ratio: its drop is compared to nine digits.
+PARTS = 1_000_000_000
+
+
+def label_window(
+    first: int,
+    last: int,
+    judged_days: int,
+    recent: Counts,
+    baseline: Counts,
+    baseline_days: Sequence[Counts],
+    *,
+    one_day: bool,
+    rules: ComparisonRules,
+) -> LabelWindow:
+    """Compare the judged days of [first, last) with the judged days of the baseline, for each of the type's metrics."""
+    metrics = [
+        metric_window(name, recent, baseline, dispersion(name, baseline_days, rules) if one_day else 1.0, rules)
+        for name in rules.performance_metrics
+    ]
+    shown = Histogram(histogram(recent.scores), histogram(baseline.scores))
+    return LabelWindow(first, last, judged_days, recent.labelled, baseline.labelled, metrics, shown)
+
+
+def metric_window(name: str, recent: Counts, baseline: Counts, phi: float, rules: ComparisonRules) -> MetricWindow:
+    """One metric on both sides. ``phi`` ≥ 1 divides the counts that the bounds stand on."""
+    a, n, recent_rows = ratio(name, recent)
+    b, m, baseline_rows = ratio(name, baseline)
+    value = a / n if n else None
+    before = b / m if m else None
+    lower = upper = None
+    if value is not None and before is not None:
+        lower, upper = combine(
+            before, _limits(name, baseline, before, m, phi, rules), value, _limits(name, recent, value, n, phi, rules)
+        )
+    return MetricWindow(name, value, before, (a, n), (b, m), recent_rows, baseline_rows, lower, upper, phi)
+
+
+def ratio(name: str, counts: Counts) -> tuple[int, int, int]:
+    """Numerator, denominator, and the rows that count as the metric's denominator (positives for recall and PR-AUC)."""
+    tn, fn, fp, tp = (int(x) for x in counts.vector[2:6])
+    if name == "accuracy":
+        return tp + tn, tn + fn + fp + tp, tn + fn + fp + tp
+    if name == "precision":
+        return tp, tp + fp, tp + fp
+    if name == "recall":
+        return tp, tp + fn, tp + fn
+    if name == "f1":
+        return 2 * tp, 2 * tp + fp + fn, 2 * tp + fp + fn
+    positives, negatives = counts.scores.positives, counts.scores.negatives
+    total = int(positives.sum())
+    if not total:
+        return 0, 0, 0
+    if name == "pr_auc":
+        return round(variance(positives, negatives)[0] * PARTS), PARTS, total
+    if name == "precision_at_80_recall":
+        return *_at_recall(counts), total
+    raise ValueError(f"no metric is called {name!r}")
+
+
+def dispersion(name: str, days: Sequence[Counts], rules: ComparisonRules) -> float:
+    """φ of a metric over the baseline's days; PR-AUC has the recall's. 1 where it cannot be told."""
+    of = "recall" if name in BY_SCORE else name
+    found = [ratio(of, day)[:2] for day in days]
+    rows = [(x, n) for x, n in found if n]
+    hits, total = sum(x for x, _ in rows), sum(n for _, n in rows)
+    if len(rows) < rules.dispersion_min_days or not 0 < hits < total:
+        return 1.0
+    p = hits / total
+    spread = sum((x - n * p) ** 2 / (n * p * (1 - p)) for x, n in rows)
+    return max(1.0, spread / (len(rows) - 1))
+
+
+def _limits(
+    name: str, counts: Counts, value: float, rows: int, phi: float, rules: ComparisonRules
+) -> tuple[float, float]:
+    if name != "pr_auc":
+        return wilson(value * rows / phi, rows / phi, rules.bound_z)
+    area, spread = variance(counts.scores.positives, counts.scores.negatives)
+    return limits(area, spread * phi, int(counts.scores.positives.sum()) / phi, rules.bound_z)
+
+
+def _at_recall(counts: Counts) -> tuple[int, int]:
+    """Hits and rows shown at the cut with the highest precision among those with a recall of at least 80 %."""
+    hits = np.cumsum(counts.scores.positives[::-1])
+    shown = hits + np.cumsum(counts.scores.negatives[::-1])
+    enough = np.flatnonzero((hits * 5 >= hits[-1] * 4) & (shown > 0))
+    best = enough[np.argmax(hits[enough] / shown[enough])]
+    return int(hits[best]), int(shown[best])

@@ -1,0 +1,5 @@
+"""Turns comparisons into verdicts: one drift event per line, check and close. Policy only; the counts are metrics'."""
+
+from stream_app.core.drift.stage import DriftConfig, DriftStage
+
+__all__ = ["DriftConfig", "DriftStage"]

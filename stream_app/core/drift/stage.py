@@ -1,0 +1,262 @@
+"""The drift stage: one partition of the line log in, drift events and the drift log out.
+
+Deterministic by construction: one input in one order, a line's memory in the table, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from schemas.clock import TickView
+from schemas.common import ce_headers, encode
+from schemas.drift import DriftEvent, DriftWindow
+from stream_app.core import line_log
+from stream_app.core.comparisons.records import QualityValue
+from stream_app.core.comparisons.rules import ComparisonRules
+from stream_app.core.comparisons.verdicts import (
+    Judgement,
+    completeness_verdict,
+    performance_verdict,
+    quality_verdict,
+    statistical_verdict,
+)
+from stream_app.core.days import date_of, day_of
+from stream_app.core.drift import events, state
+from stream_app.core.drift.state import LineState, Run
+from stream_app.core.effects import Drained, Emit, Record, TableReader
+from stream_app.core.metrics_stage.outbox import Outbox
+
+DRIFT_EVENTS: Final = "drift-events"
+DRIFT_LOG: Final = "drift-log"
+
+QUALITY_CHECKS: Final = ("volume", "positive_rate", "calibration", "interval_width", "narrow_share")
+
+#: What later stages ask of the line log as it stands.
+_FORWARDED = (
+    line_log.TickEntry,
+    line_log.SnapshotEntry,
+    line_log.LifecycleEntry,
+    line_log.CompletenessEntry,
+    line_log.LabelledEntry,
+    line_log.CommandEntry,
+    line_log.ResultEntry,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DriftConfig:
+    """Settings of the drift lanes. ``rules`` is pure: the same line gives the same rules while the worker runs."""
+
+    source: str
+    rules: Callable[[str], ComparisonRules] = field(default=lambda line: ComparisonRules())
+    settings_hash: str = "0" * 16
+
+
+class DriftStage:
+    """Verdicts of one line partition. Not thread-safe; owned by its lane."""
+
+    live = False
+
+    def __init__(self, config: DriftConfig, partition: int) -> None:
+        self.config = config
+        self.partition = partition
+        self.load(None, None)
+
+    def load(self, memo: bytes | None, table: TableReader | None) -> None:
+        """Everything stands in the table."""
+        self._outbox = Outbox(table, self.partition)
+
+    def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
+        """Entries in the log's order."""
+        for record in batch:
+            entry = line_log.decode(record.value or b"")
+            self._entry(entry)
+            if isinstance(entry, _FORWARDED):
+                self._outbox.emit(Emit(DRIFT_LOG, self.partition, record.key, record.value, []))
+        return len(batch)
+
+    def waiting_for(self, tick: TickView) -> str | None:
+        """Nothing: the log is its only input."""
+        return None
+
+    def advance(self, tick: TickView) -> bool:
+        """Ticks stand in the log."""
+        return True
+
+    def drain(self) -> Drained:
+        """Effects since the last drain."""
+        return self._outbox.drain(b"")
+
+    # -- entries -------------------------------------------------------------------------------------------------
+
+    def _entry(self, entry: line_log.Entry) -> None:
+        if isinstance(entry, line_log.CompletenessEntry):
+            self._completeness(entry)
+        elif isinstance(entry, line_log.QualityEntry):
+            self._quality(entry)
+        elif isinstance(entry, line_log.StatisticalEntry):
+            self._statistical(entry)
+        elif isinstance(entry, line_log.PerformanceEntry):
+            self._performance(entry)
+
+    def _completeness(self, entry: line_log.CompletenessEntry) -> None:
+        memory = self._memory(entry.line)
+        judgement = completeness_verdict(entry.predictions, entry.labelled, self.config.rules(entry.line))
+        text = None
+        if judgement.verdict == "drift":
+            if memory.incomplete_since is None:
+                memory.incomplete_since = entry.day
+            text = f"outcomes missing since {_weekday(memory.incomplete_since)}"
+        elif judgement.verdict == "no_drift":
+            memory.incomplete_since = None
+        self._fault(memory, day_of(entry.close_ms), "completeness", text)
+        self._keep(entry.line, memory)
+        coverage = entry.labelled / entry.predictions if entry.predictions else None
+        window = QualityValue("completeness", entry.day, entry.day + 1, coverage, None, entry.predictions, 0)
+        self._publish(
+            memory, entry.line, "quality", "completeness", entry.version, entry.close_ms, entry.at_ms, entry.day,
+            line_log.BaselineEntry(), judgement, [events.quality_window(window)], statistic=coverage,
+        )  # fmt: skip
+
+    def _quality(self, entry: line_log.QualityEntry) -> None:
+        rules, memory = self.config.rules(entry.line), self._memory(entry.line)
+        day = day_of(entry.close_ms)
+        values = entry.values or [QualityValue(name, day, day, None, None, 0, 0) for name in QUALITY_CHECKS]
+        for value in values:
+            judgement = quality_verdict(value, rules)
+            if not entry.values:
+                judgement = _without_baseline(judgement, entry.baseline)
+            change = None if value.recent is None or value.baseline is None else value.recent - value.baseline
+            if value.check == "volume":
+                down = judgement.verdict == "drift" and change is not None and change < 0
+                self._fault(memory, day, "volume", _volume(value) if down else None)
+            self._publish(
+                memory, entry.line, "quality", value.check, entry.version, entry.close_ms, entry.at_ms, day - 1,
+                entry.baseline, judgement, [events.quality_window(value)] if entry.values else [], statistic=change,
+            )  # fmt: skip
+        self._keep(entry.line, memory)
+
+    def _statistical(self, entry: line_log.StatisticalEntry) -> None:
+        rules = self.config.rules(entry.line)
+        judgement = _without_baseline(statistical_verdict(entry.windows, rules), entry.baseline)
+        decisive = entry.windows[judgement.decisive] if entry.windows else None
+        self._judged(
+            entry, "statistical", judgement, events.score_windows(entry.windows, rules),
+            statistic=events.distance(decisive) if decisive else None,
+            p_value=decisive.p_value if decisive else None,
+        )  # fmt: skip
+
+    def _performance(self, entry: line_log.PerformanceEntry) -> None:
+        rules = self.config.rules(entry.line)
+        judgement = _without_baseline(performance_verdict(entry.windows, rules), entry.baseline)
+        drop = None
+        if entry.windows and judgement.metric is not None:
+            found = next(m for m in entry.windows[judgement.decisive].metrics if m.metric == judgement.metric)
+            if found.recent is not None and found.baseline is not None:
+                drop = 100 * (found.baseline - found.recent)
+        self._judged(
+            entry, "performance", judgement, events.label_windows(entry.windows),
+            statistic=drop, metric=judgement.metric, again=entry.again,
+        )  # fmt: skip
+
+    def _judged(
+        self,
+        entry: line_log.StatisticalEntry | line_log.PerformanceEntry,
+        kind: str,
+        judgement: Judgement,
+        windows: list[DriftWindow],
+        again: bool = False,
+        **rest: Any,
+    ) -> None:
+        """Publish a verdict and continue, begin or break the kind's run of drift."""
+        memory = self._memory(entry.line)
+        run = memory.runs.setdefault(kind, Run())
+        id = events.event_id(entry.line, kind, None, entry.close_ms, again)
+        revises = run.event_id if again and run.close_ms == entry.close_ms else None
+        before = run.before if revises is not None else run.since
+        since = (before if before is not None else entry.day) if judgement.verdict == "drift" else None
+        memory.runs[kind] = Run(id, entry.close_ms, since, before)
+        self._keep(entry.line, memory)
+        self._publish(
+            memory, entry.line, kind, None, entry.version, entry.close_ms, entry.at_ms, entry.day, entry.baseline,
+            judgement, windows, run_from=since, revises=revises, again=again, **rest,
+        )  # fmt: skip
+
+    # -- effects -------------------------------------------------------------------------------------------------
+
+    def _publish(
+        self,
+        memory: LineState,
+        line: str,
+        kind: str,
+        check: str | None,
+        version: str,
+        close_ms: int,
+        at_ms: int,
+        day: int,
+        baseline: line_log.BaselineEntry,
+        judgement: Judgement,
+        windows: list[DriftWindow],
+        *,
+        run_from: int | None = None,
+        revises: str | None = None,
+        again: bool = False,
+        **rest: Any,
+    ) -> None:
+        id = events.event_id(line, kind, check, close_ms, again)
+        faults = [] if kind == "quality" else self._faults(memory, day_of(close_ms))
+        record: DriftEvent = events.event(
+            id=id, line=line, kind=kind, version=version, close_ms=close_ms, at_ms=at_ms, baseline=baseline,
+            judgement=judgement, windows=windows, settings_hash=self.config.settings_hash, check=check,
+            revises=revises, faults=faults or None, **rest,
+        )  # fmt: skip
+        value = encode(record)
+        headers = ce_headers("drift-event", id, line, at_ms, self.config.source)
+        self._outbox.emit(Emit(DRIFT_EVENTS, self.partition, id.encode(), value, headers))
+        entry = line_log.EventEntry(
+            line, id, kind, check, version, close_ms, day, judgement.verdict, judgement.severity, run_from,
+            judgement.reason, revises, faults, value,
+        )  # fmt: skip
+        self._outbox.emit(Emit(DRIFT_LOG, self.partition, line.encode(), line_log.encode(entry), []))
+
+    def _memory(self, line: str) -> LineState:
+        value = self._outbox.get([state.key(line)])[0]
+        return state.decode(value) if value is not None else LineState()
+
+    def _keep(self, line: str, memory: LineState) -> None:
+        self._outbox.put(state.key(line), state.encode(memory))
+
+    @staticmethod
+    def _fault(memory: LineState, day: int, check: str, text: str | None) -> None:
+        if memory.faults_day != day:
+            memory.faults_day, memory.faults = day, {}
+        if text is None:
+            memory.faults.pop(check, None)
+        else:
+            memory.faults[check] = text
+
+    @staticmethod
+    def _faults(memory: LineState, day: int) -> list[str]:
+        return [memory.faults[check] for check in sorted(memory.faults)] if memory.faults_day == day else []
+
+
+def _without_baseline(judgement: Judgement, baseline: line_log.BaselineEntry) -> Judgement:
+    """What is missing is the baseline, wherever there is none."""
+    return judgement if baseline.kind is not None else replace(judgement, reason=baseline.reason)
+
+
+_WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+def _weekday(day: int) -> str:
+    """``Tuesday 2026-03-03``; day 0 was a Thursday."""
+    return f"{_WEEKDAYS[(day + 3) % 7]} {date_of(day)}"
+
+
+def _volume(value: QualityValue) -> str:
+    if value.recent is None or value.baseline is None or not value.baseline:
+        return "predictions missing"
+    change = 100 * (1 - value.recent / value.baseline)
+    return f"predictions down {change:.0f} %: {value.recent:,.0f} a day, {value.baseline:,.0f} in the baseline"

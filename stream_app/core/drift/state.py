@@ -1,0 +1,64 @@
+"""What the drift stage remembers of a line: its runs of drift, its last events, what is broken in its data.
+
+Stored under ``R`` + line: one format byte, then MessagePack. At most a few hundred bytes a line, whatever its age.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from stream_app.errors import Incompatible
+
+FORMAT: Final = 1
+PREFIX: Final = b"R"
+
+
+class Run(msgspec.Struct):
+    """Where the events of one kind stand."""
+
+    #: id and nominal close (epoch ms) of the last event
+    event_id: str = ""
+    close_ms: int = 0
+    #: newest cohort day of the first event of the unbroken run of ``drift`` that stands; ``None``: none stands
+    since: int | None = None
+    #: ``since`` before the last event, for when that is replaced
+    before: int | None = None
+
+
+class LineState(msgspec.Struct):
+    """Memory of a line."""
+
+    #: ``statistical`` and ``performance``
+    runs: dict[str, Run] = {}
+    #: first mature day whose outcomes were missing, while they are
+    incomplete_since: int | None = None
+    #: day of the close that ``faults`` belongs to
+    faults_day: int = 0
+    #: what is broken in the data at that close date, in words, by check
+    faults: dict[str, str] = {}
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(LineState)
+
+
+def key(line: str) -> bytes:
+    """Key of a line's memory."""
+    return PREFIX + line.encode()
+
+
+def encode(state: LineState) -> bytes:
+    """Format byte and MessagePack."""
+    return bytes((FORMAT,)) + _encoder.encode(state)
+
+
+def decode(value: bytes) -> LineState:
+    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
+    if not value or value[0] != FORMAT:
+        raise Incompatible(
+            f"a line's drift memory has format {value[0] if value else 'none'}, this release reads {FORMAT}: run the "
+            "release that wrote it, or start afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX"
+        )
+    return _decoder.decode(memoryview(value)[1:])

@@ -1,0 +1,113 @@
+"""What each stage takes from the settings."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from stream_app.core.alerts import AlertsConfig
+from stream_app.core.alerts.rules import AlertRules
+from stream_app.core.comparisons.rules import ComparisonRules
+from stream_app.core.drift import DriftConfig
+from stream_app.core.labels.config import LabelsConfig, TypeRules, labels_partition
+from stream_app.core.metrics_stage import MetricsConfig
+from stream_app.core.metrics_stage.config import LineRules
+from stream_app.settings import Settings
+
+R = TypeVar("R")
+
+
+def labels_config(settings: Settings) -> LabelsConfig:
+    """What the labels stage takes from the settings."""
+
+    def rules(model_type: str) -> TypeRules:
+        known = settings.for_type(model_type)
+        return TypeRules(known.scope, known.pending_horizon_days)
+
+    return LabelsConfig(
+        source=0,
+        targets=settings.line_partitions,
+        rules=_remembered(rules),
+        partition_of=labels_partition(settings.line_partitions),
+        min_horizon_days=settings.min_horizon_days,
+        early_outcome_days=settings.early_outcome_days,
+        max_age_days=settings.max_prediction_age_days,
+        future_ms=int(settings.future_tolerance_s * 1000),
+        narrow_below=settings.for_type("").narrow_interval_below,
+        max_record_bytes=settings.max_record_bytes,
+    )
+
+
+def metrics_config(settings: Settings) -> MetricsConfig:
+    """What the metrics stage takes from the settings."""
+
+    def rules(line: str) -> LineRules:
+        known = settings.for_line(line)
+        return LineRules(
+            known.label_delay_days,
+            known.unlabelled_after_days if known.unlabelled_as == "negative" else None,
+            known.observed_min_predictions,
+            known.observed_share,
+            comparison_rules(settings, line),
+            settings.monitoring,
+            settings.statistical_drift,
+            settings.performance_drift,
+        )
+
+    distinct = [
+        rules(line) for line in ("", "conflict:", "fraud:", *(f"{t}:" for t in settings.types), *settings.lines)
+    ]
+    return MetricsConfig(
+        sources=settings.input_partitions,
+        partitions=settings.line_partitions,
+        source=f"/plumbline/{settings.app_id}",
+        rules=_remembered(rules),
+        assume_days=tuple(sorted({r.assume_after_days for r in distinct if r.assume_after_days is not None})),
+        retention_days=settings.cell_retention_days,
+        cells_a_step=settings.cells_per_checkpoint,
+        settings_hash=settings.hash(),
+    )
+
+
+def comparison_rules(settings: Settings, line: str) -> ComparisonRules:
+    """Thresholds of a line's comparisons."""
+    return ComparisonRules(**_fields(ComparisonRules, settings, line))
+
+
+def drift_config(settings: Settings) -> DriftConfig:
+    """What the drift stage takes from the settings."""
+    return DriftConfig(
+        source=f"/plumbline/{settings.app_id}",
+        rules=_remembered(lambda line: comparison_rules(settings, line)),
+        settings_hash=settings.hash(),
+    )
+
+
+def alerts_config(settings: Settings) -> AlertsConfig:
+    """What the alerts stage takes from the settings."""
+    return AlertsConfig(
+        source=f"/plumbline/{settings.app_id}",
+        link=settings.dashboard_url,
+        rules=_remembered(lambda line: AlertRules(**_fields(AlertRules, settings, line))),
+        settings_hash=settings.hash(),
+    )
+
+
+def _fields(kind: type, settings: Settings, line: str) -> dict[str, Any]:
+    """The line's settings by the names the stage's rules have; they are the settings' own."""
+    known = settings.for_line(line)
+    return {field.name: getattr(known, field.name) for field in dataclasses.fields(kind)}
+
+
+def _remembered(rules: Callable[[str], R]) -> Callable[[str], R]:
+    """Resolve each name once: settings do not change while a worker runs."""
+    known: dict[str, R] = {}
+
+    def look_up(name: str) -> R:
+        found = known.get(name)
+        if found is None:
+            found = known[name] = rules(name)
+        return found
+
+    return look_up
