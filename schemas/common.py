@@ -77,6 +77,10 @@ def encode(record: Any) -> bytes:
     return orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
 
 
+#: what long lists hold as a rule, such as histograms
+_HARMLESS: Final = frozenset({int, str})
+
+
 def _refuse_not_finite(value: Any) -> None:
     if isinstance(value, float):
         if not math.isfinite(value):
@@ -85,7 +89,7 @@ def _refuse_not_finite(value: Any) -> None:
         for item in value.values():
             if item.__class__ is not str and item.__class__ is not int:
                 _refuse_not_finite(item)
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, list | tuple) and not _HARMLESS.issuperset(map(type, value)):
         for item in value:
             _refuse_not_finite(item)
 

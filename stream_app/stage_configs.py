@@ -62,7 +62,7 @@ def metrics_config(settings: Settings) -> MetricsConfig:
         sources=settings.input_partitions,
         partitions=settings.line_partitions,
         source=f"/plumbline/{settings.app_id}",
-        rules=_remembered(rules),
+        rules=_by_line(settings, rules),
         assume_days=tuple(sorted({r.assume_after_days for r in distinct if r.assume_after_days is not None})),
         retention_days=settings.cell_retention_days,
         cells_a_step=settings.cells_per_checkpoint,
@@ -79,7 +79,7 @@ def drift_config(settings: Settings) -> DriftConfig:
     """What the drift stage takes from the settings."""
     return DriftConfig(
         source=f"/plumbline/{settings.app_id}",
-        rules=_remembered(lambda line: comparison_rules(settings, line)),
+        rules=_by_line(settings, lambda line: comparison_rules(settings, line)),
         settings_hash=settings.hash(),
     )
 
@@ -89,7 +89,7 @@ def alerts_config(settings: Settings) -> AlertsConfig:
     return AlertsConfig(
         source=f"/plumbline/{settings.app_id}",
         link=settings.dashboard_url,
-        rules=_remembered(lambda line: AlertRules(**_fields(AlertRules, settings, line))),
+        rules=_by_line(settings, lambda line: AlertRules(**_fields(AlertRules, settings, line))),
         settings_hash=settings.hash(),
     )
 
@@ -98,6 +98,12 @@ def _fields(kind: type, settings: Settings, line: str) -> dict[str, Any]:
     """The line's settings by the names the stage's rules have; they are the settings' own."""
     known = settings.for_line(line)
     return {field.name: getattr(known, field.name) for field in dataclasses.fields(kind)}
+
+
+def _by_line(settings: Settings, rules: Callable[[str], R]) -> Callable[[str], R]:
+    """Resolve each type once, and each line that has settings of its own."""
+    look_up = _remembered(rules)
+    return lambda line: look_up(line if line in settings.lines else line.partition(":")[0] + ":")
 
 
 def _remembered(rules: Callable[[str], R]) -> Callable[[str], R]:

@@ -9,7 +9,12 @@
     14  i4  n, distinct scores or bins
     18  --  only with flag 4: f8 ks_statistic, f8 p_value, f8 performance_delta (NaN: none),
             u1 is_degraded (2: none)
-    --  --  zlib (level 1) of: vector i8[62], values f8[n], counts i4[3][n] column by column
+    --  u2  v, bytes of the next part
+    --  --  Zstandard frame: vector i8[62]
+    --  --  Zstandard frame: values f8[n], counts i4[3][n] column by column
+
+Two frames, because much of what a close asks needs no scores. A close unpacks some forty cells a line: zlib would take
+three times as long.
 
 Bound: an exact cell has at most 4,096 scores and a binned one 4,096 bins, so n ≤ 4,096 and a value is at most
 514 + 20 n bytes before compression, 82,434 in all. Measured: 200 distinct scores 2.1 kB, 200 scores of two digits
@@ -18,22 +23,25 @@ Bound: an exact cell has at most 4,096 scores and a binned one 4,096 bins, so n 
 
 from __future__ import annotations
 
-import zlib
+from collections.abc import Sequence
 from struct import Struct
 from typing import Final
 
 import numpy as np
+import zstandard
 
 from stream_app.core.cells import SIZE, Cell, Counts, DriftNote
-from stream_app.core.score_sketch import EMPTY, ScoreSketch
+from stream_app.core.comparisons.summing import total
+from stream_app.core.score_sketch import EMPTY, ScoreSketch, collect
 from stream_app.errors import Broken, Incompatible
 
 FORMAT: Final = 1
 _HEAD: Final = Struct("<BBqii")
 _NOTE: Final = Struct("<dddB")
 _HEAD_BYTE: Final = bytes((FORMAT,))
-_VECTOR_BYTES: Final = 8 * SIZE
 _MOST: Final = 2**31 - 1
+_pack = zstandard.ZstdCompressor(level=1, write_checksum=False).compress
+_unpack = zstandard.ZstdDecompressor().decompress
 _NAN: Final = float("nan")
 
 
@@ -42,27 +50,47 @@ class UnknownCellFormat(Incompatible):
 
 
 def encode(cell: Cell) -> bytes:
-    """Bytes of a cell; the same cell always gives the same bytes with the same zlib. Raises :class:`Broken`."""
+    """Bytes of a cell; the same cell always gives the same bytes with the same Zstandard. Raises :class:`Broken`."""
     scores = cell.counts.scores
     if len(scores.counts) and int(np.abs(scores.counts).max()) > _MOST:
         raise Broken(f"a cell counts one score more than {_MOST} times: the stored count has 32 bits")
-    body = b"".join(
-        (
-            cell.counts.vector.astype("<i8").tobytes(),
-            scores.values.astype("<f8").tobytes(),
-            np.ascontiguousarray(scores.counts.T, dtype="<i4").tobytes(),
-        )
-    )
+    vector = _pack(cell.counts.vector.astype("<i8").tobytes())
+    body = scores.values.astype("<f8").tobytes() + np.ascontiguousarray(scores.counts.T, dtype="<i4").tobytes()
     flags = scores.binned | cell.assume_negative << 1 | (cell.drift is not None) << 2
     head = _HEAD.pack(FORMAT, flags, cell.folded_to, cell.revision, len(scores.values))
     if cell.drift is not None:
         head += _note(cell.drift)
-    return head + zlib.compress(body, 1)
+    return b"".join((head, len(vector).to_bytes(2, "little"), vector, _pack(body)))
 
 
 def folded_to(value: bytes) -> int:
     """Only the epoch (ms) that a stored cell is folded to, without unpacking it."""
     return int(_HEAD.unpack_from(value)[2])
+
+
+def add_up(values: Sequence[bytes], ordered: bool = True) -> Counts:
+    """What :func:`~stream_app.core.comparisons.summing.total` gives for the stored cells' counts, at half the cost:
+    their columns are joined as bytes and unpacked once."""
+    if len(values) == 1 or len({value[1] & 1 for value in values}) != 1:
+        return total([decode(value).counts for value in values], ordered)
+    vectors: list[bytes] = []
+    columns: tuple[list[bytes], ...] = ([], [], [], [])
+    for value in values:
+        _, flags, _, _, n = _HEAD.unpack_from(value)
+        at = _HEAD.size + (_NOTE.size if flags & 4 else 0) + 2
+        end = at + int.from_bytes(value[at - 2 : at], "little")
+        vectors.append(_unpack(value[at:end]))
+        body = _unpack(value[end:])
+        columns[0].append(body[: 8 * n])
+        for i in (1, 2, 3):
+            columns[i].append(body[(4 + 4 * i) * n : (8 + 4 * i) * n])
+    vector = np.frombuffer(b"".join(vectors), dtype="<i8").reshape(-1, SIZE).sum(axis=0)
+    scores = np.frombuffer(b"".join(columns[0]), dtype="<f8").astype(np.float64, copy=False)
+    counts = np.empty((len(scores), 3), dtype=np.int64)
+    for i in (1, 2, 3):
+        counts[:, i - 1] = np.frombuffer(b"".join(columns[i]), dtype="<i4")
+    binned = bool(values[0][1] & 1)
+    return Counts(vector, collect(scores, counts, binned) if ordered else ScoreSketch(scores, counts, binned))
 
 
 def _note(note: DriftNote) -> bytes:
@@ -85,13 +113,14 @@ def decode(value: bytes, scores: bool = True) -> Cell:
         )
     _, flags, folded_to, revision, n = _HEAD.unpack_from(value)
     note = _read_note(value) if flags & 4 else None
-    packed = memoryview(value)[_HEAD.size + (_NOTE.size if flags & 4 else 0) :]
-    body = zlib.decompress(packed) if scores else zlib.decompressobj().decompress(packed, _VECTOR_BYTES)
-    vector = np.frombuffer(body, dtype="<i8", count=SIZE).astype(np.int64)
+    at = _HEAD.size + (_NOTE.size if flags & 4 else 0) + 2
+    end = at + int.from_bytes(value[at - 2 : at], "little")
+    vector = np.frombuffer(_unpack(value[at:end]), dtype="<i8", count=SIZE).astype(np.int64, copy=False)
     if not scores:
         return Cell(Counts(vector, EMPTY), folded_to, revision, bool(flags & 2), note)
-    values = np.frombuffer(body, dtype="<f8", count=n, offset=_VECTOR_BYTES).astype(np.float64)
-    counts = np.frombuffer(body, dtype="<i4", offset=_VECTOR_BYTES + 8 * n).reshape(3, n).T.astype(np.int64)
+    body = _unpack(value[end:])
+    values = np.frombuffer(body, dtype="<f8", count=n).astype(np.float64, copy=False)
+    counts = np.frombuffer(body, dtype="<i4", offset=8 * n).reshape(3, n).T.astype(np.int64)
     return Cell(
         Counts(vector, ScoreSketch(values, counts, bool(flags & 1))), folded_to, revision, bool(flags & 2), note
     )

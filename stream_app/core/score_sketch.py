@@ -68,14 +68,15 @@ def collect(values: NDArray[np.float64], counts: NDArray[np.int64], binned: bool
     if not len(values):
         return EMPTY if not binned else ScoreSketch(EMPTY.values, EMPTY.counts, True)
     order = np.argsort(values, kind="stable")
-    values, counts = values[order], counts[order]
+    values, counts = values[order], np.take(counts, order, axis=0)
     first = np.empty(len(values), dtype=bool)
     first[0] = True
     np.not_equal(values[1:], values[:-1], out=first[1:])
     start = np.flatnonzero(first)
     sums = np.add.reduceat(counts, start, axis=0)
-    keep = sums.any(axis=1)
-    return ScoreSketch(values[start][keep], sums[keep], binned)
+    keep = (sums[:, 0] | sums[:, 1] | sums[:, 2]) != 0
+    values = values[start]
+    return ScoreSketch(values, sums, binned) if keep.all() else ScoreSketch(values[keep], sums[keep], binned)
 
 
 def to_bins(sketch: ScoreSketch) -> ScoreSketch:

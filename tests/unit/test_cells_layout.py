@@ -1,21 +1,24 @@
 from __future__ import annotations
 
 import random
-import zlib
 
 import numpy as np
 import pytest
+import zstandard
 
 from stream_app.core import cells, cells_codec, deltas, score_sketch
-from stream_app.core.cells import Cell, Counts
+from stream_app.core.cells import Cell, Counts, DriftNote
+from stream_app.core.comparisons.scores import histogram
+from stream_app.core.comparisons.summing import total
 from stream_app.core.deltas import FIXED, Intervals, Rows
 from stream_app.core.metrics import figures
 from stream_app.errors import Broken, Incompatible
 
 GOLDEN = bytes.fromhex(
-    "01020068e5cf8b010000030000000200000078016364800026280da318610c280de3c3d49d3d73c60724051307320da0ec05"
-    "207120580026d10824f56832a85c983da8a258790e584531051b88b19b183520a389550754ea00524f043840841aa2edc5ef"
-    "be0bf610bb5ed883d481c21a4423eb01007179082e"
+    "01060068e5cf8b0100000300000002000000000000000000c03f000000000000f87f9a9999999999a9bf00710028b52ffd60"
+    "f0003d0300940201000200010001000200cdcccc4c00000030a001000200400080010000010001004000c000010001001e00"
+    "600a100e0c060401e280c0c010205c401810048c030203d700dbc010205c401810048c030283632b1b29edbeb86427276060"
+    "30602063203106b028b52ffd2028f50000a0000000000000d03f00e83f010000000200000001030080805dfa161c01"
 )
 
 
@@ -108,15 +111,36 @@ def test_a_stored_cell_of_this_format_is_read_for_ever() -> None:
     stored = cells_codec.decode(GOLDEN)
     assert same(stored.counts, small().counts)
     assert (stored.folded_to, stored.revision, stored.assume_negative) == (1_700_000_000_000, 3, True)
+    assert stored.drift == DriftNote(0.125, None, -0.05, False)
+    light = cells_codec.decode(GOLDEN, scores=False)
+    assert light.counts.vector.tolist() == stored.counts.vector.tolist()
+    assert (light.drift, cells_codec.folded_to(GOLDEN)) == (stored.drift, stored.folded_to)
 
 
 def test_head_and_body_of_a_stored_cell_have_the_documented_layout() -> None:
     value = cells_codec.encode(small())
     assert value[:18].hex() == "0100" + "0068e5cf8b010000" + "00000000" + "02000000"
-    body = zlib.decompress(value[18:])
-    assert body[:496] == small().counts.vector.astype("<i8").tobytes()
-    assert body[496:512] == np.array([0.25, 0.75], dtype="<f8").tobytes()
-    assert body[512:] == np.array([[1, 2], [1, 1], [0, 0]], dtype="<i4").tobytes()
+    unpack = zstandard.ZstdDecompressor().decompress
+    end = 20 + int.from_bytes(value[18:20], "little")
+    assert unpack(value[20:end]) == small().counts.vector.astype("<i8").tobytes()
+    body = unpack(value[end:])
+    assert body[:16] == np.array([0.25, 0.75], dtype="<f8").tobytes()
+    assert body[16:] == np.array([[1, 2], [1, 1], [0, 0]], dtype="<i4").tobytes()
+
+
+@pytest.mark.parametrize("kinds", ["eee", "bbb", "ebe", "e", "b"])
+def test_stored_cells_add_up_to_what_their_counts_add_up_to(kinds: str) -> None:
+    rng = np.random.default_rng(6)
+    found = []
+    for kind in kinds:
+        events = [
+            (0, int(rng.integers(0, 6)), float(rng.integers(0, 40) / 40), int(rng.integers(1, 9))) for _ in range(60)
+        ]
+        counts = cells.changes(1, rows(*events), [])[0]
+        found.append(Counts(counts.vector, score_sketch.to_bins(counts.scores)) if kind == "b" else counts)
+    stored = [cells_codec.encode(Cell(c, drift=DriftNote(0.1) if i else None)) for i, c in enumerate(found)]
+    assert same(cells_codec.add_up(stored), total(found))
+    assert histogram(cells_codec.add_up(stored, ordered=False).scores) == histogram(total(found).scores)
 
 
 @pytest.mark.parametrize("value", [b"", b"\x02", b"\xff" + bytes(40)])

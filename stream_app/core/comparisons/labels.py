@@ -85,8 +85,7 @@ def ratio(name: str, counts: Counts) -> tuple[int, int, int]:
 def dispersion(name: str, days: Sequence[Counts], rules: ComparisonRules) -> float:
     """φ of a metric over the baseline's days; PR-AUC has the recall's. 1 where it cannot be told."""
     of = "recall" if name in BY_SCORE else name
-    found = [ratio(of, day)[:2] for day in days]
-    rows = [(x, n) for x, n in found if n]
+    rows = [(x, n) for x, n, _ in (ratio(of, day) for day in days) if n]
     hits, total = sum(x for x, _ in rows), sum(n for _, n in rows)
     if len(rows) < rules.dispersion_min_days or not 0 < hits < total:
         return 1.0
@@ -98,6 +97,11 @@ def dispersion(name: str, days: Sequence[Counts], rules: ComparisonRules) -> flo
 def _limits(
     name: str, counts: Counts, value: float, rows: int, phi: float, rules: ComparisonRules
 ) -> tuple[float, float]:
+    if name == "f1":
+        # 2·tp of 2·tp + fp + fn counts every hit twice; tp of tp + fp + fn is a proportion, and F1 a function of it
+        hits = value * rows / 2
+        low, high = wilson(hits / phi, (rows - hits) / phi, rules.bound_z)
+        return 2 * low / (1 + low), 2 * high / (1 + high)
     if name != "pr_auc":
         return wilson(value * rows / phi, rows / phi, rules.bound_z)
     area, spread = variance(counts.scores.positives, counts.scores.negatives)

@@ -15,10 +15,10 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kstwo
 
 from stream_app.core import score_sketch
 from stream_app.core.cells import BIN_SCORES, BINS, Counts
+from stream_app.core.comparisons.kolmogorov import survival
 from stream_app.core.comparisons.records import Histogram, ScoreWindow
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.deltas import FIXED
@@ -43,20 +43,11 @@ def score_window(first: int, last: int, recent: Counts, baseline: Counts, rules:
     if n and m:
         distance, reach = _distance(a, b, n, m)
         error = (reach - distance) / (n * m) if a.binned else 0.0
-        p_value = survival(distance / (n * m), round(n * m / (n + m)))
+        p_value = survival(distance / (n * m), max(1, round(n * m / (n + m))))
     return ScoreWindow(
         first, last, n, m, distance, p_value, error, mean_score(recent), mean_score(baseline),
         Histogram(histogram(recent.scores), histogram(baseline.scores)),
     )  # fmt: skip
-
-
-def survival(distance: float, size: int) -> float:
-    """``kstwo.sf``; the distribution's own function, without the checks of its generic wrapper."""
-    if distance <= 0:
-        return 1.0
-    if distance >= 1:
-        return 0.0
-    return float(min(1.0, max(0.0, kstwo._sf(distance, max(size, 1)))))
 
 
 def lower_bound(window: ScoreWindow, rules: ComparisonRules) -> float:

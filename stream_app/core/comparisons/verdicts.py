@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Final, Literal
 
 from stream_app.core.comparisons.records import LabelWindow, MetricWindow, QualityValue, ScoreWindow
@@ -143,15 +144,15 @@ def quality_verdict(value: QualityValue, rules: ComparisonRules) -> Judgement:
         text = f"{value.check} stands on {value.recent_rows} recent and {value.baseline_rows} baseline rows"
         return Judgement("insufficient_evidence", None, reason=f"{text}, {least} are needed on both sides")
     if value.check == "volume":
-        moved = abs(new - old) * 100 >= rules.quality_volume_pct * old
+        moved = _reaches(abs(new - old) * 100, rules.quality_volume_pct * old)
     elif value.check == "positive_rate":
-        moved = abs(new - old) * 100 >= rules.quality_positive_rate_points
+        moved = _reaches(abs(new - old) * 100, rules.quality_positive_rate_points)
     elif value.check == "calibration":
-        moved = old - new >= rules.quality_calibration_drop
+        moved = _reaches(old - new, rules.quality_calibration_drop)
     elif value.check == "interval_width":
-        moved = abs(new - old) * 100 >= rules.quality_interval_width_pct * old and new != old
+        moved = new != old and _reaches(abs(new - old) * 100, rules.quality_interval_width_pct * old)
     else:
-        moved = abs(new - old) * 100 >= rules.quality_narrow_points
+        moved = _reaches(abs(new - old) * 100, rules.quality_narrow_points)
     return Judgement("drift", None, "MEDIUM") if moved else Judgement("no_drift", None)
 
 
@@ -164,12 +165,18 @@ def completeness_verdict(predictions: int, labelled: int, rules: ComparisonRules
     return Judgement("no_drift", None)
 
 
+def _reaches(change: float, limit: float) -> bool:
+    """``change`` ≥ ``limit``, where the last bits of a difference of quotients say nothing."""
+    return change >= limit - 1e-9
+
+
 def _few(window: ScoreWindow, rules: ComparisonRules) -> str | None:
     if min(window.n, window.m) >= rules.ks_min_samples:
         return None
     return f"{window.n} recent and {window.m} baseline scores, {rules.ks_min_samples} are needed on both sides"
 
 
+@cache
 def _exact(limit: float) -> Fraction:
     """The decimal that was written, not the double next to it."""
     return Fraction(str(limit))

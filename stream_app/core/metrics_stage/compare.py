@@ -6,11 +6,11 @@ because the days it taints decide later baselines, and so the snapshot's ``drift
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from stream_app.core import cells_codec, line_log
-from stream_app.core.cells import Cell, Counts, DriftNote
+from stream_app.core.cells import EMPTY, Cell, Counts, DriftNote
 from stream_app.core.comparisons.labels import BY_SCORE, label_window
 from stream_app.core.comparisons.quality import quality_values
 from stream_app.core.comparisons.records import LabelWindow, ScoreWindow
@@ -78,7 +78,7 @@ class Comparer:
         stand = self.stand(line)
         stand.day, stand.version = close.day, active.version
         self._outbox.put(stand_key(line), version_days.encode(stand))
-        mine = _Cells(self._outbox, line, active.version, scores=False)
+        mine = _Cells(self._outbox, line, active.version)
         days = self.days(line, active.version)
         limits = rules.comparison
         entry, baseline = self._baseline(mine, days, limits, close.day, close.day - limits.recent_days)
@@ -89,12 +89,12 @@ class Comparer:
             values = quality_values(
                 (scored.first, scored.last),
                 (mature.first, mature.last),
-                recent=total([c.counts for c in mine.get(scored.days())]),
+                recent=total([c.counts for c in mine.light(scored.days())]),
                 recent_days=limits.recent_days,
-                baseline=total([c.counts for c in mine.get(baseline)]),
+                baseline=total([c.counts for c in mine.light(baseline)]),
                 baseline_days=_calendar_days(entry, days),
-                judged_recent=total(self._judged(mine.get(mature.days()), limits)),
-                judged_baseline=total(self._judged(mine.get(baseline), limits)),
+                judged_recent=total(_judged(mine, mature.days(), limits)[1]),
+                judged_baseline=total(_judged(mine, baseline, limits)[1]),
             )
         self._outbox.log(
             line_log.QualityEntry(line, active.version, close.at_ms, now, entry, values, self._config.settings_hash),
@@ -112,9 +112,9 @@ class Comparer:
         entry, chosen = self._baseline(mine, days, limits, close.day, week.first)
         windows: list[ScoreWindow] = []
         if entry.kind is not None:
-            baseline = total([c.counts for c in mine.get(chosen)])
+            baseline = mine.sum(chosen)
             for span in (week, _Window(close.day - 1, close.day)):
-                recent = total([c.counts for c in mine.get(span.days())])
+                recent = mine.sum(span.days())
                 windows.append(score_window(span.first, span.last, recent, baseline, limits))
         newest = close.day - 1
         severe = statistical_verdict(windows, limits).severity in _SEVERE
@@ -161,13 +161,13 @@ class Comparer:
         windows: list[LabelWindow] = []
         if entry.kind is not None:
             ordered = not BY_SCORE.isdisjoint(limits.performance_metrics)
-            daily = self._judged(mine.get(chosen), limits)
-            baseline = total(daily, ordered)
+            healthy, daily = _judged(mine, chosen, limits)
+            baseline = mine.sum_labels(healthy, ordered)
             for span in (week, _Window(end - 1, end)):
-                judged = self._judged(mine.get(span.days()), limits)
+                judged, _ = _judged(mine, span.days(), limits)
                 windows.append(
                     label_window(
-                        span.first, span.last, len(judged), total(judged, ordered), baseline, daily,
+                        span.first, span.last, len(judged), mine.sum_labels(judged, ordered), baseline, daily,
                         one_day=span is not week, rules=limits,
                     )
                 )  # fmt: skip
@@ -242,16 +242,6 @@ class Comparer:
         if days.taint(day, which, tainted, today):
             self._outbox.put(days_key(line, version), version_days.encode(days))
 
-    @staticmethod
-    def _judged(found: list[Cell], limits: ComparisonRules) -> list[Counts]:
-        """Counts of the days with enough labels; unlabelled ones are negatives where the day assumes so by now."""
-        out = []
-        for cell in found:
-            counts = assume(cell.counts)[0] if cell.assume_negative else cell.counts
-            if counts.predictions and counts.labelled >= limits.min_coverage * counts.predictions:
-                out.append(counts)
-        return out
-
 
 class _Window:
     """Days [first, last)."""
@@ -267,49 +257,74 @@ class _Window:
 
 
 class _Cells:
-    """Cells of one version, each read and unpacked once; without ``scores`` only their vectors."""
+    """Cells of one version, each read once and unpacked as far as it is asked for."""
 
-    def __init__(self, outbox: Outbox, line: str, version: str, scores: bool = True) -> None:
-        self._outbox, self._line, self._version, self._scores = outbox, line, version, scores
+    def __init__(self, outbox: Outbox, line: str, version: str) -> None:
+        self._outbox, self._line, self._version = outbox, line, version
         self._raw: dict[int, bytes | None] = {}
-        self._cells: dict[int, Cell] = {}
+        self._light: dict[int, Cell] = {}
 
-    def _read(self, days: Iterable[int]) -> None:
-        new = [day for day in days if day not in self._raw]
+    def _read(self, days: Iterable[int]) -> list[bytes]:
+        """Stored cells of those days that have one."""
+        wanted = list(days)
+        new = [day for day in wanted if day not in self._raw]
         keys = [cell_key(self._line, self._version, day) for day in new]
         self._raw.update(zip(new, self._outbox.get(keys), strict=True))
+        return [value for value in map(self._raw.get, wanted) if value is not None]
 
     def closed(self, days: range) -> list[int]:
         """Those of the days that hold counts."""
         self._read(days)
         return [day for day in days if self._raw[day] is not None]
 
-    def get(self, days: Iterable[int]) -> list[Cell]:
-        """Cells of those days that have one."""
+    def light(self, days: Iterable[int]) -> list[Cell]:
+        """Cells of those days that have one, without their scores."""
+        return [cell for _, cell in self.dated(days)]
+
+    def dated(self, days: Iterable[int]) -> list[tuple[int, Cell]]:
+        """The same, with their days."""
         wanted = list(days)
         self._read(wanted)
         out = []
         for day in wanted:
             value = self._raw[day]
             if value is not None:
-                if day not in self._cells:
-                    self._cells[day] = cells_codec.decode(value, self._scores)
-                out.append(self._cells[day])
+                if day not in self._light:
+                    self._light[day] = cells_codec.decode(value, scores=False)
+                out.append((day, self._light[day]))
         return out
+
+    def sum(self, days: Iterable[int], ordered: bool = True) -> Counts:
+        """Counts of the days together."""
+        found = self._read(days)
+        return cells_codec.add_up(found, ordered) if found else EMPTY
+
+    def sum_labels(self, days: Sequence[int], ordered: bool) -> Counts:
+        """The same; what has no outcome is a negative in the days that assume so by now."""
+        if not any(cell.assume_negative for cell in self.light(days)):
+            return self.sum(days, ordered)
+        cells = [cells_codec.decode(value) for value in self._read(days)]
+        return total([assume(c.counts)[0] if c.assume_negative else c.counts for c in cells], ordered)
 
     def changed_since(self, tick: int, days: Iterable[int]) -> bool:
         """Whether counts of any of the days were folded later than ``tick``."""
-        wanted = list(days)
-        self._read(wanted)
-        return any(value is not None and cells_codec.folded_to(value) > tick for value in map(self._raw.get, wanted))
+        return any(cells_codec.folded_to(value) > tick for value in self._read(days))
 
     def noted(self, day: int, note: Callable[[DriftNote], DriftNote]) -> list[tuple[bytes, Cell, DriftNote]]:
         """The day's cell and what its snapshot shows from now on, if the cell exists."""
-        found = self.get([day])
-        if not found:
-            return []
-        new = note(found[0].drift or DriftNote())
-        return [(cell_key(self._line, self._version, day), found[0], new)]
+        found = [cells_codec.decode(value) for value in self._read([day])]
+        return [(cell_key(self._line, self._version, day), cell, note(cell.drift or DriftNote())) for cell in found]
+
+
+def _judged(mine: _Cells, days: Iterable[int], limits: ComparisonRules) -> tuple[list[int], list[Counts]]:
+    """The days with enough labels, and their counts without scores; what assumes negatives by now has all labels."""
+    judged, counts = [], []
+    for day, cell in mine.dated(days):
+        found = assume(cell.counts)[0] if cell.assume_negative else cell.counts
+        if found.predictions and found.labelled >= limits.min_coverage * found.predictions:
+            judged.append(day)
+            counts.append(found)
+    return judged, counts
 
 
 def _unhealthy(entry: BaselineEntry) -> bool:

@@ -11,10 +11,12 @@ from stream_app.core.active_version import ActiveVersion
 from stream_app.core.cells import Cell
 from stream_app.core.days import date_of
 from stream_app.core.effects import Emit
-from stream_app.core.metrics import figures
+from stream_app.core.metrics import Figures, figures
 
 SNAPSHOTS = "metric-snapshots"
 LIFECYCLE = "model-lifecycle"
+
+_FIGURES = tuple(field.name for field in dataclasses.fields(Figures))
 
 
 def snapshot(
@@ -23,6 +25,7 @@ def snapshot(
     """The snapshot of a cell: its revision if closed, revision 0 if the day is still open."""
     model_type, _, tenant = line.partition(":")
     date = date_of(day)
+    shown = figures(cell.counts, cell.assume_negative)
     name = uuid5("metric-snapshot", model_type, version, tenant, date)
     record = MetricSnapshot(
         schema="io.plumbline.metric-snapshot.v1",
@@ -36,7 +39,7 @@ def snapshot(
         state="closed" if closed else "open",
         revision=cell.revision if closed else 0,
         drift=DriftSummary(**dataclasses.asdict(cell.drift)) if cell.drift is not None else None,
-        **dataclasses.asdict(figures(cell.counts, cell.assume_negative)),
+        **{name: getattr(shown, name) for name in _FIGURES},
     )
     headers = ce_headers("metric-snapshot", name, line, at_ms, source)
     return Emit(SNAPSHOTS, partition, f"{line}|{version}|{date}".encode(), encode(record), headers)

@@ -1,0 +1,215 @@
+"""Seeded lines whose drift is planted, as days of rows: each scenario a line of its own, so that all fit one replay.
+
+The lines are like the contract's: accuracy 0.83, predicted positive 0.54, precision 0.81, scores whose logits are
+normal. Days are numbered from the first day of the replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+FIRST_DAY = 20_500
+
+POSITIVE = 0.54
+#: P(actual) among predicted positives and negatives: precision 0.81, accuracy 0.83
+PRECISION = 0.81
+MISSED = 1 - (0.83 - POSITIVE * PRECISION) / (1 - POSITIVE)
+
+
+@dataclass
+class Day:
+    """One day's rows; arrays of shape (n,). ``actual``: 1, 0 or −1 for no outcome; ``fixed``: what a later correction
+    says, −1 where there is none."""
+
+    scores: NDArray[np.float64]
+    predicted: NDArray[np.bool_]
+    actual: NDArray[np.int64]
+    fixed: NDArray[np.int64] | None = None
+    fixed_after_days: int = 0
+
+
+Make = Callable[[np.random.Generator, int], Day]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """``make(rng, day)`` draws a day; ``bad``: first bad day, if any; ``version`` by day."""
+
+    line: str
+    days: int
+    make: Make
+    bad: int | None = None
+    version: Callable[[int], str] = field(default=lambda day: "v1")
+
+    def draw(self, seed: int = 1) -> Iterator[tuple[int, Day]]:
+        """Every day of the line; the same seed gives the same rows."""
+        name = [ord(c) for c in self.line]
+        for day in range(self.days):
+            yield day, self.make(np.random.default_rng([seed, day, *name]), day)
+
+
+def healthy(rng: np.random.Generator, n: int, spread: float = 1.0, shift: float = 0.0) -> Day:
+    """A day of a model as it should be. Scores are on either side of 0.5 as predicted."""
+    predicted = rng.random(n) < POSITIVE
+    logit = np.abs(rng.normal(0, spread, n)) * np.where(predicted, 1, -1) + shift
+    actual = (rng.random(n) < np.where(predicted, PRECISION, MISSED)).astype(np.int64)
+    return Day(np.round(1 / (1 + np.exp(-logit)), 4), predicted, actual)
+
+
+def flipped(day: Day, rng: np.random.Generator, points: float) -> Day:
+    """Outcomes flipped at random so that accuracy drops by ``points``: from a to a − f·(2a − 1)."""
+    share = points / 100 / (2 * 0.83 - 1)
+    flip = rng.random(len(day.actual)) < share
+    return replace(day, actual=np.where(flip & (day.actual >= 0), 1 - day.actual, day.actual))
+
+
+def unlabelled(day: Day, rng: np.random.Generator, coverage: float) -> Day:
+    """Only a share of the outcomes ever comes."""
+    return replace(day, actual=np.where(rng.random(len(day.actual)) < coverage, day.actual, -1))
+
+
+def step(points: float, bad: int, days: int, n: int = 1_000, until: int = 10**9) -> Scenario:
+    """Accuracy drops by ``points`` from day ``bad`` to the day before ``until``."""
+
+    def make(rng: np.random.Generator, day: int) -> Day:
+        found = healthy(rng, n)
+        return flipped(found, rng, points) if bad <= day < until else found
+
+    return Scenario(f"churn:step-{points:g}-{n}-{until if until < days else 'on'}", days, make, bad)
+
+
+def on_days(name: str, points: float, bad: tuple[int, ...], days: int, n: int = 1_000) -> Scenario:
+    """Single bad days."""
+
+    def make(rng: np.random.Generator, day: int) -> Day:
+        found = healthy(rng, n)
+        return flipped(found, rng, points) if day in bad else found
+
+    return Scenario(f"churn:{name}", days, make, bad[0])
+
+
+def stretched(bad: int, days: int, n: int = 1_000) -> Scenario:
+    """Logits times 1.5, predictions unchanged: scores shift, no metric moves."""
+
+    def make(rng: np.random.Generator, day: int) -> Day:
+        found = healthy(rng, n)
+        if day < bad:
+            return found
+        odds = found.scores / (1 - found.scores)
+        return replace(found, scores=np.round(odds**1.5 / (1 + odds**1.5), 4))
+
+    return Scenario("churn:stretched", days, make, bad)
+
+
+def weekdays(days: int, n: int = 2_000) -> Scenario:
+    """+0.30 logit at weekends and a day-to-day wobble of 0.10: ordinary life."""
+
+    def make(rng: np.random.Generator, day: int) -> Day:
+        weekend = (FIRST_DAY + day + 3) % 7 >= 5
+        logit = rng.normal(0, 1.0, n) + 0.30 * weekend + rng.normal(0, 0.10)
+        scores = np.round(1 / (1 + np.exp(-logit)), 4)
+        return Day(scores, scores >= 0.5, (rng.random(n) < scores).astype(np.int64))
+
+    return Scenario("churn:weekdays", days, make)
+
+
+def late_labels(bad: int, days: int, n: int = 1_000) -> Scenario:
+    """One day's outcomes come wrong at first and are corrected two days after they came."""
+
+    def make(rng: np.random.Generator, day: int) -> Day:
+        found = healthy(rng, n)
+        if day != bad:
+            return found
+        return replace(flipped(found, rng, 25), fixed=found.actual, fixed_after_days=2)
+
+    return Scenario("churn:late-labels", days, make, bad)
+
+
+def coverage(share: float, bad: int, until: int, days: int, n: int = 500) -> Scenario:
+    """Only a share of the outcomes comes on some days."""
+
+    def make(rng: np.random.Generator, day: int) -> Day:
+        return unlabelled(healthy(rng, n), rng, share if bad <= day < until else 0.97)
+
+    return Scenario(f"churn:coverage-{share:g}", days, make, bad)
+
+
+def recalibrated(bad: int, days: int, n: int = 1_000) -> Scenario:
+    """A new version whose scores are calibrated differently and whose predictions are as good."""
+
+    def make(rng: np.random.Generator, day: int) -> Day:
+        return healthy(rng, n, spread=1.0 if day < bad else 2.0)
+
+    return Scenario("churn:recalibrated", days, make, None, lambda day: "v1" if day < bad else "v2")
+
+
+def missed_fraud(bad: int, days: int, n: int = 10_000) -> Scenario:
+    """0.8 % positives; from ``bad`` on half of the fraud gets the scores of honest rows. Accuracy does not move."""
+
+    def make(rng: np.random.Generator, day: int) -> Day:
+        actual = (rng.random(n) < 0.008).astype(np.int64)
+        seen = (actual == 1) & ((rng.random(n) < 0.5) if day >= bad else True)
+        logit = np.where(seen, rng.normal(2.0, 1.0, n), rng.normal(-5.0, 1.2, n))
+        scores = np.round(1 / (1 + np.exp(-logit)), 3)
+        return Day(scores, scores >= 0.5, actual)
+
+    return Scenario("fraud:missed", days, make, bad)
+
+
+#: The replay of the tests. A baseline of seven days that does not overlap the recent window exists from day 15 on.
+BAD = 24
+
+
+def everything() -> list[Scenario]:
+    """Every scenario of the issue, a line each."""
+    return [
+        step(7, BAD, 40),
+        step(15, BAD, 40),
+        step(25, BAD, 40),
+        step(25, BAD, 95, n=100, until=BAD + 10),
+        step(25, BAD, 50, n=400, until=BAD + 10),
+        stretched(BAD, 40),
+        weekdays(15 + 60),
+        on_days("gap-3", 25, (BAD, BAD + 3), 40),
+        on_days("gap-4", 25, (BAD, BAD + 4), 40),
+        late_labels(BAD, 36),
+        coverage(0.4, BAD, BAD + 4, 36),
+        coverage(0.6, BAD, BAD + 4, 36),
+        recalibrated(BAD, 45),
+        missed_fraud(18, 24),
+    ]
+
+
+def rows(scenario: Scenario, seed: int = 1) -> Iterator[tuple[int, str, str, dict[str, Any]]]:
+    """(time ms, topic, key, record) of a scenario, in no order. Outcomes come 1 to 20 hours later."""
+    model_type, _, tenant = scenario.line.partition(":")
+    for number, found in scenario.draw(seed):
+        start = (FIRST_DAY + number) * DAY_MS
+        rng = np.random.default_rng([seed, number, 7])
+        times = start + np.sort(rng.integers(0, DAY_MS, len(found.scores)))
+        seen = times + rng.integers(HOUR_MS, 20 * HOUR_MS, len(times))
+        for i in range(len(times)):
+            key = f"{tenant}-{number}-{i}"
+            at = int(times[i])
+            yield at, "predictions", key, {
+                "prediction_id": key, "model_type": model_type, "tenant_id": tenant,
+                "model_version": scenario.version(number), "predicted_at": at, "score": float(found.scores[i]),
+                "predicted": bool(found.predicted[i]),
+            }  # fmt: skip
+            if found.actual[i] >= 0:
+                when = int(seen[i])
+                yield when, "outcomes", key, _outcome(key, int(found.actual[i]), when)
+                if found.fixed is not None and found.fixed[i] != found.actual[i]:
+                    later = when + found.fixed_after_days * DAY_MS
+                    yield later, "outcomes", key, _outcome(key, int(found.fixed[i]), later)
+
+
+def _outcome(key: str, actual: int, at: int) -> dict[str, Any]:
+    return {"prediction_id": key, "actual": actual, "observed_at": at}

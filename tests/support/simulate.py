@@ -1,0 +1,76 @@
+"""Scenarios through the simulator, as whole days of counts."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from stream_app.core.alerts import AlertRules, AlertsConfig
+from stream_app.core.comparisons.rules import ComparisonRules
+from stream_app.core.drift import DriftConfig
+from stream_app.core.metrics_stage import MetricsConfig
+from stream_app.core.metrics_stage.config import LineRules
+from stream_app.simulator import Batch, Simulator
+from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS, Day, Scenario
+
+FRAUD = ("precision", "recall", "pr_auc")
+
+
+def comparison(line: str) -> ComparisonRules:
+    """Rules by type, as the settings have them."""
+    return ComparisonRules(performance_metrics=FRAUD) if line.startswith("fraud:") else ComparisonRules()
+
+
+def simulator(alerts: AlertRules | None = None) -> Simulator:
+    """All stages behind the labels, with the contract's rules."""
+    found = alerts or AlertRules()
+    return Simulator(
+        MetricsConfig(1, 1, "/plumbline/sim", lambda line: LineRules(comparison=comparison(line))),
+        DriftConfig("/plumbline/sim", comparison),
+        AlertsConfig("/plumbline/sim", rules=lambda line: found),
+    )
+
+
+def batch(scenario: Scenario, day: int, found: Day) -> Batch:
+    """A day's predictions with their outcomes."""
+    return Batch(
+        scenario.line,
+        scenario.version(day),
+        FIRST_DAY + day,
+        found.scores,
+        found.predicted,
+        found.actual.astype(np.int64),
+    )
+
+
+def run(
+    scenarios: Iterable[Scenario], sim: Simulator, seed: int = 1, each: Callable[[int], None] | None = None
+) -> Simulator:
+    """Each day's predictions and outcomes at noon, then the four closes of the next; ``each`` is called after them."""
+    days: dict[int, list[Batch]] = defaultdict(list)
+    for scenario in scenarios:
+        for day, found in scenario.draw(seed):
+            days[day].append(batch(scenario, day, found))
+    for day in range(max(days) + 1):
+        sim.batches(days.get(day, []), hour=10)
+        sim.tick((FIRST_DAY + day) * DAY_MS + 12 * HOUR_MS)
+        for hour in (1, 2, 3, 4):
+            sim.tick((FIRST_DAY + day + 1) * DAY_MS + hour * HOUR_MS)
+        if each is not None:
+            each(day)
+    return sim
+
+
+def records(sim: Simulator, topic: str, line: str | None = None) -> list[dict[str, Any]]:
+    """What a stage published, decoded, in order."""
+    found = [json.loads(emit.value or b"") for emit in sim.emits.get(topic, [])]
+    return [row for row in found if line in (None, row["line"])]
+
+
+def close_day(row: dict[str, Any]) -> int:
+    """Day number of a drift event's close."""
+    return int(np.datetime64(row["close"][:10]).astype(int)) - FIRST_DAY

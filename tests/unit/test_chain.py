@@ -1,0 +1,90 @@
+"""Metrics, drift and alerts together, in memory: the same bytes whatever is restarted, and each close once."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from stream_app.simulator import Simulator
+from tests.support.scenarios import BAD, DAY_MS, FIRST_DAY, HOUR_MS, coverage, on_days, step
+from tests.support.simulate import batch, close_day, records, run, simulator
+
+SCENARIOS = [step(25, 17, 24, n=200), on_days("one", 25, (18,), 24, n=200), coverage(0.3, 17, 20, 24, n=100)]
+
+
+def published(sim: Simulator) -> list[tuple[str, bytes | None, bytes | None]]:
+    return [(e.topic, e.key, e.value) for topic in sorted(sim.emits) for e in sim.emits[topic]]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_restart_of_any_stage_at_any_checkpoint_changes_no_byte(seed: int) -> None:
+    draw = random.Random(seed)
+    plain = run(SCENARIOS, simulator())
+    shaken = simulator()
+    checkpoint = shaken._checkpoint
+
+    def then_restart(name: str) -> object:
+        sent = checkpoint(name)
+        if draw.random() < 0.3:
+            shaken.restart(name)
+        return sent
+
+    shaken._checkpoint = then_restart  # type: ignore[method-assign, assignment]
+    run(SCENARIOS, shaken)
+    assert len(records(plain, "alerts")) > 5
+    assert published(shaken) == published(plain)
+
+
+def _closes(ticks: list[int]) -> Counter[tuple[str, str]]:
+    """(check, close) of the events when only these ticks come; the days' counts are there before each."""
+    sim = simulator()
+    scenario = step(25, 90, 20, n=60)
+    days = dict(scenario.draw())
+    given = -1
+    for at in ticks:
+        while given + 1 < 20 and (FIRST_DAY + given + 1) * DAY_MS + 12 * HOUR_MS <= at:
+            given += 1
+            sim.batches([batch(scenario, given, days[given])])
+        sim.tick(at)
+    found = records(sim, "drift-events")
+    assert all(row["at"] >= row["close"] for row in found)
+    return Counter((row.get("check", row["kind"]), row["close"]) for row in found)
+
+
+def test_each_of_the_four_closes_fires_once_at_its_time_also_when_ticks_jump_over_it_or_a_worker_was_down() -> None:
+    start = FIRST_DAY * DAY_MS
+    hourly = [start + h * HOUR_MS for h in range(13, 24 * 19 + 5)]
+    every = _closes(hourly)
+    assert set(every.values()) == {1}
+    assert {(check, close[11:16]) for check, close in every} == {
+        ("completeness", "01:00"), ("volume", "02:00"), ("positive_rate", "02:00"), ("calibration", "02:00"),
+        ("interval_width", "02:00"), ("narrow_share", "02:00"), ("statistical", "03:00"), ("performance", "04:00"),
+    }  # fmt: skip
+    assert len(every) == 8 * 19
+    # ticks at half past, never at a close; and a worker that was down for five days
+    jumping = [at + HOUR_MS // 2 for at in hourly if at % (3 * HOUR_MS) == 0]
+    down = [at for at in hourly if not start + 9 * DAY_MS < at < start + 14 * DAY_MS]
+    assert _closes([hourly[0], *jumping, hourly[-1]]) == every
+    assert _closes(down) == every
+
+
+def test_a_close_does_not_fire_a_millisecond_early() -> None:
+    start = FIRST_DAY * DAY_MS
+    for hour, check in ((1, "completeness"), (2, "volume"), (3, "statistical"), (4, "performance")):
+        close = start + 3 * DAY_MS + hour * HOUR_MS
+        before = _closes([start + 13 * HOUR_MS, close - 1])
+        after = _closes([start + 13 * HOUR_MS, close - 1, close])
+        assert [key for key in after if key not in before and key[0] == check]
+        assert not [key for key in before if key[1] >= "2026-02-19T" + f"{hour:02d}:00" and key[0] == check]
+
+
+def test_the_day_of_a_drop_is_seen_at_the_first_mature_close_with_the_onset_as_the_runs_first_day() -> None:
+    sim = run([step(25, BAD, BAD + 4, n=1_000)], simulator())
+    performance = [row for row in records(sim, "drift-events") if row["kind"] == "performance"]
+    drifting = [close_day(row) for row in performance if row["verdict"] == "drift"]
+    assert drifting == [BAD + 2, BAD + 3, BAD + 4]
+    assert all(row["second_opinion"] is None for row in performance)
+    told = records(sim, "alerts")
+    assert {row["report"]["performance"]["since"] for row in told} == {"2026-03-12"}
