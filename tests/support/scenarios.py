@@ -156,7 +156,7 @@ def missed_fraud(bad: int, days: int, n: int = 10_000) -> Scenario:
     def make(rng: np.random.Generator, day: int) -> Day:
         actual = (rng.random(n) < 0.008).astype(np.int64)
         seen = (actual == 1) & ((rng.random(n) < 0.5) if day >= bad else True)
-        logit = np.where(seen, rng.normal(2.0, 1.0, n), rng.normal(-5.0, 1.2, n))
+        logit = np.where(seen, rng.normal(0.8, 1.2, n), rng.normal(-5.0, 1.2, n))
         scores = np.round(1 / (1 + np.exp(-logit)), 3)
         return Day(scores, scores >= 0.5, actual)
 

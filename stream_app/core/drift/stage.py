@@ -206,7 +206,9 @@ class DriftStage:
         **rest: Any,
     ) -> None:
         id = events.event_id(line, kind, check, close_ms, again)
-        faults = [] if kind == "quality" else self._faults(memory, day_of(close_ms))
+        faults = []
+        if kind != "quality" or check == "completeness":
+            faults = self._faults(memory, day_of(close_ms))
         record: DriftEvent = events.event(
             id=id, line=line, kind=kind, version=version, close_ms=close_ms, at_ms=at_ms, baseline=baseline,
             judgement=judgement, windows=windows, settings_hash=self.config.settings_hash, check=check,
