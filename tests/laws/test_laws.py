@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 
 import stream_app.core
 from stream_app.core import active_version, cells, cells_codec, deltas, line_log, score_sketch
+from stream_app.core.alerts import evidence, facts
+from stream_app.core.alerts import memo as alerts_memo
 from stream_app.core.alerts import state as alerts_state
 from stream_app.core.cells import Cell, Counts, DriftNote
 from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow, QualityValue, ScoreWindow
@@ -76,6 +78,18 @@ natural = st.integers(0, 2**60)
 unit = st.floats(0, 1)
 names = st.text("abc.-_", min_size=1, max_size=8)
 totals = st.dictionaries(names, st.dictionaries(names, st.integers(0, 2**40), max_size=3), max_size=3)
+windows = st.builds(evidence.Window, names, names, scores, st.none() | scores, st.none() | st.tuples(scores, scores))
+findings = st.builds(
+    evidence.Finding, names, names, names, st.none() | names, names, natural, natural, names, st.none() | names,
+    faults=st.lists(names, max_size=2), statistic=st.none() | scores, windows=st.lists(windows, max_size=3),
+)  # fmt: skip
+answers = st.builds(alerts_state.Decision, st.booleans(), st.lists(st.tuples(names, st.booleans(), names), max_size=2))
+by_name = st.dictionaries(names, findings, max_size=2)
+open_alerts = st.builds(
+    alerts_state.OpenAlert, names, names, names, *[natural] * 4, names, names, st.lists(names), answers,
+    st.dictionaries(names, st.builds(alerts_state.Streak, natural, natural), max_size=2), natural, st.lists(names),
+    by_name, natural, acknowledged_by=st.none() | names,
+)  # fmt: skip
 histograms = st.builds(Histogram, st.lists(natural, max_size=3), st.lists(natural, max_size=3))
 metric_lists = st.lists(
     st.builds(MetricWindow, names, unit, st.none() | unit, st.tuples(natural, natural), st.tuples(natural, natural),
@@ -144,18 +158,16 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
         st.dictionaries(names, st.builds(drift_state.Run, names, natural, st.none() | natural), max_size=2),
         st.none() | natural,
     ),
+    alerts_memo.__name__: st.builds(alerts_memo.Memo, natural),
     alerts_state.__name__: st.builds(
-        alerts_state.LineState,
-        st.dictionaries(names, st.dictionaries(names, st.none() | unit, max_size=2), max_size=2),
-        alerts=st.dictionaries(
-            names,
-            st.builds(
-                alerts_state.AlertState,
-                st.none() | natural,
-                st.none() | st.builds(alerts_state.OpenAlert, natural, natural, natural, st.binary(), natural),
-            ),
-            max_size=2,
-        ),
+        alerts_state.Book, names, st.none() | natural, by_name, by_name, st.none() | open_alerts
+    ),
+    facts.__name__: st.one_of(
+        st.builds(facts.Event, findings, st.none() | answers),
+        st.builds(facts.Decided, names, answers),
+        st.builds(facts.Acknowledged, names, names, st.none() | names),
+        st.builds(facts.Accepted, names),
+        st.builds(facts.Kept, names, natural),
     ),
     labels_memo.__name__: st.builds(labels_memo.Memo, natural, natural),
 }  # fmt: skip

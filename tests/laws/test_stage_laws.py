@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,11 +16,11 @@ from stream_app.core.labels.stage import LabelsStage
 from stream_app.core.metrics_stage import MetricsStage
 from tests.laws.stage_driver import DAY, HOUR, Drive, Event, Row, Scenario, config, part
 from tests.laws.test_laws import LAWFUL, modules, scores
+from tests.unit.alerts import bench as alerts_bench
 
 ELSEWHERE = {
     LabelsStage: "its joins are checked event by event in the unit tests of labels",
     DriftStage: "one input in one order: restarts at any point are checked in tests/unit/test_chain.py",
-    AlertsStage: "one input in one order: restarts at any point are checked in tests/unit/test_chain.py",
 }
 
 
@@ -36,7 +37,7 @@ def stages() -> list[type]:
 
 
 def test_every_stage_is_covered_or_excluded_with_a_reason() -> None:
-    assert set(stages()) == {MetricsStage, *ELSEWHERE}
+    assert set(stages()) == {AlertsStage, MetricsStage, *ELSEWHERE}
 
 
 @LAWFUL
@@ -54,5 +55,27 @@ def test_a_stage_counts_a_repeated_record_once(made: list[tuple[float, bool, boo
             drive._feed("model-deltas", None)
         drives.append(drive.run())
     once, again = drives
+    assert once.table.rows == again.table.rows
+    assert once.emits == again.emits
+
+
+found = st.sampled_from([("drift", "CRITICAL"), ("drift", "HIGH"), ("drift", "MEDIUM"), ("no_drift", None)])
+
+
+@LAWFUL
+@given(st.lists(st.tuples(found, found, st.booleans(), st.booleans()), min_size=1, max_size=12), st.integers(1, 3))
+def test_alerts_count_a_repeated_entry_of_the_log_once(days: list[tuple[Any, Any, bool, bool]], repeats: int) -> None:
+    benches = []
+    for n in (1, 1 + repeats):
+        bench = alerts_bench.Bench()
+        for day, (shift, drop, taken, accepted) in enumerate(days, start=alerts_bench.D):
+            cause = alerts_bench.event("performance", day, *drop)
+            entries = [alerts_bench.event("statistical", day, *shift), cause, alerts_bench.decision(cause)]
+            entries += [alerts_bench.command("acknowledge")] * taken + [alerts_bench.command("rebaseline")] * accepted
+            for entry in (*entries, alerts_bench.tick(alerts_bench.at(day))):
+                bench.feed(*[entry] * n)
+        bench.checkpoint()
+        benches.append(bench)
+    once, again = benches
     assert once.table.rows == again.table.rows
     assert once.emits == again.emits

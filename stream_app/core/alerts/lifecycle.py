@@ -1,224 +1,227 @@
 """An alert's life: opened, refreshed, raised, remembered, escalated, resolved. Pure; time is an argument.
 
-Every change is a new revision of the record. ``notify`` says why it is news; without it nobody need be told.
+========================  ==============================================================================================
+fact                      what it does to an open alert
+========================  ==============================================================================================
+drift, not more severe    refreshes it, silently; breaks its kind's closes in a row
+drift, more severe        raises it (``severity``); the time to its escalation begins again
+no drift                  counts for its kind; the last one needed resolves it (``no_drift``)
+no evidence               counts towards ``no_evidence`` only, and not if what is missing is a healthy baseline
+recomputed event          replaces its predecessor, and is no close: below HIGH, it retracts an alert that stood on that
+                          predecessor alone (``labels_revised``); with drift, it does what drift does
+acknowledged              ends reminders and escalation, silently; it stays so when severity rises
+accepted, kept            resolve it, if it is about drift (missing outcomes concern no version and no baseline)
+tick                      escalates once, then reminds; both count tick times
+========================  ==============================================================================================
+
+With no alert open, only drift at HIGH or above does anything: it opens one, unless the last one was opened by a nominal
+close less than ``alert_gap_h`` before. The severity of an alert is the highest there was; it never falls.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Final, Literal, NamedTuple
 
-import msgspec
-from msgspec import UNSET
+from msgspec.structs import replace
 
-from schemas.alerts import Alert, AutoRetrain, Safeguard
-from schemas.common import encode, rfc3339, uuid5
-from stream_app.core.alerts import words
-from stream_app.core.alerts.rules import AlertRules, AlertsConfig
-from stream_app.core.alerts.state import EVENTS, AlertState, LineState, OpenAlert, Streak
-from stream_app.core.days import date_of
-from stream_app.core.line_log import EventEntry
+from schemas.common import rfc3339, uuid5
+from stream_app.core.alerts.evidence import RANK, Finding
+from stream_app.core.alerts.facts import Accepted, Acknowledged, Event, Kept, Tick
+from stream_app.core.alerts.rules import AlertRules
+from stream_app.core.alerts.state import DRIFT, EVENTS, INCOMPLETE, REVISABLE, Book, Decision, OpenAlert, Streak
 
-HOUR_MS: Final = 3_600_000
-RANK: Final[dict[str | None, int]] = {None: 0, "MEDIUM": 1, "HIGH": 2, "CRITICAL": 3}
-HIGH: Final = RANK["HIGH"]
-
-DRIFT: Final = "ML_DRIFT_DETECTED"
-INCOMPLETE: Final = "ML_OUTCOMES_INCOMPLETE"
-
-NOBODY: Final = AutoRetrain(False, [Safeguard("coordinator", False, "coordinator not running")])
-
+Notify = Literal["opened", "severity", "reminder", "escalated", "resolved"]
 Resolution = Literal["no_drift", "no_evidence", "labels_revised", "version_replaced", "accepted"]
+Step = Event | Acknowledged | Accepted | Kept | Tick
 
-_decoder = msgspec.json.Decoder(Alert)
-
-
-def kind_of(event: EventEntry) -> tuple[str, str] | None:
-    """(alert type, kind) that an event speaks to; ``None`` for the quality checks that never alert."""
-    if event.kind != "quality":
-        return DRIFT, event.kind
-    return (INCOMPLETE, "completeness") if event.check == "completeness" else None
+UNANSWERED: Final = Decision(False, [("coordinator", False, "coordinator not running")])
+NEVER_OFFERED: Final = Decision(False, [("kind", False, "quality events are never offered for retraining")])
 
 
-class Lifecycle:
-    """Alerts of one line. Collects the revisions that facts cause."""
+class Change(NamedTuple):
+    """A revision: the alert as it stands after it, why it is news, and all that was known at the time."""
 
-    def __init__(self, config: AlertsConfig, line: str, state: LineState) -> None:
-        self.config = config
-        self.rules: AlertRules = config.rules(line)
-        self.line = line
-        self.state = state
-        self.out: list[Alert] = []
+    alert: OpenAlert
+    notify: Notify | None
+    resolution: Resolution | None
+    book: Book
 
-    # -- facts ---------------------------------------------------------------------------------------------------
 
-    def event(self, event: EventEntry, found: dict[str, Any], auto: AutoRetrain | None, now_ms: int) -> None:
-        """A drift event; ``found`` is its record, ``auto`` the coordinator's decision on it."""
-        if event.kind == "quality":
-            if event.verdict == "drift":
-                self.state.quality[event.check or ""] = words.short(found)
-            else:
-                self.state.quality.pop(event.check or "", None)
-        else:
-            since = {"since": date_of(event.run_from)} if event.run_from is not None else {}
-            self.state.latest[event.kind] = words.short(found) | since
-        about = kind_of(event)
-        if about is None:
-            return
-        type_, kind = about
-        known = self.state.alerts.setdefault(type_, AlertState())
-        if known.open is not None:
-            self._while_open(known, known.open, type_, kind, event, auto, now_ms)
-        elif RANK[event.severity] >= HIGH and event.verdict == "drift":
-            gap = self.rules.alert_gap_h * HOUR_MS
-            if known.last_close_ms is None or event.close_ms - known.last_close_ms >= gap:
-                self._open(known, type_, kind, event, auto, now_ms)
+def types_of(finding: Finding) -> tuple[str, ...]:
+    """Whose books an event is written into; the quality checks are shown in alerts about drift."""
+    return (DRIFT, INCOMPLETE) if finding.check == "completeness" else (DRIFT,)
 
-    def tick(self, now_ms: int) -> None:
-        """Timers of what nobody has acknowledged: escalation once, and reminders."""
-        for known in self.state.alerts.values():
-            alert = known.open
-            if alert is None:
-                continue
-            last = _decoder.decode(alert.record)
-            if last.acknowledged_by is not UNSET:
-                continue
-            rules = self.rules
-            hours = rules.alert_escalate_critical_h if last.severity == "CRITICAL" else rules.alert_escalate_high_h
-            if last.escalation_level == 0 and now_ms - alert.risen_ms >= hours * HOUR_MS:
-                self._revise(alert, now_ms, notify="escalated", escalation_level=1)
-            due = int((now_ms - alert.opened_ms) // (rules.alert_reminder_h * HOUR_MS))
-            if due > alert.reminders:
-                alert.reminders = due
-                self._revise(alert, now_ms, notify="reminder")
 
-    def acknowledge(self, actor: str, alert_id: str | None, now_ms: int) -> None:
-        """Somebody takes it: silent from then on, until it gets worse."""
-        for known in self.state.alerts.values():
-            if known.open is not None:
-                last = _decoder.decode(known.open.record)
-                if alert_id in (None, last.id) and last.acknowledged_by is UNSET:
-                    self._revise(known.open, now_ms, acknowledged_by=actor)
+def step(rules: AlertRules, book: Book, fact: Step, now_ms: int) -> tuple[Book, list[Change]]:
+    """The book after a fact that became known at the tick ``now_ms``, and the revisions it causes."""
+    if isinstance(fact, Event):
+        return _event(rules, book, fact, now_ms)
+    alert = book.alert
+    if alert is None:
+        return book, []
+    if isinstance(fact, Tick):
+        return _timers(rules, book, alert, now_ms)
+    if isinstance(fact, Acknowledged):
+        if fact.alert_id not in (None, alert.id) or fact.actor == alert.acknowledged_by:
+            return book, []
+        return _revised(book, replace(alert, acknowledged_by=fact.actor))
+    if book.type != DRIFT:
+        return book, []
+    if isinstance(fact, Accepted):
+        return _resolved(book, alert, "accepted")
+    if fact.since_ms > alert.opened_ms:
+        return _resolved(book, alert, "version_replaced")
+    return book, []
 
-    def accept(self, now_ms: int) -> None:
-        """An operator takes the present as normal."""
-        known = self.state.alerts.get(DRIFT)
-        if known is not None and known.open is not None:
-            self._resolve(known, "accepted", now_ms)
 
-    def kept(self, since_ms: int, now_ms: int) -> None:
-        """Probation kept a version that became active at ``since_ms``."""
-        known = self.state.alerts.get(DRIFT)
-        if known is not None and known.open is not None and since_ms > known.open.opened_ms:
-            self._resolve(known, "version_replaced", now_ms)
+def next_due_ms(rules: AlertRules, alert: OpenAlert) -> int | None:
+    """Earliest tick at which a timer of an alert can fall due; ``None`` once it is acknowledged."""
+    if alert.acknowledged_by is not None:
+        return None
+    reminder = alert.opened_ms + (alert.reminders + 1) * rules.reminder_ms
+    if alert.escalation_level:
+        return reminder
+    return min(reminder, alert.risen_ms + rules.escalate_ms(alert.severity))
 
-    # -- changes -------------------------------------------------------------------------------------------------
 
-    def _open(
-        self, known: AlertState, type_: str, kind: str, event: EventEntry, auto: AutoRetrain | None, now_ms: int
-    ) -> None:
-        model_type, _, tenant = self.line.partition(":")
-        id = uuid5("alert", type_, self.line, rfc3339(event.close_ms))
-        record = Alert(
-            schema="io.plumbline.alert.v1",
-            id=id,
-            at=rfc3339(now_ms),
-            line=self.line,
-            model_type=model_type,
-            tenant_id=tenant,
-            type=type_,  # type: ignore[arg-type]
-            revision=1,
-            notify="opened",
-            status="open",
-            severity=event.severity,  # type: ignore[arg-type]
-            escalation_level=0,
-            model_version=event.version,
-            opened_at=rfc3339(now_ms),
-            correlation_id=uuid5("alert-correlation", model_type, rfc3339(event.close_ms)[:10]),
-            drift_event_ids=[event.id],
-            link=f"{self.config.link}/alerts/{id}",
-            **self._told(type_, event.faults, auto or NOBODY),
+# -- events --------------------------------------------------------------------------------------------------------
+
+
+def _event(rules: AlertRules, book: Book, event: Event, now_ms: int) -> tuple[Book, list[Change]]:
+    finding = event.finding
+    if book.type == DRIFT and finding.kind == "quality":
+        quality = {check: known for check, known in book.quality.items() if check != finding.slot}
+        if finding.drift:
+            quality[finding.slot] = finding
+        return replace(book, quality=quality), []
+    known = book.latest.get(finding.slot)
+    if known is not None and _repeated(finding, known):
+        return book, []
+    book = replace(book, latest={**book.latest, finding.slot: finding})
+    if book.alert is not None:
+        return _while_open(rules, book, book.alert, event, now_ms)
+    if not finding.severe or not _far_enough(rules, book.last_close_ms, finding.close_ms):
+        return book, []
+    alert = OpenAlert(
+        id=uuid5("alert", book.type, finding.line, rfc3339(finding.close_ms)),
+        type=book.type,
+        line=finding.line,
+        close_ms=finding.close_ms,
+        opened_ms=now_ms,
+        first_day=finding.day,
+        risen_ms=now_ms,
+        severity=finding.severity or "HIGH",
+        version=finding.version,
+        event_ids=[finding.id],
+        decision=_decision(event),
+        streaks={_kind(finding): Streak()},
+        severe=1,
+        severe_ids=[finding.id],
+        found={finding.slot: finding},
+    )
+    book = replace(book, last_close_ms=finding.close_ms, alert=alert)
+    return book, [Change(alert, "opened", None, book)]
+
+
+def _repeated(finding: Finding, known: Finding) -> bool:
+    """The log carries every event once; a second one of the same close would count as a second close."""
+    return finding.id == known.id or (finding.revises is None and finding.close_ms <= known.close_ms)
+
+
+def _far_enough(rules: AlertRules, last_close_ms: int | None, close_ms: int) -> bool:
+    # Strictly later whatever the gap: an alert's id is made of its close.
+    return last_close_ms is None or (close_ms > last_close_ms and close_ms - last_close_ms >= rules.gap_ms)
+
+
+def _decision(event: Event) -> Decision:
+    if event.decision is not None:
+        return event.decision
+    return NEVER_OFFERED if event.finding.kind == "quality" else UNANSWERED
+
+
+def _kind(finding: Finding) -> str:
+    """What counts closes: a hand-over is performance drift, and is over when the performance closes say so."""
+    return finding.slot if finding.kind == "quality" else finding.kind
+
+
+def _while_open(
+    rules: AlertRules, book: Book, alert: OpenAlert, event: Event, now_ms: int
+) -> tuple[Book, list[Change]]:
+    finding = event.finding
+    if finding.revises is not None and finding.revises in alert.severe_ids:
+        left = [id for id in alert.severe_ids if id != finding.revises]
+        alert = replace(alert, severe=alert.severe - 1, severe_ids=left)
+        if not finding.severe and alert.severe == 0:
+            return _resolved(book, alert, "labels_revised")
+        book = replace(book, alert=alert)
+    if finding.drift:
+        return _more_drift(book, alert, event, now_ms)
+    streak = alert.streaks.get(_kind(finding))
+    if finding.revises is not None or finding.check == "handover" or streak is None:
+        return book, []
+    if finding.verdict == "no_drift":
+        streak = Streak(streak.no_drift + 1, streak.without_drift + 1)
+    else:
+        counted = finding.reason != "no_healthy_baseline"
+        streak = Streak(0, streak.without_drift + counted)
+    alert = replace(alert, streaks={**alert.streaks, _kind(finding): streak})
+    if all(s.no_drift >= rules.alert_resolve_closes for s in alert.streaks.values()):
+        return _resolved(book, alert, "no_drift")
+    if all(s.without_drift >= rules.alert_no_evidence_closes for s in alert.streaks.values()):
+        return _resolved(book, alert, "no_evidence")
+    return replace(book, alert=alert), []
+
+
+def _more_drift(book: Book, alert: OpenAlert, event: Event, now_ms: int) -> tuple[Book, list[Change]]:
+    finding = event.finding
+    ids = [id for id in alert.event_ids if id != finding.id] + [finding.id]
+    kind = _kind(finding)
+    alert = replace(
+        alert,
+        version=finding.version,
+        event_ids=ids if len(ids) <= EVENTS else ids[:1] + ids[1 - EVENTS :],
+        found={**alert.found, finding.slot: finding},
+    )
+    if finding.severe or kind in alert.streaks:
+        alert = replace(alert, streaks={**alert.streaks, kind: Streak()})
+    if finding.severe:  # what the coordinator says to a MEDIUM event is that it is MEDIUM
+        alert = replace(
+            alert,
+            decision=_decision(event),
+            severe=alert.severe + 1,
+            severe_ids=[*alert.severe_ids, finding.id][-REVISABLE:],
         )
-        known.last_close_ms = event.close_ms
-        known.open = OpenAlert(
-            now_ms, event.close_ms, now_ms, encode(record), kinds={kind: Streak()}, severe=[event.id]
-        )  # fmt: skip
-        self.out.append(record)
+    if RANK[finding.severity] <= RANK[alert.severity]:
+        return _revised(book, alert)
+    return _revised(book, replace(alert, severity=finding.severity or "HIGH", risen_ms=now_ms), "severity")
 
-    def _while_open(
-        self, known: AlertState, alert: OpenAlert, type_: str, kind: str, event: EventEntry, auto: AutoRetrain | None,
-        now_ms: int,
-    ) -> None:  # fmt: skip
-        severe = event.verdict == "drift" and RANK[event.severity] >= HIGH
-        if event.revises is not None and event.revises in alert.severe:
-            alert.severe.remove(event.revises)
-            if not severe and not alert.severe:
-                self._resolve(known, "labels_revised", now_ms)
-                return
-        if severe:
-            alert.kinds.setdefault(kind, Streak())
-            alert.severe = [*alert.severe, event.id][-EVENTS:]
-        if event.verdict == "drift":
-            last = _decoder.decode(alert.record)
-            ids = last.drift_event_ids if event.id in last.drift_event_ids else [*last.drift_event_ids, event.id]
-            changes: dict[str, Any] = {
-                "drift_event_ids": ids if len(ids) <= EVENTS else ids[: EVENTS // 2] + ids[-EVENTS // 2 :],
-                **self._told(type_, event.faults, auto or last.auto_retrain),
-            }
-            if RANK[event.severity] > RANK[last.severity]:
-                alert.risen_ms = now_ms
-                changes |= {"severity": event.severity, "notify": "severity"}
-            self._revise(alert, now_ms, **changes)
-        if event.revises is None:
-            self._count(known, alert, kind, event, now_ms)
 
-    def _count(self, known: AlertState, alert: OpenAlert, kind: str, event: EventEntry, now_ms: int) -> None:
-        """A close of a kind: how many in a row are without drift."""
-        streak = alert.kinds.get(kind)
-        if streak is None:
-            return
-        if event.verdict == "drift":
-            alert.kinds[kind] = Streak()
-            return
-        if event.verdict == "no_drift":
-            streak.no_drift += 1
-            streak.without_drift += 1
-        else:
-            streak.no_drift = 0
-            if event.reason != "no_healthy_baseline":
-                streak.without_drift += 1
-        if all(s.no_drift >= self.rules.alert_resolve_closes for s in alert.kinds.values()):
-            self._resolve(known, "no_drift", now_ms)
-        elif all(s.without_drift >= self.rules.alert_no_evidence_closes for s in alert.kinds.values()):
-            self._resolve(known, "no_evidence", now_ms)
+# -- time and revisions --------------------------------------------------------------------------------------------
 
-    def _resolve(self, known: AlertState, reason: Resolution, now_ms: int) -> None:
-        if known.open is not None:
-            self._revise(known.open, now_ms, status="resolved", notify="resolved", resolution_reason=reason)
-            known.open = None
 
-    def _revise(self, alert: OpenAlert, now_ms: int, **changes: Any) -> None:
-        last = _decoder.decode(alert.record)
-        base = {"at": rfc3339(now_ms), "revision": last.revision + 1, "notify": UNSET, "status": "updated"}
-        record = msgspec.structs.replace(last, **(base | changes))
-        alert.record = encode(record)
-        self.out.append(record)
+def _timers(rules: AlertRules, book: Book, alert: OpenAlert, now_ms: int) -> tuple[Book, list[Change]]:
+    changes: list[Change] = []
+    if alert.acknowledged_by is not None:
+        return book, changes
+    if not alert.escalation_level and now_ms - alert.risen_ms >= rules.escalate_ms(alert.severity):
+        alert = replace(alert, escalation_level=1)
+        book, escalated = _revised(book, alert, "escalated")
+        changes += escalated
+        alert = escalated[0].alert
+    due = (now_ms - alert.opened_ms) // rules.reminder_ms
+    if due > alert.reminders:  # a tick that passes several reminds once
+        book, reminded = _revised(book, replace(alert, reminders=due), "reminder")
+        changes += reminded
+    return book, changes
 
-    def _told(self, type_: str, faults: list[str], auto: AutoRetrain) -> dict[str, Any]:
-        """Words and evidence as they stand."""
-        latest, quality = self.state.latest, self.state.quality
-        if type_ == INCOMPLETE:
-            text = words.incomplete(self.line, quality["completeness"], faults)
-            faults = faults or ["outcomes missing"]
-        else:
-            text = words.summary(self.line, latest, quality, faults)
-        return {
-            "summary": text,
-            "recommendation": words.recommendation(latest, faults, auto),
-            "auto_retrain": auto,
-            "report": {
-                "statistical": latest.get("statistical"),
-                "performance": latest.get("performance"),
-                "quality": [quality[check] for check in sorted(quality)],
-                "faults": faults,
-            },
-        }
+
+def _revised(book: Book, alert: OpenAlert, notify: Notify | None = None) -> tuple[Book, list[Change]]:
+    alert = replace(alert, revision=alert.revision + 1)
+    book = replace(book, alert=alert)
+    return book, [Change(alert, notify, None, book)]
+
+
+def _resolved(book: Book, alert: OpenAlert, resolution: Resolution) -> tuple[Book, list[Change]]:
+    alert = replace(alert, revision=alert.revision + 1)
+    book = replace(book, alert=None)
+    return book, [Change(alert, "resolved", resolution, book)]

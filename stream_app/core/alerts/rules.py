@@ -5,25 +5,46 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from stream_app.core.days import HOUR_MS
+
 
 @dataclass(frozen=True, slots=True)
 class AlertRules:
-    """Rules of a line's alerts; hours of tick time, and closes."""
+    """Rules of a line's alerts: hours, and closes in a row."""
 
-    alert_gap_h: float = 24.0
-    alert_reminder_h: float = 24.0
-    alert_escalate_critical_h: float = 4.0
-    alert_escalate_high_h: float = 24.0
+    alert_gap_h: float = 24
+    alert_reminder_h: float = 24
+    alert_escalate_critical_h: float = 4
+    alert_escalate_high_h: float = 24
     alert_resolve_closes: int = 2
     alert_no_evidence_closes: int = 14
+
+    @property
+    def gap_ms(self) -> int:
+        """Between the nominal closes that open two alerts."""
+        return round(self.alert_gap_h * HOUR_MS)
+
+    @property
+    def reminder_ms(self) -> int:
+        """Between two reminders, counted from the opening."""
+        return max(1, round(self.alert_reminder_h * HOUR_MS))
+
+    def escalate_ms(self, severity: str) -> int:
+        """From the opening, or the last rise in severity, to the escalation."""
+        hours = self.alert_escalate_critical_h if severity == "CRITICAL" else self.alert_escalate_high_h
+        return round(hours * HOUR_MS)
 
 
 @dataclass(frozen=True, slots=True)
 class AlertsConfig:
-    """Settings of the alerts lanes. ``rules`` is pure: the same line gives the same rules while the worker runs."""
+    """Settings of an alerts lane. ``rules`` is pure: the same line gives the same rules while the worker runs."""
 
+    #: CloudEvents source, ``/plumbline/APP_ID``
     source: str
-    #: address of the dashboard, without a slash at its end
+    #: address of the dashboard; an alert's page is ``/alerts/ID`` below it
     link: str = "http://127.0.0.1:8080"
     rules: Callable[[str], AlertRules] = field(default=lambda line: AlertRules())
     settings_hash: str = "0" * 16
+    partition: int = 0
+    #: partitions of the log; with more than one, a line of another one is refused as a fault of ours
+    partitions: int = 1

@@ -1,7 +1,8 @@
-"""The alerts stage: one partition of the drift log in, alerts out.
+"""The alerts stage: one partition of a log in, alerts out.
 
-Deterministic by construction: one input in one order, a line's memory in the table, no clock but the log's ticks. A
-coordinator's decision stands in the log before the event it is about.
+Deterministic by construction: one input in one order, memory in the table, no clock but the log's ticks. What an epoch
+brings is stored and handled at its tick, in the log's order, then the timers that fell due; so a coordinator's decision
+may stand before or after its event, and a restart between two checkpoints cannot be seen in what is published.
 """
 
 from __future__ import annotations
@@ -10,33 +11,41 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-import orjson
 
-from schemas.alerts import AutoRetrain, Safeguard
 from schemas.clock import TickView
-from schemas.common import ce_headers, encode, parse_ms
+from schemas.common import Actor
+from schemas.partitioning import partition_for
 from stream_app.core import line_log
-from stream_app.core.alerts import state
-from stream_app.core.alerts.lifecycle import Lifecycle
+from stream_app.core.alerts import evidence, facts, state
+from stream_app.core.alerts import memo as memos
+from stream_app.core.alerts.facts import Fact
+from stream_app.core.alerts.lifecycle import Step, next_due_ms, step, types_of
+from stream_app.core.alerts.publish import alert_record
 from stream_app.core.alerts.rules import AlertsConfig
-from stream_app.core.alerts.state import LineState
-from stream_app.core.effects import Drained, Emit, Record, TableReader
+from stream_app.core.alerts.state import DRIFT, INCOMPLETE, Book, Decision
+from stream_app.core.effects import Drained, Record, TableReader
 from stream_app.core.metrics_stage.outbox import Outbox
-from stream_app.errors import Incompatible
+from stream_app.errors import Broken
 
-ALERTS: Final = "alerts"
-MEMO_FORMAT: Final = 1
+STAGE: Final = "alerts"
+LOG: Final = "log"
+
+#: Facts, or due alerts, whose books are read and written at once: at most 250 kB each, 5 kB as a rule.
+BATCH: Final = 256
+
+#: A wire record's limits on what the coordinator says.
+SAFEGUARDS, REASON = 32, 4_000
 
 
-class Memo(msgspec.Struct):
-    """What the lane knows beside its table: the last tick (epoch ms), and decisions whose event is still to come."""
+class _Command(msgspec.Struct):
+    """What alerts read of an operator's command."""
 
-    tick_ms: int = 0
-    decisions: dict[str, AutoRetrain] = {}
+    command: str
+    actor: Actor | None = None
+    arguments: dict[str, Any] = {}
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Memo)
+_commands = msgspec.json.Decoder(_Command)
 
 
 class AlertsStage:
@@ -44,25 +53,45 @@ class AlertsStage:
 
     live = False
 
-    def __init__(self, config: AlertsConfig, partition: int) -> None:
+    def __init__(self, config: AlertsConfig, partition: int | None = None) -> None:
         self.config = config
-        self.partition = partition
+        self.partition = config.partition if partition is None else partition
         self.load(None, None)
 
     def load(self, memo: bytes | None, table: TableReader | None) -> None:
-        """Start from the last commit; lines with an open alert are known by their marks."""
-        self.memo = _memo(memo)
+        """Start from the last commit; open alerts are found by their marks."""
+        self.memo = memos.decode(memo) if memo is not None else memos.Memo()
         self._outbox = Outbox(table, self.partition)
-        self._open: set[str] = set()
+        self._books: dict[bytes, Book] = {}
+        #: key of the book of each open alert → when its next timer falls due; ``None``: never
+        self._due: dict[bytes, int | None] = {}
         after: bytes | None = None
-        while batch := self._outbox.scan(state.OPEN, after, 1_000):
-            self._open.update(key[len(state.OPEN) :].decode() for key, _ in batch)
+        while batch := self._outbox.scan(state.OPEN, after, BATCH):
             after = batch[-1][0]
+            keys = [state.BOOK + key[1:] for key, _ in batch]
+            for key, value in zip(keys, self._outbox.get(keys), strict=True):
+                alert = state.decode(value).alert if value is not None else None
+                if alert is None:
+                    raise Broken(f"{' '.join(state.split_key(key))} is marked open in the alerts table and is not")
+                self._due[key] = next_due_ms(self.config.rules(alert.line), alert)
+
+    @property
+    def last_tick(self) -> int:
+        """Last tick handled, epoch ms; 0 before the first."""
+        return self.memo.last_tick
+
+    # -- input ---------------------------------------------------------------------------------------------------
 
     def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
         """Entries in the log's order."""
         for record in batch:
-            self._entry(line_log.decode(record.value or b""))
+            try:
+                self._entry(record.offset, line_log.decode(record.value or b""))
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise Broken(
+                    f"{record.topic}[{record.partition}] offset {record.offset} is not an entry of the log: {error}; "
+                    "please report it"
+                ) from error
         return len(batch)
 
     def waiting_for(self, tick: TickView) -> str | None:
@@ -74,76 +103,123 @@ class AlertsStage:
         return True
 
     def drain(self) -> Drained:
-        """Effects since the last drain."""
-        return self._outbox.drain(bytes((MEMO_FORMAT,)) + _encoder.encode(self.memo))
+        """Effects since the last drain; the table holds them before the stage is called again."""
+        return self._outbox.drain(memos.encode(self.memo))
 
-    # -- entries -------------------------------------------------------------------------------------------------
-
-    def _entry(self, entry: line_log.Entry) -> None:
-        if isinstance(entry, line_log.EventEntry):
-            found = orjson.loads(entry.record)
-            now = parse_ms(found["at"])
-            life = self._life(entry.line)
-            life.event(entry, found, self.memo.decisions.pop(entry.id, None), now)
-            self._keep(life, now)
+    def _entry(self, offset: int, entry: line_log.Entry) -> None:
+        if isinstance(entry, line_log.TickEntry):
+            self._tick(entry.at_ms)
+        elif isinstance(entry, line_log.EventEntry):
+            self._own(entry.line)
+            self._remember(offset, facts.Event(evidence.finding(entry)))
         elif isinstance(entry, line_log.DecisionEntry):
-            guards = [Safeguard(*answer) for answer in entry.safeguards]
-            self.memo.decisions[entry.event_id] = AutoRetrain(entry.eligible, guards)
-        elif isinstance(entry, line_log.TickEntry):
-            for line in sorted(self._open):
-                life = self._life(line)
-                life.tick(entry.at_ms)
-                if life.out:
-                    self._keep(life, entry.at_ms)
-            self.memo.tick_ms = entry.at_ms
-            self.memo.decisions.clear()
+            answers = [(name, passed, why[:REASON]) for name, passed, why in entry.safeguards[:SAFEGUARDS]]
+            decided = facts.Decided(entry.event_id, Decision(entry.eligible, answers))
+            self._outbox.put(state.decision_key(entry.event_id), facts.encode(decided))
         elif isinstance(entry, line_log.CommandEntry):
-            self._command(entry)
+            fact = _ordered(entry)
+            if fact is not None:
+                self._remember(offset, fact)
         elif isinstance(entry, line_log.KeptEntry):
-            life = self._life(entry.line)
-            life.kept(entry.since_ms, entry.at_ms)
-            self._keep(life, entry.at_ms)
+            self._own(entry.line)
+            self._remember(offset, facts.Kept(entry.line, entry.since_ms))
 
-    def _command(self, entry: line_log.CommandEntry) -> None:
-        """Commands that concern open alerts; metrics has checked their form."""
-        row = orjson.loads(entry.record)
-        if row["command"] not in ("acknowledge", "rebaseline"):
+    def _remember(self, offset: int, fact: Fact) -> None:
+        self._outbox.put(state.epoch_key(offset), facts.encode(fact))
+
+    def _own(self, line: str) -> None:
+        # One partition owns every line: nothing to compare, and the hash costs as much as the rest of this.
+        count = self.config.partitions
+        if count > 1 and partition_for(line.encode(), count) != self.partition:
+            raise Broken(f"line {line!r} came in the log of partition {self.partition} of {count}; please report it")
+
+    # -- tick ----------------------------------------------------------------------------------------------------
+
+    def _tick(self, now_ms: int) -> None:
+        if now_ms <= self.memo.last_tick:
             return
-        arguments: dict[str, Any] = row.get("arguments") or {}
-        for line in sorted(self._open) if entry.line == "*" else [entry.line]:
-            if line not in self._open:
-                continue
-            life = self._life(line)
-            if row["command"] == "acknowledge":
-                life.acknowledge(str(row.get("actor") or "unknown")[:256], arguments.get("alert_id"), entry.at_ms)
-            else:
-                life.accept(entry.at_ms)
-            self._keep(life, entry.at_ms)
+        after: bytes | None = None
+        while batch := self._outbox.scan(state.EPOCH, after, BATCH):
+            after = batch[-1][0]
+            self._facts([facts.decode(value) for _, value in batch], now_ms)
+            for key, _ in batch:
+                self._outbox.remove_once_written(key)
+        while batch := self._outbox.scan(state.DECISION, None, BATCH):
+            for key, _ in batch:
+                self._outbox.put(key, None)
+        due = sorted(key for key, at in self._due.items() if at is not None and at <= now_ms)
+        for start in range(0, len(due), BATCH):
+            keys = due[start : start + BATCH]
+            self._read(keys)
+            for key in keys:
+                self._step(key, facts.Tick(), now_ms)
+            self._books.clear()
+        self.memo.last_tick = now_ms
 
-    # -- memory and effects --------------------------------------------------------------------------------------
+    def _facts(self, epoch: list[Fact], now_ms: int) -> None:
+        """Some facts of the epoch in the log's order."""
+        events = [fact.finding for fact in epoch if isinstance(fact, facts.Event)]
+        answers = self._outbox.get([state.decision_key(finding.id) for finding in events])
+        decisions: dict[str, Decision] = {}
+        for finding, value in zip(events, answers, strict=True):
+            decided = facts.decode(value) if value is not None else None
+            if isinstance(decided, facts.Decided):
+                decisions[finding.id] = decided.decision
+        self._read(list(dict.fromkeys(state.book_key(f.line, type) for f in events for type in types_of(f))))
+        for fact in epoch:
+            if isinstance(fact, facts.Event):
+                fact = facts.Event(fact.finding, decisions.get(fact.finding.id))
+                for type in types_of(fact.finding):
+                    self._step(state.book_key(fact.finding.line, type), fact, now_ms)
+            elif not isinstance(fact, facts.Decided):
+                for key in self._open_of(fact.line):
+                    self._step(key, fact, now_ms)
+        self._books.clear()
 
-    def _life(self, line: str) -> Lifecycle:
-        value = self._outbox.get([state.LINE + line.encode()])[0]
-        return Lifecycle(self.config, line, state.decode(value) if value is not None else LineState())
+    def _open_of(self, line: str) -> list[bytes]:
+        if line == "*":
+            return sorted(self._due)
+        return [key for type in (DRIFT, INCOMPLETE) if (key := state.book_key(line, type)) in self._due]
 
-    def _keep(self, life: Lifecycle, now_ms: int) -> None:
-        line = life.line
-        self._outbox.put(state.LINE + line.encode(), state.encode(life.state))
-        opened = any(known.open is not None for known in life.state.alerts.values())
-        if opened != (line in self._open):
-            self._outbox.put(state.OPEN + line.encode(), b"\x01" if opened else None)
-            (self._open.add if opened else self._open.discard)(line)
-        for record in life.out:
-            headers = ce_headers("alert", record.id, line, now_ms, self.config.source)
-            self._outbox.emit(Emit(ALERTS, self.partition, record.id.encode(), encode(record), headers))
+    def _read(self, keys: list[bytes]) -> None:
+        """Have the books of a batch at hand; they go when it is done."""
+        for key, value in zip(keys, self._outbox.get(keys), strict=True):
+            self._books[key] = state.decode(value) if value is not None else Book(state.split_key(key)[1])
+
+    def _step(self, key: bytes, fact: Step, now_ms: int) -> None:
+        if key not in self._books:
+            self._read([key])
+        before = self._books[key]
+        rules = self.config.rules(state.split_key(key)[0])
+        book, changes = step(rules, before, fact, now_ms)
+        for change in changes:
+            self._outbox.emit(alert_record(self.config, self.partition, change, now_ms))
+        if book == before:
+            return
+        self._books[key] = book
+        self._outbox.put(key, state.encode(book))
+        mark = state.OPEN + key[1:]
+        if book.alert is not None:
+            self._due[key] = next_due_ms(rules, book.alert)
+            if before.alert is None:
+                self._outbox.put(mark, b"\x01")
+        elif before.alert is not None:
+            del self._due[key]
+            self._outbox.put(mark, None)
 
 
-def _memo(value: bytes | None) -> Memo:
-    if value is None:
-        return Memo()
-    if value[:1] != bytes((MEMO_FORMAT,)):
-        raise Incompatible(
-            f"the alerts' positions record has format {value[:1]!r}, this release reads {MEMO_FORMAT}: run the release "
-            "that wrote it, or start afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX"
-        )
-    return _decoder.decode(memoryview(value)[1:])
+def _ordered(entry: line_log.CommandEntry) -> Fact | None:
+    """What a command means for alerts. A malformed one means nothing here: the
+    coordinator audits it, and raising would stop the lane for what a person mistyped."""
+    try:
+        order = _commands.decode(entry.record)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    if order.command == "rebaseline":
+        return facts.Accepted(entry.line)
+    if order.command != "acknowledge" or order.actor is None:
+        return None
+    named = order.arguments.get("alert_id")
+    if named is not None and not isinstance(named, str):
+        return None
+    return facts.Acknowledged(entry.line, order.actor, named)

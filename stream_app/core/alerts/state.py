@@ -1,78 +1,105 @@
-"""What the alerts stage remembers of a line: the last findings in short, and its alerts.
+"""What the alerts stage remembers of a line and alert type. One format byte, then MessagePack.
 
-Stored under ``A`` + line: one format byte, then MessagePack; ``O`` + line marks lines with an open alert, so that a
-restart finds their timers. Bound: two findings without histograms, five quality checks, two alerts with at most
-``EVENTS`` ids each: some 100 kB a line at worst, 2 kB as a rule.
+==============================  ====================================================================================
+key                             value and growth
+==============================  ====================================================================================
+``A`` + line, 0, type           book: the latest findings, the open alert; 2 a line ever seen, 2 to 10 kB as a rule,
+                                at most some 250 kB (1,000 ids, 12 findings, 32 safeguards)
+``O`` + line, 0, type           empty mark of an open alert; gone with it
+``E`` + offset (u8)             fact (:mod:`~stream_app.core.alerts.facts`) of the epoch in hand; gone with its tick
+``D`` + event id                decision of the epoch in hand; gone with its tick
+==============================  ====================================================================================
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
+from stream_app.core.alerts.evidence import Finding
 from stream_app.errors import Incompatible
 
 FORMAT: Final = 1
-LINE: Final = b"A"
-OPEN: Final = b"O"
+BOOK, OPEN, EPOCH, DECISION = b"A", b"O", b"E", b"D"
 
-#: Ids an alert names; of a longer one the first half and the newest are kept.
+DRIFT: Final = "ML_DRIFT_DETECTED"
+INCOMPLETE: Final = "ML_OUTCOMES_INCOMPLETE"
+
+#: Ids of events that an alert names: the first, and the newest.
 EVENTS: Final = 1_000
+#: Newest severe events that can still be recomputed: a comparison is, at its next close; of two kinds, that is 4.
+REVISABLE: Final = 32
 
 
-class Streak(msgspec.Struct):
-    """Closes in a row of one kind that was HIGH or above while the alert was open."""
+class Decision(msgspec.Struct, frozen=True, array_like=True):
+    """Whether a retraining may follow, and every safeguard's (name, passed, reason)."""
+
+    eligible: bool
+    safeguards: list[tuple[str, bool, str]]
+
+
+class Streak(msgspec.Struct, frozen=True, array_like=True):
+    """Closes in a row of one kind: with ``no_drift``, and without ``drift``."""
 
     no_drift: int = 0
     without_drift: int = 0
 
 
-class OpenAlert(msgspec.Struct):
-    """An alert that is not resolved."""
+class OpenAlert(msgspec.Struct, frozen=True):
+    """An alert as its newest revision shows it."""
 
-    #: tick and nominal close that opened it, epoch ms
-    opened_ms: int
+    id: str
+    type: str
+    line: str
+    #: nominal close, and tick, that opened it
     close_ms: int
+    opened_ms: int
+    #: newest cohort day (days since 1970) of the event that opened it
+    first_day: int
     #: tick of the opening or of the last rise in severity
     risen_ms: int
-    #: the last revision as published
-    record: bytes
+    severity: str
+    version: str
+    event_ids: list[str]
+    decision: Decision
+    #: kinds that were HIGH or above while it was open
+    streaks: dict[str, Streak]
+    #: how many events at HIGH or above made it what it is, and the newest of their ids
+    severe: int
+    severe_ids: list[str]
+    #: last finding of drift of each sort while it was open: what it is about
+    found: dict[str, Finding]
+    revision: int = 1
+    escalation_level: int = 0
+    #: reminders that fell due
     reminders: int = 0
-    kinds: dict[str, Streak] = {}
-    #: ids of its events at HIGH or above
-    severe: list[str] = []
+    acknowledged_by: str | None = None
 
 
-class AlertState(msgspec.Struct):
-    """Alerts of one type."""
+class Book(msgspec.Struct, frozen=True):
+    """A line's memory of one alert type."""
 
-    #: nominal close (epoch ms) that opened the last one
+    type: str
+    #: nominal close that opened the last alert
     last_close_ms: int | None = None
-    open: OpenAlert | None = None
-
-
-class LineState(msgspec.Struct):
-    """Memory of a line."""
-
-    #: kind → its last finding in short
-    latest: dict[str, dict[str, Any]] = {}
-    #: quality check → its last finding, if it was drift
-    quality: dict[str, dict[str, Any]] = {}
-    #: type → its alerts
-    alerts: dict[str, AlertState] = {}
+    #: latest finding of every sort that speaks to the type
+    latest: dict[str, Finding] = {}
+    #: quality checks whose latest finding was drift (for ML_DRIFT_DETECTED, which only shows them)
+    quality: dict[str, Finding] = {}
+    alert: OpenAlert | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(LineState)
+_decoder = msgspec.msgpack.Decoder(Book)
 
 
-def encode(state: LineState) -> bytes:
+def encode(book: Book) -> bytes:
     """Format byte and MessagePack."""
-    return bytes((FORMAT,)) + _encoder.encode(state)
+    return bytes((FORMAT,)) + _encoder.encode(book)
 
 
-def decode(value: bytes) -> LineState:
+def decode(value: bytes) -> Book:
     """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
     if not value or value[0] != FORMAT:
         raise Incompatible(
@@ -80,3 +107,29 @@ def decode(value: bytes) -> LineState:
             "release that wrote it, or start afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX"
         )
     return _decoder.decode(memoryview(value)[1:])
+
+
+def book_key(line: str, type: str) -> bytes:
+    """Key of a book."""
+    return BOOK + line.encode() + b"\0" + type.encode()
+
+
+def open_key(line: str, type: str) -> bytes:
+    """Key of the mark that an alert is open."""
+    return OPEN + line.encode() + b"\0" + type.encode()
+
+
+def split_key(key: bytes) -> tuple[str, str]:
+    """(line, type) of either."""
+    line, _, type = key[1:].partition(b"\0")
+    return line.decode(), type.decode()
+
+
+def epoch_key(offset: int) -> bytes:
+    """Key of a fact that waits for its tick."""
+    return EPOCH + offset.to_bytes(8, "big")
+
+
+def decision_key(event_id: str) -> bytes:
+    """Key of a decision that waits for its tick."""
+    return DECISION + event_id.encode()

@@ -1,131 +1,188 @@
-"""Alerts in plain words, made from the facts of the events and nothing else."""
+"""What an alert says to people: what was found, in numbers; what is broken in the data; what to do first."""
 
 from __future__ import annotations
 
-from datetime import date as calendar
-from typing import Any
+from datetime import date
+from typing import Final
 
-from schemas.alerts import AutoRetrain
+from stream_app.core.alerts.evidence import Finding, Window
+from stream_app.core.alerts.state import INCOMPLETE, Book, OpenAlert
+from stream_app.core.days import DAY_MS, date_of
 
-Finding = dict[str, Any]
+#: Longest text of the wire.
+LONGEST: Final = 4_000
 
-_NAMES = {"pr_auc": "PR-AUC", "precision_at_80_recall": "precision at 80 % recall", "f1": "F1"}
+_NAMES: Final = {"pr_auc": "PR-AUC", "f1": "F1", "precision_at_80_recall": "precision at 80 % recall"}
+_MONTHS: Final = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
+                  "November", "December")  # fmt: skip
+_WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
-
-def short(event: Finding) -> Finding:
-    """An event without its histograms, for memory and report."""
-    keep = (
-        "id", "kind", "check", "close", "model_version", "baseline_kind", "verdict", "rule_verdict", "severity",
-        "statistic", "p_value", "metric", "reason",
-    )  # fmt: skip
-    found = {name: event[name] for name in keep if event.get(name) is not None}
-    found["windows"] = [{k: v for k, v in w.items() if k != "histograms"} for w in event["windows"]]
-    return found
-
-
-def summary(line: str, latest: dict[str, Finding], quality: dict[str, Finding], faults: list[str]) -> str:
-    """What happened, worst first."""
-    parts = []
-    performance, statistical = latest.get("performance"), latest.get("statistical")
-    drop = performance is not None and performance["verdict"] == "drift"
-    shift = statistical is not None and statistical["verdict"] == "drift"
-    if drop and performance is not None:
-        parts.append(_performance(performance))
-    if shift and statistical is not None:
-        parts.append(("scores shifted too, " if drop else "scores shifted, ") + _distance(statistical))
-    elif drop and statistical is not None and statistical["verdict"] == "no_drift":
-        parts.append(f"scores did not shift, {_distance(statistical)}")
-    if shift and not drop and performance is not None:
-        parts.append(
-            "no metric is worse so far" if performance["verdict"] == "no_drift" else "too few outcomes to judge metrics"
-        )
-    parts += [_quality(quality[check]) for check in sorted(quality) if check not in ("completeness", "volume")]
-    if faults:
-        parts.append("the data is broken as well: " + ", ".join(faults))
-    return f"{line}: {'; '.join(parts)}"[:4_000]
+_ENDINGS: Final = {
+    "no_drift": "Over: the last closes in a row were without drift. It was: ",
+    "no_evidence": "Ended without evidence for or against it. It was: ",
+    "labels_revised": "Retracted: labels that came later changed the comparison. It said: ",
+    "version_replaced": "Over: a version that came after it was kept. It was: ",
+    "accepted": "Closed: an operator accepted the present as normal. It was: ",
+}
 
 
-def incomplete(line: str, finding: Finding, faults: list[str]) -> str:
-    """What happened, where outcomes are missing."""
-    window = finding["windows"][0]
-    rows = window.get("recent_rows", 0)
-    return (
-        f"{line}: {'; '.join(faults) or 'outcomes missing'}; of the {rows:,} predictions of {window['from'][:10]} "
-        f"{100 * (window['recent'] or 0):.0f} % have their outcome"
-    )
-
-
-def recommendation(latest: dict[str, Finding], faults: list[str], auto: AutoRetrain) -> str:
-    """The next step."""
-    if faults:
-        return (
-            "Mend the data first: what looks like a worse model may be what is missing from its outcomes. Nothing is "
-            "retrained while the data is broken."
-        )
-    performance = latest.get("performance")
-    if performance is not None and performance["verdict"] == "drift":
-        step = (
-            f"Look for what changed around {performance['since']}: upstream data, the population, the meaning of the "
-            "label."
-        )
+def summary(alert: OpenAlert, book: Book, resolution: str | None = None) -> str:
+    """One sentence of facts, faults of the pipeline first."""
+    found = alert.found
+    if alert.type == INCOMPLETE:
+        text = _incomplete(found["completeness"], alert.first_day)
     else:
-        step = "Look at the inputs first: scores move when features do. Outcomes will show whether it matters."
-    if auto.eligible:
-        return f"{step} A retraining is ordered."
-    refused = [guard.reason for guard in auto.safeguards if not guard.passed]
+        parts = [
+            part(found[slot]) + (_ended(book.latest.get(slot)) if resolution is None else "")
+            for slot, part in (("performance", _performance), ("handover", _handover))
+            if slot in found
+        ]
+        if "statistical" in found:
+            shift = _shift_too(found["statistical"]) if parts else _shift(found["statistical"])
+            parts.append(shift + (_ended(book.latest.get("statistical")) if resolution is None else ""))
+        text = "; ".join(parts)
+        broken = faults(alert, book)
+        if broken:
+            text = f"{'; '.join(broken)}, which may be all there is to it: {text}"
+    ending = _ENDINGS.get(resolution or "", "")
+    if alert.type == INCOMPLETE and resolution == "no_drift":
+        ending = "Over: outcomes were complete at the last closes in a row. It was: "
+    return (ending + text)[:LONGEST]
+
+
+def recommendation(alert: OpenAlert, book: Book, resolution: str | None = None) -> str:
+    """The next step, in the order in which causes are worth excluding."""
+    if resolution is not None:
+        return "Nothing to do."
+    if alert.type == INCOMPLETE:
+        return (
+            "Find where outcomes stop: the feed, the join by prediction_id, or a delay longer than label_delay_days. "
+            "Until they come performance cannot be judged and nothing is retrained; `plumbline load outcomes FILE` "
+            "brings what was missed."
+        )
+    if faults(alert, book):
+        return (
+            "Mend the data first: what looks like a bad model may be a broken pipe. Nothing is retrained while the "
+            "data is broken; the comparison is made again when late outcomes come."
+        )
+    handover, performance = alert.found.get("handover"), alert.found.get("performance")
+    if handover is not None:
+        before = handover.baseline_version or "the version before"
+        step = f"Consider going back to {before}: `plumbline rollback {alert.line}`."
+    elif performance is not None:
+        step = f"Look for what changed {_around(performance)}: upstream data, the population, the meaning of the label."
+    else:
+        step = (
+            f"Look for what changed {_around(alert.found['statistical'])} in the inputs: scores move when features do. "
+            "Outcomes will show whether it matters."
+        )
+    if alert.decision.eligible:
+        return f"{step} Every safeguard of retraining agrees."
+    refused = [f"{name}: {reason}" for name, passed, reason in alert.decision.safeguards if not passed]
     why = f" ({refused[0]})" if refused else ""
     return (
-        f"{step} Nothing is retrained by itself{why}; if the change is real, retrain on data from then on, or accept "
-        "the present as normal with a rebaseline."
-    )
+        f"{step} Nothing is retrained by itself{why}. If the change is real, `plumbline retrain {alert.line}`, or "
+        "accept it as normal with a rebaseline."
+    )[:LONGEST]
 
 
-def decisive(finding: Finding) -> Finding | None:
-    """The window that a performance finding's statistic is of."""
-    metric, drop = finding.get("metric"), finding.get("statistic") or 0.0
-    for window in finding["windows"]:
-        known = window.get("metric") == metric and None not in (window["recent"], window["baseline"])
-        if known and abs(100 * (window["baseline"] - window["recent"]) - drop) < 1e-6:
-            return dict(window)
-    return None
+def faults(alert: OpenAlert, book: Book) -> list[str]:
+    """What is broken in the data at the newest close date: in each event's words, none twice."""
+    known = list((alert.found if alert.type == INCOMPLETE else book.latest).values())
+    newest = newest_date(known)
+    return list(dict.fromkeys(text for f in known if f.close_ms // DAY_MS == newest for text in f.faults))
 
 
-def days(window: Finding) -> str:
-    """``7 days``, or the day itself."""
-    first, last = window["from"][:10], window["to"][:10]
-    count = _day(last) - _day(first)
-    return f"over {count} days" if count != 1 else f"on {first}"
+def newest_date(findings: list[Finding]) -> int:
+    """Close date (days since 1970) of the newest."""
+    return max((f.close_ms // DAY_MS for f in findings), default=0)
+
+
+def decisive(finding: Finding) -> Window | None:
+    """The window that an event's statistic is of; the first one where that cannot be told."""
+    if finding.kind == "quality":
+        return next(iter(finding.windows), None)
+    if finding.kind == "statistical":
+        same = [w for w in finding.windows if w.statistic is not None and w.statistic == finding.statistic]
+        return next(iter(same or finding.windows), None)
+    wanted = finding.metric
+    known = [w for w in finding.windows if w.metric in (None, wanted) and None not in (w.recent, w.baseline)]
+    if finding.statistic is None or not known:
+        return next(iter(known), None)
+    statistic = finding.statistic
+    return min(known, key=lambda w: abs(100 * ((w.baseline or 0.0) - (w.recent or 0.0)) - statistic))
+
+
+def weekday(day: int) -> str:
+    """``Tuesday 3 March``; day 0 was a Thursday."""
+    when = date.fromisoformat(date_of(day))
+    return f"{_WEEKDAYS[(day + 3) % 7]} {when.day} {_MONTHS[when.month - 1]}"
 
 
 def _performance(finding: Finding) -> str:
     window = decisive(finding)
-    if window is None:
-        return "performance dropped"
-    name = _NAMES.get(window["metric"], window["metric"])
-    text = f"{name} {window['baseline']:.2f} → {window['recent']:.2f} {days(window)}"
-    rows = window.get("recent_rows", 0)
-    what = "positives" if window["metric"] in ("recall", "pr_auc", "precision_at_80_recall") else "outcomes"
-    text += f" on {rows:,} {what}"
-    if window["interval"] is not None:
-        low, high = window["interval"]
+    name = _NAMES.get(finding.metric or "", (finding.metric or "performance").replace("_", " "))
+    if window is None or window.recent is None or window.baseline is None:
+        return f"{name} dropped"
+    text = f"{name} {window.baseline:.2f} → {window.recent:.2f} {_days(window)}"
+    if window.recent_rows is not None:
+        text += f" on {window.recent_rows:,} outcomes"
+    if window.interval is not None:
+        low, high = window.interval
         text += f", 99 % interval of the drop {100 * low:.1f} to {100 * high:.1f} points"
     return text
 
 
-def _distance(finding: Finding) -> str:
-    for window in finding["windows"]:
-        if window.get("statistic") == finding.get("statistic") and window.get("statistic") is not None:
-            return f"D = {window['statistic']:.2f} {days(window)} on {window.get('recent_rows', 0):,} predictions"
-    return "too few of them to compare"
+def _handover(finding: Finding) -> str:
+    before = finding.baseline_version or "the version before"
+    return f"version {finding.version} is worse than {before}: {_performance(finding)}"
 
 
-def _quality(finding: Finding) -> str:
-    window = finding["windows"][0]
-    check = finding["check"].replace("_", " ")
-    scale = 100 if finding["check"] in ("positive_rate", "narrow_share") else 1
-    unit = " %" if scale == 100 else ""
-    return f"{check} {scale * window['baseline']:.3g} → {scale * window['recent']:.3g}{unit}"
+def _shift(finding: Finding) -> str:
+    window = decisive(finding)
+    text = "scores shifted"
+    if finding.statistic is not None:
+        text += f", D = {finding.statistic:.2f}"
+    if window is None:
+        return text
+    if window.interval is not None:
+        text += f" ({window.interval[0]:.2f} to {window.interval[1]:.2f})"
+    text += f" {_days(window)}"
+    if window.recent_rows is not None:
+        text += f" on {window.recent_rows:,} predictions"
+    return text
 
 
-def _day(date: str) -> int:
-    return calendar.fromisoformat(date).toordinal()
+def _shift_too(finding: Finding) -> str:
+    return "scores shifted too" + (f", D = {finding.statistic:.2f}" if finding.statistic is not None else "")
+
+
+def _incomplete(finding: Finding, first_day: int) -> str:
+    since = finding.run_from if finding.run_from is not None else first_day
+    text = "; ".join(finding.faults) or f"outcomes missing since {weekday(since)}"
+    window = decisive(finding)
+    coverage = window.recent if window is not None else finding.statistic
+    if coverage is None:
+        return f"{text}: none can be told for {weekday(finding.day)}"
+    rows = window.recent_rows if window is not None else None
+    of = f"{rows:,} predictions" if rows is not None else "the predictions"
+    return f"{text}: {100 * coverage:.0f} % of {of} of {weekday(finding.day)} have one"
+
+
+def _ended(latest: Finding | None) -> str:
+    if latest is None or latest.drift:
+        return ""
+    return " (not at the last close)" if latest.verdict == "no_drift" else " (the last close had too little evidence)"
+
+
+def _around(finding: Finding) -> str:
+    return f"around {weekday(finding.run_from if finding.run_from is not None else finding.day)}"
+
+
+def _days(window: Window) -> str:
+    first = date.fromisoformat(window.from_[:10]).toordinal()
+    count = date.fromisoformat(window.to[:10]).toordinal() - first
+    return f"over {count} days" if count != 1 else f"on {weekday(first - _EPOCH)}"
+
+
+_EPOCH: Final = date(1970, 1, 1).toordinal()

@@ -1,0 +1,77 @@
+"""What an epoch brought, kept in the table until its tick comes. One format byte, then MessagePack.
+
+A coordinator's decision may stand before or after its event, so nothing is done before the epoch is complete.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from stream_app.core.alerts.evidence import Finding
+from stream_app.core.alerts.state import Decision
+from stream_app.errors import Incompatible
+
+FORMAT: Final = 1
+
+
+class Event(msgspec.Struct, frozen=True, tag="event"):
+    """A drift event; the decision joins it at the tick."""
+
+    finding: Finding
+    decision: Decision | None = None
+
+
+class Decided(msgspec.Struct, frozen=True, tag="decided"):
+    """The coordinator's answer to an event."""
+
+    event_id: str
+    decision: Decision
+
+
+class Acknowledged(msgspec.Struct, frozen=True, tag="acknowledged"):
+    """Somebody took one alert of a line, or all of them. ``line`` may be ``*``."""
+
+    line: str
+    actor: str
+    alert_id: str | None = None
+
+
+class Accepted(msgspec.Struct, frozen=True, tag="accepted"):
+    """An operator took the present as normal. ``line`` may be ``*``."""
+
+    line: str
+
+
+class Kept(msgspec.Struct, frozen=True, tag="kept"):
+    """Probation kept a version that became active at ``since_ms``."""
+
+    line: str
+    since_ms: int
+
+
+class Tick(msgspec.Struct, frozen=True, tag="tick"):
+    """Time went on; never stored."""
+
+
+Fact = Event | Decided | Acknowledged | Accepted | Kept
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Fact)
+
+
+def encode(fact: Fact) -> bytes:
+    """Format byte and MessagePack."""
+    return bytes((FORMAT,)) + _encoder.encode(fact)
+
+
+def decode(value: bytes) -> Fact:
+    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
+    if not value or value[0] != FORMAT:
+        raise Incompatible(
+            f"a stored fact about alerts has format {value[0] if value else 'none'}, this release reads {FORMAT}: run "
+            "the release that wrote it, or start afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX"
+        )
+    fact: Fact = _decoder.decode(memoryview(value)[1:])
+    return fact

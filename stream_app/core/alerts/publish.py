@@ -1,0 +1,116 @@
+"""Records the alerts stage publishes, made from changes."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from msgspec import UNSET
+
+from schemas.alerts import Alert, AutoRetrain, Safeguard
+from schemas.common import ce_headers, encode, rfc3339, uuid5
+from stream_app.core.alerts import words
+from stream_app.core.alerts.evidence import Finding
+from stream_app.core.alerts.lifecycle import Change
+from stream_app.core.alerts.rules import AlertsConfig
+from stream_app.core.alerts.state import INCOMPLETE, Book, OpenAlert
+from stream_app.core.days import DAY_MS, date_of, day_of
+from stream_app.core.effects import Emit
+
+ALERTS: Final = "alerts"
+
+
+def alert_record(config: AlertsConfig, partition: int, change: Change, at_ms: int) -> Emit:
+    """The revision a change makes."""
+    alert = change.alert
+    model_type, _, tenant = alert.line.partition(":")
+    status = "resolved" if change.resolution is not None else "open" if alert.revision == 1 else "updated"
+    record = Alert(
+        schema="io.plumbline.alert.v1",
+        id=alert.id,
+        at=rfc3339(at_ms),
+        line=alert.line,
+        model_type=model_type,
+        tenant_id=tenant,
+        type=alert.type,  # type: ignore[arg-type]
+        revision=alert.revision,
+        notify=change.notify or UNSET,
+        status=status,  # type: ignore[arg-type]
+        severity=alert.severity,  # type: ignore[arg-type]
+        escalation_level=alert.escalation_level,
+        model_version=alert.version,
+        opened_at=rfc3339(alert.opened_ms),
+        acknowledged_by=alert.acknowledged_by or UNSET,
+        correlation_id=uuid5("alert-correlation", model_type, date_of(day_of(alert.close_ms))),
+        summary=words.summary(alert, change.book, change.resolution),
+        recommendation=words.recommendation(alert, change.book, change.resolution),
+        auto_retrain=AutoRetrain(alert.decision.eligible, [Safeguard(*answer) for answer in alert.decision.safeguards]),
+        drift_event_ids=alert.event_ids,
+        resolution_reason=change.resolution or UNSET,
+        link=f"{config.link.rstrip('/')}/alerts/{alert.id}",
+        report=report(alert, change.book, config.settings_hash),
+    )
+    headers = ce_headers("alert", alert.id, alert.line, at_ms, config.source)
+    return Emit(ALERTS, partition, alert.id.encode(), encode(record), headers)
+
+
+def report(alert: OpenAlert, book: Book, settings_hash: str) -> dict[str, Any]:
+    """The evidence in numbers: every check's latest event, and its last one of drift where that is another.
+
+    Bounded: at most eight events of 16 windows, and six quality checks. No histograms, no features.
+    """
+    out: dict[str, Any] = {
+        "opened_close": rfc3339(alert.close_ms),
+        "settings_hash": settings_hash,
+        "faults": words.faults(alert, book),
+        "last_drift": {
+            slot: short(finding) for slot, finding in alert.found.items() if book.latest.get(slot) != finding
+        },
+    }
+    checks = ("completeness",) if alert.type == INCOMPLETE else ("statistical", "performance")
+    out |= dict.fromkeys(checks) | {slot: short(finding) for slot, finding in book.latest.items()}
+    if alert.type != INCOMPLETE:
+        newest = words.newest_date(list(book.latest.values()))
+        out["quality"] = [
+            short(book.quality[check])
+            for check in sorted(book.quality)
+            if book.quality[check].close_ms // DAY_MS == newest
+        ]
+    return out
+
+
+def short(finding: Finding) -> dict[str, Any]:
+    """One event for the dashboard."""
+    return {
+        "event_id": finding.id,
+        "kind": finding.kind,
+        "check": finding.check,
+        "close": rfc3339(finding.close_ms),
+        "day": date_of(finding.day),
+        "model_version": finding.version,
+        "verdict": finding.verdict,
+        "rule_verdict": finding.rule_verdict,
+        "severity": finding.severity,
+        "statistic": finding.statistic,
+        "p_value": finding.p_value,
+        "metric": finding.metric,
+        "reason": finding.reason,
+        "revises": finding.revises,
+        "since": date_of(finding.run_from) if finding.run_from is not None else None,
+        "faults": finding.faults,
+        "baseline": {"kind": finding.baseline_kind, "version": finding.baseline_version},
+        "windows": [
+            {
+                "from": w.from_,
+                "to": w.to,
+                "metric": w.metric,
+                "statistic": w.statistic,
+                "recent": w.recent,
+                "baseline": w.baseline,
+                "recent_rows": w.recent_rows,
+                "baseline_rows": w.baseline_rows,
+                "interval": w.interval,
+                "dispersion": w.dispersion,
+            }
+            for w in finding.windows
+        ],
+    }

@@ -1,0 +1,157 @@
+"""An alerts lane driven by hand: entries of the log in, revisions out; cut and restarted at will."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from schemas.alerts import Alert
+from schemas.common import encode, rfc3339, uuid5
+from schemas.drift import DriftEvent, DriftWindow, Histograms
+from stream_app.core import line_log
+from stream_app.core.alerts import AlertRules, AlertsConfig, AlertsStage
+from stream_app.core.days import DAY_MS, HOUR_MS
+from stream_app.core.effects import Emit
+from tests.unit.tables import DictTable, Rec
+
+#: Wednesday 4 March 2026
+D = 20_516
+LINE = "conflict:global"
+HOURS = {"completeness": 1, "quality": 2, "statistical": 3, "performance": 4}
+
+_wire = msgspec.json.Decoder(Alert)
+
+
+def at(day: int, hour: float = 4) -> int:
+    return day * DAY_MS + round(hour * HOUR_MS)
+
+
+def event(kind: str, day: int, verdict: str = "no_drift", severity: str | None = None, **rest: Any) -> Any:
+    """An entry at the close of ``day``; ``kind`` may be a quality check or ``handover``."""
+    check = rest.get("check")
+    if kind not in HOURS or kind == "completeness":
+        check = kind
+    sort = "performance" if kind == "handover" else kind if kind in ("statistical", "performance") else "quality"
+    line, close = rest.get("line", LINE), rest.get("close", at(day, HOURS.get(kind, 2 if sort == "quality" else 5)))
+    revises = rest.get("revises")
+    id = rest.get("id") or uuid5("drift-event", line, sort, check or "", str(close), "again" if revises else "")
+    version = rest.get("version", "v1")
+    model_type, _, tenant = line.partition(":")
+    record = DriftEvent(
+        schema="io.plumbline.drift-event.v1",
+        id=id,
+        at=rfc3339(close),
+        line=line,
+        model_type=model_type,
+        tenant_id=tenant,
+        kind=sort,  # type: ignore[arg-type]
+        check=check or UNSET,
+        close=rfc3339(close),
+        model_version=version,
+        baseline_version=rest.get("baseline_version", version),
+        baseline_kind="window",
+        verdict=verdict,  # type: ignore[arg-type]
+        rule_verdict=verdict,  # type: ignore[arg-type]
+        severity=severity or UNSET,  # type: ignore[arg-type]
+        statistic=rest.get("statistic"),
+        metric=rest.get("metric", "accuracy") if sort == "performance" else UNSET,
+        windows=rest.get("windows", []),
+        second_opinion=None,
+        revises=revises or UNSET,
+        settings_hash="0123456789abcdef",
+    )
+    return line_log.EventEntry(
+        line, id, sort, check, version, close, day - 1, verdict, severity, rest.get("run_from"), rest.get("reason"),
+        revises, rest.get("faults", []), rest.get("record", encode(record)),
+    )  # fmt: skip
+
+
+def window(day: int, days: int, recent: float, baseline: float | None, rows: int, **rest: Any) -> DriftWindow:
+    bins = [rows] + [0] * 49
+    return DriftWindow(
+        from_=rfc3339((day - days) * DAY_MS), to=rfc3339(day * DAY_MS), recent=recent, baseline=baseline,
+        histograms=Histograms(bins, bins), interval=rest.get("interval"),
+    )  # fmt: skip
+
+
+def entry(cls: Any, **fields: Any) -> Any:
+    """An entry with the fields this release has; later ones also name their tick."""
+    known = {f.name: f for f in msgspec.structs.fields(cls)}
+    return cls(**{"at_ms": 0, **fields} if "at_ms" in known and cls is not line_log.TickEntry else fields)
+
+
+def tick(now: int) -> Any:
+    return line_log.TickEntry(now, {}, [], {})
+
+
+def decision(about: Any, eligible: bool = True, why: str = "fine") -> Any:
+    return line_log.DecisionEntry(about.line, about.id, eligible, [("flags", eligible, why)])
+
+
+def command(name: str, line: str = LINE, actor: str | None = "sam", **arguments: Any) -> Any:
+    row = {"id": "c1", "line": line, "command": name, "arguments": arguments, "reason": "because"}
+    record = json.dumps(row | ({"actor": actor} if actor is not None else {})).encode()
+    return entry(line_log.CommandEntry, line=line, record=record)
+
+
+def kept(since: int, line: str = LINE) -> Any:
+    return entry(line_log.KeptEntry, line=line, version="v2", since_ms=since)
+
+
+class Bench:
+    """With a generator, checkpoints come anywhere between two records, and restarts after some of them."""
+
+    def __init__(self, draw: random.Random | None = None, partition: int = 0, partitions: int = 1, **rules: Any):
+        self.config = AlertsConfig(
+            source="/plumbline/t", partition=partition, partitions=partitions, link="http://p",
+            rules=lambda line: AlertRules(**rules),
+        )  # fmt: skip
+        self.draw, self.table = draw, DictTable()
+        self.memo: bytes | None = None
+        self.emits: list[Emit] = []
+        self.offset = self.restarts = 0
+        self.stage = AlertsStage(self.config)
+        self.stage.load(None, self.table)
+
+    def feed(self, *entries: Any) -> Bench:
+        """Entries, in this order."""
+        for each in entries:
+            value = each if isinstance(each, bytes) else line_log.encode(each)
+            self.stage.accept("log", [Rec("drift-log", 0, self.offset, 0, None, value)], None)
+            self.offset += 1
+            if self.draw is not None and self.draw.random() < 0.5:
+                self.checkpoint(self.draw.random() < 0.6)
+        return self
+
+    def epoch(self, now: int, *entries: Any) -> list[Alert]:
+        """What one epoch publishes."""
+        before = len(self.alerts())
+        self.feed(*entries, tick(now))
+        return self.alerts()[before:]
+
+    def close(self, day: int, *entries: Any) -> list[Alert]:
+        """An epoch that ends at 04:00."""
+        return self.epoch(at(day), *entries)
+
+    def checkpoint(self, restart: bool = True) -> None:
+        drained = self.stage.drain()
+        self.table.put(drained.puts)
+        self.emits += drained.emits
+        self.memo = drained.memo
+        if restart:
+            self.restarts += 1
+            self.stage = AlertsStage(self.config)
+            self.stage.load(self.memo, self.table)
+
+    def alerts(self) -> list[Alert]:
+        self.checkpoint(restart=False)
+        return [_wire.decode(emit.value or b"") for emit in self.emits]
+
+
+def news(found: list[Alert]) -> list[Any]:
+    """Why each revision is news; ``None``: it is silent."""
+    return [alert.notify if alert.notify is not UNSET else None for alert in found]

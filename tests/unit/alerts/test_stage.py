@@ -1,0 +1,183 @@
+"""The stage beside its table: restarts, what it stores, what it refuses."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from schemas.partitioning import partition_for
+from stream_app.core import line_log
+from stream_app.core.alerts import AlertsStage
+from stream_app.core.alerts import memo as memos
+from stream_app.errors import Broken, Incompatible
+from tests.unit.alerts.bench import Bench, D, at, command, decision, entry, event, kept, news, tick
+from tests.unit.tables import Rec
+
+
+def _history(seed: int) -> list[Any]:
+    """Weeks of some lines, an epoch every six hours, everything that can happen to an alert."""
+    draw = random.Random(seed)
+    lines = ("conflict:global", "fraud:a", "fraud:b")
+    last: dict[str, Any] = {}
+    log: list[Any] = []
+    for day in range(D, D + 30):
+        for hour in (4, 10, 16, 22):
+            epoch: list[Any] = []
+            for line in lines:
+                if hour == 4:
+                    if line in last and draw.random() < 0.3:
+                        old = last[line]
+                        verdict, severity = draw.choice([("no_drift", None), ("drift", "CRITICAL")])
+                        epoch.append(event("performance", day - 1, verdict, severity, line=line, revises=old.id))
+                    for kind in ("completeness", "volume", "statistical", "performance"):
+                        found = draw.choice(
+                            [("drift", "HIGH"), ("drift", "MEDIUM"), ("drift", "CRITICAL"), ("no_drift", None),
+                             ("no_drift", None), ("no_drift", None), ("insufficient_evidence", None)]
+                        )  # fmt: skip
+                        epoch.append(event(kind, day, *found, line=line, statistic=draw.random()))
+                    last[line] = epoch[-1]
+                if draw.random() < 0.05:
+                    epoch.append(command("acknowledge", draw.choice([line, "*"]), draw.choice(["sam", "kim"])))
+                if draw.random() < 0.03:
+                    epoch.append(command("rebaseline", line))
+                if draw.random() < 0.03:
+                    epoch.append(kept(at(day, hour - 12), line))
+            for about in [e for e in epoch if isinstance(e, line_log.EventEntry) and e.verdict == "drift"]:
+                if draw.random() < 0.7:
+                    epoch.insert(draw.randrange(len(epoch) + 1), decision(about, draw.random() < 0.5))
+            log += [*epoch, tick(at(day, hour))]
+    return log
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_published_does_not_depend_on_checkpoints_and_restarts(seed: int) -> None:
+    log = _history(seed)
+    plain = Bench().feed(*log)
+    plain.checkpoint()
+    assert {"opened", "severity", "reminder", "escalated", "resolved", None} == set(news(plain.alerts()))
+    for cuts in range(3):
+        cut = Bench(random.Random(100 * seed + cuts)).feed(*log)
+        cut.checkpoint()
+        assert cut.restarts > 50
+        assert cut.emits == plain.emits
+        assert cut.table.rows == plain.table.rows
+
+
+def test_revisions_of_an_alert_count_up_by_one_and_end_with_its_resolution() -> None:
+    bench = Bench().feed(*_history(9))
+    seen: dict[str, Any] = {}
+    open_of: dict[tuple[str, str], str] = {}
+    for alert in bench.alerts():
+        before = seen.get(alert.id)
+        assert alert.revision == (before.revision + 1 if before is not None else 1)
+        assert before is None or before.status != "resolved"
+        assert alert.status == "resolved" or open_of.get((alert.line, alert.type), alert.id) == alert.id
+        if alert.status == "resolved":
+            open_of.pop((alert.line, alert.type))
+        else:
+            open_of[alert.line, alert.type] = alert.id
+        seen[alert.id] = alert
+    assert len(seen) > 5
+
+
+def test_nothing_is_done_before_the_tick_of_its_epoch() -> None:
+    bench = Bench().feed(event("performance", D, "drift", "HIGH"))
+    assert bench.alerts() == []
+    bench.checkpoint()
+    assert news(bench.epoch(at(D))) == ["opened"]
+
+
+def test_an_epoch_and_its_decisions_leave_the_table_with_their_tick() -> None:
+    bench = Bench()
+    cause = event("performance", D, "drift", "HIGH")
+    bench.feed(cause, decision(cause), decision(event("statistical", D)))
+    bench.checkpoint()
+    assert {key[:1] for key in bench.table.rows} == {b"E", b"D"}
+    bench.close(D)
+    assert {key[:1] for key in bench.table.rows} == {b"A", b"O"}
+    bench.close(D + 1, command("rebaseline"))
+    assert {key[:1] for key in bench.table.rows} == {b"A"}
+
+
+def test_an_event_of_thousands_of_rows_is_stored_without_its_histograms() -> None:
+    bench = Bench()
+    cause = event("performance", D, "drift", "HIGH")
+    bench.feed(cause)
+    bench.checkpoint()
+    assert all(len(value) < 1_000 for value in bench.table.rows.values())
+
+
+def test_the_last_tick_handled_stands_in_the_memo() -> None:
+    bench = Bench()
+    assert bench.stage.last_tick == 0
+    bench.close(D)
+    bench.checkpoint()
+    assert bench.stage.last_tick == at(D)
+    assert memos.decode(bench.memo or b"").last_tick == at(D)
+
+
+def test_a_tick_that_is_not_later_than_the_last_does_nothing() -> None:
+    bench = Bench()
+    bench.close(D)
+    assert bench.epoch(at(D), event("performance", D, "drift", "HIGH")) == []
+    assert news(bench.epoch(at(D) + 1)) == ["opened"]
+
+
+def test_entries_that_alerts_do_not_ask_for_are_passed_over() -> None:
+    bench = Bench()
+    others = [
+        line_log.SnapshotEntry("a:b", "v", 1, 1, b""),
+        line_log.LifecycleEntry("a:b", "v2", "v1", "observed", 1),
+        line_log.LabelledEntry([("a:b", "v", 1)]),
+        entry(line_log.ResultEntry, line="a:b", record=b"{}"),
+        entry(line_log.CommandEntry, line="a:b", record=b'{"command": "acknowledge", "arguments": 7}'),
+    ]
+    assert bench.close(D, *others) == []
+    assert bench.table.rows == {}
+
+
+@pytest.mark.parametrize("value", [b"\x01\xff", b"\x01" + b"\x80"])
+def test_what_is_no_entry_is_our_own_fault(value: bytes) -> None:
+    with pytest.raises(Broken, match=r"drift-log\[0\] offset 0 is not an entry"):
+        Bench().feed(value)
+
+
+def test_an_event_whose_record_is_none_is_our_own_fault() -> None:
+    with pytest.raises(Broken, match="offset 0"):
+        Bench().feed(event("performance", D, record=b"{}"))
+
+
+@pytest.mark.parametrize("value", [b"", b"\x09\x80"])
+def test_an_entry_of_another_release_is_refused_by_its_format(value: bytes) -> None:
+    with pytest.raises(Incompatible, match="format"):
+        Bench().feed(value)
+
+
+def test_a_line_of_another_partition_is_our_own_fault() -> None:
+    mine = next(f"m:{i}" for i in range(99) if partition_for(f"m:{i}".encode(), 2) == 1)
+    other = next(f"m:{i}" for i in range(99) if partition_for(f"m:{i}".encode(), 2) == 0)
+    bench = Bench(partition=1, partitions=2)
+    bench.close(D, event("performance", D, "drift", "HIGH", line=mine))
+    assert [emit.partition for emit in bench.emits] == [1]
+    with pytest.raises(Broken, match="partition 1 of 2"):
+        bench.feed(event("performance", D, "drift", "HIGH", line=other))
+
+
+def test_the_log_is_its_only_input_and_nothing_is_waited_for() -> None:
+    stage = AlertsStage(Bench().config, 3)
+    assert stage.partition == 3
+    assert not stage.live
+    assert stage.waiting_for(None) is None  # type: ignore[arg-type]
+    assert stage.advance(None)  # type: ignore[arg-type]
+    drained = stage.drain()
+    assert (drained.puts, drained.emits) == ({}, [])
+    assert stage.accept("log", [Rec("t", 0, 0, 0, None, line_log.encode(tick(5)))], None) == 1
+
+
+def test_the_same_event_twice_is_one_close() -> None:
+    bench = Bench()
+    bench.close(D, event("performance", D, "drift", "HIGH"))
+    calm = event("performance", D + 1)
+    assert "resolved" not in news(bench.close(D + 1, calm, calm, calm))
