@@ -49,6 +49,11 @@ class Topics:
         self.alerts = f"{output_prefix}alerts"
         self.dead_letters = f"{output_prefix}dead-letters"
 
+    @property
+    def last_log(self) -> str:
+        """The log that the last stage reads: what it has carried, every stage before has done."""
+        return self.drift_log
+
     def n_family(self) -> list[str]:
         """Topics that must have the same number of partitions as the predictions."""
         return [self.predictions, self.outcomes, self.clock]

@@ -39,6 +39,7 @@ def attach(app: EngineApp, engine: Engine, topics: Topics) -> None:
                 "waits_for": lane.waits_for,
                 "inputs": {a: {"reached": i.reached, "arrived": i.arrived} for a, i in lane.inputs().items()},
                 "paused": lane.paused(),
+                "uncommitted": lane.dirty,
                 "tick": rfc3339(lane.clock.last_tick) if lane.clock is not None and lane.clock.last_tick else None,
             }
             for (name, p), lane in sorted(engine.lanes.items())

@@ -13,7 +13,7 @@ from stream_app.topics import Topics
 
 
 class LogFollower:
-    """Reads the line log of every partition and knows the last tick of each. Use as an async context manager."""
+    """Reads the last log of every partition and knows the last tick of each. Use as an async context manager."""
 
     def __init__(self, bootstrap: str, options: dict[str, Any], topics: Topics) -> None:
         self._consumer = AIOKafkaConsumer(
@@ -23,7 +23,7 @@ class LogFollower:
             fetch_max_wait_ms=100,
             **options,
         )
-        self._tps = [TopicPartition(topics.line_log, p) for p in range(topics.line_partitions)]
+        self._tps = [TopicPartition(topics.last_log, p) for p in range(topics.line_partitions)]
         self.ticks: dict[int, int] = dict.fromkeys(range(topics.line_partitions), 0)
         self.inputs: dict[str, dict[int, int]] = {}
         self.dispositions: dict[str, dict[str, int]] = {}
@@ -46,8 +46,8 @@ class LogFollower:
             if asyncio.get_running_loop().time() > deadline:
                 late = [p for p, tick in self.ticks.items() if tick < at_ms]
                 raise Unavailable(
-                    f"the line log has not carried the tick after {bound_s:.0f} s (partitions {late}). Is a worker "
-                    "running? Its /readyz says what each lane waits for."
+                    f"{self._tps[0].topic} has not carried the tick after {bound_s:.0f} s (partitions {late}). Is a "
+                    "worker running? Its /readyz says what each lane waits for."
                 )
 
     async def poll(self) -> None:

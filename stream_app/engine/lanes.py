@@ -95,6 +95,11 @@ class Lane:
         """The lane's clock, for views."""
         return self._clock
 
+    @property
+    def dirty(self) -> bool:
+        """Whether something was folded that no checkpoint has yet."""
+        return self._dirty
+
     def inputs(self) -> dict[str, Input]:
         """Input queues by alias, for views."""
         return self._inputs

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from stream_app.cli import cli
 from tests.support.generate import Row, Step
-from tests.support.judge import finished
+from tests.support.judge import finished, told
 from tests.support.kafka_io import Prefix, read, write
 from tests.support.scenarios import BAD, DAY_MS, FIRST_DAY, HOUR_MS, Scenario, everything, rows
 from tests.support.simulate import close_day
@@ -76,6 +76,7 @@ async def test_planted_drift_is_found_named_and_told_once(
     await write(prefix, script)
     running = worker(lines=json.dumps(LINES), max_checkpoint_events="12000").start()
     await finished(prefix, script[-1][0], [running], bound_s=300)
+    await told(prefix, running)
     assert running.stop() == 0, running.tail()
     seen = await published(prefix)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +11,10 @@ import pytest
 from stream_app.simulator import Batch, Simulator
 from tests.integration.test_drift import published, steps
 from tests.support import recorded
-from tests.support.judge import finished
+from tests.support.judge import finished, told
 from tests.support.kafka_io import Prefix, read, write
 from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS, Day, Scenario
-from tests.support.simulate import close_day, records, simulator
+from tests.support.simulate import close_day, comparable, records, simulated, simulator
 from tests.support.worker import Worker
 
 FILE = "ma_employment_predictions.csv.gz"
@@ -121,30 +120,11 @@ async def test_the_simulator_and_the_broker_publish_the_same_events(
     await write(prefix, script)
     running = worker().start()
     await finished(prefix, script[-1][0], [running], bound_s=120)
+    await told(prefix, running)
     topics = prefix.topics
     assert (await published(prefix)).alerts
-    # the same rows by the same ticks, through the labels stage of the simulator
-    from stream_app.settings import Settings
-    from stream_app.stage_configs import alerts_config, drift_config, labels_config, metrics_config
-
-    settings = Settings(
-        environment="development", app_id=running.env["PLUMBLINE_APP_ID"], input_partitions=1, line_partitions=1
-    )
-    sim = Simulator(
-        metrics_config(settings), drift_config(settings), alerts_config(settings), labels_config(settings).for_source(0)
-    )
-    for at, rows in script:
-        for topic in ("predictions", "outcomes"):
-            sim.rows(topic, [(row.key, row.value or b"") for row in rows if row.topic == topic], at)
-        sim.tick(at)
+    sim = simulated(script, running.env["PLUMBLINE_APP_ID"])
     for topic, alias in ((topics.drift_events, "drift-events"), (topics.alerts, "alerts")):
         parts = await read(prefix.bootstrap, topic, topics.line_partitions)
-        broker = sorted(_comparable(r.value) for part in parts.values() for r in part)
-        assert sorted(_comparable(emit.value) for emit in sim.emits[alias]) == broker
-
-
-def _comparable(value: bytes | None) -> bytes:
-    """The record without the hash of its settings: partition counts are part of it, and a simulator has one each."""
-    row = json.loads(value or b"")
-    row.pop("settings_hash", None)
-    return json.dumps(row, sort_keys=True).encode()
+        broker = sorted(comparable(r.value) for part in parts.values() for r in part)
+        assert sorted(comparable(emit.value) for emit in sim.emits[alias]) == broker

@@ -10,7 +10,7 @@ from typing import Any
 from stream_app.connect.follow import LogFollower
 from tests.oracle import batch
 from tests.oracle.batch import Result, Rules
-from tests.support.kafka_io import Prefix, read, until
+from tests.support.kafka_io import Prefix, end_offsets, read, until
 from tests.support.worker import Worker
 
 
@@ -29,6 +29,25 @@ async def finished(prefix: Prefix, at_ms: int, workers: list[Worker], bound_s: f
         except AssertionError as error:
             raise AssertionError(f"{error}\n" + "\n".join(w.tail() for w in workers)) from None
         return follower
+
+
+async def told(prefix: Prefix, worker: Worker, bound_s: float = 60.0) -> None:
+    """Return when the worker's alerts lanes have taken in all of the last log and committed what it caused."""
+    topics = prefix.topics
+    ends = await end_offsets(prefix.bootstrap, topics.last_log, topics.line_partitions)
+
+    def done() -> bool:
+        try:
+            lanes = json.loads(worker.ready())["lanes"]
+        except (ValueError, KeyError):
+            return False
+        mine = [lanes.get(f"alerts-{p}", {}) for p in range(topics.line_partitions)]
+        return all(
+            lane.get("open") and not lane["uncommitted"] and lane["inputs"]["log"]["reached"] >= ends[p]
+            for p, lane in enumerate(mine)
+        )
+
+    await until(done, bound_s, "the alerts lanes to take in the last log")
 
 
 async def expected(prefix: Prefix, rules: Rules | None = None) -> Result:

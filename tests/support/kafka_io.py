@@ -118,6 +118,17 @@ async def read(bootstrap: str, topic: str, partitions: int) -> dict[int, list[An
         await consumer.stop()
 
 
+async def end_offsets(bootstrap: str, topic: str, partitions: int) -> dict[int, int]:
+    """Offset after the last record, or marker, of each partition."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        found = await consumer.end_offsets([TopicPartition(topic, p) for p in range(partitions)])
+        return {tp.partition: offset for tp, offset in found.items()}
+    finally:
+        await consumer.stop()
+
+
 async def until(condition: Callable[[], Any], bound_s: float = 60.0, what: str = "condition") -> Any:
     """Await a condition (sync or async) that becomes true; fails with its name after the bound."""
     deadline = asyncio.get_running_loop().time() + bound_s

@@ -14,7 +14,10 @@ from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.drift import DriftConfig
 from stream_app.core.metrics_stage import MetricsConfig
 from stream_app.core.metrics_stage.config import LineRules
+from stream_app.settings import Settings
 from stream_app.simulator import Batch, Simulator
+from stream_app.stage_configs import alerts_config, drift_config, labels_config, metrics_config
+from tests.support.generate import Step
 from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS, Day, Scenario
 
 FRAUD = ("precision", "recall", "pr_auc")
@@ -69,6 +72,27 @@ def records(sim: Simulator, topic: str, line: str | None = None) -> list[dict[st
     """What a stage published, decoded, in order."""
     found = [json.loads(emit.value or b"") for emit in sim.emits.get(topic, [])]
     return [row for row in found if line in (None, row["line"])]
+
+
+def simulated(script: list[Step], app_id: str) -> Simulator:
+    """The same rows by the same ticks as on a broker, joined by the simulator's own labels stage."""
+    settings = Settings(environment="development", app_id=app_id, input_partitions=1, line_partitions=1)
+    sim = Simulator(
+        metrics_config(settings), drift_config(settings), alerts_config(settings), labels_config(settings).for_source(0)
+    )
+    for at, rows in script:
+        for topic in ("predictions", "outcomes"):
+            sim.rows(topic, [(row.key, row.value or b"") for row in rows if row.topic == topic], at)
+        sim.tick(at)
+    return sim
+
+
+def comparable(value: bytes | None) -> bytes:
+    """A record without the hash of its settings: partition counts are part of it, and a simulator has one each."""
+    row = json.loads(value or b"")
+    row.pop("settings_hash", None)
+    row.get("report", {}).pop("settings_hash", None)
+    return json.dumps(row, sort_keys=True).encode()
 
 
 def close_day(row: dict[str, Any]) -> int:
