@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 
+import numpy as np
 import pytest
+from scipy.stats import ks_2samp
 
 from stream_app.simulator import Simulator
 from tests.support.scenarios import BAD, DAY_MS, FIRST_DAY, HOUR_MS, coverage, on_days, step
@@ -87,3 +90,77 @@ def test_the_day_of_a_drop_is_seen_at_the_first_mature_close_with_the_onset_as_t
     assert drifting == [BAD + 2, BAD + 3, BAD + 4]
     assert all(row["second_opinion"] is None for row in performance)
     assert all("around Thursday 12 March" in row["recommendation"] for row in records(sim, "alerts"))
+
+
+def test_the_snapshots_drift_part_is_what_scipy_and_a_plain_count_say_of_the_raw_rows() -> None:
+    bad, days = 18, 26
+    scenario = step(15, bad, days, n=300)
+    drawn = dict(scenario.draw())
+    sim = run([scenario], simulator())
+    latest = {row["date"]: row for row in records(sim, "metric-snapshots") if row["state"] == "closed"}
+
+    def rows(first: int, last: int, what: str) -> np.ndarray:
+        return np.concatenate([getattr(drawn[d], what) for d in range(first, last)])
+
+    def accuracy(first: int, last: int) -> float:
+        return float((rows(first, last, "predicted") == (rows(first, last, "actual") == 1)).mean())
+
+    checked = 0
+    for close in range(16, days):
+        # the newest day of the scores' window, and the last mature day; the baseline is the first seven days
+        scores = latest[_date(close - 1)]["drift"]
+        want = ks_2samp(rows(close - 7, close, "scores"), rows(0, 7, "scores"), method="asymp")
+        assert scores["ks_statistic"] == pytest.approx(want.statistic, abs=1e-12)
+        assert scores["p_value"] == pytest.approx(want.pvalue, rel=1e-9)
+        labels = latest[_date(close - 2)]["drift"]
+        delta = accuracy(close - 8, close - 1) - accuracy(0, 7)
+        assert labels["performance_delta"] == pytest.approx(delta, abs=1e-9)
+        assert labels["is_degraded"] == (delta < -0.1)
+        checked += labels["is_degraded"]
+    assert checked
+    assert latest[_date(12)]["drift"] is None
+
+
+def test_a_rebaseline_accepts_the_present_and_begins_the_baseline_again() -> None:
+    scenario = step(25, 17, 40, n=200)
+    sim = simulator()
+    accepted = 24
+
+    def order(day: int) -> None:
+        if day == accepted:
+            at = (FIRST_DAY + day + 1) * DAY_MS + 5 * HOUR_MS
+            row = {
+                "id": "o",
+                "line": scenario.line,
+                "command": "rebaseline",
+                "arguments": {},
+                "actor": "me",
+                "reason": "new",
+            }
+            sim.command(json.dumps(row).encode(), at)
+            sim.tick(at)
+
+    run([scenario], sim, each=order)
+    told = records(sim, "alerts")
+    assert told[-1]["resolution_reason"] == "accepted"
+    assert told[-1]["at"][:10] == _date(accepted + 1)
+    found = {close_day(row): row for row in records(sim, "drift-events") if row["kind"] == "performance"}
+    assert found[accepted + 1]["verdict"] == "drift"
+    assert {found[day]["reason"] for day in range(accepted + 2, accepted + 16)} == {"too_young"}
+    # seven closed days from the order's day on, not overlapping the seven recent ones
+    assert found[40]["verdict"] == "no_drift"
+    assert found[40]["windows"][0]["baseline"] < 0.65
+
+
+def test_a_line_whose_healthy_days_are_gone_says_so_until_it_recovers() -> None:
+    """Drift for longer than the healthy days lie in reach: no verdict is made up from the bad ones."""
+    sim = run([step(25, 20, 100, n=60)], simulator())
+    found = {close_day(row): row for row in records(sim, "drift-events") if row["kind"] == "performance"}
+    assert found[60]["verdict"] == "drift"
+    assert found[100]["verdict"] == "insufficient_evidence"
+    assert found[100]["reason"] == "no_healthy_baseline"
+    assert not [row for row in records(sim, "alerts") if row.get("notify") == "resolved"]
+
+
+def _date(day: int) -> str:
+    return str(np.datetime64(FIRST_DAY + day, "D"))
