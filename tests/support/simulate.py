@@ -28,11 +28,11 @@ def comparison(line: str) -> ComparisonRules:
     return ComparisonRules(performance_metrics=FRAUD) if line.startswith("fraud:") else ComparisonRules()
 
 
-def simulator(alerts: AlertRules | None = None) -> Simulator:
+def simulator(alerts: AlertRules | None = None, **metrics: int) -> Simulator:
     """All stages behind the labels, with the contract's rules."""
     found = alerts or AlertRules()
     return Simulator(
-        MetricsConfig(1, 1, "/plumbline/sim", lambda line: LineRules(comparison=comparison(line))),
+        MetricsConfig(1, 1, "/plumbline/sim", lambda line: LineRules(comparison=comparison(line)), **metrics),
         DriftConfig("/plumbline/sim", comparison),
         AlertsConfig("/plumbline/sim", rules=lambda line: found),
     )

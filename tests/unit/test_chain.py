@@ -40,6 +40,15 @@ def test_a_restart_of_any_stage_at_any_checkpoint_changes_no_byte(seed: int) -> 
     assert published(shaken) == published(plain)
 
 
+@pytest.mark.parametrize("step_size", [1, 7, 15, 25, 33, 400])
+def test_how_much_a_step_takes_changes_no_byte(step_size: int) -> None:
+    lines = [step(25, 17, 19, n=30 + i) for i in range(7)]
+    found = published(run(lines, simulator(cells_a_step=step_size)))
+    assert found == published(run(lines, simulator()))
+    closes = Counter(row["close"] for row in records(run(lines, simulator(cells_a_step=step_size)), "drift-events"))
+    assert set(closes.values()) == {7, 5 * 7}
+
+
 def _closes(ticks: list[int]) -> Counter[tuple[str, str]]:
     """(check, close) of the events when only these ticks come; the days' counts are there before each."""
     sim = simulator()

@@ -46,20 +46,21 @@ class Closer:
             while progress.task < len(tasks):
                 task = tasks[progress.task]
                 prefix, cost = self._place(task)
-                batch = self._outbox.scan(prefix, progress.after, max(1, budget // cost))
+                limit = max(1, budget // cost)
+                batch = self._outbox.scan(prefix, progress.after, limit)
                 budget -= len(batch) * cost
+                ended = len(batch) < limit
                 for key, value in batch:
                     if task.what == "expire" and split_cell_key(key)[2] >= task.day:
-                        batch = []
+                        ended = True
                         break
                     if task.what == "compare":
                         self._compare(close, key[len(LINE) :].decode(), now)
                     else:
                         self._do(task, close, key, value, now)
                     progress.after = key
-                if batch and budget <= 0:
-                    return False
-                progress.task, progress.after = progress.task + 1, None
+                if ended:
+                    progress.task, progress.after = progress.task + 1, None
                 if budget <= 0:
                     return False
             progress.close, progress.task = progress.close + 1, 0
