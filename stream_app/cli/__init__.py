@@ -19,10 +19,12 @@ _COMMANDS = {
     "worker": ("worker", "worker", "Run a worker: joins, counts, closes days, publishes snapshots."),
     "replay": ("replay", "replay", "Send recorded predictions and outcomes as if time passed."),
     "backfill": ("backfill", "backfill", "Write ticks for topics that hold records but no time."),
-    "models": ("models", "models", "Lines and their active versions."),
+    "models": ("models", "models", "Lines and their active versions; register a version."),
     "snapshots": ("snapshots", "snapshots", "Daily snapshots of a line."),
     "alerts": ("alerts", "alerts", "Alerts: list and show."),
     "explain": ("explain", "explain", "What stands behind an event or alert, worked out again from the topics."),
+    "acknowledge": ("operators", "acknowledge", "Take an open alert: no more reminders."),
+    "rebaseline": ("operators", "rebaseline", "Accept a line's present as normal."),
     "dead-letters": ("dead_letters", "dead_letters", "Records that could not be used: list, redrive."),
     "settings": ("settings", "settings", "Show, check and explain the settings."),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from typing import Any
 
@@ -17,6 +18,7 @@ from stream_app.cli.alerts import read_alerts
 from stream_app.connect.reading import records
 from stream_app.connect.recompute import recompute
 from stream_app.settings import Settings
+from stream_app.stage_configs import comparison_rules
 
 
 @click.command()
@@ -42,16 +44,21 @@ def explain(id: str, no_recompute: bool, as_json: bool) -> None:
     events, published = found
     if not as_json:
         _tell(console, events, published, settings)
+    line = json.loads(next(iter(published.values())))["line"]
+    rules = dataclasses.asdict(comparison_rules(settings, line))
+    if not as_json:
+        console.print("decided by: " + ", ".join(f"{k} {_plain(v)}" for k, v in rules.items()), style="dim")
     differences: list[str] | None = None
+    inputs: dict[str, dict[int, int]] = {}
     if not no_recompute:
-        differences = _again(console, settings, published)
+        differences, inputs = _again(console, settings, published)
     if as_json:
         click.echo(
             json.dumps({
                 "id": id, "records": [json.loads(value) for value in published.values()], "events": events,
-                "settings_hash": settings.hash(),
+                "settings_hash": settings.hash(), "rules": rules, "inputs": inputs,
                 "same": None if differences is None else not differences, "differences": differences,
-            }, sort_keys=True)
+            }, sort_keys=True, default=str)
         )  # fmt: skip
     if differences:
         raise SystemExit(1)
@@ -80,8 +87,14 @@ async def _find(settings: Settings, id: str) -> tuple[list[dict[str, Any]], dict
     return behind, published
 
 
-def _again(console: Console, settings: Settings, published: dict[Key, bytes]) -> list[str]:
-    """Fields in which a record comes out differently; empty if all bytes are the same."""
+def _plain(value: Any) -> str:
+    return "/".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}"
+
+
+def _again(
+    console: Console, settings: Settings, published: dict[Key, bytes]
+) -> tuple[list[str], dict[str, dict[int, int]]]:
+    """Fields in which a record comes out differently, none if all bytes are the same; and how far inputs were read."""
     rows = {key: json.loads(value) for key, value in published.items()}
     last = max(rows.values(), key=lambda row: str(row["at"]))
     until = parse_ms(last["at"])
@@ -92,6 +105,10 @@ def _again(console: Console, settings: Settings, published: dict[Key, bytes]) ->
 
         found = asyncio.run(
             recompute(settings, topics_of(settings), last["line"], until, lambda v: json.loads(v)["revision"], show)
+        )
+    for topic, offsets in sorted(found.inputs.items()):
+        console.print(
+            f"{topic} before offsets {', '.join(f'{p}: {o:,}' for p, o in sorted(offsets.items()))}", style="dim"
         )
     differences = []
     for key, value in published.items():
@@ -107,7 +124,7 @@ def _again(console: Console, settings: Settings, published: dict[Key, bytes]) ->
             f"[bold]Worked out again from {found.ticks:,} ticks of the input topics: the same, to the last of "
             f"{size:,} bytes.[/bold]"
         )
-    return differences
+    return differences, found.inputs
 
 
 def _differ(key: Key, published: bytes, made: bytes | None, settings: Settings) -> list[str]:

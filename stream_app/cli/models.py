@@ -11,14 +11,18 @@ from rich.console import Console
 from rich.table import Table
 
 from stream_app import settings as settings_module
+from stream_app.cli.operators import register
 from stream_app.connect.reading import records
 from stream_app.settings import Settings
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def models(as_json: bool) -> None:
-    """List the lines, their active versions and their latest closed snapshots."""
+@click.pass_context
+def models(ctx: click.Context, as_json: bool) -> None:
+    """List the lines, their active versions and their latest closed snapshots; or register a version."""
+    if ctx.invoked_subcommand is not None:
+        return
     found = asyncio.run(_read(settings_module.load()))
     if as_json:
         click.echo(json.dumps(found))
@@ -36,6 +40,9 @@ def models(as_json: bool) -> None:
             f"{last.get('predictions', 0):,}", *(show(last.get(f)) for f in ("coverage", "accuracy", "pr_auc")),
         )  # fmt: skip
     Console().print(table)
+
+
+models.add_command(register)
 
 
 def show(value: float | None) -> str:

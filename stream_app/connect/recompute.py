@@ -132,6 +132,8 @@ class Recomputed(NamedTuple):
     events: dict[str, bytes]
     alerts: dict[tuple[str, int], bytes]
     ticks: int
+    #: topic → partition → offset before which the inputs were read
+    inputs: dict[str, dict[int, int]]
 
 
 async def recompute(
@@ -146,7 +148,7 @@ async def recompute(
     labels, metrics = labels_config(settings), metrics_config(settings)
     segmenting = Segmenting(entry_day, settings.max_horizon_days)
     memory = Memory(settings.block_cache_mb << 20, settings.write_buffer_mb << 20)
-    found = Recomputed({}, {}, 0)
+    found = Recomputed({}, {}, 0, {})
     ticks = 0
     with tempfile.TemporaryDirectory(prefix="plumbline-recompute-") as folder:
         root = Path(folder)
@@ -203,6 +205,9 @@ async def recompute(
                         elif emit.topic == "alerts" and emit.key is not None:
                             found.alerts[emit.key.decode(), revision_of(emit.value or b"")] = emit.value or b""
                 ticks += 1
+                for partition, source in enumerate(inputs):
+                    for name, offset in source.clock.barrier.items():
+                        found.inputs.setdefault(name, {})[partition] = offset
                 if progress is not None:
                     progress(tick.at_ms)
         finally:

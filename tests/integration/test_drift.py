@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from stream_app.cli import cli
 from tests.support.generate import Row, Step
 from tests.support.judge import finished, told
-from tests.support.kafka_io import Prefix, read, write
+from tests.support.kafka_io import Prefix, read, write, write_orders
 from tests.support.scenarios import BAD, DAY_MS, FIRST_DAY, HOUR_MS, Scenario, everything, rows
 from tests.support.simulate import close_day
 from tests.support.worker import Worker
@@ -139,11 +139,26 @@ async def test_planted_drift_is_found_named_and_told_once(
     assert seen.event("churn:recalibrated", 40, "statistical")["model_version"] == "v2"
 
     # half of the fraud missed, accuracy untouched
-    fraud = seen.event("fraud:missed", 18 + 2)
+    fraud = seen.event("fraud:missed", 16 + 2)
     assert fraud["severity"] in ("HIGH", "CRITICAL")
     assert fraud["metric"] in ("recall", "pr_auc")
 
     await _explained(prefix, running, seen, monkeypatch)
+    await _ordered(prefix, running, script)
+
+
+async def _ordered(prefix: Prefix, running: Worker, script: list[Step]) -> None:
+    """What was ordered by the commands takes effect at the next tick."""
+    at = script[-1][0] + HOUR_MS
+    topics = prefix.topics
+    orders = await read(prefix.bootstrap, topics.operator_commands, topics.line_partitions)
+    await write_orders(prefix, at, {p: rows[-1].offset + 1 for p, rows in orders.items() if rows})
+    running.start()
+    await finished(prefix, at, [running])
+    lifecycle = await read(prefix.bootstrap, topics.model_lifecycle, topics.line_partitions)
+    latest = {row["line"]: row for part in lifecycle.values() for r in part for row in [json.loads(r.value)]}
+    assert (latest["churn:late-labels"]["active_version"], latest["churn:late-labels"]["how"]) == ("v9", "registered")
+    assert running.stop() == 0, running.tail()
 
 
 def _exactly_one_each(seen: Published) -> None:
@@ -161,7 +176,8 @@ async def _explained(prefix: Prefix, running: Worker, seen: Published, monkeypat
     for key, value in running.env.items():
         if key.startswith("PLUMBLINE_"):
             monkeypatch.setenv(key, value)
-    alert = next(a for a in seen.alerts if a["line"] == "churn:gap-4")
+    # the one that ends soonest: what it stands on is worked out from the start of time
+    alert = next(a for a in seen.alerts if a["line"] == "churn:late-labels")
 
     def call(*arguments: str) -> Any:
         return CliRunner().invoke(cli, list(arguments))
@@ -171,12 +187,25 @@ async def _explained(prefix: Prefix, running: Worker, seen: Published, monkeypat
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["same"] is True
     assert told["differences"] == []
+    assert set(told["inputs"]) == {prefix.topics.predictions, prefix.topics.outcomes}
+    assert told["rules"]["drop_high_points"] == 10.0
     assert {e["id"] for e in told["events"]} == set(told["records"][-1]["drift_event_ids"])
     listed = await asyncio.to_thread(call, "alerts", "--all", "--json")
     assert {json.loads(line)["id"] for line in listed.stdout.splitlines()} == {a["id"] for a in seen.alerts}
     shown = await asyncio.to_thread(call, "alerts", alert["id"][:13])
     assert shown.exit_code == 0
     assert "coordinator" in shown.output
+    line = alert["line"]
+    for arguments, said in (
+        (("acknowledge", alert["id"], "--reason", "seen"), "is resolved already"),
+        (("rebaseline", "no-line", "--reason", "x"), "a line is written TYPE:TENANT"),
+        (("rebaseline", line), "--reason"),
+        (("rebaseline", line, "--actor", "me", "--reason", "new normal"), "ordered: rebaseline of"),
+        (("models", "register", line, "v9", "--actor", "me", "--reason", "deployed"), "ordered: register of"),
+    ):
+        done = await asyncio.to_thread(call, *arguments)
+        assert said in done.output
+        assert (done.exit_code == 0) == said.startswith("ordered")
     missing = await asyncio.to_thread(call, "explain", "00000000-0000-0000-0000-000000000000")
     assert missing.exit_code != 0
     assert "no drift event or alert has the id" in missing.output

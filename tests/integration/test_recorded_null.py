@@ -52,7 +52,7 @@ def _through(lines: list[list[Day]]) -> tuple[Simulator, int]:
     ("per_day", "years", "most_open"),
     [
         (None, 1, 0.01),
-        (40, 1, 0.03),
+        pytest.param(40, 1, 0.03, marks=pytest.mark.long),
         pytest.param(None, 4, 0.01, marks=pytest.mark.long),
         pytest.param(40, 4, 0.03, marks=pytest.mark.long),
     ],

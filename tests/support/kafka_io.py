@@ -84,6 +84,21 @@ async def write(prefix: Prefix, steps: list[Step], reached: Reached | None = Non
         await producer.stop()
 
 
+async def write_orders(prefix: Prefix, at: int, orders: dict[int, int]) -> None:
+    """A line tick without rows that covers operator commands up to an offset by partition."""
+    topics = prefix.topics
+    producer = AIOKafkaProducer(bootstrap_servers=prefix.bootstrap, transactional_id=f"{topics.clock}-test")
+    await producer.start()
+    try:
+        async with producer.transaction():
+            for p in range(topics.input_partitions):
+                await _tick(producer, topics.clock, p, at, {})
+            for p in range(topics.line_partitions):
+                await _tick(producer, topics.line_clock, p, at, {topics.operator_commands: orders.get(p, 0)})
+    finally:
+        await producer.stop()
+
+
 async def _ticks(producer: AIOKafkaProducer, topics: Topics, at: int, reached: dict[str, dict[int, int]]) -> None:
     futures = [
         await _tick(producer, topics.clock, p, at, {name: offsets[p] for name, offsets in reached.items()})

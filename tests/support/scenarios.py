@@ -170,20 +170,20 @@ BAD = 24
 def everything() -> list[Scenario]:
     """Every scenario of the issue, a line each."""
     return [
-        step(7, BAD, 40),
-        step(15, BAD, 40),
-        step(25, BAD, 40),
+        step(7, BAD, 33),
+        step(15, BAD, 33),
+        step(25, BAD, 33),
         step(25, BAD, 95, n=100, until=BAD + 10),
         step(25, BAD, 50, n=400, until=BAD + 10),
-        stretched(BAD, 40),
+        stretched(BAD, 34),
         weekdays(15 + 60),
-        on_days("gap-3", 25, (BAD, BAD + 3), 40),
-        on_days("gap-4", 25, (BAD, BAD + 4), 40),
-        late_labels(BAD, 36),
-        coverage(0.4, BAD, BAD + 4, 36),
-        coverage(0.6, BAD, BAD + 4, 36),
-        recalibrated(BAD, 45),
-        missed_fraud(18, 24),
+        on_days("gap-3", 25, (BAD, BAD + 3), 33),
+        on_days("gap-4", 25, (BAD, BAD + 4), 33),
+        late_labels(BAD, 32),
+        coverage(0.4, BAD, BAD + 4, 33),
+        coverage(0.6, BAD, BAD + 4, 33),
+        recalibrated(BAD, 41),
+        missed_fraud(16, 19),
     ]
 
 

@@ -81,8 +81,8 @@ def recommendation(alert: OpenAlert, book: Book, resolution: str | None = None) 
     refused = [f"{name}: {reason}" for name, passed, reason in alert.decision.safeguards if not passed]
     why = f" ({refused[0]})" if refused else ""
     return (
-        f"{step} Nothing is retrained by itself{why}. If the change is real, `plumbline retrain {alert.line}`, or "
-        "accept it as normal with a rebaseline."
+        f"{step} Nothing is retrained by itself{why}. If the change is real, retrain on data from then on, "
+        f"or accept it as normal: `plumbline rebaseline {alert.line}`."
     )[:LONGEST]
 
 

@@ -51,7 +51,7 @@ def test_a_broken_pipe_is_named_before_the_model_is_blamed() -> None:
     said, what = _say(event("performance", D, "drift", "HIGH", **DROP, faults=faults))
     assert said.startswith("outcomes missing since Tuesday 3 March, which may be all there is to it: accuracy 0.83")
     assert what.startswith("Mend the data first")
-    assert "plumbline retrain" not in what
+    assert "plumbline rebaseline" not in what
 
 
 def test_faults_of_an_earlier_date_are_not_told_of_todays_drift() -> None:
