@@ -72,7 +72,7 @@ class Kept(NamedTuple):
 
 
 class HandOver(NamedTuple):
-    """A version that nobody here ordered is clearly worse than the one before; the fact is published as a drift event."""
+    """A version that nobody here ordered is clearly worse than the one before: published as a drift event."""
 
     event_id: str
     #: nominal close of the event: the hour of the look

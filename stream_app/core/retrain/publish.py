@@ -57,10 +57,8 @@ class Publisher:
             return [self.audit(line, *effect)]
         if isinstance(effect, fx.Refused):
             reason = f"{effect.name}: {effect.reason}"
-            ids = (effect.subject,)
-            return [
-                self.audit(line, effect.actor, effect.action, "refused", effect.subject, ids, reason, effect.answers)
-            ]
+            actor, action, subject = effect.actor, effect.action, effect.subject
+            return [self.audit(line, actor, action, "refused", subject, (subject,), reason, effect.answers)]
         if isinstance(effect, fx.Kept):
             return [self._log(line_log.KeptEntry(line, effect.version, effect.since_ms, self.at_ms), line)]
         if isinstance(effect, fx.Decide):

@@ -21,19 +21,16 @@ def version_changed(turn: Turn, event: VersionChanged) -> None:
     """Another version serves. If an order here asked for it, it is the order's end; if not, it ends the job."""
     state = turn.state
     if event.version == state.active:
+        if state.watch is not None and state.watch.version == event.version:
+            # the deployer's own report came first; comparisons name the change by metrics' time
+            _watch(turn, event.version, state.watch.previous, event.since_ms, state.watch.by)
         return
     turn.change(active=event.version, previous=event.previous, active_since_ms=event.since_ms)
     if state.state in ("activating", "rolling_back") and event.version == turn.job().candidate:
         _watch(turn, event.version, turn.job().base, event.since_ms, _by(state.state))
-    elif state.watch is not None and state.watch.version == event.version:
-        # the deployer's own report came first
-        _watch(turn, event.version, state.watch.previous, event.since_ms, state.watch.by)
     elif event.previous is not None:
-        _end_open_job(
-            turn,
-            f"{event.version} became active ({event.how}), which nobody here ordered",
-            f"{event.version}/{event.since_ms}",
-        )
+        why = f"{event.version} became active ({event.how}), which nobody here ordered"
+        _end_open_job(turn, why, f"{event.version}/{event.since_ms}")
         turn.change(job=None)
         _watch(turn, event.version, event.previous, event.since_ms, "outside")
         text = f"{event.version} after {event.previous}, {event.how}"
@@ -49,6 +46,7 @@ def deployed(turn: Turn, event: Result) -> None:
         return
     assert job.candidate is not None
     _watch(turn, job.candidate, job.base, turn.now_ms, _by(turn.state.state))
+    turn.change(active=job.candidate, previous=job.base, active_since_ms=turn.now_ms)
     action = turn.order().command
     text = f"{job.candidate} serves in place of {job.base}"
     turn.audit(action, event.status, turn.order().id, text, ids=(turn.order().id, *job.cause.event_ids))
