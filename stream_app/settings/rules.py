@@ -215,8 +215,8 @@ class Rules(BaseModel):
     )
     retrain_backoff_h: float = setting(
         1.0,
-        "Hours until a line that failed to train may be tried again, twice as long after each further failure, a day at "
-        "most. Shorter than the cooldown as a rule; it counts where that was shortened.",
+        "Hours until a line that failed to train may be tried again, twice as long after each further failure, a day "
+        "at most. Shorter than the cooldown as a rule; it counts where that was shortened.",
         gt=0,
         le=24,
     )

@@ -54,7 +54,7 @@ def windows(down: float = 0.0, rows: int = 5_000, metric: str = "accuracy", firs
     before = 0.83
     ratios = (round((before - down) * rows), rows), (round(before * rows), rows)
     found = MetricWindow(metric, before - down, before, *ratios, rows, rows, down - 0.02, down + 0.02)
-    return (LabelWindow(first, first + 7, 7, rows, rows, [found], Histogram([], [])),)
+    return (LabelWindow(first, first + 7, 7, rows, rows, [found], Histogram([0] * 50, [0] * 50)),)
 
 
 @dataclass
