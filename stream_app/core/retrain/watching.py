@@ -27,7 +27,12 @@ def version_changed(turn: Turn, event: VersionChanged) -> None:
         return
     turn.change(active=event.version, previous=event.previous, active_since_ms=event.since_ms)
     if state.state in ("activating", "rolling_back") and event.version == turn.job().candidate:
-        _watch(turn, event.version, turn.job().base, event.since_ms, _by(state.state))
+        # it was seen to serve before the deployer said so
+        job, order = turn.job(), turn.order()
+        _watch(turn, event.version, job.base, event.since_ms, _by(state.state))
+        decision = "activated" if order.command == "activate" else "rolled_back"
+        text = f"{event.version} serves in place of {job.base} ({event.how})"
+        turn.audit(order.command, decision, order.id, text, ids=(order.id, *job.cause.event_ids))
     elif event.previous is not None:
         why = f"{event.version} became active ({event.how}), which nobody here ordered"
         _end_open_job(turn, why, f"{event.version}/{event.since_ms}")
