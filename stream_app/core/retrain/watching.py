@@ -26,10 +26,14 @@ def version_changed(turn: Turn, event: VersionChanged) -> None:
             _watch(turn, event.version, state.watch.previous, event.since_ms, state.watch.by)
         return
     turn.change(active=event.version, previous=event.previous, active_since_ms=event.since_ms)
-    if state.state in ("activating", "rolling_back") and event.version == turn.job().candidate:
-        # it was seen to serve before the deployer said so
-        job, order = turn.job(), turn.order()
-        _watch(turn, event.version, job.base, event.since_ms, _by(state.state))
+    job = state.job
+    order = job.order if job is not None else None
+    deploying = order is not None and order.command != "train" and state.state not in ("awaiting_approval", "probation")
+    if job is not None and order is not None and deploying and event.version == job.candidate:
+        # seen to serve before the deployer said so, or after its order was given up: it was ordered all the same
+        _watch(
+            turn, event.version, job.base, event.since_ms, "coordinator" if order.command == "activate" else "restored"
+        )
         decision = "activated" if order.command == "activate" else "rolled_back"
         text = f"{event.version} serves in place of {job.base} ({event.how})"
         turn.audit(order.command, decision, order.id, text, ids=(order.id, *job.cause.event_ids))

@@ -274,6 +274,18 @@ def test_metrics_report_of_the_ordered_version_is_no_change_from_outside() -> No
     assert (world.state.state, world.state.watch.by) == ("probation", "coordinator")
 
 
+def test_a_version_that_is_deployed_after_its_order_was_given_up_is_still_answered_for() -> None:
+    world = places.activating()
+    world.do(world.result("accepted"))
+    world.tick(6)
+    assert world.state.state == "failed"
+    late = world.result("activated")
+    assert [e.name for e in world.do(late) if isinstance(e, fx.Refused)] == ["no_order"]
+    assert audits(world.do(world.changed("v1"))) == [("activate", "activated")]
+    world.now += DAY_MS
+    assert sent(world.do(world.look(0.08))) == [("rollback", 1)]
+
+
 def test_a_bad_version_that_was_activated_here_is_rolled_back() -> None:
     world = places.rolling_back()
     job = world.state.job
