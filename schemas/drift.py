@@ -18,7 +18,7 @@ Bins = Annotated[list[Count], Meta(min_length=50, max_length=50)]
 
 
 class Histograms(msgspec.Struct, frozen=True):
-    """Predictions by score, in 50 bins of equal width on [0, 1]."""
+    """Predictions by score, in 50 bins of equal width on [0, 1]; in performance events those with an outcome."""
 
     recent: Bins
     baseline: Bins

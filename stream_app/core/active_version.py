@@ -8,7 +8,7 @@ from typing import Final, Literal
 import msgspec
 
 from stream_app.core.days import HOUR_MS
-from stream_app.errors import Incompatible
+from stream_app.core.stored import body
 
 How = Literal["observed", "registered", "commanded"]
 
@@ -36,12 +36,7 @@ def encode(state: ActiveVersion) -> bytes:
 
 def decode(value: bytes) -> ActiveVersion:
     """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    if not value or value[0] != FORMAT:
-        raise Incompatible(
-            f"active version has format {value[0] if value else 'none'}, this release reads {FORMAT}: run the "
-            "release that wrote it, or start afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX"
-        )
-    return _decoder.decode(memoryview(value)[1:])
+    return _decoder.decode(body(value, FORMAT, "active version"))
 
 
 def first_observed(predictions: Mapping[str, int], at_ms: int) -> ActiveVersion | None:

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from stream_app.core.comparisons.records import BaselineKind, LabelWindow, QualityValue, ScoreWindow
-from stream_app.errors import Incompatible
+from stream_app.core.stored import body
 
 FORMAT: Final = 1
 
@@ -236,10 +236,5 @@ def encode(entry: Entry) -> bytes:
 
 def decode(value: bytes) -> Entry:
     """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    if not value or value[0] != FORMAT:
-        raise Incompatible(
-            f"line log entry has format {value[0] if value else 'none'}, this release reads {FORMAT}: run the "
-            "release that wrote it, or start afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX"
-        )
-    entry: Entry = _decoder.decode(memoryview(value)[1:])
+    entry: Entry = _decoder.decode(body(value, FORMAT, "line log entry"))
     return entry

@@ -7,7 +7,6 @@ the stage is thrown away and loaded again) a seeded generator chooses. Ticks and
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,42 +17,10 @@ from stream_app.core.effects import Emit
 from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.core.metrics_stage.keys import cell_key
+from stream_app.simulator import DictTable, Row
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
-
-
-class Row(NamedTuple):
-    """A consumed record."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
-
-
-class DictTable:
-    """Committed state."""
-
-    def __init__(self) -> None:
-        self.rows: dict[bytes, bytes] = {}
-
-    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
-        return [self.rows.get(key) for key in keys]
-
-    def scan(self, prefix: bytes, after: bytes | None, limit: int) -> list[tuple[bytes, bytes]]:
-        keys = sorted(k for k in self.rows if k.startswith(prefix) and (after is None or k > after))
-        return [(k, self.rows[k]) for k in keys[:limit]]
-
-    def write(self, puts: dict[bytes, bytes | None]) -> None:
-        for key, value in puts.items():
-            if value is None:
-                self.rows.pop(key, None)
-            else:
-                self.rows[key] = value
 
 
 class Event(NamedTuple):

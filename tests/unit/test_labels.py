@@ -12,6 +12,7 @@ from schemas.clock import TickView
 from stream_app.core import deltas
 from stream_app.core.labels.config import DAY_MS, LabelsConfig, TypeRules, labels_partition
 from stream_app.core.labels.stage import LabelsStage
+from stream_app.errors import Incompatible
 from tests.unit.tables import DictTable, Rec, record
 
 T0 = 20_500 * DAY_MS
@@ -274,7 +275,7 @@ def test_a_record_too_large_for_the_broker_is_split() -> None:
 
 
 def test_an_unknown_format_of_the_positions_record_is_named() -> None:
-    with pytest.raises(ValueError, match="format"):
+    with pytest.raises(Incompatible, match="format"):
         LabelsStage(CONFIG).load(b"\x09", DictTable())
 
 

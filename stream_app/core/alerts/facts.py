@@ -11,7 +11,7 @@ import msgspec
 
 from stream_app.core.alerts.evidence import Finding
 from stream_app.core.alerts.state import Decision
-from stream_app.errors import Incompatible
+from stream_app.core.stored import body
 
 FORMAT: Final = 1
 
@@ -68,10 +68,5 @@ def encode(fact: Fact) -> bytes:
 
 def decode(value: bytes) -> Fact:
     """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    if not value or value[0] != FORMAT:
-        raise Incompatible(
-            f"a stored fact about alerts has format {value[0] if value else 'none'}, this release reads {FORMAT}: run "
-            "the release that wrote it, or start afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX"
-        )
-    fact: Fact = _decoder.decode(memoryview(value)[1:])
+    fact: Fact = _decoder.decode(body(value, FORMAT, "stored fact about alerts"))
     return fact

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from stream_app.core.alerts.evidence import Finding
-from stream_app.errors import Incompatible
+from stream_app.core.stored import body
 
 FORMAT: Final = 1
 BOOK, OPEN, EPOCH, DECISION = b"A", b"O", b"E", b"D"
@@ -101,12 +101,7 @@ def encode(book: Book) -> bytes:
 
 def decode(value: bytes) -> Book:
     """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    if not value or value[0] != FORMAT:
-        raise Incompatible(
-            f"a line's alerts have format {value[0] if value else 'none'}, this release reads {FORMAT}: run the "
-            "release that wrote it, or start afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX"
-        )
-    return _decoder.decode(memoryview(value)[1:])
+    return _decoder.decode(body(value, FORMAT, "book of a line's alerts"))
 
 
 def book_key(line: str, type: str) -> bytes:

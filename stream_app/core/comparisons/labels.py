@@ -42,7 +42,7 @@ def label_window(
         metric_window(name, recent, baseline, dispersion(name, baseline_days, rules) if one_day else 1.0, rules)
         for name in rules.performance_metrics
     ]
-    shown = Histogram(histogram(recent.scores), histogram(baseline.scores))
+    shown = Histogram(histogram(recent.scores, labelled=True), histogram(baseline.scores, labelled=True))
     return LabelWindow(first, last, judged_days, recent.labelled, baseline.labelled, metrics, shown)
 
 

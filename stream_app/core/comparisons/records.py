@@ -15,7 +15,7 @@ BaselineKind = Literal["window", "initial", "previous"]
 
 
 class Histogram(msgspec.Struct, frozen=True, array_like=True):
-    """Predictions by score in 50 bins of equal width on [0, 1], of the recent window and of the baseline."""
+    """Predictions by score in 50 bins of equal width on [0, 1], of either side; with outcomes in label windows."""
 
     recent: list[int]
     baseline: list[int]

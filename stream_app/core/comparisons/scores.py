@@ -22,7 +22,7 @@ from stream_app.core.comparisons.kolmogorov import survival
 from stream_app.core.comparisons.records import Histogram, ScoreWindow
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.deltas import FIXED
-from stream_app.core.score_sketch import EDGES, PREDICTIONS, ScoreSketch
+from stream_app.core.score_sketch import EDGES, ScoreSketch
 
 HISTOGRAM_BINS = 50
 #: Inner edges of the histogram's bins, closed on the left.
@@ -70,12 +70,12 @@ def mean_score(counts: Counts) -> float | None:
     return int(counts.vector[BIN_SCORES : BIN_SCORES + BINS].sum()) / (made * FIXED) if made else None
 
 
-def histogram(sketch: ScoreSketch, column: int = PREDICTIONS) -> list[int]:
-    """Predictions in 50 bins of equal width; those of a sketch's bin stand where its left edge is."""
+def histogram(sketch: ScoreSketch, labelled: bool = False) -> list[int]:
+    """Predictions, or only those with an outcome, in 50 bins of equal width; a sketch's bin stands at its left edge."""
     at = _LEFT[sketch.values.astype(np.int64)] if sketch.binned else sketch.values
     where = np.searchsorted(_HISTOGRAM_EDGES, at, side="right")
     out = np.zeros(HISTOGRAM_BINS, dtype=np.int64)
-    np.add.at(out, where, sketch.counts[:, column])
+    np.add.at(out, where, sketch.positives + sketch.negatives if labelled else sketch.predictions)
     found: list[int] = out.tolist()
     return found
 

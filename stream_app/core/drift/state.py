@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from stream_app.errors import Incompatible
+from stream_app.core.stored import body
 
 FORMAT: Final = 1
 PREFIX: Final = b"R"
@@ -56,9 +56,4 @@ def encode(state: LineState) -> bytes:
 
 def decode(value: bytes) -> LineState:
     """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    if not value or value[0] != FORMAT:
-        raise Incompatible(
-            f"a line's drift memory has format {value[0] if value else 'none'}, this release reads {FORMAT}: run the "
-            "release that wrote it, or start afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX"
-        )
-    return _decoder.decode(memoryview(value)[1:])
+    return _decoder.decode(body(value, FORMAT, "a line's drift memory"))

@@ -9,6 +9,8 @@ from typing import Final
 
 import msgspec
 
+from stream_app.core.stored import body
+
 FORMAT: Final = 1
 
 #: Dispositions of CONTRACT section 7; ``pending`` is derived from the day counters.
@@ -69,10 +71,5 @@ def encode(memo: Memo) -> bytes:
 
 
 def decode(value: bytes) -> Memo:
-    """Inverse of :func:`encode`; ``ValueError`` names an unknown format."""
-    if not value or value[0] != FORMAT:
-        raise ValueError(
-            f"labels positions record has format {value[:1]!r}, this release reads {FORMAT}: "
-            "use a new PLUMBLINE_APP_ID and output prefix, or the release that wrote it"
-        )
-    return _decoder.decode(memoryview(value)[1:])
+    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
+    return _decoder.decode(body(value, FORMAT, "labels positions record"))

@@ -18,7 +18,7 @@ from stream_app.core.metrics_stage import publish
 from stream_app.core.metrics_stage.config import MetricsConfig
 from stream_app.core.metrics_stage.keys import LINE, labelled_key, line_key
 from stream_app.core.metrics_stage.outbox import Outbox
-from stream_app.errors import Incompatible
+from stream_app.core.stored import body
 
 #: Lines and versions in one entry of the log: some 100 kB, far below what a broker takes.
 LABELLED_A_RECORD = 2_000
@@ -156,9 +156,4 @@ def by_version(part: Part, *, labels: bool) -> dict[tuple[str, str], int]:
 def _labelled(value: bytes | None) -> int:
     if value is None:
         return 0
-    if value[:1] != bytes((_LABELLED_FORMAT,)):
-        raise Incompatible(
-            f"labelled count has format {value[0] if value else 'none'}, this release reads {_LABELLED_FORMAT}: run "
-            "the release that wrote it, or start afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX"
-        )
-    return int.from_bytes(value[1:], "little")
+    return int.from_bytes(body(value, _LABELLED_FORMAT, "labelled count"), "little")

@@ -10,7 +10,7 @@ import msgspec
 
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.line_log import BaselineEntry
-from stream_app.errors import Incompatible
+from stream_app.core.stored import body
 
 FORMAT: Final = 1
 #: As many first days as any setting of ``initial_baseline_days`` may ask for.
@@ -103,18 +103,9 @@ def encode(record: VersionDays | Stand) -> bytes:
 
 def decode(value: bytes) -> VersionDays:
     """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    return _days.decode(_body(value))
+    return _days.decode(body(value, FORMAT, "record of a version's days"))
 
 
 def decode_stand(value: bytes) -> Stand:
     """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    return _stand.decode(_body(value))
-
-
-def _body(value: bytes) -> memoryview:
-    if not value or value[0] != FORMAT:
-        raise Incompatible(
-            f"a version's days have format {value[0] if value else 'none'}, this release reads {FORMAT}: run the "
-            "release that wrote it, or start afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX"
-        )
-    return memoryview(value)[1:]
+    return _stand.decode(body(value, FORMAT, "stand of a line's comparisons"))
