@@ -12,7 +12,7 @@ import msgspec
 
 from stream_app.core.days import day_of
 from stream_app.core.metrics_stage.outbox import Outbox
-from stream_app.errors import Incompatible
+from stream_app.core.stored import body
 
 FORMAT: Final = 1
 PREFIX: Final = b"B"
@@ -35,12 +35,7 @@ def encode(barriers: Barriers) -> bytes:
 
 def decode(value: bytes) -> Barriers:
     """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    if not value or value[0] != FORMAT:
-        raise Incompatible(
-            f"a day's barriers have format {value[0] if value else 'none'}, this release reads {FORMAT}: run the "
-            "release that wrote it, or start afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX"
-        )
-    return _decoder.decode(memoryview(value)[1:])
+    return _decoder.decode(body(value, FORMAT, "a day's barriers"))
 
 
 def remember(outbox: Outbox, last_ms: int, last: Barriers, now_ms: int, keep_days: int) -> None:

@@ -14,7 +14,7 @@ from msgspec import Meta
 from stream_app.core.days import day_of
 from stream_app.core.line_log import CompletenessEntry, EventEntry, SnapshotEntry
 from stream_app.core.retrain.safeguards import Coverage
-from stream_app.errors import Incompatible
+from stream_app.core.stored import body
 
 FORMAT: Final = 1
 PREFIX: Final = b"H"
@@ -86,9 +86,4 @@ def encode(history: History) -> bytes:
 
 def decode(value: bytes) -> History:
     """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    if not value or value[0] != FORMAT:
-        raise Incompatible(
-            f"a line's label history has format {value[0] if value else 'none'}, this release reads {FORMAT}: run "
-            "the release that wrote it, or start afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX"
-        )
-    return _decoder.decode(memoryview(value)[1:])
+    return _decoder.decode(body(value, FORMAT, "a line's label history"))

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from stream_app.errors import Incompatible
+from stream_app.core.stored import body
 
 FORMAT: Final = 1
 
@@ -34,9 +34,4 @@ def encode(memo: Memo) -> bytes:
 
 def decode(value: bytes) -> Memo:
     """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    if not value or value[0] != FORMAT:
-        raise Incompatible(
-            f"the retrain positions record has format {value[0] if value else 'none'}, this release reads {FORMAT}: "
-            "run the release that wrote it, or start afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX"
-        )
-    return _decoder.decode(memoryview(value)[1:])
+    return _decoder.decode(body(value, FORMAT, "retrain positions record"))

@@ -11,7 +11,7 @@ from typing import Final, Literal
 import msgspec
 
 from stream_app.core.retrain.data_range import Plan
-from stream_app.errors import Incompatible
+from stream_app.core.stored import body
 
 FORMAT: Final = 1
 PREFIX: Final = b"J"
@@ -82,6 +82,8 @@ class Watch(msgspec.Struct, frozen=True):
     by: Literal["coordinator", "outside", "restored"]
     #: first day of the run of drift that stood at the change
     run_from: int | None = None
+    #: its training counts as failed already, because the deployer was late
+    counted: bool = False
 
 
 class LineState(msgspec.Struct, frozen=True):
@@ -125,9 +127,4 @@ def encode(state: LineState) -> bytes:
 
 def decode(value: bytes) -> LineState:
     """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    if not value or value[0] != FORMAT:
-        raise Incompatible(
-            f"a line's retraining memory has format {value[0] if value else 'none'}, this release reads {FORMAT}: run "
-            "the release that wrote it, or start afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX"
-        )
-    return _decoder.decode(memoryview(value)[1:])
+    return _decoder.decode(body(value, FORMAT, "a line's retraining memory"))

@@ -89,7 +89,7 @@ def rollback(turn: Turn, event: OrderByHand) -> None:
     turn.audit("rollback", "ordered", event.id, event.reason, actor=event.actor, ids=(event.id,))
     _end_open_job(turn, f"{event.actor} ordered a rollback to {target}", event.id)
     if state.watch is not None and state.watch.by == "coordinator":
-        _count_rolled_back(turn, event.id)
+        _count_rolled_back(turn, state.watch, event.id)
     cause = Cause("manual", (), event.reason, event.actor, turn.now_ms)
     turn.begin("rolling_back", cause, candidate=target)
     turn.send("rolling_back", "rollback")
@@ -118,7 +118,7 @@ def _conclude(turn: Turn, watch: Watch, look: Look, seen: Seen | None = None) ->
             turn.effects.append(Kept(watch.version, watch.since_ms))
         turn.rest(**({"failures": 0} if watch.by == "coordinator" else {}))
     elif watch.by == "coordinator":
-        _count_rolled_back(turn, subject)
+        _count_rolled_back(turn, watch, subject)
         cause = Cause("probation", ids, look.reason, COORDINATOR, turn.now_ms)
         turn.begin("rolling_back", cause, candidate=watch.previous)
         turn.send("rolling_back", "rollback")
@@ -150,9 +150,10 @@ def _watch(
     known = turn.state.watch
     runs = turn.state.runs
     run_from = runs.get("performance", runs.get("statistical"))
+    counted = turn.state.state in ("failed", "halted")
     if known is not None and known.version == version:
-        run_from = known.run_from
-    turn.change(state="probation", watch=Watch(version, previous, since_ms, by, run_from))
+        run_from, counted = known.run_from, known.counted
+    turn.change(state="probation", watch=Watch(version, previous, since_ms, by, run_from, counted))
 
 
 def _by(state: str) -> Literal["coordinator", "restored"]:
@@ -170,7 +171,9 @@ def _end_open_job(turn: Turn, why: str, subject: str) -> None:
     turn.audit(job.order.command if job.order is not None else "train", "cancelled", subject, why, ids=ids)
 
 
-def _count_rolled_back(turn: Turn, subject: str) -> None:
+def _count_rolled_back(turn: Turn, watch: Watch, subject: str) -> None:
+    if watch.counted:
+        return
     was_open = turn.state.circuit_open
     turn.count_failure()
     if turn.state.circuit_open and not was_open:

@@ -284,6 +284,7 @@ def test_a_version_that_is_deployed_after_its_order_was_given_up_is_still_answer
     assert audits(world.do(world.changed("v1"))) == [("activate", "activated")]
     world.now += DAY_MS
     assert sent(world.do(world.look(0.08))) == [("rollback", 1)]
+    assert world.state.failures == 1, "one training counts once"
 
 
 def test_a_bad_version_that_was_activated_here_is_rolled_back() -> None:
