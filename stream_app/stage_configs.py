@@ -13,6 +13,7 @@ from stream_app.core.drift import DriftConfig
 from stream_app.core.labels.config import LabelsConfig, TypeRules, labels_partition
 from stream_app.core.metrics_stage import MetricsConfig
 from stream_app.core.metrics_stage.config import LineRules
+from stream_app.core.retrain import Flags, RetrainConfig, RetrainRules
 from stream_app.settings import Settings
 
 R = TypeVar("R")
@@ -91,6 +92,37 @@ def alerts_config(settings: Settings) -> AlertsConfig:
         link=settings.dashboard_url,
         rules=_by_line(settings, lambda line: AlertRules(**_fields(AlertRules, settings, line))),
         settings_hash=settings.hash(),
+    )
+
+
+def retrain_config(settings: Settings, reply_topic: str) -> RetrainConfig:
+    """What the retrain stage takes from the settings; trainers and the deployer answer on ``reply_topic``."""
+    of_type = {
+        "conflict": settings.auto_retrain_conflict,
+        "fraud": settings.auto_retrain_fraud,
+        **settings.auto_retrain_types,
+    }
+    tenants = settings.auto_retrain_tenants
+
+    def flags(line: str) -> Flags:
+        model_type, _, tenant = line.partition(":")
+        return Flags(
+            monitoring=settings.monitoring,
+            statistical_drift=settings.statistical_drift,
+            performance_drift=settings.performance_drift,
+            auto_retrain=settings.auto_retrain,
+            model_type=of_type.get(model_type, False),
+            tenant=tenant == "global" or "*" in tenants or tenant in tenants,
+            environment=settings.environment,
+        )
+
+    return RetrainConfig(
+        source=f"/plumbline/{settings.app_id}",
+        reply_topic=reply_topic,
+        rules=_by_line(settings, lambda line: RetrainRules(**_fields(RetrainRules, settings, line))),
+        flags=flags,
+        settings_hash=settings.hash(),
+        history_days=settings.cell_retention_days,
     )
 
 

@@ -115,6 +115,28 @@ class QualityEntry(msgspec.Struct, frozen=True, tag="quality"):
     settings_hash: str
 
 
+class ProbationEntry(msgspec.Struct, frozen=True, tag="probation"):
+    """A new version beside the one before it: hourly from the first look on, until 14 days after the change.
+
+    One window for each possible first day of the previous version's last closed days (CONTRACT section 5), oldest
+    first; in each, ``first`` and ``last`` are the previous version's days, ``judged_days`` those among them that hold
+    counts, ``baseline`` its labelled rows and ``recent`` those of the new version since it became active.
+    ``metrics`` are the line's rollback metrics; days are not left out for coverage. Written before the epoch's tick.
+    """
+
+    line: str
+    version: str
+    previous: str
+    #: tick at which the version became active, as in its ``LifecycleEntry``
+    since_ms: int
+    #: tick that made the comparison
+    at_ms: int
+    #: full hours between the two
+    hours: int
+    windows: list[LabelWindow]
+    settings_hash: str
+
+
 class LabelledEntry(msgspec.Struct, frozen=True, tag="labelled"):
     """Where the epoch changed them: labelled predictions since the beginning, as (line, version, count).
 
@@ -197,6 +219,7 @@ Entry = (
     | StatisticalEntry
     | PerformanceEntry
     | QualityEntry
+    | ProbationEntry
     | EventEntry
     | DecisionEntry
     | KeptEntry

@@ -13,7 +13,7 @@ import orjson
 from pydantic import SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from stream_app.settings.fields import EVERYWHERE, STATIC, UNREAD, marked, setting
+from stream_app.settings.fields import EVERYWHERE, STATIC, marked, setting
 from stream_app.settings.installation import Installation, without_password
 from stream_app.settings.names import PREFIX, nearest
 from stream_app.settings.rules import BUILT_IN, Rules, TypeSettings
@@ -65,14 +65,12 @@ class Settings(Rules, Installation, BaseSettings):
     monitoring: bool = setting(True, "Whether drift is looked for at all.")
     statistical_drift: bool = setting(True, "Whether scores are compared with their baseline.")
     performance_drift: bool = setting(True, "Whether metrics are compared with their baseline.")
-    auto_retrain: bool = setting(False, "Master switch of retraining without a person.", UNREAD)
-    auto_retrain_conflict: bool = setting(False, "Whether conflict models may be retrained without a person.", UNREAD)
-    auto_retrain_fraud: bool = setting(False, "Whether fraud models may be retrained without a person.", UNREAD)
-    auto_retrain_types: dict[str, bool] = setting(
-        dict, "The same for other model types, by name; absent means no.", UNREAD
-    )
+    auto_retrain: bool = setting(False, "Master switch of retraining without a person.")
+    auto_retrain_conflict: bool = setting(False, "Whether conflict models may be retrained without a person.")
+    auto_retrain_fraud: bool = setting(False, "Whether fraud models may be retrained without a person.")
+    auto_retrain_types: dict[str, bool] = setting(dict, "The same for other model types, by name; absent means no.")
     auto_retrain_tenants: tuple[str, ...] = setting(
-        (), 'Tenants whose models may be retrained: none, names, or "*" for all; global lines need none.', UNREAD
+        (), 'Tenants whose models may be retrained: none, names, or "*" for all; global lines need none.'
     )
 
     types: dict[str, dict[str, Any]] = setting(dict, "Rules of one model type: [types.NAME] in the file.")

@@ -75,7 +75,7 @@ class Rules(BaseModel):
         max_length=6,
     )
     rollback_metrics: tuple[Metric, ...] = setting(
-        ("accuracy",), "Metrics of which one, clearly down, ends a probation with a rollback.", UNREAD, max_length=6
+        ("accuracy",), "Metrics of which one, clearly down, ends a probation with a rollback.", max_length=6
     )
     min_coverage: float = setting(
         0.5,
@@ -205,60 +205,53 @@ class Rules(BaseModel):
     )
 
     # -- retraining (section 5)
-    require_manual_approval: bool = setting(
-        False, "Whether a person must approve each retraining that drift asks for.", UNREAD
-    )
+    require_manual_approval: bool = setting(False, "Whether a person must approve each retraining that drift asks for.")
     retrain_cooldown_days: float = setting(
         7.0,
         "Days between two train commands of a line, whatever became of the first: a full week, so that a new model is "
         "judged on every kind of day.",
-        UNREAD,
         ge=0,
         le=365,
     )
+    retrain_backoff_h: float = setting(
+        1.0,
+        "Hours until a line that failed to train may be tried again, twice as long after each further failure, a day "
+        "at most. Shorter than the cooldown as a rule; it counts where that was shortened.",
+        gt=0,
+        le=24,
+    )
     retrain_min_samples: int = setting(
-        100, "Labelled rows the training range needs. Fewer: models of noise.", UNREAD, ge=1, le=10**9
+        100, "Labelled rows the training range needs. Fewer: models of noise.", ge=1, le=10**9
     )
     retrain_range_days: int = setting(
-        30, "Days back that a retraining by hand learns from; otherwise since the drift began.", UNREAD, ge=1, le=365
+        30, "Days back that a retraining by hand learns from; otherwise since the drift began.", ge=1, le=365
     )
     holdout_share: float = setting(
-        0.2, "Newest share of the labelled rows, 0 to 1, kept back to judge the candidate by.", UNREAD, gt=0, lt=1
+        0.2, "Newest share of the labelled rows, 0 to 1, kept back to judge the candidate by.", gt=0, lt=1
     )
-    approval_lapses_h: float = setting(72.0, "Hours until an unanswered approval lapses.", UNREAD, gt=0, le=8_760)
-    circuit_failures: int = setting(
-        2, "Failed or rolled-back trainings in a row that open the circuit.", UNREAD, ge=1, le=100
-    )
-    command_accept_min: float = setting(
-        10.0, "Minutes until a training command must be accepted.", UNREAD, gt=0, le=1_440
-    )
-    command_finish_h: float = setting(6.0, "Hours until it must be finished.", UNREAD, gt=0, le=720)
-    command_attempts: int = setting(
-        3, "Times an unaccepted command is sent before it has failed.", UNREAD, ge=1, le=100
-    )
+    approval_lapses_h: float = setting(72.0, "Hours until an unanswered approval lapses.", gt=0, le=8_760)
+    circuit_failures: int = setting(2, "Failed or rolled-back trainings in a row that open the circuit.", ge=1, le=100)
+    command_accept_min: float = setting(10.0, "Minutes until a training command must be accepted.", gt=0, le=1_440)
+    command_finish_h: float = setting(6.0, "Hours until it must be finished.", gt=0, le=720)
+    command_attempts: int = setting(3, "Times an unaccepted command is sent before it has failed.", ge=1, le=100)
     validation_floors: dict[Metric, Floor] = setting(
         dict,
         "Least value of each metric, 0 to 1, on a hold-out. A type without any is never activated automatically: its "
         "candidate waits for a person.",
-        UNREAD,
     )
     validation_max_loss_points: float = setting(
-        1.0, "Points a candidate may be worse than the active version on the same rows.", UNREAD, ge=0, le=100
+        1.0, "Points a candidate may be worse than the active version on the same rows.", ge=0, le=100
     )
     probation_first_look_h: float = setting(
-        24.0, "Hours after a change of version until it is first judged.", UNREAD, gt=0, le=720
+        24.0, "Hours after a change of version until it is first judged.", gt=0, le=720
     )
-    probation_days: int = setting(
-        14, "Days until a new version is kept without evidence against it.", UNREAD, ge=1, le=90
-    )
+    probation_days: int = setting(14, "Days until a new version is kept without evidence against it.", ge=1, le=90)
     probation_drop_points: float = setting(
-        5.0, "Drop of a rollback metric, in points, above which probation fails.", UNREAD, gt=0, le=100
+        5.0, "Drop of a rollback metric, in points, above which probation fails.", gt=0, le=100
     )
-    probation_min_labelled: int = setting(
-        100, "Labelled rows either version needs to be judged.", UNREAD, ge=1, le=10**9
-    )
+    probation_min_labelled: int = setting(100, "Labelled rows either version needs to be judged.", ge=1, le=10**9)
     probation_min_denominator: int = setting(
-        30, "Rows in a rollback metric's denominator that either version needs.", UNREAD, ge=1, le=10**9
+        30, "Rows in a rollback metric's denominator that either version needs.", ge=1, le=10**9
     )
     probation_previous_days: int = setting(
         7, "Last closed days of the previous version that the new one is compared with.", UNREAD, ge=1, le=90

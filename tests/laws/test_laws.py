@@ -28,6 +28,12 @@ from stream_app.core.drift import state as drift_state
 from stream_app.core.labels import memo as labels_memo
 from stream_app.core.metrics_stage import memo as metrics_memo
 from stream_app.core.metrics_stage import version_days
+from stream_app.core.retrain import barriers, history
+from stream_app.core.retrain import memo as retrain_memo
+from stream_app.core.retrain import state as retrain_state
+from stream_app.core.retrain.data_range import Plan
+from stream_app.core.retrain.safeguards import Coverage
+from stream_app.core.retrain.transitions import STATES
 from stream_app.core.score_sketch import ScoreSketch
 
 LAWFUL = settings(derandomize=True, max_examples=40, deadline=None, database=None)
@@ -97,6 +103,24 @@ metric_lists = st.lists(
     max_size=2,
 )  # fmt: skip
 baselines = st.builds(line_log.BaselineEntry, st.none() | st.just("window"), natural, natural, natural)
+offsets = st.dictionaries(names, st.dictionaries(natural, natural, max_size=3), max_size=2)
+orders = st.builds(
+    retrain_state.Order, st.sampled_from(("train", "activate", "rollback")), names, natural, natural, natural,
+    st.booleans(),
+)  # fmt: skip
+plans = st.builds(
+    Plan, natural, natural, natural, natural,
+    st.dictionaries(names, st.dictionaries(natural, st.tuples(natural, natural), max_size=2), max_size=2),
+)  # fmt: skip
+causes = st.builds(
+    retrain_state.Cause, st.sampled_from(("statistical", "manual")), st.lists(names, max_size=2).map(tuple), names,
+    names, natural, st.none() | names, natural,
+)  # fmt: skip
+reported = st.none() | st.dictionaries(names, st.none() | unit, max_size=2)
+jobs = st.builds(
+    retrain_state.Job, natural, causes, names, st.none() | plans, st.none() | orders,
+    st.none() | st.sampled_from(("train", "activate")), st.none() | names, reported, reported, st.booleans(),
+)  # fmt: skip
 CODECS: dict[str, st.SearchStrategy[Any]] = {
     cells_codec.__name__: stored_cells(),
     active_version.__name__: st.builds(active_version.ActiveVersion, names, names, st.just("observed"), natural),
@@ -145,6 +169,10 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
             line_log.DecisionEntry, names, names, st.booleans(), st.lists(st.tuples(names, st.booleans(), names))
         ),
         st.builds(line_log.KeptEntry, names, names, natural, natural),
+        st.builds(
+            line_log.ProbationEntry, names, names, names, natural, natural, natural,
+            st.lists(st.builds(LabelWindow, *[natural] * 5, metric_lists, histograms), max_size=2), names,
+        ),
     ),
     metrics_memo.__name__: st.builds(
         metrics_memo.Memo, natural, closed=st.dictionaries(natural, natural),
@@ -170,6 +198,20 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
         st.builds(facts.Kept, names, natural),
     ),
     labels_memo.__name__: st.builds(labels_memo.Memo, natural, natural),
+    retrain_memo.__name__: st.builds(retrain_memo.Memo, natural, offsets),
+    barriers.__name__: offsets,
+    history.__name__: st.builds(
+        history.History,
+        st.dictionaries(natural, st.dictionaries(names, natural, max_size=2), max_size=3),
+        st.none() | st.builds(Coverage, natural, natural, natural), natural, st.lists(names, max_size=2),
+    ),
+    retrain_state.__name__: st.builds(
+        retrain_state.LineState, st.sampled_from(STATES), natural, st.none() | names, st.none() | names, natural,
+        natural, st.none() | jobs,
+        st.none() | st.builds(retrain_state.Watch, names, names, natural, st.just("outside"), st.none() | natural),
+        natural, st.booleans(), st.none() | natural, st.none() | natural, st.dictionaries(names, natural, max_size=2),
+        st.lists(names, max_size=3).map(tuple),
+    ),
 }  # fmt: skip
 
 

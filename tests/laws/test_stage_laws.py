@@ -8,15 +8,17 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.core import deltas
+from stream_app.core import deltas, line_log
 from stream_app.core.alerts import AlertsStage
 from stream_app.core.deltas import DeltaRecord
 from stream_app.core.drift import DriftStage
 from stream_app.core.labels.stage import LabelsStage
 from stream_app.core.metrics_stage import MetricsStage
+from stream_app.core.retrain import RetrainStage
 from tests.laws.stage_driver import DAY, HOUR, Drive, Event, Row, Scenario, config, part
 from tests.laws.test_laws import LAWFUL, modules, scores
 from tests.unit.alerts import bench as alerts_bench
+from tests.unit.retrain import bench as retrain_bench
 
 ELSEWHERE = {
     LabelsStage: "its joins are checked event by event in the unit tests of labels",
@@ -37,7 +39,7 @@ def stages() -> list[type]:
 
 
 def test_every_stage_is_covered_or_excluded_with_a_reason() -> None:
-    assert set(stages()) == {AlertsStage, MetricsStage, *ELSEWHERE}
+    assert set(stages()) == {AlertsStage, MetricsStage, RetrainStage, *ELSEWHERE}
 
 
 @LAWFUL
@@ -79,3 +81,24 @@ def test_alerts_count_a_repeated_entry_of_the_log_once(days: list[tuple[Any, Any
     once, again = benches
     assert once.table.rows == again.table.rows
     assert once.emits == again.emits
+
+
+@LAWFUL
+@given(st.lists(st.tuples(found, found, st.sampled_from((None, "retrain", "reject", "rollback"))), max_size=12))
+def test_the_coordinator_answers_a_repeated_entry_of_the_log_once(days: list[tuple[Any, Any, str | None]]) -> None:
+    benches = []
+    for repeats in (1, 3):
+        bench = retrain_bench.Bench().serving()
+        for day, (shift, drop, order) in enumerate(days, start=retrain_bench.D):
+            entries = [retrain_bench.event("statistical", day, *shift), retrain_bench.event("performance", day, *drop)]
+            entries += [retrain_bench.command(order, id=f"order-{day}")] if order is not None else []
+            for entry in (*entries, retrain_bench.tick(retrain_bench.at(day))):
+                bench.feed(*[entry] * repeats)
+        bench.checkpoint()
+        benches.append(bench)
+    once, again = benches
+    assert once.table.rows == again.table.rows
+    added = [[e for e in b.emits if e.topic != "decision-log"] for b in benches]
+    assert added[0] == added[1]
+    decided = [[e for e in b.log() if isinstance(e, line_log.DecisionEntry)] for b in benches]
+    assert decided[0] == decided[1]

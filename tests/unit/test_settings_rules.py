@@ -13,10 +13,11 @@ from pydantic import ValidationError
 
 from stream_app.core.alerts.rules import AlertRules
 from stream_app.core.comparisons.rules import ComparisonRules
+from stream_app.core.retrain import RetrainRules
 from stream_app.settings import Settings, TypeSettings, settings_hash
 from stream_app.settings.fields import UNREAD, marked
 from stream_app.settings.installation import Installation
-from stream_app.stage_configs import labels_config, metrics_config
+from stream_app.stage_configs import labels_config, metrics_config, retrain_config
 
 ROOT = Path(__file__).parents[2]
 
@@ -207,7 +208,9 @@ def test_settings_that_nothing_reads_say_so_and_the_others_are_read() -> None:
     outside = "".join(p.read_text() for p in paths if p.parent != package and p != ROOT / "stream_app/cli/settings.py")
     inside = (package / "installation.py").read_text() + (package / "model.py").read_text()
     # thresholds reach the stages by their own names
-    handed_on = {field.name for kind in (ComparisonRules, AlertRules) for field in dataclasses.fields(kind)}
+    handed_on = {
+        field.name for kind in (ComparisonRules, AlertRules, RetrainRules) for field in dataclasses.fields(kind)
+    }
     for name, field in Settings.model_fields.items():
         read = re.search(rf"(\bsettings|\bknown|\))\.{name}\b", outside)
         if marked(field, UNREAD):
@@ -216,6 +219,26 @@ def test_settings_that_nothing_reads_say_so_and_the_others_are_read() -> None:
             assert read or name in handed_on or re.search(rf"\b(self|rules|t)\.{name}\b", inside), (
                 f"nothing reads {name}"
             )
+
+
+@pytest.mark.parametrize("environment", ["development", "staging", "production"])
+@pytest.mark.parametrize("line", ["conflict:global", "fraud:acme", "fraud:other", "churn:acme", "churn:global"])
+def test_the_coordinators_flags_allow_what_the_settings_allow(environment: Any, line: str) -> None:
+    for more in ({}, {"auto_retrain": True, "auto_retrain_types": {"churn": True}, "auto_retrain_tenants": ["acme"]}):
+        found = Settings(environment=environment, **more)
+        flags = retrain_config(found, "ml.training-results").flags(line)
+        passed = flags.monitoring and flags.auto_retrain and flags.model_type and flags.tenant
+        assert passed == found.may_retrain(line)
+        assert flags.environment == environment
+
+
+def test_the_coordinators_numbers_are_those_of_the_line() -> None:
+    found = Settings(retrain_cooldown_days=3, lines={"fraud:acme": {"retrain_cooldown_days": 1}})
+    rules = retrain_config(found, "ml.training-results").rules
+    assert rules("fraud:acme").retrain_cooldown_days == 1
+    assert rules("fraud:other").retrain_cooldown_days == 3
+    assert rules("fraud:other").validation_floors == {"pr_auc": 0.70, "precision_at_80_recall": 0.50}
+    assert RetrainRules() == retrain_config(Settings(), "t").rules("churn:acme"), "the defaults stand in one place"
 
 
 def test_what_the_stages_get_is_what_was_set() -> None:

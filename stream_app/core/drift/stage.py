@@ -40,6 +40,7 @@ _FORWARDED = (
     line_log.LifecycleEntry,
     line_log.CompletenessEntry,
     line_log.LabelledEntry,
+    line_log.ProbationEntry,
     line_log.CommandEntry,
     line_log.ResultEntry,
 )

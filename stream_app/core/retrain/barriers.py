@@ -1,0 +1,59 @@
+"""Where the inputs stood before each day: the read barriers of the last tick before its 00:00.
+
+Stored under ``B`` + day (u4, big-endian): one format byte, then MessagePack. One a day and lane, some ten bytes for
+each input partition; those beyond the memory of labels are deleted.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from stream_app.core.days import day_of
+from stream_app.core.metrics_stage.outbox import Outbox
+from stream_app.core.stored import body
+
+FORMAT: Final = 1
+PREFIX: Final = b"B"
+
+Barriers = dict[str, dict[int, int]]
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Barriers)
+
+
+def key(day: int) -> bytes:
+    """Key of a day's barriers."""
+    return PREFIX + day.to_bytes(4, "big")
+
+
+def encode(barriers: Barriers) -> bytes:
+    """Format byte and MessagePack."""
+    return bytes((FORMAT,)) + _encoder.encode(barriers)
+
+
+def decode(value: bytes) -> Barriers:
+    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
+    return _decoder.decode(body(value, FORMAT, "a day's barriers"))
+
+
+def remember(outbox: Outbox, last_ms: int, last: Barriers, now_ms: int, keep_days: int) -> None:
+    """At a tick: the days that began since the last one, ``last_ms``, began after its barriers."""
+    if not last_ms or day_of(last_ms) == day_of(now_ms):
+        return
+    oldest = day_of(now_ms) - keep_days
+    value = encode(last)
+    for day in range(max(day_of(last_ms) + 1, oldest), day_of(now_ms) + 1):
+        outbox.put(key(day), value)
+    while batch := outbox.scan(PREFIX, None, 64):
+        for found, _ in batch:
+            if found >= key(oldest):
+                return
+            outbox.put(found, None)
+
+
+def before(outbox: Outbox, day: int) -> Barriers:
+    """Barriers of the last tick before a day; none if that is not known: then everything may be after it."""
+    value = outbox.get([key(day)])[0] if day >= 0 else None
+    return decode(value) if value is not None else {}

@@ -1,0 +1,76 @@
+"""What the retrain stage takes from the settings. Fields have the settings' own names, units and defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What may happen by itself on a line. ``environment`` stands in the reason of a refusal."""
+
+    monitoring: bool = True
+    statistical_drift: bool = True
+    performance_drift: bool = True
+    #: the master switch
+    auto_retrain: bool = False
+    #: the line's model type
+    model_type: bool = False
+    #: the line's tenant; true for global lines
+    tenant: bool = False
+    environment: str = "production"
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainRules:
+    """Numbers of section 5 for one line."""
+
+    require_manual_approval: bool = False
+    retrain_cooldown_days: float = 7.0
+    retrain_min_samples: int = 100
+    retrain_range_days: int = 30
+    retrain_backoff_h: float = 1.0
+    holdout_share: float = 0.2
+    min_coverage: float = 0.5
+    approval_lapses_h: float = 72.0
+    circuit_failures: int = 2
+    command_accept_min: float = 10.0
+    command_finish_h: float = 6.0
+    command_attempts: int = 3
+    validation_floors: Mapping[str, float] = field(default_factory=dict)
+    validation_max_loss_points: float = 1.0
+    rollback_metrics: tuple[str, ...] = ("accuracy",)
+    probation_first_look_h: float = 24.0
+    probation_days: int = 14
+    probation_drop_points: float = 5.0
+    probation_min_labelled: int = 100
+    probation_min_denominator: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class LineConfig:
+    """All that one step of a line's coordinator may depend on beside its state."""
+
+    line: str
+    rules: RetrainRules = field(default_factory=RetrainRules)
+    flags: Flags = field(default_factory=Flags)
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainConfig:
+    """Settings of the retrain lanes. ``rules`` and ``flags`` are pure functions of the line."""
+
+    #: CloudEvents source
+    source: str
+    #: topic that trainers and the deployer answer on; the lane's own partition of it
+    reply_topic: str
+    rules: Callable[[str], RetrainRules] = field(default=lambda line: RetrainRules())
+    flags: Callable[[str], Flags] = field(default=lambda line: Flags())
+    settings_hash: str = "0" * 16
+    #: days that counts of labels are remembered: the longest range a run of drift is trained on
+    history_days: int = 90
+
+    def of(self, line: str) -> LineConfig:
+        """What holds for one line."""
+        return LineConfig(line, self.rules(line), self.flags(line))

@@ -1,0 +1,97 @@
+"""The table of transitions as a document: ``python -m stream_app.core.retrain.diagram`` prints docs/retraining.md."""
+
+from __future__ import annotations
+
+from stream_app.core.retrain.events import KINDS
+from stream_app.core.retrain.safeguards import (
+    SAFEGUARDS,
+    active_job,
+    approval,
+    circuit,
+    cooldown,
+    coverage,
+    flags,
+    samples,
+    severity,
+)
+from stream_app.core.retrain.transitions import STATES, TABLE, Go, Refuse
+
+_MODULES = (flags, severity, cooldown, samples, coverage, active_job, approval, circuit)
+
+
+def mermaid() -> str:
+    """A stateDiagram with one arrow for each pair of states, labelled with the events that can lead along it."""
+    lines = ["stateDiagram-v2", "    [*] --> idle"]
+    for state in STATES:
+        arrows: dict[str, list[str]] = {}
+        for kind in KINDS:
+            cell = TABLE[state][kind]
+            for target in cell.to if isinstance(cell, Go) else ():
+                if target != state:
+                    arrows.setdefault(target, []).append(kind)
+        lines += [f"    {state} --> {target}: {', '.join(kinds)}" for target, kinds in arrows.items()]
+    return "\n".join(lines)
+
+
+def refusals() -> str:
+    """A table of what each state refuses by name."""
+    rows = ["| state | refuses |", "|---|---|"]
+    for state in STATES:
+        names: dict[str, list[str]] = {}
+        for kind in KINDS:
+            cell = TABLE[state][kind]
+            if isinstance(cell, Refuse):
+                names.setdefault(cell.name, []).append(f"`{kind}`")
+        rows.append(f"| {state} | {'; '.join(f'{name}: ' + ', '.join(kinds) for name, kinds in names.items())} |")
+    return "\n".join(rows)
+
+
+def safeguards() -> str:
+    """The safeguards in their order, each with its file's first sentence."""
+    found = zip(SAFEGUARDS, _MODULES, strict=True)
+    return "\n".join(f"{i}. **{name}**: {_flat(module.__doc__)}" for i, (name, module) in enumerate(found, start=1))
+
+
+def document() -> str:
+    """The whole of docs/retraining.md."""
+    return _DOCUMENT.format(mermaid=mermaid(), refusals=refusals(), safeguards=safeguards())
+
+
+def _flat(text: str | None) -> str:
+    return " ".join((text or "").split())
+
+
+_DOCUMENT = """\
+# How a line is retrained
+
+Written by `python -m stream_app.core.retrain.diagram` from the table in `stream_app/core/retrain/transitions.py`;
+a test compares the two. The rules and numbers are those of the settings `retrain_*`, `command_*`, `validation_*` and
+`probation_*`; `plumbline settings explain` names each with its reason.
+
+```mermaid
+{mermaid}
+```
+
+A line rests in `idle`, in `failed` while it backs off, or in `halted` while its circuit is open. `tick` stands for
+every timer: acceptance and finish of an order, lapse of an approval, the end of a back-off or a probation, and the
+judgement of a candidate at the end of the epoch in which it came. A change of the active version that nobody here
+ordered ends whatever job there is.
+
+## Before a training
+
+Asked in this order, all of them, for every statistical or performance event with verdict `drift`; every answer is on
+`ml.audit`. An order by hand skips flags, severity and approval; an approval skips only its own request.
+
+{safeguards}
+
+## What is refused
+
+Refusals move nothing and are audited by these names. `drift`, `retrain` and `approve` are refused by safeguards;
+results also as `unknown_command`, `other_attempt` or `wrong_version`; `approve` and `reject` of something else as
+`another_job`; a rollback to nowhere as `no_previous_version`.
+
+{refusals}
+"""
+
+if __name__ == "__main__":
+    print(document(), end="")

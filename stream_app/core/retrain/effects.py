@@ -1,0 +1,90 @@
+"""What the coordinator wants done, as data, in order. The stage turns each into records; nothing else acts."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from stream_app.core.retrain.data_range import Plan
+from stream_app.core.retrain.safeguards import Answer
+from stream_app.core.retrain.state import Cause, LineState
+
+COORDINATOR = "retrain-coordinator"
+
+
+class SendCommand(NamedTuple):
+    """An order to the trainer (train, cancel) or the deployer (activate, rollback)."""
+
+    command: Literal["train", "cancel", "activate", "rollback"]
+    command_id: str
+    attempt: int
+    model_version: str
+    expected_current_version: str
+    candidate_version: str | None
+    cause: Cause
+    plan: Plan | None
+    accept_by_ms: int | None
+    finish_by_ms: int | None
+
+
+class PublishJob(NamedTuple):
+    """The job as it stands now, for readers."""
+
+    state: LineState
+
+
+class Audit(NamedTuple):
+    """A decision that did something. ``subject``: id of what it is about."""
+
+    actor: str
+    action: str
+    decision: str
+    subject: str
+    ids: tuple[str, ...]
+    reason: str
+    answers: tuple[Answer, ...] = ()
+
+
+class Refused(NamedTuple):
+    """An event that moved nothing. ``name``: the safeguard or rule that spoke."""
+
+    actor: str
+    action: str
+    name: str
+    subject: str
+    reason: str
+    answers: tuple[Answer, ...] = ()
+
+
+class Decide(NamedTuple):
+    """Every safeguard's answer to a drift event, for the audit and for alerts. ``decision``: what came of it."""
+
+    event_id: str
+    eligible: bool
+    answers: tuple[Answer, ...]
+    decision: Literal["ordered", "awaiting_approval", "refused"]
+
+
+class Kept(NamedTuple):
+    """Probation kept a version."""
+
+    version: str
+    since_ms: int
+
+
+class HandOver(NamedTuple):
+    """A version that nobody here ordered is clearly worse than the one before: published as a drift event."""
+
+    event_id: str
+    #: nominal close of the event: the hour of the look
+    close_ms: int
+    version: str
+    previous: str
+    since_ms: int
+    metric: str
+    #: number of the window it was judged by
+    window: int
+    #: points the metric is down by
+    points: float
+
+
+Effect = SendCommand | PublishJob | Audit | Refused | Decide | Kept | HandOver

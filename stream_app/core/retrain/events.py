@@ -1,0 +1,165 @@
+"""What can happen to a line's coordinator: facts in the past tense, orders in the imperative, and the tick.
+
+Each has ``kind``, the name it has in the table of transitions, and ``key``, by which a repetition is recognised
+(``None``: it is harmless by nature).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from stream_app.core.comparisons.records import LabelWindow
+from stream_app.core.retrain.data_range import Plan
+from stream_app.core.retrain.safeguards import Coverage
+
+Kind = Literal[
+    "drift", "run_ended", "version_changed", "probation_look", "tick",
+    "accepted", "progress", "succeeded", "failed", "activated", "rolled_back",
+    "retrain", "approve", "reject", "rollback", "reset_circuit",
+]  # fmt: skip
+KINDS: tuple[Kind, ...] = Kind.__args__  # type: ignore[attr-defined]
+Status = Literal["accepted", "progress", "succeeded", "failed", "activated", "rolled_back"]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the line's data looked like; safeguards are asked about it."""
+
+    plan: Plan
+    coverage: Coverage | None = None
+    faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DriftFound:
+    """A statistical or performance event with verdict ``drift``."""
+
+    kind: ClassVar[Kind] = "drift"
+    id: str
+    check: Literal["statistical", "performance"]
+    severity: str | None
+    version: str
+    close_ms: int
+    run_from: int
+    seen: Seen
+
+    @property
+    def key(self) -> str | None:
+        return self.id
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """A statistical or performance event without ``drift``: the run of its kind, if one stood, is over."""
+
+    kind: ClassVar[Kind] = "run_ended"
+    check: Literal["statistical", "performance"]
+    key: ClassVar[str | None] = None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionChanged:
+    """Metrics reports another active version."""
+
+    kind: ClassVar[Kind] = "version_changed"
+    version: str
+    previous: str | None
+    how: str
+    since_ms: int
+    key: ClassVar[str | None] = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProbationLook:
+    """The hourly comparison of a new version with the one before."""
+
+    kind: ClassVar[Kind] = "probation_look"
+    version: str
+    previous: str
+    since_ms: int
+    windows: tuple[LabelWindow, ...]
+    seen: Seen
+    key: ClassVar[str | None] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has come to ``now_ms``."""
+
+    kind: ClassVar[Kind] = "tick"
+    key: ClassVar[str | None] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Answer of a trainer or the deployer."""
+
+    command_id: str
+    attempt: int
+    status: Status
+    candidate: str | None = None
+    candidate_metrics: dict[str, float | None] | None = None
+    champion_metrics: dict[str, float | None] | None = None
+    error: str | None = None
+
+    @property
+    def kind(self) -> Kind:
+        return self.status
+
+    @property
+    def key(self) -> str | None:
+        return f"{self.command_id}/{self.attempt}/{self.status}"
+
+
+@dataclass(frozen=True, slots=True)
+class Retrain:
+    """An operator wants the line retrained."""
+
+    kind: ClassVar[Kind] = "retrain"
+    id: str
+    actor: str
+    reason: str
+    seen: Seen
+
+    @property
+    def key(self) -> str | None:
+        return self.id
+
+
+@dataclass(frozen=True, slots=True)
+class Approve:
+    """An operator agrees to what waits; ``command_id`` names it if given."""
+
+    kind: ClassVar[Kind] = "approve"
+    id: str
+    actor: str
+    reason: str
+    seen: Seen
+    command_id: str | None = None
+
+    @property
+    def key(self) -> str | None:
+        return self.id
+
+
+@dataclass(frozen=True, slots=True)
+class OrderByHand:
+    """An operator's reject, rollback or reset_circuit; ``target``: the job rejected, or the version to go back to."""
+
+    order: Literal["reject", "rollback", "reset_circuit"]
+    id: str
+    actor: str
+    reason: str
+    target: str | None = None
+
+    @property
+    def kind(self) -> Kind:
+        return self.order
+
+    @property
+    def key(self) -> str | None:
+        return self.id
+
+
+Event = DriftFound | RunEnded | VersionChanged | ProbationLook | Tick | Result | Retrain | Approve | OrderByHand

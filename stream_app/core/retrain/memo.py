@@ -1,0 +1,37 @@
+"""What the retrain lane knows beside its table; written with every checkpoint into the positions record.
+
+Grows with the number of input partitions, some ten bytes each, and stops there.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from stream_app.core.stored import body
+
+FORMAT: Final = 1
+
+
+class Memo(msgspec.Struct):
+    """State of the lane that is not in its table."""
+
+    #: last tick handled, epoch ms; 0 before the first
+    last_tick: int = 0
+    #: read barriers of the inputs at that tick: topic → partition → offset
+    inputs: dict[str, dict[int, int]] = {}
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Memo)
+
+
+def encode(memo: Memo) -> bytes:
+    """Format byte and MessagePack."""
+    return bytes((FORMAT,)) + _encoder.encode(memo)
+
+
+def decode(value: bytes) -> Memo:
+    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
+    return _decoder.decode(body(value, FORMAT, "retrain positions record"))

@@ -1,0 +1,83 @@
+"""The lines' books in the lane's table: coordinators, histories, and what safeguards may see of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from stream_app.core.days import day_of
+from stream_app.core.metrics_stage.outbox import Outbox
+from stream_app.core.retrain import barriers, data_range, history, state
+from stream_app.core.retrain.barriers import Barriers
+from stream_app.core.retrain.config import RetrainConfig
+from stream_app.core.retrain.events import Seen
+from stream_app.core.retrain.history import History
+from stream_app.core.retrain.machine import next_due_ms
+from stream_app.core.retrain.state import LineState
+
+MARK = b"T"
+
+#: Lines that are read at once.
+BATCH = 256
+
+
+class Memory:
+    """Reads see the lane's own puts; ``states`` are at hand until :meth:`forget`."""
+
+    def __init__(self, config: RetrainConfig, outbox: Outbox) -> None:
+        self._config = config
+        self._outbox = outbox
+        self.states: dict[str, LineState] = {}
+        #: line whose coordinator is not idle → when its next timer falls due; ``None``: never
+        self.due: dict[str, int | None] = {}
+        after: bytes | None = None
+        while batch := outbox.scan(MARK, after, BATCH):
+            after = batch[-1][0]
+            lines = [found[1:].decode() for found, _ in batch]
+            self.read(lines)
+            for line in lines:
+                self.due[line] = next_due_ms(config.rules(line), self.states[line])
+            self.forget()
+
+    def read(self, lines: Iterable[str]) -> None:
+        """Have the coordinators of some lines at hand."""
+        wanted = [line for line in lines if line not in self.states]
+        for line, value in zip(wanted, self._outbox.get([state.key(line) for line in wanted]), strict=True):
+            self.states[line] = state.decode(value) if value is not None else LineState()
+
+    def forget(self) -> None:
+        """Nothing is at hand any more."""
+        self.states.clear()
+
+    def write(self, line: str, after: LineState) -> None:
+        """A coordinator's new state; a line nobody serves keeps none: orders and answers about it leave nothing."""
+        self.states[line] = after
+        if after.active is None and after.state == "idle" and not after.runs:
+            return
+        self._outbox.put(state.key(line), state.encode(after))
+        if after.state != "idle":
+            if line not in self.due:
+                self._outbox.put(MARK + line.encode(), b"\x01")
+            self.due[line] = next_due_ms(self._config.rules(line), after)
+        elif line in self.due:
+            del self.due[line]
+            self._outbox.put(MARK + line.encode(), None)
+
+    def history(self, line: str) -> History:
+        """What is known of a line's data."""
+        value = self._outbox.get([history.key(line)])[0]
+        return history.decode(value) if value is not None else History()
+
+    def keep(self, line: str, known: History) -> None:
+        """Store it."""
+        self._outbox.put(history.key(line), history.encode(known))
+
+    def seen(
+        self, line: str, first_day: int, now_ms: int, inputs: Barriers, faults: Sequence[str] | None = None
+    ) -> Seen:
+        """What safeguards may see at a tick of the range from ``first_day``; ``faults``: an event's own."""
+        known = self.history(line)
+        first = max(first_day, day_of(now_ms) - self._config.history_days)
+        share = self._config.rules(line).holdout_share
+        start = barriers.before(self._outbox, first - 1)
+        plan = data_range.plan(first, now_ms, share, known.by_day(), start, inputs)
+        return Seen(plan, known.coverage, tuple(known.faults if faults is None else faults))

@@ -1,0 +1,57 @@
+"""Orders on their way: what is accepted, what is late, what came to nothing. Results count by id and attempt."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from schemas.common import rfc3339
+from stream_app.core.retrain.events import Result, Tick
+from stream_app.core.retrain.turn import Turn
+
+
+def ours(turn: Turn, event: Result) -> bool:
+    """Whether a result answers the order on its way; refuses it by name if not."""
+    order = turn.order()
+    if event.command_id != order.id:
+        turn.refuse(f"result_{event.status}", "unknown_command", event.key or "", f"{order.id} is on its way")
+    elif event.attempt != order.attempt:
+        text = f"attempt {order.attempt} is on its way, not {event.attempt}"
+        turn.refuse(f"result_{event.status}", "other_attempt", event.key or "", text)
+    else:
+        return True
+    return False
+
+
+def accepted(turn: Turn, event: Result) -> None:
+    """Somebody took the order: it is not sent again, and only ``finish_by`` counts from now on."""
+    turn.change_job(order=replace(turn.order(), accepted=True))
+    if turn.state.state == "requested":
+        turn.change(state="training")
+
+
+def order_failed(turn: Turn, event: Result) -> None:
+    """The trainer or the deployer gave up, or refused."""
+    turn.fail(event.error or "no reason given")
+
+
+def deadlines(turn: Turn, event: Tick) -> None:
+    """Not accepted in time: again, a few times. Accepted and not finished in time: cancelled, failed."""
+    order = turn.order()
+    if not order.accepted:
+        if turn.now_ms < order.accept_by_ms:
+            return
+        if order.attempt < turn.rules.command_attempts:
+            turn.resend()
+            text = f"not accepted by {rfc3339(order.accept_by_ms)}: attempt {order.attempt + 1}"
+            turn.audit(order.command, "sent_again", f"{order.id}/{order.attempt + 1}", text, ids=(order.id,))
+        else:
+            turn.fail(f"not accepted in {order.attempt} attempts")
+    elif turn.now_ms >= order.finish_by_ms:
+        turn.cancel()
+        turn.fail(f"accepted, and not finished by {rfc3339(order.finish_by_ms)}")
+
+
+def back_off(turn: Turn, event: Tick) -> None:
+    """The line may be retrained again."""
+    if turn.state.backoff_until_ms is None or turn.now_ms >= turn.state.backoff_until_ms:
+        turn.rest()

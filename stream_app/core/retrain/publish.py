@@ -1,0 +1,193 @@
+"""Records made from the coordinator's effects: commands, jobs, audit, and the drift event of a bad hand-over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from msgspec import UNSET
+
+from schemas.alerts import Safeguard
+from schemas.audit import AuditInputs, AuditRecord
+from schemas.common import ce_headers, encode, rfc3339, uuid5
+from schemas.drift import DriftEvent
+from schemas.training import DataRange, TrainingCommand, TrainingData, TrainingJob, Trigger
+from stream_app.core import line_log
+from stream_app.core.comparisons.records import LabelWindow
+from stream_app.core.days import day_of
+from stream_app.core.drift.events import label_windows
+from stream_app.core.effects import Emit
+from stream_app.core.retrain import effects as fx
+from stream_app.core.retrain.config import RetrainConfig
+from stream_app.core.retrain.data_range import Plan
+from stream_app.core.retrain.safeguards import Answer
+from stream_app.core.retrain.turn import job_id
+
+COMMANDS: Final = "training-commands"
+JOBS: Final = "training-jobs"
+AUDIT: Final = "audit"
+DRIFT_EVENTS: Final = "drift-events"
+DECISION_LOG: Final = "decision-log"
+
+#: header by which trainers and the deployer pick what is theirs
+COMMAND_HEADER: Final = "plumbline.command"
+
+#: A wire record's limits on words and ids.
+TEXT, IDS, TOKEN = 4_000, 1_000, 128
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """Writes records of one tick."""
+
+    config: RetrainConfig
+    partition: int
+    at_ms: int
+    #: read barriers of the inputs at the tick
+    barriers: dict[str, dict[int, int]]
+
+    def effect(self, line: str, effect: fx.Effect, windows: Sequence[LabelWindow] = ()) -> list[Emit]:
+        """The records of one effect; ``windows``: those of the comparison in hand."""
+        if isinstance(effect, fx.SendCommand):
+            return [self._command(line, effect)]
+        if isinstance(effect, fx.PublishJob):
+            return [self._job(line, effect)]
+        if isinstance(effect, fx.Audit):
+            return [self.audit(line, *effect)]
+        if isinstance(effect, fx.Refused):
+            reason = f"{effect.name}: {effect.reason}"
+            actor, action, subject = effect.actor, effect.action, effect.subject
+            return [self.audit(line, actor, action, "refused", subject, (subject,), reason, effect.answers)]
+        if isinstance(effect, fx.Kept):
+            return [self._log(line_log.KeptEntry(line, effect.version, effect.since_ms, self.at_ms), line)]
+        if isinstance(effect, fx.Decide):
+            return self._decision(line, effect)
+        return self._hand_over(line, effect, windows)
+
+    def audit(
+        self,
+        line: str,
+        actor: str,
+        action: str,
+        decision: str,
+        subject: str,
+        ids: Sequence[str],
+        reason: str,
+        answers: Sequence[Answer] = (),
+    ) -> Emit:
+        """A decision, with what it was based on."""
+        model_type, _, tenant = line.partition(":")
+        id = uuid5("audit", line, action, decision, subject)
+        record = AuditRecord(
+            schema="io.plumbline.audit-record.v1",
+            id=id,
+            at=rfc3339(self.at_ms),
+            line=line,
+            model_type=model_type,
+            tenant_id=tenant if line != "*" else "*",
+            actor=actor,
+            action=action,
+            decision=decision,
+            safeguards=[Safeguard(a.name, a.passed, a.reason[:TEXT]) for a in answers],
+            inputs=AuditInputs([i[:TOKEN] for i in ids[:IDS]], self.barriers, self.config.settings_hash),
+            reason=reason[:TEXT],
+        )
+        return self._emit(AUDIT, "audit-record", id.encode(), id, line, record)
+
+    def _command(self, line: str, sent: fx.SendCommand) -> Emit:
+        id = uuid5("training-command", sent.command_id, sent.command, str(sent.attempt))
+        cause = sent.cause
+        record = TrainingCommand(
+            schema="io.plumbline.training-command.v1",
+            **self._common(id, line),
+            command=sent.command,
+            command_id=sent.command_id,
+            attempt=sent.attempt,
+            model_version=sent.model_version,
+            expected_current_version=sent.expected_current_version,
+            candidate_version=sent.candidate_version or UNSET,
+            trigger=Trigger(cause.kind, list(cause.event_ids), cause.reason[:TEXT]),
+            data=_data(sent.plan) if sent.plan is not None else UNSET,
+            accept_by=rfc3339(sent.accept_by_ms) if sent.accept_by_ms is not None else UNSET,
+            finish_by=rfc3339(sent.finish_by_ms) if sent.finish_by_ms is not None else UNSET,
+            reply_topic=self.config.reply_topic,
+            reply_partition=self.partition,
+        )
+        emit = self._emit(COMMANDS, "training-command", line.encode(), id, line, record)
+        return emit._replace(headers=[*emit.headers, (COMMAND_HEADER, sent.command.encode())])
+
+    def _job(self, line: str, effect: fx.PublishJob) -> Emit:
+        state, job = effect.state, effect.state.job
+        attempt = job.order.attempt if job is not None and job.order is not None and job.asked is None else 0
+        circuit = "open" if state.circuit_open else "closed"
+        since = rfc3339(state.since_ms)
+        id = uuid5("training-job", line, str(state.episode), state.state, str(attempt), circuit, since)
+        record = TrainingJob(
+            schema="io.plumbline.training-job.v1",
+            **self._common(id, line),
+            state=state.state,
+            command_id=job_id(line, job) if job is not None else None,
+            attempt=attempt,
+            candidate_version=job.candidate if job is not None else None,
+            circuit=circuit,  # type: ignore[arg-type]
+            since=since,
+        )
+        return self._emit(JOBS, "training-job", line.encode(), id, line, record)
+
+    def _decision(self, line: str, effect: fx.Decide) -> list[Emit]:
+        answers = effect.answers
+        refusing = [f"{a.name}: {a.reason}" for a in answers if not a.passed]
+        reason = "; ".join(refusing) or "all safeguards passed"
+        entry = line_log.DecisionEntry(
+            line, effect.event_id, effect.eligible, [(a.name, a.passed, a.reason) for a in answers]
+        )
+        audit = self.audit(
+            line, fx.COORDINATOR, "train", effect.decision, effect.event_id, (effect.event_id,), reason, answers
+        )
+        return [self._log(entry, line), audit]
+
+    def _hand_over(self, line: str, effect: fx.HandOver, windows: Sequence[LabelWindow]) -> list[Emit]:
+        record = DriftEvent(
+            schema="io.plumbline.drift-event.v1",
+            **self._common(effect.event_id, line),
+            kind="performance",
+            check="handover",
+            close=rfc3339(effect.close_ms),
+            model_version=effect.version,
+            baseline_version=effect.previous,
+            baseline_kind="previous",
+            verdict="drift",
+            rule_verdict=None,
+            severity="HIGH",
+            statistic=effect.points,
+            metric=effect.metric,
+            windows=label_windows([windows[effect.window]]),
+            second_opinion=None,
+            settings_hash=self.config.settings_hash,
+        )
+        id = effect.event_id
+        emit = self._emit(DRIFT_EVENTS, "drift-event", id.encode(), id, line, record)
+        day = day_of(effect.close_ms)
+        entry = line_log.EventEntry(
+            line, id, "performance", "handover", effect.version, effect.close_ms, day, "drift", "HIGH", None, None,
+            None, [], emit.value or b"",
+        )  # fmt: skip
+        return [emit, self._log(entry, line)]
+
+    def _common(self, id: str, line: str) -> dict[str, Any]:
+        model_type, _, tenant = line.partition(":")
+        return {"id": id, "at": rfc3339(self.at_ms), "line": line, "model_type": model_type, "tenant_id": tenant}
+
+    def _emit(self, topic: str, kind: str, key: bytes, id: str, line: str, record: Any) -> Emit:
+        return Emit(
+            topic, self.partition, key, encode(record), ce_headers(kind, id, line, self.at_ms, self.config.source)
+        )
+
+    def _log(self, entry: line_log.Entry, line: str) -> Emit:
+        return Emit(DECISION_LOG, self.partition, line.encode(), line_log.encode(entry), [])
+
+
+def _data(plan: Plan) -> TrainingData:
+    train = DataRange(from_=rfc3339(plan.from_ms), to=rfc3339(plan.split_ms), offsets=plan.offsets)
+    return TrainingData(train, DataRange(from_=rfc3339(plan.split_ms), to=rfc3339(plan.to_ms), offsets=plan.offsets))

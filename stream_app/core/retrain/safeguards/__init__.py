@@ -1,0 +1,47 @@
+"""Eight conditions of retraining, one a file, in the contract's order. All are always asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from stream_app.core.retrain.safeguards import (
+    active_job,
+    approval,
+    circuit,
+    cooldown,
+    coverage,
+    flags,
+    samples,
+    severity,
+)
+from stream_app.core.retrain.safeguards.context import Answer, Context, Coverage
+
+SAFEGUARDS: Final[dict[str, Callable[[Context], Answer]]] = {
+    "flags": flags.check,
+    "severity": severity.check,
+    "cooldown": cooldown.check,
+    "samples": samples.check,
+    "coverage": coverage.check,
+    "active_job": active_job.check,
+    "approval": approval.check,
+    "circuit": circuit.check,
+}
+
+#: `retrain` by hand skips these and nothing else.
+BY_HAND: Final = dict.fromkeys(("flags", "severity", "approval"), "not asked of an order by hand")
+
+
+def ask(context: Context) -> tuple[Answer, ...]:
+    """Every safeguard's answer. One that is skipped passes, and its reason says what it would have said."""
+    answers = []
+    for name, check in SAFEGUARDS.items():
+        answer = check(context)
+        skipped = context.skipped.get(name)
+        if skipped is not None and not answer.passed:
+            answer = answer._replace(passed=True, reason=f"{skipped}; otherwise: {answer.reason}")
+        answers.append(answer)
+    return tuple(answers)
+
+
+__all__ = ["BY_HAND", "SAFEGUARDS", "Answer", "Context", "Coverage", "ask"]

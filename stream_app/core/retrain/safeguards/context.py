@@ -1,0 +1,59 @@
+"""What safeguards are asked about, and how they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from stream_app.core.retrain.config import LineConfig
+
+Value = str | int | float | bool | None
+
+
+class Coverage(msgspec.Struct, frozen=True, array_like=True):
+    """Rows of the last mature day over all versions, and how many of them have their outcome."""
+
+    day: int
+    predictions: int
+    labelled: int
+
+
+class Answer(NamedTuple):
+    """What one safeguard says: the values it saw, and in words why that passes or does not."""
+
+    name: str
+    passed: bool
+    reason: str
+    values: Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A line at the moment it might be retrained."""
+
+    config: LineConfig
+    #: nominal close of the event, or tick of an order by hand (epoch ms)
+    nominal_ms: int
+    #: kind of the drift that asks
+    check: Literal["statistical", "performance", "manual"]
+    severity: str | None = None
+    #: labelled rows in the training range
+    labelled: int = 0
+    coverage: Coverage | None = None
+    faults: tuple[str, ...] = ()
+    #: state of the line's coordinator
+    state: str = "idle"
+    #: what a person is being asked, if anything
+    asked: Literal["train", "activate"] | None = None
+    #: version the drift was found in, and the one that serves
+    version: str | None = None
+    active: str | None = None
+    circuit_open: bool = False
+    failures: int = 0
+    last_train_ms: int | None = None
+    backoff_until_ms: int | None = None
+    #: safeguards that this request need not pass: name → why
+    skipped: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,14 @@
+"""Only HIGH and CRITICAL drift is worth a training; MEDIUM is recorded and shown."""
+
+from __future__ import annotations
+
+from stream_app.core.retrain.safeguards.context import Answer, Context
+
+ENOUGH = ("HIGH", "CRITICAL")
+
+
+def check(context: Context) -> Answer:
+    """Passed if the drift is HIGH or CRITICAL."""
+    passed = context.severity in ENOUGH
+    found = context.severity or "no severity"
+    return Answer("severity", passed, found if passed else f"{found}, HIGH is needed", {"severity": context.severity})

@@ -1,0 +1,241 @@
+"""The retrain stage: one partition of the drift log in; orders, jobs, audit and the decision log out.
+
+A log stage: one input in one order, no clock but the log's ticks. Every entry is forwarded unchanged. What an epoch
+brings for the coordinators is stored and handled at its tick, in the log's order, because only the tick knows the time
+and the barriers; then come the timers that fell due, and then the tick is forwarded. So every decision stands in the
+log after its event and before the epoch's tick, and where checkpoints fall cannot be seen in what is published.
+
+=========================  =========================================================================================
+key                        value and growth
+=========================  =========================================================================================
+``J`` + line               coordinator (:mod:`~stream_app.core.retrain.state`); one a line ever seen
+``H`` + line               history of labels (:mod:`~stream_app.core.retrain.history`); one a line ever seen
+``B`` + day                barriers (:mod:`~stream_app.core.retrain.barriers`); one a day remembered
+``E`` + offset (u8)        entry of the epoch in hand (:mod:`~stream_app.core.line_log`), without its published record
+``T`` + line               mark: the coordinator is not idle
+=========================  =========================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from schemas.clock import TickView
+from schemas.common import uuid5
+from schemas.operators import OperatorCommand
+from stream_app.core import line_log
+from stream_app.core.comparisons.records import LabelWindow
+from stream_app.core.days import day_of
+from stream_app.core.effects import Drained, Emit, Record, TableReader
+from stream_app.core.metrics_stage.outbox import Outbox
+from stream_app.core.retrain import barriers, reading
+from stream_app.core.retrain import memo as memos
+from stream_app.core.retrain.config import RetrainConfig
+from stream_app.core.retrain.effects import COORDINATOR
+from stream_app.core.retrain.events import Approve, Event, ProbationLook, Retrain, Seen, Tick
+from stream_app.core.retrain.machine import step
+from stream_app.core.retrain.memory import BATCH, Memory
+from stream_app.core.retrain.publish import DECISION_LOG, Publisher
+from stream_app.errors import Broken
+
+STAGE: Final = "retrain"
+LOG: Final = "log"
+EPOCH = b"E"
+
+_JUDGED = ("statistical", "performance")
+
+
+class RetrainStage:
+    """Coordinators of one line partition. Not thread-safe; owned by its lane."""
+
+    live = False
+
+    def __init__(self, config: RetrainConfig, partition: int) -> None:
+        self.config = config
+        self.partition = partition
+        self.load(None, None)
+
+    def load(self, memo: bytes | None, table: TableReader | None) -> None:
+        """Start from the last commit; coordinators that are not idle are found by their marks."""
+        self.memo = memos.decode(memo) if memo is not None else memos.Memo()
+        self._outbox = Outbox(table, self.partition)
+        self._memory = Memory(self.config, self._outbox)
+
+    @property
+    def last_tick(self) -> int:
+        """Last tick handled, epoch ms; 0 before the first."""
+        return self.memo.last_tick
+
+    # -- input ---------------------------------------------------------------------------------------------------
+
+    def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
+        """Entries in the log's order."""
+        for record in batch:
+            try:
+                entry = line_log.decode(record.value or b"")
+                if isinstance(entry, line_log.TickEntry):
+                    self._tick(entry)
+                else:
+                    self._entry(record.offset, entry)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise Broken(
+                    f"{record.topic}[{record.partition}] offset {record.offset} is not an entry of the log: {error}; "
+                    "please report it"
+                ) from error
+            self._outbox.emit(Emit(DECISION_LOG, self.partition, record.key, record.value, []))
+        return len(batch)
+
+    def waiting_for(self, tick: TickView) -> str | None:
+        """Nothing: the log is its only input."""
+        return None
+
+    def advance(self, tick: TickView) -> bool:
+        """Ticks stand in the log."""
+        return True
+
+    def drain(self) -> Drained:
+        """Effects since the last drain; the table holds them before the stage is called again."""
+        return self._outbox.drain(memos.encode(self.memo))
+
+    def _entry(self, offset: int, entry: line_log.Entry) -> None:
+        """What is known of the data is noted at once; what a coordinator must answer waits for the tick."""
+        if isinstance(entry, line_log.SnapshotEntry):
+            known = self._memory.history(entry.line)
+            known.closed(entry, self.config.history_days)
+            self._memory.keep(entry.line, known)
+        elif isinstance(entry, line_log.CompletenessEntry):
+            known = self._memory.history(entry.line)
+            if known.completed(entry):
+                self._memory.keep(entry.line, known)
+        elif isinstance(entry, line_log.EventEntry):
+            known = self._memory.history(entry.line)
+            if known.judged(entry):
+                self._memory.keep(entry.line, known)
+            if entry.kind in _JUDGED and entry.check is None:
+                self._remember(offset, replace(entry, record=b""))
+        elif isinstance(
+            entry, line_log.CommandEntry | line_log.ResultEntry | line_log.LifecycleEntry | line_log.ProbationEntry
+        ):
+            self._remember(offset, entry)
+
+    def _remember(self, offset: int, entry: line_log.Entry) -> None:
+        self._outbox.put(EPOCH + offset.to_bytes(8, "big"), line_log.encode(entry))
+
+    # -- tick ----------------------------------------------------------------------------------------------------
+
+    def _tick(self, entry: line_log.TickEntry) -> None:
+        memo, now_ms = self.memo, entry.at_ms
+        if now_ms <= memo.last_tick:
+            return
+        self._now_ms, self._inputs = now_ms, entry.inputs
+        self._publisher = Publisher(self.config, self.partition, now_ms, entry.inputs)
+        barriers.remember(self._outbox, memo.last_tick, memo.inputs, now_ms, self.config.history_days + 2)
+        after: bytes | None = None
+        while batch := self._outbox.scan(EPOCH, after, BATCH):
+            after = batch[-1][0]
+            entries = [line_log.decode(value) for _, value in batch]
+            self._memory.read({line for e in entries if (line := getattr(e, "line", "*")) != "*"})
+            for stored in entries:
+                self._handle(stored)
+            for key, _ in batch:
+                self._outbox.remove_once_written(key)
+            self._memory.forget()
+        due = sorted(line for line, at in self._memory.due.items() if at is not None and at <= now_ms)
+        for start in range(0, len(due), BATCH):
+            self._memory.read(due[start : start + BATCH])
+            for line in due[start : start + BATCH]:
+                self._step(line, Tick())
+            self._memory.forget()
+        memo.last_tick, memo.inputs = now_ms, entry.inputs
+
+    def _handle(self, entry: line_log.Entry) -> None:
+        if isinstance(entry, line_log.EventEntry):
+            if entry.verdict != "drift":
+                if entry.kind in self._memory.states[entry.line].runs:
+                    self._step(entry.line, reading.run_ended(entry))
+                return
+            first = entry.run_from if entry.run_from is not None else entry.day
+            self._step(entry.line, reading.drift(entry, self._seen(entry.line, first, entry.faults)))
+        elif isinstance(entry, line_log.LifecycleEntry):
+            self._step(entry.line, reading.version_changed(entry))
+        elif isinstance(entry, line_log.ProbationEntry):
+            windows = tuple(entry.windows)
+            seen = self._seen(entry.line, self._days_back(entry.line))
+            look = ProbationLook(entry.version, entry.previous, entry.since_ms, windows, seen)
+            self._step(entry.line, look, windows)
+        elif isinstance(entry, line_log.ResultEntry):
+            found = reading.result(entry.record)
+            if isinstance(found, str):
+                self._unreadable(entry.line, "result", entry.record, found)
+            else:
+                self._step(entry.line, found)
+        elif isinstance(entry, line_log.CommandEntry):
+            self._command(entry)
+
+    def _command(self, entry: line_log.CommandEntry) -> None:
+        """One about all lines is said by partition 0 alone; on each line it is said what it did there."""
+        found = reading.command(entry.record)
+        if isinstance(found, str):
+            self._unreadable(entry.line, "command", entry.record, found)
+            return
+        order, line = found.command, entry.line
+        if order in reading.PASSED_ON:
+            self._say(line, found.actor, order, "passed_on", found.id, found.reason)
+            return
+        if line != "*":
+            self._order(line, found)
+        elif order not in reading.FOR_ALL:
+            self._say(line, found.actor, order, "refused", found.id, f"line_needed: {order} needs a line, not *")
+        else:
+            self._say(line, found.actor, order, "ordered", found.id, found.reason)
+            for each in sorted(self._memory.due):
+                self._memory.read([each])
+                known = self._memory.states[each]
+                waits = known.job is not None and known.job.asked is not None
+                if known.circuit_open if order == "reset_circuit" else waits:
+                    self._order(each, found)
+
+    def _order(self, line: str, found: OperatorCommand) -> None:
+        event: Event
+        if found.command == "retrain":
+            event = Retrain(found.id, found.actor, found.reason, self._seen(line, self._days_back(line)))
+        elif found.command == "approve":
+            job = self._memory.states[line].job
+            first = job.cause.first_day if job is not None else self._days_back(line)
+            named = found.arguments.get("command_id")
+            event = Approve(found.id, found.actor, found.reason, self._seen(line, first), named)
+        else:
+            event = reading.by_hand(found)
+        self._step(line, event)
+
+    # -- one line --------------------------------------------------------------------------------------------------
+
+    def _step(self, line: str, event: Event, windows: Sequence[LabelWindow] = ()) -> None:
+        before = self._memory.states[line]
+        config = self.config.of(line)
+        after, effects = step(config, before, event, now_ms=self._now_ms)
+        for effect in effects:
+            for emit in self._publisher.effect(line, effect, windows):
+                self._outbox.emit(emit)
+        if after != before:
+            self._memory.write(line, after)
+
+    def _seen(self, line: str, first_day: int, faults: Sequence[str] | None = None) -> Seen:
+        return self._memory.seen(line, first_day, self._now_ms, self._inputs, faults)
+
+    def _days_back(self, line: str) -> int:
+        return day_of(self._now_ms) - self.config.rules(line).retrain_range_days
+
+    # -- words ---------------------------------------------------------------------------------------------------
+
+    def _say(self, line: str, actor: str, action: str, decision: str, id: str, reason: str) -> None:
+        if line != "*" or self.partition == 0:
+            self._outbox.emit(self._publisher.audit(line, actor, action, decision, id, (id,), reason))
+
+    def _unreadable(self, line: str, what: str, record: bytes, why: str) -> None:
+        id = uuid5("unreadable", record.hex())
+        self._say(line, COORDINATOR, f"read_{what}", "refused", id, f"unreadable_{what}: {why}")

@@ -1,0 +1,130 @@
+"""What the coordinator remembers of a line; small, frozen, and the whole of it.
+
+Stored under ``J`` + line: one format byte, then MessagePack. A quiet line has some 150 bytes, one with a job up to
+5 kB and 30 bytes for each input partition, whatever its age.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from stream_app.core.retrain.data_range import Plan
+from stream_app.core.stored import body
+
+FORMAT: Final = 1
+PREFIX: Final = b"J"
+
+State = Literal[
+    "idle", "awaiting_approval", "requested", "training", "validating", "activating", "probation", "rolling_back",
+    "failed", "halted",
+]  # fmt: skip
+
+#: Events whose repetition is recognised. Producers repeat within minutes; an event a day needs a fortnight of them.
+REMEMBERED: Final = 32
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """Why there is a job."""
+
+    kind: Literal["statistical", "performance", "manual", "probation"]
+    event_ids: tuple[str, ...]
+    reason: str
+    #: who asked: a person, or the coordinator
+    actor: str
+    #: cooldown counts from here: nominal close of the event, or tick of an order by hand (epoch ms)
+    nominal_ms: int
+    #: severity of the drift, if drift it was
+    severity: str | None = None
+    #: first day (since 1970) to learn from
+    first_day: int = 0
+
+
+class Order(msgspec.Struct, frozen=True):
+    """A command on its way to the trainer or the deployer."""
+
+    command: Literal["train", "activate", "rollback"]
+    id: str
+    attempt: int
+    accept_by_ms: int
+    finish_by_ms: int
+    accepted: bool = False
+
+
+class Job(msgspec.Struct, frozen=True):
+    """One episode: from the wish to train, or to roll back, to its end."""
+
+    episode: int
+    cause: Cause
+    #: active version when it began; orders are void if another one serves
+    base: str
+    plan: Plan | None = None
+    order: Order | None = None
+    #: what a person is asked: to train, or to activate a candidate of a type without thresholds
+    asked: Literal["train", "activate"] | None = None
+    #: version that came out of training, or the one to roll back to
+    candidate: str | None = None
+    candidate_metrics: dict[str, float | None] | None = None
+    champion_metrics: dict[str, float | None] | None = None
+    #: whether the candidate passed the thresholds, or a person approved it
+    validated: bool = False
+
+
+class Watch(msgspec.Struct, frozen=True):
+    """Probation of a version."""
+
+    version: str
+    previous: str
+    since_ms: int
+    #: ``coordinator``: it is rolled back if it is worse; ``outside``: an event is raised;
+    #: ``restored``: it came back by a rollback, so nothing is ordered and nothing is new
+    by: Literal["coordinator", "outside", "restored"]
+    #: first day of the run of drift that stood at the change
+    run_from: int | None = None
+    #: its training counts as failed already, because the deployer was late
+    counted: bool = False
+
+
+class LineState(msgspec.Struct, frozen=True):
+    """Memory of a line."""
+
+    state: State = "idle"
+    since_ms: int = 0
+    active: str | None = None
+    previous: str | None = None
+    active_since_ms: int = 0
+    #: number of episodes begun; ids are made of it
+    episode: int = 0
+    job: Job | None = None
+    watch: Watch | None = None
+    #: failed or rolled-back trainings in a row
+    failures: int = 0
+    circuit_open: bool = False
+    #: nominal time of the last train command
+    last_train_ms: int | None = None
+    #: nothing is trained before; ``None``: there is no back-off
+    backoff_until_ms: int | None = None
+    #: kind → first day of the run of ``drift`` that stands
+    runs: dict[str, int] = {}
+    #: ids of the last events handled, oldest first
+    recent: tuple[str, ...] = ()
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(LineState)
+
+
+def key(line: str) -> bytes:
+    """Key of a line's memory."""
+    return PREFIX + line.encode()
+
+
+def encode(state: LineState) -> bytes:
+    """Format byte and MessagePack."""
+    return bytes((FORMAT,)) + _encoder.encode(state)
+
+
+def decode(value: bytes) -> LineState:
+    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
+    return _decoder.decode(body(value, FORMAT, "a line's retraining memory"))

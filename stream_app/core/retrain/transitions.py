@@ -1,0 +1,163 @@
+"""The coordinator's rules as a table: every pair of state and event is a transition, a quiet stay or a named refusal.
+
+Theory. A line is at rest (`idle`; `failed` while it backs off; `halted` while the circuit is open), or it has a job
+(`awaiting_approval` to `activating`, `rolling_back`), or it watches a version (`probation`). At most one order is on
+its way at any time, and it belongs to the job. Results count only for the order that is on its way, by id and attempt.
+A change of the active version that no order here asked for ends whatever job there is and begins a probation. The
+circuit is not a state but a flag, because a probation must go on while it is open: `halted` is how it shows at rest.
+
+Dead ends, on purpose: nothing leaves `halted` for a job but through ``reset_circuit``; nothing but time, a change of
+version or a rollback by hand leaves `failed`.
+
+Deadlines, lapses, the back-off and the end of a probation are all answers to ``tick``: nothing else knows the time.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from stream_app.core.retrain.events import KINDS, Kind
+from stream_app.core.retrain.state import State
+
+STATES: Final[tuple[State, ...]] = State.__args__  # type: ignore[attr-defined]
+REST: Final[tuple[State, ...]] = ("idle", "failed", "halted")
+RESULTS: Final[tuple[Kind, ...]] = ("accepted", "progress", "succeeded", "failed", "activated", "rolled_back")
+
+
+class Go(NamedTuple):
+    """The handler of the event, and the states it may lead to. It may still refuse by name what does not fit."""
+
+    handler: str
+    to: tuple[State, ...]
+
+
+class Stay(NamedTuple):
+    """Nothing to do, and nothing wrong with that."""
+
+    why: str
+
+
+class Refuse(NamedTuple):
+    """Nothing moves; the name says why, the sentence says it to people."""
+
+    name: str
+    why: str
+
+
+Cell = Go | Stay | Refuse
+
+_NO_ORDER: Final = Refuse("no_order", "no order is on its way")
+_NOT_ASKED: Final = Refuse("nothing_awaits", "nothing waits for a person's word")
+_LATE: Final = Refuse("answered_already", "the order was answered already")
+_WRONG: Final = Refuse("no_such_answer", "this order cannot be answered so")
+_JUDGED: Final = Stay("no probation is under way; metrics writes its comparisons unasked")
+_BUSY: Final = Refuse("active_job", "a job is under way")
+_CLOSED: Final = Refuse("circuit_closed", "the circuit is closed")
+
+#: safeguards decide; in a state with a job `active_job` is among those that refuse
+_RUN_ENDED: Final = Go("run_ended", ())
+_DRIFT_BUSY: Final = Go("drift", ())
+_CHANGED: Final = Go("version_changed", ("probation",))
+_ROLLBACK: Final = Go("rollback", ("rolling_back",))
+_RESET: Final = Go("reset_circuit", ("idle", "failed"))
+_RESET_BESIDE: Final = Go("reset_circuit", ())
+
+
+def _at_rest(state: State) -> dict[Kind, Cell]:
+    train: tuple[State, ...] = ("requested", "awaiting_approval") if state == "idle" else ()
+    return {
+        "drift": Go("drift", train),
+        "run_ended": _RUN_ENDED,
+        "version_changed": _CHANGED,
+        "probation_look": _JUDGED,
+        "tick": Go("back_off", ("idle",)) if state == "failed" else Stay("no timer runs"),
+        **dict.fromkeys(RESULTS, _NO_ORDER),
+        "retrain": Go("retrain", ("requested",) if state == "idle" else ()),
+        "approve": _NOT_ASKED,
+        "reject": _NOT_ASKED,
+        "rollback": _ROLLBACK,
+        "reset_circuit": _RESET if state == "halted" else _CLOSED,
+    }
+
+
+_JOB: Final[dict[Kind, Cell]] = {
+    "drift": _DRIFT_BUSY,
+    "run_ended": _RUN_ENDED,
+    "version_changed": _CHANGED,
+    "probation_look": _JUDGED,
+    **dict.fromkeys(RESULTS, _NO_ORDER),
+    "retrain": _DRIFT_BUSY._replace(handler="retrain"),
+    "approve": _NOT_ASKED,
+    "reject": _NOT_ASKED,
+    "rollback": _ROLLBACK,
+    "reset_circuit": _CLOSED,
+}
+
+TABLE: Final[dict[State, dict[Kind, Cell]]] = {
+    "idle": _at_rest("idle"),
+    "failed": _at_rest("failed"),
+    "halted": _at_rest("halted"),
+    "awaiting_approval": {
+        **_JOB,
+        "tick": Go("approval_lapses", ("idle",)),
+        "retrain": Go("retrain", ("requested",)),
+        "approve": Go("approve", ("requested", "activating")),
+        "reject": Go("reject", ("idle",)),
+    },
+    "requested": {
+        **_JOB,
+        "tick": Go("deadlines", ("failed", "halted")),
+        "accepted": Go("accepted", ("training",)),
+        "progress": Go("progress", ("training",)),
+        "succeeded": Go("succeeded", ("validating", "failed", "halted")),
+        "failed": Go("order_failed", ("failed", "halted")),
+        "activated": _WRONG,
+        "rolled_back": _WRONG,
+    },
+    "training": {
+        **_JOB,
+        "tick": Go("deadlines", ("failed", "halted")),
+        "accepted": _LATE,
+        "progress": Go("progress", ()),
+        "succeeded": Go("succeeded", ("validating", "failed", "halted")),
+        "failed": Go("order_failed", ("failed", "halted")),
+        "activated": _WRONG,
+        "rolled_back": _WRONG,
+    },
+    "validating": {
+        **_JOB,
+        "tick": Go("validate", ("activating", "awaiting_approval", "idle")),
+        **dict.fromkeys(RESULTS, _LATE),
+    },
+    "activating": {
+        **_JOB,
+        "tick": Go("deadlines", ("failed", "halted")),
+        "accepted": Go("accepted", ()),
+        "progress": Go("progress", ()),
+        "succeeded": _WRONG,
+        "failed": Go("order_failed", ("failed", "halted")),
+        "activated": Go("activated", ("probation",)),
+        "rolled_back": _WRONG,
+    },
+    "probation": {
+        **_JOB,
+        "tick": Go("probation_ends", REST),
+        "probation_look": Go("probation_look", ("rolling_back", *REST)),
+        **dict.fromkeys(RESULTS, _LATE),
+        "reset_circuit": _RESET_BESIDE,
+    },
+    "rolling_back": {
+        **_JOB,
+        "tick": Go("deadlines", ("failed", "halted")),
+        "accepted": Go("accepted", ()),
+        "progress": Go("progress", ()),
+        "succeeded": _WRONG,
+        "failed": Go("order_failed", ("failed", "halted")),
+        "activated": _WRONG,
+        "rolled_back": Go("rolled_back", ("probation",)),
+        "rollback": _BUSY._replace(name="rollback_under_way", why="a rollback is under way"),
+        "reset_circuit": _RESET_BESIDE,
+    },
+}
+
+assert all(set(row) == set(KINDS) for row in TABLE.values()), "a pair of state and event is missing"

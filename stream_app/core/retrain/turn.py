@@ -1,0 +1,166 @@
+"""One step in the making: the state as it becomes, and the effects so far. Lives for one call of ``step``."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from msgspec.structs import replace
+
+from schemas.common import uuid5
+from stream_app.core.days import HOUR_MS
+from stream_app.core.retrain.config import LineConfig
+from stream_app.core.retrain.effects import COORDINATOR, Audit, Effect, Refused, SendCommand
+from stream_app.core.retrain.safeguards import Answer
+from stream_app.core.retrain.state import Cause, Job, LineState, Order, State
+
+#: Longest back-off: the next day's closes are worth another try.
+MAX_BACKOFF_H: Final = 24.0
+MINUTE_MS: Final = 60_000
+
+
+class Turn:
+    """What handlers work on."""
+
+    def __init__(self, config: LineConfig, state: LineState, now_ms: int) -> None:
+        self.config = config
+        self.rules = config.rules
+        self.state = state
+        self.now_ms = now_ms
+        self.effects: list[Effect] = []
+
+    # -- words ---------------------------------------------------------------------------------------------------
+
+    def audit(
+        self, action: str, decision: str, subject: str, reason: str, *, actor: str = COORDINATOR,
+        ids: tuple[str, ...] = (), answers: tuple[Answer, ...] = (),
+    ) -> None:  # fmt: skip
+        """Say what was decided."""
+        self.effects.append(Audit(actor, action, decision, subject, ids, reason, answers))
+
+    def refuse(
+        self, action: str, name: str, subject: str, reason: str, *, actor: str = COORDINATOR,
+        answers: tuple[Answer, ...] = (),
+    ) -> None:  # fmt: skip
+        """Say that nothing moved, and which rule spoke."""
+        self.effects.append(Refused(actor, action, name, subject, reason, answers))
+
+    # -- moves ---------------------------------------------------------------------------------------------------
+
+    def change(self, **fields: Any) -> None:
+        """Change the state's fields; a new state is entered now."""
+        if fields.get("state", self.state.state) != self.state.state:
+            fields["since_ms"] = self.now_ms
+        self.state = replace(self.state, **fields)
+
+    def job(self) -> Job:
+        """The job there is."""
+        assert self.state.job is not None
+        return self.state.job
+
+    def order(self) -> Order:
+        """The order on its way."""
+        order = self.job().order
+        assert order is not None
+        return order
+
+    def change_job(self, **fields: Any) -> None:
+        """Change the job's fields."""
+        self.change(job=replace(self.job(), **fields))
+
+    def rest(self, **fields: Any) -> None:
+        """Go to the state at rest that fits; the job, if any, is over."""
+        backing_off = self.state.backoff_until_ms is not None and self.now_ms < self.state.backoff_until_ms
+        circuit_open = fields.get("circuit_open", self.state.circuit_open)
+        state: State = "halted" if circuit_open else "failed" if backing_off else "idle"
+        if not backing_off:
+            fields["backoff_until_ms"] = None
+        self.change(state=state, job=None, watch=None, **fields)
+
+    def begin(self, state: State, cause: Cause, **fields: Any) -> None:
+        """Begin a new episode."""
+        assert self.state.active is not None
+        episode = self.state.episode + 1
+        self.change(state=state, episode=episode, job=Job(episode, cause, self.state.active, **fields), watch=None)
+
+    # -- orders --------------------------------------------------------------------------------------------------
+
+    def send(self, state: State, command: Literal["train", "activate", "rollback"]) -> None:
+        """Send the job's next order, first attempt, and wait in ``state``."""
+        job = self.job()
+        accept_by, finish_by = self._deadlines()
+        order = Order(command, command_id(self.config.line, job.episode, command), 1, accept_by, finish_by)
+        self.change(state=state, job=replace(job, order=order, asked=None))
+        self._send(command)
+
+    def resend(self) -> None:
+        """Send the order that nobody accepted once more."""
+        order = self.order()
+        accept_by, finish_by = self._deadlines()
+        again = replace(order, attempt=order.attempt + 1, accept_by_ms=accept_by, finish_by_ms=finish_by)
+        self.change_job(order=again)
+        self._send(order.command)
+
+    def cancel(self) -> None:
+        """Call the trainer back, if it has an order; under the order's own id."""
+        job = self.state.job
+        if job is not None and job.order is not None and job.order.command == "train":
+            self._send("cancel")
+
+    def _send(self, command: Literal["train", "cancel", "activate", "rollback"]) -> None:
+        job, order = self.job(), self.order()
+        deadlines = command != "cancel"
+        self.effects.append(
+            SendCommand(
+                command=command,
+                command_id=order.id,
+                attempt=order.attempt,
+                model_version=(job.candidate or job.base) if command == "rollback" else job.base,
+                expected_current_version=job.base,
+                candidate_version=job.candidate,
+                cause=job.cause,
+                plan=job.plan if command == "train" else None,
+                accept_by_ms=order.accept_by_ms if deadlines else None,
+                finish_by_ms=order.finish_by_ms if deadlines else None,
+            )
+        )
+
+    def _deadlines(self) -> tuple[int, int]:
+        accept = round(self.rules.command_accept_min * MINUTE_MS)
+        return self.now_ms + accept, self.now_ms + round(self.rules.command_finish_h * HOUR_MS)
+
+    # -- failures ------------------------------------------------------------------------------------------------
+
+    def count_failure(self) -> None:
+        """A training failed or was rolled back; enough in a row open the circuit."""
+        failures = self.state.failures + 1
+        self.change(failures=failures, circuit_open=self.state.circuit_open or failures >= self.rules.circuit_failures)
+
+    def fail(self, reason: str) -> None:
+        """The order came to nothing: back off. A rollback that fails was counted when it was ordered."""
+        job, order = self.job(), self.order()
+        if order.command != "rollback":
+            self.count_failure()
+        backoff_h = min(self.rules.retrain_backoff_h * 2 ** max(self.state.failures - 1, 0), MAX_BACKOFF_H)
+        self.change(
+            state="halted" if self.state.circuit_open else "failed",
+            backoff_until_ms=self.now_ms + round(backoff_h * HOUR_MS),
+            watch=None,
+        )
+        self.audit(order.command, "failed", f"{order.id}/{order.attempt}", reason, ids=(order.id, *job.cause.event_ids))
+        if self.state.circuit_open:
+            text = f"{self.state.failures} failed or rolled-back trainings in a row"
+            self.audit("circuit", "opened", order.id, text, ids=(order.id,))
+
+
+def command_id(line: str, episode: int, command: str) -> str:
+    """The same order has the same id in every run, whatever its attempts."""
+    return uuid5("training-command", line, str(episode), command)
+
+
+def job_id(line: str, job: Job) -> str:
+    """Id by which people name a job: of the order on its way, or of the one they are asked about."""
+    return (
+        job.order.id
+        if job.order is not None and job.asked is None
+        else command_id(line, job.episode, job.asked or "train")
+    )

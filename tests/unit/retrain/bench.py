@@ -1,0 +1,159 @@
+"""A retrain lane driven by hand: entries of the log in, records out; cut and restarted at will."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import msgspec
+
+from schemas.audit import AuditRecord
+from schemas.common import encode, uuid5
+from schemas.training import TrainingCommand, TrainingJob
+from stream_app.core import line_log
+from stream_app.core.days import DAY_MS, HOUR_MS
+from stream_app.core.effects import Emit
+from stream_app.core.retrain import Flags, RetrainConfig, RetrainRules, RetrainStage
+from tests.machine.world import FLOORS, GOOD, ON, windows
+from tests.unit.tables import DictTable, Rec
+
+#: Wednesday 4 March 2026
+D = 20_516
+LINE = "conflict:global"
+HOURS = {"completeness": 1, "statistical": 3, "performance": 4}
+RULES = RetrainRules(validation_floors=FLOORS)
+
+_wire: dict[str, Any] = {
+    "audit": msgspec.json.Decoder(AuditRecord),
+    "training-commands": msgspec.json.Decoder(TrainingCommand),
+    "training-jobs": msgspec.json.Decoder(TrainingJob),
+}
+
+
+def at(day: int, hour: float = 4) -> int:
+    return day * DAY_MS + round(hour * HOUR_MS)
+
+
+def snapshot(day: int, outcomes: int = 1_000, version: str = "v0", line: str = LINE) -> Any:
+    record = encode({"outcomes": outcomes, "other": 1})
+    return line_log.SnapshotEntry(line, version, day, 1, record)
+
+
+def completeness(day: int, labelled: int = 950, line: str = LINE) -> Any:
+    return line_log.CompletenessEntry(line, "v0", day - 2, 1_000, labelled, at(day, 1), at(day, 1))
+
+
+def event(kind: str, day: int, verdict: str = "drift", severity: str | None = "HIGH", **rest: Any) -> Any:
+    """A drift event at the close of ``day``."""
+    line = rest.get("line", LINE)
+    check = "completeness" if kind == "completeness" else rest.get("check")
+    close = at(day, HOURS[kind])
+    sort = "quality" if kind == "completeness" else kind
+    run_from = rest.get("run_from", day - 2) if verdict == "drift" else None
+    return line_log.EventEntry(
+        line, uuid5("drift-event", line, sort, str(close)), sort, check, rest.get("version", "v0"), close, day - 2,
+        verdict, severity if verdict == "drift" else None, run_from, None, None, rest.get("faults", []), b"{}",
+    )  # fmt: skip
+
+
+def lifecycle(version: str, previous: str | None, since: int, how: str = "commanded", line: str = LINE) -> Any:
+    return line_log.LifecycleEntry(line, version, previous, how, since)
+
+
+def command(name: str, line: str = LINE, id: str | None = None, **arguments: Any) -> Any:
+    record = {"id": id or f"{name}-{line}", "line": line, "command": name, "arguments": arguments, "actor": "ada",
+              "reason": "because"}  # fmt: skip
+    return line_log.CommandEntry(line, encode(record), 0)
+
+
+def result(sent: TrainingCommand, status: str, **rest: Any) -> Any:
+    """An answer to a command that was read from the topic."""
+    record: dict[str, Any] = {"line": sent.line, "command_id": sent.command_id, "attempt": sent.attempt,
+                              "status": status}  # fmt: skip
+    if status == "succeeded":
+        record |= {"candidate_version": "v1", "candidate_metrics": GOOD, "champion_metrics": GOOD}
+    if status in ("activated", "rolled_back"):
+        record["candidate_version"] = sent.candidate_version
+    return line_log.ResultEntry(sent.line, encode(record | rest), 0)
+
+
+def probation(version: str, previous: str, since: int, now: int, down: float = 0.0, line: str = LINE) -> Any:
+    found = windows(down, first=now // DAY_MS - 8)
+    hours = (now - since) // HOUR_MS
+    return line_log.ProbationEntry(line, version, previous, since, now, hours, list(found), "0" * 16)
+
+
+def tick(now: int) -> Any:
+    """Two partitions of one input; its barriers are the hour."""
+    return line_log.TickEntry(now, {"ml.predictions": {0: now // HOUR_MS, 1: now // HOUR_MS + 5}}, [], {})
+
+
+class Bench:
+    """One lane. With a seed: cut into checkpoints anywhere, thrown away and loaded again at half of them."""
+
+    def __init__(
+        self, rules: RetrainRules = RULES, flags: Flags = ON, seed: int | None = None, partition: int = 0
+    ) -> None:
+        self.config = RetrainConfig(
+            "/plumbline/test", "ml.training-results", lambda line: rules, lambda line: flags, "0123456789abcdef"
+        )
+        self.partition = partition
+        self.table = DictTable()
+        self.memo: bytes | None = None
+        self.emits: list[Emit] = []
+        self.rng = random.Random(seed) if seed is not None else None
+        self.restarts = 0
+        self.offset = 0
+        self.stage = self._fresh()
+
+    def _fresh(self) -> RetrainStage:
+        stage = RetrainStage(self.config, self.partition)
+        stage.load(self.memo, self.table)
+        return stage
+
+    def feed(self, *entries: Any) -> Bench:
+        for entry in entries:
+            line = getattr(entry, "line", None)
+            key = line.encode() if line is not None else None
+            self.stage.accept("log", [Rec("l", 0, self.offset, 0, key, line_log.encode(entry))], None)
+            self.offset += 1
+            if self.rng is not None and self.rng.random() < 0.4:
+                self.checkpoint()
+        return self
+
+    def checkpoint(self) -> None:
+        drained = self.stage.drain()
+        self.emits += drained.emits
+        self.memo = drained.memo
+        self.table.put(drained.puts)
+        if self.rng is not None and self.rng.random() < 0.5:
+            self.stage = self._fresh()
+            self.restarts += 1
+
+    def of(self, topic: str) -> list[Any]:
+        """What was sent to a topic, decoded as its readers do."""
+        self.checkpoint()
+        return [_wire[topic].decode(e.value or b"") for e in self.emits if e.topic == topic]
+
+    def log(self) -> list[Any]:
+        self.checkpoint()
+        return [line_log.decode(e.value or b"") for e in self.emits if e.topic == "decision-log"]
+
+    def last(self, topic: str) -> Any:
+        return self.of(topic)[-1]
+
+    # -- a line's life --------------------------------------------------------------------------------------------
+
+    def serving(self, days: int = 9, line: str = LINE) -> Bench:
+        """``v0`` serves since ``days`` before D, with a thousand labelled rows a day."""
+        self.feed(lifecycle("v0", None, at(D - days), "observed", line), tick(at(D - days)))
+        for day in range(D - days + 1, D + 1):
+            self.feed(completeness(day, line=line), tick(at(day, 1)), snapshot(day - 1, line=line), tick(at(day, 2)))
+        return self
+
+    def activated(self) -> Bench:
+        """From drift at D to v1 serving, an hour each."""
+        self.serving().feed(event("performance", D), tick(at(D)))
+        self.feed(result(self.last("training-commands"), "succeeded"), tick(at(D, 5)))
+        self.feed(result(self.last("training-commands"), "activated"))
+        return self.feed(lifecycle("v1", "v0", at(D, 6)), tick(at(D, 6)))

@@ -1,0 +1,155 @@
+"""Metrics, drift, retrain and alerts together, in memory: what each says is what the next one understands."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+from typing import Any
+
+import msgspec
+
+from schemas.common import encode, parse_ms
+from schemas.training import TrainingCommand
+from stream_app.core import line_log
+from stream_app.core.alerts import AlertsConfig
+from stream_app.core.drift import DriftConfig
+from stream_app.core.metrics_stage import MetricsConfig
+from stream_app.core.metrics_stage.config import LineRules
+from stream_app.core.retrain import RetrainConfig, RetrainRules, RetrainStage
+from stream_app.core.retrain.safeguards import SAFEGUARDS
+from stream_app.simulator import DictTable, Row, Simulator
+from tests.machine.world import FLOORS, GOOD, ON
+from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS, step
+from tests.support.simulate import batch, comparison, records
+
+_commands = msgspec.json.Decoder(TrainingCommand)
+#: with a drop of 25 points from the 17th day on
+SCENARIO = step(25, 17, 26, n=1_000)
+
+
+class Loop(Simulator):
+    """The simulator with the coordinator between drift and alerts."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.draw = random.Random(seed) if seed is not None else None
+        super().__init__(
+            MetricsConfig(1, 1, "/plumbline/sim", lambda line: LineRules(comparison=comparison(line))),
+            DriftConfig("/plumbline/sim", comparison),
+            AlertsConfig("/plumbline/sim"),
+        )
+        rules = RetrainRules(validation_floors=FLOORS)
+        config = RetrainConfig("/plumbline/sim", "ml.training-results", lambda line: rules, lambda line: ON)
+        self.stages["retrain"] = RetrainStage(config, 0)
+        self.tables["retrain"], self.memos["retrain"] = DictTable(), None
+        self.keep |= {"training-commands", "training-jobs", "audit"}
+        self.log: list[line_log.Entry] = []
+        self.restart("retrain")
+
+    def result(self, sent: TrainingCommand, status: str, at_ms: int, **rest: Any) -> None:
+        """An answer that the tick ``at_ms`` covers."""
+        record = {"line": sent.line, "command_id": sent.command_id, "attempt": sent.attempt, "status": status, **rest}
+        offset = self._offsets["results"] = self._offsets.get("results", 0) + 1
+        row = Row("training-results", 0, offset, at_ms, None, encode(record))
+        self.stages["metrics"].accept("training-results", [row], self._tick_view(at_ms))
+
+    def _feed(self, name: str, alias: str, values: Any) -> None:
+        if name == "alerts":
+            super()._feed("retrain", alias, values)
+            sent = self._checkpoint("retrain")
+            values = [emit.value or b"" for emit in sent if emit.topic == "decision-log"]
+            self.log += [line_log.decode(value) for value in values]
+        super()._feed(name, alias, values)
+
+    def _checkpoint(self, name: str) -> Any:
+        sent = super()._checkpoint(name)
+        if self.draw is not None and self.draw.random() < 0.3:
+            self.restart(name)
+        return sent
+
+    def commands(self) -> list[TrainingCommand]:
+        return [_commands.decode(emit.value or b"") for emit in self.emits.get("training-commands", [])]
+
+
+def run(sim: Loop, first: int = 0, last: int = 25) -> Loop:
+    """Each day's predictions and outcomes at noon, then the four closes of the next."""
+    days = dict(SCENARIO.draw())
+    for day in range(first, last):
+        sim.batches([batch(SCENARIO, day, days[day])], hour=12)
+        midnight = (FIRST_DAY + day + 1) * DAY_MS
+        for hour in (-11, 1, 2, 3, 4):
+            sim.tick(midnight + hour * HOUR_MS)
+    return sim
+
+
+def test_a_drop_of_25_points_orders_a_training_from_its_onset_on_and_the_alert_says_so() -> None:
+    sim = run(Loop())
+    first = sim.commands()[0]
+    onset = (FIRST_DAY + 17) * DAY_MS
+    assert first.command == "train"
+    assert first.data is not msgspec.UNSET
+    assert parse_ms(first.data.train.from_) == onset
+    # performance windows end a day before the close: the first bad day is seen at 04:00 of the next but one
+    assert parse_ms(first.data.holdout.to) == onset + 2 * DAY_MS + 4 * HOUR_MS
+    held_out = parse_ms(first.data.holdout.to) - parse_ms(first.data.train.to)
+    assert held_out < parse_ms(first.data.train.to) - onset
+    alert = next(row for row in records(sim, "alerts") if row["status"] == "open")
+    assert alert["auto_retrain"]["eligible"]
+    assert [s["name"] for s in alert["auto_retrain"]["safeguards"]] == list(SAFEGUARDS)
+    # nobody answers: three attempts, then the back-off and the cooldown
+    assert [c.attempt for c in sim.commands()] == [1, 2, 3]
+    jobs = [json.loads(e.value or b"")["state"] for e in sim.emits["training-jobs"]]
+    assert jobs == ["requested", "requested", "requested", "failed", "idle"]
+
+
+def test_every_drift_event_is_answered_and_no_other() -> None:
+    sim = run(Loop())
+    asked = [
+        e.id for e in sim.log if isinstance(e, line_log.EventEntry) and e.kind != "quality" and e.verdict == "drift"
+    ]
+    answered = [e.event_id for e in sim.log if isinstance(e, line_log.DecisionEntry)]
+    assert len(asked) > 5
+    assert sorted(asked) == sorted(answered)
+
+
+def test_what_the_deployer_reports_becomes_the_active_version_and_is_watched() -> None:
+    sim = run(Loop(), last=19)
+    order = sim.commands()[0]
+    at = (FIRST_DAY + 19) * DAY_MS + 4 * HOUR_MS + 60_000
+    sim.result(
+        order, "succeeded", at, candidate_version="new", candidate_metrics=GOOD, champion_metrics={**GOOD, "f1": None}
+    )
+    sim.tick(at)
+    activate = sim.commands()[-1]
+    assert (activate.command, activate.candidate_version) == ("activate", "new")
+    sim.result(activate, "activated", at + 60_000, candidate_version="new")
+    sim.tick(at + 60_000)
+    job = json.loads(sim.emits["training-jobs"][-1].value or b"")
+    assert (job["state"], job["candidate_version"]) == ("probation", "new")
+    changed = next(e for e in reversed(sim.log) if isinstance(e, line_log.LifecycleEntry))
+    assert (changed.version, changed.previous, changed.since_ms) == ("new", order.model_version, at + 60_000)
+    # the log that the alerts read holds the change once, and no audit calls it one from outside
+    audits = [json.loads(e.value or b"") for e in sim.emits["audit"]]
+    assert [(a["action"], a["decision"]) for a in audits if a["action"] in ("activate", "probation")] == [
+        ("activate", "activated")
+    ]
+
+
+def test_a_comparison_of_versions_passes_the_drift_stage() -> None:
+    sim = Loop()
+    entry = line_log.ProbationEntry("t:a", "new", "old", 1, 2, 3, [], "0" * 16)
+    sim._feed("drift", "log", [line_log.encode(entry)])
+    sent = sim._checkpoint("drift")
+    assert [line_log.decode(e.value or b"") for e in sent if e.topic == "drift-log"] == [entry]
+
+
+def test_restarts_of_any_stage_change_no_byte() -> None:
+    whole, shaken = run(Loop(), last=21), run(Loop(seed=3), last=21)
+    assert shaken.log == whole.log
+    assert shaken.emits == whole.emits
+
+
+def test_settings_have_the_names_the_rules_have() -> None:
+    from stream_app.settings.rules import TypeSettings
+
+    assert {f.name for f in dataclasses.fields(RetrainRules)} <= set(TypeSettings.model_fields)

@@ -1,0 +1,148 @@
+"""Validation, probation and the data range against tables of cases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow
+from stream_app.core.days import DAY_MS, HOUR_MS
+from stream_app.core.retrain import RetrainRules
+from stream_app.core.retrain.data_range import plan
+from stream_app.core.retrain.probation import choose, judge
+from stream_app.core.retrain.validation import validate
+
+CONFLICT = RetrainRules(validation_floors={"accuracy": 0.70, "precision": 0.60})
+FRAUD = RetrainRules(
+    validation_floors={"pr_auc": 0.70, "precision_at_80_recall": 0.50}, rollback_metrics=("pr_auc", "recall")
+)
+OTHER = RetrainRules()
+
+VALIDATIONS: list[tuple[RetrainRules, Any, Any, str, str]] = [
+    (CONFLICT, {"accuracy": 0.7, "precision": 0.6}, {"accuracy": 0.7, "precision": 0.6}, "passed", "0.7000 ≥ 0.70"),
+    (CONFLICT, {"accuracy": 0.69, "precision": 0.9}, {"accuracy": 0.5, "precision": 0.5}, "rejected", "0.70 is needed"),
+    (CONFLICT, {"accuracy": 0.9, "precision": 0.59}, {"accuracy": 0.5, "precision": 0.5}, "rejected", "precision 0.59"),
+    (CONFLICT, {"accuracy": 0.8, "precision": 0.8}, {"accuracy": 0.81, "precision": 0.81}, "passed", ""),
+    (CONFLICT, {"accuracy": 0.8, "precision": 0.8}, {"accuracy": 0.811, "precision": 0.8}, "rejected", "same rows"),
+    (CONFLICT, {"accuracy": 0.8, "precision": 0.8}, {"accuracy": 0.8, "precision": None}, "passed", ""),
+    (CONFLICT, {"accuracy": 0.8, "precision": 0.8}, {"accuracy": 0.8}, "rejected", "no precision of the active"),
+    (CONFLICT, {"accuracy": 0.8, "precision": 0.8}, None, "rejected", "no champion_metrics"),
+    (CONFLICT, None, {"accuracy": 0.8}, "rejected", "no candidate_metrics"),
+    (CONFLICT, {"accuracy": 0.8, "precision": None}, {"accuracy": 0.8, "precision": 0.8}, "rejected", "undefined"),
+    (
+        FRAUD,
+        {"pr_auc": 0.7, "precision_at_80_recall": 0.5},
+        {"pr_auc": 0.6, "precision_at_80_recall": 0.5},
+        "passed",
+        "",
+    ),
+    (FRAUD, {"accuracy": 0.99, "pr_auc": 0.3, "precision_at_80_recall": 0.5}, {"pr_auc": 0.3}, "rejected", "pr_auc"),
+    (OTHER, {"accuracy": 0.99}, {"accuracy": 0.5}, "needs_person", "a person decides"),
+    (OTHER, {"accuracy": 0.5}, {"accuracy": 0.6}, "rejected", "same rows"),
+    (OTHER, {"accuracy": 0.5}, None, "rejected", "no champion_metrics"),
+]
+
+
+@pytest.mark.parametrize(("rules", "candidate", "champion", "verdict", "words"), VALIDATIONS)
+def test_a_candidate_is_judged_by_floors_and_by_what_serves(
+    rules: RetrainRules, candidate: Any, champion: Any, verdict: str, words: str
+) -> None:
+    found = validate(rules, candidate, champion)
+    assert found.verdict == verdict, found.reason
+    assert words in found.reason
+
+
+def metric(name: str, down: float, lower: float | None, rows: tuple[int, int] = (1_000, 1_000)) -> MetricWindow:
+    """80 % before, and so many points less now."""
+    n, m = rows
+    recent = (round((0.8 - down / 100) * n), n)
+    return MetricWindow(name, recent[0] / n, 0.8, recent, (round(0.8 * m), m), n, m, lower, 1.0)
+
+
+def window(*metrics: MetricWindow, rows: tuple[int, int] = (1_000, 1_000), first: int = 10) -> LabelWindow:
+    return LabelWindow(first, 17, 17 - first, *rows, list(metrics), Histogram([], []))
+
+
+LOOKS: list[tuple[RetrainRules, float, list[LabelWindow], str, str]] = [
+    (OTHER, 23.9, [window(metric("accuracy", 20, 0.15))], "undecided", "first look 24 h"),
+    (OTHER, 24, [window(metric("accuracy", 20, 0.15))], "failed", "accuracy down by 20.0 points"),
+    (OTHER, 24, [window(metric("accuracy", 5, 0.02))], "kept", ""),  # more than 5 points, not 5
+    (OTHER, 24, [window(metric("accuracy", 5.1, 0.02))], "failed", "5.1 points"),
+    (OTHER, 24, [window(metric("accuracy", 5.1, 0.0))], "kept", ""),  # the bound must be above 0
+    (OTHER, 24, [window(metric("accuracy", -3, -0.1))], "kept", ""),
+    (OTHER, 24, [window(metric("accuracy", 20, 0.1), rows=(99, 1_000))], "undecided", "99 labelled rows since"),
+    (OTHER, 24, [window(metric("accuracy", 20, 0.1), rows=(1_000, 99))], "undecided", "99 before"),
+    (OTHER, 24, [window(metric("accuracy", 20, 0.1, (29, 500)))], "undecided", "29 and 500 rows, 30"),
+    (OTHER, 24, [window(metric("accuracy", 20, None))], "undecided", "undefined"),
+    (OTHER, 24, [window()], "undecided", "accuracy is undefined"),
+    (OTHER, 24, [], "undecided", "no closed day"),
+    (OTHER, 14 * 24, [], "kept_without_evidence", "14 days have passed"),
+    (OTHER, 14 * 24, [window(metric("accuracy", 20, 0.1))], "failed", ""),  # evidence at the last hour counts
+    (FRAUD, 24, [window(metric("pr_auc", 1, -0.1), metric("recall", 9, 0.02))], "failed", "recall"),
+    (FRAUD, 24, [window(metric("pr_auc", 9, 0.02), metric("recall", 0, 0, (9, 99)))], "failed", "pr_auc"),
+    (FRAUD, 24, [window(metric("pr_auc", 1, -0.1), metric("recall", 0, 0, (9, 99)))], "undecided", "recall"),
+    (FRAUD, 24, [window(metric("pr_auc", 7, 0.01), metric("recall", 9, 0.01))], "failed", "recall down by 9"),
+    (FRAUD, 24, [window(metric("pr_auc", 1, -0.1), metric("recall", 1, -0.1))], "kept", "pr_auc"),
+    (RetrainRules(rollback_metrics=()), 24, [window()], "undecided", "no rollback metrics"),
+    (RetrainRules(rollback_metrics=()), 336, [window()], "kept_without_evidence", "no rollback metrics"),
+]
+
+
+@pytest.mark.parametrize(("rules", "hours", "windows", "verdict", "words"), LOOKS)
+def test_a_new_version_is_judged_by_evidence(
+    rules: RetrainRules, hours: float, windows: list[LabelWindow], verdict: str, words: str
+) -> None:
+    found = judge(rules, hours, windows, None)
+    assert found.verdict == verdict, found.reason
+    assert words in found.reason
+
+
+def test_a_version_that_answers_drift_is_compared_with_the_drifted_days_alone() -> None:
+    windows = [window(first=day) for day in (10, 11, 12, 16)]
+    assert choose(windows, None) == 0
+    assert choose(windows, 12) == 2
+    assert choose(windows, 13) == 3  # no window of its own begins then: the next one does
+    assert choose(windows, 5) == 0
+    assert choose(windows, 20) == 3  # the run is younger than the last closed day
+    assert choose([], 3) is None
+    good, bad = metric("accuracy", 0, -0.1), metric("accuracy", 20, 0.1)
+    both = [window(bad, first=10), window(good, first=15)]
+    assert judge(OTHER, 24, both, None).verdict == "failed"
+    assert judge(OTHER, 24, both, 15).verdict == "kept"
+
+
+D = 20_000
+#: (first day, hour of the tick on D, labelled rows by day, hours of the split after the first day's 00:00, labelled)
+RANGES = [
+    # from the onset yesterday: 20 % of its rows are its last 4.8 hours, cut at a full hour
+    (D - 1, 4, {D - 1: 1_000}, 19, 1_000),
+    # five equal days: the last one
+    (D - 5, 4, {D - i: 100 for i in range(1, 6)}, 4 * 24, 500),
+    # ten equal days: the last two
+    (D - 10, 4, {D - i: 100 for i in range(1, 11)}, 8 * 24, 1_000),
+    # a small day at the end, then a part of the one before: 100 wanted, 40 there, 60 of 460 are 3.1 hours
+    (D - 2, 4, {D - 2: 460, D - 1: 40}, 20, 500),
+    # days before the range count for nothing
+    (D - 1, 4, {D - 9: 9_000, D - 1: 1_000}, 19, 1_000),
+    # no labels known: the newest fifth of the time, 28 h · 0.8 = 22.4
+    (D - 1, 4, {}, 22, 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "hour", "rows", "split", "labelled"), RANGES)
+def test_the_newest_fifth_of_the_labelled_rows_is_held_out(
+    first: int, hour: int, rows: dict[int, int], split: int, labelled: int
+) -> None:
+    found = plan(first, D * DAY_MS + hour * HOUR_MS, 0.2, rows, {}, {})
+    assert found.from_ms == first * DAY_MS
+    assert found.split_ms == first * DAY_MS + split * HOUR_MS
+    assert found.to_ms == D * DAY_MS + hour * HOUR_MS
+    assert found.labelled == labelled
+
+
+def test_offsets_reach_from_the_barriers_before_the_range_to_those_of_the_tick() -> None:
+    start = {"predictions": {0: 17, 1: 4}, "outcomes": {0: 3}}
+    end = {"predictions": {1: 40, 0: 70}, "outcomes": {0: 30, 1: 9}}
+    found = plan(D - 1, D * DAY_MS, 0.2, {}, start, end)
+    assert found.offsets == {"outcomes": {0: (3, 30), 1: (0, 9)}, "predictions": {0: (17, 70), 1: (4, 40)}}
