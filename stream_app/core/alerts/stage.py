@@ -24,6 +24,7 @@ from stream_app.core.alerts.publish import alert_record
 from stream_app.core.alerts.rules import AlertsConfig
 from stream_app.core.alerts.state import DRIFT, INCOMPLETE, Book, Decision
 from stream_app.core.effects import Drained, Record, TableReader
+from stream_app.core.log_stage import LogStage, decoding
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.errors import Broken
 
@@ -48,10 +49,8 @@ class _Command(msgspec.Struct):
 _commands = msgspec.json.Decoder(_Command)
 
 
-class AlertsStage:
+class AlertsStage(LogStage):
     """Alerts of one line partition. Not thread-safe; owned by its lane."""
-
-    live = False
 
     def __init__(self, config: AlertsConfig, partition: int | None = None) -> None:
         self.config = config
@@ -85,22 +84,9 @@ class AlertsStage:
     def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
         """Entries in the log's order."""
         for record in batch:
-            try:
+            with decoding(record):
                 self._entry(record.offset, line_log.decode(record.value or b""))
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise Broken(
-                    f"{record.topic}[{record.partition}] offset {record.offset} is not an entry of the log: {error}; "
-                    "please report it"
-                ) from error
         return len(batch)
-
-    def waiting_for(self, tick: TickView) -> str | None:
-        """Nothing: the log is its only input."""
-        return None
-
-    def advance(self, tick: TickView) -> bool:
-        """Ticks stand in the log."""
-        return True
 
     def drain(self) -> Drained:
         """Effects since the last drain; the table holds them before the stage is called again."""

@@ -26,6 +26,7 @@ from stream_app.core.days import date_of, day_of
 from stream_app.core.drift import events, state
 from stream_app.core.drift.state import LineState, Run
 from stream_app.core.effects import Drained, Emit, Record, TableReader
+from stream_app.core.log_stage import LogStage, decoding
 from stream_app.core.metrics_stage.outbox import Outbox
 
 DRIFT_EVENTS: Final = "drift-events"
@@ -55,10 +56,8 @@ class DriftConfig:
     settings_hash: str = "0" * 16
 
 
-class DriftStage:
+class DriftStage(LogStage):
     """Verdicts of one line partition. Not thread-safe; owned by its lane."""
-
-    live = False
 
     def __init__(self, config: DriftConfig, partition: int) -> None:
         self.config = config
@@ -72,19 +71,12 @@ class DriftStage:
     def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
         """Entries in the log's order."""
         for record in batch:
-            entry = line_log.decode(record.value or b"")
-            self._entry(entry)
+            with decoding(record):
+                entry = line_log.decode(record.value or b"")
+                self._entry(entry)
             if isinstance(entry, _FORWARDED):
                 self._outbox.emit(Emit(DRIFT_LOG, self.partition, record.key, record.value, []))
         return len(batch)
-
-    def waiting_for(self, tick: TickView) -> str | None:
-        """Nothing: the log is its only input."""
-        return None
-
-    def advance(self, tick: TickView) -> bool:
-        """Ticks stand in the log."""
-        return True
 
     def drain(self) -> Drained:
         """Effects since the last drain."""

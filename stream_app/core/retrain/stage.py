@@ -21,7 +21,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
 from msgspec.structs import replace
 
 from schemas.clock import TickView
@@ -31,6 +30,7 @@ from stream_app.core import line_log
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.days import day_of
 from stream_app.core.effects import Drained, Emit, Record, TableReader
+from stream_app.core.log_stage import LogStage, decoding
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.retrain import barriers, reading
 from stream_app.core.retrain import memo as memos
@@ -40,7 +40,6 @@ from stream_app.core.retrain.events import Approve, Event, ProbationLook, Retrai
 from stream_app.core.retrain.machine import step
 from stream_app.core.retrain.memory import BATCH, Memory
 from stream_app.core.retrain.publish import DECISION_LOG, Publisher
-from stream_app.errors import Broken
 
 STAGE: Final = "retrain"
 LOG: Final = "log"
@@ -49,10 +48,8 @@ EPOCH = b"E"
 _JUDGED = ("statistical", "performance")
 
 
-class RetrainStage:
+class RetrainStage(LogStage):
     """Coordinators of one line partition. Not thread-safe; owned by its lane."""
-
-    live = False
 
     def __init__(self, config: RetrainConfig, partition: int) -> None:
         self.config = config
@@ -75,27 +72,14 @@ class RetrainStage:
     def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
         """Entries in the log's order."""
         for record in batch:
-            try:
+            with decoding(record):
                 entry = line_log.decode(record.value or b"")
                 if isinstance(entry, line_log.TickEntry):
                     self._tick(entry)
                 else:
                     self._entry(record.offset, entry)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise Broken(
-                    f"{record.topic}[{record.partition}] offset {record.offset} is not an entry of the log: {error}; "
-                    "please report it"
-                ) from error
             self._outbox.emit(Emit(DECISION_LOG, self.partition, record.key, record.value, []))
         return len(batch)
-
-    def waiting_for(self, tick: TickView) -> str | None:
-        """Nothing: the log is its only input."""
-        return None
-
-    def advance(self, tick: TickView) -> bool:
-        """Ticks stand in the log."""
-        return True
 
     def drain(self) -> Drained:
         """Effects since the last drain; the table holds them before the stage is called again."""

@@ -1,0 +1,38 @@
+"""What the stages behind metrics share: one log as their only input, with its ticks inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from schemas.clock import TickView
+from stream_app.core.effects import Record
+from stream_app.errors import Broken
+
+
+class LogStage:
+    """Base of a stage that reads one log in order. It waits for nothing: ticks stand in the log."""
+
+    live = False
+
+    def waiting_for(self, tick: TickView) -> str | None:
+        """Nothing: the log is its only input."""
+        return None
+
+    def advance(self, tick: TickView) -> bool:
+        """Ticks stand in the log."""
+        return True
+
+
+@contextmanager
+def decoding(record: Record) -> Iterator[None]:
+    """Whatever of a log's record cannot be decoded, also inside an entry, is a fault of ours: ``Broken``."""
+    try:
+        yield
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Broken(
+            f"{record.topic}[{record.partition}] offset {record.offset} is not an entry of the log: {error}; "
+            "please report it"
+        ) from error
