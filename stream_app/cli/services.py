@@ -190,6 +190,8 @@ class _Forwarding:
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
+        self._starting = False
+        self._missed: list[int] = []
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> _Forwarding:
@@ -201,14 +203,23 @@ class _Forwarding:
             signal.signal(number, handler)
 
     def run(self, command: tuple[str, ...], environment: dict[str, str]) -> int:
+        # A signal may come when the command runs already and Popen has not returned: it is kept until there is a child.
+        self._starting = True
         try:
             self._child = subprocess.Popen(command, env=environment)
         except OSError as error:
             raise click.UsageError(f"{command[0]} cannot be run: {error.strerror}") from error
+        finally:
+            self._starting = False
+        for number in self._missed:
+            self._forward(number, None)
         code = self._child.wait()
         return code if code >= 0 else 128 - code
 
     def _forward(self, number: int, _frame: object) -> None:
+        if self._starting:
+            self._missed.append(number)
+            return
         if self._child is None:
             raise SystemExit(128 + number)
         # Ctrl-C reaches the command from the terminal itself.

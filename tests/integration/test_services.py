@@ -10,9 +10,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from stream_app.cli.services import _Forwarding
 from stream_app.services.kafka import LocalKafka, brokers
 from stream_app.services.ports import free_ports
 from stream_app.services.stack import Stack
@@ -130,11 +132,29 @@ def test_run_that_is_told_to_stop_stops_its_command_and_the_services(run: _Plumb
         cwd=tmp_path, env=_environment(), stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert running.stdout is not None
-    assert running.stdout.readline() == "up\n"
-    running.send_signal(signal.SIGTERM)
-    running.communicate(timeout=60)
+    try:
+        assert running.stdout.readline() == "up\n"
+        running.send_signal(signal.SIGTERM)
+        running.communicate(timeout=60)
+    finally:
+        running.kill()
+        running.communicate()
     assert running.returncode == 128 + signal.SIGTERM
     assert run("status").returncode == 1
+
+
+def test_a_signal_that_comes_while_the_command_starts_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command may run, and say so, before ``Popen`` has returned."""
+    started = subprocess.Popen
+
+    def slow(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        child = started(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return child
+
+    with _Forwarding() as forwarding:
+        monkeypatch.setattr(subprocess, "Popen", slow)
+        assert forwarding.run(("sleep", "600"), dict(os.environ)) == 128 + signal.SIGTERM
 
 
 async def test_a_node_of_three_can_be_killed_and_comes_back(tmp_path: Path) -> None:
