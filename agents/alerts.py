@@ -1,4 +1,4 @@
-"""Alerts agent, the only writer of alerts: the drift log in; alerts out."""
+"""Alerts agent, the only writer of alerts: the decision log in; alerts out."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ RECORDS = 2_000
 
 
 def alerts(topics: Topics, changelog: str, config: AlertsConfig) -> StageSpec:
-    """The alerts stage: M lanes, one for each partition of the drift log."""
+    """The alerts stage: M lanes, one for each partition of the decision log."""
     return StageSpec(
         name="alerts",
         partitions=topics.line_partitions,
         clock=None,
         gated={},
-        ungated={"log": topics.drift_log},
+        ungated={"log": topics.decision_log},
         outputs={"alerts": (topics.alerts, topics.line_partitions)},
         make=lambda partition: AlertsStage(config, partition),
         changelog=changelog,

@@ -12,6 +12,7 @@ from agents.clock import lead_clock
 from agents.drift import drift
 from agents.labels import labels
 from agents.metrics import metrics
+from agents.retrain_coordinator import retrain_coordinator
 from stream_app import kafka_admin, monitor, worker_views
 from stream_app.engine.chunks import ChunkScheduler
 from stream_app.engine.engine import Engine
@@ -21,7 +22,7 @@ from stream_app.engine.stages import attach
 from stream_app.engine.store import Memory
 from stream_app.engine.transport import EngineApp
 from stream_app.settings import Settings
-from stream_app.stage_configs import alerts_config, drift_config, labels_config, metrics_config
+from stream_app.stage_configs import alerts_config, drift_config, labels_config, metrics_config, retrain_config
 from stream_app.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,8 @@ def build(settings: Settings, cluster: str) -> Worker:
     attach(app, engine, labels(topics, topics.changelog(settings.app_id, "labels"), labels_config(settings), horizon))
     attach(app, engine, metrics(topics, topics.changelog(settings.app_id, "metrics"), metrics_config(settings)))
     attach(app, engine, drift(topics, topics.changelog(settings.app_id, "drift"), drift_config(settings)))
+    decides = retrain_config(settings, topics.training_results)
+    attach(app, engine, retrain_coordinator(topics, topics.changelog(settings.app_id, "retrain"), decides))
     attach(app, engine, alerts(topics, topics.changelog(settings.app_id, "alerts"), alerts_config(settings)))
     if settings.clock == "live":
         lead_clock(app, LiveClock(engine.config, topics))

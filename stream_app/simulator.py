@@ -24,6 +24,7 @@ from stream_app.core.effects import Drained, Emit
 from stream_app.core.labels.config import LabelsConfig
 from stream_app.core.labels.stage import LabelsStage
 from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
+from stream_app.core.retrain import RetrainConfig, RetrainStage
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
@@ -95,11 +96,17 @@ class Simulator:
     """One partition of everything. ``emits`` collects what every stage sends, by topic alias."""
 
     def __init__(
-        self, metrics: MetricsConfig, drift: DriftConfig, alerts: AlertsConfig, labels: LabelsConfig | None = None
+        self,
+        metrics: MetricsConfig,
+        drift: DriftConfig,
+        retrain: RetrainConfig,
+        alerts: AlertsConfig,
+        labels: LabelsConfig | None = None,
     ) -> None:
         self.stages: dict[str, Any] = {
             "metrics": MetricsStage(metrics, 0),
             "drift": DriftStage(drift, 0),
+            "retrain": RetrainStage(retrain, 0),
             "alerts": AlertsStage(alerts, 0),
         }
         if labels is not None:
@@ -107,7 +114,10 @@ class Simulator:
         self.tables = {name: DictTable() for name in self.stages}
         self.memos: dict[str, bytes | None] = dict.fromkeys(self.stages)
         self.emits: dict[str, list[Emit]] = {}
-        self.keep = {"drift-events", "alerts", "metric-snapshots", "model-lifecycle", "dead-letters"}
+        self.keep = {
+            "drift-events", "training-commands", "training-jobs", "audit", "alerts", "metric-snapshots",
+            "model-lifecycle", "dead-letters",
+        }  # fmt: skip
         self._offsets: dict[str, int] = {}
         self._last_tick = 0
         self._ahead: list[Part] = []
@@ -179,7 +189,7 @@ class Simulator:
         while not metrics.advance(tick):
             sent += self._checkpoint("metrics")
         sent += self._checkpoint("metrics")
-        for name, log in (("drift", "line-log"), ("alerts", "drift-log")):
+        for name, log in (("drift", "line-log"), ("retrain", "drift-log"), ("alerts", "decision-log")):
             self._feed(name, "log", [emit.value or b"" for emit in sent if emit.topic == log])
             sent = self._checkpoint(name)
         self._last_tick = at_ms

@@ -46,13 +46,17 @@ class Topics:
         self.settings = f"{output_prefix}settings"
         self.drift_events = f"{output_prefix}drift-events"
         self.drift_log = f"{output_prefix}drift-log"
+        self.decision_log = f"{output_prefix}decision-log"
+        self.training_commands = f"{output_prefix}training-commands"
+        self.training_jobs = f"{output_prefix}training-jobs"
+        self.audit = f"{output_prefix}audit"
         self.alerts = f"{output_prefix}alerts"
         self.dead_letters = f"{output_prefix}dead-letters"
 
     @property
     def last_log(self) -> str:
         """The log that the last stage reads: what it has carried, every stage before has done."""
-        return self.drift_log
+        return self.decision_log
 
     def n_family(self) -> list[str]:
         """Topics that must have the same number of partitions as the predictions."""
@@ -79,6 +83,10 @@ class Topics:
             TopicSpec(self.settings, m, _COMPACT),
             TopicSpec(self.drift_events, m, {"cleanup.policy": "delete", "retention.ms": str(90 * _DAY_MS)}),
             TopicSpec(self.drift_log, m, _LOG),
+            TopicSpec(self.decision_log, m, _LOG),
+            TopicSpec(self.training_commands, m, _KEEP),
+            TopicSpec(self.training_jobs, m, _COMPACT),
+            TopicSpec(self.audit, m, _KEEP),
             TopicSpec(self.alerts, m, {"cleanup.policy": "compact,delete", "retention.ms": str(90 * _DAY_MS)}),
             TopicSpec(
                 self.dead_letters,
@@ -119,7 +127,7 @@ class Topics:
                 TopicSpec(
                     self.changelog(app_id, stage), self.line_partitions, {"cleanup.policy": "compact", **tombstones}
                 )
-                for stage in ("metrics", "drift", "alerts")
+                for stage in ("metrics", "drift", "retrain", "alerts")
             ),
             # Faust elects its leader, who writes live ticks, by the owner of this partition.
             TopicSpec(f"{app_id}-__assignor-__leader", 1, {}),

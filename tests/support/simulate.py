@@ -14,9 +14,10 @@ from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.drift import DriftConfig
 from stream_app.core.metrics_stage import MetricsConfig
 from stream_app.core.metrics_stage.config import LineRules
+from stream_app.core.retrain import RetrainConfig
 from stream_app.settings import Settings
 from stream_app.simulator import Batch, Simulator
-from stream_app.stage_configs import alerts_config, drift_config, labels_config, metrics_config
+from stream_app.stage_configs import alerts_config, drift_config, labels_config, metrics_config, retrain_config
 from tests.support.generate import Step
 from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS, Day, Scenario
 
@@ -28,12 +29,13 @@ def comparison(line: str) -> ComparisonRules:
     return ComparisonRules(performance_metrics=FRAUD) if line.startswith("fraud:") else ComparisonRules()
 
 
-def simulator(alerts: AlertRules | None = None, **metrics: int) -> Simulator:
+def simulator(alerts: AlertRules | None = None, retrain: RetrainConfig | None = None, **metrics: int) -> Simulator:
     """All stages behind the labels, with the contract's rules."""
     found = alerts or AlertRules()
     return Simulator(
         MetricsConfig(1, 1, "/plumbline/sim", lambda line: LineRules(comparison=comparison(line)), **metrics),
         DriftConfig("/plumbline/sim", comparison),
+        retrain or RetrainConfig("/plumbline/sim", "ml.training-results"),
         AlertsConfig("/plumbline/sim", rules=lambda line: found),
     )
 
@@ -78,7 +80,11 @@ def simulated(script: list[Step], app_id: str) -> Simulator:
     """The same rows by the same ticks as on a broker, joined by the simulator's own labels stage."""
     settings = Settings(environment="development", app_id=app_id, input_partitions=1, line_partitions=1)
     sim = Simulator(
-        metrics_config(settings), drift_config(settings), alerts_config(settings), labels_config(settings).for_source(0)
+        metrics_config(settings),
+        drift_config(settings),
+        retrain_config(settings, "ml.training-results"),
+        alerts_config(settings),
+        labels_config(settings).for_source(0),
     )
     for at, rows in script:
         for topic in ("predictions", "outcomes"):

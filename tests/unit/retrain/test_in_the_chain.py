@@ -16,9 +16,9 @@ from stream_app.core.alerts import AlertsConfig
 from stream_app.core.drift import DriftConfig
 from stream_app.core.metrics_stage import MetricsConfig
 from stream_app.core.metrics_stage.config import LineRules
-from stream_app.core.retrain import RetrainConfig, RetrainRules, RetrainStage
+from stream_app.core.retrain import RetrainConfig, RetrainRules
 from stream_app.core.retrain.safeguards import SAFEGUARDS
-from stream_app.simulator import DictTable, Row, Simulator
+from stream_app.simulator import Row, Simulator
 from tests.machine.world import FLOORS, GOOD, ON
 from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS, step
 from tests.support.simulate import batch, comparison, records
@@ -33,18 +33,14 @@ class Loop(Simulator):
 
     def __init__(self, seed: int | None = None) -> None:
         self.draw = random.Random(seed) if seed is not None else None
+        rules = RetrainRules(validation_floors=FLOORS)
         super().__init__(
             MetricsConfig(1, 1, "/plumbline/sim", lambda line: LineRules(comparison=comparison(line))),
             DriftConfig("/plumbline/sim", comparison),
+            RetrainConfig("/plumbline/sim", "ml.training-results", lambda line: rules, lambda line: ON),
             AlertsConfig("/plumbline/sim"),
         )
-        rules = RetrainRules(validation_floors=FLOORS)
-        config = RetrainConfig("/plumbline/sim", "ml.training-results", lambda line: rules, lambda line: ON)
-        self.stages["retrain"] = RetrainStage(config, 0)
-        self.tables["retrain"], self.memos["retrain"] = DictTable(), None
-        self.keep |= {"training-commands", "training-jobs", "audit"}
         self.log: list[line_log.Entry] = []
-        self.restart("retrain")
 
     def result(self, sent: TrainingCommand, status: str, at_ms: int, **rest: Any) -> None:
         """An answer that the tick ``at_ms`` covers."""
@@ -55,9 +51,6 @@ class Loop(Simulator):
 
     def _feed(self, name: str, alias: str, values: Any) -> None:
         if name == "alerts":
-            super()._feed("retrain", alias, values)
-            sent = self._checkpoint("retrain")
-            values = [emit.value or b"" for emit in sent if emit.topic == "decision-log"]
             self.log += [line_log.decode(value) for value in values]
         super()._feed(name, alias, values)
 
