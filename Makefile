@@ -7,12 +7,14 @@
 #   make lock       resolve the dependencies anew into the lock files
 #   make clean      stop local services and remove everything that was made here
 #
-# PYTHON names the interpreter .venv is made with (3.11 or newer; default: the first that is found).
+# PYTHON names the interpreter .venv is made with (3.11 or newer; default: the first that is found); WORKERS is the
+# number of processes that tests run in.
 
 SHELL := /bin/bash
 BIN := .venv/bin
 PYTHON ?=
 export PYTHON
+WORKERS ?= 2
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 .DEFAULT_GOAL := help
@@ -40,8 +42,9 @@ lint: setup-dev
 unit: setup-dev
 	$(BIN)/python -m pytest tests/unit tests/laws tests/golden tests/architecture $(PYTEST_ARGS)
 
+# Two processes, each with a broker of its own; files with slow fixtures come first and stay together.
 test: lint
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-long: setup-dev
 	$(BIN)/python -m pytest --long -m long $(PYTEST_ARGS)
