@@ -54,6 +54,10 @@ def metrics_config(settings: Settings) -> MetricsConfig:
             settings.monitoring,
             settings.statistical_drift,
             settings.performance_drift,
+            known.rollback_metrics,
+            known.probation_first_look_h,
+            known.probation_days,
+            known.probation_previous_days,
         )
 
     distinct = [

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from stream_app.settings.fields import EVERYWHERE, STATIC, UNREAD, setting
+from stream_app.settings.fields import EVERYWHERE, STATIC, setting
 
 Metric = Literal["accuracy", "precision", "recall", "f1", "pr_auc", "precision_at_80_recall"]
 Floor = Annotated[float, Field(ge=0, le=1)]
@@ -254,7 +254,7 @@ class Rules(BaseModel):
         30, "Rows in a rollback metric's denominator that either version needs.", ge=1, le=10**9
     )
     probation_previous_days: int = setting(
-        7, "Last closed days of the previous version that the new one is compared with.", UNREAD, ge=1, le=90
+        7, "Last closed days of the previous version that the new one is compared with.", ge=1, le=90
     )
 
     @field_validator("*", mode="before")

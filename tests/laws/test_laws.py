@@ -27,7 +27,7 @@ from stream_app.core.deltas import DeltaRecord
 from stream_app.core.drift import state as drift_state
 from stream_app.core.labels import memo as labels_memo
 from stream_app.core.metrics_stage import memo as metrics_memo
-from stream_app.core.metrics_stage import version_days
+from stream_app.core.metrics_stage import version_days, watch
 from stream_app.core.retrain import barriers, history
 from stream_app.core.retrain import memo as retrain_memo
 from stream_app.core.retrain import state as retrain_state
@@ -178,6 +178,7 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
         metrics_memo.Memo, natural, closed=st.dictionaries(natural, natural),
         hours=st.lists(st.builds(deltas.HourCount, names, names, natural, natural)),
     ),
+    watch.__name__: st.builds(watch.Watch, st.text(max_size=8), st.text(max_size=8), natural),
     version_days.__name__: st.builds(
         version_days.VersionDays, natural, st.lists(natural, max_size=3), st.dictionaries(natural, natural, max_size=3)
     ),

@@ -6,11 +6,11 @@ because the days it taints decide later baselines, and so the snapshot's ``drift
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 
 from stream_app.core import cells_codec, line_log
-from stream_app.core.cells import EMPTY, Cell, Counts, DriftNote
+from stream_app.core.cells import Cell, DriftNote
 from stream_app.core.comparisons.labels import BY_SCORE, label_window
 from stream_app.core.comparisons.quality import quality_values
 from stream_app.core.comparisons.records import LabelWindow, ScoreWindow
@@ -20,12 +20,12 @@ from stream_app.core.comparisons.summing import total
 from stream_app.core.comparisons.verdicts import performance_verdict, statistical_verdict
 from stream_app.core.days import Close
 from stream_app.core.line_log import BaselineEntry
-from stream_app.core.metrics import assume
 from stream_app.core.metrics_stage import version_days
 from stream_app.core.metrics_stage.config import LineRules, MetricsConfig
-from stream_app.core.metrics_stage.keys import cell_key, cell_prefix, days_key, stand_key
+from stream_app.core.metrics_stage.keys import cell_prefix, days_key, stand_key
 from stream_app.core.metrics_stage.line_book import LineBook
 from stream_app.core.metrics_stage.outbox import Outbox
+from stream_app.core.metrics_stage.version_cells import VersionCells, judged_days
 from stream_app.core.metrics_stage.version_days import PERFORMANCE, STATISTICAL, Stand, VersionDays
 
 #: severities whose newest day is no longer taken for healthy
@@ -78,7 +78,7 @@ class Comparer:
         stand = self.stand(line)
         stand.day, stand.version = close.day, active.version
         self._outbox.put(stand_key(line), version_days.encode(stand))
-        mine = _Cells(self._outbox, line, active.version)
+        mine = VersionCells(self._outbox, line, active.version)
         days = self.days(line, active.version)
         limits = rules.comparison
         entry, baseline = self._baseline(mine, days, limits, close.day, close.day - limits.recent_days)
@@ -93,8 +93,8 @@ class Comparer:
                 recent_days=limits.recent_days,
                 baseline=total([c.counts for c in mine.light(baseline)]),
                 baseline_days=_calendar_days(entry, days),
-                judged_recent=total(_judged(mine, mature.days(), limits)[1]),
-                judged_baseline=total(_judged(mine, baseline, limits)[1]),
+                judged_recent=total(judged_days(mine, mature.days(), limits)[1]),
+                judged_baseline=total(judged_days(mine, baseline, limits)[1]),
             )
         self._outbox.log(
             line_log.QualityEntry(line, active.version, close.at_ms, now, entry, values, self._config.settings_hash),
@@ -106,7 +106,7 @@ class Comparer:
         if version is None:
             return []
         limits = rules.comparison
-        mine = _Cells(self._outbox, line, version)
+        mine = VersionCells(self._outbox, line, version)
         days = self.days(line, version)
         week = _Window(close.day - limits.recent_days, close.day)
         entry, chosen = self._baseline(mine, days, limits, close.day, week.first)
@@ -139,19 +139,27 @@ class Comparer:
         noted = []
         if stand.performed is not None and stand.performed[0] == close.day - 1:
             _, then, before = stand.performed
-            mine = _Cells(self._outbox, line, before)
+            mine = VersionCells(self._outbox, line, before)
             if mine.changed_since(then, self._looked_at(rules, close.day - 1)):
                 noted += self._compare_labels(
                     close.at_ms - 86_400_000, close.day - 1, line, before, rules, mine, now, True
                 )
-        mine = _Cells(self._outbox, line, version)
+        mine = VersionCells(self._outbox, line, version)
         noted += self._compare_labels(close.at_ms, close.day, line, version, rules, mine, now, False)
         stand.performed = (close.day, now, version)
         self._outbox.put(stand_key(line), version_days.encode(stand))
         return noted
 
     def _compare_labels(
-        self, close_ms: int, close: int, line: str, version: str, rules: LineRules, mine: _Cells, now: int, again: bool
+        self,
+        close_ms: int,
+        close: int,
+        line: str,
+        version: str,
+        rules: LineRules,
+        mine: VersionCells,
+        now: int,
+        again: bool,
     ) -> list[tuple[bytes, Cell, DriftNote]]:
         limits = rules.comparison
         days = self.days(line, version)
@@ -161,10 +169,10 @@ class Comparer:
         windows: list[LabelWindow] = []
         if entry.kind is not None:
             ordered = not BY_SCORE.isdisjoint(limits.performance_metrics)
-            healthy, daily = _judged(mine, chosen, limits)
+            healthy, daily = judged_days(mine, chosen, limits)
             baseline = mine.sum_labels(healthy, ordered)
             for span in (week, _Window(end - 1, end)):
-                judged, _ = _judged(mine, span.days(), limits)
+                judged, _ = judged_days(mine, span.days(), limits)
                 windows.append(
                     label_window(
                         span.first, span.last, len(judged), mine.sum_labels(judged, ordered), baseline, daily,
@@ -223,7 +231,7 @@ class Comparer:
         return active.version if active is not None else None
 
     def _baseline(
-        self, mine: _Cells, days: VersionDays, limits: ComparisonRules, close: int, recent_first: int
+        self, mine: VersionCells, days: VersionDays, limits: ComparisonRules, close: int, recent_first: int
     ) -> tuple[BaselineEntry, list[int]]:
         first, last = version_days.window(limits, close)
         present = [] if days.first and days.first[0] >= last else mine.closed(range(first, last))
@@ -254,77 +262,6 @@ class _Window:
 
     def earlier(self, days: int) -> _Window:
         return _Window(self.first - days, self.last - days)
-
-
-class _Cells:
-    """Cells of one version, each read once and unpacked as far as it is asked for."""
-
-    def __init__(self, outbox: Outbox, line: str, version: str) -> None:
-        self._outbox, self._line, self._version = outbox, line, version
-        self._raw: dict[int, bytes | None] = {}
-        self._light: dict[int, Cell] = {}
-
-    def _read(self, days: Iterable[int]) -> list[bytes]:
-        """Stored cells of those days that have one."""
-        wanted = list(days)
-        new = [day for day in wanted if day not in self._raw]
-        keys = [cell_key(self._line, self._version, day) for day in new]
-        self._raw.update(zip(new, self._outbox.get(keys), strict=True))
-        return [value for value in map(self._raw.get, wanted) if value is not None]
-
-    def closed(self, days: range) -> list[int]:
-        """Those of the days that hold counts."""
-        self._read(days)
-        return [day for day in days if self._raw[day] is not None]
-
-    def light(self, days: Iterable[int]) -> list[Cell]:
-        """Cells of those days that have one, without their scores."""
-        return [cell for _, cell in self.dated(days)]
-
-    def dated(self, days: Iterable[int]) -> list[tuple[int, Cell]]:
-        """The same, with their days."""
-        wanted = list(days)
-        self._read(wanted)
-        out = []
-        for day in wanted:
-            value = self._raw[day]
-            if value is not None:
-                if day not in self._light:
-                    self._light[day] = cells_codec.decode(value, scores=False)
-                out.append((day, self._light[day]))
-        return out
-
-    def sum(self, days: Iterable[int], ordered: bool = True) -> Counts:
-        """Counts of the days together."""
-        found = self._read(days)
-        return cells_codec.add_up(found, ordered) if found else EMPTY
-
-    def sum_labels(self, days: Sequence[int], ordered: bool) -> Counts:
-        """The same; what has no outcome is a negative in the days that assume so by now."""
-        if not any(cell.assume_negative for cell in self.light(days)):
-            return self.sum(days, ordered)
-        cells = [cells_codec.decode(value) for value in self._read(days)]
-        return total([assume(c.counts)[0] if c.assume_negative else c.counts for c in cells], ordered)
-
-    def changed_since(self, tick: int, days: Iterable[int]) -> bool:
-        """Whether counts of any of the days were folded later than ``tick``."""
-        return any(cells_codec.folded_to(value) > tick for value in self._read(days))
-
-    def noted(self, day: int, note: Callable[[DriftNote], DriftNote]) -> list[tuple[bytes, Cell, DriftNote]]:
-        """The day's cell and what its snapshot shows from now on, if the cell exists."""
-        found = [cells_codec.decode(value) for value in self._read([day])]
-        return [(cell_key(self._line, self._version, day), cell, note(cell.drift or DriftNote())) for cell in found]
-
-
-def _judged(mine: _Cells, days: Iterable[int], limits: ComparisonRules) -> tuple[list[int], list[Counts]]:
-    """The days with enough labels, and their counts without scores; what assumes negatives by now has all labels."""
-    judged, counts = [], []
-    for day, cell in mine.dated(days):
-        found = assume(cell.counts)[0] if cell.assume_negative else cell.counts
-        if found.predictions and found.labelled >= limits.min_coverage * found.predictions:
-            judged.append(day)
-            counts.append(found)
-    return judged, counts
 
 
 def _unhealthy(entry: BaselineEntry) -> bool:

@@ -23,6 +23,11 @@ class LineRules:
     monitoring: bool = True
     statistical: bool = True
     performance: bool = True
+    #: how a version is compared with the one before it
+    rollback_metrics: tuple[str, ...] = ("accuracy",)
+    probation_first_look_h: float = 24.0
+    probation_days: int = 14
+    probation_previous_days: int = 7
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ key                                                 value and growth
 ``F`` + line, 0, version                            days of a version: its first ones, its tainted ones
                                                     (:mod:`~stream_app.core.metrics_stage.version_days`)
 ``S`` + line                                        version that is compared and the last performance comparison
+``W`` + line                                        change of the active version in its fortnight
+                                                    (:mod:`~stream_app.core.metrics_stage.watch`)
 ``O`` + 0 command, 1 result + offset (u8)           order of the epoch in hand; gone when its tick is handled
 ==================================================  ================================================================
 """
@@ -17,7 +19,7 @@ key                                                 value and growth
 from __future__ import annotations
 
 CELL, LINE, LABELLED, DELTA, ORDER = b"C", b"L", b"N", b"D", b"O"
-DAYS, STAND = b"F", b"S"
+DAYS, STAND, WATCH = b"F", b"S", b"W"
 
 
 def cell_key(line: str, version: str, day: int) -> bytes:
@@ -54,6 +56,11 @@ def days_key(line: str, version: str) -> bytes:
 def stand_key(line: str) -> bytes:
     """Key of where a line's comparisons stand."""
     return STAND + line.encode()
+
+
+def watch_key(line: str) -> bytes:
+    """Key of the line's last change of version, while it is looked at."""
+    return WATCH + line.encode()
 
 
 def delta_key(source: int, offset: int) -> bytes:

@@ -14,10 +14,11 @@ from stream_app.core import active_version, deltas, line_log
 from stream_app.core.active_version import ActiveVersion
 from stream_app.core.days import HOUR_MS
 from stream_app.core.deltas import HourCount, Part
-from stream_app.core.metrics_stage import publish
+from stream_app.core.metrics_stage import publish, watch
 from stream_app.core.metrics_stage.config import MetricsConfig
-from stream_app.core.metrics_stage.keys import LINE, labelled_key, line_key
+from stream_app.core.metrics_stage.keys import LINE, labelled_key, line_key, watch_key
 from stream_app.core.metrics_stage.outbox import Outbox
+from stream_app.core.metrics_stage.watch import Watch
 from stream_app.core.stored import body
 
 #: Lines and versions in one entry of the log: some 100 kB, far below what a broker takes.
@@ -82,6 +83,9 @@ class LineBook:
             return
         self._lines[line] = state
         self._outbox.put(line_key(line), active_version.encode(state))
+        if state.previous is not None:
+            change = Watch(state.version, state.previous, state.since_ms)
+            self._outbox.put(watch_key(line), watch.encode(change))
         self._outbox.emit(publish.lifecycle(line, state, now, self._partition, self._source))
         self._outbox.log(line_log.LifecycleEntry(line, state.version, state.previous, state.how, state.since_ms), line)
 

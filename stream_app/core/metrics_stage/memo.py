@@ -18,7 +18,7 @@ FORMAT: Final = 1
 class Progress(msgspec.Struct):
     """Where the tick in hand stands; a restart goes on from here."""
 
-    #: 0 not begun, 1 folding, 2 closing
+    #: 0 not begun, 1 folding, 2 closing, 3 looking at new versions
     phase: int = 0
     close: int = 0
     task: int = 0

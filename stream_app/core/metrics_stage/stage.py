@@ -36,6 +36,7 @@ from stream_app.core.metrics_stage.line_book import LineBook
 from stream_app.core.metrics_stage.orders import read_command, read_result
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.metrics_stage.pending import Changes, Pending
+from stream_app.core.metrics_stage.probation import Prober
 from stream_app.errors import Broken
 
 STAGE: Final = "metrics"
@@ -49,7 +50,7 @@ OPEN_EVERY_MS: Final = 60_000
 #: Delta records read at once when a lane is opened: at most 26 MB at their largest.
 RELOAD_RECORDS: Final = 32
 
-_ORDERS, _FOLD, _CLOSES = 0, 1, 2
+_ORDERS, _FOLD, _CLOSES, _PROBATIONS = 0, 1, 2, 3
 
 
 class MetricsStage:
@@ -71,6 +72,7 @@ class MetricsStage:
         self._lines = LineBook(self.config, self.partition, self._outbox)
         self._comparer = Comparer(self.config, self._outbox, self._lines)
         self._closer = Closer(self.config, self.partition, self._outbox, self._comparer)
+        self._prober = Prober(self.config, self._outbox, self._comparer)
         self._changes: Changes | None = None
         #: open cells that the fold in hand shows
         self._to_show: set[bytes] = set()
@@ -172,7 +174,11 @@ class MetricsStage:
             progress.phase, progress.close, progress.task, progress.after = _CLOSES, 0, 0, None
             if closes:
                 return False
-        if not self._closer.run(closes, progress, now):
+        if progress.phase == _CLOSES:
+            if not self._closer.run(closes, progress, now):
+                return False
+            progress.phase, progress.after = _PROBATIONS, None
+        if not self._prober.run(progress, now):
             return False
         self._finish(closes, now, due)
         return True

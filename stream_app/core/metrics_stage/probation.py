@@ -1,0 +1,80 @@
+"""A new version beside the one before it (CONTRACT section 5): hourly, for 14 days after each change.
+
+Nothing is judged here, and nobody tells this stage when the coordinator has decided: every possible first day of the
+previous version's days goes into the log, and the retrain stage takes the one it needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from stream_app.core import line_log
+from stream_app.core.comparisons.labels import BY_SCORE, label_window
+from stream_app.core.comparisons.records import LabelWindow
+from stream_app.core.days import DAY_MS, HOUR_MS, day_of
+from stream_app.core.metrics_stage.compare import Comparer
+from stream_app.core.metrics_stage.config import LineRules, MetricsConfig
+from stream_app.core.metrics_stage.keys import WATCH
+from stream_app.core.metrics_stage.memo import Progress
+from stream_app.core.metrics_stage.outbox import Outbox
+from stream_app.core.metrics_stage.version_cells import VersionCells
+from stream_app.core.metrics_stage.watch import Watch, decode
+
+#: What a look costs in the cells of a step: it reads some twenty and compares up to seven windows.
+_COST = 10
+
+
+class Prober:
+    """Writes the comparisons of one partition's lines. Keeps nothing between two calls but what stands in the table."""
+
+    def __init__(self, config: MetricsConfig, outbox: Outbox, comparer: Comparer) -> None:
+        self._config = config
+        self._outbox = outbox
+        self._comparer = comparer
+
+    def run(self, progress: Progress, now: int) -> bool:
+        """Look at a bounded number of lines, ``progress.after`` being the last one's key; ``False`` until done."""
+        limit = max(1, self._config.cells_a_step // _COST)
+        batch = self._outbox.scan(WATCH, progress.after, limit)
+        for key, value in batch:
+            progress.after = key
+            self._look(key, decode(value), now)
+        return len(batch) < limit
+
+    def _look(self, key: bytes, watch: Watch, now: int) -> None:
+        line = key[len(WATCH) :].decode()
+        rules = self._config.rules(line)
+        age = now - watch.since_ms
+        if age < rules.probation_first_look_h * HOUR_MS:
+            return
+        entry = line_log.ProbationEntry(
+            line, watch.version, watch.previous, watch.since_ms, now, age // HOUR_MS,
+            self._windows(line, watch, rules), self._config.settings_hash,
+        )  # fmt: skip
+        self._outbox.log(entry, line)
+        if age >= rules.probation_days * DAY_MS:
+            self._outbox.put(key, None)
+
+    def _windows(self, line: str, watch: Watch, rules: LineRules) -> list[LabelWindow]:
+        before = VersionCells(self._outbox, line, watch.previous)
+        changed = day_of(watch.since_ms)
+        span = range(changed - self._config.retention_days, changed + 1)
+        days = [day for day, cell in before.dated(span) if cell.revision][-rules.probation_previous_days :]
+        if not days:
+            return []
+        limits = replace(rules.comparison, performance_metrics=rules.rollback_metrics)
+        ordered = not BY_SCORE.isdisjoint(limits.performance_metrics)
+        mine = VersionCells(self._outbox, line, watch.version)
+        first = changed
+        seen = self._comparer.days(line, watch.version).first
+        if seen and seen[0] < changed:
+            # it served before: its cell of that day holds predictions from before the change
+            first += 1
+        recent = mine.sum_labels(range(first, changed + rules.probation_days + 1), ordered)
+        return [
+            label_window(
+                days[i], days[-1] + 1, len(days) - i, recent, before.sum_labels(days[i:], ordered), [],
+                one_day=False, rules=limits,
+            )
+            for i in range(len(days))
+        ]  # fmt: skip
