@@ -14,6 +14,7 @@ from agents.labels import labels
 from agents.metrics import metrics
 from agents.retrain_coordinator import retrain_coordinator
 from stream_app import kafka_admin, monitor, worker_views
+from stream_app.connect.announce import announce
 from stream_app.engine.chunks import ChunkScheduler
 from stream_app.engine.engine import Engine
 from stream_app.engine.live_clock import LiveClock
@@ -21,11 +22,13 @@ from stream_app.engine.protocol import EngineConfig
 from stream_app.engine.stages import attach
 from stream_app.engine.store import Memory
 from stream_app.engine.transport import EngineApp
-from stream_app.settings import Settings
+from stream_app.settings import Settings, base
 from stream_app.stage_configs import alerts_config, drift_config, labels_config, metrics_config, retrain_config
 from stream_app.topics import Topics
 
 log = logging.getLogger(__name__)
+
+STAGES = ("labels", "metrics", "drift", "retrain", "alerts")
 
 #: Faust commits on its own terms; these values keep it from ever doing so. The lanes commit.
 _NEVER = 1e9
@@ -85,15 +88,17 @@ def build(settings: Settings, cluster: str) -> Worker:
         ),
         Memory(settings.block_cache_mb << 20, settings.write_buffer_mb << 20),
     )
-    horizon = settings.max_horizon_days
-    attach(app, engine, labels(topics, topics.changelog(settings.app_id, "labels"), labels_config(settings), horizon))
-    attach(app, engine, metrics(topics, topics.changelog(settings.app_id, "metrics"), metrics_config(settings)))
-    attach(app, engine, drift(topics, topics.changelog(settings.app_id, "drift"), drift_config(settings)))
-    decides = retrain_config(settings, topics.training_results)
-    attach(app, engine, retrain_coordinator(topics, topics.changelog(settings.app_id, "retrain"), decides))
-    attach(app, engine, alerts(topics, topics.changelog(settings.app_id, "alerts"), alerts_config(settings)))
+    changelogs = {stage: topics.changelog(settings.app_id, stage) for stage in STAGES}
+    attach(app, engine, labels(topics, changelogs["labels"], labels_config(settings), settings.max_horizon_days))
+    # Whatever can change while it runs comes by commands, from the file too (see connect/announce.py).
+    first = base(settings)
+    decides = retrain_config(first, topics.training_results)
+    attach(app, engine, metrics(topics, changelogs["metrics"], metrics_config(first)))
+    attach(app, engine, drift(topics, changelogs["drift"], drift_config(first)))
+    attach(app, engine, retrain_coordinator(topics, changelogs["retrain"], decides))
+    attach(app, engine, alerts(topics, changelogs["alerts"], alerts_config(first)))
     if settings.clock == "live":
-        lead_clock(app, LiveClock(engine.config, topics))
+        lead_clock(app, LiveClock(engine.config, topics, lambda: announce(settings, topics)))
     worker_views.attach(app, engine, topics)
     return Worker(settings, topics, app, engine)
 

@@ -1,4 +1,4 @@
-"""What each stage takes from the settings."""
+"""What each stage takes from the settings, and from settings that changed since."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stream_app.core.labels.config import LabelsConfig, TypeRules, labels_partit
 from stream_app.core.metrics_stage import MetricsConfig
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.core.retrain import Flags, RetrainConfig, RetrainRules
-from stream_app.settings import Settings
+from stream_app.settings import Settings, changed
 
 R = TypeVar("R")
 
@@ -60,9 +60,9 @@ def metrics_config(settings: Settings) -> MetricsConfig:
             known.probation_previous_days,
         )
 
-    distinct = [
-        rules(line) for line in ("", "conflict:", "fraud:", *(f"{t}:" for t in settings.types), *settings.lines)
-    ]
+    # what a line says of other things gives no further value
+    own = [line for line, rules in settings.lines.items() if any(key.startswith("unlabelled_") for key in rules)]
+    distinct = [rules(line) for line in ("", "conflict:", "fraud:", *(f"{t}:" for t in settings.types), *own)]
     return MetricsConfig(
         sources=settings.input_partitions,
         partitions=settings.line_partitions,
@@ -72,6 +72,7 @@ def metrics_config(settings: Settings) -> MetricsConfig:
         retention_days=settings.cell_retention_days,
         cells_a_step=settings.cells_per_checkpoint,
         settings_hash=settings.hash(),
+        change=lambda change: metrics_config(changed(settings, change)),
     )
 
 
@@ -86,6 +87,7 @@ def drift_config(settings: Settings) -> DriftConfig:
         source=f"/plumbline/{settings.app_id}",
         rules=_by_line(settings, lambda line: comparison_rules(settings, line)),
         settings_hash=settings.hash(),
+        change=lambda change: drift_config(changed(settings, change)),
     )
 
 
@@ -96,6 +98,7 @@ def alerts_config(settings: Settings) -> AlertsConfig:
         link=settings.dashboard_url,
         rules=_by_line(settings, lambda line: AlertRules(**_fields(AlertRules, settings, line))),
         settings_hash=settings.hash(),
+        change=lambda change: alerts_config(changed(settings, change)),
     )
 
 
@@ -127,6 +130,7 @@ def retrain_config(settings: Settings, reply_topic: str) -> RetrainConfig:
         flags=flags,
         settings_hash=settings.hash(),
         history_days=settings.cell_retention_days,
+        change=lambda change: retrain_config(changed(settings, change), reply_topic),
     )
 
 
@@ -143,7 +147,7 @@ def _by_line(settings: Settings, rules: Callable[[str], R]) -> Callable[[str], R
 
 
 def _remembered(rules: Callable[[str], R]) -> Callable[[str], R]:
-    """Resolve each name once: settings do not change while a worker runs."""
+    """Resolve each name once: a change of settings makes a config of its own."""
     known: dict[str, R] = {}
 
     def look_up(name: str) -> R:

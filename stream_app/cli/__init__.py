@@ -25,6 +25,13 @@ _COMMANDS = {
     "explain": ("explain", "explain", "What stands behind an event or alert, worked out again from the topics."),
     "acknowledge": ("operators", "acknowledge", "Take an open alert: no more reminders."),
     "rebaseline": ("operators", "rebaseline", "Accept a line's present as normal."),
+    "approve": ("operators", "approve", "Let a waiting request go on."),
+    "reject": ("operators", "reject", "Turn a waiting request down."),
+    "retrain": ("operators", "retrain", "Order a training by hand."),
+    "rollback": ("operators", "rollback", "Put a version back."),
+    "reset-circuit": ("operators", "reset_circuit", "Allow trainings again after failures."),
+    "set": ("operators", "set_", "Change settings while the workers run."),
+    "audit": ("audit", "audit", "Every decision, with what it was based on."),
     "dead-letters": ("dead_letters", "dead_letters", "Records that could not be used: list, redrive."),
     "settings": ("settings", "settings", "Show, check and explain the settings."),
 }

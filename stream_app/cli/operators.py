@@ -1,4 +1,4 @@
-"""Orders of people: ``plumbline acknowledge``, ``plumbline rebaseline``, ``plumbline models register``."""
+"""Orders of people: each with actor and reason, each answered in the audit."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import asyncio
 import getpass
 import json
 import re
-import uuid
 from typing import Any
 
 import click
-from aiokafka import AIOKafkaProducer
 
-from schemas.partitioning import partition_for
-from stream_app import kafka_admin
 from stream_app import settings as settings_module
 from stream_app.app import topics_of
 from stream_app.cli.alerts import read_alerts
-from stream_app.errors import Incompatible
+from stream_app.connect import orders
+from stream_app.core.changes import Change
 from stream_app.settings import Settings
+
+_FOR_ALL = ("approve", "reject", "reset_circuit", "rebaseline", "acknowledge", "set")
 
 _NAME = r"[A-Za-z0-9._-]{1,128}"
 
@@ -88,31 +87,122 @@ def register(line: str, version: str, actor: str, reason: str) -> None:
     send(settings_module.load(), line, "register", {"model_version": version}, actor, reason)
 
 
+@click.command()
+@click.argument("line")
+@click.option("--job", "command_id", metavar="ID", help="Only if this is the request that waits.")
+@_options
+def approve(line: str, command_id: str | None, actor: str, reason: str) -> None:
+    """Let a line's waiting request go on: a training that needs a person, or a candidate of a type without thresholds.
+
+    A request lapses after 72 hours. The other safeguards are asked again.
+
+    \b
+    Example: plumbline approve fraud:acme --reason "labels checked, go"
+    """
+    send(settings_module.load(), line, "approve", _named("command_id", command_id), actor, reason)
+
+
+@click.command()
+@click.argument("line")
+@click.option("--job", "command_id", metavar="ID", help="Only if this is the request that waits.")
+@_options
+def reject(line: str, command_id: str | None, actor: str, reason: str) -> None:
+    """Turn a line's waiting request down. It counts for nothing.
+
+    \b
+    Example: plumbline reject fraud:acme --reason "promotion week, not a drift"
+    """
+    send(settings_module.load(), line, "reject", _named("command_id", command_id), actor, reason)
+
+
+@click.command()
+@click.argument("line")
+@_options
+def retrain(line: str, actor: str, reason: str) -> None:
+    """Order a training by hand, on the last 30 days.
+
+    It needs no drift, no flags and no approval; every other safeguard is asked, and says no by name in the audit.
+
+    \b
+    Example: plumbline retrain conflict:global --reason "new feature backfilled"
+    """
+    send(settings_module.load(), line, "retrain", {}, actor, reason)
+
+
+@click.command()
+@click.argument("line")
+@click.option("--to", "version", help="Version to go back to; default: the one before the active one.")
+@_options
+def rollback(line: str, version: str | None, actor: str, reason: str) -> None:
+    """Have the deployer put a version back, at any time. Ends whatever job the line has.
+
+    \b
+    Example: plumbline rollback fraud:acme --reason "complaints since the new version"
+    """
+    if version is not None and not re.fullmatch(_NAME, version):
+        raise click.BadParameter("letters, digits and . _ - can stand here", param_hint="--to")
+    send(settings_module.load(), line, "rollback", _named("model_version", version), actor, reason)
+
+
+@click.command(name="reset-circuit")
+@click.argument("line")
+@_options
+def reset_circuit(line: str, actor: str, reason: str) -> None:
+    """Allow trainings again after two that failed or were rolled back in a row. LINE may be '*'.
+
+    \b
+    Example: plumbline reset-circuit fraud:acme --reason "label pipeline mended"
+    """
+    send(settings_module.load(), line, "reset_circuit", {}, actor, reason)
+
+
+@click.command(name="set")
+@click.argument("values", nargs=-1, required=True, metavar="KEY=VALUE...")
+@click.option("--line", default="*", show_default=True, help="TYPE:TENANT or TYPE:global; * is all lines.")
+@_options
+def set_(values: tuple[str, ...], line: str, actor: str, reason: str) -> None:
+    """Change settings while the workers run, from the next tick on. They survive restarts; all of it or nothing.
+
+    KEY is a name, or types.TYPE.NAME for a model type. VALUE is JSON, or a word; null takes a change back. What
+    `plumbline settings explain KEY` calls fixed, and what belongs to a process, is refused.
+
+    \b
+    Examples: plumbline set auto_retrain=false --reason "freeze until Monday"
+              plumbline set drop_points=7 drop_high_points=14 --line fraud:acme --reason "noisy labels"
+    """
+    parsed = {}
+    for text in values:
+        key, sign, value = text.partition("=")
+        if not sign:
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="KEY=VALUE")
+        parsed[key] = _json(value)
+    try:
+        # against the defaults: what holds in the log can differ, and the stages have the last word
+        settings_module.changed(settings_module.base(settings_module.load()), Change(line, parsed))
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    send(settings_module.load(), line, "set", {"values": parsed}, actor, reason)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _named(key: str, value: str | None) -> dict[str, Any]:
+    return {} if value is None else {key: value}
+
+
 def send(settings: Settings, line: str, command: str, arguments: dict[str, Any], actor: str, reason: str) -> None:
-    """Write an operator's command to the line's partition."""
-    if not re.fullmatch(f"{_NAME}:{_NAME}", line):
+    """Write an operator's command to the line's partition, or to all of them for ``*``."""
+    if line == "*" and command not in _FOR_ALL:
+        raise click.BadParameter(f"{command} needs one line", param_hint="LINE")
+    if line != "*" and not re.fullmatch(f"{_NAME}:{_NAME}", line):
         raise click.BadParameter("a line is written TYPE:TENANT or TYPE:global", param_hint="LINE")
-    id = str(uuid.uuid4())
-    row = {"id": id, "line": line, "command": command, "arguments": arguments, "actor": actor, "reason": reason}
-    asyncio.run(_send(settings, line, json.dumps(row).encode()))
-    click.echo(f"ordered: {command} of {line} (id {id}); it takes effect with the next tick")
-
-
-async def _send(settings: Settings, line: str, value: bytes) -> None:
-    topics = topics_of(settings)
-    options = settings.kafka_client_options()
-    async with kafka_admin.admin(settings.kafka_bootstrap, options) as client:
-        counts = await kafka_admin.partition_counts(client, [topics.operator_commands])
-    count = counts.get(topics.operator_commands)
-    if count != topics.line_partitions:
-        raise Incompatible(
-            f"{topics.operator_commands} has {count or 'no'} partitions, {topics.line_partitions} are configured: "
-            "`plumbline topics check` says what to do"
-        )
-    key = line.encode()
-    async with AIOKafkaProducer(
-        bootstrap_servers=settings.kafka_bootstrap, enable_idempotence=True, **options
-    ) as producer:
-        await producer.send_and_wait(
-            topics.operator_commands, value, key=key, partition=partition_for(key, topics.line_partitions)
-        )
+    written = orders.order(line, command, arguments, actor, reason)
+    asyncio.run(orders.send(settings, topics_of(settings), [written]))
+    what = "all lines" if line == "*" else line
+    click.echo(f"ordered: {command} of {what} (id {written.id}); it takes effect with the next tick")
+    click.echo(f"`plumbline audit{'' if line == '*' else f' --line {line}'}` says what became of it")

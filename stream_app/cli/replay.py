@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from schemas.common import rfc3339
 from stream_app import settings as settings_module
+from stream_app.connect.answers import AnswerFollower
 from stream_app.connect.follow import LogFollower
 from stream_app.connect.mapping import Mapping, read_mapping
 from stream_app.connect.replay import Plan, Summary, options_summary, run_replay
@@ -69,7 +70,11 @@ def _delay(text: str | None) -> tuple[int, int] | None:
 @click.option(
     "--rate", type=click.FloatRange(0.001), help="Rows per second; default: as fast as the broker takes them."
 )
-@click.option("--step", is_flag=True, help="Write a tick only when the pipeline has carried the one before.")
+@click.option(
+    "--step",
+    is_flag=True,
+    help="Write a tick only when the pipeline has carried the one before and every order has its answer.",
+)
 @click.option("--strict", is_flag=True, help="Stop if any row is unusable, before anything is sent.")
 @click.option("--dry-run", is_flag=True, help="Show the first records and send nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Only a JSON summary, as the last line.")
@@ -151,11 +156,19 @@ async def _run(settings: Settings, plan: Plan, step: bool, quiet: bool) -> Summa
 
         if not step:
             return await run_replay(settings, topics, plan, progress)
-        async with LogFollower(settings.kafka_bootstrap, settings.kafka_client_options(), topics) as follower:
-            return await run_replay(settings, topics, plan, progress, follower.reached)
+        where = (settings.kafka_bootstrap, settings.kafka_client_options(), topics)
+        async with LogFollower(*where) as follower, AnswerFollower(*where) as answers:
+
+            async def carried(at_ms: int) -> None:
+                await follower.reached(at_ms)
+                await answers.settled()
+
+            return await run_replay(settings, topics, plan, progress, carried)
 
 
 def _report(summary: Summary) -> None:
+    if summary.announced:
+        click.echo(f"announced {summary.announced} settings of this shell's file and environment to the workers")
     click.echo(
         f"sent {summary.predictions:,} predictions and {summary.outcomes:,} outcomes with {summary.ticks:,} ticks"
         + (f", after {summary.resumed_from_row:,} records of an earlier run" if summary.resumed_from_row else "")

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from schemas.inputs import OUTCOME_DECODER, PREDICTION_DECODER, time_ms
+from stream_app.connect.announce import announce
 from stream_app.connect.clock_writer import ClockWriter
 from stream_app.connect.reading import records
 from stream_app.connect.ticks import Every, last_tick, next_tick
@@ -62,6 +63,7 @@ async def backfill(
     first, end = events[0], min(last_tick(events[-1]), time.time_ns() // 1_000_000)
     written = 0
     async with ClockWriter(settings.kafka_bootstrap, settings.kafka_client_options(), topics) as writer:
+        await announce(settings, topics)
         at_ms = writer.stand.at_ms or first - 1
         while at_ms < end:
             position = bisect_left(events, at_ms)

@@ -29,7 +29,7 @@ from stream_app.engine.inbox import Clock
 from stream_app.engine.protocol import Stage
 from stream_app.engine.store import FORMAT, Memory, Meta, Segmenting, Store
 from stream_app.errors import Incompatible
-from stream_app.settings import Settings
+from stream_app.settings import Settings, base
 from stream_app.stage_configs import alerts_config, drift_config, labels_config, metrics_config, retrain_config
 from stream_app.topics import Topics
 
@@ -146,8 +146,9 @@ async def recompute(
     ``revision_of`` reads an alert's revision. Raises ``Incompatible`` if the inputs no longer go back to their start.
     """
     target = partition_for(line.encode(), topics.line_partitions)
-    labels, metrics = labels_config(settings), metrics_config(settings)
-    decides = retrain_config(settings, topics.training_results)
+    first = base(settings)
+    labels, metrics = labels_config(settings), metrics_config(first)
+    decides = retrain_config(first, topics.training_results)
     segmenting = Segmenting(entry_day, settings.max_horizon_days)
     memory = Memory(settings.block_cache_mb << 20, settings.write_buffer_mb << 20)
     found = Recomputed({}, {}, 0, {})
@@ -160,9 +161,9 @@ async def recompute(
         ]
         middle = _Lane(MetricsStage(metrics, target), root / "metrics", memory)
         after = [
-            (_Lane(DriftStage(drift_config(settings), target), root / "drift", memory), "line-log"),
+            (_Lane(DriftStage(drift_config(first), target), root / "drift", memory), "line-log"),
             (_Lane(RetrainStage(decides, target), root / "retrain", memory), "drift-log"),
-            (_Lane(AlertsStage(alerts_config(settings), target), root / "alerts", memory), "decision-log"),
+            (_Lane(AlertsStage(alerts_config(first), target), root / "alerts", memory), "decision-log"),
         ]
         consumers = [_consumer(settings) for _ in range(topics.input_partitions + 1)]
         started: list[AIOKafkaConsumer] = []

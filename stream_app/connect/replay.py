@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.common import rfc3339
+from stream_app.connect.announce import announce
 from stream_app.connect.clock_writer import ClockWriter
 from stream_app.connect.files import digest as file_digest
 from stream_app.connect.mapping import Mapping
@@ -53,6 +54,8 @@ class Summary:
     outcomes: int = 0
     ticks: int = 0
     resumed_from_row: int = 0
+    #: settings that were ordered because file, environment or profile changed
+    announced: int = 0
     bad_rows: int = 0
     first_bad_rows: list[str] = field(default_factory=list)
     first_ms: int = 0
@@ -73,6 +76,7 @@ async def run_replay(
             raise Incompatible(f"nothing to replay: {faults.count} rows were unusable: {'; '.join(faults.first[:3])}")
         async with ClockWriter(settings.kafka_bootstrap, settings.kafka_client_options(), topics) as writer:
             _resume(writer, identity, timeline, summary)
+            summary.announced = await announce(settings, topics)
             await send(writer, topics, plan.every, plan.rate, identity, timeline, summary, on_progress, step)
     return summary
 

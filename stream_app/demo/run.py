@@ -19,6 +19,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_app import kafka_admin
+from stream_app.connect.announce import announce
 from stream_app.connect.clock_writer import ClockWriter
 from stream_app.connect.follow import LogFollower
 from stream_app.connect.replay import Summary, send
@@ -90,6 +91,7 @@ async def run(settings: Settings, cache: Path, show: Show, say: Callable[[str], 
                 ClockWriter(settings.kafka_bootstrap, options, topics) as writer,
             ):
                 summary = Summary(first_ms=timeline.first_ms)
+                await announce(settings, topics)
 
                 async def step(at_ms: int) -> None:
                     await _alive(follower.reached(at_ms), worker, scratch)

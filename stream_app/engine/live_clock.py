@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -63,9 +64,13 @@ class _Last:
 class LiveClock:
     """Writes ticks while this worker leads. Call :meth:`beat` about once a second."""
 
-    def __init__(self, config: EngineConfig, topics: ClockTopics) -> None:
+    def __init__(
+        self, config: EngineConfig, topics: ClockTopics, before_first: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
+        """``before_first`` is awaited once, before this process' first tick."""
         self._config = config
         self._topics = topics
+        self._before_first = before_first
         self._producer: AIOKafkaProducer | None = None
         self._reader: Any = None
         self._offset_ms = 0.0
@@ -94,6 +99,9 @@ class LiveClock:
             )
             log.warning("%s", self.refused)
             return
+        if self._before_first is not None:
+            await self._before_first()
+            self._before_first = None
         await self._write([(self._topics.clock, 0, orjson.dumps({"barrier": {}, "mode": "live"}))])
 
     async def stop(self) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from stream_app.settings.model import Settings, settings_hash
 from stream_app.settings.names import NOT_SETTINGS, PREFIX, nearest
 from stream_app.settings.rules import BUILT_IN, TypeSettings
+from stream_app.settings.runtime import announcements, base, changed
 from stream_app.settings.sources import PROFILES, Found, find, load
 
 __all__ = [
@@ -21,6 +22,9 @@ __all__ = [
     "Found",
     "Settings",
     "TypeSettings",
+    "announcements",
+    "base",
+    "changed",
     "find",
     "load",
     "nearest",

@@ -13,7 +13,7 @@ import orjson
 from pydantic import SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from stream_app.settings.fields import EVERYWHERE, STATIC, marked, setting
+from stream_app.settings.fields import AT_START, EVERYWHERE, STATIC, marked, setting
 from stream_app.settings.installation import Installation, without_password
 from stream_app.settings.names import PREFIX, nearest
 from stream_app.settings.rules import BUILT_IN, Rules, TypeSettings
@@ -54,11 +54,12 @@ class Settings(Rules, Installation, BaseSettings):
     future_tolerance_s: float = setting(
         300.0,
         "Seconds an event may lie after its covering tick: clocks of producers differ by that much.",
+        AT_START,
         ge=0,
         le=86_400,
     )
     max_record_bytes: int = setting(
-        262_144, "Bytes beyond which an input record is dead-lettered as oversized.", ge=1024, le=900_000
+        262_144, "Bytes beyond which an input record is dead-lettered as oversized.", AT_START, ge=1024, le=900_000
     )
 
     # -- what may happen by itself (CONTRACT section 5); the profiles differ here
@@ -93,23 +94,29 @@ class Settings(Rules, Installation, BaseSettings):
                 )
             self._check_override(f"types.{model_type}", override, (EVERYWHERE,))
             self._resolve(f"types.{model_type}", model_type, None)
-        for line, override in self.lines.items():
-            where = f'lines."{line}"'
-            model_type, _, tenant = line.partition(":")
-            if not _NAME.fullmatch(model_type) or not _NAME.fullmatch(tenant):
-                raise ValueError(f"{where}: a line is written TYPE:TENANT or TYPE:global")
-            self._check_override(where, override, (EVERYWHERE, STATIC))
-            scope = self._resolve(where, model_type, line).scope
-            if (scope == "global") != (tenant == "global") and scope != "auto":
-                owner = "global, its only line is" if scope == "global" else "per tenant, so there is no line"
-                raise ValueError(f"{where}: {model_type} is {owner} {model_type}:global")
-        known = {"settings": self.for_type("")}
-        known |= {f"types.{name}": self.for_type(name) for name in self._named}
-        known |= {f'lines."{line}"': self.for_line(line) for line in self.lines}
-        for where, rules in known.items():
-            if rules.baseline_end_days > self.cell_retention_days:
-                raise ValueError(f"{where}: baseline_end_days is above cell_retention_days, {self.cell_retention_days}")
+        for line in self.lines:
+            self.check_line(line)
+        self._check_windows("settings", self.for_type(""))
+        for name in self._named:
+            self._check_windows(f"types.{name}", self.for_type(name))
         return self
+
+    def check_line(self, line: str) -> None:
+        """``ValueError`` if the rules of one line cannot be."""
+        where = f'lines."{line}"'
+        model_type, _, tenant = line.partition(":")
+        if not _NAME.fullmatch(model_type) or not _NAME.fullmatch(tenant):
+            raise ValueError(f"{where}: a line is written TYPE:TENANT or TYPE:global")
+        self._check_override(where, self.lines.get(line, {}), (EVERYWHERE, STATIC))
+        rules = self._resolve(where, model_type, line)
+        if (rules.scope == "global") != (tenant == "global") and rules.scope != "auto":
+            owner = "global, its only line is" if rules.scope == "global" else "per tenant, so there is no line"
+            raise ValueError(f"{where}: {model_type} is {owner} {model_type}:global")
+        self._check_windows(where, rules)
+
+    def _check_windows(self, where: str, rules: TypeSettings) -> None:
+        if rules.baseline_end_days > self.cell_retention_days:
+            raise ValueError(f"{where}: baseline_end_days is above cell_retention_days, {self.cell_retention_days}")
 
     def _check_override(self, where: str, override: Mapping[str, Any], refused: Iterable[str]) -> None:
         for key in override:
@@ -177,7 +184,7 @@ class Settings(Rules, Installation, BaseSettings):
         """All that a decision can depend on, as plain JSON; no addresses, secrets or limits of a process."""
         view = self.model_dump(mode="json", exclude={*Installation.model_fields, "types", "lines"})
         view["types"] = {name: self.for_type(name).model_dump(mode="json") for name in self._named}
-        view["lines"] = {line: self.for_line(line).model_dump(mode="json") for line in sorted(self.lines)}
+        view["lines"] = {line: self.lines[line] for line in sorted(self.lines)}
         return view
 
     def hash(self) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from stream_app.settings.fields import EVERYWHERE, STATIC, setting
+from stream_app.settings.fields import AT_START, EVERYWHERE, STATIC, setting
 
 Metric = Literal["accuracy", "precision", "recall", "f1", "pr_auc", "precision_at_80_recall"]
 Floor = Annotated[float, Field(ge=0, le=1)]
@@ -89,6 +89,7 @@ class Rules(BaseModel):
         "Width of a confidence interval, 0 to 1, below which it is narrow. Counted as predictions arrive: a change "
         "shows in new days only, and it holds for all lines alike.",
         EVERYWHERE,
+        AT_START,
         gt=0,
         le=1,
     )

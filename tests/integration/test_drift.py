@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from stream_app.cli import cli
+from stream_app.connect.announce import announce
 from tests.support.generate import Row, Step
 from tests.support.judge import finished, told
 from tests.support.kafka_io import Prefix, read, write, write_orders
@@ -73,8 +74,9 @@ async def test_planted_drift_is_found_named_and_told_once(
     prefix: Prefix, worker: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = steps(everything())
+    await announce(prefix.settings(lines=LINES), prefix.topics)
     await write(prefix, script)
-    running = worker(lines=json.dumps(LINES), max_checkpoint_events="12000").start()
+    running = worker(max_checkpoint_events="12000").start()
     await finished(prefix, script[-1][0], [running], bound_s=300)
     await told(prefix, running)
     assert running.stop() == 0, running.tail()
@@ -194,7 +196,7 @@ async def _explained(prefix: Prefix, running: Worker, seen: Published, monkeypat
     assert {json.loads(line)["id"] for line in listed.stdout.splitlines()} == {a["id"] for a in seen.alerts}
     shown = await asyncio.to_thread(call, "alerts", alert["id"][:13])
     assert shown.exit_code == 0
-    assert "coordinator" in shown.output
+    assert "flags: refused, auto_retrain is off" in shown.output
     line = alert["line"]
     for arguments, said in (
         (("acknowledge", alert["id"], "--reason", "seen"), "is resolved already"),

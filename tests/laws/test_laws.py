@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stream_app.core
-from stream_app.core import active_version, cells, cells_codec, deltas, line_log, score_sketch
+from stream_app.core import active_version, cells, cells_codec, changes, deltas, line_log, score_sketch
 from stream_app.core.alerts import evidence, facts
 from stream_app.core.alerts import memo as alerts_memo
 from stream_app.core.alerts import state as alerts_state
@@ -197,6 +197,10 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
         st.builds(facts.Acknowledged, names, names, st.none() | names),
         st.builds(facts.Accepted, names),
         st.builds(facts.Kept, names, natural),
+        st.builds(facts.Changed, names, st.binary()),
+    ),
+    changes.__name__: st.lists(
+        st.builds(changes.Change, names, st.dictionaries(names, natural | names, max_size=2)), max_size=3
     ),
     labels_memo.__name__: st.builds(labels_memo.Memo, natural, natural),
     retrain_memo.__name__: st.builds(retrain_memo.Memo, natural, offsets),

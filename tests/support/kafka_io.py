@@ -14,6 +14,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.partitioner import murmur2
 
 from stream_app import kafka_admin
+from stream_app.settings import Settings
 from stream_app.topics import Topics
 from tests.support.generate import Step
 
@@ -24,6 +25,14 @@ class Prefix:
 
     bootstrap: str
     topics: Topics
+
+    def settings(self, **rules: Any) -> Settings:
+        """What a command with these settings would load."""
+        topics = self.topics
+        return Settings(
+            kafka_bootstrap=self.bootstrap, input_prefix=topics.input_prefix, output_prefix=topics.output_prefix,
+            input_partitions=topics.input_partitions, line_partitions=topics.line_partitions, **rules,
+        )  # fmt: skip
 
     async def create(self) -> Prefix:
         """Create every topic."""
@@ -67,6 +76,7 @@ async def write(prefix: Prefix, steps: list[Step], reached: Reached | None = Non
     await producer.start()
     for name in names.values():
         reached.setdefault(name, dict.fromkeys(range(topics.input_partitions), 0))
+    orders = await end_offsets(prefix.bootstrap, topics.operator_commands, topics.line_partitions)
     try:
         for at, rows in steps:
             async with producer.transaction():
@@ -79,7 +89,7 @@ async def write(prefix: Prefix, steps: list[Step], reached: Reached | None = Non
                         reached[answer.topic][answer.partition], answer.offset + 1
                     )
                 if ticks:
-                    await _ticks(producer, topics, at, reached)
+                    await _ticks(producer, topics, at, reached, orders)
     finally:
         await producer.stop()
 
@@ -99,12 +109,17 @@ async def write_orders(prefix: Prefix, at: int, orders: dict[int, int]) -> None:
         await producer.stop()
 
 
-async def _ticks(producer: AIOKafkaProducer, topics: Topics, at: int, reached: dict[str, dict[int, int]]) -> None:
+async def _ticks(
+    producer: AIOKafkaProducer, topics: Topics, at: int, reached: dict[str, dict[int, int]], orders: dict[int, int]
+) -> None:
     futures = [
         await _tick(producer, topics.clock, p, at, {name: offsets[p] for name, offsets in reached.items()})
         for p in range(topics.input_partitions)
     ]
-    futures += [await _tick(producer, topics.line_clock, p, at, {}) for p in range(topics.line_partitions)]
+    futures += [
+        await _tick(producer, topics.line_clock, p, at, {topics.operator_commands: orders[p]})
+        for p in range(topics.line_partitions)
+    ]
     await asyncio.gather(*futures)
 
 

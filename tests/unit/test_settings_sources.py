@@ -302,7 +302,7 @@ def test_check_opens_the_files_that_tls_needs(monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_check_says_which_settings_do_nothing_yet(write: Write) -> None:
-    write("label_delay_days = 2\nredis_ssl_cafile = \"ca.pem\"\n")
+    write('label_delay_days = 2\nredis_ssl_cafile = "ca.pem"\n')
     output = CliRunner().invoke(command, ["check"], catch_exceptions=False).output
     assert "no stage of this release reads: redis_ssl_cafile\n" in output
     write("label_delay_days = 2\n")

@@ -51,11 +51,18 @@ class Kept(msgspec.Struct, frozen=True, tag="kept"):
     since_ms: int
 
 
+class Changed(msgspec.Struct, frozen=True, tag="changed"):
+    """An operator's ``set`` command, byte for byte. ``line`` may be ``*``."""
+
+    line: str
+    record: bytes
+
+
 class Tick(msgspec.Struct, frozen=True, tag="tick"):
     """Time went on; never stored."""
 
 
-Fact = Event | Decided | Acknowledged | Accepted | Kept
+Fact = Event | Decided | Acknowledged | Accepted | Kept | Changed
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Fact)

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from stream_app.core.changes import Change
 from stream_app.core.stored import body
 
 FORMAT: Final = 1
@@ -16,6 +17,8 @@ class Memo(msgspec.Struct):
 
     #: last tick handled, epoch ms; 0 before the first
     last_tick: int = 0
+    #: settings changed while running
+    changes: list[Change] = []
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from stream_app.core.changes import Change
 from stream_app.core.days import HOUR_MS
 
 
@@ -37,7 +38,7 @@ class AlertRules:
 
 @dataclass(frozen=True, slots=True)
 class AlertsConfig:
-    """Settings of an alerts lane. ``rules`` is pure: the same line gives the same rules while the worker runs."""
+    """Settings of an alerts lane. ``rules`` is pure: the same line gives the same rules until a change."""
 
     #: CloudEvents source, ``/plumbline/APP_ID``
     source: str
@@ -45,6 +46,8 @@ class AlertsConfig:
     link: str = "http://127.0.0.1:8080"
     rules: Callable[[str], AlertRules] = field(default=lambda line: AlertRules())
     settings_hash: str = "0" * 16
+    #: the config after a change of settings
+    change: Callable[[Change], AlertsConfig] | None = None
     partition: int = 0
     #: partitions of the log; with more than one, a line of another one is refused as a fault of ours
     partitions: int = 1

@@ -15,7 +15,7 @@ import msgspec
 from schemas.clock import TickView
 from schemas.common import Actor
 from schemas.partitioning import partition_for
-from stream_app.core import line_log
+from stream_app.core import changes, line_log
 from stream_app.core.alerts import evidence, facts, state
 from stream_app.core.alerts import memo as memos
 from stream_app.core.alerts.facts import Fact
@@ -23,6 +23,7 @@ from stream_app.core.alerts.lifecycle import Step, next_due_ms, step, types_of
 from stream_app.core.alerts.publish import alert_record
 from stream_app.core.alerts.rules import AlertsConfig
 from stream_app.core.alerts.state import DRIFT, INCOMPLETE, Book, Decision
+from stream_app.core.changes import Adjustable
 from stream_app.core.effects import Drained, Record, TableReader
 from stream_app.core.log_stage import LogStage, decoding
 from stream_app.core.metrics_stage.outbox import Outbox
@@ -53,13 +54,14 @@ class AlertsStage(LogStage):
     """Alerts of one line partition. Not thread-safe; owned by its lane."""
 
     def __init__(self, config: AlertsConfig, partition: int | None = None) -> None:
-        self.config = config
+        self._base = config
         self.partition = config.partition if partition is None else partition
         self.load(None, None)
 
     def load(self, memo: bytes | None, table: TableReader | None) -> None:
         """Start from the last commit; open alerts are found by their marks."""
         self.memo = memos.decode(memo) if memo is not None else memos.Memo()
+        self._settings = Adjustable(self._base, self.memo.changes)
         self._outbox = Outbox(table, self.partition)
         self._books: dict[bytes, Book] = {}
         #: key of the book of each open alert → when its next timer falls due; ``None``: never
@@ -73,6 +75,11 @@ class AlertsStage(LogStage):
                 if alert is None:
                     raise Broken(f"{' '.join(state.split_key(key))} is marked open in the alerts table and is not")
                 self._due[key] = next_due_ms(self.config.rules(alert.line), alert)
+
+    @property
+    def config(self) -> AlertsConfig:
+        """What holds now."""
+        return self._settings.current
 
     @property
     def last_tick(self) -> int:
@@ -157,10 +164,25 @@ class AlertsStage(LogStage):
                 fact = facts.Event(fact.finding, decisions.get(fact.finding.id))
                 for type in types_of(fact.finding):
                     self._step(state.book_key(fact.finding.line, type), fact, now_ms)
+            elif isinstance(fact, facts.Changed):
+                self._change(fact)
             elif not isinstance(fact, facts.Decided):
                 for key in self._open_of(fact.line):
                     self._step(key, fact, now_ms)
         self._books.clear()
+
+    def _change(self, fact: facts.Changed) -> None:
+        """Change settings; the timers of open alerts are set anew. The coordinator tells people what became of it."""
+        try:
+            self._settings.order(fact.record)
+        except ValueError:
+            return
+        self.memo.changes = self._settings.changes
+        for key in self._open_of(fact.line):
+            self._read([key])
+            alert = self._books[key].alert
+            assert alert is not None
+            self._due[key] = next_due_ms(self.config.rules(alert.line), alert)
 
     def _open_of(self, line: str) -> list[bytes]:
         if line == "*":
@@ -177,8 +199,8 @@ class AlertsStage(LogStage):
             self._read([key])
         before = self._books[key]
         rules = self.config.rules(state.split_key(key)[0])
-        book, changes = step(rules, before, fact, now_ms)
-        for change in changes:
+        book, news = step(rules, before, fact, now_ms)
+        for change in news:
             self._outbox.emit(alert_record(self.config, self.partition, change, now_ms))
         if book == before:
             return
@@ -197,6 +219,8 @@ class AlertsStage(LogStage):
 def _ordered(entry: line_log.CommandEntry) -> Fact | None:
     """What a command means for alerts. A malformed one means nothing here: the
     coordinator audits it, and raising would stop the lane for what a person mistyped."""
+    if changes.is_set(entry.record):
+        return facts.Changed(entry.line, entry.record)
     try:
         order = _commands.decode(entry.record)
     except (msgspec.DecodeError, ValueError, RecursionError):

@@ -6,13 +6,15 @@ Deterministic by construction: one input in one order, a line's memory in the ta
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from schemas.clock import TickView
 from schemas.common import ce_headers, encode
 from schemas.drift import DriftEvent, DriftWindow
-from stream_app.core import line_log
+from stream_app.core import changes, line_log
+from stream_app.core.changes import Adjustable, Change
 from stream_app.core.comparisons.records import QualityValue
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.verdicts import (
@@ -49,24 +51,32 @@ _FORWARDED = (
 
 @dataclass(frozen=True, slots=True)
 class DriftConfig:
-    """Settings of the drift lanes. ``rules`` is pure: the same line gives the same rules while the worker runs."""
+    """Settings of the drift lanes. ``rules`` is pure: the same line gives the same rules until a change."""
 
     source: str
     rules: Callable[[str], ComparisonRules] = field(default=lambda line: ComparisonRules())
     settings_hash: str = "0" * 16
+    #: the config after a change of settings
+    change: Callable[[Change], DriftConfig] | None = None
 
 
 class DriftStage(LogStage):
     """Verdicts of one line partition. Not thread-safe; owned by its lane."""
 
     def __init__(self, config: DriftConfig, partition: int) -> None:
-        self.config = config
+        self._base = config
         self.partition = partition
         self.load(None, None)
 
     def load(self, memo: bytes | None, table: TableReader | None) -> None:
-        """Everything stands in the table."""
+        """Everything stands in the table but the settings that were changed."""
+        self._settings = Adjustable(self._base, changes.decode(memo) if memo else ())
         self._outbox = Outbox(table, self.partition)
+
+    @property
+    def config(self) -> DriftConfig:
+        """What holds now."""
+        return self._settings.current
 
     def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
         """Entries in the log's order."""
@@ -80,12 +90,17 @@ class DriftStage(LogStage):
 
     def drain(self) -> Drained:
         """Effects since the last drain."""
-        return self._outbox.drain(b"")
+        return self._outbox.drain(changes.encode(self._settings.changes))
 
     # -- entries -------------------------------------------------------------------------------------------------
 
     def _entry(self, entry: line_log.Entry) -> None:
-        if isinstance(entry, line_log.CompletenessEntry):
+        if isinstance(entry, line_log.CommandEntry):
+            if changes.is_set(entry.record):
+                # the coordinator tells people what became of it
+                with suppress(ValueError):
+                    self._settings.order(entry.record)
+        elif isinstance(entry, line_log.CompletenessEntry):
             self._completeness(entry)
         elif isinstance(entry, line_log.QualityEntry):
             self._quality(entry)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from stream_app.core import cells_codec, line_log
 from stream_app.core.cells import Cell
+from stream_app.core.changes import Adjustable
 from stream_app.core.days import Close, metrics_close
 from stream_app.core.metrics import figures
 from stream_app.core.metrics_stage import publish
@@ -31,11 +32,15 @@ _LINE_COSTS = 10
 class Closer:
     """Publishes closed days, has lines compared and forgets old days."""
 
-    def __init__(self, config: MetricsConfig, partition: int, outbox: Outbox, comparer: Comparer) -> None:
-        self._config = config
+    def __init__(self, settings: Adjustable[MetricsConfig], partition: int, outbox: Outbox, comparer: Comparer) -> None:
+        self._settings = settings
         self._partition = partition
         self._outbox = outbox
         self._comparer = comparer
+
+    @property
+    def _config(self) -> MetricsConfig:
+        return self._settings.current
 
     def run(self, closes: list[Close], progress: Progress, now: int) -> bool:
         """A bounded number of cells and lines of the closes the tick passed, in time order; ``False`` until done."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from stream_app.core import cells_codec, line_log
 from stream_app.core.cells import Cell, DriftNote
+from stream_app.core.changes import Adjustable
 from stream_app.core.comparisons.labels import BY_SCORE, label_window
 from stream_app.core.comparisons.quality import quality_values
 from stream_app.core.comparisons.records import LabelWindow, ScoreWindow
@@ -35,10 +36,14 @@ _SEVERE = ("HIGH", "CRITICAL")
 class Comparer:
     """Compares the lines of one partition. Keeps nothing between two calls but what stands in the table."""
 
-    def __init__(self, config: MetricsConfig, outbox: Outbox, lines: LineBook) -> None:
-        self._config = config
+    def __init__(self, settings: Adjustable[MetricsConfig], outbox: Outbox, lines: LineBook) -> None:
+        self._settings = settings
         self._outbox = outbox
         self._lines = lines
+
+    @property
+    def _config(self) -> MetricsConfig:
+        return self._settings.current
 
     def run(self, close: Close, line: str, now: int) -> list[tuple[bytes, Cell, DriftNote]]:
         """What one close asks of one line; returns cells (key, cell, new note) whose snapshot shows a comparison."""

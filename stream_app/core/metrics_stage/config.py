@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from stream_app.core.changes import Change
 from stream_app.core.comparisons.rules import ComparisonRules
 
 
@@ -32,7 +33,7 @@ class LineRules:
 
 @dataclass(frozen=True, slots=True)
 class MetricsConfig:
-    """Settings of the metrics lanes. ``rules`` is pure: the same line gives the same rules while the worker runs."""
+    """Settings of the metrics lanes. ``rules`` is pure: the same line gives the same rules until a change."""
 
     sources: int
     partitions: int
@@ -45,3 +46,5 @@ class MetricsConfig:
     cells_a_step: int = 400
     #: digest of the settings that decisions depend on
     settings_hash: str = "0" * 16
+    #: the config after a change of settings
+    change: Callable[[Change], MetricsConfig] | None = None

@@ -12,6 +12,7 @@ import numpy as np
 
 from stream_app.core import active_version, deltas, line_log
 from stream_app.core.active_version import ActiveVersion
+from stream_app.core.changes import Adjustable
 from stream_app.core.days import HOUR_MS
 from stream_app.core.deltas import HourCount, Part
 from stream_app.core.metrics_stage import publish, watch
@@ -29,11 +30,11 @@ _LABELLED_FORMAT = 1
 class LineBook:
     """Active versions and labelled counts of a lane's lines."""
 
-    def __init__(self, config: MetricsConfig, partition: int, outbox: Outbox) -> None:
+    def __init__(self, settings: Adjustable[MetricsConfig], partition: int, outbox: Outbox) -> None:
+        self._settings = settings
         self._outbox = outbox
         self._partition = partition
-        self._source = config.source
-        self._rules = config.rules
+        self._source = settings.current.source
         self._lines: dict[str, ActiveVersion | None] = {}
         #: (line, version, hour) → predictions, of hours that have not ended
         self._hours: dict[tuple[str, str, int], int] = {}
@@ -66,7 +67,7 @@ class LineBook:
             for line in sorted(ended[hour]):
                 known = self.active(line)
                 if known is not None:
-                    rules = self._rules(line)
+                    rules = self._settings.current.rules(line)
                     found = active_version.after_hour(
                         known, hour, ended[hour][line], now, rules.observed_min_predictions, rules.observed_share
                     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from stream_app.core import line_log
+from stream_app.core.changes import Adjustable
 from stream_app.core.comparisons.labels import BY_SCORE, label_window
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.days import DAY_MS, HOUR_MS, day_of
@@ -27,10 +28,14 @@ _COST = 10
 class Prober:
     """Writes the comparisons of one partition's lines. Keeps nothing between two calls but what stands in the table."""
 
-    def __init__(self, config: MetricsConfig, outbox: Outbox, comparer: Comparer) -> None:
-        self._config = config
+    def __init__(self, settings: Adjustable[MetricsConfig], outbox: Outbox, comparer: Comparer) -> None:
+        self._settings = settings
         self._outbox = outbox
         self._comparer = comparer
+
+    @property
+    def _config(self) -> MetricsConfig:
+        return self._settings.current
 
     def run(self, progress: Progress, now: int) -> bool:
         """Look at a bounded number of lines, ``progress.after`` being the last one's key; ``False`` until done."""

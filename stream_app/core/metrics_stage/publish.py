@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 
+import msgspec
+
 from schemas.common import ce_headers, encode, rfc3339, uuid5
 from schemas.lifecycle import ModelLifecycle
+from schemas.operators import OperatorCommand
+from schemas.settings import Setting
 from schemas.snapshots import DriftSummary, MetricSnapshot
 from stream_app.core.active_version import ActiveVersion
 from stream_app.core.cells import Cell
+from stream_app.core.changes import Change
 from stream_app.core.days import date_of
 from stream_app.core.effects import Emit
 from stream_app.core.metrics import Figures, figures
 
 SNAPSHOTS = "metric-snapshots"
 LIFECYCLE = "model-lifecycle"
+SETTINGS = "settings"
+
+_orders = msgspec.json.Decoder(OperatorCommand)
 
 _FIGURES = tuple(field.name for field in dataclasses.fields(Figures))
 
@@ -43,6 +51,30 @@ def snapshot(
     )
     headers = ce_headers("metric-snapshot", name, line, at_ms, source)
     return Emit(SNAPSHOTS, partition, f"{line}|{version}|{date}".encode(), encode(record), headers)
+
+
+def settings(change: Change, record: bytes, at_ms: int, partition: int, source: str) -> list[Emit]:
+    """What a ``set`` command changed, for readers; a value that was taken back is null."""
+    order = _orders.decode(record)
+    model_type, _, tenant = change.line.partition(":")
+    out = []
+    for key, value in change.values.items():
+        name = uuid5("setting", order.id, change.line, key)
+        shown = Setting(
+            schema="io.plumbline.setting.v1",
+            id=name,
+            at=rfc3339(at_ms),
+            line=change.line,
+            model_type=model_type,
+            tenant_id=tenant or "*",
+            key=key,
+            value=value,
+            actor=order.actor,
+            reason=order.reason,
+        )
+        headers = ce_headers("setting", name, change.line, at_ms, source)
+        out.append(Emit(SETTINGS, partition, f"{change.line}|{key}".encode(), encode(shown), headers))
+    return out
 
 
 def lifecycle(line: str, state: ActiveVersion, at_ms: int, partition: int, source: str) -> Emit:

@@ -20,10 +20,11 @@ import msgspec
 from schemas.clock import TickView
 from schemas.common import rfc3339
 from schemas.partitioning import partition_for
-from stream_app.core import active_version, cells_codec, deltas, line_log
+from stream_app.core import active_version, cells_codec, changes, deltas, line_log
 from stream_app.core.cells import EMPTY as NO_COUNTS
 from stream_app.core.cells import Cell
 from stream_app.core.cells import fold as fold_cell
+from stream_app.core.changes import Adjustable
 from stream_app.core.days import HOUR_MS, Close, closes_between, day_of, metrics_close
 from stream_app.core.effects import Drained, Record, TableReader, dead_letter
 from stream_app.core.metrics_stage import memo as memos
@@ -60,7 +61,7 @@ class MetricsStage:
     live = False
 
     def __init__(self, config: MetricsConfig, partition: int) -> None:
-        self.config = config
+        self._base = config
         self.partition = partition
         self.load(None, None)
 
@@ -69,10 +70,11 @@ class MetricsStage:
         self.memo = memos.decode(memo) if memo is not None else memos.Memo()
         self._outbox = Outbox(table, self.partition)
         self._pending = Pending()
-        self._lines = LineBook(self.config, self.partition, self._outbox)
-        self._comparer = Comparer(self.config, self._outbox, self._lines)
-        self._closer = Closer(self.config, self.partition, self._outbox, self._comparer)
-        self._prober = Prober(self.config, self._outbox, self._comparer)
+        self._settings = Adjustable(self._base, self.memo.changes)
+        self._lines = LineBook(self._settings, self.partition, self._outbox)
+        self._comparer = Comparer(self._settings, self._outbox, self._lines)
+        self._closer = Closer(self._settings, self.partition, self._outbox, self._comparer)
+        self._prober = Prober(self._settings, self._outbox, self._comparer)
         self._changes: Changes | None = None
         #: open cells that the fold in hand shows
         self._to_show: set[bytes] = set()
@@ -83,6 +85,11 @@ class MetricsStage:
         self._reload()
         if self.memo.progress.phase == _ORDERS:
             self._recount(self.memo.last_tick)
+
+    @property
+    def config(self) -> MetricsConfig:
+        """What holds now."""
+        return self._settings.current
 
     def _reload(self) -> None:
         after: bytes | None = None
@@ -200,11 +207,24 @@ class MetricsStage:
                 known = self._lines.active(order.line)
                 how: active_version.How = "registered" if command else "commanded"
                 self._lines.activate(order.line, active_version.changed(known, order.version, how, now), now)
+            if command and changes.is_set(value):
+                self._set(order.line, value, now)
             if order.rebaseline:
                 for name in [order.line] if order.line != "*" else self._lines.known():
                     self._comparer.rebaseline(name, day_of(now))
             self._outbox.remove_once_written(key)
         return len(batch) < self.config.cells_a_step
+
+    def _set(self, line: str, record: bytes, now: int) -> None:
+        """Change settings and tell readers; of what cannot be, the coordinator tells people."""
+        try:
+            change = self._settings.order(record)
+        except ValueError:
+            return
+        self.memo.changes = self._settings.changes
+        if line != "*" or self.partition == 0:
+            for emit in publish.settings(change, record, now, self.partition, self.config.source):
+                self._outbox.emit(emit)
 
     def _decide(self, before: int, now: int) -> None:
         for source, part in self._pending.epochs(before, now):
@@ -291,8 +311,8 @@ class MetricsStage:
             return
         wanted = self._newly_changed(now)
         found = Changes(self._pending.parts(self.memo.folded, now), 0, wanted)
-        changes = found.take(0, len(found.keys))
-        for key, change, stored in zip(found.keys, changes, self._outbox.get(found.keys), strict=True):
+        taken = found.take(0, len(found.keys))
+        for key, change, stored in zip(found.keys, taken, self._outbox.get(found.keys), strict=True):
             cell = cells_codec.decode(stored) if stored is not None else Cell(NO_COUNTS)
             self._emit_open(*split_cell_key(key), fold_cell(cell, change, now), now)
         self._shown, self._shown_minute = now, now // OPEN_EVERY_MS
@@ -326,7 +346,7 @@ class MetricsStage:
         }
         # in the middle of a fold some cells hold a part of what is pending already
         waiting -= {key for key, cell in found.items() if cell.folded_to > self.memo.folded}
-        changes = Changes(self._pending.parts(self.memo.folded, until), 0, waiting)
-        for key, change in zip(changes.keys, changes.take(0, len(changes.keys)), strict=True):
+        ahead = Changes(self._pending.parts(self.memo.folded, until), 0, waiting)
+        for key, change in zip(ahead.keys, ahead.take(0, len(ahead.keys)), strict=True):
             found[key] = fold_cell(found.get(key, Cell(NO_COUNTS)), change, until)
         return [(*split_cell_key(key)[1:], found[key]) for key in sorted(found, reverse=True)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from stream_app.core.changes import Change
+
 
 @dataclass(frozen=True, slots=True)
 class Flags:
@@ -70,6 +72,8 @@ class RetrainConfig:
     settings_hash: str = "0" * 16
     #: days that counts of labels are remembered: the longest range a run of drift is trained on
     history_days: int = 90
+    #: the config after a change of settings
+    change: Callable[[Change], RetrainConfig] | None = None
 
     def of(self, line: str) -> LineConfig:
         """What holds for one line."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from stream_app.core.changes import Adjustable
 from stream_app.core.days import day_of
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.retrain import barriers, data_range, history, state
@@ -23,8 +24,8 @@ BATCH = 256
 class Memory:
     """Reads see the lane's own puts; ``states`` are at hand until :meth:`forget`."""
 
-    def __init__(self, config: RetrainConfig, outbox: Outbox) -> None:
-        self._config = config
+    def __init__(self, settings: Adjustable[RetrainConfig], outbox: Outbox) -> None:
+        self._settings = settings
         self._outbox = outbox
         self.states: dict[str, LineState] = {}
         #: line whose coordinator is not idle → when its next timer falls due; ``None``: never
@@ -35,8 +36,18 @@ class Memory:
             lines = [found[1:].decode() for found, _ in batch]
             self.read(lines)
             for line in lines:
-                self.due[line] = next_due_ms(config.rules(line), self.states[line])
+                self.due[line] = self._next_due(line)
             self.forget()
+
+    def changed(self, line: str) -> None:
+        """The settings of a line, or of all (``*``), changed: its timers are set anew."""
+        lines = sorted(self.due) if line == "*" else [line] if line in self.due else []
+        self.read(lines)
+        for name in lines:
+            self.due[name] = self._next_due(name)
+
+    def _next_due(self, line: str) -> int | None:
+        return next_due_ms(self._settings.current.rules(line), self.states[line])
 
     def read(self, lines: Iterable[str]) -> None:
         """Have the coordinators of some lines at hand."""
@@ -57,7 +68,7 @@ class Memory:
         if after.state != "idle":
             if line not in self.due:
                 self._outbox.put(MARK + line.encode(), b"\x01")
-            self.due[line] = next_due_ms(self._config.rules(line), after)
+            self.due[line] = self._next_due(line)
         elif line in self.due:
             del self.due[line]
             self._outbox.put(MARK + line.encode(), None)
@@ -76,8 +87,9 @@ class Memory:
     ) -> Seen:
         """What safeguards may see at a tick of the range from ``first_day``; ``faults``: an event's own."""
         known = self.history(line)
-        first = max(first_day, day_of(now_ms) - self._config.history_days)
-        share = self._config.rules(line).holdout_share
+        config = self._settings.current
+        first = max(first_day, day_of(now_ms) - config.history_days)
+        share = config.rules(line).holdout_share
         start = barriers.before(self._outbox, first - 1)
         plan = data_range.plan(first, now_ms, share, known.by_day(), start, inputs)
         return Seen(plan, known.coverage, tuple(known.faults if faults is None else faults))

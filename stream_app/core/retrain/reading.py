@@ -14,7 +14,7 @@ from stream_app.core.line_log import EventEntry, LifecycleEntry
 from stream_app.core.retrain.events import DriftFound, OrderByHand, Result, RunEnded, Seen, VersionChanged
 
 #: Orders that other stages carry out; here they are audited.
-PASSED_ON: Final = ("acknowledge", "register", "rebaseline", "set")
+PASSED_ON: Final = ("acknowledge", "register", "rebaseline")
 #: Orders that make sense for all lines at once: they end what waits, and start nothing anew.
 FOR_ALL: Final = ("approve", "reject", "reset_circuit")
 

@@ -18,6 +18,7 @@ key                        value and growth
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Final
 
@@ -27,6 +28,7 @@ from schemas.clock import TickView
 from schemas.common import uuid5
 from schemas.operators import OperatorCommand
 from stream_app.core import line_log
+from stream_app.core.changes import Adjustable
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.days import day_of
 from stream_app.core.effects import Drained, Emit, Record, TableReader
@@ -52,7 +54,7 @@ class RetrainStage(LogStage):
     """Coordinators of one line partition. Not thread-safe; owned by its lane."""
 
     def __init__(self, config: RetrainConfig, partition: int) -> None:
-        self.config = config
+        self._base = config
         self.partition = partition
         self.load(None, None)
 
@@ -60,7 +62,13 @@ class RetrainStage(LogStage):
         """Start from the last commit; coordinators that are not idle are found by their marks."""
         self.memo = memos.decode(memo) if memo is not None else memos.Memo()
         self._outbox = Outbox(table, self.partition)
-        self._memory = Memory(self.config, self._outbox)
+        self._settings = Adjustable(self._base, self.memo.changes)
+        self._memory = Memory(self._settings, self._outbox)
+
+    @property
+    def config(self) -> RetrainConfig:
+        """What holds now."""
+        return self._settings.current
 
     @property
     def last_tick(self) -> int:
@@ -167,6 +175,9 @@ class RetrainStage(LogStage):
             self._unreadable(entry.line, "command", entry.record, found)
             return
         order, line = found.command, entry.line
+        if order == "set":
+            self._set(line, found, entry.record)
+            return
         if order in reading.PASSED_ON:
             self._say(line, found.actor, order, "passed_on", found.id, found.reason)
             return
@@ -182,6 +193,19 @@ class RetrainStage(LogStage):
                 waits = known.job is not None and known.job.asked is not None
                 if known.circuit_open if order == "reset_circuit" else waits:
                     self._order(each, found)
+
+    def _set(self, line: str, found: OperatorCommand, record: bytes) -> None:
+        """Change settings, and say what became of it for all the stages that met the same command."""
+        try:
+            change = self._settings.order(record)
+        except ValueError as error:
+            self._say(line, found.actor, "set", "refused", found.id, f"unusable_setting: {error}")
+            return
+        self.memo.changes = self._settings.changes
+        self._publisher = Publisher(self.config, self.partition, self._now_ms, self._inputs)
+        self._memory.changed(line)
+        shown = ", ".join(f"{key} = {json.dumps(value)}" for key, value in change.values.items())
+        self._say(line, found.actor, "set", "applied", found.id, f"{shown}: {found.reason}")
 
     def _order(self, line: str, found: OperatorCommand) -> None:
         event: Event

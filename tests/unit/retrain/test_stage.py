@@ -206,7 +206,7 @@ def test_orders_of_other_stages_and_what_cannot_be_read_are_audited() -> None:
     bench.feed(command("acknowledge"), command("set"), broken, wrong, command("rollback", model_version="a b"))
     bench.feed(tick(at(D)))
     assert decisions(bench) == [
-        ("acknowledge", "passed_on"), ("set", "passed_on"), ("read_command", "refused"), ("read_result", "refused"),
+        ("acknowledge", "passed_on"), ("set", "refused"), ("read_command", "refused"), ("read_result", "refused"),
         ("read_command", "refused"),
     ]  # fmt: skip
 

@@ -1,0 +1,58 @@
+"""Settings of file, environment and profile as commands (CONTRACT section 6).
+
+Whoever leads the clock says at its start what differs from what was announced last, so an edit and a restart take
+effect at a known place in the log, and a replay that follows the recorded ticks meets the same settings there. What
+was announced stands in the commands themselves: nothing else has to be remembered.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+import msgspec
+
+from schemas.operators import OperatorCommand
+from stream_app.connect.orders import order, send
+from stream_app.connect.reading import records
+from stream_app.core import changes
+from stream_app.settings import Settings, announcements
+from stream_app.topics import Topics
+
+ACTOR: Final = "settings-file"
+
+_decoder = msgspec.json.Decoder(OperatorCommand)
+
+log = logging.getLogger(__name__)
+
+
+async def announce(settings: Settings, topics: Topics) -> int:
+    """Order what differs from the last announcement; returns how many settings that are."""
+    wanted = announcements(settings)
+    known = await _announced(settings, topics)
+    differs: dict[str, dict[str, Any]] = {}
+    for line, key in sorted({*wanted, *known}):
+        value = wanted.get((line, key))
+        if value != known.get((line, key)):
+            differs.setdefault(line, {})[key] = value
+    if differs:
+        reason = f"as file, environment and profile say ({settings.environment})"
+        await send(settings, topics, [order(line, "set", {"values": differs[line]}, ACTOR, reason) for line in differs])
+        log.info("announced %d changed settings", sum(map(len, differs.values())))
+    return sum(map(len, differs.values()))
+
+
+async def _announced(settings: Settings, topics: Topics) -> dict[tuple[str, str], Any]:
+    """(line or ``*``, key) → value as it was announced last."""
+    known: dict[tuple[str, str], Any] = {}
+    options = settings.kafka_client_options()
+    async for record in records(settings.kafka_bootstrap, options, topics.operator_commands):
+        try:
+            command = _decoder.decode(record.value or b"")
+            # one for all lines stands in every partition, and each has it in the same order
+            if command.actor == ACTOR and command.command == "set" and (command.line != "*" or record.partition == 0):
+                found = changes.read(record.value)
+                known |= {(found.line, key): value for key, value in found.values.items()}
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            continue  # what nobody could read announced nothing; metrics dead-letters it
+    return {key: value for key, value in known.items() if value is not None}

@@ -1,0 +1,109 @@
+"""Following orders to trainers and the deployer: which of them still lack their final answer?"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from stream_app.topics import Topics
+
+#: Wall time after which simulated time goes on without an answer, so that deadlines can fire.
+PATIENCE_S: Final = 60.0
+
+#: What ends an order.
+_FINAL: Final = ("succeeded", "failed", "activated", "rolled_back")
+
+
+class _Order(msgspec.Struct):
+    command: str
+    command_id: str
+    attempt: int
+
+
+class _Answer(msgspec.Struct):
+    command_id: str
+    attempt: int
+    status: str
+
+
+_orders = msgspec.json.Decoder(_Order)
+_answers = msgspec.json.Decoder(_Answer)
+
+
+class AnswerFollower:
+    """Knows the orders that wait for an answer. Use as an async context manager."""
+
+    def __init__(self, bootstrap: str, options: dict[str, Any], topics: Topics) -> None:
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            fetch_max_wait_ms=100,
+            **options,
+        )
+        self._orders = topics.training_commands
+        self._tps = [
+            TopicPartition(name, partition)
+            for name in (topics.training_commands, topics.training_results)
+            for partition in range(topics.line_partitions)
+        ]
+        #: command id → attempt that waits
+        self.waiting: dict[str, int] = {}
+        self._answered: set[tuple[str, int]] = set()
+        self._given_up: set[tuple[str, int]] = set()
+
+    async def __aenter__(self) -> AnswerFollower:
+        await self._consumer.start()
+        self._consumer.assign(self._tps)
+        await self._consumer.seek_to_beginning(*self._tps)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._consumer.stop()
+
+    async def settled(self, patience_s: float = PATIENCE_S) -> bool:
+        """Return when every order that stands in its topic has its final answer; ``False`` if patience ran out first.
+
+        An order that was waited for in vain is not waited for again, until it is sent once more.
+        """
+        loop = asyncio.get_running_loop()
+        ends = await self._consumer.end_offsets([tp for tp in self._tps if tp.topic == self._orders])
+        deadline = loop.time() + patience_s
+        while True:
+            await self._poll()
+            read = [await self._consumer.position(tp) >= end for tp, end in ends.items()]
+            open_orders = set(self.waiting.items()) - self._given_up
+            if all(read) and not open_orders:
+                return True
+            if loop.time() > deadline:
+                self._given_up |= open_orders
+                return False
+
+    async def _poll(self) -> None:
+        found = await self._consumer.getmany(timeout_ms=50)
+        # answers first: an order that is read with its answer never waits
+        for tp in sorted(found, key=lambda tp: tp.topic == self._orders):
+            for record in found[tp]:
+                if tp.topic == self._orders:
+                    self._ordered(_orders.decode(record.value))
+                else:
+                    self._answer(record.value)
+
+    def _ordered(self, order: _Order) -> None:
+        if order.command == "cancel":
+            self.waiting.pop(order.command_id, None)
+        elif (order.command_id, order.attempt) not in self._answered:
+            self.waiting[order.command_id] = order.attempt
+
+    def _answer(self, value: bytes) -> None:
+        try:
+            answer = _answers.decode(value)
+        except msgspec.DecodeError:
+            return
+        if answer.status in _FINAL:
+            self._answered.add((answer.command_id, answer.attempt))
+            if self.waiting.get(answer.command_id) == answer.attempt:
+                del self.waiting[answer.command_id]
