@@ -171,6 +171,12 @@ class Simulator:
         row = Row("operator-commands", 0, offset, at_ms, None, value)
         self.stages["metrics"].accept("operator-commands", [row], self._tick_view(at_ms))
 
+    def answer(self, value: bytes, at_ms: int) -> None:
+        """A trainer's or deployer's answer that the tick ``at_ms`` covers."""
+        offset = self._offsets["results"] = self._offsets.get("results", 0) + 1
+        row = Row("training-results", 0, offset, at_ms, None, value)
+        self.stages["metrics"].accept("training-results", [row], self._tick_view(at_ms))
+
     def tick(self, at_ms: int) -> None:
         """End the epoch and run everything to its end."""
         tick = self._tick_view(at_ms)

@@ -47,7 +47,10 @@ def _smirnov(d: float, n: int) -> float:
         j = np.arange(1.0, math.ceil(n * (1 - d)))
         first = (1 - d) ** n
         binomial = gammaln(n + 1) - gammaln(j + 1) - gammaln(n - j + 1)
-        logs = binomial + (j - 1) * np.log(d + j / n) + (n - j) * np.log(1 - d - j / n)
+        # the last factor is positive but for rounding; where it vanishes so does the term
+        with np.errstate(divide="ignore"):
+            left = np.log(np.maximum(1 - d - j / n, 0.0))
+        logs = binomial + (j - 1) * np.log(d + j / n) + (n - j) * left
         return first + d * _sum(np.exp(logs))
     step = n * (1 - d) / _TERMS
     j = np.arange(1.0, _TERMS) * step

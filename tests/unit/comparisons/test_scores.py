@@ -63,6 +63,13 @@ def test_the_survival_function_is_scipys_own() -> None:
     assert (survival(0.0, 10), survival(1.0, 10)) == (1.0, 0.0)
 
 
+@pytest.mark.parametrize(("n", "steps"), [(141, 38), (142, 53), (146, 63)])
+def test_a_distance_of_whole_steps_ends_in_a_term_that_vanishes(n: int, steps: int) -> None:
+    """1 − D − j/n comes out as exactly 0 there, and warnings are errors in these tests."""
+    assert 1 - steps / n - (n - steps) / n <= 1e-15
+    assert survival(steps / n, n) == pytest.approx(kstwo.sf(steps / n, n), rel=1e-9)
+
+
 def test_the_distance_is_exact_beyond_64_bits() -> None:
     few, many = counts([0.2, 0.4]), counts([0.3])
     grown = total([few] * 3)

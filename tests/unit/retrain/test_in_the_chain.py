@@ -18,7 +18,7 @@ from stream_app.core.metrics_stage import MetricsConfig
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.core.retrain import RetrainConfig, RetrainRules
 from stream_app.core.retrain.safeguards import SAFEGUARDS
-from stream_app.simulator import Row, Simulator
+from stream_app.simulator import Simulator
 from tests.machine.world import FLOORS, GOOD, ON
 from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS, step
 from tests.support.simulate import batch, comparison, records
@@ -45,9 +45,7 @@ class Loop(Simulator):
     def result(self, sent: TrainingCommand, status: str, at_ms: int, **rest: Any) -> None:
         """An answer that the tick ``at_ms`` covers."""
         record = {"line": sent.line, "command_id": sent.command_id, "attempt": sent.attempt, "status": status, **rest}
-        offset = self._offsets["results"] = self._offsets.get("results", 0) + 1
-        row = Row("training-results", 0, offset, at_ms, None, encode(record))
-        self.stages["metrics"].accept("training-results", [row], self._tick_view(at_ms))
+        self.answer(encode(record), at_ms)
 
     def _feed(self, name: str, alias: str, values: Any) -> None:
         if name == "alerts":

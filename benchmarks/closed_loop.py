@@ -1,0 +1,195 @@
+"""Lines whose models are retrained for real, without a broker: the stages decide, scikit-learn fits.
+
+The simulator is metrics, drift, retrain and alerts as a worker runs them. What a trainer and a deployer would answer,
+this module answers a minute of simulated time later, with models fitted on exactly the rows that the command names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, precision_recall_curve
+
+from schemas.common import parse_ms
+from schemas.training import TrainingCommand
+from stream_app.settings import Settings
+from stream_app.simulator import Batch, Simulator
+from stream_app.stage_configs import alerts_config, drift_config, metrics_config, retrain_config
+
+DAY_MS, HOUR_MS, MINUTE_MS = 86_400_000, 3_600_000, 60_000
+
+Matrix = NDArray[np.float64]
+_commands = msgspec.json.Decoder(TrainingCommand)
+
+
+class Rows(NamedTuple):
+    """A day of a line: features (n, d) and outcomes (n,), in order; they come evenly over the day."""
+
+    features: Matrix
+    actual: NDArray[np.int64]
+
+
+class Model(NamedTuple):
+    """Something that scores, and the score from which it says yes."""
+
+    score: Callable[[Matrix], Matrix]
+    threshold: float = 0.5
+
+
+Fit = Callable[[Matrix, NDArray[np.int64]], Model]
+
+
+@dataclass(slots=True)
+class Line:
+    """A line's days from day 0 on, and its versions."""
+
+    name: str
+    days: Sequence[Rows]
+    models: dict[str, Model]
+    active: str = "v1"
+    #: day → scores as they were made
+    scored: dict[int, Matrix] = field(default_factory=dict)
+    #: commands answered: (day, command, candidate)
+    orders: list[tuple[int, str, str | None]] = field(default_factory=list)
+
+
+class ClosedLoop:
+    """Runs lines day by day from ``first_day`` (days since 1970) on."""
+
+    def __init__(
+        self, settings: Settings, lines: Sequence[Line], fit: Fit, first_day: int = 20_500, accepting: bool = False
+    ) -> None:
+        """``accepting``: an operator rebaselines a line whenever no healthy day is left to compare it with."""
+        self.sim = Simulator(
+            metrics_config(settings), drift_config(settings), retrain_config(settings, "r"), alerts_config(settings)
+        )
+        self.lines = {line.name: line for line in lines}
+        self._fit = fit
+        self._first = first_day
+        self._answered = 0
+        self._accepting = accepting
+        self._judged = 0
+
+    def run(self, progress: Callable[[int, int], None] | None = None) -> ClosedLoop:
+        """All days, the closes after each, and whatever is ordered then."""
+        count = max(len(line.days) for line in self.lines.values())
+        for day in range(count):
+            self.sim.batches([self._serve(line, day) for line in self.lines.values() if day < len(line.days)], hour=10)
+            self._tick((self._first + day) * DAY_MS + 12 * HOUR_MS)
+            for hour in (1, 2, 3, 4, 8):
+                self._tick((self._first + day + 1) * DAY_MS + hour * HOUR_MS)
+            if self._accepting:
+                self._accept((self._first + day + 1) * DAY_MS + 9 * HOUR_MS)
+            if progress is not None:
+                progress(day + 1, count)
+        return self
+
+    def records(self, topic: str, line: str | None = None) -> list[dict[str, Any]]:
+        """What a stage published, in order."""
+        found = [json.loads(emit.value or b"") for emit in self.sim.emits.get(topic, [])]
+        return [row for row in found if line in (None, row["line"])]
+
+    def day_of(self, text: str) -> int:
+        """Day of the run that a time of a record lies in."""
+        return parse_ms(text) // DAY_MS - self._first
+
+    def _serve(self, line: Line, day: int) -> Batch:
+        rows, model = line.days[day], line.models[line.active]
+        scores = line.scored[day] = model.score(rows.features)
+        return Batch(line.name, line.active, self._first + day, scores, scores >= model.threshold, rows.actual)
+
+    def _tick(self, at_ms: int) -> None:
+        self.sim.tick(at_ms)
+        while len(orders := self.sim.emits.get("training-commands", [])) > self._answered:
+            fresh, self._answered = orders[self._answered :], len(orders)
+            at_ms += MINUTE_MS
+            for emit in fresh:
+                answer = self._answer(_commands.decode(emit.value or b""), at_ms)
+                if answer is not None:
+                    self.sim.answer(json.dumps(answer).encode(), at_ms)
+            self.sim.tick(at_ms)
+
+    def _accept(self, at_ms: int) -> None:
+        events = self.sim.emits.get("drift-events", [])
+        fresh, self._judged = events[self._judged :], len(events)
+        rows = [json.loads(emit.value or b"") for emit in fresh]
+        for line in sorted({row["line"] for row in rows if row.get("reason") == "no_healthy_baseline"}):
+            order = {
+                "id": f"{line}-{at_ms}", "line": line, "command": "rebaseline", "arguments": {}, "actor": "operator",
+                "reason": "no healthy day is left",
+            }  # fmt: skip
+            self.sim.command(json.dumps(order).encode(), at_ms)
+            self._tick(at_ms)
+            at_ms += 1
+
+    def _answer(self, order: TrainingCommand, at_ms: int) -> dict[str, Any] | None:
+        line = self.lines[order.line]
+        told = {"line": order.line, "command_id": order.command_id, "attempt": order.attempt}
+        day = at_ms // DAY_MS - self._first
+        if order.command == "cancel":
+            return None
+        if order.command in ("activate", "rollback"):
+            line.active = str(order.candidate_version)
+            line.orders.append((day, order.command, line.active))
+            status = "activated" if order.command == "activate" else "rolled_back"
+            return {**told, "status": status, "candidate_version": line.active}
+        assert order.data is not msgspec.UNSET
+        train = self._rows(line, parse_ms(order.data.train.from_), parse_ms(order.data.train.to))
+        held = self._rows(line, parse_ms(order.data.holdout.from_), parse_ms(order.data.holdout.to))
+        candidate = f"v{len(line.models) + 1}"
+        line.orders.append((day, "train", candidate))
+        if len(set(train.actual.tolist())) < 2 or len(set(held.actual.tolist())) < 2:
+            return {**told, "status": "failed", "error": "one class only"}
+        line.models[candidate] = self._fit(*train)
+        return {
+            **told, "status": "succeeded", "candidate_version": candidate,
+            "training_samples": len(train.actual), "holdout_samples": len(held.actual),
+            "candidate_metrics": metrics(line.models[candidate], held),
+            "champion_metrics": metrics(line.models[order.expected_current_version], held),
+        }  # fmt: skip
+
+    def _rows(self, line: Line, from_ms: int, to_ms: int) -> Rows:
+        """Rows by time of prediction; outcomes come at once."""
+        parts = []
+        for day in range(
+            max(0, from_ms // DAY_MS - self._first), min(len(line.days), to_ms // DAY_MS - self._first + 1)
+        ):
+            if day not in line.scored:
+                continue
+            rows = line.days[day]
+            at = (self._first + day) * DAY_MS + np.arange(len(rows.actual)) * DAY_MS // max(len(rows.actual), 1)
+            inside = (at >= from_ms) & (at < to_ms)
+            parts.append(Rows(rows.features[inside], rows.actual[inside]))
+        if not parts:
+            return Rows(line.days[0].features[:0], line.days[0].actual[:0])
+        return Rows(np.concatenate([p.features for p in parts]), np.concatenate([p.actual for p in parts]))
+
+
+def metrics(model: Model, rows: Rows) -> dict[str, float | None]:
+    """What a trainer reports of a hold-out."""
+    scores = model.score(rows.features)
+    said, actual = scores >= model.threshold, rows.actual == 1
+    hits = int((said & actual).sum())
+    precision, recall, _ = precision_recall_curve(rows.actual, scores)
+    return {
+        "accuracy": float((said == actual).mean()),
+        "precision": hits / int(said.sum()) if said.any() else None,
+        "recall": hits / int(actual.sum()),
+        "pr_auc": float(average_precision_score(rows.actual, scores)),
+        "precision_at_80_recall": float(precision[recall >= 0.8].max()),
+    }
+
+
+def switched_on(**rules: Mapping[str, Any]) -> Settings:
+    """Production's numbers with retraining allowed everywhere; ``rules`` by model type."""
+    return Settings(
+        input_partitions=1, line_partitions=1, auto_retrain=True, auto_retrain_conflict=True, auto_retrain_fraud=True,
+        auto_retrain_types=dict.fromkeys(rules, True),
+        auto_retrain_tenants=("*",), types=dict(rules),
+    )  # fmt: skip
