@@ -116,7 +116,7 @@ class Simulator:
         self.emits: dict[str, list[Emit]] = {}
         self.keep = {
             "drift-events", "training-commands", "training-jobs", "audit", "alerts", "metric-snapshots",
-            "model-lifecycle", "dead-letters",
+            "model-lifecycle", "settings", "dead-letters",
         }  # fmt: skip
         self._offsets: dict[str, int] = {}
         self._last_tick = 0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.partitioning import partition_for
@@ -15,6 +16,9 @@ from stream_app import kafka_admin
 from stream_app.errors import Incompatible, Unavailable
 from stream_app.settings import Settings
 from stream_app.topics import Topics
+
+#: Seconds until a commit has to be seen by readers.
+VISIBLE_S: Final = 30.0
 
 
 class Order(NamedTuple):
@@ -47,6 +51,7 @@ async def send(settings: Settings, topics: Topics, orders: Iterable[Order]) -> N
             f"{topics.operator_commands} has {count or 'no'} partitions, {topics.line_partitions} are configured: "
             "`plumbline topics check` says what to do"
         )
+    written = [(_partitions(item, count), item) for item in orders]
     try:
         async with (
             AIOKafkaProducer(
@@ -57,11 +62,37 @@ async def send(settings: Settings, topics: Topics, orders: Iterable[Order]) -> N
             ) as producer,
             producer.transaction(),
         ):
-            for item in orders:
-                key = item.line.encode()
-                value = orjson.dumps(item._asdict(), option=orjson.OPT_SORT_KEYS)
-                targets = range(count) if item.line == "*" else (partition_for(key, count),)
-                for partition in targets:
-                    await producer.send(topics.operator_commands, value, key=key, partition=partition)
+            futures = [
+                await producer.send(topics.operator_commands, _value(item), key=item.line.encode(), partition=partition)
+                for partitions, item in written
+                for partition in partitions
+            ]
+            answers = await asyncio.gather(*futures)
+        await _visible(settings, {TopicPartition(a.topic, a.partition): a.offset for a in answers})
     except KafkaError as error:
         raise Unavailable(f"the commands could not be written: {error}") from error
+
+
+def _partitions(item: Order, count: int) -> Iterable[int]:
+    return range(count) if item.line == "*" else (partition_for(item.line.encode(), count),)
+
+
+def _value(item: Order) -> bytes:
+    return orjson.dumps(item._asdict(), option=orjson.OPT_SORT_KEYS)
+
+
+async def _visible(settings: Settings, written: dict[TopicPartition, int]) -> None:
+    """A commit is answered before its markers are written; what is ordered is to be there for whoever reads next."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap, isolation_level="read_committed", enable_auto_commit=False,
+        **settings.kafka_client_options(),
+    )  # fmt: skip
+    await consumer.start()
+    try:
+        deadline = asyncio.get_running_loop().time() + VISIBLE_S
+        while any(end <= written[tp] for tp, end in (await consumer.end_offsets(list(written))).items()):
+            if asyncio.get_running_loop().time() > deadline:
+                raise Unavailable("the commands are written and no reader sees them yet: the broker is slow")
+            await asyncio.sleep(0.01)
+    finally:
+        await consumer.stop()
