@@ -1,0 +1,115 @@
+"""Orders of people and of the settings file, by command, on a live worker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from stream_app.cli import cli
+from tests.support.kafka_io import Prefix, read, until
+from tests.support.worker import Worker
+
+
+@pytest.fixture
+def plumbline(prefix: Prefix, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Call a command with this test's prefix and no other settings."""
+    for key in [key for key in os.environ if key.startswith("PLUMBLINE_")]:
+        monkeypatch.delenv(key)
+    for key, value in {
+        "PLUMBLINE_KAFKA_BOOTSTRAP": prefix.bootstrap,
+        "PLUMBLINE_INPUT_PREFIX": prefix.topics.input_prefix,
+        "PLUMBLINE_OUTPUT_PREFIX": prefix.topics.output_prefix,
+        "PLUMBLINE_INPUT_PARTITIONS": str(prefix.topics.input_partitions),
+        "PLUMBLINE_LINE_PARTITIONS": str(prefix.topics.line_partitions),
+        "COLUMNS": "200",
+    }.items():
+        monkeypatch.setenv(key, value)
+    return lambda *arguments: CliRunner().invoke(cli, list(arguments))
+
+
+async def test_the_file_and_people_change_settings_and_the_later_one_wins(
+    prefix: Prefix, worker: Callable[..., Worker], plumbline: Callable[..., Result]
+) -> None:
+    running = worker(clock="live", environment="production", recent_days="6", auto_retrain_types='{"churn": true}')
+
+    async def shown() -> list[tuple[str, str, Any, str]]:
+        parts = await read(prefix.bootstrap, prefix.topics.settings, prefix.topics.line_partitions)
+        rows = [json.loads(record.value) for p in sorted(parts) for record in parts[p]]
+        return sorted((row["at"], row["key"], row["value"], row["actor"]) for row in rows)
+
+    async def told(*wanted: tuple[str, Any, str]) -> None:
+        """What was published so far, once each."""
+
+        async def all_there() -> bool:
+            assert running.exit_code is None, running.tail()
+            return len(await shown()) >= len(wanted)
+
+        await until(all_there, 60, "the settings")
+        assert [(key, value, actor) for _, key, value, actor in await shown()] == list(wanted)
+
+    first = [("auto_retrain_types", {"churn": True}, "settings-file"), ("recent_days", 6, "settings-file")]
+    running.start()
+    await told(*first)
+
+    done = await asyncio.to_thread(plumbline, "set", "recent_days=5", "--actor", "ada", "--reason", "a shorter week")
+    assert done.exit_code == 0, done.output
+    assert "takes effect with the next tick" in done.stdout
+    await told(*first, ("recent_days", 5, "ada"))
+    # what the file says has not changed since it was announced, so nothing is announced: the later one holds
+    assert running.stop() == 0
+    running.start()
+    line = "fraud:acme"
+    done = await asyncio.to_thread(
+        plumbline, "set", "drop_points=6", "--line", line, "--actor", "ada", "--reason", "noisy"
+    )
+    assert done.exit_code == 0, done.output
+    await told(*first, ("recent_days", 5, "ada"), ("drop_points", 6, "ada"))
+    assert running.stop() == 0
+    running.start(recent_days="4")
+    await told(*first, ("recent_days", 5, "ada"), ("drop_points", 6, "ada"), ("recent_days", 4, "settings-file"))
+
+    for arguments, said in (
+        (("set", "recent_day=5", "--reason", "x"), "did you mean recent_days?"),
+        (("set", "input_partitions=5", "--reason", "x"), "fixed for the life of the input prefix"),
+        (("set", "drop_points", "--reason", "x"), "is not KEY=VALUE"),
+        (("set", "auto_retrain=true", "--line", line, "--reason", "x"), "unknown setting"),
+        (("retrain", "*", "--reason", "x"), "retrain needs one line"),
+        (("rollback", line), "--reason"),
+        (("rollback", line, "--to", "a b", "--reason", "x"), "letters, digits"),
+    ):
+        refused = await asyncio.to_thread(plumbline, *arguments)
+        assert refused.exit_code != 0
+        assert said in refused.output
+    for command in ("retrain", "rollback", "approve", "reject", "reset-circuit"):
+        done = await asyncio.to_thread(plumbline, command, line, "--actor", "ada", "--reason", "a try")
+        assert done.exit_code == 0, done.output
+
+    async def audited() -> list[dict[str, Any]]:
+        done = await asyncio.to_thread(plumbline, "audit", "--line", line, "--json")
+        assert done.exit_code == 0, done.output
+        return [json.loads(text) for text in done.stdout.splitlines()]
+
+    await until(lambda: _enough(audited, 6), 60, "the answers to all orders")
+    answers = {(row["action"], row["decision"]): row for row in await audited()}
+    assert set(answers) == {
+        ("set", "applied"), ("retrain", "refused"), ("rollback", "refused"), ("approve", "refused"),
+        ("reject", "refused"), ("reset_circuit", "refused"),
+    }  # fmt: skip
+    assert all(row["actor"] == "ada" for row in answers.values())
+    assert "no_previous_version" in answers["rollback", "refused"]["reason"]
+    assert "drop_points = 6" in answers["set", "applied"]["reason"]
+    listed = await asyncio.to_thread(plumbline, "audit", "--decision", "refused", "--last", "2")
+    assert "the newest 2 of 5" in listed.stdout
+    one = await asyncio.to_thread(plumbline, "audit", answers["retrain", "refused"]["id"][:13])
+    assert "coverage: no mature day is known yet" in one.stdout
+    assert running.stop() == 0, running.tail()
+
+
+async def _enough(audited: Callable[[], Any], count: int) -> bool:
+    return len(await audited()) >= count
