@@ -24,12 +24,15 @@ from stream_app.stage_configs import alerts_config, drift_config, metrics_config
 
 DAY_MS, HOUR_MS, MINUTE_MS = 86_400_000, 3_600_000, 60_000
 
+#: hour of the day that everything is predicted in
+SERVED_AT = 10
+
 Matrix = NDArray[np.float64]
 _commands = msgspec.json.Decoder(TrainingCommand)
 
 
 class Rows(NamedTuple):
-    """A day of a line: features (n, d) and outcomes (n,), in order; they come evenly over the day."""
+    """A day of a line: features (n, d) and outcomes (n,), in order; they come within an hour of the day."""
 
     features: Matrix
     actual: NDArray[np.int64]
@@ -80,7 +83,9 @@ class ClosedLoop:
         """All days, the closes after each, and whatever is ordered then."""
         count = max(len(line.days) for line in self.lines.values())
         for day in range(count):
-            self.sim.batches([self._serve(line, day) for line in self.lines.values() if day < len(line.days)], hour=10)
+            self.sim.batches(
+                [self._serve(line, day) for line in self.lines.values() if day < len(line.days)], hour=SERVED_AT
+            )
             self._tick((self._first + day) * DAY_MS + 12 * HOUR_MS)
             for hour in (1, 2, 3, 4, 8):
                 self._tick((self._first + day + 1) * DAY_MS + hour * HOUR_MS)
@@ -163,7 +168,8 @@ class ClosedLoop:
             if day not in line.scored:
                 continue
             rows = line.days[day]
-            at = (self._first + day) * DAY_MS + np.arange(len(rows.actual)) * DAY_MS // max(len(rows.actual), 1)
+            spread = np.arange(len(rows.actual)) * HOUR_MS // max(len(rows.actual), 1)
+            at = (self._first + day) * DAY_MS + SERVED_AT * HOUR_MS + spread
             inside = (at >= from_ms) & (at < to_ms)
             parts.append(Rows(rows.features[inside], rows.actual[inside]))
         if not parts:

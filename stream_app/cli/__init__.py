@@ -32,6 +32,8 @@ _COMMANDS = {
     "reset-circuit": ("operators", "reset_circuit", "Allow trainings again after failures."),
     "set": ("operators", "set_", "Change settings while the workers run."),
     "audit": ("audit", "audit", "Every decision, with what it was based on."),
+    "trainer": ("reference", "trainer", "Train what is ordered: the reference trainer."),
+    "predictor": ("reference", "predictor", "Serve a stream and deploy what is ordered: the reference predictor."),
     "dead-letters": ("dead_letters", "dead_letters", "Records that could not be used: list, redrive."),
     "settings": ("settings", "settings", "Show, check and explain the settings."),
 }

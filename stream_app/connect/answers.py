@@ -70,17 +70,23 @@ class AnswerFollower:
         An order that was waited for in vain is not waited for again, until it is sent once more.
         """
         loop = asyncio.get_running_loop()
-        ends = await self._consumer.end_offsets([tp for tp in self._tps if tp.topic == self._orders])
         deadline = loop.time() + patience_s
-        while True:
-            await self._poll()
-            read = [await self._consumer.position(tp) >= end for tp, end in ends.items()]
-            open_orders = set(self.waiting.items()) - self._given_up
-            if all(read) and not open_orders:
-                return True
+        open_orders = await self.read()
+        while open_orders:
             if loop.time() > deadline:
                 self._given_up |= open_orders
                 return False
+            await self._poll()
+            open_orders = set(self.waiting.items()) - self._given_up
+        return True
+
+    async def read(self) -> set[tuple[str, int]]:
+        """Orders (id, attempt) that stand in their topic, lack their final answer and were not given up."""
+        ends = await self._consumer.end_offsets(self._tps)
+        while True:
+            await self._poll()
+            if all([await self._consumer.position(tp) >= end for tp, end in ends.items()]):
+                return set(self.waiting.items()) - self._given_up
 
     async def _poll(self) -> None:
         found = await self._consumer.getmany(timeout_ms=50)

@@ -146,6 +146,15 @@ class LabelledEntry(msgspec.Struct, frozen=True, tag="labelled"):
     counts: list[tuple[str, str, int]]
 
 
+class HoursEntry(msgspec.Struct, frozen=True, tag="hours"):
+    """Hours that ended with the epoch: (line, hour since 1970, predictions made in it and known by then).
+
+    Over all versions, in order of hour and line; a large epoch has several entries.
+    """
+
+    counts: list[tuple[str, int, int]]
+
+
 class CommandEntry(msgspec.Struct, frozen=True, tag="command"):
     """An operator's command, byte for byte; ``at_ms`` is the tick that covers it."""
 
@@ -214,6 +223,7 @@ Entry = (
     | LifecycleEntry
     | CompletenessEntry
     | LabelledEntry
+    | HoursEntry
     | CommandEntry
     | ResultEntry
     | StatisticalEntry

@@ -28,7 +28,7 @@ from stream_app.core.drift import state as drift_state
 from stream_app.core.labels import memo as labels_memo
 from stream_app.core.metrics_stage import memo as metrics_memo
 from stream_app.core.metrics_stage import version_days, watch
-from stream_app.core.retrain import barriers, history
+from stream_app.core.retrain import barriers, history, profile
 from stream_app.core.retrain import memo as retrain_memo
 from stream_app.core.retrain import state as retrain_state
 from stream_app.core.retrain.data_range import Plan
@@ -169,6 +169,7 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
             line_log.DecisionEntry, names, names, st.booleans(), st.lists(st.tuples(names, st.booleans(), names))
         ),
         st.builds(line_log.KeptEntry, names, names, natural, natural),
+        st.builds(line_log.HoursEntry, st.lists(st.tuples(names, natural, natural), max_size=3)),
         st.builds(
             line_log.ProbationEntry, names, names, names, natural, natural, natural,
             st.lists(st.builds(LabelWindow, *[natural] * 5, metric_lists, histograms), max_size=2), names,
@@ -205,6 +206,7 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
     labels_memo.__name__: st.builds(labels_memo.Memo, natural, natural),
     retrain_memo.__name__: st.builds(retrain_memo.Memo, natural, offsets),
     barriers.__name__: offsets,
+    profile.__name__: st.lists(natural, min_size=24, max_size=24),
     history.__name__: st.builds(
         history.History,
         st.dictionaries(natural, st.dictionaries(names, natural, max_size=2), max_size=3),

@@ -43,6 +43,7 @@ _FORWARDED = (
     line_log.LifecycleEntry,
     line_log.CompletenessEntry,
     line_log.LabelledEntry,
+    line_log.HoursEntry,
     line_log.ProbationEntry,
     line_log.CommandEntry,
     line_log.ResultEntry,

@@ -63,6 +63,7 @@ class LineBook:
         for (line, version, hour), count in self._hours.items():
             if (hour + 1) * HOUR_MS <= now:
                 ended.setdefault(hour, {}).setdefault(line, {})[version] = count
+        self._log_hours(ended)
         for hour in sorted(ended):
             for line in sorted(ended[hour]):
                 known = self.active(line)
@@ -117,6 +118,14 @@ class LineBook:
             keys = touched[i : i + LABELLED_A_RECORD]
             totals = [(*key, total) for key, total in zip(keys, self._totals(keys), strict=True)]
             self._outbox.log(line_log.LabelledEntry(totals), None)
+
+    def _log_hours(self, ended: dict[int, dict[str, dict[str, int]]]) -> None:
+        """How a line's predictions lie over the day: the coordinator cuts its hold-outs by it."""
+        counts = [
+            (line, hour, sum(ended[hour][line].values())) for hour in sorted(ended) for line in sorted(ended[hour])
+        ]
+        for i in range(0, len(counts), LABELLED_A_RECORD):
+            self._outbox.log(line_log.HoursEntry(counts[i : i + LABELLED_A_RECORD]), None)
 
     def folded(self) -> list[HourCount]:
         """At a fold: store the labelled counts; returns the hours to carry over."""

@@ -3,12 +3,13 @@
 Times are times of prediction. ``from`` is 00:00 of the range's first day, ``to`` the tick that orders the training.
 
 How exact the split is. Known are the labelled rows of each closed day, over all versions, as its newest snapshot
-published them; how they lie within the day is not. The hold-out is to hold the newest 20 % of those rows: whole days
-are taken from the end while they fit, and the day in which the share is reached is cut at a full hour as if its rows
-came evenly, rounded so that the hold-out is not smaller than asked. So the share is exact to what an hour of that day
-holds if its rows do come evenly, and in any case to that day's rows. Rows of days that are not closed yet lie in the
-hold-out uncounted, hence it is the larger rather than the smaller one. ``labelled`` leaves them out too: at least as
-many rows are there.
+published them; within a day, how the line's predictions lay over the hours of the last days. The hold-out is to hold
+the newest 20 % of those rows: whole days are taken from the end while they fit, and the day in which the share is
+reached is cut at the full hour from which on as much of a usual day comes, so that the hold-out is not smaller than
+asked: cut as if rows came evenly, it would be empty for whoever predicts in the morning only. The share is exact to
+what an hour holds if the day was a usual one, and in any case to that day's rows. Rows of days that are not closed yet
+lie in the hold-out uncounted, hence it is the larger rather than the smaller one. ``labelled`` leaves them out too: at
+least as many rows are there.
 
 Offsets are a superset, the trainer filters by time: from the barrier of the last tick before the day before ``from``
 (a producer's clock may be ahead, an outcome may come before its prediction) to the barrier of the ordering tick, for
@@ -17,11 +18,12 @@ both ranges alike, as an outcome of an old row can come last. Of rows older than
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from stream_app.core.days import DAY_MS, HOUR_MS, day_of
+from stream_app.core.retrain.profile import cut
 
 Offsets = dict[str, dict[int, tuple[int, int]]]
 
@@ -43,12 +45,14 @@ def plan(
     to_ms: int,
     share: float,
     labelled: Mapping[int, int],
+    hours: Sequence[int],
     start: Mapping[str, Mapping[int, int]],
     end: Mapping[str, Mapping[int, int]],
 ) -> Plan:
     """The range from ``first_day`` to the tick ``to_ms`` with the newest ``share`` of its labelled rows held out.
 
-    ``labelled``: day → labelled rows; ``start``, ``end``: barriers (topic → partition → offset) around the range.
+    ``labelled``: day → labelled rows; ``hours``: how a usual day's rows lie over its 24 hours, empty if that is not
+    known: then they come evenly; ``start``, ``end``: barriers (topic → partition → offset) around the range.
     Without any labelled row the hold-out is the newest share of the time.
     """
     from_ms = min(first_day * DAY_MS, to_ms)
@@ -57,10 +61,10 @@ def plan(
         topic: {p: (min(start.get(topic, {}).get(p, 0), last), last) for p, last in sorted(end[topic].items())}
         for topic in sorted(end)
     }
-    return Plan(from_ms, _split(from_ms, to_ms, share, rows), to_ms, sum(rows.values()), offsets)
+    return Plan(from_ms, _split(from_ms, to_ms, share, rows, hours), to_ms, sum(rows.values()), offsets)
 
 
-def _split(from_ms: int, to_ms: int, share: float, rows: Mapping[int, int]) -> int:
+def _split(from_ms: int, to_ms: int, share: float, rows: Mapping[int, int], hours: Sequence[int]) -> int:
     total = sum(rows.values())
     if not total:
         return _inside(from_ms, to_ms, to_ms - int((to_ms - from_ms) * share))
@@ -68,6 +72,9 @@ def _split(from_ms: int, to_ms: int, share: float, rows: Mapping[int, int]) -> i
     for day in sorted(rows, reverse=True):
         if rows[day] >= wanted:
             begin = day * DAY_MS
+            hour = cut(hours, wanted / rows[day])
+            if hour is not None:
+                return _inside(from_ms, to_ms, begin + hour * HOUR_MS)
             length = min(DAY_MS, to_ms - begin)
             return _inside(from_ms, to_ms, begin + length - int(length * wanted / rows[day]))
         wanted -= rows[day]

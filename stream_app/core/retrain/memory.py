@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from stream_app.core.changes import Adjustable
 from stream_app.core.days import day_of
 from stream_app.core.metrics_stage.outbox import Outbox
-from stream_app.core.retrain import barriers, data_range, history, state
+from stream_app.core.retrain import barriers, data_range, history, profile, state
 from stream_app.core.retrain.barriers import Barriers
 from stream_app.core.retrain.config import RetrainConfig
 from stream_app.core.retrain.events import Seen
@@ -82,6 +82,19 @@ class Memory:
         """Store it."""
         self._outbox.put(history.key(line), history.encode(known))
 
+    def hours(self, counts: Sequence[tuple[str, int, int]]) -> None:
+        """Take hours that have ended into the lines' profiles."""
+        lines = list(dict.fromkeys(line for line, _, _ in counts))
+        stored = self._outbox.get([profile.key(line) for line in lines])
+        known = {
+            line: profile.decode(value) if value is not None else [0] * profile.HOURS
+            for line, value in zip(lines, stored, strict=True)
+        }
+        for line, hour, count in counts:
+            profile.take(known[line], hour, count)
+        for line in lines:
+            self._outbox.put(profile.key(line), profile.encode(known[line]))
+
     def seen(
         self, line: str, first_day: int, now_ms: int, inputs: Barriers, faults: Sequence[str] | None = None
     ) -> Seen:
@@ -91,5 +104,7 @@ class Memory:
         first = max(first_day, day_of(now_ms) - config.history_days)
         share = config.rules(line).holdout_share
         start = barriers.before(self._outbox, first - 1)
-        plan = data_range.plan(first, now_ms, share, known.by_day(), start, inputs)
+        value = self._outbox.get([profile.key(line)])[0]
+        hours = profile.decode(value) if value is not None else ()
+        plan = data_range.plan(first, now_ms, share, known.by_day(), hours, start, inputs)
         return Seen(plan, known.coverage, tuple(known.faults if faults is None else faults))

@@ -10,6 +10,7 @@ key                        value and growth
 =========================  =========================================================================================
 ``J`` + line               coordinator (:mod:`~stream_app.core.retrain.state`); one a line ever seen
 ``H`` + line               history of labels (:mod:`~stream_app.core.retrain.history`); one a line ever seen
+``P`` + line               hours of a usual day (:mod:`~stream_app.core.retrain.profile`); one a line ever seen
 ``B`` + day                barriers (:mod:`~stream_app.core.retrain.barriers`); one a day remembered
 ``E`` + offset (u8)        entry of the epoch in hand (:mod:`~stream_app.core.line_log`), without its published record
 ``T`` + line               mark: the coordinator is not idle
@@ -103,6 +104,8 @@ class RetrainStage(LogStage):
             known = self._memory.history(entry.line)
             if known.completed(entry):
                 self._memory.keep(entry.line, known)
+        elif isinstance(entry, line_log.HoursEntry):
+            self._memory.hours(entry.counts)
         elif isinstance(entry, line_log.EventEntry):
             known = self._memory.history(entry.line)
             if known.judged(entry):

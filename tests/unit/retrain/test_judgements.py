@@ -11,6 +11,7 @@ from stream_app.core.days import DAY_MS, HOUR_MS
 from stream_app.core.retrain import RetrainRules
 from stream_app.core.retrain.data_range import plan
 from stream_app.core.retrain.probation import choose, judge
+from stream_app.core.retrain.profile import cut, take
 from stream_app.core.retrain.validation import validate
 
 CONFLICT = RetrainRules(validation_floors={"accuracy": 0.70, "precision": 0.60})
@@ -134,15 +135,45 @@ RANGES = [
 def test_the_newest_fifth_of_the_labelled_rows_is_held_out(
     first: int, hour: int, rows: dict[int, int], split: int, labelled: int
 ) -> None:
-    found = plan(first, D * DAY_MS + hour * HOUR_MS, 0.2, rows, {}, {})
+    found = plan(first, D * DAY_MS + hour * HOUR_MS, 0.2, rows, (), {}, {})
     assert found.from_ms == first * DAY_MS
     assert found.split_ms == first * DAY_MS + split * HOUR_MS
     assert found.to_ms == D * DAY_MS + hour * HOUR_MS
     assert found.labelled == labelled
 
 
+@pytest.mark.parametrize(
+    ("hours", "split"),
+    [
+        # an office: 8 to 12, a quarter of the rows each; a fifth is the last of them
+        ([100 if 8 <= hour < 12 else 0 for hour in range(24)], 11),
+        # nearly all in one hour: the hold-out is the whole of it rather than nothing
+        ([1 if hour < 10 else 900 if hour == 10 else 0 for hour in range(24)], 10),
+        # evenly: as if nothing were known
+        ([7] * 24, 19),
+    ],
+)
+def test_a_day_is_cut_where_the_lines_own_hours_say(hours: list[int], split: int) -> None:
+    found = plan(D - 1, D * DAY_MS + 4 * HOUR_MS, 0.2, {D - 1: 1_000}, hours, {}, {})
+    assert found.split_ms == (D - 1) * DAY_MS + split * HOUR_MS
+
+
+def test_a_profile_follows_a_line_whose_hours_move() -> None:
+    known = [0] * 24
+    for day in range(30):
+        for hour in range(24):
+            take(known, (D + day) * 24 + hour, 100 if hour == 9 else 0)
+    assert cut(known, 0.2) == 9
+    for day in range(30, 60):
+        for hour in range(24):
+            take(known, (D + day) * 24 + hour, 100 if hour == 15 else 0)
+    assert cut(known, 0.95) == 15
+    assert cut([0] * 24, 0.2) is None
+    assert max(known) < 100 * 8
+
+
 def test_offsets_reach_from_the_barriers_before_the_range_to_those_of_the_tick() -> None:
     start = {"predictions": {0: 17, 1: 4}, "outcomes": {0: 3}}
     end = {"predictions": {1: 40, 0: 70}, "outcomes": {0: 30, 1: 9}}
-    found = plan(D - 1, D * DAY_MS, 0.2, {}, start, end)
+    found = plan(D - 1, D * DAY_MS, 0.2, {}, (), start, end)
     assert found.offsets == {"outcomes": {0: (3, 30), 1: (0, 9)}, "predictions": {0: (17, 70), 1: (4, 40)}}

@@ -1,0 +1,114 @@
+"""``plumbline trainer``, ``plumbline predictor``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from stream_app import settings as settings_module
+from stream_app.app import topics_of
+from stream_app.reference.learners import LEARNERS, find
+from stream_app.reference.predictor import Deployer, Predictor, seed
+from stream_app.reference.registry import FolderRegistry
+from stream_app.reference.serving import requests, serve
+from stream_app.reference.trainer import Trainer
+
+_registry = click.option(
+    "--registry", type=click.Path(path_type=Path), default=Path(".plumbline/registry"), show_default=True,
+    help="Folder of models. Loading a model runs its code: use folders you trust.",
+)  # fmt: skip
+_learner = click.option(
+    "--learner", default="boosting", show_default=True, help=f"{', '.join(sorted(LEARNERS))}, or module:function."
+)
+
+
+@click.command()
+@_registry
+@_learner
+@click.option("--group", default="plumbline-trainer", show_default=True, help="Consumer group: trainers share it.")
+def trainer(registry: Path, learner: str, group: str) -> None:
+    """Train what the coordinator orders: the reference trainer, until it is told to stop.
+
+    It rebuilds the labelled rows that an order names from the topics, with the features that the predictions carried,
+    fits a model, stores it in the registry and answers with its metrics beside those of the version that serves. Put
+    your own in its place with docs/write-a-trainer.md.
+
+    \b
+    Example: plumbline trainer --registry models --learner logistic
+    """
+    _until_told(Trainer(settings_module.load(), FolderRegistry(registry), learner, group).run())
+
+
+@click.group(invoke_without_command=False)
+def predictor() -> None:
+    """Serve a recorded stream with the active version, and deploy what the coordinator orders."""
+
+
+@predictor.command()
+@_registry
+@click.option("--group", default="plumbline-deployer", show_default=True, help="Consumer group of the deployer.")
+def deploy(registry: Path, group: str) -> None:
+    """Carry out `activate` and `rollback` orders in the registry, until told to stop.
+
+    \b
+    Example: plumbline predictor deploy --registry models
+    """
+    _until_told(Deployer(settings_module.load(), FolderRegistry(registry), group).run())
+
+
+@predictor.command(name="serve")
+@click.argument("file", type=click.Path(path_type=Path, exists=True))
+@_registry
+@click.option("--rate", type=click.FloatRange(0.001), default=10.0, show_default=True, help="Requests per second.")
+def serve_(file: Path, registry: Path, rate: float) -> None:
+    """Answer the requests of FILE (NDJSON, CSV or Parquet) with the active version and send the predictions.
+
+    \b
+    Example row: {"prediction_id": "p-1", "model_type": "churn", "features": {"age": 41}, "actual": true}
+    """
+    settings = settings_module.load()
+    sent = asyncio.run(serve(settings, topics_of(settings), Predictor(FolderRegistry(registry)), file, rate))
+    click.echo(f"sent {sent:,} predictions")
+
+
+@predictor.command(name="seed")
+@click.argument("line")
+@click.argument("version")
+@click.argument("file", type=click.Path(path_type=Path, exists=True))
+@_registry
+@_learner
+def seed_(line: str, version: str, file: Path, registry: Path, learner: str) -> None:
+    """Fit a line's first version on the labelled requests of FILE and let it serve. Doing it twice is fine.
+
+    \b
+    Example: plumbline predictor seed churn:global v1 labelled.ndjson
+    """
+    found = [row for row in requests(file) if row.get("actual") is not None]
+    if len({bool(row["actual"]) for row in found}) < 2:
+        raise click.ClickException(f"{file.name} has to hold labelled requests of both outcomes")
+    actual = np.array([int(bool(row["actual"])) for row in found], dtype=np.int64)
+    store = FolderRegistry(registry)
+    seed(store, line, version, find(learner), [row["features"] for row in found], actual)
+    click.echo(f"{line}: {store.active(line)} serves")
+
+
+def _until_told(work: Coroutine[Any, Any, None]) -> None:
+    """Run until SIGTERM or SIGINT, and end without a word of complaint."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+
+    async def run() -> None:
+        task = asyncio.create_task(work)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        with suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())

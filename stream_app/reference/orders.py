@@ -1,0 +1,126 @@
+"""Reading orders and answering them: what the trainer and the deployer share.
+
+An order is done when its final answer stands in the reply topic; nothing else is remembered. So whoever is killed
+before that does the work again, and whoever reads an order twice finds the answer and does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import orjson
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from schemas.training import TrainingCommand, TrainingResult
+
+#: record header that says which command it is, so that nobody decodes what is not theirs
+HEADER: Final = "plumbline.command"
+FINAL: Final = ("succeeded", "failed", "activated", "rolled_back")
+
+_orders = msgspec.json.Decoder(TrainingCommand)
+_results = msgspec.json.Decoder(TrainingResult)
+
+
+class Order(NamedTuple):
+    """A command and where it stands."""
+
+    command: TrainingCommand
+    tp: TopicPartition
+    offset: int
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What answers name."""
+        return self.command.command_id, self.command.attempt
+
+
+class Orders:
+    """Commands of some kinds as a consumer group, and answers to them. An async context manager."""
+
+    def __init__(self, bootstrap: str, options: dict[str, Any], topic: str, group: str, kinds: Sequence[str]) -> None:
+        self._bootstrap, self._options = bootstrap, options
+        self._kinds = frozenset(kinds)
+        self._topic, self._group = topic, group
+        self._consumer: Any = None
+        self._producer: Any = None
+
+    async def __aenter__(self) -> Orders:
+        # aiokafka's clients belong to the event loop that they are made in
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap, group_id=self._group, isolation_level="read_committed",
+            enable_auto_commit=False, auto_offset_reset="earliest", **self._options,
+        )  # fmt: skip
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap, enable_idempotence=True, acks="all", **self._options
+        )
+        await self._producer.start()
+        self._consumer.subscribe([self._topic])
+        await self._consumer.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._consumer.stop()
+        await self._producer.stop()
+
+    async def read(self, wait_ms: int = 500) -> list[Order]:
+        """Orders that have come; of other kinds, and of what nobody can read, only the offset is noted."""
+        found = []
+        for tp, records in (await self._consumer.getmany(timeout_ms=wait_ms)).items():
+            for record in records:
+                kind = next((value.decode() for name, value in record.headers if name == HEADER), None)
+                if kind is not None and kind not in self._kinds:
+                    continue
+                try:
+                    command = _orders.decode(record.value or b"")
+                except msgspec.DecodeError:
+                    continue
+                if command.command in self._kinds:
+                    found.append(Order(command, tp, record.offset))
+        return found
+
+    async def done(self, order: Order) -> None:
+        """The order and what came before it need not be read again."""
+        await self._consumer.commit({order.tp: order.offset + 1})
+
+    async def answer(self, order: Order, status: str, **rest: Any) -> None:
+        """Write an answer; returns when the broker has it."""
+        command = order.command
+        result = {
+            "line": command.line, "command_id": command.command_id, "attempt": command.attempt, "status": status,
+            **{name: value for name, value in rest.items() if value is not None},
+        }  # fmt: skip
+        await self._producer.send_and_wait(
+            command.reply_topic,
+            orjson.dumps(result, option=orjson.OPT_SORT_KEYS),
+            key=command.line.encode(),
+            partition=command.reply_partition,
+        )
+
+    async def answered(self, order: Order) -> bool:
+        """Whether the order has its final answer already."""
+        command = order.command
+        async for result in self._results(TopicPartition(command.reply_topic, command.reply_partition)):
+            if (result.command_id, result.attempt) == order.key and result.status in FINAL:
+                return True
+        return False
+
+    async def _results(self, tp: TopicPartition) -> AsyncIterator[TrainingResult]:
+        reader = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap, isolation_level="read_committed", enable_auto_commit=False,
+            **self._options,
+        )  # fmt: skip
+        await reader.start()
+        try:
+            end = (await reader.end_offsets([tp]))[tp]
+            reader.assign([tp])
+            await reader.seek_to_beginning(tp)
+            while await reader.position(tp) < end:
+                for record in (await reader.getmany(tp, timeout_ms=200)).get(tp, []):
+                    try:
+                        yield _results.decode(record.value or b"")
+                    except msgspec.DecodeError:
+                        continue  # metrics dead-letters it
+        finally:
+            await reader.stop()

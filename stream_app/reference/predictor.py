@@ -1,0 +1,106 @@
+"""Serving: rows scored by the version that is active, and the deployer that changes which one that is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from stream_app.errors import Incompatible
+from stream_app.reference.learners import Fitted, Labels, Learner, Matrix
+from stream_app.reference.orders import Order, Orders
+from stream_app.reference.registry import Registry
+from stream_app.reference.rows import Encoding
+from stream_app.reference.training import threshold
+from stream_app.settings import Settings
+from stream_app.topics import Topics
+
+log = logging.getLogger(__name__)
+
+
+class Served(NamedTuple):
+    """One answer: the version that gave it, its score in [0, 1], and the decision."""
+
+    version: str
+    score: float
+    predicted: bool
+
+
+class Predictor:
+    """Scores with the active version of a registry; looks at every call which one that is."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._loaded: dict[tuple[str, str], Any] = {}
+
+    def predict(self, line: str, features: Sequence[dict[str, Any]]) -> list[Served]:
+        """Answers for rows of features. ``Incompatible`` if no version of the line is active."""
+        version = self._registry.active(line)
+        if version is None:
+            raise Incompatible(f"no version of {line} is active in the registry: `plumbline predictor seed` makes one")
+        model = self._loaded.get((line, version))
+        if model is None:
+            model = self._registry.load(line, version)
+            if model is None:
+                raise Incompatible(f"version {version} of {line} is active and its artefact is not in the registry")
+            self._loaded = {key: kept for key, kept in self._loaded.items() if key[0] != line}
+            self._loaded[line, version] = model
+        scores = model.scores(Encoding(model.features).matrix(features))
+        return [Served(version, round(float(score), 6), bool(score >= model.threshold)) for score in scores]
+
+
+def seed(
+    registry: Registry, line: str, version: str, learner: Learner, features: Sequence[dict[str, Any]], actual: Labels
+) -> None:
+    """Fit a line's first version and let it serve, unless one serves already."""
+    if registry.active(line) is not None:
+        return
+    encoding = Encoding.of(features)
+    matrix: Matrix = encoding.matrix(features)
+    fitted = Fitted(learner(matrix, actual), encoding.columns)
+    fitted.threshold = threshold(fitted.scores(matrix), actual)
+    registry.put(line, version, fitted, {"parent": None, "training_samples": len(actual), "champion_by": "nothing"})
+    registry.activate(line, version, "seed")
+
+
+class Deployer:
+    """Carries out ``activate`` and ``rollback``. Runs until it is cancelled."""
+
+    def __init__(self, settings: Settings, registry: Registry, group: str = "plumbline-deployer") -> None:
+        topics = Topics(
+            settings.input_prefix, settings.output_prefix, settings.input_partitions, settings.line_partitions
+        )
+        self._registry = registry
+        self._orders = Orders(
+            settings.kafka_bootstrap, settings.kafka_client_options(), topics.training_commands, group,
+            ("activate", "rollback"),
+        )  # fmt: skip
+
+    async def run(self) -> None:
+        """Take orders for ever."""
+        async with self._orders:
+            log.info("waiting for orders to activate and to roll back")
+            while True:
+                for order in await self._orders.read():
+                    if not await self._orders.answered(order):
+                        await self._deploy(order)
+                    await self._orders.done(order)
+
+    async def _deploy(self, order: Order) -> None:
+        """Switch, and say so. What an earlier attempt, or a killed deployer, has done already is answered as done."""
+        command = order.command
+        wanted, serves = str(command.candidate_version), self._registry.active(command.line)
+        await self._orders.answer(order, "accepted")
+        if serves not in (command.expected_current_version, wanted):
+            error = f"{serves} serves, the order is for {command.expected_current_version}"
+        elif self._registry.card(command.line, wanted) is None:
+            error = f"version {wanted} is not in the registry"
+        else:
+            if serves != wanted:
+                self._registry.activate(command.line, wanted, f"{command.command_id}/{command.attempt}")
+            status = "activated" if command.command == "activate" else "rolled_back"
+            await self._orders.answer(order, status, candidate_version=wanted)
+            log.info("%s: %s serves (%s)", command.line, wanted, status)
+            return
+        await self._orders.answer(order, "failed", error=error)
+        log.warning("%s: %s refused: %s", command.line, command.command, error)

@@ -1,0 +1,168 @@
+"""Labelled rows of a line, rebuilt from the topics as a command names them.
+
+Identity is the prediction's id: of two predictions the first counts, of several outcomes the one observed last, as in
+the pipeline's own joins. Unreadable records are passed over: the labels stage has dead-lettered them. Features are
+numbers or booleans; text becomes one column for each value seen in training (``name=value``), absent is missing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas.common import parse_ms
+from schemas.inputs import OUTCOME_DECODER, PREDICTION_WITH_FEATURES_DECODER, time_ms
+from schemas.training import DataRange
+from stream_app.errors import Incompatible
+from stream_app.reference.learners import Labels, Matrix
+
+#: Values of one text feature that get a column of their own; rarer ones count as absent.
+MOST_VALUES = 50
+
+
+class Row(NamedTuple):
+    """A labelled prediction; ``at_ms``: when it was made."""
+
+    at_ms: int
+    id: str
+    version: str
+    score: float
+    predicted: bool
+    actual: bool
+    features: dict[str, Any]
+
+
+async def labelled_rows(
+    bootstrap: str,
+    options: dict[str, Any],
+    outcomes_topic: str,
+    line: str,
+    is_global: bool,
+    ranges: Sequence[DataRange],
+) -> list[list[Row]]:
+    """Rows of each range, in order of time. Raises ``Incompatible`` if retention deleted what a range names.
+
+    ``is_global``: predictions of the type belong to one line, whatever tenant they name.
+    """
+    offsets = ranges[0].offsets
+    predictions: dict[str, Any] = {}
+    outcomes: dict[str, tuple[int, bool]] = {}
+    model_type, _, tenant = line.partition(":")
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False,
+        auto_offset_reset="none", **options,
+    )  # fmt: skip
+    await consumer.start()
+    try:
+        async for topic, value in _read(consumer, offsets):
+            if topic == outcomes_topic:
+                _take_outcome(value, outcomes)
+            else:
+                _take_prediction(value, model_type, None if is_global else tenant, predictions)
+    finally:
+        await consumer.stop()
+    rows = [
+        Row(
+            time_ms(p.predicted_at), id, p.model_version, p.score,
+            bool(p.predicted) if p.predicted is not None else p.score >= p.threshold,
+            outcomes[id][1], p.features or {},
+        )
+        for id, p in predictions.items()
+        if id in outcomes and p.role == "active"
+    ]  # fmt: skip
+    rows.sort(key=lambda row: (row.at_ms, row.id))
+    return [[r for r in rows if parse_ms(w.from_) <= r.at_ms < parse_ms(w.to)] for w in ranges]
+
+
+async def _read(
+    consumer: AIOKafkaConsumer, offsets: dict[str, dict[int, tuple[int, int]]]
+) -> AsyncIterator[tuple[str, bytes]]:
+    """(topic, value) of what lies between the offsets, in order within a partition."""
+    wanted = {
+        TopicPartition(topic, int(partition)): (first, end)
+        for topic, partitions in offsets.items()
+        for partition, (first, end) in partitions.items()
+        if first < end
+    }
+    for tp, begin in (await consumer.beginning_offsets(list(wanted))).items():
+        if begin > wanted[tp][0]:
+            raise Incompatible(
+                f"{tp.topic}[{tp.partition}] begins at offset {begin}, the command names {wanted[tp][0]}: retention "
+                "deleted rows to train on. `plumbline topics check` says which retention keeps them."
+            )
+    consumer.assign(list(wanted))
+    for tp, (first, _) in wanted.items():
+        consumer.seek(tp, first)
+    left = set(wanted)
+    while left:
+        for tp, records in (await consumer.getmany(*left, timeout_ms=100)).items():
+            for record in records:
+                if record.offset < wanted[tp][1] and record.value is not None:
+                    yield tp.topic, record.value
+        left = {tp for tp in left if await consumer.position(tp) < wanted[tp][1]}
+
+
+def _take_outcome(value: bytes, outcomes: dict[str, tuple[int, bool]]) -> None:
+    """Kept whatever line they belong to: an outcome does not say."""
+    try:
+        found = OUTCOME_DECODER.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return
+    known, at = outcomes.get(found.prediction_id), time_ms(found.observed_at)
+    if known is None or at > known[0]:
+        outcomes[found.prediction_id] = (at, bool(found.actual))
+
+
+def _take_prediction(value: bytes, model_type: str, tenant: str | None, predictions: dict[str, Any]) -> None:
+    try:
+        found = PREDICTION_WITH_FEATURES_DECODER.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return
+    if found.model_type == model_type and (tenant is None or (found.tenant_id or "global") == tenant):
+        predictions.setdefault(found.prediction_id, found)
+
+
+class Encoding:
+    """Columns made of features: names of numbers, and of ``name=value`` for text."""
+
+    def __init__(self, columns: Iterable[str]) -> None:
+        self.columns = tuple(columns)
+
+    @classmethod
+    def of(cls, features: Sequence[dict[str, Any]]) -> Encoding:
+        """Columns for everything the rows hold."""
+        numbers: set[str] = set()
+        texts: dict[str, dict[str, int]] = {}
+        for found in features:
+            for name, value in found.items():
+                if isinstance(value, str):
+                    seen = texts.setdefault(name, {})
+                    seen[value] = seen.get(value, 0) + 1
+                elif isinstance(value, bool | int | float):
+                    numbers.add(name)
+        columns = sorted(numbers)
+        for name in sorted(texts):
+            often = sorted(texts[name], key=lambda v: (-texts[name][v], v))[:MOST_VALUES]
+            columns += [f"{name}={value}" for value in sorted(often)]
+        return cls(columns)
+
+    def matrix(self, features: Sequence[dict[str, Any]]) -> Matrix:
+        """Shape (rows, columns); a missing number is 0 with no column of its own."""
+        out = np.zeros((len(features), len(self.columns)))
+        for j, column in enumerate(self.columns):
+            name, sign, wanted = column.partition("=")
+            for i, found in enumerate(features):
+                value = found.get(column) if not sign else float(found.get(name) == wanted)
+                if isinstance(value, bool | int | float) and math.isfinite(value):
+                    out[i, j] = value
+        return out
+
+
+def labels(rows: Sequence[Row]) -> Labels:
+    """Outcomes as 0 and 1."""
+    return np.array([row.actual for row in rows], dtype=np.int64)

@@ -1,0 +1,180 @@
+"""The trainer: takes ``train`` orders, one at a time, answers each attempt once, and stops when it is called back."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import multiprocessing
+import re
+from collections import deque
+from typing import Any, Final
+
+import msgspec
+
+from schemas.common import uuid5
+from schemas.training import TrainingCommand
+from stream_app.reference.learners import find
+from stream_app.reference.orders import Order, Orders
+from stream_app.reference.registry import Card, Registry
+from stream_app.reference.rows import Row, labelled_rows
+from stream_app.reference.training import Trained, Unusable, train
+from stream_app.settings import Settings
+from stream_app.topics import Topics
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two signs of life.
+PROGRESS_S: Final = 30.0
+
+
+class Trainer:
+    """Runs until it is cancelled."""
+
+    def __init__(self, settings: Settings, registry: Registry, learner: str, group: str = "plumbline-trainer") -> None:
+        topics = Topics(
+            settings.input_prefix, settings.output_prefix, settings.input_partitions, settings.line_partitions
+        )
+        self._settings, self._registry = settings, registry
+        self._learner_name, self._learner = learner, find(learner)
+        self._outcomes = topics.outcomes
+        self._orders = Orders(
+            settings.kafka_bootstrap, settings.kafka_client_options(), topics.training_commands, group,
+            ("train", "cancel"),
+        )  # fmt: skip
+        self._waiting: deque[Order] = deque()
+        self._cancelled: set[str] = set()
+        self._apart = _Apart()
+
+    async def run(self) -> None:
+        """Take orders for ever."""
+        try:
+            async with self._orders:
+                log.info("waiting for orders")
+                while True:
+                    await self._take()
+                    if self._waiting:
+                        await self._train(self._waiting.popleft())
+        finally:
+            self._apart.stop()
+
+    async def _take(self, wait_ms: int = 500) -> None:
+        for order in await self._orders.read(wait_ms):
+            if order.command.command == "cancel":
+                self._cancelled.add(order.command.command_id)
+            else:
+                self._waiting.append(order)
+
+    async def _train(self, order: Order) -> None:
+        if order.command.command_id in self._cancelled or await self._orders.answered(order):
+            await self._orders.done(order)
+            return
+        log.info("%s: training begins, attempt %d", order.command.line, order.command.attempt)
+        await self._orders.answer(order, "accepted")
+        work = asyncio.create_task(self._answer_of(order))
+        said = asyncio.get_running_loop().time()
+        try:
+            while not work.done():
+                await asyncio.wait({work}, timeout=0.1)
+                await self._take(wait_ms=0)
+                if order.command.command_id in self._cancelled:
+                    log.info("%s: called back", order.command.line)
+                    break
+                if not work.done() and asyncio.get_running_loop().time() - said > PROGRESS_S:
+                    said = asyncio.get_running_loop().time()
+                    await self._orders.answer(order, "progress")
+            if work.done():
+                answer = work.result()
+                await self._orders.answer(order, **answer)
+                log.info("%s: %s", order.command.line, answer["status"])
+        finally:
+            work.cancel()
+            await asyncio.wait({work})
+        await self._orders.done(order)
+
+    async def _answer_of(self, order: Order) -> dict[str, Any]:
+        command = order.command
+        try:
+            return await self._candidate(command)
+        except Unusable as error:
+            return {"status": "failed", "error": str(error)}
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.exception("%s: training failed", command.line)
+            return {"status": "failed", "error": f"{type(error).__name__}: {error}"[:1_000]}
+
+    async def _candidate(self, command: TrainingCommand) -> dict[str, Any]:
+        if command.data is msgspec.UNSET:
+            raise Unusable("the order names no rows")
+        settings, data = self._settings, command.data
+        rows, holdout = await labelled_rows(
+            settings.kafka_bootstrap, settings.kafka_client_options(), self._outcomes, command.line,
+            command.tenant_id == "global", [data.train, data.holdout],
+        )  # fmt: skip
+        champion = self._registry.load(command.line, command.expected_current_version)
+        trained = await self._apart(self._learner_name, rows, holdout, champion, command.expected_current_version)
+        version = candidate_version(command)
+        uri = self._registry.put(command.line, version, trained.model, self._card(command, trained))
+        return {
+            "status": "succeeded",
+            "candidate_version": version,
+            "artifact_uri": uri,
+            "training_samples": trained.training_samples,
+            "holdout_samples": trained.holdout_samples,
+            "candidate_metrics": trained.candidate_metrics,
+            "champion_metrics": trained.champion_metrics,
+        }
+
+    def _card(self, command: TrainingCommand, trained: Trained) -> Card:
+        return {
+            "parent": command.expected_current_version,
+            "command_id": command.command_id,
+            "attempt": command.attempt,
+            "ordered_at": command.at,
+            "learner": self._learner_name,
+            "features": list(trained.model.features),
+            "threshold": trained.model.threshold,
+            "data": msgspec.to_builtins(command.data, str_keys=True),
+            "training_samples": trained.training_samples,
+            "holdout_samples": trained.holdout_samples,
+            "candidate_metrics": trained.candidate_metrics,
+            "champion_metrics": trained.champion_metrics,
+            "champion_by": trained.champion_by,
+        }
+
+
+class _Apart:
+    """A process that fits: heartbeats and calls back go on meanwhile, and a call back ends it at once."""
+
+    def __init__(self) -> None:
+        self._pool: concurrent.futures.ProcessPoolExecutor | None = None
+
+    async def __call__(self, *arguments: Any) -> Trained:
+        if self._pool is None:
+            # a fresh interpreter: a fork would inherit the clients' sockets and threads
+            self._pool = concurrent.futures.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, _work, *arguments)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End the process, whatever it does; the next call makes another."""
+        if self._pool is not None:
+            for process in list((self._pool._processes or {}).values()):
+                process.kill()
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+
+def _work(learner: str, rows: list[Row], holdout: list[Row], champion: Any, version: str) -> Trained:
+    return train(find(learner), rows, holdout, champion, version)
+
+
+def candidate_version(command: TrainingCommand) -> str:
+    """``BASE-r1a2b3c4d``: the version it began with, without an earlier mark, and the order's own."""
+    base = re.sub(r"-r[0-9a-f]{8}$", "", command.model_version)
+    mark = uuid5("candidate", command.line, command.command_id, str(command.attempt))[:8]
+    return f"{base[:118]}-r{mark}"

@@ -1,0 +1,277 @@
+"""Three simulated weeks of the whole loop: a real worker, the real trainer and deployer, six lines of one run.
+
+Each line has models of its own that see six features; what they are to find changes on day 14.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from numpy.typing import NDArray
+
+from stream_app.connect.answers import AnswerFollower
+from stream_app.connect.orders import order
+from stream_app.reference.learners import logistic
+from stream_app.reference.predictor import Predictor, seed
+from stream_app.reference.registry import FolderRegistry
+from tests.support.judge import told
+from tests.support.kafka_io import Prefix, read
+from tests.support.loop import MINUTE_MS, Record, Stepper, Turn
+from tests.support.reference import Process
+from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS
+from tests.support.worker import Worker
+
+RECOVERS, FLIPS, NOISE, ASKS, BROKEN = (
+    "conflict:global", "churn:flips", "churn:noise", "churn:asks", "churn:broken",
+)  # fmt: skip
+FRAUD = "fraud:acme"
+CHANGE, DAYS, FRAUD_FROM = 14, 20, 7
+WIDTH, ROWS, FRAUD_ROWS = 6, 250, 2_500
+NAMES = [f"f{i}" for i in range(WIDTH)]
+#: what development would announce, floors for the type without any, and short windows for the line with many rows
+RULES: dict[str, Any] = {
+    "auto_retrain": True, "auto_retrain_conflict": True, "auto_retrain_fraud": True, "auto_retrain_tenants": ["*"],
+    "auto_retrain_types": {"churn": True}, "retrain_cooldown_days": 1.0, "retrain_min_samples": 30,
+    "types.churn.validation_floors": {"accuracy": 0.7, "precision": 0.6},
+    "types.fraud.recent_days": 3, "types.fraud.recent_min_judged_days": 2, "types.fraud.initial_baseline_days": 3,
+}  # fmt: skip
+
+Matrix = NDArray[np.float64]
+
+
+class World:
+    """What the outcomes of a day follow from, by line and by the version that serves."""
+
+    def __init__(self) -> None:
+        draw = np.random.default_rng(5)
+        first = draw.normal(size=WIDTH)
+        other = draw.normal(size=WIDTH)
+        other -= other @ first / (first @ first) * first
+        self.before = first / np.linalg.norm(first)
+        self.after = 0.2 * self.before + 0.98 * other / np.linalg.norm(other)
+
+    def rows(self, line: str, day: int, version: str) -> tuple[Matrix, NDArray[np.int64]]:
+        """Features (n, 6) and outcomes (n,)."""
+        draw = np.random.default_rng([day + 100, *line.encode()])
+        if line == FRAUD:
+            return self._fraud(draw, day, version)
+        features = draw.normal(size=(ROWS, WIDTH))
+        world = self.after if day >= CHANGE else self.before
+        if line == FLIPS and version != "v1":
+            world = -self.after
+        chance = 1 / (1 + np.exp(-5 * features @ world))
+        if line == NOISE and day >= CHANGE:
+            chance = np.full(ROWS, 0.5)
+        return features, (draw.random(ROWS) < chance).astype(np.int64)
+
+    def _fraud(self, draw: np.random.Generator, day: int, version: str) -> tuple[Matrix, NDArray[np.int64]]:
+        """One per cent, each far out in one feature: the first; from the change on often another; then a third."""
+        features = draw.normal(size=(FRAUD_ROWS, WIDTH))
+        actual = (np.arange(FRAUD_ROWS) % 80 == 0).astype(np.int64)
+        frauds = np.flatnonzero(actual)
+        where = np.zeros(len(frauds), dtype=np.int64)
+        if day >= CHANGE:
+            where[::2] = 1
+        if version != "v1":
+            where[:] = 2
+        features[frauds, where] += 6
+        return features, actual
+
+    def past(self, line: str) -> tuple[Matrix, NDArray[np.int64]]:
+        """Rows to make the first version of."""
+        parts = [self.rows(line, day, "v1") for day in range(-12, 0)] if line != FRAUD else [
+            self._fraud(np.random.default_rng(day), 0, "v1") for day in range(3)
+        ]  # fmt: skip
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+
+def _dicts(features: Matrix) -> list[dict[str, float]]:
+    return [dict(zip(NAMES, row, strict=True)) for row in np.round(features, 5).tolist()]
+
+
+class Serving:
+    """Predictions of a day by whatever version the deployer has made active."""
+
+    def __init__(self, folder: Path) -> None:
+        self.registry = FolderRegistry(folder)
+        self.world = World()
+        self._predictor = Predictor(self.registry)
+        for line in (RECOVERS, FLIPS, NOISE, ASKS, BROKEN, FRAUD):
+            features, actual = self.world.past(line)
+            seed(self.registry, line, "v1", logistic, _dicts(features), actual)
+
+    def day(self, line: str, day: int) -> Iterator[Record]:
+        """Predictions over the morning, outcomes an hour later; topics without prefix."""
+        model_type, _, tenant = line.partition(":")
+        version = self.registry.active(line) or ""
+        features, actual = self.world.rows(line, day, version)
+        named = _dicts(features)
+        step = 10 * HOUR_MS // len(actual)
+        for i, served in enumerate(self._predictor.predict(line, named)):
+            key, at = f"{model_type}-{tenant}-{day}-{i}", (FIRST_DAY + day) * DAY_MS + i * step
+            row: dict[str, Any] = {
+                "prediction_id": key, "model_type": model_type, "model_version": served.version, "predicted_at": at,
+                "score": served.score, "predicted": served.predicted, "features": named[i],
+            }  # fmt: skip
+            if tenant != "global":
+                row["tenant_id"] = tenant
+            if line == BROKEN and day >= CHANGE:
+                del row["features"]
+            yield "predictions", key.encode(), orjson.dumps(row)
+            label = {"prediction_id": key, "actual": int(actual[i]), "observed_at": at + HOUR_MS}
+            yield "outcomes", key.encode(), orjson.dumps(label)
+
+
+class Story:
+    """What was published, by line."""
+
+    def __init__(self, found: dict[str, list[dict[str, Any]]]) -> None:
+        self._found = found
+
+    def decisions(self, line: str, *actions: str) -> list[tuple[str, str]]:
+        rows = [row for row in self._found["audit"] if row["line"] == line and row["action"] in actions]
+        return [(row["action"], row["decision"]) for row in sorted(rows, key=lambda row: row["at"])]
+
+    def reason(self, line: str, action: str, decision: str) -> str:
+        return next(
+            row["reason"]
+            for row in self._found["audit"]
+            if (row["line"], row["action"], row["decision"]) == (line, action, decision)
+        )
+
+    def alerts(self, line: str, notify: str) -> list[dict[str, Any]]:
+        return [row for row in self._found["alerts"] if row["line"] == line and row.get("notify") == notify]
+
+    def accuracy(self, line: str, day: int) -> float:
+        """Of the version that made most predictions of the day."""
+        date = str(np.datetime64(FIRST_DAY + day, "D"))
+        rows = [
+            r for r in self._found["metric-snapshots"] if (r["line"], r["date"], r["state"]) == (line, date, "closed")
+        ]
+        newest = max(rows, key=lambda row: (row["predictions"], row["revision"]))
+        return float(newest["accuracy"])
+
+
+@pytest.fixture
+def processes(prefix: Prefix, tmp_path: Path) -> Iterator[list[Process]]:
+    registry = str(tmp_path / "registry")
+    made = [
+        Process(prefix, tmp_path, "trainer", ["trainer", "--registry", registry, "--learner", "logistic"]),
+        Process(prefix, tmp_path, "deployer", ["predictor", "deploy", "--registry", registry]),
+    ]
+    yield made
+    for process in made:
+        process.kill()
+
+
+async def test_the_whole_loop(
+    prefix: Prefix, worker: Callable[..., Worker], processes: list[Process], tmp_path: Path
+) -> None:
+    running = worker(checkpoint_interval_ms="10").start()
+    serving = await asyncio.to_thread(Serving, tmp_path / "registry")
+    for process in processes:
+        process.start()
+    lines = (RECOVERS, FLIPS, NOISE, ASKS, BROKEN)
+    jobs: dict[str, dict[str, Any]] = {}
+
+    async with (
+        AnswerFollower(prefix.bootstrap, {}, prefix.topics) as answers,
+        Stepper(prefix, [running]) as stepper,
+    ):
+
+        async def turn(at_ms: int, **rest: Any) -> int:
+            """A turn, and one more for the answers to whatever it ordered; returns the last one's time."""
+            await stepper.turn(Turn(at_ms, **rest))
+            while not await _nothing_waits(answers, processes):
+                at_ms += 10 * MINUTE_MS
+                await stepper.turn(Turn(at_ms))
+            for row in await stepper.fresh(prefix.topics.training_jobs):
+                jobs[row["line"]] = row
+            return at_ms
+
+        rules = [
+            order("*", "set", {"values": RULES}, "ada", "a pilot"),
+            order(ASKS, "set", {"key": "require_manual_approval", "value": True}, "ada", "we look first"),
+        ]
+        await turn(FIRST_DAY * DAY_MS - 1, orders=rules)
+        for day in range(DAYS):
+            served = [*lines, FRAUD] if day >= FRAUD_FROM else lines
+            rows = [record for line in served for record in serving.day(line, day)]
+            midnight = (FIRST_DAY + day + 1) * DAY_MS
+            await turn(midnight - 12 * HOUR_MS, rows=rows)
+            # nothing can be decided before: one tick runs all closes
+            for hour in (1, 2, 3, 4, 8) if day >= CHANGE else (8,):
+                at_ms = await turn(midnight + hour * HOUR_MS)
+            # asked on the morning after: it waits as long as it takes
+            if jobs.get(ASKS, {}).get("state") == "awaiting_approval" and day >= CHANGE + 2:
+                await turn(at_ms + MINUTE_MS, orders=[order(ASKS, "approve", {}, "ada", "labels are sound")])
+            if jobs.get(BROKEN, {}).get("state") == "halted" and day == DAYS - 2:
+                await turn(at_ms + MINUTE_MS, orders=[order(BROKEN, "reset_circuit", {}, "ada", "features are back")])
+    await told(prefix, running)
+    assert running.stop() == 0, running.tail()
+    assert [process.stop() for process in processes] == [0, 0]
+    found = {}
+    for topic in ("audit", "alerts", "metric-snapshots"):
+        parts = await read(prefix.bootstrap, prefix.topics.output_prefix + topic, prefix.topics.line_partitions)
+        found[topic] = [json.loads(record.value) for part in parts.values() for record in part]
+    _judge(Story(found))
+
+
+async def _nothing_waits(answers: AnswerFollower, processes: list[Process]) -> bool:
+    """Whether nothing was ordered; else returns when everything is answered."""
+    if not await answers.read():
+        return True
+    assert await answers.settled(60.0), [process.tail() for process in processes]
+    return False
+
+
+def _judge(story: Story) -> None:
+    # degraded data → alert → train → validate → activate → recovered accuracy
+    for line in (RECOVERS, ASKS):
+        assert len(story.alerts(line, "opened")) == 1
+        assert ("validate", "passed") in story.decisions(line, "validate")
+        assert ("activate", "activated") in story.decisions(line, "activate")
+        assert ("probation", "kept") in story.decisions(line, "probation")
+        healthy = np.mean([story.accuracy(line, day) for day in range(CHANGE)])
+        assert story.accuracy(line, CHANGE) < healthy - 0.15
+        assert story.accuracy(line, DAYS - 1) > healthy - 0.05
+        (resolved,) = story.alerts(line, "resolved")
+        assert resolved["resolution_reason"] == "version_replaced"
+
+    # approval required → waits, approved, runs
+    assert story.decisions(ASKS, "train")[0] == ("train", "awaiting_approval")
+    assert ("approve", "ordered") in story.decisions(ASKS, "approve")
+    assert ("train", "awaiting_approval") not in story.decisions(RECOVERS, "train")
+
+    # a new model that degrades → rolled back at the 24 h look
+    assert story.decisions(FLIPS, "probation")[0] == ("probation", "failed")
+    assert "accuracy down by" in story.reason(FLIPS, "probation", "failed")
+    assert ("rollback", "rolled_back") in story.decisions(FLIPS, "rollback")
+
+    # a bad fraud version → rolled back though its accuracy is 99 %
+    assert story.decisions(FRAUD, "probation")[0] == ("probation", "failed")
+    assert any(name in story.reason(FRAUD, "probation", "failed") for name in ("pr_auc down by", "recall down by"))
+    assert story.accuracy(FRAUD, CHANGE + 2) > 0.97
+    assert ("rollback", "rolled_back") in story.decisions(FRAUD, "rollback")
+
+    # a candidate below the thresholds → rejected
+    assert ("validate", "rejected") in story.decisions(NOISE, "validate")
+    assert not story.decisions(NOISE, "activate")
+    assert "is needed" in story.reason(NOISE, "validate", "rejected")
+
+    # two failures → circuit open until an operator closes it
+    trained = story.decisions(BROKEN, "train", "circuit", "reset_circuit")
+    opened, closed = trained.index(("circuit", "opened")), trained.index(("reset_circuit", "closed"))
+    assert trained[:opened].count(("train", "failed")) == 2
+    assert opened < closed
+    assert ("train", "ordered") not in trained[opened:closed]
+    assert ("train", "refused") in trained[opened:closed]
+    assert ("train", "ordered") in trained[closed:]
+    assert "carries features" in story.reason(BROKEN, "train", "failed")
