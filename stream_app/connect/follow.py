@@ -20,6 +20,7 @@ class LogFollower:
             bootstrap_servers=bootstrap,
             isolation_level="read_committed",
             enable_auto_commit=False,
+            auto_offset_reset="earliest",
             fetch_max_wait_ms=100,
             **options,
         )
@@ -32,7 +33,6 @@ class LogFollower:
     async def __aenter__(self) -> LogFollower:
         await self._consumer.start()
         self._consumer.assign(self._tps)
-        await self._consumer.seek_to_beginning(*self._tps)
         return self
 
     async def __aexit__(self, *exc: object) -> None:

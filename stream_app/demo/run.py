@@ -171,7 +171,8 @@ class _Snapshots:
 
     def __init__(self, bootstrap: str, options: dict[str, Any], topics: Topics, seen: Seen, started: float) -> None:
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False, **options
+            bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False,
+            auto_offset_reset="earliest", **options
         )
         self._tps = [TopicPartition(topics.metric_snapshots, p) for p in range(topics.line_partitions)]
         self._seen = seen
@@ -180,7 +181,6 @@ class _Snapshots:
     async def __aenter__(self) -> _Snapshots:
         await self._consumer.start()
         self._consumer.assign(self._tps)
-        await self._consumer.seek_to_beginning(*self._tps)
         return self
 
     async def __aexit__(self, *exc: object) -> None:

@@ -108,14 +108,12 @@ class Orders:
 
     async def _results(self, tp: TopicPartition) -> AsyncIterator[TrainingResult]:
         reader = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap, isolation_level="read_committed", enable_auto_commit=False,
-            **self._options,
-        )  # fmt: skip
+            bootstrap_servers=self._bootstrap, enable_auto_commit=False, auto_offset_reset="earliest", **self._options
+        )
         await reader.start()
         try:
             end = (await reader.end_offsets([tp]))[tp]
             reader.assign([tp])
-            await reader.seek_to_beginning(tp)
             while await reader.position(tp) < end:
                 for record in (await reader.getmany(tp, timeout_ms=200)).get(tp, []):
                     try:

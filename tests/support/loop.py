@@ -80,7 +80,7 @@ class Stepper:
         }
         self._reader = AIOKafkaConsumer(
             bootstrap_servers=prefix.bootstrap, isolation_level="read_committed", enable_auto_commit=False,
-            fetch_max_wait_ms=20,
+            auto_offset_reset="earliest", fetch_max_wait_ms=20,
         )  # fmt: skip
 
     async def __aenter__(self) -> Stepper:
@@ -89,7 +89,6 @@ class Stepper:
         await self._producer.start()
         await self._reader.start()
         self._reader.assign(list(self._news))
-        await self._reader.seek_to_beginning()
         return self
 
     async def __aexit__(self, *exc: object) -> None:

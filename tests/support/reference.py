@@ -1,4 +1,4 @@
-"""The reference trainer and deployer as processes."""
+"""The reference trainer and deployer as processes, and orders as the coordinator writes them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,30 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import orjson
+from aiokafka import AIOKafkaProducer
+
+from schemas.partitioning import partition_for
 from tests.support.kafka_io import Prefix
 
 
 class Process:
     """One ``plumbline`` command that runs until it is told to stop."""
 
-    def __init__(self, prefix: Prefix, folder: Path, name: str, command: Sequence[str]) -> None:
-        self.log = folder / f"{name}.log"
-        self._command = [sys.executable, "-m", "stream_app", *command]
+    def __init__(
+        self, prefix: Prefix, logs: Path, name: str, command: Sequence[str], script: Path | None = None,
+        folder: Path | None = None,
+    ) -> None:  # fmt: skip
+        """``script``: a program of its own instead of a command; ``folder``: where it runs."""
+        self._folder = folder
+        self.log = logs / f"{name}.log"
+        self._command = [sys.executable, *(["-m", "stream_app"] if script is None else [str(script)]), *command]
         topics = prefix.topics
         self._env = {
             **{key: value for key, value in os.environ.items() if not key.startswith("PLUMBLINE_")},
+            "PYTHONPATH": str(Path(__file__).parents[2]),
             "PLUMBLINE_KAFKA_BOOTSTRAP": prefix.bootstrap,
             "PLUMBLINE_INPUT_PREFIX": topics.input_prefix,
             "PLUMBLINE_OUTPUT_PREFIX": topics.output_prefix,
@@ -31,7 +42,7 @@ class Process:
 
     def start(self) -> Process:
         with self.log.open("ab") as out:
-            self._process = subprocess.Popen(self._command, env=self._env, stdout=out, stderr=out)
+            self._process = subprocess.Popen(self._command, env=self._env, cwd=self._folder, stdout=out, stderr=out)
         return self
 
     @property
@@ -56,3 +67,29 @@ class Process:
 
     def tail(self) -> str:
         return self.log.read_text(errors="replace")[-3_000:] if self.log.exists() else ""
+
+
+def order_of(
+    prefix: Prefix, line: str, command: str, number: int, attempt: int = 1, candidate: str | None = None,
+    current: str = "v1", data: dict[str, Any] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """An order as it stands on the topic."""
+    model_type, _, tenant = line.partition(":")
+    id = f"00000000-0000-4000-8000-{number:012d}"
+    found: dict[str, Any] = {
+        "schema": "io.plumbline.training-command.v1", "id": id, "at": "2026-03-02T04:00:00.000Z", "line": line,
+        "model_type": model_type, "tenant_id": tenant, "command": command, "command_id": id, "attempt": attempt,
+        "model_version": current, "expected_current_version": current, "reply_topic": prefix.topics.training_results,
+        "reply_partition": partition_for(line.encode(), prefix.topics.line_partitions),
+    }  # fmt: skip
+    return found | ({"candidate_version": candidate} if candidate else {}) | ({"data": data} if data else {})
+
+
+async def send_orders(prefix: Prefix, orders: Sequence[dict[str, Any]]) -> None:
+    """Write orders with the header that says whose they are."""
+    async with AIOKafkaProducer(bootstrap_servers=prefix.bootstrap) as kafka:
+        for sent in orders:
+            await kafka.send_and_wait(
+                prefix.topics.training_commands, orjson.dumps(sent), key=sent["line"].encode(),
+                partition=sent["reply_partition"], headers=[("plumbline.command", sent["command"].encode())],
+            )  # fmt: skip

@@ -1,0 +1,219 @@
+"""The reference trainer and deployer as processes, on orders that the test writes: repeated, killed, called back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, average_precision_score, precision_score, recall_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from schemas.common import rfc3339
+from stream_app.reference.learners import logistic
+from stream_app.reference.predictor import Predictor, seed
+from stream_app.reference.registry import FolderRegistry
+from tests.support.generate import Row
+from tests.support.kafka_io import Prefix, end_offsets, read, until, write
+from tests.support.reference import Process, order_of, send_orders
+from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS
+
+LINE, OTHER = "churn:acme", "churn:other"
+START = FIRST_DAY * DAY_MS
+ROWS, SPLIT = 400, 320
+
+
+def table(seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    draw = np.random.default_rng(seed)
+    features = np.round(draw.normal(size=(ROWS, 3)), 4)
+    chance = 1 / (1 + np.exp(-3 * (features[:, 0] - features[:, 1])))
+    return features, (draw.random(ROWS) < chance).astype(int)
+
+
+def records() -> list[Row]:
+    """A minute apart; another line's, a shadow's, an unlabelled one, a repeat and a correction among them."""
+    features, actual = table()
+    out = []
+
+    def add(topic: str, key: str, **row: Any) -> None:
+        out.append(Row(topic, key.encode(), orjson.dumps({"prediction_id": key, **row})))
+
+    for i in range(ROWS):
+        at = START + i * 60_000
+        named = {"a": float(features[i, 0]), "b": float(features[i, 1]), "c": float(features[i, 2])}
+        base = {"model_type": "churn", "model_version": "v1", "predicted_at": at, "score": 0.5, "features": named}
+        add("predictions", f"p{i}", tenant_id="acme", **base)
+        # whoever comes second under the same id does not count
+        add("predictions", f"p{i}", tenant_id="acme", **{**base, "features": {"a": 99.0, "b": 0.0, "c": 0.0}})
+        add("predictions", f"o{i}", tenant_id="other", **base)
+        add("predictions", f"s{i}", tenant_id="acme", role="shadow", **base)
+        add("predictions", f"u{i}", tenant_id="acme", **base)
+        if i % 7 == 0:
+            add("outcomes", f"p{i}", actual=bool(1 - actual[i]), observed_at=at + HOUR_MS)
+        add("outcomes", f"p{i}", actual=bool(actual[i]), observed_at=at + 2 * HOUR_MS)
+        add("outcomes", f"o{i}", actual=True, observed_at=at + HOUR_MS)
+        add("outcomes", f"s{i}", actual=True, observed_at=at + HOUR_MS)
+    out.append(Row("predictions", b"x", b"{"))
+    return out
+
+
+async def data(prefix: Prefix, from_ms: int = START, to_ms: int = START + ROWS * 60_000) -> dict[str, Any]:
+    """The range of an order: everything that stands in the topics."""
+    topics = prefix.topics
+    offsets = {
+        name: {
+            str(p): [0, end] for p, end in (await end_offsets(prefix.bootstrap, name, topics.input_partitions)).items()
+        }
+        for name in (topics.predictions, topics.outcomes)
+    }
+    split = START + SPLIT * 60_000
+
+    def span(first: int, last: int) -> dict[str, Any]:
+        return {"from": rfc3339(first), "to": rfc3339(last), "offsets": offsets}
+
+    return {"train": span(from_ms, split), "holdout": span(split, to_ms)}
+
+
+async def results(prefix: Prefix) -> list[dict[str, Any]]:
+    parts = await read(prefix.bootstrap, prefix.topics.training_results, prefix.topics.line_partitions)
+    return [json.loads(record.value) for part in parts.values() for record in part]
+
+
+async def said(prefix: Prefix, process: Process, number: int, *statuses: str) -> list[dict[str, Any]]:
+    """Return when the order has one of the answers."""
+    id = f"00000000-0000-4000-8000-{number:012d}"
+
+    async def there() -> list[dict[str, Any]]:
+        assert process.exit_code is None, process.tail()
+        return [row for row in await results(prefix) if row["command_id"] == id and row["status"] in statuses]
+
+    found: list[dict[str, Any]] = await until(there, 60, f"an answer {statuses} to order {number}\n{process.tail()}")
+    return found
+
+
+@pytest.fixture
+def made() -> Iterator[list[Process]]:
+    processes: list[Process] = []
+    yield processes
+    for process in processes:
+        process.kill()
+
+
+async def test_a_trainer_learns_from_exactly_the_rows_an_order_names_and_answers_once(
+    prefix: Prefix, tmp_path: Path, made: list[Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await write(prefix, [(START + DAY_MS, records())])
+    registry = FolderRegistry(tmp_path / "registry")
+    features, actual = table()
+    named = [dict(zip("abc", row, strict=True)) for row in features.tolist()]
+    seed(registry, LINE, "v1", logistic, named[:100], actual[:100])
+    gate = tmp_path / "gate"
+    gate.touch()
+    trainer = Process(
+        prefix, tmp_path, "trainer",
+        ["trainer", "--registry", str(tmp_path / "registry"), "--learner", "tests.support.learners:gated"],
+        folder=tmp_path,
+    )  # fmt: skip
+    made.append(trainer)
+    named_rows = await data(prefix)
+    first = order_of(prefix, LINE, "train", 1, data=named_rows)
+    await send_orders(prefix, [first, first, order_of(prefix, LINE, "activate", 9, candidate="v9")])
+    trainer.start()
+    await until(lambda: (tmp_path / "waiting").exists(), 60, "the training to begin")
+    # killed at work: nothing of it counts, and the next one begins anew
+    trainer.kill()
+    assert not [row for row in await results(prefix) if row["status"] not in ("accepted", "progress")]
+    (tmp_path / "waiting").unlink()
+    trainer.start()
+    await until(lambda: (tmp_path / "waiting").exists(), 60, "the training to begin again")
+    gate.unlink()
+    (answer,) = await said(prefix, trainer, 1, "succeeded", "failed")
+    assert answer["status"] == "succeeded", answer
+    assert (answer["training_samples"], answer["holdout_samples"]) == (SPLIT, ROWS - SPLIT)
+
+    # the same by scikit-learn alone, from the same rows
+    mine = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1_000)).fit(features[:SPLIT], actual[:SPLIT])
+    held, truth = features[SPLIT:], actual[SPLIT:]
+    scores = mine.predict_proba(held)[:, 1]
+    assert answer["candidate_metrics"] == pytest.approx(
+        answer["candidate_metrics"]
+        | {
+            "accuracy": accuracy_score(truth, scores >= 0.5),
+            "precision": precision_score(truth, scores >= 0.5),
+            "recall": recall_score(truth, scores >= 0.5),
+            "pr_auc": average_precision_score(truth, scores),
+        }
+    )
+    champion = registry.load(LINE, "v1")
+    assert champion is not None
+    assert answer["champion_metrics"]["accuracy"] == accuracy_score(truth, champion.scores(held) >= 0.5)
+
+    # called back at work: no candidate, no final answer, and the trainer goes on
+    gate.touch()
+    (tmp_path / "waiting").unlink()
+    await send_orders(prefix, [order_of(prefix, LINE, "train", 2, data=named_rows)])
+    await until(lambda: (tmp_path / "waiting").exists(), 60, "the second training to begin")
+    await send_orders(prefix, [order_of(prefix, LINE, "cancel", 2)])
+    await until(lambda: "called back" in trainer.tail(), 60, "the trainer to hear of it")
+    gate.unlink()
+    # what cannot be learnt from is said by name; another line's only outcome is yes
+    early = await data(prefix, to_ms=START + (SPLIT - 1) * 60_000)
+    await send_orders(
+        prefix, [order_of(prefix, OTHER, "train", 3, data=named_rows), order_of(prefix, LINE, "train", 4, data=early)]
+    )
+    (failed,) = await said(prefix, trainer, 3, "succeeded", "failed")
+    assert "all 320 labelled rows of the training range have the same outcome" in failed["error"]
+    (empty,) = await said(prefix, trainer, 4, "succeeded", "failed")
+    assert "the hold-out holds no labelled row" in empty["error"]
+    assert trainer.stop() == 0, trainer.tail()
+    finals = [(row["command_id"][-1], row["status"]) for row in await results(prefix) if row["status"] != "accepted"]
+    assert sorted(finals) == [("1", "succeeded"), ("3", "failed"), ("4", "failed")]
+
+
+async def test_a_deployer_switches_once_refuses_what_does_not_fit_and_says_again_what_it_did(
+    prefix: Prefix, tmp_path: Path, made: list[Process]
+) -> None:
+    registry = FolderRegistry(tmp_path / "registry")
+    features, actual = table()
+    named = [dict(zip("abc", row, strict=True)) for row in features.tolist()]
+    seed(registry, LINE, "v1", logistic, named, actual)
+    seed(registry, LINE, "v2", logistic, named, actual)  # one serves already: nothing happens
+    assert registry.active(LINE) == "v1"
+    other = registry.load(LINE, "v1")
+    assert other is not None
+    registry.put(LINE, "v2", other, {})
+    predictor = Predictor(registry)
+    assert predictor.predict(LINE, named[:1])[0].version == "v1"
+    deployer = Process(
+        prefix, tmp_path, "deployer", ["predictor", "deploy", "--registry", str(tmp_path / "registry")]
+    ).start()
+    made.append(deployer)
+    activate = order_of(prefix, LINE, "activate", 1, candidate="v2")
+    await send_orders(prefix, [activate, activate, order_of(prefix, LINE, "train", 8)])
+    await said(prefix, deployer, 1, "activated")
+    assert predictor.predict(LINE, named[:1])[0].version == "v2"
+    await send_orders(
+        prefix,
+        [
+            # the first answer was lost: the same order once more
+            order_of(prefix, LINE, "activate", 1, attempt=2, candidate="v2"),
+            order_of(prefix, LINE, "activate", 2, candidate="v3", current="v1"),
+            order_of(prefix, LINE, "activate", 3, candidate="v3", current="v2"),
+            order_of(prefix, LINE, "rollback", 4, candidate="v1", current="v2"),
+        ],
+    )
+    await said(prefix, deployer, 4, "rolled_back", "failed")
+    assert deployer.stop() == 0, deployer.tail()
+    finals = [row for row in await results(prefix) if row["status"] != "accepted"]
+    assert [(row["command_id"][-1], row["attempt"], row["status"]) for row in finals] == [
+        ("1", 1, "activated"), ("1", 2, "activated"), ("2", 1, "failed"), ("3", 1, "failed"), ("4", 1, "rolled_back"),
+    ]  # fmt: skip
+    assert "v2 serves, the order is for v1" in finals[2]["error"]
+    assert "v3 is not in the registry" in finals[3]["error"]
+    assert registry.active(LINE) == "v1"

@@ -1,0 +1,63 @@
+"""The trainer in ``docs/write-a-trainer.md`` is short, complete, and does what the document says."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.kafka_io import Prefix, read, until
+from tests.support.reference import Process, order_of, send_orders
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "write-a-trainer.md"
+
+
+def program() -> str:
+    found = re.search(r"<!-- trainer:.*?-->\n```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def test_it_is_under_forty_lines_of_code() -> None:
+    lines = [line for line in program().splitlines() if line.strip() and not line.strip().startswith(("#", '"""'))]
+    assert len(lines) < 40
+
+
+async def _results(prefix: Prefix) -> list[dict[str, Any]]:
+    parts = await read(prefix.bootstrap, prefix.topics.training_results, prefix.topics.line_partitions)
+    return [json.loads(record.value) for part in parts.values() for record in part]
+
+
+async def test_it_answers_each_attempt_once(prefix: Prefix, tmp_path: Path) -> None:
+    script = tmp_path / "trainer.py"
+    script.write_text(program())
+    running = Process(prefix, tmp_path, "own", [], script=script)
+    first = order_of(prefix, "churn:a", "train", 1)
+    again = order_of(prefix, "churn:a", "train", 1, attempt=2)
+    await send_orders(prefix, [first, order_of(prefix, "churn:a", "activate", 2, candidate="v2"), first])
+    try:
+        running.start()
+
+        async def finals(count: int) -> bool:
+            assert running.exit_code is None, running.tail()
+            return sum(row["status"] == "succeeded" for row in await _results(prefix)) >= count
+
+        await until(lambda: finals(1), 60, "the first answer")
+        running.kill()
+        running.start()
+        await send_orders(prefix, [again])
+        await until(lambda: finals(2), 60, "the second attempt's answer")
+    finally:
+        running.kill()
+    told = [(row["command_id"], row["attempt"], row["status"]) for row in await _results(prefix)]
+    assert sorted(told) == sorted(
+        (sent["command_id"], sent["attempt"], status) for sent in (first, again) for status in ("accepted", "succeeded")
+    ), told
+
+
+@pytest.mark.parametrize("name", ["accepted", "succeeded", "failed", "cancel", "activate", "rollback"])
+def test_the_document_names_every_word_of_the_protocol(name: str) -> None:
+    assert f"`{name}`" in DOCUMENT.read_text()
