@@ -1,6 +1,6 @@
 # Two commands are the whole set-up: `make demo` and `make test`. Both make .venv, fetch what is missing and run.
 #
-#   make demo       from nothing to daily snapshots; DEMO_ARGS="--once" runs to the end of the data
+#   make demo       from nothing to a closed loop; DEMO_ARGS="--once" runs to the end of the data
 #   make test       lint, types, import rules and every test but the long ones; PYTEST_ARGS="-k clock" narrows
 #   make test-long  the tests that take minutes
 #   make bench      cost per event against the peers; BENCH_ARGS are handed on

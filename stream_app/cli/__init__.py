@@ -13,10 +13,10 @@ from stream_app.errors import PlumblineError
 
 #: command → (module below stream_app.cli, attribute, one line for the list)
 _COMMANDS = {
-    "demo": ("demo", "demo", "From nothing to daily snapshots in minutes, on data from the package registries."),
+    "demo": ("demo", "demo", "From nothing to a closed loop in minutes, on data from the package registries."),
     "services": ("services", "services", "Kafka and Redis on this machine: up, down, status."),
     "topics": ("topics", "topics", "Create and check the topics."),
-    "worker": ("worker", "worker", "Run a worker: joins, counts, closes days, publishes snapshots."),
+    "worker": ("worker", "worker", "Run a worker: joins, counts, drift, alerts, retraining."),
     "replay": ("replay", "replay", "Send recorded predictions and outcomes as if time passed."),
     "backfill": ("backfill", "backfill", "Write ticks for topics that hold records but no time."),
     "models": ("models", "models", "Lines and their active versions; register a version."),

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from schemas.common import rfc3339
 from stream_app import settings as settings_module
+from stream_app.demo.data import LINE
 from stream_app.demo.run import DAYS, Seen, run
 from stream_app.services.artifacts import cache_dir
 from stream_app.services.kafka import LocalKafka
@@ -26,7 +28,9 @@ from stream_app.services.kafka import LocalKafka
 @click.command()
 @click.option("--once", is_flag=True, help="No live view; the last line is one JSON object.")
 def demo(once: bool) -> None:
-    """Replay two weeks of recorded predictions and watch their daily snapshots arrive.
+    """Three weeks in minutes: models serve, one drifts, is retrained, judged, deployed and watched.
+
+    The drift is injected on day 16 and called that. A real trainer and deployer answer the coordinator's orders.
 
     Uses the broker in PLUMBLINE_KAFKA_BOOTSTRAP, or starts one for the time of the demo. Each run has topics and an
     application of its own and removes them at the end.
@@ -59,9 +63,14 @@ def _broker(console: Console) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _view(console: Console, once: bool) -> Iterator[Any]:
+    told = 0
     if once or not console.is_terminal:
 
-        def quiet(at_ms: int, done: int, total: int, latest: dict[str, dict[str, Any]]) -> None:
+        def quiet(at_ms: int, done: int, total: int, latest: dict[str, dict[str, Any]], story: list[str]) -> None:
+            nonlocal told
+            for text in story[told:]:
+                console.print(text, markup=False)
+            told = len(story)
             if at_ms % 86_400_000 == 4 * 3_600_000:
                 console.print(f"{rfc3339(at_ms)[:16]}  {done:,} of {total:,} events, {len(latest)} lines", style="dim")
 
@@ -69,8 +78,8 @@ def _view(console: Console, once: bool) -> Iterator[Any]:
         return
     with Live(console=console, refresh_per_second=8) as live:
 
-        def lively(at_ms: int, done: int, total: int, latest: dict[str, dict[str, Any]]) -> None:
-            live.update(_table(at_ms, done, total, latest))
+        def lively(at_ms: int, done: int, total: int, latest: dict[str, dict[str, Any]], story: list[str]) -> None:
+            live.update(Group(_table(at_ms, done, total, latest), *(Text(text) for text in story)))
 
         yield lively
 
@@ -123,4 +132,13 @@ def _tell(seen: Seen, console: Console) -> None:
             f"{line} {row['model_version']} on {row['date']}: accuracy {_number(row['accuracy'])}, precision "
             f"{_number(row['precision'])}, recall {_number(row['recall'])}, "
             f"{row['outcomes']:,} of {row['predictions']:,} labelled."
+        )
+    if seen.story:
+        console.print("\nWhat happened:")
+        for text in seen.story:
+            console.print(f"  {text}", markup=False)
+    if seen.accuracy_drifted is not None:
+        console.print(
+            f"\nAccuracy of {LINE}: {_number(seen.accuracy_before)} before the injected drift, "
+            f"{_number(seen.accuracy_drifted)} under it, {_number(seen.accuracy_after)} since the retrained version serves."
         )

@@ -23,6 +23,8 @@ from stream_app.topics import Topics
 
 #: Called after each tick with (its time ms, events sent so far, events in all).
 Progress = Callable[[int, int, int], None]
+#: Gives the events of one tick as they are to be sent.
+Serve = Callable[[list[Event]], list[Event]]
 #: Awaited after each tick with its time; returns when the pipeline has carried it to its end.
 Step = Callable[[int], Awaitable[None]]
 
@@ -95,9 +97,12 @@ def _resume(writer: ClockWriter, identity: str, timeline: Timeline, summary: Sum
 async def send(
     writer: ClockWriter, topics: Topics, every: Every, rate: float | None, identity: str, timeline: Timeline,
     summary: Summary,
-    on_progress: Progress | None, step: Step | None,
+    on_progress: Progress | None, step: Step | None, serve: Serve | None = None,
 ) -> None:  # fmt: skip
-    """Send the timeline's events after ``summary.resumed_from_row``, a transaction for each tick."""
+    """Send the timeline's events after ``summary.resumed_from_row``, a transaction for each tick.
+
+    ``serve`` makes the records of a tick's events at the time when they are sent.
+    """
     done = summary.resumed_from_row
     at_ms = writer.stand.at_ms or timeline.first_ms - 1
     end_ms = last_tick(timeline.last_ms)
@@ -111,6 +116,8 @@ async def send(
             batch.append(upcoming)
             upcoming = next(iterator, None)
         done += len(batch)
+        if serve is not None:
+            batch = serve(batch)
         rows = ((topics.predictions if e.kind == PREDICTION else topics.outcomes, e.key, e.value) for e in batch)
         await writer.write(at_ms, rows, identity, done)
         made = sum(event.kind == PREDICTION for event in batch)

@@ -1,7 +1,8 @@
-"""Demo data: recorded predictions that the ``nannyml`` wheel carries, laid over simulated days.
+"""Demo data: records that the ``nannyml`` wheel carries, laid over simulated days.
 
-NannyML 0.13.1 (Apache-2.0) bundles scores and targets of an employment classifier on US census data (ACS PUMS) and of
-a synthetic car-loan classifier. The wheel is fetched from the package index without its dependencies and only read.
+NannyML 0.13.1 (Apache-2.0) bundles US census rows (ACS PUMS: who is employed?), which the demo's own models see, and
+recorded scores of a synthetic car-loan classifier. The wheel is fetched from the package index without its dependencies
+and only read. One drift is injected, and called that: from ``INJECTED`` on, ages come in months instead of years.
 """
 
 from __future__ import annotations
@@ -28,6 +29,15 @@ _FILES: Final = ("employment_MA_reference.pq", "synthetic_car_loan_reference.csv
 START_MS: Final = 20_454 * DAY_MS  # 2026-01-01
 SEED: Final = 20
 
+#: line whose model is retrained, and its first version
+LINE, FIRST_VERSION = "conflict:global", "v1"
+#: columns of the census rows that the model sees, all coded as numbers
+FEATURES: Final = ("AGEP", "SCHL", "MAR", "RELP", "DIS", "CIT", "MIG", "MIL", "NATIVITY", "DREM", "SEX", "RAC1P")
+#: day of the demo, counted from 0, from which on an upstream system sends ages in months
+INJECTED: Final = 15
+#: rows that the first version is made of; none of them is served
+PAST: Final = 6_000
+
 
 def fetch(cache: Path) -> Path:
     """Folder with the data files; fetched the first time, some 23 MB."""
@@ -49,12 +59,21 @@ def fetch(cache: Path) -> Path:
     return target
 
 
+def past(folder: Path) -> tuple[list[dict[str, float]], list[int]]:
+    """Features and outcomes that the first version learns from."""
+    rows = _sample(folder / _FILES[0], random.Random(SEED), PAST)
+    return [_features(row) for row in rows], [int(row["employed"]) for row in rows]
+
+
 def events(folder: Path, days: int, per_day: int) -> Iterator[Event]:
-    """Events of three lines, with what real inputs bring along: repeats, corrections, broken records."""
+    """Events of three lines, with what real inputs bring along: repeats, corrections, broken records.
+
+    Predictions of ``LINE`` are requests: they hold features and no score, which whoever serves fills in.
+    """
     draw = random.Random(SEED)
     number = 0
     sources = (
-        ("conflict", _sample(folder / _FILES[0], draw, days * per_day), _employment),
+        ("conflict", _sample(folder / _FILES[0], random.Random(SEED), PAST + days * per_day)[PAST:], _employment),
         ("credit", _sample(folder / _FILES[1], draw, days * per_day), _car_loan),
     )
     for model_type, sample, read in sources:
@@ -75,11 +94,11 @@ def _sample(path: Path, draw: random.Random, count: int) -> list[dict[str, Any]]
 
 
 def _employment(row: dict[str, Any], draw: random.Random) -> dict[str, Any]:
-    return {
-        "score": row["predicted_probability"],
-        "predicted": bool(row["prediction"]),
-        "actual": bool(row["employed"]),
-    }
+    return {"features": _features(row), "actual": bool(row["employed"])}
+
+
+def _features(row: dict[str, Any]) -> dict[str, float]:
+    return {name: float(row[name]) for name in FEATURES}
 
 
 def _car_loan(row: dict[str, Any], draw: random.Random) -> dict[str, Any]:
@@ -99,6 +118,8 @@ def _events(model_type: str, number: int, row: dict[str, Any], days: int, draw: 
     at = START_MS + draw.randrange(days) * DAY_MS + 7 * HOUR_MS + draw.randrange(11 * HOUR_MS)
     name = f"{model_type}-{number:06d}"
     actual = row.pop("actual")
+    if "features" in row and at >= START_MS + INJECTED * DAY_MS:
+        row["features"] = {**row["features"], "AGEP": 12 * row["features"]["AGEP"]}
     record = {"prediction_id": name, "model_type": model_type, "model_version": "v1", "predicted_at": at, **row}
     value = orjson.dumps(record)
     yield Event(at, PREDICTION, number, name, value)

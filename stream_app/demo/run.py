@@ -1,10 +1,9 @@
-"""The demo's course: topics of its own, a real worker, a replay in steps, a look at what came out, and clean-up."""
+"""The demo's course: topics of its own, a real worker, trainer and deployer, a replay in steps, and clean-up."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import subprocess
@@ -16,24 +15,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-
+from schemas.common import rfc3339
 from stream_app import kafka_admin
 from stream_app.connect.announce import announce
+from stream_app.connect.answers import AnswerFollower
 from stream_app.connect.clock_writer import ClockWriter
 from stream_app.connect.follow import LogFollower
 from stream_app.connect.replay import Summary, send
 from stream_app.connect.timeline import Timeline
+from stream_app.core.days import DAY_MS
 from stream_app.demo import data
+from stream_app.demo.serving import Service
+from stream_app.demo.story import INJECTION, Story
 from stream_app.errors import Broken, Unavailable
 from stream_app.settings import Settings
 from stream_app.topics import Topics
 
-DAYS = 14
-PER_DAY = 900
+DAYS = 21
+PER_DAY = 600
 
-#: Called with (tick ms, events sent, events in all, latest snapshot by line).
-Show = Callable[[int, int, int, dict[str, dict[str, Any]]], None]
+#: Called with (tick ms, events sent, events in all, latest snapshot by line, sentences about what happened).
+Show = Callable[[int, int, int, dict[str, dict[str, Any]], list[str]], None]
 
 
 @dataclass(slots=True)
@@ -47,6 +49,16 @@ class Seen:
     #: seconds until the first closed snapshot stood on its topic
     first_snapshot_seconds: float = 0.0
     latest: dict[str, dict[str, Any]] = field(default_factory=dict)
+    alerts: int = 0
+    trainings: int = 0
+    activations: int = 0
+    rollbacks: int = 0
+    #: of the retrained line: before the injected drift, under it, and with the new version
+    accuracy_before: float | None = None
+    accuracy_drifted: float | None = None
+    accuracy_after: float | None = None
+    #: one sentence for each step of the loop
+    story: list[str] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
         """The last line of ``demo --once``."""
@@ -55,9 +67,20 @@ class Seen:
             "predictions": self.predictions,
             "outcomes": self.outcomes,
             "snapshots": self.snapshots,
+            "alerts": self.alerts,
+            "trainings": self.trainings,
+            "activations": self.activations,
+            "rollbacks": self.rollbacks,
+            "accuracy_before": _rounded(self.accuracy_before),
+            "accuracy_drifted": _rounded(self.accuracy_drifted),
+            "accuracy_after": _rounded(self.accuracy_after),
             "wall_seconds": round(self.wall_seconds, 3),
             "events_per_second": round(produced / self.wall_seconds, 1),
         }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 async def run(settings: Settings, cache: Path, show: Show, say: Callable[[str], None]) -> Seen:
@@ -83,25 +106,46 @@ async def run(settings: Settings, cache: Path, show: Show, say: Callable[[str], 
     try:
         async with kafka_admin.admin(settings.kafka_bootstrap, options) as client:
             await kafka_admin.create(client, topics.specs(), settings.replication_factor)
-        say(f"{timeline.count:,} recorded events over {DAYS} days; starting a worker")
-        with timeline, _worker(settings, scratch) as worker:
+        registry = scratch / "registry"
+        say(f"{timeline.count:,} events over {DAYS} days; making a first model, starting worker, trainer and deployer")
+        with (
+            timeline,
+            _process(settings, scratch, "worker", ["worker"]) as worker,
+            _process(settings, scratch, "trainer", ["trainer", "--registry", str(registry)]) as trainer,
+            _process(settings, scratch, "deployer", ["predictor", "deploy", "--registry", str(registry)]) as deployer,
+        ):
+            service = await asyncio.to_thread(Service, registry, folder)
+            where = (settings.kafka_bootstrap, options, topics)
             async with (
-                LogFollower(settings.kafka_bootstrap, options, topics) as follower,
-                _Snapshots(settings.kafka_bootstrap, options, topics, seen, started) as snapshots,
-                ClockWriter(settings.kafka_bootstrap, options, topics) as writer,
+                LogFollower(*where) as follower,
+                AnswerFollower(*where) as answers,
+                Story(*where) as story,
+                ClockWriter(*where) as writer,
             ):
                 summary = Summary(first_ms=timeline.first_ms)
                 await announce(settings, topics)
 
+                told = 0
+
                 async def step(at_ms: int) -> None:
-                    await _alive(follower.reached(at_ms), worker, scratch)
-                    await snapshots.poll()
+                    nonlocal told
+                    await _alive(follower.reached(at_ms), scratch, worker=worker)
+                    await _alive(answers.settled(), scratch, worker=worker, trainer=trainer, deployer=deployer)
+                    if at_ms >= data.START_MS + data.INJECTED * DAY_MS and not told:
+                        told = 1
+                        seen.story.append(f"{rfc3339(at_ms)[:16].replace('T', ' ')}  {INJECTION}")
+                    seen.story += await story.poll()
+                    if story.closed and not seen.first_snapshot_seconds:
+                        seen.first_snapshot_seconds = time.monotonic() - started
 
                 def progress(at_ms: int, done: int, total: int) -> None:
-                    show(at_ms, done, total, seen.latest)
+                    show(at_ms, done, total, story.latest, seen.story)
 
-                await send(writer, topics, "6h", None, name, timeline, summary, progress, step)
-                _settle(seen, summary, follower)
+                await send(writer, topics, "6h", None, name, timeline, summary, progress, step, service.serve)
+                # the decision log carried the last tick; what the alerts made of it follows within a checkpoint
+                await _alive(asyncio.sleep(1), scratch, worker=worker)
+                seen.story += await story.poll()
+                _settle(seen, summary, follower, story)
         seen.wall_seconds = time.monotonic() - started
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -113,8 +157,12 @@ async def run(settings: Settings, cache: Path, show: Show, say: Callable[[str], 
     return seen
 
 
-def _settle(seen: Seen, summary: Summary, follower: LogFollower) -> None:
+def _settle(seen: Seen, summary: Summary, follower: LogFollower, story: Story) -> None:
     """Dispositions of the last tick; what was sent must have ended somewhere, once."""
+    seen.latest = story.latest
+    seen.alerts, seen.trainings = story.alerts, story.trainings
+    seen.activations, seen.rollbacks = story.activations, story.rollbacks
+    seen.accuracy_before, seen.accuracy_drifted, seen.accuracy_after = story.accuracies()
     seen.predictions = {"produced": summary.predictions, **follower.dispositions["predictions"]}
     seen.outcomes = {"produced": summary.outcomes, **follower.dispositions["outcomes"]}
     seen.snapshots = follower.snapshots
@@ -123,20 +171,23 @@ def _settle(seen: Seen, summary: Summary, follower: LogFollower) -> None:
             raise Broken(f"dispositions do not add up: {side}; please report this")
 
 
-async def _alive(wait: Any, worker: subprocess.Popen[bytes], scratch: Path) -> None:
-    """Await, unless the worker ends first."""
+async def _alive(wait: Any, scratch: Path, **processes: subprocess.Popen[bytes]) -> None:
+    """Await, unless one of the processes ends first."""
     task = asyncio.ensure_future(wait)
     while not task.done():
         await asyncio.wait({task}, timeout=0.5)
-        if worker.poll() is not None and not task.done():
-            task.cancel()
-            log = (scratch / "worker.log").read_text(errors="replace")
-            raise Unavailable(f"the worker ended with exit code {worker.returncode}. Its log ends with:\n{log[-1500:]}")
+        for name, process in processes.items():
+            if process.poll() is not None and not task.done():
+                task.cancel()
+                log = (scratch / f"{name}.log").read_text(errors="replace")
+                raise Unavailable(
+                    f"the {name} ended with exit code {process.returncode}. Its log ends with:\n{log[-1500:]}"
+                )
     task.result()
 
 
 @contextlib.contextmanager
-def _worker(settings: Settings, scratch: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _process(settings: Settings, scratch: Path, name: str, command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     environment = {
         **os.environ,
         "PLUMBLINE_ENVIRONMENT": "development",
@@ -151,9 +202,9 @@ def _worker(settings: Settings, scratch: Path) -> Iterator[subprocess.Popen[byte
         "PLUMBLINE_WEB_PORT": "0",
         "PLUMBLINE_CHECKPOINT_INTERVAL_MS": "10",
     }
-    with (scratch / "worker.log").open("wb") as log:
+    with (scratch / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "stream_app", "worker"], env=environment, stdout=log, stderr=log
+            [sys.executable, "-m", "stream_app", *command], env=environment, stdout=log, stderr=log
         )
     try:
         yield process
@@ -164,35 +215,3 @@ def _worker(settings: Settings, scratch: Path) -> Iterator[subprocess.Popen[byte
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-class _Snapshots:
-    """Follows the snapshots as any consumer would."""
-
-    def __init__(self, bootstrap: str, options: dict[str, Any], topics: Topics, seen: Seen, started: float) -> None:
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False,
-            auto_offset_reset="earliest", **options
-        )
-        self._tps = [TopicPartition(topics.metric_snapshots, p) for p in range(topics.line_partitions)]
-        self._seen = seen
-        self._started = started
-
-    async def __aenter__(self) -> _Snapshots:
-        await self._consumer.start()
-        self._consumer.assign(self._tps)
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self._consumer.stop()
-
-    async def poll(self) -> None:
-        """Take what has come."""
-        for records in (await self._consumer.getmany(timeout_ms=1)).values():
-            for record in records:
-                row = json.loads(record.value)
-                if row["state"] == "closed" and not self._seen.first_snapshot_seconds:
-                    self._seen.first_snapshot_seconds = time.monotonic() - self._started
-                known = self._seen.latest.get(row["line"])
-                if known is None or (row["date"], row["revision"]) >= (known["date"], known["revision"]):
-                    self._seen.latest[row["line"]] = row
