@@ -140,5 +140,5 @@ def _tell(seen: Seen, console: Console) -> None:
     if seen.accuracy_drifted is not None:
         console.print(
             f"\nAccuracy of {LINE}: {_number(seen.accuracy_before)} before the injected drift, "
-            f"{_number(seen.accuracy_drifted)} under it, {_number(seen.accuracy_after)} since the retrained version serves."
+            f"{_number(seen.accuracy_drifted)} under it, {_number(seen.accuracy_after)} with the retrained version."
         )
