@@ -34,6 +34,7 @@ _COMMANDS = {
     "audit": ("audit", "audit", "Every decision, with what it was based on."),
     "trainer": ("reference", "trainer", "Train what is ordered: the reference trainer."),
     "predictor": ("reference", "predictor", "Serve a stream and deploy what is ordered: the reference predictor."),
+    "bridge": ("bridge", "bridge", "Deliver alerts to Alertmanager or a webhook."),
     "dead-letters": ("dead_letters", "dead_letters", "Records that could not be used: list, redrive."),
     "settings": ("settings", "settings", "Show, check and explain the settings."),
 }

@@ -101,6 +101,17 @@ class Installation(BaseModel):
         "Where people reach the dashboard; links in alerts begin with it.",
         pattern=r"^https?://[^\s?#]{1,500}$",
     )
+    bridge_alertmanager_url: str = setting(
+        "", "Address of Alertmanager that the bridge delivers to, http://HOST:9093; empty: none.",
+        pattern=r"^(https?://[^\s]{1,500})?$", repr=False,
+    )  # fmt: skip
+    bridge_webhook_url: str = setting(
+        "", "Address that the bridge posts alerts to; empty: none. It may hold a token, so it is never shown.",
+        pattern=r"^(https?://[^\s]{1,2000})?$", repr=False,
+    )  # fmt: skip
+    bridge_webhook_secret: SecretStr = setting(
+        SecretStr(""), "Secret that the webhook's requests are signed with; from the environment only."
+    )
     web_port: int = setting(6066, "Port of the worker's own views; 0 turns them off.", ge=0, le=65_535)
 
     @field_validator("input_prefix", "output_prefix", "app_id")
@@ -185,3 +196,10 @@ def without_password(url: str) -> str:
     if not has_password(url):
         return url
     return re.sub(r"password=[^&]*", "password=**********", re.sub(r"(://[^/@:]*:)[^/]*@", r"\1**********@", url))
+
+
+def host_of(url: str) -> str:
+    """Scheme and host of an address; its path may hold a token."""
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}" if url else ""

@@ -14,7 +14,7 @@ from pydantic import SecretStr, ValidationError, field_validator, model_validato
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stream_app.settings.fields import AT_START, EVERYWHERE, STATIC, marked, setting
-from stream_app.settings.installation import Installation, without_password
+from stream_app.settings.installation import Installation, host_of, without_password
 from stream_app.settings.names import PREFIX, nearest
 from stream_app.settings.rules import BUILT_IN, Rules, TypeSettings
 
@@ -192,10 +192,11 @@ class Settings(Rules, Installation, BaseSettings):
         return settings_hash(self.decision_view())
 
     def shown(self) -> dict[str, Any]:
-        """Every setting as it may be shown: secrets as stars, also one that stands in the address of Redis."""
+        """Every setting as it may be shown: secrets as stars, and of addresses that can hold one the host alone."""
         view = {name: getattr(self, name) for name in type(self).model_fields}
         view = {name: str(value) if isinstance(value, SecretStr | Path) else value for name, value in view.items()}
         view["redis_url"] = without_password(self.redis_url)
+        view |= {name: host_of(view[name]) for name in ("bridge_alertmanager_url", "bridge_webhook_url")}
         return view
 
 

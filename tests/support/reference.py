@@ -22,7 +22,7 @@ class Process:
 
     def __init__(
         self, prefix: Prefix, logs: Path, name: str, command: Sequence[str], script: Path | None = None,
-        folder: Path | None = None,
+        folder: Path | None = None, env: dict[str, str] | None = None,
     ) -> None:  # fmt: skip
         """``script``: a program of its own instead of a command; ``folder``: where it runs."""
         self._folder = folder
@@ -37,6 +37,7 @@ class Process:
             "PLUMBLINE_OUTPUT_PREFIX": topics.output_prefix,
             "PLUMBLINE_INPUT_PARTITIONS": str(topics.input_partitions),
             "PLUMBLINE_LINE_PARTITIONS": str(topics.line_partitions),
+            **(env or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -48,6 +49,11 @@ class Process:
     @property
     def exit_code(self) -> int | None:
         return self._process.poll() if self._process is not None else None
+
+    def wait(self, bound_s: float) -> int:
+        """Its exit code, once it ends by itself."""
+        assert self._process is not None
+        return self._process.wait(bound_s)
 
     def kill(self) -> None:
         """SIGKILL and reap."""

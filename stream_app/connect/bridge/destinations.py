@@ -1,0 +1,165 @@
+"""Where alerts go, and what they look like there."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+import aiohttp
+import orjson
+
+from schemas.common import rfc3339
+
+Alert = dict[str, Any]
+
+SIGNATURE: Final = "X-Plumbline-Signature"
+DEDUP_KEY: Final = "X-Plumbline-Dedup-Key"
+
+#: Answers of the 4xx kind that pass: too slow, too early, too many.
+_PASSING: Final = (408, 425, 429)
+#: An answer's body as it is shown in errors.
+_SHOWN: Final = 300
+
+
+class Refused(Exception):
+    """The destination does not want this alert, and will not want it later."""
+
+
+class Unreachable(Exception):
+    """The destination did not take it now. ``after_s``: it asked to be left alone that long."""
+
+    def __init__(self, why: str, after_s: float | None = None) -> None:
+        super().__init__(why)
+        self.after_s = after_s
+
+
+class Destination(Protocol):
+    """One way out."""
+
+    @property
+    def name(self) -> str:
+        """Part of the consumer group's name."""
+        ...
+
+    async def deliver(self, http: aiohttp.ClientSession, alert: Alert, before: Alert | None) -> None:
+        """Hand a revision over; ``before``: the one that was delivered before it. :class:`Refused`,
+        :class:`Unreachable`."""
+        ...
+
+    async def refresh(self, http: aiohttp.ClientSession, alerts: Sequence[Alert]) -> None:
+        """Say again what is open, for destinations that forget."""
+        ...
+
+
+class Alertmanager:
+    """Prometheus Alertmanager, API v2.
+
+    An alert there is its labels: when severity or escalation changes, the old one is ended and a new one begins. What
+    is not repeated resolves by itself after ``resolve_timeout`` (5 min by default), hence the refreshes.
+    """
+
+    name = "alertmanager"
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/") + "/api/v2/alerts"
+
+    async def deliver(self, http: aiohttp.ClientSession, alert: Alert, before: Alert | None) -> None:
+        """POST the alert, and the end of the labels it had before."""
+        sent = [posted(alert)]
+        if before is not None and labels(before) != labels(alert):
+            sent.append({**posted(before), "endsAt": _now()})
+        await post(http, self._url, orjson.dumps(sent), {})
+
+    async def refresh(self, http: aiohttp.ClientSession, alerts: Sequence[Alert]) -> None:
+        """POST all of them once more."""
+        if alerts:
+            await post(http, self._url, orjson.dumps([posted(alert) for alert in alerts]), {})
+
+
+def posted(alert: Alert) -> dict[str, Any]:
+    """An alert as Alertmanager takes it; ``endsAt`` only where it is over."""
+    notes = {"summary": alert["summary"], "recommendation": alert["recommendation"], "link": alert["link"]}
+    if "acknowledged_by" in alert:
+        notes["acknowledged_by"] = alert["acknowledged_by"]
+    out: dict[str, Any] = {
+        "labels": labels(alert),
+        "annotations": notes,
+        # a simulated time may lie ahead, and what begins in the future is not shown
+        "startsAt": min(alert["opened_at"], _now()),
+        "generatorURL": alert["link"],
+    }
+    if alert["status"] == "resolved":
+        notes["resolution_reason"] = alert["resolution_reason"]
+        out["endsAt"] = _now()
+    return out
+
+
+def labels(alert: Alert) -> dict[str, str]:
+    """What an alert is told apart by."""
+    return {
+        "alertname": alert["type"],
+        "line": alert["line"],
+        "model_type": alert["model_type"],
+        "tenant_id": alert["tenant_id"],
+        "model_version": alert["model_version"],
+        "severity": alert["severity"].lower(),
+        "escalated": "yes" if alert["escalation_level"] else "no",
+        "alert_id": alert["id"],
+    }
+
+
+class Webhook:
+    """Any address that takes a POST; the body is signed if there is a secret."""
+
+    name = "webhook"
+
+    def __init__(self, url: str, secret: str) -> None:
+        self._url = url
+        self._secret = secret.encode()
+
+    async def deliver(self, http: aiohttp.ClientSession, alert: Alert, before: Alert | None) -> None:
+        """POST ``{"event", "dedup_key", "alert"}``."""
+        key = dedup_key(alert)
+        body = orjson.dumps(
+            {"event": alert.get("notify"), "dedup_key": key, "alert": alert}, option=orjson.OPT_SORT_KEYS
+        )
+        headers = {DEDUP_KEY: key}
+        if self._secret:
+            headers[SIGNATURE] = sign(self._secret, body, int(time.time()))
+        await post(http, self._url, body, headers)
+
+    async def refresh(self, http: aiohttp.ClientSession, alerts: Sequence[Alert]) -> None:
+        """A webhook was told once."""
+
+
+def dedup_key(alert: Alert) -> str:
+    """The same for every delivery of a revision."""
+    return f"{alert['id']}-{alert['revision']}"
+
+
+def sign(secret: bytes, body: bytes, at_s: int) -> str:
+    """``t=SECONDS,v1=HEX``: HMAC-SHA256 over the time, a dot and the body, so that a captured request grows old."""
+    return f"t={at_s},v1={hmac.new(secret, f'{at_s}.'.encode() + body, hashlib.sha256).hexdigest()}"
+
+
+async def post(http: aiohttp.ClientSession, url: str, body: bytes, headers: dict[str, str]) -> None:
+    """One request; anything but 2xx is :class:`Refused` or :class:`Unreachable`. The address is never shown: it may
+    hold a token."""
+    try:
+        async with http.post(url, data=body, headers={**headers, "Content-Type": "application/json"}) as answer:
+            if answer.status < 300:
+                return
+            said = f"answered {answer.status}: {(await answer.text(errors='replace'))[:_SHOWN]}"
+            after = answer.headers.get("Retry-After", "")
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise Unreachable(f"{type(error).__name__}") from error
+    if answer.status < 500 and answer.status not in _PASSING:
+        raise Refused(said)
+    raise Unreachable(said, float(after) if after.isdigit() else None)
+
+
+def _now() -> str:
+    return rfc3339(time.time_ns() // 1_000_000)

@@ -1,0 +1,195 @@
+"""The bridge's loop: at least once, in order for each alert, and nothing lost while a destination is away.
+
+Each destination has a consumer group of its own, so one that is dead holds nobody else. An offset is committed when
+the destination has said yes. What was delivered before is read from the topic again when a partition is taken over;
+nothing else is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+
+import aiohttp
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+
+from schemas import deadletters
+from schemas.partitioning import partition_for
+from stream_app.connect.bridge.destinations import Alert, Destination, Refused, Unreachable, dedup_key
+from stream_app.settings import Settings
+from stream_app.topics import Topics
+
+log = logging.getLogger(__name__)
+
+#: Seconds: first pause, longest pause, of one request, between two refreshes.
+FIRST_S, LONGEST_S, REQUEST_S, REFRESH_S = 0.5, 60.0, 10.0, 60.0
+#: Times a refused alert is tried before it goes to the dead letters.
+TRIES: Final = 5
+#: A destination may be away for days; only then would the group take the partitions from a bridge that waits for it.
+_PATIENCE_MS: Final = 7 * 86_400_000
+
+
+class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
+    """One destination. Runs until it is cancelled."""
+
+    def __init__(
+        self, settings: Settings, topics: Topics, destination: Destination, refresh_s: float = REFRESH_S
+    ) -> None:
+        self._settings, self._topics, self._destination = settings, topics, destination
+        self._options = settings.kafka_client_options()
+        self._refresh_s = refresh_s
+        #: partition → id of each alert that is open → its newest revision here, and the newest that was delivered
+        self._open: dict[int, dict[str, Alert]] = {}
+        self._delivered: dict[str, Alert] = {}
+        self._due: list[tuple[TopicPartition, int, Alert]] = []
+        self._draw = random.Random()
+        self.counts = {"delivered": 0, "retried": 0, "dead_lettered": 0}
+
+    async def run(self) -> None:
+        """Deliver for ever."""
+        group = f"{self._settings.app_id}-bridge-{self._destination.name}"
+        common: dict[str, Any] = {"bootstrap_servers": self._settings.kafka_bootstrap, **self._options}
+        self._consumer = AIOKafkaConsumer(
+            group_id=group, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest",
+            max_poll_interval_ms=_PATIENCE_MS, **common,
+        )  # fmt: skip
+        self._producer = AIOKafkaProducer(enable_idempotence=True, **common)
+        timeout = aiohttp.ClientTimeout(total=REQUEST_S)
+        async with self._producer, aiohttp.ClientSession(timeout=timeout) as self._http:
+            self._consumer.subscribe([self._topics.alerts], listener=self)
+            await self._consumer.start()
+            log.info("%s: delivering alerts of %s", self._destination.name, self._topics.alerts)
+            try:
+                await self._loop()
+            finally:
+                await self._consumer.stop()
+
+    async def _loop(self) -> None:
+        refreshed = time.monotonic()
+        while True:
+            while self._due:
+                tp, next_offset, alert = self._due.pop(0)
+                await self._deliver(alert, None)
+                await self._consumer.commit({tp: next_offset})
+            for tp, records in (await self._consumer.getmany(timeout_ms=500)).items():
+                for record in records:
+                    if record.value is not None:
+                        await self._take(tp.partition, json.loads(record.value), record)
+                    await self._consumer.commit({tp: record.offset + 1})
+            if time.monotonic() - refreshed >= self._refresh_s:
+                refreshed = time.monotonic()
+                await self._refresh()
+
+    async def _take(self, partition: int, alert: Alert, record: Any) -> None:
+        """A revision: news is delivered, the rest is only remembered."""
+        if "notify" in alert:
+            await self._deliver(alert, record)
+        self._remember(partition, alert)
+
+    def _remember(self, partition: int, alert: Alert) -> None:
+        known = self._open.setdefault(partition, {})
+        if alert["status"] == "resolved":
+            known.pop(alert["id"], None)
+            self._delivered.pop(alert["id"], None)
+        else:
+            known[alert["id"]] = alert
+
+    # -- delivering ------------------------------------------------------------------------------------------------
+
+    async def _deliver(self, alert: Alert, record: Any) -> None:
+        pause, refusals = FIRST_S, 0
+        while True:
+            try:
+                await self._destination.deliver(self._http, alert, self._delivered.get(alert["id"]))
+            except Unreachable as error:
+                wait = error.after_s if error.after_s is not None else pause * self._draw.uniform(0.5, 1.0)
+                log.warning("%s: %s; again in %.1f s", self._destination.name, error, wait)
+            except Refused as error:
+                refusals += 1
+                if refusals >= TRIES:
+                    log.error("%s: %s refused %d times: %s", self._destination.name, dedup_key(alert), TRIES, error)
+                    await self._dead_letter(alert, record, str(error))
+                    return
+                wait = pause * self._draw.uniform(0.5, 1.0)
+            else:
+                self.counts["delivered"] += 1
+                self._delivered[alert["id"]] = alert
+                log.info("%s: %s %s", self._destination.name, dedup_key(alert), alert.get("notify", "open"))
+                return
+            self.counts["retried"] += 1
+            await asyncio.sleep(wait)
+            pause = min(2 * pause, LONGEST_S)
+
+    async def _dead_letter(self, alert: Alert, record: Any, why: str) -> None:
+        """What a destination does not want must not hold back what comes after it."""
+        self.counts["dead_lettered"] += 1
+        if record is None:
+            return
+        added = [
+            (deadletters.TOPIC, record.topic),
+            (deadletters.PARTITION, str(record.partition)),
+            (deadletters.OFFSET, str(record.offset)),
+            (deadletters.CLASS, "io.plumbline.refused_by_destination"),
+            (deadletters.MESSAGE, why[:1000]),
+            (deadletters.REASON, "refused_by_destination"),
+            (deadletters.STAGE, f"bridge-{self._destination.name}"),
+        ]
+        headers = [*record.headers, *((name, text.encode("utf-8", "replace")) for name, text in added)]
+        partition = partition_for(alert["line"].encode(), self._topics.line_partitions)
+        await self._producer.send_and_wait(
+            self._topics.dead_letters, record.value, key=record.key, partition=partition, headers=headers
+        )
+
+    async def _refresh(self) -> None:
+        known = [alert for alerts in self._open.values() for alert in alerts.values() if alert["id"] in self._delivered]
+        try:
+            await self._destination.refresh(self._http, known)
+        except (Refused, Unreachable) as error:
+            log.warning("%s: open alerts could not be refreshed: %s", self._destination.name, error)
+
+    # -- partitions ------------------------------------------------------------------------------------------------
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Somebody else goes on from the committed offsets."""
+        for tp in revoked:
+            for id in self._open.pop(tp.partition, {}):
+                self._delivered.pop(id, None)
+        self._due = [item for item in self._due if item[0] not in set(revoked)]
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Learn what is open. Where nothing was ever delivered, history is passed over but for what is still open."""
+        for tp in assigned:
+            committed = await self._consumer.committed(tp)
+            first = committed is None
+            until = committed if committed is not None else (await self._consumer.end_offsets([tp]))[tp]
+            for alert in await self._history(tp, until):
+                self._remember(tp.partition, alert)
+                if not first and "notify" in alert:
+                    self._delivered[alert["id"]] = alert
+            known = self._open.get(tp.partition, {})
+            self._delivered = {id: alert for id, alert in self._delivered.items() if self._is_open(id)}
+            if first:
+                self._due += [(tp, until, alert) for alert in known.values()]
+                self._consumer.seek(tp, until)
+
+    def _is_open(self, id: str) -> bool:
+        return any(id in known for known in self._open.values())
+
+    async def _history(self, tp: TopicPartition, until: int) -> list[Alert]:
+        """Revisions before an offset, in order."""
+        reader = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka_bootstrap, isolation_level="read_committed",
+            enable_auto_commit=False, auto_offset_reset="earliest", **self._options,
+        )  # fmt: skip
+        found: list[Alert] = []
+        async with reader:
+            reader.assign([tp])
+            while await reader.position(tp) < until:
+                records = (await reader.getmany(tp, timeout_ms=200)).get(tp, [])
+                found += [json.loads(r.value) for r in records if r.offset < until and r.value is not None]
+        return found
