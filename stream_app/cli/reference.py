@@ -17,13 +17,13 @@ from stream_app import settings as settings_module
 from stream_app.app import topics_of
 from stream_app.reference.learners import LEARNERS, find
 from stream_app.reference.predictor import Deployer, Predictor, seed
-from stream_app.reference.registry import FolderRegistry
+from stream_app.reference.registry import Registry, open_registry
 from stream_app.reference.serving import requests, serve
 from stream_app.reference.trainer import Trainer
 
 _registry = click.option(
     "--registry", type=click.Path(path_type=Path), default=Path(".plumbline/registry"), show_default=True,
-    help="Folder of models. Loading a model runs its code: use folders you trust.",
+    help="Folder of models; not used if MLFLOW_TRACKING_URI is set. Loading a model runs its code: use what you trust.",
 )  # fmt: skip
 _learner = click.option(
     "--learner", default="boosting", show_default=True, help=f"{', '.join(sorted(LEARNERS))}, or module:function."
@@ -44,7 +44,7 @@ def trainer(registry: Path, learner: str, group: str) -> None:
     \b
     Example: plumbline trainer --registry models --learner logistic
     """
-    _until_told(Trainer(settings_module.load(), FolderRegistry(registry), learner, group).run())
+    _until_told(Trainer(settings_module.load(), open_registry(registry), learner, group).run())
 
 
 @click.group(invoke_without_command=False)
@@ -61,7 +61,7 @@ def deploy(registry: Path, group: str) -> None:
     \b
     Example: plumbline predictor deploy --registry models
     """
-    _until_told(Deployer(settings_module.load(), FolderRegistry(registry), group).run())
+    _until_told(Deployer(settings_module.load(), open_registry(registry), group).run())
 
 
 @predictor.command(name="serve")
@@ -75,7 +75,7 @@ def serve_(file: Path, registry: Path, rate: float) -> None:
     Example row: {"prediction_id": "p-1", "model_type": "churn", "features": {"age": 41}, "actual": true}
     """
     settings = settings_module.load()
-    sent = asyncio.run(serve(settings, topics_of(settings), Predictor(FolderRegistry(registry)), file, rate))
+    sent = asyncio.run(serve(settings, topics_of(settings), Predictor(open_registry(registry)), file, rate))
     click.echo(f"sent {sent:,} predictions")
 
 
@@ -95,7 +95,7 @@ def seed_(line: str, version: str, file: Path, registry: Path, learner: str) -> 
     if len({bool(row["actual"]) for row in found}) < 2:
         raise click.ClickException(f"{file.name} has to hold labelled requests of both outcomes")
     actual = np.array([int(bool(row["actual"])) for row in found], dtype=np.int64)
-    store = FolderRegistry(registry)
+    store: Registry = open_registry(registry)
     seed(store, line, version, find(learner), [row["features"] for row in found], actual)
     click.echo(f"{line}: {store.active(line)} serves")
 

@@ -124,3 +124,13 @@ class FolderRegistry:
 
 def _json(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2)
+
+
+def open_registry(folder: Path) -> Registry:
+    """MLflow's registry where ``MLFLOW_TRACKING_URI`` is set, as everywhere else, or the folder."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        return FolderRegistry(folder)
+    from stream_app.reference.mlflow_registry import MlflowRegistry
+
+    return MlflowRegistry(uri)
