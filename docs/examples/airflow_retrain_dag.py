@@ -1,0 +1,106 @@
+"""An Airflow DAG that answers Plumbline's training orders.
+
+The DAG wakes every minute, takes the orders that came, and trains each in a mapped task. Airflow retries a task and may
+run it twice; ``answered`` makes that harmless. Put your training into :func:`fit`. Connection: the broker's address in
+``PLUMBLINE_KAFKA_BOOTSTRAP``, prefixes as Plumbline's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+BROKER = os.environ.get("PLUMBLINE_KAFKA_BOOTSTRAP", "127.0.0.1:19092")
+COMMANDS = os.environ.get("PLUMBLINE_OUTPUT_PREFIX", "ml.") + "training-commands"
+GROUP = "airflow-trainer"
+
+Order = dict[str, Any]
+
+
+def fit(order: Order) -> dict[str, Any]:
+    """Train on ``order["data"]["train"]``, store the model, and measure it and the active version on the hold-out."""
+    raise NotImplementedError("put your training here; return candidate_version, candidate_metrics, champion_metrics")
+
+
+async def take_orders(wait_ms: int = 5_000) -> list[Order]:
+    """Orders that came since the last run. Accepted at once, so that none is sent again while a task waits its turn."""
+    found: list[Order] = []
+    consumer = AIOKafkaConsumer(
+        COMMANDS, bootstrap_servers=BROKER, group_id=GROUP, enable_auto_commit=False, auto_offset_reset="earliest",
+        isolation_level="read_committed",
+    )  # fmt: skip
+    async with consumer, AIOKafkaProducer(bootstrap_servers=BROKER, enable_idempotence=True) as kafka:
+        for records in (await consumer.getmany(timeout_ms=wait_ms)).values():
+            for record in records:
+                order = json.loads(record.value)
+                if order["command"] == "train" and not await answered(order):
+                    await answer(kafka, order, "accepted")
+                    found.append(order)
+        await consumer.commit()
+    return found
+
+
+async def train_and_answer(order: Order, train: Callable[[Order], dict[str, Any]] = fit) -> None:
+    """One order to its final answer, once."""
+    if await answered(order):
+        return
+    async with AIOKafkaProducer(bootstrap_servers=BROKER, enable_idempotence=True) as kafka:
+        try:
+            result = await asyncio.to_thread(train, order)
+        except Exception as error:
+            await answer(kafka, order, "failed", error=f"{type(error).__name__}: {error}"[:1000])
+            raise
+        await answer(kafka, order, "succeeded", **result)
+
+
+async def answer(kafka: AIOKafkaProducer, order: Order, status: str, **rest: Any) -> None:
+    """An answer where the order asks for it."""
+    body = {name: order[name] for name in ("line", "command_id", "attempt")} | {"status": status} | rest
+    await kafka.send_and_wait(
+        order["reply_topic"], json.dumps(body).encode(), order["line"].encode(), order["reply_partition"]
+    )
+
+
+async def answered(order: Order) -> bool:
+    """Whether this attempt has its final answer."""
+    tp = TopicPartition(order["reply_topic"], order["reply_partition"])
+    async with AIOKafkaConsumer(bootstrap_servers=BROKER, auto_offset_reset="earliest") as reader:
+        end = (await reader.end_offsets([tp]))[tp]
+        reader.assign([tp])
+        while await reader.position(tp) < end:
+            for record in (await reader.getmany(tp, timeout_ms=200)).get(tp, []):
+                row = json.loads(record.value)
+                mine = (row["command_id"], row["attempt"]) == (order["command_id"], order["attempt"])
+                if mine and row["status"] in ("succeeded", "failed"):
+                    return True
+    return False
+
+
+try:
+    from airflow.decorators import dag, task
+except ImportError:  # the functions above work without Airflow, and are tested so
+    pass
+else:
+
+    @dag(
+        schedule=timedelta(minutes=1), start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False,
+        max_active_runs=1, tags=["plumbline"],
+    )  # fmt: skip
+    def plumbline_retrain() -> None:
+        @task
+        def take() -> list[Order]:
+            return asyncio.run(take_orders())
+
+        @task(retries=2, execution_timeout=timedelta(hours=5))
+        def train(order: Order) -> None:
+            asyncio.run(train_and_answer(order))
+
+        train.expand(order=take())
+
+    plumbline_retrain()
