@@ -36,6 +36,7 @@ _COMMANDS = {
     "predictor": ("reference", "predictor", "Serve a stream and deploy what is ordered: the reference predictor."),
     "bridge": ("bridge", "bridge", "Deliver alerts to Alertmanager or a webhook."),
     "dead-letters": ("dead_letters", "dead_letters", "Records that could not be used: list, redrive."),
+    "doctor": ("doctor", "doctor", "Examine this installation, and say what mends it."),
     "settings": ("settings", "settings", "Show, check and explain the settings."),
 }
 

@@ -27,7 +27,7 @@ async def records(bootstrap: str, options: dict[str, Any], topic: str, follow: b
     try:
         if topic not in await consumer.topics():
             raise Incompatible(f"topic {topic} does not exist: `plumbline topics create` makes it")
-        found = consumer.partitions_for_topic(topic) or await _partitions(consumer, topic)
+        found = await partitions(consumer, topic)
         tps = [TopicPartition(topic, p) for p in sorted(found)]
         consumer.assign(tps)
         begin, end = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
@@ -41,8 +41,10 @@ async def records(bootstrap: str, options: dict[str, Any], topic: str, follow: b
         await consumer.stop()
 
 
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
-    await consumer._client._wait_on_metadata(topic)
+async def partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
+    """Partitions of a topic that exists; aiokafka knows them only of topics that it was told to look at."""
+    if not consumer.partitions_for_topic(topic):
+        await consumer._client._wait_on_metadata(topic)
     return set(consumer.partitions_for_topic(topic) or ())
 
 

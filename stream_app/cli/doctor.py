@@ -1,0 +1,66 @@
+"""``plumbline doctor``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from stream_app import settings as settings_module
+from stream_app.app import topics_of
+from stream_app.doctor import kafka_checks, machine, partitioners, time_checks
+from stream_app.doctor.report import Check, Context, Finding, examine, worst
+
+CHECKS: dict[str, Check] = {
+    "settings": machine.settings,
+    "broker": kafka_checks.broker,
+    "topics": kafka_checks.topics,
+    "ticks": time_checks.ticks,
+    "lag": kafka_checks.lag,
+    "checkpoints": kafka_checks.checkpoints,
+    "partitioners": partitioners.partitioners,
+    "dead-letters": kafka_checks.dead_letters,
+    "redis": machine.redis,
+    "disk": machine.disk,
+}
+
+_MARKS = {"ok": "[green]ok[/green]", "warn": "[yellow]look[/yellow]", "fail": "[red]broken[/red]"}
+
+
+@click.command()
+@click.option("--only", multiple=True, type=click.Choice(list(CHECKS)), help="Only these checks.")
+@click.option("--json", "as_json", is_flag=True, help="A list of findings, for programs.")
+def doctor(only: tuple[str, ...], as_json: bool) -> None:
+    """Examine this installation: what is wrong, what it means, and which command mends it.
+
+    Reads, and changes nothing. Exit code 0 if all is well, 1 if something deserves a look, 2 if something is broken.
+
+    \b
+    Example: plumbline doctor --only ticks --only partitioners
+    """
+    settings = settings_module.load()
+    chosen = {name: check for name, check in CHECKS.items() if not only or name in only}
+    console = Console(stderr=True)
+    with console.status("") as status:
+        context = Context(settings, topics_of(settings))
+        found = asyncio.run(examine(context, chosen, lambda name: status.update(f"looking at {name}")))
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in found]))
+    else:
+        Console().print(_table(found))
+    raise SystemExit(worst(found))
+
+
+def _table(found: list[Finding]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    table.add_column("what")
+    table.add_column("found", overflow="fold")
+    for finding in found:
+        text = finding.what + (f"\n→ {finding.mend}" if finding.mend else "")
+        table.add_row(_MARKS[finding.level], finding.check, text)
+    return table

@@ -1,0 +1,119 @@
+"""The broker, the topics, the group, and what could not be used."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from aiokafka import TopicPartition
+from aiokafka.errors import GroupCoordinatorNotAvailableError
+
+from schemas import deadletters
+from stream_app import kafka_admin
+from stream_app.doctor.report import Context, Finding, tails
+
+#: Records behind which a lane is worth a look: some seconds of work.
+LAG = 100_000
+#: Minutes without a checkpoint while there is work.
+STALE_MIN = 5.0
+#: Newest dead letters that are counted.
+LETTERS = 5_000
+
+
+async def broker(context: Context) -> list[Finding]:
+    """Reachable, and which generation of Kafka it is."""
+    settings = context.settings
+    async with kafka_admin.admin(settings.kafka_bootstrap, settings.kafka_client_options()) as client:
+        described = await client.describe_cluster()
+        count = len(described.get("brokers", []))
+    what = f"{count} broker{'s' if count != 1 else ''} at {settings.kafka_bootstrap}"
+    found = [Finding("broker", "ok", what)]
+    if settings.environment == "production" and count < 3:
+        found.append(
+            Finding(
+                "broker", "warn", f"production on {count} of them: the loss of one is an outage",
+                "run three, with PLUMBLINE_REPLICATION_FACTOR=3 and min.insync.replicas=2",
+            )
+        )  # fmt: skip
+    return found
+
+
+async def topics(context: Context) -> list[Finding]:
+    """There, with the partitions, cleanup and retention that the pipeline needs."""
+    settings, names = context.settings, context.topics
+    async with kafka_admin.admin(settings.kafka_bootstrap, settings.kafka_client_options()) as client:
+        found = await kafka_admin.check(client, names, names.specs())
+    if not found:
+        return [Finding("topics", "ok", f"{len(names.specs())} topics as they should be")]
+    return [Finding("topics", "fail" if f.fatal else "warn", f"{f.topic} {f.problem}", f.remedy) for f in found]
+
+
+async def lag(context: Context) -> list[Finding]:
+    """How far the group's committed offsets are behind each input."""
+    names, group = context.topics, context.settings.app_id
+    counts = {
+        **dict.fromkeys((names.predictions, names.outcomes), names.input_partitions),
+        **dict.fromkeys(
+            (names.model_deltas, names.line_log, names.drift_log, names.decision_log), names.line_partitions
+        ),
+    }
+    settings = context.settings
+    async with kafka_admin.admin(settings.kafka_bootstrap, settings.kafka_client_options()) as client:
+        try:
+            offsets = await client.list_consumer_group_offsets(group)
+        except GroupCoordinatorNotAvailableError:  # a broker that no group has ever joined
+            offsets = {}
+    async with context.consumer() as consumer:
+        known = await consumer.topics()
+        tps = [TopicPartition(t, p) for t, count in counts.items() if t in known for p in range(count)]
+        ends = await consumer.end_offsets(tps)
+    if not offsets:
+        return [Finding("lag", "warn", f"no worker of {group} has ever committed", "plumbline worker")]
+    behind: Counter[str] = Counter()
+    for tp, end in ends.items():
+        behind[tp.topic] += max(0, end - (offsets[tp].offset if tp in offsets else 0))
+    found = []
+    for topic, count in sorted(behind.items()):
+        if count > LAG:
+            found.append(
+                Finding(
+                    "lag", "warn", f"{topic}: {count:,} records behind",
+                    "look at /readyz of the workers for what each lane waits for; add a worker if they are busy",
+                )
+            )  # fmt: skip
+    return found or [Finding("lag", "ok", f"at most {max(behind.values(), default=0):,} records behind in any topic")]
+
+
+async def checkpoints(context: Context) -> list[Finding]:
+    """When each stage's changelog was written last, by the broker's time."""
+    now_ms, found = time.time() * 1000, []
+    for stage in ("labels", "metrics"):
+        records = await tails(context, context.topics.changelog(context.settings.app_id, stage), 2)
+        newest = max((r.timestamp for part in records.values() for r in part), default=None)
+        if newest is None:
+            found.append(Finding("checkpoints", "warn", f"{stage} has never checkpointed", "plumbline worker"))
+            continue
+        minutes = (now_ms - newest) / 60_000
+        level = "warn" if minutes > STALE_MIN and context.settings.clock == "live" else "ok"
+        mend = "is a worker running? `curl -s http://127.0.0.1:6066/readyz` on its machine" if level == "warn" else ""
+        found.append(Finding("checkpoints", level, f"{stage}: the last one {_ago(minutes)}", mend))  # type: ignore[arg-type]
+    return found
+
+
+async def dead_letters(context: Context) -> list[Finding]:
+    """What could not be used, by reason."""
+    records = await tails(context, context.topics.dead_letters, LETTERS)
+    reasons: Counter[str] = Counter()
+    for part in records.values():
+        for record in part:
+            reasons[dict(record.headers).get(deadletters.REASON, b"unknown").decode("utf-8", "replace")] += 1
+    if not reasons:
+        return [Finding("dead letters", "ok", "none")]
+    shown = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+    return [Finding("dead letters", "warn", shown, "plumbline dead-letters list, mend the cause, then redrive")]
+
+
+def _ago(minutes: float) -> str:
+    if minutes < 2:
+        return f"{60 * minutes:.0f} s ago"
+    return f"{minutes:.0f} min ago" if minutes < 180 else f"{minutes / 60:.0f} h ago"

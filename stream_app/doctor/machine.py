@@ -1,0 +1,55 @@
+"""Redis, the disk and the settings of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Any
+
+from stream_app.doctor.report import Context, Finding
+
+#: Share and bytes of the disk that should be free: a compaction needs room beside what is there.
+FREE_SHARE, FREE_BYTES = 0.10, 2 << 30
+
+
+async def redis(context: Context) -> list[Finding]:
+    """Reachable. Without it only the dashboard stands still."""
+    from redis.asyncio import Redis
+    from redis.exceptions import RedisError
+
+    settings = context.settings
+    client = Redis.from_url(settings.redis_url, socket_timeout=3, socket_connect_timeout=3)
+    try:
+        await client.ping()
+    except (RedisError, OSError) as error:
+        text = f"no answer ({type(error).__name__}): the dashboard shows nothing new, the pipeline goes on"
+        return [Finding("redis", "warn", text, "plumbline services up, or set PLUMBLINE_REDIS_URL")]
+    finally:
+        await client.aclose()
+    return [Finding("redis", "ok", "answers")]
+
+
+async def disk(context: Context) -> list[Finding]:
+    """Room for RocksDB where this machine's worker keeps its state."""
+    usage = await asyncio.to_thread(_usage, context.settings.data_dir)
+    what = f"{usage.free / 2**30:.1f} GiB free of {usage.total / 2**30:.0f} GiB for the state"
+    if usage.free < FREE_BYTES or usage.free < FREE_SHARE * usage.total:
+        return [
+            Finding("disk", "warn", what, "make room, or move PLUMBLINE_DATA_DIR; what is lost is restored from Kafka")
+        ]
+    return [Finding("disk", "ok", what)]
+
+
+def _usage(folder: Path) -> Any:
+    """Of the disk that the folder is on, or will be."""
+    folder = folder.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder)
+
+
+async def settings(context: Context) -> list[Finding]:
+    """They load; the hash of what they announce."""
+    known = context.settings
+    return [Finding("settings", "ok", f"environment {known.environment}, hash {known.hash()}")]

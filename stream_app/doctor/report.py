@@ -1,0 +1,90 @@
+"""Asking all questions: one that breaks or hangs hides no other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from stream_app.connect.reading import partitions
+from stream_app.errors import PlumblineError
+from stream_app.settings import Settings
+from stream_app.topics import Topics
+
+Level = Literal["ok", "warn", "fail"]
+
+#: Bound on one check, seconds.
+BOUND_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An answer. ``mend``: the command that helps, where one does."""
+
+    check: str
+    level: Level
+    what: str
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What checks look at."""
+
+    settings: Settings
+    topics: Topics
+
+    def consumer(self) -> AIOKafkaConsumer:
+        """A reader that belongs to no group."""
+        return AIOKafkaConsumer(
+            bootstrap_servers=self.settings.kafka_bootstrap, isolation_level="read_committed",
+            enable_auto_commit=False, auto_offset_reset="earliest", **self.settings.kafka_client_options(),
+        )  # fmt: skip
+
+
+Check = Callable[[Context], Awaitable[list[Finding]]]
+
+
+async def examine(
+    context: Context, checks: Mapping[str, Check], say: Callable[[str], None] = lambda name: None
+) -> list[Finding]:
+    """Every check's findings in order; ``say`` hears the name of each as it begins."""
+    found: list[Finding] = []
+    for name, check in checks.items():
+        say(name)
+        try:
+            found += await asyncio.wait_for(check(context), BOUND_S)
+        except TimeoutError:
+            found.append(Finding(name, "fail", f"no answer within {BOUND_S:.0f} s"))
+        except PlumblineError as error:
+            found.append(Finding(name, "fail", str(error)))
+        except Exception as error:
+            found.append(Finding(name, "fail", f"the check itself broke: {type(error).__name__}: {error}"))
+    return found
+
+
+def worst(findings: Iterable[Finding]) -> int:
+    """Exit code: 0 all is well, 1 something deserves a look, 2 something is broken."""
+    return max(({"ok": 0, "warn": 1, "fail": 2}[finding.level] for finding in findings), default=0)
+
+
+async def tails(context: Context, topic: str, most: int) -> dict[int, list[Any]]:
+    """The newest committed records of each partition, up to ``most``; none of a topic that does not exist."""
+    async with context.consumer() as consumer:
+        if topic not in await consumer.topics():
+            return {}
+        tps = [TopicPartition(topic, p) for p in sorted(await partitions(consumer, topic))]
+        begin, end = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
+        consumer.assign(tps)
+        for tp in tps:
+            consumer.seek(tp, max(begin[tp], end[tp] - most))
+        found: dict[int, list[Any]] = {tp.partition: [] for tp in tps}
+        left = [tp for tp in tps if end[tp] > begin[tp]]
+        while left:
+            for tp, records in (await consumer.getmany(*left, timeout_ms=200)).items():
+                found[tp.partition] += records
+            left = [tp for tp in left if await consumer.position(tp) < end[tp]]
+        return found
