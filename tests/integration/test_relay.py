@@ -1,0 +1,113 @@
+"""The relay on the real broker: exactly once whatever happens to it, and every pair in one place."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from pathlib import Path
+
+from aiokafka.partitioner import murmur2
+
+from tests.support.kafka_io import Prefix
+from tests.support.relay import Out, ended, kill, make_topic, plumbline, produce, records_of, start
+
+MAP = """
+[[emit]]
+to = "predictions"
+when = { "header.kind" = "score" }
+fields = { prediction_id = "value.id", model_type = "'churn'", model_version = "'v1'", predicted_at = "value.at | time('s')", score = "value.p" }
+
+[[emit]]
+to = "outcomes"
+when = { "header.kind" = "label" }
+fields = { prediction_id = "value.id", actual = "value.label | equals('yes')", observed_at = "value.at | time('s')" }
+"""
+BEGIN = 1_772_000_000
+
+
+def _events(count: int, seed: int) -> list[Out]:
+    """Scores, labels (several of one id, later ones later), and now and then something broken."""
+    draw = random.Random(seed)
+    rows = []
+    for number in range(count):
+        kind = "label" if number % 2 else "score"
+        name = f"e-{draw.randrange(count // 20)}" if kind == "label" else f"e-{number}"
+        value: dict[str, object] = {"id": name, "at": BEGIN + number}
+        value |= {"label": draw.choice(["yes", "no"])} if kind == "label" else {"p": round(draw.random(), 4)}
+        if draw.random() < 0.002:
+            value.pop("at")
+        rows.append(Out(json.dumps(value).encode(), name.encode(), (("kind", kind.encode()),)))
+    return rows
+
+
+async def test_a_relay_killed_again_and_again_loses_and_doubles_nothing_and_keeps_the_order_of_a_key(
+    prefix: Prefix, tmp_path: Path
+) -> None:
+    source, rows = await make_topic(prefix, "events"), _events(20_000, seed=3)
+    path = tmp_path / "events.toml"
+    path.write_text(MAP)
+    command = ["relay", source, "--map", str(path)]
+    draw = random.Random(8)
+
+    async def write() -> None:
+        for at in range(0, len(rows), 500):
+            await produce(prefix, source, rows[at : at + 500])
+
+    writing = asyncio.create_task(write())
+    kills = 0
+    try:
+        while not writing.done() or kills < 5:
+            first, second = await start(prefix, *command), await start(prefix, *command)
+            try:
+                before = await _relayed(prefix)
+                while await _relayed(prefix) == before and kills < 4:
+                    assert first.returncode is None or second.returncode is None
+                await asyncio.sleep(draw.random() * 0.4)  # where in a batch the kill falls is left to chance
+            finally:
+                await kill(first)
+                await kill(second)
+            kills += 1
+    finally:
+        await writing
+    done = await plumbline(prefix, *command, "--until-end", "--json")
+    assert done.code == 0, done.err
+    await _judge(prefix, source, rows)
+
+
+async def _relayed(prefix: Prefix) -> int:
+    return len(await records_of(prefix, prefix.topics.outcomes, 3))
+
+
+async def _judge(prefix: Prefix, source: str, rows: list[Out]) -> None:
+    """An answer worked out from the rows alone."""
+    topics = prefix.topics
+    good = [json.loads(row.value or b"") for row in rows if b'"at"' in (row.value or b"")]
+    scores = {row["id"]: row for row in good if "p" in row}
+    got = [json.loads(record.value) for record in await records_of(prefix, topics.predictions, 3)]
+    assert sorted(row["prediction_id"] for row in got) == sorted(scores)
+    assert all(
+        (row["score"], row["predicted_at"])
+        == (scores[row["prediction_id"]]["p"], scores[row["prediction_id"]]["at"] * 1000)
+        for row in got
+    )
+    labels: dict[str, list[tuple[bool, int]]] = {}
+    for row in good:
+        if "label" in row:
+            labels.setdefault(row["id"], []).append((row["label"] == "yes", row["at"] * 1000))
+    seen: dict[str, list[tuple[bool, int]]] = {}
+    for record in await records_of(prefix, topics.outcomes, 3):
+        row = json.loads(record.value)
+        assert record.key == row["prediction_id"].encode()
+        assert record.partition == (murmur2(record.key) & 0x7FFFFFFF) % 3
+        seen.setdefault(row["prediction_id"], []).append((row["actual"], row["observed_at"]))
+    assert seen == labels
+    dead = await records_of(prefix, topics.dead_letters, 2)
+    assert sorted(record.value for record in dead) == sorted(row.value or b"" for row in rows if b'"at"' not in (row.value or b""))
+    for record in dead:
+        header = {name: value.decode() for name, value in record.headers}
+        assert header["plumbline.reason"] == "unmappable"
+        assert header["plumbline.stage"] == "relay"
+        assert header["__connect.errors.topic"] == source
+        assert "nothing at value.at" in header["__connect.errors.exception.message"]
+        assert header["kind"] in ("score", "label")
