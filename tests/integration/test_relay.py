@@ -50,29 +50,28 @@ async def test_a_relay_killed_again_and_again_loses_and_doubles_nothing_and_keep
     command = ["relay", source, "--map", str(path)]
     draw = random.Random(8)
 
-    async def write() -> None:
-        for at in range(0, len(rows), 500):
-            await produce(prefix, source, rows[at : at + 500])
-
-    writing = asyncio.create_task(write())
-    kills = 0
-    try:
-        while not writing.done() or kills < 5:
-            first, second = await start(prefix, *command), await start(prefix, *command)
-            try:
-                before = await _relayed(prefix)
-                while await _relayed(prefix) == before and kills < 4:
-                    assert first.returncode is None or second.returncode is None
-                await asyncio.sleep(draw.random() * 0.4)  # where in a batch the kill falls is left to chance
-            finally:
-                await kill(first)
-                await kill(second)
-            kills += 1
-    finally:
-        await writing
+    rounds = 4
+    share = len(rows) // rounds
+    for number in range(rounds):
+        relays = [await start(prefix, *command), await start(prefix, *command)]
+        before = await _relayed(prefix)
+        writing = asyncio.create_task(_write(prefix, source, rows[number * share : (number + 1) * share]))
+        try:
+            while await _relayed(prefix) == before:
+                assert None in [relay.returncode for relay in relays]
+            await asyncio.sleep(draw.random() * 0.3)  # where in a batch the kill falls is left to chance
+        finally:
+            for relay in relays:
+                await kill(relay)
+            await writing
     done = await plumbline(prefix, *command, "--until-end", "--json")
     assert done.code == 0, done.err
     await _judge(prefix, source, rows)
+
+
+async def _write(prefix: Prefix, topic: str, rows: list[Out]) -> None:
+    for at in range(0, len(rows), 250):
+        await produce(prefix, topic, rows[at : at + 250])
 
 
 async def _relayed(prefix: Prefix) -> int:
