@@ -16,7 +16,7 @@ import click
 
 from stream_app import settings as settings_module
 from stream_app.connect.relay.mapper import Mapper
-from stream_app.connect.relay.maps import RelayMap, load_map, shipped, text_of
+from stream_app.connect.relay.maps import RelayMap, load_map, shipped, text_of, title_of
 from stream_app.connect.relay.run import run_relay
 from stream_app.connect.relay.samples import samples
 from stream_app.connect.relay.session import Plan, Progress
@@ -33,7 +33,7 @@ _SAY_EVERY_S = 10.0
 def _list_maps(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
         for name in shipped():
-            click.echo(f"{name:24}{load_map(name).description.splitlines()[0]}")
+            click.echo(f"{name:30}{title_of(name)}")
         ctx.exit()
 
 

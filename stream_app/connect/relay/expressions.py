@@ -2,7 +2,8 @@
 
     header.ce_id                        a path: a root, then .name, [0] or ["any name"]
     data.a ?? data.b ?? 'none'          the first that is there
-    item.p | number | threshold(0.5)    functions, from left to right
+    item.p | number | threshold(0.5)    functions, from left to right, before ??
+    (item.score ?? item) | number       parentheses
     {ce.id}-{index}                     a template: text around expressions in braces
     'fraud'   0.5   true   $name        constants; $name is a parameter of the map
 
@@ -132,6 +133,7 @@ class _Parser:
             found.append(self._piped())
         if len(found) == 1:
             return found[0]
+        text = " ?? ".join(item.text for item in found)
         *firsts, last = [item.evaluate for item in found]
 
         def evaluate(source: Source) -> Any:
@@ -141,7 +143,7 @@ class _Parser:
                     return value
             return last(source)
 
-        return Expression(self._text, evaluate)
+        return Expression(text, evaluate)
 
     def _piped(self) -> Expression:
         found = self._primary()
@@ -151,6 +153,11 @@ class _Parser:
 
     def _primary(self) -> Expression:
         kind, text = self._tokens.pop() if self._tokens else ("end", "its end")
+        if (kind, text) == ("sign", "("):
+            inner = self._alternatives()
+            if not self._sign(")"):
+                raise BadExpression(f"{self._text!r}: a closing parenthesis is missing")
+            return inner._replace(text=f"({inner.text})")
         if kind == "number":
             number = float(text) if re.search(r"[.eE]", text) else int(text)
             return _constant(text, number)
@@ -194,7 +201,13 @@ class _Parser:
                 raise BadExpression(f"{self._text!r}: a closing parenthesis is missing after {name}(")
         if not function.least <= len(arguments) <= function.most:
             raise BadExpression(f"{self._text!r}: {name} is written {function.usage}")
-        return Expression(f"{given.text} | {name}", _apply(given, name, arguments))
+        text, evaluate = f"{given.text} | {name}", _apply(given, name, arguments)
+        if given.constant and all(argument.constant for argument in arguments):
+            try:
+                return _constant(text, evaluate(UNSET))
+            except Unmappable as error:
+                raise BadExpression(str(error)) from error
+        return Expression(text, evaluate)
 
 
 def _constant(text: str, value: Any) -> Expression:

@@ -34,6 +34,9 @@ class Function(NamedTuple):
 
 
 def _json(value: Any) -> Any:
+    """JSON in text; what is no text is taken as decoded already."""
+    if not isinstance(value, str | bytes):
+        return value
     try:
         return orjson.loads(value)
     except (orjson.JSONDecodeError, TypeError) as error:
@@ -69,10 +72,34 @@ def _captured(value: Any) -> Any:
         kind = str(value.get("observedContentType", ""))
         encoding = "JSON" if "json" in kind else "CSV"
     if encoding == "CSV":
-        return _csv(data)
+        return [[_cell(text) for text in line] for line in _csv(data)]
     if encoding == "JSON":
         return _json(data)
     raise Fault(f"encoding {shown(encoding)} is none of CSV, JSON, BASE64")
+
+
+def _cell(text: str) -> Any:
+    try:
+        return number(text)
+    except Fault:
+        return text.strip()
+
+
+def _dataframe(value: Any) -> list[dict[str, Any]]:
+    """Rows of a request to an MLflow model server, one object each, from any of its four forms."""
+    request = value if isinstance(value, dict) else {}
+    if "dataframe_records" in request:
+        found = request["dataframe_records"]
+    elif "dataframe_split" in request:
+        split = request["dataframe_split"]
+        if not isinstance(split, dict) or "columns" not in split or "data" not in split:
+            raise Fault("dataframe_split has no columns and data")
+        found = [dict(zip(split["columns"], row, strict=False)) for row in split["data"]]
+    else:
+        found = request.get("instances", request.get("inputs"))
+    if isinstance(found, dict):  # inputs by column
+        found = [dict(zip(found, row, strict=False)) for row in zip(*found.values(), strict=False)]
+    return [_features(row) for row in found] if isinstance(found, list) else []
 
 
 def number(value: Any) -> float:
@@ -227,6 +254,7 @@ FUNCTIONS: Final = {
     "captured": Function(_captured, 0, 0, "captured"),
     "columns": Function(columns, 0, 0, "columns"),
     "csv": Function(_csv, 0, 0, "csv"),
+    "dataframe": Function(_dataframe, 0, 0, "dataframe"),
     "equals": Function(_equals, 1, 16, "equals(LABEL, …)"),
     "features": Function(_features, 0, 1, "features or features(PREFIX)"),
     "flag": Function(_flag, 0, 0, "flag"),

@@ -82,6 +82,12 @@ def text_of(name: str) -> str:
         raise Incompatible(f"{name!r} is no shipped map and no file{hint} (`plumbline relay --list-maps`)") from error
 
 
+def title_of(name: str) -> str:
+    """The first line of a map's description."""
+    lines = str(tomllib.loads(text_of(name)).get("description", "")).strip().splitlines()
+    return lines[0] if lines else ""
+
+
 def load_map(name: str, parameters: Mapping[str, Any] | None = None) -> RelayMap:
     """Read and compile a map, with ``parameters`` over its own. ``Incompatible`` names the key that is wrong."""
     short = Path(name).name.removesuffix(".toml")
@@ -101,6 +107,11 @@ def _compile(name: str, raw: dict[str, Any], given: dict[str, Any]) -> RelayMap:
     for key in given:
         if key not in own:
             raise BadExpression(f"{key} is no parameter of this map{nearest(key, own)}; it has {_list(own)}")
+    for key, value in own.items():
+        if isinstance(value, dict):
+            _known(value, ("required",), f"parameters.{key}")
+            if key not in given:
+                raise BadExpression(f"the map needs --set {key}=…: {value.get('required')}")
     names = Names({**own, **given})
     for number, (key, written) in enumerate(_table(raw, "let").items()):
         names.lets[key] = (number, _expression(written, names, f"let.{key}").evaluate)
