@@ -7,16 +7,22 @@ import json
 import random
 from pathlib import Path
 
+import pytest
 from aiokafka.partitioner import murmur2
 
 from tests.support.kafka_io import Prefix
-from tests.support.relay import Out, ended, kill, make_topic, plumbline, produce, records_of, start
+from tests.support.relay import Out, kill, make_topic, plumbline, produce, records_of, start
 
 MAP = """
 [[emit]]
 to = "predictions"
 when = { "header.kind" = "score" }
-fields = { prediction_id = "value.id", model_type = "'churn'", model_version = "'v1'", predicted_at = "value.at | time('s')", score = "value.p" }
+[emit.fields]
+prediction_id = "value.id"
+model_type = "'churn'"
+model_version = "'v1'"
+predicted_at = "value.at | time('s')"
+score = "value.p"
 
 [[emit]]
 to = "outcomes"
@@ -102,7 +108,9 @@ async def _judge(prefix: Prefix, source: str, rows: list[Out]) -> None:
         seen.setdefault(row["prediction_id"], []).append((row["actual"], row["observed_at"]))
     assert seen == labels
     dead = await records_of(prefix, topics.dead_letters, 2)
-    assert sorted(record.value for record in dead) == sorted(row.value or b"" for row in rows if b'"at"' not in (row.value or b""))
+    assert sorted(record.value for record in dead) == sorted(
+        row.value or b"" for row in rows if b'"at"' not in (row.value or b"")
+    )
     for record in dead:
         header = {name: value.decode() for name, value in record.headers}
         assert header["plumbline.reason"] == "unmappable"
@@ -110,3 +118,50 @@ async def _judge(prefix: Prefix, source: str, rows: list[Out]) -> None:
         assert header["__connect.errors.topic"] == source
         assert "nothing at value.at" in header["__connect.errors.exception.message"]
         assert header["kind"] in ("score", "label")
+
+
+async def test_predictions_and_outcomes_of_two_partitioners_meet_through_the_relay(prefix: Prefix) -> None:
+    """librdkafka's default partitioner is not the Java client's: on the topics as they are, pairs lie apart."""
+    confluent_kafka = pytest.importorskip("confluent_kafka")
+    predictions, outcomes = await make_topic(prefix, "app-predictions"), await make_topic(prefix, "app-outcomes")
+    names = [f"order-{number}" for number in range(300)]
+    producer = confluent_kafka.Producer({"bootstrap.servers": prefix.bootstrap})
+    for number, name in enumerate(names):
+        value = {"prediction_id": name, "model_type": "churn", "model_version": "v1", "score": number / 300}
+        producer.produce(predictions, json.dumps({**value, "predicted_at": BEGIN * 1000}).encode(), key=name.encode())
+    assert producer.flush(30) == 0
+    labels = [{"prediction_id": name, "actual": True, "observed_at": BEGIN * 1000} for name in names]
+    placed = [(murmur2(name.encode()) & 0x7FFFFFFF) % 3 for name in names]
+    rows = zip(labels, names, placed, strict=True)
+    await produce(
+        prefix, outcomes, [Out(json.dumps(row).encode(), name.encode(), partition=p) for row, name, p in rows]
+    )
+    assert await _pairs(prefix, predictions, outcomes) < 200, "the partitioners do differ"
+    done = await plumbline(prefix, "relay", predictions, outcomes, "--map", "re-key", "--until-end", "--json")
+    assert done.code == 0, done.err
+    assert await _pairs(prefix, prefix.topics.predictions, prefix.topics.outcomes) == 300
+
+
+async def _pairs(prefix: Prefix, left: str, right: str) -> int:
+    """Ids that stand in the same partition of both topics."""
+    found = [
+        {(record.partition, json.loads(record.value)["prediction_id"]) for record in await records_of(prefix, topic, 3)}
+        for topic in (left, right)
+    ]
+    return len(found[0] & found[1])
+
+
+async def test_a_relay_refuses_topics_that_cannot_work_and_begins_at_the_end_if_told(prefix: Prefix) -> None:
+    done = await plumbline(prefix, "relay", prefix.topics.outcomes, "--map", "re-key")
+    assert done.code == 1
+    assert "it would read its own records for ever" in done.err
+    done = await plumbline(prefix, "relay", "nobodys-topic", "--map", "re-key")
+    assert done.code == 1
+    assert "topic nobodys-topic does not exist" in done.err
+    source = await make_topic(prefix, "labels", 1)
+    label = {"prediction_id": "a", "actual": True, "observed_at": 5}
+    await produce(prefix, source, [Out(json.dumps(label).encode())])
+    command = ["relay", source, "--map", "re-key", "--from", "latest", "--until-end", "--json"]
+    assert (await plumbline(prefix, *command)).summary["records"] == 0
+    await produce(prefix, source, [Out(json.dumps({**label, "prediction_id": "b"}).encode())])
+    assert (await plumbline(prefix, *command)).summary["outcomes"] == 1, "the end was remembered at the first start"
