@@ -45,12 +45,16 @@ observed_at = "value.observed_at"
 """
 
 
-async def main() -> None:
-    """Relay the job to topics of its own."""
-    bootstrap, name, events, folder = sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])
+def _map(folder: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "fields.toml"
     path.write_text(_MAP)
+    return "re-key" if folder.name == "re-key" else str(path)
+
+
+async def main() -> None:
+    """Relay the job to topics of its own."""
+    bootstrap, name, events, folder = sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])
     prefix = f"{name}.relayed-{folder.name}."
     topics = Topics(prefix, prefix, 4, 4)
     async with kafka_admin.admin(bootstrap, {}) as client:
@@ -60,7 +64,7 @@ async def main() -> None:
         input_partitions=4, line_partitions=4,
     )  # fmt: skip
     sources = (f"{name}.predictions", f"{name}.outcomes")
-    plan = Plan(sources, load_map("re-key" if folder.name == "re-key" else str(path)), "bench", until_end=True)
+    plan = Plan(sources, load_map(_map(folder)), "bench", until_end=True)
     began, cpu = time.monotonic(), time.process_time()
     done = await run_relay(settings, topics, plan, asyncio.Event(), lambda progress: None)
     if done.counts.records != events or done.counts.predictions + done.counts.outcomes != events:

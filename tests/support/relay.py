@@ -27,7 +27,7 @@ def environment(prefix: Prefix) -> dict[str, str]:
         "PLUMBLINE_OUTPUT_PREFIX": prefix.topics.output_prefix,
         "PLUMBLINE_INPUT_PARTITIONS": str(prefix.topics.input_partitions),
         "PLUMBLINE_LINE_PARTITIONS": str(prefix.topics.line_partitions),
-        "PLUMBLINE_SESSION_TIMEOUT_S": "2",
+        "PLUMBLINE_SESSION_TIMEOUT_S": "1",
         "COLUMNS": "200",
     }
 

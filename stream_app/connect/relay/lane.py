@@ -85,6 +85,13 @@ class Lane:
         self.position = after
         return counts
 
+    async def pass_to(self, offset: int) -> None:
+        """Commit a place without relaying anything: there are no records to relay before it."""
+        await self._producer.begin()
+        await self._producer.send_offsets({self._source: offset})
+        await self._producer.commit()
+        self.position = offset
+
     def _map(self, records: Sequence[Record]) -> tuple[dict[tuple[str, int], list[_Row]], Counts]:
         topics, counts = self._topics, Counts(records=len(records))
         made: dict[str, list[tuple[bytes, bytes]]] = {"predictions": [], "outcomes": []}

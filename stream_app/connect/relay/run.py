@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
     InvalidTopicError,
@@ -37,8 +38,10 @@ async def run_relay(
 
     ``Unavailable`` if no broker answers at the start; ``Incompatible`` for topics, rights or sizes that do not fit.
     """
-    await check_topics(settings, topics, plan)
+    counts = await check_topics(settings, topics, plan)
     progress, wait = Progress(), _FIRST_WAIT_S
+    if plan.until_end:
+        progress.ends = await _ends(settings, counts)
     while not stop.is_set():
         before = progress.counts.records
         try:
@@ -57,8 +60,26 @@ async def run_relay(
     return progress
 
 
-async def check_topics(settings: Settings, topics: Topics, plan: Plan) -> None:
-    """Sources are there and are none of the relay's own targets; targets are there with their partition counts."""
+async def _ends(settings: Settings, counts: dict[str, int]) -> dict[TopicPartition, int]:
+    """Where the partitions that hold records end, for readers of what is committed."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap, isolation_level="read_committed", enable_auto_commit=False,
+        **settings.kafka_client_options(),
+    )  # fmt: skip
+    await consumer.start()
+    try:
+        tps = [TopicPartition(name, partition) for name, count in counts.items() for partition in range(count)]
+        begin, end = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
+        return {tp: end[tp] for tp in tps if end[tp] > begin[tp]}
+    finally:
+        await consumer.stop()
+
+
+async def check_topics(settings: Settings, topics: Topics, plan: Plan) -> dict[str, int]:
+    """Sources are there and are none of the relay's own targets; targets are there with their partition counts.
+
+    Returns the sources' partition counts.
+    """
     for name in plan.sources:
         if name in (topics.predictions, topics.outcomes, topics.dead_letters):
             raise Incompatible(
@@ -76,6 +97,7 @@ async def check_topics(settings: Settings, topics: Topics, plan: Plan) -> None:
         if found.get(name) != count:
             state = f"has {found[name]} partitions, {count} are configured" if name in found else "does not exist"
             raise Incompatible(f"topic {name} {state}: `plumbline topics check` says what to do")
+    return {name: found[name] for name in plan.sources}
 
 
 def _sentence(error: BaseException) -> str:

@@ -36,7 +36,7 @@ class Plan:
     from_latest: bool = False
     #: go on where records were deleted before they were read, instead of stopping
     skip_deleted: bool = False
-    #: stop at the end as it stood when a partition was first opened
+    #: stop once every partition's committed place has passed the end as it stood at the start
     until_end: bool = False
 
     def group(self, app_id: str) -> str:
@@ -52,7 +52,7 @@ class Progress:
     #: records that retention deleted before they were read
     deleted: int = 0
     partitions: int = 0
-    #: where each partition ended when it was first opened
+    #: where each partition of the sources ended at the start, if the plan stops there
     ends: dict[TopicPartition, int] = field(default_factory=dict)
 
 
@@ -108,8 +108,10 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carr
                         batch = {}
                         self._seek()
                     await self._process(batch)
-                    if self._plan.until_end and not batch and await self._at_end():
-                        return
+                    if not batch:
+                        await self._pass_markers()
+                        if self._plan.until_end and await self._at_end():
+                            return
                 self._told()
         finally:
             await self._close()
@@ -143,13 +145,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carr
             await producer.start()
             committed = await self._consumer.committed(tp)
             begin = (await self._consumer.beginning_offsets([tp]))[tp]
-            end = (await self._consumer.end_offsets([tp]))[tp]
-            self._progress.ends.setdefault(tp, end)
-            if committed is None and self._plan.from_latest:
-                committed = end
-                await producer.begin()
-                await producer.send_offsets({tp: end})
-                await producer.commit()
+            latest = committed is None and self._plan.from_latest
             start = begin if committed is None else int(committed)
             if start < begin:
                 self._refuse_loss(tp, start, begin)
@@ -157,6 +153,9 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carr
             mapper = Mapper(self._plan.relay_map, self._settings.max_record_bytes)
             lane = Lane(tp, start, mapper, producer, self._topics)
             lane.read_from = max(begin, start - mapper.look_back)
+            if latest:
+                await lane.pass_to((await self._consumer.end_offsets([tp]))[tp])
+                lane.read_from = lane.position
             self._lanes[tp] = lane
         except BaseException:
             await producer.stop()
@@ -178,10 +177,19 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carr
                 raise done
             self._progress.counts.add(done)
 
+    async def _pass_markers(self) -> None:
+        """Commit beyond what holds no records: transaction markers, what compaction left out."""
+        for tp, lane in self._lanes.items():
+            reached = await self._consumer.position(tp)
+            if reached > lane.position:
+                await lane.pass_to(reached)
+
     async def _at_end(self) -> bool:
-        if not self._lanes:
-            return False
-        return all([await self._consumer.position(tp) >= self._progress.ends[tp] for tp in self._lanes])
+        """Whether the whole group has passed the end: partitions may be another relay's, or a dead one's for a while."""
+        for tp, end in self._progress.ends.items():
+            if (await self._consumer.committed(tp) or 0) < end:
+                return False
+        return True
 
     async def _close(self) -> None:
         lanes, self._lanes = list(self._lanes.values()), {}
