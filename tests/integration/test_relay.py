@@ -8,10 +8,11 @@ import random
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from aiokafka.partitioner import murmur2
 
-from tests.support.kafka_io import Prefix
-from tests.support.relay import Out, kill, make_topic, plumbline, produce, records_of, start
+from tests.support.kafka_io import Prefix, until
+from tests.support.relay import Out, ended, kill, make_topic, plumbline, produce, records_of, start
 
 MAP = """
 [[emit]]
@@ -166,3 +167,27 @@ async def test_a_relay_refuses_topics_that_cannot_work_and_begins_at_the_end_if_
     assert (await plumbline(prefix, *command)).summary["records"] == 0
     await produce(prefix, source, [Out(json.dumps({**label, "prediction_id": "b"}).encode())])
     assert (await plumbline(prefix, *command)).summary["outcomes"] == 1, "the end was remembered at the first start"
+
+
+async def test_a_relay_told_to_stop_at_the_end_waits_for_partitions_that_somebody_else_holds(prefix: Prefix) -> None:
+    """A member of the group that does nothing, as a relay that was just killed is until the group notices."""
+    source = await make_topic(prefix, "labels")
+    labels = [{"prediction_id": f"p-{n}", "actual": True, "observed_at": n} for n in range(300)]
+    await produce(prefix, source, [Out(json.dumps(row).encode(), partition=n % 3) for n, row in enumerate(labels)])
+    idle = AIOKafkaConsumer(
+        source, bootstrap_servers=prefix.bootstrap, group_id=f"{prefix.topics.input_prefix}app-relay-re-key",
+        enable_auto_commit=False, session_timeout_ms=2_000, heartbeat_interval_ms=300,
+    )  # fmt: skip
+    await idle.start()
+    try:
+        relay = await start(prefix, "relay", source, "--map", "re-key", "--until-end", "--json")
+        try:
+            await until(lambda: _relayed(prefix), 30, "the relay's own partitions")
+            assert await _relayed(prefix) < 300
+            assert relay.returncode is None
+        finally:
+            await idle.stop()
+        assert (await ended(relay)).code == 0
+    finally:
+        await idle.stop()
+    assert await _relayed(prefix) == 300

@@ -185,7 +185,9 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carr
                 await lane.pass_to(reached)
 
     async def _at_end(self) -> bool:
-        """Whether the whole group has passed the end: partitions may be another relay's, or a dead one's for a while."""
+        """Whether the whole group has passed it: partitions may be another relay's, or for a while a dead one's."""
+        if not self._joined:
+            return False
         for tp, end in self._progress.ends.items():
             if (await self._consumer.committed(tp) or 0) < end:
                 return False
