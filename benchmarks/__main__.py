@@ -66,6 +66,8 @@ def _run(bootstrap: str, folder: Path, scale: float) -> dict[str, float]:
     few = _load(bootstrap, "lines50", n, 50)
     base = child("labels_worker", bootstrap, "lines50", few.events, folder / "few")
     again = child("labels_worker", bootstrap, "lines50", few.events, folder / "again")
+    relay = child("relay_process", bootstrap, "lines50", few.events, folder / "relay")
+    rekey = child("relay_process", bootstrap, "lines50", few.events, folder / "re-key")
     many = _load(bootstrap, "lines10k", n, 10_000)
     wide = child("labels_worker", bootstrap, "lines10k", many.events, folder / "many")
     plain = child("plain_faust", bootstrap, "lines50", 20_000, folder / "plain")
@@ -77,6 +79,9 @@ def _run(bootstrap: str, folder: Path, scale: float) -> dict[str, float]:
     return {
         "labels_us_per_event": base["cpu_us_per_event"],
         "labels_events_per_second": base["events_per_second"],
+        "relay_us_per_event": relay["cpu_us_per_event"],
+        "relay_to_labels": relay["cpu_us_per_event"] / base["cpu_us_per_event"],
+        "relay_rekey_us_per_event": rekey["cpu_us_per_event"],
         "plain_faust_us_per_event": plain["cpu_us_per_event"],
         "plain_to_labels": plain["cpu_us_per_event"] / base["cpu_us_per_event"],
         "restore_records_per_s": again["restore_records_per_s"],

@@ -31,6 +31,7 @@ CONTRADICTORY: Final = "contradictory"
 INVALID_ORDER: Final = "invalid_order"
 INVALID_TICK: Final = "invalid_tick"
 FOREIGN_PARTITION: Final = "foreign_partition"
+UNMAPPABLE: Final = "unmappable"
 
 #: Values of ``plumbline.reason``, and what each says.
 REASONS: Final = {
@@ -47,6 +48,7 @@ REASONS: Final = {
     INVALID_ORDER: "a command or result that cannot be read",
     INVALID_TICK: "a clock record that cannot be read; time goes on with the next one",
     FOREIGN_PARTITION: "a command or result on another partition than its line's; redriving re-keys it",
+    UNMAPPABLE: "the relay's map made nothing of it; the message names the field and the path",
 }
 
 

@@ -18,6 +18,8 @@ _COMMANDS = {
     "topics": ("topics", "topics", "Create and check the topics."),
     "worker": ("worker", "worker", "Run a worker: joins, counts, drift, alerts, retraining."),
     "replay": ("replay", "replay", "Send recorded predictions and outcomes as if time passed."),
+    "relay": ("relay", "relay", "Turn records of other topics into predictions and outcomes, by a map."),
+    "load": ("load", "load", "Bring files of outcomes or predictions into a running system."),
     "backfill": ("backfill", "backfill", "Write ticks for topics that hold records but no time."),
     "models": ("models", "models", "Lines and their active versions; register a version."),
     "snapshots": ("snapshots", "snapshots", "Daily snapshots of a line."),

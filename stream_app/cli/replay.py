@@ -28,7 +28,8 @@ from stream_app.topics import Topics
 _UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-def _pairs(values: tuple[str, ...], option: str) -> dict[str, str]:
+def pairs(values: tuple[str, ...], option: str) -> dict[str, str]:
+    """``FIELD=...`` options as a dictionary."""
     found = {}
     for text in values:
         name, sign, value = text.partition("=")
@@ -114,8 +115,8 @@ def _plan(files: tuple[Path, ...], outcomes: tuple[Path, ...], options: dict[str
         raise Incompatible(f"{options['mapping']}: unknown key {sorted(unknown)[0]!r}")
     features = options["features"].split(",") if options["features"] else file.get("features", [])
     mapping = Mapping(
-        columns={**file.get("map", {}), **_pairs(options["columns"], "--map")},
-        constants={**{k: str(v) for k, v in file.get("set", {}).items()}, **_pairs(options["constants"], "--set")},
+        columns={**file.get("map", {}), **pairs(options["columns"], "--map")},
+        constants={**{k: str(v) for k, v in file.get("set", {}).items()}, **pairs(options["constants"], "--set")},
         features=tuple(features),
         assume_utc=options["assume_utc"] or bool(file.get("assume_utc")),
         spread_year=(options["spread"] or file.get("spread")) == "year",

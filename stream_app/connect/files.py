@@ -26,33 +26,41 @@ _PARQUET_BATCH = 16_384
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
     """Rows in file order. The name tells the format: .csv, .ndjson, .jsonl (+ .gz .bz2 .xz .zst), .parquet, .pq."""
+    for number, row in numbered_rows(path):
+        if isinstance(row, str):
+            raise Incompatible(f"{path}, line {number}: {row}")
+        yield row
+
+
+def numbered_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """Rows with their line (row, in Parquet), counted from 1; text instead of a row says what is wrong with it."""
     if not path.is_file():
         raise Incompatible(f"{path}: no such file")
     suffixes = [suffix.lower() for suffix in path.suffixes]
     compression = suffixes.pop() if suffixes and suffixes[-1] in (*_OPENERS, ".zst") else None
     kind = suffixes[-1] if suffixes else ""
     if kind in (".parquet", ".pq"):
-        yield from _parquet(path)
+        yield from enumerate(_parquet(path), 1)
         return
     if kind not in (".csv", ".ndjson", ".jsonl"):
         raise Incompatible(f"{path}: cannot tell the format; name it .csv, .ndjson, .jsonl, .parquet or .pq")
     with _open(path, compression) as stream:
         if kind == ".csv":
-            yield from csv.DictReader(io.TextIOWrapper(stream, encoding="utf-8", newline=""))
+            reader = csv.DictReader(io.TextIOWrapper(stream, encoding="utf-8", newline=""))
+            for row in reader:
+                yield reader.line_num, row
         else:
             for number, line in enumerate(stream, 1):
                 if line.strip():
-                    yield _object(path, number, line)
+                    yield number, _object(line)
 
 
-def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
+def _object(line: bytes) -> dict[str, Any] | str:
     try:
         row = msgspec.json.decode(line)
     except msgspec.DecodeError as error:
-        raise Incompatible(f"{path}, line {number}: {error}") from error
-    if not isinstance(row, dict):
-        raise Incompatible(f"{path}, line {number}: expected an object")
-    return row
+        return str(error)
+    return row if isinstance(row, dict) else "expected an object"
 
 
 def _open(path: Path, compression: str | None) -> BinaryIO:

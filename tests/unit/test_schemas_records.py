@@ -218,7 +218,9 @@ def test_topics_and_catalogue_agree() -> None:
 
 def test_every_reason_that_a_dead_letter_gives_is_explained_and_documented() -> None:
     sources = "".join(
-        path.read_text() for folder in ("core", "engine") for path in (ROOT / "stream_app" / folder).rglob("*.py")
+        path.read_text()
+        for folder in ("core", "engine", "connect")
+        for path in (ROOT / "stream_app" / folder).rglob("*.py")
     )
     documented = (ROOT / "docs" / "operations" / "README.md").read_text()
     for reason, meaning in deadletters.REASONS.items():
@@ -231,7 +233,7 @@ def test_every_reason_that_a_dead_letter_gives_is_explained_and_documented() -> 
 def _reasons_given() -> Iterator[str]:
     """Literal reasons in calls that refuse a record: where the argument stands, by the function's name."""
     place = {"_refuse": 2, "dead_letter": 2, "BadName": 0}
-    for folder in ("core", "engine"):
+    for folder in ("core", "engine", "connect"):
         for path in (ROOT / "stream_app" / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Call):

@@ -1,0 +1,178 @@
+"""``plumbline load``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from stream_app import settings as settings_module
+from stream_app.cli.replay import pairs
+from stream_app.connect.load import Kind, Loaded, LoadPlan, look_through, run_load
+from stream_app.connect.load_report import LOOK_AT, Report, report
+from stream_app.connect.mapping import Mapping, read_mapping
+from stream_app.errors import Incompatible
+from stream_app.kafka_admin import admin, partition_counts
+from stream_app.settings import Settings
+from stream_app.topics import Topics
+
+_OPTIONS = (
+    click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path)),
+    click.option("--map", "columns", multiple=True, metavar="FIELD=COLUMN", help="Column that holds a field."),
+    click.option("--set", "constants", multiple=True, metavar="FIELD=VALUE", help="Value of a field for every row."),
+    click.option("--features", metavar="COLUMNS", help="Columns, with commas between, that travel as features."),
+    click.option("--mapping", type=click.Path(path_type=Path), help="TOML file with tables [map] and [set]."),
+    click.option("--assume-utc", is_flag=True, help="Take times without an offset as UTC instead of refusing them."),
+    click.option("--strict", is_flag=True, help="Send nothing if any row is invalid."),
+    click.option("--dry-run", is_flag=True, help="Read, check and report; send nothing."),
+    click.option("--no-report", is_flag=True, help="Do not look up how many rows will match."),
+    click.option("--json", "as_json", is_flag=True, help="Only a JSON summary, as the last line."),
+)
+
+
+def _with_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.group()
+def load() -> None:
+    """Bring files of outcomes or predictions into a running system.
+
+    Each row is written once: interrupted and run again, a load goes on where it was, and a load that is done writes
+    nothing. No ticks are written; the running clock covers the rows.
+    """
+
+
+@load.command()
+@_with_options
+def outcomes(**options: Any) -> None:
+    """Load outcomes: a nightly file of labels, a late batch. CSV, NDJSON or Parquet, compressed or not.
+
+    \b
+    Example, labels that carry no time of their own:
+      plumbline load outcomes labels-2026-11-24.csv --map prediction_id=order \\
+        --map actual=churned --set observed_at=2026-11-25T01:00:00Z
+    """
+    _load("outcomes", options)
+
+
+@load.command()
+@_with_options
+def predictions(**options: Any) -> None:
+    """Load predictions that were not sent when they were made.
+
+    \b
+    Example:
+      plumbline load predictions batch.parquet --set model_type=churn --set model_version=v7 \\
+        --map prediction_id=id --map predicted_at=scored_at --map score=probability
+    """
+    _load("predictions", options)
+
+
+def _load(kind: Kind, options: dict[str, Any]) -> None:
+    plan, settings = _plan(kind, options), settings_module.load()
+    topics = Topics(settings.input_prefix, settings.output_prefix, settings.input_partitions, settings.line_partitions)
+    loaded, ids = look_through(plan, settings.max_record_bytes)
+    if options["strict"] and loaded.faults.count:
+        raise Incompatible(f"{loaded.faults.count} invalid rows, nothing was sent. " + "; ".join(loaded.faults.first))
+    found = asyncio.run(_run(settings, topics, plan, ids, loaded, options))
+    if options["as_json"]:
+        click.echo(json.dumps(_summary(loaded, found, options["dry_run"])))
+    else:
+        _say(kind, loaded, found, options["dry_run"])
+
+
+def _plan(kind: Kind, options: dict[str, Any]) -> LoadPlan:
+    file: dict[str, Any] = read_mapping(options["mapping"]) if options["mapping"] else {}
+    unknown = set(file) - {"map", "set", "features", "assume_utc"}
+    if unknown:
+        raise Incompatible(f"{options['mapping']}: unknown key {sorted(unknown)[0]!r}")
+    features = options["features"].split(",") if options["features"] else file.get("features", [])
+    mapping = Mapping(
+        columns={**file.get("map", {}), **pairs(options["columns"], "--map")},
+        constants={**{k: str(v) for k, v in file.get("set", {}).items()}, **pairs(options["constants"], "--set")},
+        features=tuple(features),
+        assume_utc=options["assume_utc"] or bool(file.get("assume_utc")),
+    )
+    return LoadPlan(kind, tuple(options["files"]), mapping)
+
+
+async def _run(
+    settings: Settings, topics: Topics, plan: LoadPlan, ids: dict[bytes, int], loaded: Loaded, options: dict[str, Any]
+) -> Report | None:
+    async with admin(settings.kafka_bootstrap, settings.kafka_client_options()) as client:
+        counts = await partition_counts(client, topics.n_family())
+    for name in topics.n_family():
+        if counts.get(name) != topics.input_partitions:
+            raise Incompatible(
+                f"topic {name} is missing or has another number of partitions than the "
+                f"{topics.input_partitions} configured: `plumbline topics check` says what to do"
+            )
+    if not options["dry_run"]:
+        bar = Progress(
+            TextColumn(f"loading {plan.kind}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            console=Console(stderr=True), disable=options["as_json"] or not sys.stderr.isatty(),
+        )  # fmt: skip
+        with bar:
+            task = bar.add_task("rows", total=loaded.rows)
+            done = await run_load(settings, topics, plan, lambda row: bar.update(task, completed=row))
+            bar.update(task, completed=done.rows)
+        loaded.sent, loaded.resumed_from_row = done.sent, done.resumed_from_row
+    return None if options["no_report"] else await report(settings, topics, plan.kind, ids)
+
+
+def _summary(loaded: Loaded, found: Report | None, dry_run: bool) -> dict[str, Any]:
+    return {
+        "rows": loaded.rows,
+        "sent": loaded.sent,
+        "resumed_from_row": loaded.resumed_from_row,
+        "without_outcome": loaded.blank,
+        "invalid": loaded.faults.count,
+        "invalid_by_reason": loaded.faults.by_reason,
+        "first_invalid": loaded.faults.first,
+        "dry_run": dry_run,
+        "report": None
+        if found is None
+        else {
+            "ids": found.ids,
+            "matched": found.matched,
+            "beyond_horizon": found.beyond_horizon,
+            "looked_at": found.looked_at,
+            "cut_short": found.cut_short,
+        },
+    }
+
+
+def _say(kind: Kind, loaded: Loaded, found: Report | None, dry_run: bool) -> None:
+    if dry_run:
+        click.echo(f"{loaded.rows - loaded.blank - loaded.faults.count:,} of {loaded.rows:,} rows would be sent")
+    elif loaded.sent:
+        earlier = f"; {loaded.resumed_from_row:,} rows were dealt with before" if loaded.resumed_from_row else ""
+        click.echo(f"sent {loaded.sent:,} {kind} of {loaded.rows:,} rows{earlier}")
+    else:
+        click.echo("nothing left to send: this load was complete" if loaded.resumed_from_row else "nothing to send")
+    if loaded.blank:
+        click.echo(f"{loaded.blank:,} rows have no outcome yet")
+    if found is not None:
+        other = "predictions" if kind == "outcomes" else "outcomes"
+        click.echo(f"{found.matched:,} of {found.ids:,} ids are among the {found.looked_at:,} {other} looked at")
+        if found.cut_short:
+            click.echo(f"(the newest {LOOK_AT:,}: there are older ones that were not looked at)")
+        if found.beyond_horizon:
+            fate = "will count as unmatched" if kind == "outcomes" else "will be dead-lettered as too old"
+            click.echo(f"{found.beyond_horizon:,} of them are beyond the horizon and {fate}")
+    if loaded.faults.count:
+        click.echo(f"{loaded.faults.count:,} rows are invalid and were left out:", err=True)
+        for reason, count in sorted(loaded.faults.by_reason.items(), key=lambda item: -item[1]):
+            click.echo(f"  {count:,} × {reason}", err=True)
+        for text in loaded.faults.first:
+            click.echo(f"  {text}", err=True)

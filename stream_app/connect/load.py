@@ -1,0 +1,212 @@
+"""Files of predictions or outcomes into a running system: no ticks, once, and on from where a killed run was.
+
+A load's identity is the digest of its files and of everything that decides what is made of them. How many rows it has
+written stands, under that identity, as the offset of a consumer group, and joins the transaction of every batch: rows
+and note are there together or not at all. Kafka forgets such notes after ``offsets.retention.minutes`` (7 days, by
+default); a file loaded again after that is written again, and the labels stage counts every row as a duplicate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
+import orjson
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, ProducerFenced
+
+from schemas import deadletters
+from schemas.inputs import OUTCOME_DECODER, PREDICTION_DECODER
+from stream_app.connect.files import digest, numbered_rows
+from stream_app.connect.mapping import BadRow, Mapping, outcome, prediction
+from stream_app.connect.relay.placement import partitions_for
+from stream_app.engine.producer import LaneProducer
+from stream_app.engine.protocol import EngineConfig
+from stream_app.errors import Incompatible, Unavailable
+from stream_app.settings import Settings
+from stream_app.topics import Topics
+
+Kind = Literal["outcomes", "predictions"]
+
+#: Rows of one transaction: some megabytes, a second of work at most.
+BATCH: Final = 5_000
+_SHOWN: Final = 10
+#: Nothing is drawn here: rows without times are refused.
+_NO_DRAW: Final = random.Random(0)
+_VALUES: Final = re.compile(r"'[^']*'|\"[^\"]*\"|-?\b\d[\d.e+-]*\b|\bNone\b")
+
+#: Called with rows read so far.
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPlan:
+    """What to load."""
+
+    kind: Kind
+    files: tuple[Path, ...]
+    mapping: Mapping = field(default_factory=Mapping)
+
+    def digest(self) -> str:
+        """Identity of the load."""
+        parts = [self.kind, self.mapping.fingerprint(), *(digest(path) for path in self.files)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+class Row(NamedTuple):
+    """A row as a record: its key, its bytes, its time (epoch ms)."""
+
+    key: bytes
+    value: bytes
+    at_ms: int
+
+
+@dataclass(slots=True)
+class Faults:
+    """Rows that make no record, by reason, with the lines of the first."""
+
+    count: int = 0
+    by_reason: dict[str, int] = field(default_factory=dict)
+    first: list[str] = field(default_factory=list)
+
+    def add(self, where: str, text: str) -> None:
+        """Count one. What differs from row to row is left out of the reason."""
+        reason = _VALUES.sub("…", text)
+        self.count += 1
+        self.by_reason[reason] = self.by_reason.get(reason, 0) + 1
+        if len(self.first) < _SHOWN:
+            self.first.append(f"{where}: {text}")
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What a load did. ``resumed_from_row``: rows that earlier runs had dealt with."""
+
+    rows: int = 0
+    sent: int = 0
+    resumed_from_row: int = 0
+    #: rows without an outcome, in a load of outcomes
+    blank: int = 0
+    faults: Faults = field(default_factory=Faults)
+
+
+def records(plan: LoadPlan, max_record_bytes: int, loaded: Loaded) -> Iterator[Row | None]:
+    """Every row of the files in order, ``None`` for one that makes no record; counts into ``loaded``."""
+    for path in plan.files:
+        for line, row in numbered_rows(path):
+            loaded.rows += 1
+            try:
+                if isinstance(row, str):
+                    raise BadRow(row)
+                found = _record(plan, row, loaded.rows, max_record_bytes)
+            except BadRow as error:
+                loaded.faults.add(f"{path.name}, line {line}", str(error))
+                found = None
+            else:
+                loaded.blank += found is None
+            yield found
+
+
+def _record(plan: LoadPlan, row: dict[str, Any], number: int, max_record_bytes: int) -> Row | None:
+    if plan.mapping.value(row, "prediction_id") is None:
+        raise BadRow("no prediction_id: map its column with --map prediction_id=COLUMN")
+    if plan.kind == "predictions":
+        at, name, record = prediction(plan.mapping, row, number, _NO_DRAW)
+        decode: Callable[[bytes], Any] = PREDICTION_DECODER.decode
+    else:
+        late = outcome(plan.mapping, row, number, None, _NO_DRAW)
+        if late is None:
+            return None
+        at, name, record = late
+        decode = OUTCOME_DECODER.decode
+    try:
+        value, key = orjson.dumps(record), name.encode()
+        decode(value)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise BadRow(deadletters.explain(error)[1]) from error
+    except TypeError as error:
+        raise BadRow(f"features cannot be written as JSON: {error}") from error
+    if len(key) > 128:
+        raise BadRow("prediction_id is longer than 128 bytes")
+    if len(value) > max_record_bytes:
+        raise BadRow(f"the record has {len(value)} bytes, max_record_bytes is {max_record_bytes}")
+    return Row(key, value, at)
+
+
+async def run_load(settings: Settings, topics: Topics, plan: LoadPlan, told: Progress | None = None) -> Loaded:
+    """Write what earlier runs of the same load have not written. ``Unavailable`` without a broker or when replaced."""
+    identity = await asyncio.to_thread(plan.digest)
+    topic = topics.predictions if plan.kind == "predictions" else topics.outcomes
+    group, note = f"{topics.input_prefix}load-{identity}", TopicPartition(topic, 0)
+    options = settings.kafka_client_options()
+    reader = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap, group_id=group, enable_auto_commit=False, **options
+    )
+    producer = LaneProducer(
+        EngineConfig(
+            group=group, bootstrap=settings.kafka_bootstrap, cluster="", data_dir=settings.data_dir,
+            kafka_options=options, transaction_timeout_s=settings.transaction_timeout_s,
+        ),
+        group,
+    )  # fmt: skip
+    loaded = Loaded()
+    try:
+        await reader.start()
+        await producer.start()  # fences another run of the same load, so that the note is final
+        loaded.resumed_from_row = await reader.committed(note) or 0
+        batch: list[Row] = []
+        for row in records(plan, settings.max_record_bytes, loaded):
+            if row is not None and loaded.rows > loaded.resumed_from_row:
+                batch.append(row)
+            if loaded.rows % BATCH == 0 and loaded.rows > loaded.resumed_from_row:
+                await _write(producer, topic, topics.input_partitions, batch, {note: loaded.rows})
+                loaded.sent += len(batch)
+                batch = []
+                if told is not None:
+                    told(loaded.rows)
+        if loaded.rows > loaded.resumed_from_row and loaded.rows % BATCH:
+            await _write(producer, topic, topics.input_partitions, batch, {note: loaded.rows})
+            loaded.sent += len(batch)
+    except ProducerFenced as error:
+        raise Unavailable("another run of the same load has taken over; this one stops") from error
+    except KafkaError as error:
+        raise Unavailable(
+            f"the load stopped after {loaded.sent:,} rows: {type(error).__name__}: {error}. Run it again: it goes on "
+            "where it was."
+        ) from error
+    finally:
+        await producer.stop()
+        await reader.stop()
+    return loaded
+
+
+async def _write(
+    producer: LaneProducer, topic: str, partitions: int, batch: list[Row], note: dict[TopicPartition, int]
+) -> None:
+    """One transaction: the rows, and the note that they were written."""
+    placed: defaultdict[int, list[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]]] = defaultdict(list)
+    for partition, row in zip(partitions_for([row.key for row in batch], partitions), batch, strict=True):
+        placed[partition].append((row.key, row.value, []))
+    await producer.begin()
+    for partition, rows in placed.items():
+        await producer.send(topic, partition, rows)
+    await producer.acknowledged()
+    await producer.send_offsets(note)
+    await producer.commit()
+
+
+def look_through(plan: LoadPlan, max_record_bytes: int) -> tuple[Loaded, dict[bytes, int]]:
+    """Check every row and send nothing: what there is, and the time of each id. ``Incompatible`` without any row."""
+    loaded = Loaded()
+    found = {row.key: row.at_ms for row in records(plan, max_record_bytes, loaded) if row is not None}
+    if not loaded.rows:
+        raise Incompatible(f"{', '.join(path.name for path in plan.files)}: no rows")
+    return loaded, found
