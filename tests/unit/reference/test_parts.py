@@ -1,0 +1,190 @@
+"""The reference trainer's parts, each by itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve
+
+from schemas.training import TrainingCommand
+from stream_app.errors import Incompatible
+from stream_app.reference.learners import LEARNERS, Fitted, boosting, find, logistic
+from stream_app.reference.predictor import Predictor, seed
+from stream_app.reference.registry import CARD, MODEL, FolderRegistry, open_registry
+from stream_app.reference.rows import MOST_VALUES, Encoding, Row
+from stream_app.reference.trainer import candidate_version
+from stream_app.reference.training import Unusable, metrics, recorded, scored, threshold, train
+
+LINE = "churn:acme"
+
+
+def rows(count: int, version: str = "v1", seed: int = 0, **features: Any) -> list[Row]:
+    draw = np.random.default_rng(seed)
+    values = draw.normal(size=count)
+    actual = draw.random(count) < 1 / (1 + np.exp(-3 * values))
+    return [
+        Row(i, f"p{i}", version, 0.5 + 0.4 * float(np.tanh(v)), bool(v > 0), bool(a), {"x": float(v), **features})
+        for i, (v, a) in enumerate(zip(values, actual, strict=True))
+    ]
+
+
+# -- rows and features ---------------------------------------------------------------------------------------------
+
+
+def test_numbers_booleans_and_texts_become_columns_and_what_is_absent_counts_as_nothing() -> None:
+    known = [{"age": 41, "vip": True, "city": "Rome"}, {"age": 1.5, "city": "Oslo"}, {"odd": None, "list": [1]}]
+    encoding = Encoding.of(known)
+    assert encoding.columns == ("age", "vip", "city=Oslo", "city=Rome")
+    assert encoding.matrix([*known, {"age": float("nan"), "city": "Bonn"}]).tolist() == [
+        [41, 1, 0, 1], [1.5, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0],
+    ]  # fmt: skip
+
+
+def test_a_text_of_many_values_keeps_the_frequent_ones() -> None:
+    known = [{"id": f"n{i}"} for i in range(200)] + [{"id": "often"}] * 3
+    columns = Encoding.of(known).columns
+    assert len(columns) == MOST_VALUES
+    assert "id=often" in columns
+
+
+# -- metrics -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", range(20))
+def test_metrics_are_scikit_learns(case: int) -> None:
+    draw = np.random.default_rng(case)
+    actual = (draw.random(200) < draw.uniform(0.05, 0.6)).astype(np.int64)
+    actual[:2] = (0, 1)
+    scores = np.round(np.clip(draw.normal(0.3 + 0.3 * actual, 0.2), 0, 1), 2)
+    found = metrics(scores, actual, 0.5)
+    said = scores >= 0.5
+    assert found["accuracy"] == pytest.approx((said == (actual == 1)).mean())
+    assert found["f1"] == pytest.approx(f1_score(actual, said, zero_division=0))
+    assert found["pr_auc"] == pytest.approx(average_precision_score(actual, scores))
+    precision, recall, _ = precision_recall_curve(actual, scores)
+    assert found["precision_at_80_recall"] == pytest.approx(precision[recall >= 0.8].max())
+    assert metrics(scores, actual, 2.0)["precision"] is None
+
+
+def test_the_threshold_is_a_half_unless_positives_are_rare() -> None:
+    draw = np.random.default_rng(3)
+    actual = (np.arange(2_000) % 100 == 0).astype(np.int64)
+    scores = np.clip(0.05 + 0.2 * actual + draw.normal(0, 0.02, 2_000), 0, 1)
+    cut = threshold(scores, actual)
+    assert 0.1 < cut < 0.3
+    best = max(f1_score(actual, scores >= c) for c in np.unique(scores))
+    assert f1_score(actual, scores >= cut) == pytest.approx(best)
+    assert threshold(scores, (np.arange(2_000) % 2).astype(np.int64)) == 0.5
+
+
+# -- training ------------------------------------------------------------------------------------------------------
+
+
+def test_without_the_champions_artefact_both_are_judged_on_the_rows_it_predicted() -> None:
+    holdout = [*rows(80, "v1", seed=1), *rows(40, "other", seed=2)]
+    made = train(logistic, rows(300), holdout, None, "v1")
+    assert (made.training_samples, made.holdout_samples, made.champion_by) == (300, 80, "recorded")
+    assert made.champion_metrics == recorded(holdout[:80])
+    by_artefact = train(logistic, rows(300), holdout, made.model, "v1")
+    assert (by_artefact.holdout_samples, by_artefact.champion_by) == (120, "artefact")
+    assert by_artefact.candidate_metrics == by_artefact.champion_metrics
+    nobody = train(logistic, rows(300), rows(50, "other"), None, "v1")
+    assert nobody.champion_metrics is None
+    assert nobody.champion_by.startswith("nothing")
+
+
+@pytest.mark.parametrize(
+    ("learnt", "held", "said"),
+    [
+        ([], rows(50), "the training range holds no labelled row"),
+        (rows(50), [], "the hold-out holds no labelled row"),
+        ([r._replace(actual=True) for r in rows(50)], rows(50), "all 50 labelled rows of the training range"),
+        ([r._replace(features={}) for r in rows(50)], rows(50), "no prediction of the training range carries features"),
+    ],
+)
+def test_rows_that_cannot_be_learnt_from_are_named(learnt: list[Row], held: list[Row], said: str) -> None:
+    with pytest.raises(Unusable, match=said):
+        train(logistic, learnt, held, None, "v1")
+
+
+@pytest.mark.parametrize("name", sorted(LEARNERS))
+def test_every_learner_finds_what_is_there_and_the_same_twice(name: str) -> None:
+    held = rows(200, seed=9)
+    first, second = (train(find(name), rows(400), held, None, "v1") for _ in range(2))
+    assert (first.candidate_metrics["accuracy"] or 0) > 0.75
+    assert np.array_equal(scored(first.model, held), scored(second.model, held))
+
+
+def test_a_learner_that_is_not_there_is_named_with_those_that_are() -> None:
+    with pytest.raises(Incompatible, match="there are boosting, logistic, river"):
+        find("forest")
+    with pytest.raises(Incompatible, match="cannot be loaded"):
+        find("no_such_module:fit")
+    assert find("stream_app.reference.learners:boosting") is boosting
+
+
+def test_a_candidates_name_follows_from_its_order_and_does_not_grow() -> None:
+    order = msgspec.json.decode(
+        (Path(__file__).parents[2] / "golden" / "training-command.train.json").read_bytes(), type=TrainingCommand
+    )
+    first = candidate_version(order)
+    assert first == candidate_version(order)
+    assert first.startswith("v3-r")
+    again = candidate_version(msgspec.structs.replace(order, model_version=first, attempt=2))
+    assert len(again) == len(first)
+    assert again != first
+    assert len(candidate_version(msgspec.structs.replace(order, model_version="x" * 128))) == 128
+
+
+# -- the registry ----------------------------------------------------------------------------------------------------
+
+
+def test_a_version_is_stored_once_whole_and_serves_when_it_is_told_to(tmp_path: Path) -> None:
+    registry = FolderRegistry(tmp_path)
+    fitted = Fitted(logistic(np.array([[0.0], [1.0]] * 20), np.array([0, 1] * 20)), ["x"])
+    uri = registry.put(LINE, "v1", fitted, {"attempt": 1})
+    assert registry.put(LINE, "v1", fitted, {"attempt": 2}) == uri
+    assert (registry.card(LINE, "v1") or {})["attempt"] == 1
+    assert registry.active(LINE) is None
+    with pytest.raises(Incompatible, match="no version v2"):
+        registry.activate(LINE, "v2", "o")
+    registry.activate(LINE, "v1", "o")
+    assert registry.active(LINE) == "v1"
+    assert {path.name for path in (tmp_path / "churn@acme").iterdir()} == {"v1", "active.json"}
+    assert registry.load(LINE, "v2") is registry.card(LINE, "v2") is None
+
+
+def test_an_artefact_that_is_not_what_its_card_says_is_not_loaded(tmp_path: Path) -> None:
+    registry = FolderRegistry(tmp_path)
+    registry.put(LINE, "v1", Fitted(None, ["x"]), {})
+    folder = tmp_path / "churn@acme" / "v1"
+    (folder / MODEL).write_bytes((folder / MODEL).read_bytes() + b"x")
+    with pytest.raises(Incompatible, match="is not what its card describes"):
+        registry.load(LINE, "v1")
+    assert json.loads((folder / CARD).read_bytes())["line"] == LINE
+
+
+def test_a_predictor_follows_the_pointer_and_says_how_to_make_a_first_version(tmp_path: Path) -> None:
+    registry = FolderRegistry(tmp_path)
+    with pytest.raises(Incompatible, match="predictor seed"):
+        Predictor(registry).predict(LINE, [{"x": 1.0}])
+    known = rows(100)
+    actual = np.array([r.actual for r in known], dtype=np.int64)
+    seed(registry, LINE, "v1", logistic, [r.features for r in known], actual)
+    predictor = Predictor(registry)
+    (before,) = predictor.predict(LINE, [{"x": 2.0}])
+    assert (before.version, before.predicted) == ("v1", True)
+    registry.put(LINE, "v2", Fitted(logistic(-np.array([[r.features["x"]] for r in known]), actual), ["x"]), {})
+    registry.activate(LINE, "v2", "o")
+    (after,) = predictor.predict(LINE, [{"x": 2.0}])
+    assert (after.version, after.predicted) == ("v2", False)
+
+
+def test_the_folder_is_the_registry_where_no_mlflow_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert isinstance(open_registry(tmp_path), FolderRegistry)
