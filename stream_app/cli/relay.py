@@ -136,6 +136,8 @@ def _check(relay_map: RelayMap, sample: Path | None, settings: Settings, as_json
 async def _run(settings: Settings, plan: Plan) -> Progress:
     topics = Topics(settings.input_prefix, settings.output_prefix, settings.input_partitions, settings.line_partitions)
     logging.basicConfig(level=logging.WARNING, format="plumbline: %(message)s")
+    # A producer that was let go leaves unread futures behind; what they hold has been said once already.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

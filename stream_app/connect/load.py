@@ -21,7 +21,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 
 from schemas import deadletters
 from schemas.inputs import OUTCOME_DECODER, PREDICTION_DECODER
@@ -177,7 +177,7 @@ async def run_load(settings: Settings, topics: Topics, plan: LoadPlan, told: Pro
             loaded.sent += len(batch)
     except ProducerFenced as error:
         raise Unavailable("another run of the same load has taken over; this one stops") from error
-    except KafkaError as error:
+    except (KafkaError, IllegalOperation) as error:
         raise Unavailable(
             f"the load stopped after {loaded.sent:,} rows: {type(error).__name__}: {error}. Run it again: it goes on "
             "where it was."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,8 +66,7 @@ async def test_a_relay_killed_again_and_again_loses_and_doubles_nothing_and_keep
         before = await _relayed(prefix)
         writing = asyncio.create_task(_write(prefix, source, rows[number * share : (number + 1) * share]))
         try:
-            while await _relayed(prefix) == before:
-                assert None in [relay.returncode for relay in relays]
+            await until(partial(_more, prefix, before, relays), 60, "the relays to get on")
             await asyncio.sleep(draw.random() * 0.3)  # where in a batch the kill falls is left to chance
         finally:
             for relay in relays:
@@ -80,6 +80,12 @@ async def test_a_relay_killed_again_and_again_loses_and_doubles_nothing_and_keep
 async def _write(prefix: Prefix, topic: str, rows: list[Out]) -> None:
     for at in range(0, len(rows), 250):
         await produce(prefix, topic, rows[at : at + 250])
+
+
+async def _more(prefix: Prefix, before: int, relays: list[asyncio.subprocess.Process]) -> bool:
+    for relay in relays:
+        assert relay.returncode is None, (await ended(relay)).err
+    return await _relayed(prefix) > before
 
 
 async def _relayed(prefix: Prefix) -> int:

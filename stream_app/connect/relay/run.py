@@ -8,7 +8,9 @@ from collections.abc import Callable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import (
+    ConsumerStoppedError,
     GroupAuthorizationFailedError,
+    IllegalOperation,
     InvalidTopicError,
     KafkaError,
     MessageSizeTooLargeError,
@@ -29,6 +31,8 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 15.0
 _HOPELESS = (
     MessageSizeTooLargeError, TopicAuthorizationFailedError, GroupAuthorizationFailedError, InvalidTopicError,
 )  # fmt: skip
+#: What becomes of a batch when the broker is away, or when a fence comes between two of its steps.
+_PASSING = (KafkaError, IllegalOperation, ConsumerStoppedError, OSError, TimeoutError)
 
 
 async def run_relay(
@@ -49,7 +53,7 @@ async def run_relay(
             return progress
         except _HOPELESS as error:
             raise Incompatible(f"the relay cannot go on: {_sentence(error)}") from error
-        except (KafkaError, OSError, TimeoutError) as error:
+        except _PASSING as error:
             if progress.counts.records > before:
                 wait = _FIRST_WAIT_S
             log.warning("%s; joining again in %.2f s", _sentence(error), wait)
