@@ -80,9 +80,14 @@ class Orders:
                     found.append(Order(command, tp, record.offset))
         return found
 
+    def holds(self, order: Order) -> bool:
+        """Whether the order's partition is still this consumer's."""
+        return order.tp in self._consumer.assignment()
+
     async def done(self, order: Order) -> None:
         """The order and what came before it need not be read again."""
-        await self._consumer.commit({order.tp: order.offset + 1})
+        if self.holds(order):
+            await self._consumer.commit({order.tp: order.offset + 1})
 
     async def answer(self, order: Order, status: str, **rest: Any) -> None:
         """Write an answer; returns when the broker has it."""

@@ -83,7 +83,7 @@ class Trainer:
                 if not work.done() and asyncio.get_running_loop().time() - said > PROGRESS_S:
                     said = asyncio.get_running_loop().time()
                     await self._orders.answer(order, "progress")
-            if work.done():
+            if work.done() and await self._mine(order):
                 answer = work.result()
                 await self._orders.answer(order, **answer)
                 log.info("%s: %s", order.command.line, answer["status"])
@@ -91,6 +91,10 @@ class Trainer:
             work.cancel()
             await asyncio.wait({work})
         await self._orders.done(order)
+
+    async def _mine(self, order: Order) -> bool:
+        """Whether nobody else has taken the order over and answered it, while this process stood still."""
+        return self._orders.holds(order) and not await self._orders.answered(order)
 
     async def _answer_of(self, order: Order) -> dict[str, Any]:
         command = order.command

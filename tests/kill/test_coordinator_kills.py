@@ -19,7 +19,8 @@ from tests.support.loop import MINUTE_MS, Stepper, Turn, compare, rows_of, settl
 from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS, Day, flipped, healthy
 from tests.support.worker import Worker
 
-LOOP, ASK = "churn:loop", "churn:ask"
+LOOP, ASK, OUTSIDE = "churn:loop", "churn:ask", "churn:outside"
+LINES = (LOOP, ASK, OUTSIDE)
 GOOD = {"accuracy": 0.84, "precision": 0.82}
 #: short windows, so that the first verdict comes after eight days
 RULES: dict[str, Any] = {
@@ -41,18 +42,20 @@ def order(number: int, line: str, command: str, **arguments: Any) -> Order:
 
 
 class World:
-    """What the trainer, the deployer and a person answer: `LOOP` gets a version that is worse and taken back; of `ASK`
-    every training fails, so its circuit opens and a person closes it."""
+    """What the trainer, the deployer and people do. `LOOP` gets a version that is worse and taken back; of `ASK` every
+    training fails, so its circuit opens and a person closes it; on `OUTSIDE` somebody deploys a good version in the
+    middle of a training, whose answer comes all the same."""
 
     def __init__(self) -> None:
-        self.active = {LOOP: "v1", ASK: "v1"}
+        self.active = dict.fromkeys(LINES, "v1")
+        self.late: list[dict[str, Any]] = []
         self.numbers = iter(range(100, 1_000))
 
     def day(self, line: str, day: int) -> Day:
-        rng = np.random.default_rng([day, line == LOOP])
+        rng = np.random.default_rng([day, LINES.index(line)])
         found = healthy(rng, 150)
         if self.active[line] != "v1":
-            return flipped(found, rng, 60)
+            return flipped(found, rng, 60) if line == LOOP else found
         return flipped(found, rng, 30) if day >= BAD else found
 
     def respond(self, sent: dict[str, Any]) -> list[dict[str, Any]]:
@@ -64,6 +67,9 @@ class World:
                 return [{**told, "status": "failed", "error": "the disk is full"}]
             done = {"candidate_version": "v2", "candidate_metrics": GOOD, "champion_metrics": GOOD}
             accepted, succeeded = {**told, "status": "accepted"}, {**told, "status": "succeeded", **done}
+            if sent["line"] == OUTSIDE:
+                self.late.append(succeeded)
+                return [accepted]
             # repeated and out of order, as an at-least-once trainer may answer
             return [accepted, accepted, succeeded, accepted, succeeded]
         self.active[sent["line"]] = sent["candidate_version"]
@@ -76,6 +82,9 @@ class World:
             return [order(next(self.numbers), ASK, "approve")]
         if jobs.get(ASK, {}).get("state") == "halted" and day >= DAYS - 2:
             return [order(next(self.numbers), ASK, "reset_circuit")]
+        if jobs.get(OUTSIDE, {}).get("state") == "training":
+            self.active[OUTSIDE] = "v9"
+            return [order(next(self.numbers), OUTSIDE, "register", model_version="v9")]
         return []
 
 
@@ -98,7 +107,7 @@ async def _run(prefix: Prefix, running: Worker, kill_in: set[str]) -> tuple[list
         rules = [order(1, "*", "set", values=RULES), order(2, ASK, "set", key="require_manual_approval", value=True)]
         await stepper.turn(Turn(FIRST_DAY * DAY_MS - 1, orders=rules))
         for day in range(DAYS):
-            rows = [row for line in (LOOP, ASK) for row in rows_of(line, world.active[line], day, world.day(line, day))]
+            rows = [row for line in LINES for row in rows_of(line, world.active[line], day, world.day(line, day))]
             midnight = (FIRST_DAY + day + 1) * DAY_MS
             await stepper.turn(Turn(midnight - 12 * HOUR_MS, rows=rows))
             # nothing can be decided before: one tick runs all closes
@@ -108,7 +117,9 @@ async def _run(prefix: Prefix, running: Worker, kill_in: set[str]) -> tuple[list
             orders = world.decide(jobs, day)
             if orders:
                 await stepper.turn(Turn(at + MINUTE_MS, orders=orders))
-                await settle(stepper, at + MINUTE_MS, world.respond)
+                at = await settle(stepper, at + MINUTE_MS, world.respond)
+            if world.late and world.active[OUTSIDE] != "v1":
+                await stepper.turn(Turn(at + MINUTE_MS, answers=[world.late.pop()]))
         return stepper.turns, seen
 
 
@@ -135,6 +146,7 @@ async def _judge(prefix: Prefix, running: Worker, turns: list[Turn]) -> None:
     assert {
         (LOOP, "activate", "activated"), (LOOP, "probation", "failed"), (LOOP, "rollback", "rolled_back"),
         (ASK, "train", "failed"), (ASK, "circuit", "opened"), (ASK, "reset_circuit", "closed"),
+        (OUTSIDE, "train", "cancelled"), (OUTSIDE, "result_succeeded", "refused"), (OUTSIDE, "probation", "kept"),
     } <= made  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -37,6 +38,11 @@ class Worker:
             **{f"PLUMBLINE_{key.upper()}": value for key, value in settings.items()},
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self._limit: int | None = None
+
+    def limit_file_size(self, size: int) -> None:
+        """From the next start on no file of the process may grow beyond that: what a full disk looks like."""
+        self._limit = size
 
     def start(self, **extra: str) -> Worker:
         """Start, with further settings for this run alone."""
@@ -48,8 +54,14 @@ class Worker:
                 stdout=out,
                 stderr=out,
                 stdin=subprocess.DEVNULL,
+                preexec_fn=None if self._limit is None else lambda: _limited(self._limit or 0),
             )
         return self
+
+    @property
+    def started(self) -> bool:
+        """Whether it was ever started."""
+        return self._process is not None
 
     @property
     def exit_code(self) -> int | None:
@@ -101,3 +113,9 @@ class Worker:
 
     def _log_tail(self, lines: int) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
+
+
+def _limited(size: int) -> None:
+    # the signal would kill; ignored, a write fails as it does on a full disk
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
