@@ -86,4 +86,7 @@ async def test_a_consumer_stops_although_aiokafka_swallows_a_cancellation_betwee
     await consumer.seek_to_beginning()
     await consumer.getmany(timeout_ms=200)
     consumer.assign([TopicPartition(topics.outcomes, 0)])
-    await asyncio.wait_for(stop_consumer(consumer), 20)
+    stopping = asyncio.create_task(stop_consumer(consumer))
+    done, _ = await asyncio.wait([stopping], timeout=15)
+    stopping.cancel()
+    assert done
