@@ -27,6 +27,7 @@ from schemas import deadletters
 from schemas.inputs import OUTCOME_DECODER, PREDICTION_DECODER
 from stream_app.connect.files import digest, numbered_rows
 from stream_app.connect.mapping import BadRow, Mapping, outcome, prediction
+from stream_app.connect.reading import stop_consumer
 from stream_app.connect.relay.placement import partitions_for
 from stream_app.engine.producer import LaneProducer
 from stream_app.engine.protocol import EngineConfig
@@ -184,7 +185,7 @@ async def run_load(settings: Settings, topics: Topics, plan: LoadPlan, told: Pro
         ) from error
     finally:
         await producer.stop()
-        await reader.stop()
+        await stop_consumer(reader)
     return loaded
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +14,7 @@ from schemas.clock import Tick
 from schemas.common import parse_ms
 from schemas.inputs import Time, time_ms
 from stream_app.connect.load import Kind
+from stream_app.connect.reading import stop_consumer
 from stream_app.settings import Settings
 from stream_app.topics import Topics
 
@@ -50,67 +52,73 @@ async def report(settings: Settings, topics: Topics, kind: Kind, wanted: Mapping
     the last tick; predictions where they are older than ``max_prediction_age_days``.
     """
     found, other = Report(len(wanted)), topics.predictions if kind == "outcomes" else topics.outcomes
+    now = await _now(settings, topics)
+    if kind == "predictions" and now:
+        oldest = now - settings.max_prediction_age_days * _DAY_MS
+        found.beyond_horizon = sum(at < oldest for at in wanted.values())
+    matched: set[bytes] = set()
+    beyond: set[bytes] = set()
+
+    def take(value: bytes | None) -> None:
+        try:
+            seen = _seen.decode(value or b"")
+        except (msgspec.DecodeError, UnicodeError):
+            return
+        key = seen.prediction_id.encode()
+        if key not in wanted:
+            return
+        matched.add(key)
+        if kind == "outcomes" and now and seen.predicted_at is not None:
+            horizon = settings.for_type(seen.model_type or "").pending_horizon_days
+            if (now - time_ms(seen.predicted_at)) // _DAY_MS > horizon:
+                beyond.add(key)
+
+    await _newest(settings, [TopicPartition(other, p) for p in range(topics.input_partitions)], take, found)
+    found.matched = len(matched)
+    found.beyond_horizon += len(beyond)
+    return found
+
+
+@asynccontextmanager
+async def _reader(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap, isolation_level="read_committed", enable_auto_commit=False,
         **settings.kafka_client_options(),
     )  # fmt: skip
-    await consumer.start()
     try:
-        now = await _now(consumer, topics)
-        if kind == "predictions" and now:
-            oldest = now - settings.max_prediction_age_days * _DAY_MS
-            found.beyond_horizon = sum(at < oldest for at in wanted.values())
-        matched: set[bytes] = set()
-        beyond: set[bytes] = set()
-
-        def take(value: bytes | None) -> None:
-            try:
-                seen = _seen.decode(value or b"")
-            except (msgspec.DecodeError, UnicodeError):
-                return
-            key = seen.prediction_id.encode()
-            if key not in wanted:
-                return
-            matched.add(key)
-            if kind == "outcomes" and now and seen.predicted_at is not None:
-                horizon = settings.for_type(seen.model_type or "").pending_horizon_days
-                if (now - time_ms(seen.predicted_at)) // _DAY_MS > horizon:
-                    beyond.add(key)
-
-        await _newest(consumer, [TopicPartition(other, p) for p in range(topics.input_partitions)], take, found)
-        found.matched = len(matched)
-        found.beyond_horizon += len(beyond)
+        await consumer.start()
+        yield consumer
     finally:
-        await consumer.stop()
-    return found
+        await stop_consumer(consumer)
 
 
 async def _newest(
-    consumer: AIOKafkaConsumer, tps: list[TopicPartition], take: Callable[[bytes | None], None], found: Report
+    settings: Settings, tps: list[TopicPartition], take: Callable[[bytes | None], None], found: Report
 ) -> None:
-    begin, end = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
-    consumer.assign(tps)
-    for tp in tps:
-        start = max(begin[tp], end[tp] - LOOK_AT // len(tps))
-        found.cut_short |= start > begin[tp]
-        consumer.seek(tp, start)
-    while any([await consumer.position(tp) < end[tp] for tp in tps]):
-        for records in (await consumer.getmany(timeout_ms=200)).values():
-            found.looked_at += len(records)
-            for record in records:
-                take(record.value)
+    async with _reader(settings) as consumer:
+        begin, end = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
+        consumer.assign(tps)
+        for tp in tps:
+            start = max(begin[tp], end[tp] - LOOK_AT // len(tps))
+            found.cut_short |= start > begin[tp]
+            consumer.seek(tp, start)
+        while any([await consumer.position(tp) < end[tp] for tp in tps]):
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                found.looked_at += len(records)
+                for record in records:
+                    take(record.value)
 
 
-async def _now(consumer: AIOKafkaConsumer, topics: Topics) -> int:
+async def _now(settings: Settings, topics: Topics) -> int:
     """Time of the last tick, epoch ms; 0 where there is none yet."""
-    tp = TopicPartition(topics.clock, 0)
-    begin, end = (await consumer.beginning_offsets([tp]))[tp], (await consumer.end_offsets([tp]))[tp]
-    now = 0
-    consumer.assign([tp])
-    consumer.seek(tp, max(begin, end - 16))
-    while await consumer.position(tp) < end:
-        for records in (await consumer.getmany(timeout_ms=200)).values():
-            for record in records:
-                at = _tick.decode(record.value).at
-                now = max(now, parse_ms(at) if at is not None else 0)
+    tp, now = TopicPartition(topics.clock, 0), 0
+    async with _reader(settings) as consumer:
+        begin, end = (await consumer.beginning_offsets([tp]))[tp], (await consumer.end_offsets([tp]))[tp]
+        consumer.assign([tp])
+        consumer.seek(tp, max(begin, end - 16))
+        while await consumer.position(tp) < end:
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                for record in records:
+                    at = _tick.decode(record.value).at
+                    now = max(now, parse_ms(at) if at is not None else 0)
     return now

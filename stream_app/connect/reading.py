@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,6 +11,19 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_app.errors import Incompatible, Unavailable
+
+#: A consumer that has done its work is gone within milliseconds.
+_STOP_S = 3.0
+
+
+async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer for certain.
+
+    aiokafka's fetcher takes a cancellation that comes while it changes assignments for one of its own tasks', and goes
+    on; ``stop`` then waits for ever. A second cancellation reaches it.
+    """
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(consumer.stop(), _STOP_S)
 
 
 async def records(bootstrap: str, options: dict[str, Any], topic: str, follow: bool = False) -> AsyncIterator[Any]:

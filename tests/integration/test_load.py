@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from stream_app.connect.reading import stop_consumer
 from tests.support.generate import DAY, START, Row
 from tests.support.kafka_io import Prefix, write
 from tests.support.relay import kill, plumbline, records_of, start
@@ -70,3 +74,19 @@ async def test_a_load_killed_in_the_middle_goes_on_and_doubles_nothing(prefix: P
     keys = [record.key for record in await records_of(prefix, prefix.topics.outcomes, 3)]
     assert len(keys) == count
     assert len(set(keys)) == count
+
+
+async def test_a_consumer_stops_although_aiokafka_swallows_a_cancellation_between_two_assignments(
+    prefix: Prefix,
+) -> None:
+    topics = prefix.topics
+    consumer = AIOKafkaConsumer(bootstrap_servers=prefix.bootstrap, enable_auto_commit=False, fetch_max_wait_ms=5_000)
+    await consumer.start()
+    consumer.assign([TopicPartition(topics.clock, 0)])
+    await consumer.seek_to_beginning()
+    await consumer.getmany(timeout_ms=200)
+    consumer.assign([TopicPartition(topics.outcomes, 0)])
+    stopping = asyncio.create_task(stop_consumer(consumer))
+    done, _ = await asyncio.wait([stopping], timeout=15)
+    stopping.cancel()
+    assert done

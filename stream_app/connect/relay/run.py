@@ -18,6 +18,7 @@ from aiokafka.errors import (
 )
 
 from stream_app import kafka_admin
+from stream_app.connect.reading import stop_consumer
 from stream_app.connect.relay.session import Plan, Progress, Session
 from stream_app.errors import Incompatible
 from stream_app.settings import Settings
@@ -76,7 +77,7 @@ async def _ends(settings: Settings, counts: dict[str, int]) -> dict[TopicPartiti
         begin, end = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
         return {tp: end[tp] for tp in tps if end[tp] > begin[tp]}
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)
 
 
 async def check_topics(settings: Settings, topics: Topics, plan: Plan) -> dict[str, int]:

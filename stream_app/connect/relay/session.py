@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
+from stream_app.connect.reading import stop_consumer
 from stream_app.connect.relay.lane import Counts, Lane
 from stream_app.connect.relay.mapper import Mapper
 from stream_app.connect.relay.maps import RelayMap
@@ -115,7 +116,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carr
                 self._told()
         finally:
             await self._close()
-            await self._consumer.stop()
+            await stop_consumer(self._consumer)
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Let the batch in hand finish, then let go of every lane."""
