@@ -13,7 +13,8 @@ COPY --from=build /opt/plumbline /opt/plumbline
 ENV PATH=/opt/plumbline/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PLUMBLINE_DATA_DIR=/var/lib/plumbline
-RUN useradd --system --create-home --home-dir /var/lib/plumbline plumbline
+RUN useradd --system --uid 999 --create-home --home-dir /var/lib/plumbline plumbline \
+    && install -d -o plumbline /var/lib/plumbline/registry
 USER plumbline
 WORKDIR /var/lib/plumbline
 VOLUME /var/lib/plumbline

@@ -23,7 +23,10 @@ PARTITIONERS: Final[dict[str, Callable[[bytes, int], int]]] = {
     "CRC-32 (librdkafka's default)": lambda key, count: zlib.crc32(key) % count,
 }
 
-RE_KEY = "re-key one of them: plumbline relay OLD-TOPIC --map re-key (and give the relay's topics to the workers)"
+RE_KEY = (
+    "set `partitioner` to murmur2_random in librdkafka's producers, or have them write to topics of other names and "
+    "run `plumbline relay PREDICTIONS OUTCOMES --map re-key`"
+)
 
 
 async def partitioners(context: Context) -> list[Finding]:
