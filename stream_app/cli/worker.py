@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
+import signal
 import sys
+from typing import Any, Final
 
 import click
 
 from stream_app import settings as settings_module
+
+#: Seconds from the signal until a worker that still runs ends itself: below the thirty that supervisors give.
+GRACE_S: Final = 25
 
 
 @click.command()
@@ -29,6 +35,7 @@ def worker(log_level: str) -> None:
     cluster = composition.prepare(settings)
     built = composition.build(settings, cluster)
     faust_worker = built.app.Worker(loglevel=log_level.upper(), override_logging=True, quiet=True, blocking_timeout=0)
+    _end_in_time(faust_worker)
     code = 0
     try:
         faust_worker.execute_from_commandline()
@@ -40,3 +47,17 @@ def worker(log_level: str) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def _end_in_time(faust_worker: Any) -> None:
+    """Told to stop, a worker that is stuck ends with 1 and says where it hangs, instead of waiting to be killed.
+
+    A thread of the interpreter's own does it, so whatever keeps the event loop or swallows cancellations cannot.
+    """
+    schedule = faust_worker._schedule_shutdown
+
+    def shutdown(number: signal.Signals) -> None:
+        faulthandler.dump_traceback_later(GRACE_S, exit=True, file=sys.__stderr__)
+        schedule(number)
+
+    faust_worker._schedule_shutdown = shutdown

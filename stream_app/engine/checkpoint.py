@@ -95,6 +95,8 @@ async def checkpoint(
         await asyncio.sleep(config.transaction_timeout_s / 2)
     if failpoints.spend("outlast-the-transaction"):
         await asyncio.sleep(config.transaction_timeout_s + 3)
+    while failpoints.spend("hang-in-a-commit"):
+        await failpoints.hang()
     inputs = spec.inputs()
     await producer.send_offsets(
         {TopicPartition(inputs[alias], partition): offset for alias, offset in positions.positions.items()}

@@ -40,6 +40,7 @@ class Engine:
         self._closing: set[asyncio.Task[None]] = set()
         app.on_partitions_assigned.connect(self._assigned)
         app.on_partitions_revoked.connect(self._revoked)
+        app.on_before_shutdown.connect(self._stopping)
 
     # -- wiring --------------------------------------------------------------------------------------------------
 
@@ -84,8 +85,8 @@ class Engine:
                     lane = self.lanes[key] = Lane(spec, partition, self.config, self._memory, self)
                     lane.start()
 
-    async def stop(self) -> None:
-        """Let checkpoints in hand finish and close every lane."""
+    async def _stopping(self, _app: Any, **kwargs: Any) -> None:
+        """Let checkpoints in hand finish and close every lane, while the consumer is still in its group."""
         await self._revoked(self.app, set())
         if self._admin is not None:
             await self._admin.stop()

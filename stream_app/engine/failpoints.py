@@ -7,8 +7,10 @@ in an empty dictionary.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+from contextlib import suppress
 
 
 def _read() -> dict[str, int]:
@@ -40,3 +42,11 @@ def hit(name: str, stage: str = "") -> None:
     _armed[name] -= 1
     if _armed[name] == 0:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def hang() -> None:
+    """What never ends and cannot be cancelled."""
+    print("hanging in a commit", flush=True)
+    while True:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(1)
