@@ -54,7 +54,8 @@ async def test_stuck_work_ends_with_an_error_within_the_grace_period(
     print(f"stuck: ended with {code} after {time.monotonic() - began:.1f} s")
     assert code == 1
     said = running.log.read_text()
-    assert "drain cut short" in said and f"Timeout (0:00:{GRACE_S})" in said  # it says which lane, and where it stood
+    assert "drain cut short" in said, "it says which lane"
+    assert f"Timeout (0:00:{GRACE_S})" in said, "and where it stood"
     again = worker("again").start()
     follower = await finished(prefix, steps[-1][0], [again])
     await compare(prefix, follower)
