@@ -12,6 +12,7 @@ from agents.clock import lead_clock
 from agents.drift import drift
 from agents.labels import labels
 from agents.metrics import metrics
+from agents.projection import projection
 from agents.retrain_coordinator import retrain_coordinator
 from stream_app import kafka_admin, monitor, worker_views
 from stream_app.connect.announce import announce
@@ -22,6 +23,7 @@ from stream_app.engine.protocol import EngineConfig
 from stream_app.engine.stages import attach
 from stream_app.engine.store import Memory
 from stream_app.engine.transport import EngineApp
+from stream_app.read_model.projector import Projector
 from stream_app.settings import Settings, base
 from stream_app.stage_configs import alerts_config, drift_config, labels_config, metrics_config, retrain_config
 from stream_app.topics import Topics
@@ -99,6 +101,8 @@ def build(settings: Settings, cluster: str) -> Worker:
     attach(app, engine, alerts(topics, changelogs["alerts"], alerts_config(first)))
     if settings.clock == "live":
         lead_clock(app, LiveClock(engine.config, topics, lambda: announce(settings, topics)))
+    if settings.redis_url:
+        projection(app, Projector(settings, topics, cluster))
     worker_views.attach(app, engine, topics)
     return Worker(settings, topics, app, engine)
 

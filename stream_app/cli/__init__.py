@@ -17,6 +17,7 @@ _COMMANDS = {
     "services": ("services", "services", "Kafka and Redis on this machine: up, down, status."),
     "topics": ("topics", "topics", "Create and check the topics."),
     "worker": ("worker", "worker", "Run a worker: joins, counts, drift, alerts, retraining."),
+    "web": ("web", "web", "Serve the dashboard, its API and the live feed."),
     "replay": ("replay", "replay", "Send recorded predictions and outcomes as if time passed."),
     "relay": ("relay", "relay", "Turn records of other topics into predictions and outcomes, by a map."),
     "load": ("load", "load", "Bring files of outcomes or predictions into a running system."),

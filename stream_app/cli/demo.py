@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,19 +31,34 @@ from stream_app.services.kafka import LocalKafka
 def demo(once: bool) -> None:
     """Three weeks in minutes: models serve, one drifts, is retrained, judged, deployed and watched.
 
-    The drift is injected on day 16 and called that. A real trainer and deployer answer the coordinator's orders.
+    The drift is injected on day 16 and called that. A real trainer and deployer answer the coordinator's orders. The
+    address that is printed opens the dashboard, signed in; it stays until Ctrl-C, unless --once.
 
     Uses the broker in PLUMBLINE_KAFKA_BOOTSTRAP, or starts one for the time of the demo. Each run has topics and an
     application of its own and removes them at the end.
     """
     console = Console(stderr=once)
     with _broker(console) as bootstrap:
-        settings = settings_module.load({"environment": "development", "kafka_bootstrap": bootstrap})
+        values = {"environment": "development", "kafka_bootstrap": bootstrap}
+        if "PLUMBLINE_REDIS_URL" not in os.environ:
+            values["redis_url"] = ""
+        settings = settings_module.load(values)
+        # SIGTERM ends it as Ctrl-C does, with everything that was started
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         with _view(console, once) as show:
-            seen = asyncio.run(run(settings, cache_dir() / "demo", show, lambda text: console.print(text, style="dim")))
+
+            def say(text: str) -> None:
+                console.print(text, style="dim", soft_wrap=True, highlight=False, markup=False)
+
+            def stay(seen: Seen) -> None:
+                _tell(seen, console)
+
+            try:
+                seen = asyncio.run(run(settings, cache_dir() / "demo", show, say, None if once else stay))
+            except KeyboardInterrupt:
+                return
     _tell(seen, console)
-    if once:
-        click.echo(json.dumps(seen.summary()))
+    click.echo(json.dumps(seen.summary()))
 
 
 @contextlib.contextmanager

@@ -9,8 +9,8 @@ import click
 
 from stream_app import settings as settings_module
 from stream_app.errors import Incompatible
-from stream_app.settings import PREFIX, Found, Settings, TypeSettings
-from stream_app.settings.fields import EVERYWHERE, STATIC, UNREAD, marked
+from stream_app.settings import PREFIX, Settings, TypeSettings
+from stream_app.settings.fields import EVERYWHERE, STATIC, marked
 
 
 @click.group()
@@ -39,9 +39,6 @@ def check() -> None:
     found = settings_module.find()
     found.settings.kafka_client_options()  # opens the files that TLS needs
     click.echo(f"the settings can be used (environment {found.settings.environment}, hash {found.settings.hash()})")
-    idle = [name for name in _set_by_people(found) if marked(_field(name), UNREAD)]
-    if idle:
-        click.echo(f"no stage of this release reads: {', '.join(sorted(idle))}")
 
 
 @settings.command()
@@ -76,8 +73,6 @@ def explain(key: str) -> None:
     click.echo(f"set it by {how}")
     if marked(field, STATIC):
         click.echo("fixed for the life of the input prefix: the state was built with it")
-    if marked(field, UNREAD):
-        click.echo("no stage of this release reads it yet")
 
 
 def _parts(key: str) -> tuple[str, str, str]:
@@ -95,13 +90,6 @@ def _field(name: str) -> Any:
 
 def _secret(name: str) -> bool:
     return name.endswith("password")
-
-
-def _set_by_people(found: Found) -> set[str]:
-    """Names set by a variable, the file or a command, also inside of types and lines; not by a profile."""
-    names = {name for name, source in found.origin.items() if not source.startswith("profile ")}
-    tables = [*found.settings.types.values(), *found.settings.lines.values()]
-    return names.union(*tables) - {"types", "lines"}
 
 
 def _text(value: Any) -> str:

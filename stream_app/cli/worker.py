@@ -57,7 +57,7 @@ def _end_in_time(faust_worker: Any) -> None:
     schedule = faust_worker._schedule_shutdown
 
     def shutdown(number: signal.Signals) -> None:
-        faulthandler.dump_traceback_later(GRACE_S, exit=True, file=sys.__stderr__)
+        faulthandler.dump_traceback_later(GRACE_S, exit=True, file=sys.__stderr__ or 2)
         schedule(number)
 
     faust_worker._schedule_shutdown = shutdown

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from redis.exceptions import RedisError
 
 from schemas.common import rfc3339
 from stream_app import kafka_admin
@@ -28,10 +31,14 @@ from stream_app.demo import data
 from stream_app.demo.serving import Service
 from stream_app.demo.story import INJECTION, Story
 from stream_app.errors import Broken, Unavailable
+from stream_app.read_model.client import client
+from stream_app.read_model.keys import Keys
+from stream_app.services.ports import free_ports
 from stream_app.settings import Settings
 from stream_app.topics import Topics
 
 DAYS = 21
+MINUTE_MS = 60_000
 PER_DAY = 600
 
 #: Called with (tick ms, events sent, events in all, latest snapshot by line, sentences about what happened).
@@ -83,8 +90,14 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-async def run(settings: Settings, cache: Path, show: Show, say: Callable[[str], None]) -> Seen:
-    """Run to the end of the data. Every run has its own prefix and application, and removes them."""
+async def run(
+    settings: Settings, cache: Path, show: Show, say: Callable[[str], None], stay: Callable[[Seen], None] | None = None
+) -> Seen:
+    """Run to the end of the data. Every run has its own prefix and application, and removes them.
+
+    With ``stay`` it is called at the end of the data, and the loop goes on without new data, a minute each second,
+    until it is cancelled: orders given in the dashboard are carried out.
+    """
     started = time.monotonic()
     name = f"demo-{os.getpid()}-{int(time.time())}"
     settings = settings.model_copy(
@@ -94,6 +107,7 @@ async def run(settings: Settings, cache: Path, show: Show, say: Callable[[str], 
             "output_prefix": f"{name}.",
             "input_partitions": 4,
             "line_partitions": 2,
+            "dashboard_url": f"http://127.0.0.1:{free_ports(1)[0]}",
         }
     )
     topics = Topics(settings.input_prefix, settings.output_prefix, 4, 2)
@@ -113,7 +127,10 @@ async def run(settings: Settings, cache: Path, show: Show, say: Callable[[str], 
             _process(settings, scratch, "worker", ["worker"]) as worker,
             _process(settings, scratch, "trainer", ["trainer", "--registry", str(registry)]) as trainer,
             _process(settings, scratch, "deployer", ["predictor", "deploy", "--registry", str(registry)]) as deployer,
+            _dashboard(settings, scratch) as address,
         ):
+            if address:
+                say(f"the dashboard: {address}")
             service = await asyncio.to_thread(Service, registry, folder)
             where = (settings.kafka_bootstrap, options, topics)
             async with (
@@ -146,15 +163,40 @@ async def run(settings: Settings, cache: Path, show: Show, say: Callable[[str], 
                 await _alive(asyncio.sleep(1), scratch, worker=worker)
                 seen.story += await story.poll()
                 _settle(seen, summary, follower, story)
-        seen.wall_seconds = time.monotonic() - started
+                seen.wall_seconds = time.monotonic() - started
+                if stay is not None:
+                    stay(seen)
+                    say(f"the data has ended, the loop goes on until Ctrl-C; {address or 'no dashboard without Redis'}")
+                    await _go_on(writer, step)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        await _forget(settings)
         with contextlib.suppress(Unavailable):
             async with kafka_admin.admin(settings.kafka_bootstrap, options) as client:
                 mine = [topic for topic in await client.list_topics() if topic.startswith((f"{name}.", f"{name}-"))]
                 if mine:
                     await client.delete_topics(mine)
     return seen
+
+
+async def _go_on(writer: ClockWriter, step: Callable[[int], Awaitable[None]]) -> None:
+    """Time without data, for ever."""
+    while True:
+        at_ms = writer.stand.at_ms + MINUTE_MS
+        await writer.write(at_ms, ())
+        await step(at_ms)
+        await asyncio.sleep(1)
+
+
+async def _forget(settings: Settings) -> None:
+    """Take the demo's read model out of Redis."""
+    if not settings.redis_url:
+        return
+    redis = client(settings)
+    with contextlib.suppress(RedisError, OSError):
+        async for key in redis.scan_iter(f"{Keys(settings.output_prefix).root}:*", count=1_000):
+            await redis.unlink(key)
+    await redis.aclose()
 
 
 def _settle(seen: Seen, summary: Summary, follower: LogFollower, story: Story) -> None:
@@ -187,7 +229,22 @@ async def _alive(wait: Any, scratch: Path, **processes: subprocess.Popen[bytes])
 
 
 @contextlib.contextmanager
-def _process(settings: Settings, scratch: Path, name: str, command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+def _dashboard(settings: Settings, scratch: Path) -> Iterator[str]:
+    """The web process; gives the address that signs in, or nothing without Redis."""
+    if not settings.redis_url:
+        yield ""
+        return
+    token = secrets.token_urlsafe(24)
+    host, _, port = settings.dashboard_url.removeprefix("http://").partition(":")
+    more = {"PLUMBLINE_WEB_TOKENS": f"demo:operator:{token}"}
+    with _process(settings, scratch, "web", ["web", "--host", host, "--port", port], more):
+        yield f"{settings.dashboard_url}/#token={token}"
+
+
+@contextlib.contextmanager
+def _process(
+    settings: Settings, scratch: Path, name: str, command: list[str], more: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     environment = {
         **os.environ,
         "PLUMBLINE_ENVIRONMENT": "development",
@@ -201,6 +258,9 @@ def _process(settings: Settings, scratch: Path, name: str, command: list[str]) -
         "PLUMBLINE_CLOCK": "follow",
         "PLUMBLINE_WEB_PORT": "0",
         "PLUMBLINE_CHECKPOINT_INTERVAL_MS": "10",
+        "PLUMBLINE_REDIS_URL": settings.redis_url,
+        "PLUMBLINE_DASHBOARD_URL": settings.dashboard_url,
+        **(more or {}),
     }
     with (scratch / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(

@@ -15,18 +15,20 @@ FREE_SHARE, FREE_BYTES = 0.10, 2 << 30
 
 async def redis(context: Context) -> list[Finding]:
     """Reachable. Without it only the dashboard stands still."""
-    from redis.asyncio import Redis
     from redis.exceptions import RedisError
 
-    settings = context.settings
-    client = Redis.from_url(settings.redis_url, socket_timeout=3, socket_connect_timeout=3)
+    from stream_app.read_model.client import client
+
+    if not context.settings.redis_url:
+        return [Finding("redis", "ok", "turned off: no dashboard here")]
+    redis = client(context.settings)
     try:
-        await client.ping()
+        await redis.ping()
     except (RedisError, OSError) as error:
         text = f"no answer ({type(error).__name__}): the dashboard shows nothing new, the pipeline goes on"
         return [Finding("redis", "warn", text, "plumbline services up, or set PLUMBLINE_REDIS_URL")]
     finally:
-        await client.aclose()
+        await redis.aclose()
     return [Finding("redis", "ok", "answers")]
 
 

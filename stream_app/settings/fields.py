@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import Field
 
 #: marks: fixed for the life of the input prefix, not to be set per type or line, read when a worker starts and never
-#: again, not read by any stage yet
-STATIC, EVERYWHERE, AT_START, UNREAD = "static", "everywhere", "at start", "unread"
+#: again
+STATIC, EVERYWHERE, AT_START = "static", "everywhere", "at start"
 
 
 def setting(default: Any, text: str, *marks: str, **bounds: Any) -> Any:

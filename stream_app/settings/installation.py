@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, SecretStr, field_validator, model_validator
 
 from stream_app.errors import Incompatible
-from stream_app.settings.fields import UNREAD, setting
+from stream_app.settings.fields import setting
 
 _TOPIC_PART = re.compile(r"[A-Za-z0-9._-]{0,64}")
 _BROKER = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s,:/\[\]]+):[0-9]{1,5}")
@@ -42,12 +42,12 @@ class Installation(BaseModel):
     kafka_ssl_key_password: SecretStr = setting(SecretStr(""), "Password of the key file; from the environment only.")
     redis_url: str = setting(
         "redis://127.0.0.1:16379/0",
-        "Redis that holds the read model, redis:// or rediss:// for TLS; never a source of truth.",
-        pattern=r"^(redis|rediss|unix)://",
+        "Redis that holds the read model, redis:// or rediss:// for TLS; never a source of truth. Empty: none.",
+        pattern=r"^((redis|rediss|unix)://.*)?$",
         repr=False,  # it may hold a password
     )
-    redis_password: SecretStr = setting(SecretStr(""), "Redis password; from the environment only.", UNREAD)
-    redis_ssl_cafile: str = setting("", "File with the authorities that signed Redis' certificate.", UNREAD)
+    redis_password: SecretStr = setting(SecretStr(""), "Redis password; from the environment only.")
+    redis_ssl_cafile: str = setting("", "File with the authorities that signed Redis' certificate.")
     data_dir: Path = setting(Path(".plumbline/data"), "Folder of a worker's RocksDB state; each worker needs its own.")
 
     # -- names
@@ -95,6 +95,15 @@ class Installation(BaseModel):
     write_buffer_mb: int = setting(64, "RocksDB memtables of the process, MiB.", ge=4, le=65_536)
     web_host: str = setting(
         "127.0.0.1", "Address of the worker's own views; nothing is open to the world by default.", min_length=1
+    )
+    dashboard_host: str = setting(
+        "127.0.0.1", "Address that `plumbline web` listens on; nothing is open to the world by default.", min_length=1
+    )
+    dashboard_port: int = setting(8080, "Port that `plumbline web` listens on.", ge=1, le=65_535)
+    web_tokens: SecretStr = setting(
+        SecretStr(""),
+        "Who may use the dashboard and the API: NAME:viewer:TOKEN or NAME:operator:TOKEN, several with commas between; "
+        "from the environment only.",
     )
     dashboard_url: str = setting(
         "http://127.0.0.1:8080",

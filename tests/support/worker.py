@@ -34,6 +34,7 @@ class Worker:
             "PLUMBLINE_DATA_DIR": str(folder / "data"),
             "PLUMBLINE_SESSION_TIMEOUT_S": "2",
             "PLUMBLINE_CLOCK": "follow",
+            "PLUMBLINE_REDIS_URL": "",
             "PLUMBLINE_WEB_PORT": str(free_ports(1)[0]),
             **{f"PLUMBLINE_{key.upper()}": value for key, value in settings.items()},
         }

@@ -283,8 +283,6 @@ def test_explain_says_what_a_setting_means_who_set_it_and_how(monkeypatch: pytes
     assert "types.fraud.label_delay_days = 3\n" in explain("types.fraud.label_delay_days")
     assert "lines.fraud:acme.label_delay_days = 3\n" in explain("lines.fraud:acme.label_delay_days")
     assert "fixed for the life of the input prefix" in explain("input_partitions")
-    assert "no stage of this release reads it yet" in explain("redis_ssl_cafile")
-    assert "no stage" not in explain("label_delay_days")
     with pytest.raises(Incompatible, match="did you mean recent_days"):
         explain("recent_day")
 
@@ -299,14 +297,6 @@ def test_check_opens_the_files_that_tls_needs(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setenv("PLUMBLINE_KAFKA_SSL_CERTFILE", "empty.pem")
     with pytest.raises(Incompatible, match=r"kafka_ssl_certfile and kafka_ssl_keyfile name empty\.pem and nothing"):
         CliRunner().invoke(command, ["check"], catch_exceptions=False)
-
-
-def test_check_says_which_settings_do_nothing_yet(write: Write) -> None:
-    write('label_delay_days = 2\nredis_ssl_cafile = "ca.pem"\n')
-    output = CliRunner().invoke(command, ["check"], catch_exceptions=False).output
-    assert "no stage of this release reads: redis_ssl_cafile\n" in output
-    write("label_delay_days = 2\n")
-    assert "no stage" not in CliRunner().invoke(command, ["check"], catch_exceptions=False).output
 
 
 def test_kafka_clients_get_what_their_protocol_needs(monkeypatch: pytest.MonkeyPatch) -> None:

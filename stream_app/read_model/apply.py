@@ -1,0 +1,173 @@
+"""What one record changes: commands for Redis and the fold of its line. Pure; the projector runs the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+from schemas.common import parse_ms
+from stream_app.read_model import fold, points
+from stream_app.read_model.keys import AUDIT_TAIL, KEPT_DAYS, LINE_AUDIT_TAIL, LINE_TAIL, Keys
+
+Command = tuple[Any, ...]
+
+
+class Batch:
+    """Records of one transaction: take them, then run :attr:`commands` together."""
+
+    def __init__(self, keys: Keys, metric_of: Callable[[str], str], states: dict[str, fold.State]) -> None:
+        """``states``: the known ones of every line that the records are of."""
+        self.keys = keys
+        self.commands: list[Command] = []
+        #: (topic, line, record) that live views are told of
+        self.changes: list[tuple[str, str, bytes]] = []
+        self.states = states
+        #: lines whose fleet entry changed
+        self.touched: set[str] = set()
+        #: line → (its newest day before, and now) where that moved on
+        self.advanced: dict[str, tuple[str, str]] = {}
+        self._metric_of = metric_of
+
+    def take(self, kind: str, row: dict[str, Any], value: bytes) -> None:
+        """One record of a topic family (``alerts``, ``metric-snapshots``, …), decoded and as it came."""
+        _TAKES[kind](self, row, value)
+
+    def tell(self, kind: str, row: dict[str, Any], value: bytes) -> None:
+        """Let live views know."""
+        self.changes.append((kind, row["line"], value))
+
+    def state(self, row: dict[str, Any]) -> fold.State:
+        """The line's state, which is about to change."""
+        line = row["line"]
+        known = self.states.get(line)
+        if known is None:
+            known = fold.State(line, row["model_type"], row["tenant_id"], self._metric_of(line))
+            self.states[line] = known
+        self.touched.add(line)
+        return known
+
+    def run(self, *command: Any) -> None:
+        """Add a command."""
+        self.commands.append(command)
+
+    def tail(self, key: str, at: str, value: bytes, kept: int) -> None:
+        """Add to a sorted set that keeps its newest."""
+        self.run("ZADD", key, parse_ms(at), value)
+        self.run("ZREMRANGEBYRANK", key, 0, -(kept + 1))
+
+    def finish(self) -> None:
+        """Commands that write the fleet entries and forget snapshots and points beyond the days that are kept."""
+        if self.touched:
+            entries = [item for line in sorted(self.touched) for item in (line, fold.encode(self.states[line]))]
+            self.run("HSET", self.keys.fleet, *entries)
+        for line, (before, now) in sorted(self.advanced.items()):
+            days = outlived(before, now)
+            if not days:
+                continue
+            versions = self.states[line].versions
+            self.run("HDEL", self.keys.days(line), *(f"{day}|{version}" for day in days for version in versions))
+            kinds = ("statistical", "performance")
+            self.run("HDEL", self.keys.points(line), *(f"{kind}|{day}" for day in days for kind in kinds))
+
+
+def outlived(before: str, now: str) -> list[str]:
+    """Days that fall out of what is kept when a line's newest day moves on."""
+    if not before:
+        return []
+    end = date.fromisoformat(now) - timedelta(days=KEPT_DAYS)
+    first = max(date.fromisoformat(before) - timedelta(days=KEPT_DAYS), end - timedelta(days=2 * KEPT_DAYS))
+    return [(first + timedelta(days=n)).isoformat() for n in range((end - first).days)]
+
+
+def cutoff_ms(now: str) -> int:
+    """Before it a line's events and resolved alerts are forgotten, once its newest day is ``now``."""
+    return parse_ms(f"{date.fromisoformat(now) - timedelta(days=KEPT_DAYS)}T00:00:00Z")
+
+
+def _snapshot(batch: Batch, row: dict[str, Any], value: bytes) -> None:
+    line = row["line"]
+    batch.tell("metric-snapshots", row, value)
+    if row["state"] == "open":
+        batch.state(row)
+        batch.run("HSET", batch.keys.line(line), f"open:{row['model_version']}", value)
+        return
+    state = batch.state(row)
+    before = state.newest
+    fold.snapshot(state, row)
+    if state.newest != before:
+        batch.advanced[line] = (batch.advanced.get(line, (before, ""))[0], state.newest)
+    batch.run("HSET", batch.keys.days(line), f"{row['date']}|{row['model_version']}", value)
+
+
+def _event(batch: Batch, row: dict[str, Any], value: bytes) -> None:
+    keys, line, check = batch.keys, row["line"], row.get("check")
+    if fold.event(batch.state(row), row):
+        batch.run("HSET", keys.line(line), f"event:{row['kind']}" + (f":{check}" if check else ""), value)
+    if row["kind"] != "quality" and check is None:
+        point = points.encode(points.point_of(row))
+        batch.run("HSET", keys.points(line), f"{row['kind']}|{row['close'][:10]}", point)
+    if "revises" in row:
+        batch.run("ZREM", keys.events, row["revises"])
+        batch.run("ZREM", keys.line_events(line), row["revises"])
+    if row["verdict"] == "drift":
+        close = parse_ms(row["close"])
+        batch.run("HSET", keys.event, row["id"], value)
+        batch.run("ZADD", keys.events, close, row["id"])
+        batch.run("ZADD", keys.line_events(line), close, row["id"])
+        batch.tell("drift-events", row, value)
+
+
+def _alert(batch: Batch, row: dict[str, Any], value: bytes) -> None:
+    keys, opened = batch.keys, parse_ms(row["opened_at"])
+    fold.alert(batch.state(row), row)
+    batch.run("HSET", keys.alert, row["id"], value)
+    batch.run("ZADD", keys.alerts, opened, row["id"])
+    batch.run("ZADD", keys.line_alerts(row["line"]), opened, row["id"])
+    batch.run("HSET", keys.revisions(row["id"]), str(row["revision"]), value)
+    batch.tell("alerts", row, value)
+
+
+def _job(batch: Batch, row: dict[str, Any], value: bytes) -> None:
+    fold.job(batch.state(row), row)
+    batch.run("HSET", batch.keys.line(row["line"]), "job", value)
+    batch.tail(batch.keys.jobs(row["line"]), row["at"], value, LINE_TAIL)
+    batch.tell("training-jobs", row, value)
+
+
+def _command(batch: Batch, row: dict[str, Any], value: bytes) -> None:
+    batch.tail(batch.keys.commands(row["line"]), row["at"], value, LINE_TAIL)
+    batch.tell("training-commands", row, value)
+
+
+def _lifecycle(batch: Batch, row: dict[str, Any], value: bytes) -> None:
+    fold.lifecycle(batch.state(row), row)
+    batch.tail(batch.keys.versions(row["line"]), row["since"], value, LINE_TAIL)
+    batch.tell("model-lifecycle", row, value)
+
+
+def _audit(batch: Batch, row: dict[str, Any], value: bytes) -> None:
+    batch.tail(batch.keys.audit, row["at"], value, AUDIT_TAIL)
+    if row["line"] != "*":
+        batch.tail(batch.keys.line_audit(row["line"]), row["at"], value, LINE_AUDIT_TAIL)
+    batch.tell("audit", row, value)
+
+
+def _setting(batch: Batch, row: dict[str, Any], value: bytes) -> None:
+    batch.run("HSET", batch.keys.settings, f"{row['line']}|{row['key']}", value)
+    batch.tell("settings", row, value)
+
+
+_TAKES: dict[str, Callable[[Batch, dict[str, Any], bytes], None]] = {
+    "metric-snapshots": _snapshot,
+    "drift-events": _event,
+    "alerts": _alert,
+    "training-jobs": _job,
+    "training-commands": _command,
+    "model-lifecycle": _lifecycle,
+    "audit": _audit,
+    "settings": _setting,
+}
+
+#: Families that the read model is made of.
+KINDS = tuple(_TAKES)

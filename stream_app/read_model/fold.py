@@ -1,0 +1,255 @@
+"""What the fleet page shows of a line, folded from records as they come. Pure: nothing is read or written here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any, Final
+
+import msgspec
+
+#: Days of the fleet's trend, and of the metric beside it.
+TREND_DAYS, METRIC_DAYS = 30, 7
+#: Two-sided 95 % for what is shown beside a metric; nothing is decided by it.
+_Z: Final = 1.959964
+
+_RANK: Final = {"MEDIUM": 1, "HIGH": 2, "CRITICAL": 3}
+#: What a job in each of these states adds to the attention a line needs, and the word for it.
+_JOBS: Final = {
+    "awaiting_approval": (300, "waits for approval"),
+    "halted": (260, "retraining halted"),
+    "failed": (200, "training failed"),
+    "rolling_back": (180, "rolling back"),
+    "probation": (60, "on probation"),
+    "activating": (40, "activating"),
+    "validating": (40, "validating"),
+    "training": (40, "training"),
+    "requested": (40, "training requested"),
+}
+
+
+class Day(msgspec.Struct, array_like=True):
+    """One version's closed day: revision, predictions, outcomes, confusion counts, the metric as published."""
+
+    version: str
+    revision: int
+    predictions: int
+    outcomes: int
+    tp: int
+    fp: int
+    tn: int
+    fn: int
+    value: float | None
+
+
+class State(msgspec.Struct):
+    """A line in the fleet."""
+
+    line: str
+    model_type: str
+    tenant_id: str
+    metric: str
+    version: dict[str, Any] | None = None
+    #: date → its versions, at most 30 dates
+    days: dict[str, list[Day]] = {}
+    newest: str = ""
+    #: versions that have snapshots, newest last, at most 20
+    versions: list[str] = []
+    statistical: dict[str, Any] | None = None
+    performance: dict[str, Any] | None = None
+    #: quality check → its latest close and verdict
+    quality: dict[str, dict[str, Any]] = {}
+    #: open alerts by id
+    alerts: dict[str, dict[str, Any]] = {}
+    job: dict[str, Any] | None = None
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(State)
+
+
+def encode(state: State) -> bytes:
+    """As it is stored."""
+    return _encoder.encode(state)
+
+
+def decode(value: bytes) -> State:
+    """A stored state."""
+    return _decoder.decode(value)
+
+
+def snapshot(state: State, row: dict[str, Any]) -> None:
+    """Take a closed day; an older revision than the known one changes nothing."""
+    versions = state.days.setdefault(row["date"], [])
+    known = next((n for n, day in enumerate(versions) if day.version == row["model_version"]), None)
+    if known is not None and versions[known].revision > row["revision"]:
+        return
+    counts = (row["true_positives"], row["false_positives"], row["true_negatives"], row["false_negatives"])
+    day = Day(
+        row["model_version"],
+        row["revision"],
+        row["predictions"],
+        row["outcomes"],
+        *counts,
+        row.get(state.metric),
+    )
+    if known is None:
+        versions.append(day)
+    else:
+        versions[known] = day
+    state.newest = max(state.newest, row["date"])
+    if row["model_version"] not in state.versions:
+        state.versions = [*state.versions[-19:], row["model_version"]]
+    for old in sorted(state.days)[:-TREND_DAYS]:
+        del state.days[old]
+
+
+def event(state: State, row: dict[str, Any]) -> bool:
+    """Take a drift event; ``False`` if a later close of its check is known already."""
+    brief = {"verdict": row["verdict"], "severity": row.get("severity"), "close": row["close"]}
+    if row["kind"] == "quality":
+        known, name = state.quality.get(row["check"]), row["check"]
+        if known is not None and known["close"] > row["close"]:
+            return False
+        state.quality[name] = brief
+        return True
+    if row.get("check") == "handover":
+        return True
+    known = getattr(state, row["kind"])
+    if known is not None and known["close"] > row["close"]:
+        return False
+    setattr(state, row["kind"], brief)
+    return True
+
+
+def alert(state: State, row: dict[str, Any]) -> None:
+    """Take a revision of an alert."""
+    if row["status"] == "resolved":
+        state.alerts.pop(row["id"], None)
+        return
+    names = ("id", "type", "severity", "status", "opened_at", "summary", "escalation_level")
+    state.alerts[row["id"]] = {
+        **{name: row[name] for name in names},
+        "acknowledged_by": row.get("acknowledged_by"),
+    }
+
+
+def job(state: State, row: dict[str, Any]) -> None:
+    """Take a state of the line's job."""
+    state.job = {name: row[name] for name in ("state", "since", "candidate_version", "circuit", "command_id")}
+
+
+def lifecycle(state: State, row: dict[str, Any]) -> None:
+    """Take a change of the active version."""
+    state.version = {name: row[name] for name in ("active_version", "previous_version", "how", "since")}
+
+
+def fleet_line(state: State) -> dict[str, Any]:
+    """The line as the API shows it."""
+    dates = sorted(state.days)
+    newest = state.days[dates[-1]] if dates else []
+    predictions, outcomes = sum(d.predictions for d in newest), sum(d.outcomes for d in newest)
+    attention, reasons = _attention(state)
+    version = state.version or {}
+    return {
+        "line": state.line,
+        "model_type": state.model_type,
+        "tenant_id": state.tenant_id,
+        "active_version": version.get("active_version"),
+        "since": version.get("since"),
+        "how": version.get("how"),
+        "date": dates[-1] if dates else None,
+        "predictions": predictions,
+        "coverage": outcomes / predictions if predictions else None,
+        "metric": _metric(state, dates),
+        "trend": _trend(state, dates),
+        "drift": {
+            "statistical": state.statistical,
+            "performance": state.performance,
+            "quality": sorted(name for name, brief in state.quality.items() if brief["verdict"] == "drift"),
+        },
+        "alert": worst(state.alerts.values()),
+        "alerts": len(state.alerts),
+        "job": state.job,
+        "attention": attention,
+        "reasons": reasons,
+    }
+
+
+def worst(alerts: Any) -> dict[str, Any] | None:
+    """The most severe open alert, the oldest among equals."""
+    found = sorted(alerts, key=lambda a: (-_RANK[a["severity"]], a["opened_at"], a["id"]))
+    return found[0] if found else None
+
+
+def _trend(state: State, dates: Sequence[str]) -> list[float | None]:
+    """The metric of each calendar day up to the newest; over all versions of the day, weighted by their rows."""
+    if not dates:
+        return []
+    last = date.fromisoformat(dates[-1])
+    first = max(date.fromisoformat(dates[0]), last - timedelta(days=TREND_DAYS - 1))
+    days = [(first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]
+    return [_pooled(state.metric, state.days.get(day, []))[0] for day in days]
+
+
+def _metric(state: State, dates: Sequence[str]) -> dict[str, Any]:
+    """The metric over the last seven closed days that are a day old, when most labels are there."""
+    if not dates:
+        return {"name": state.metric, "value": None, "low": None, "high": None, "days": METRIC_DAYS}
+    end = date.fromisoformat(dates[-1])
+    chosen = [day for day in dates if end - timedelta(days=METRIC_DAYS) <= date.fromisoformat(day) < end] or dates[-1:]
+    value, rows = _pooled(state.metric, [d for day in chosen for d in state.days[day]])
+    low, high = _wilson(value, rows) if value is not None and rows else (None, None)
+    return {"name": state.metric, "value": value, "low": low, "high": high, "days": METRIC_DAYS}
+
+
+def _pooled(metric: str, days: Sequence[Day]) -> tuple[float | None, int]:
+    """Value over several days, and the rows in its denominator; 0 rows where there is no simple one."""
+    tp, fp = sum(d.tp for d in days), sum(d.fp for d in days)
+    tn, fn = sum(d.tn for d in days), sum(d.fn for d in days)
+    known = {
+        "accuracy": (tp + tn, tp + fp + tn + fn),
+        "precision": (tp, tp + fp),
+        "recall": (tp, tp + fn),
+        "f1": (2 * tp, 2 * tp + fp + fn),
+    }
+    if metric in known:
+        top, bottom = known[metric]
+        return (top / bottom if bottom else None), (0 if metric == "f1" else bottom)
+    weighted = [(d.value, d.outcomes) for d in days if d.value is not None and d.outcomes]
+    rows = sum(n for _, n in weighted)
+    return (sum(v * n for v, n in weighted) / rows if rows else None), 0
+
+
+def _wilson(value: float, rows: int) -> tuple[float, float]:
+    """Limits of a share (Wilson 1927, without continuity correction)."""
+    z2 = _Z * _Z
+    middle = (value + z2 / (2 * rows)) / (1 + z2 / rows)
+    half = _Z / (1 + z2 / rows) * math.sqrt(value * (1 - value) / rows + z2 / (4 * rows * rows))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _attention(state: State) -> tuple[int, list[str]]:
+    """How much a line needs people, and why, most pressing first. Only orders the fleet page."""
+    found: list[tuple[int, str]] = []
+    alert = worst(state.alerts.values())
+    if alert is not None:
+        weight = {"MEDIUM": 400, "HIGH": 600, "CRITICAL": 900}[alert["severity"]]
+        taken = alert["acknowledged_by"] is not None
+        word = f"{alert['severity']} alert" + (" taken" if taken else "")
+        found.append((weight // 2 if taken else weight + 50 * alert["escalation_level"], word))
+    if state.job is not None:
+        if state.job["state"] in _JOBS:
+            found.append(_JOBS[state.job["state"]])
+        if state.job["circuit"] == "open":
+            found.append((250, "circuit open"))
+    for kind in ("performance", "statistical"):
+        brief = getattr(state, kind)
+        if brief is not None and brief["verdict"] == "drift":
+            found.append((30 * _RANK.get(brief["severity"], 1), f"{kind} drift"))
+    for name, brief in sorted(state.quality.items()):
+        if brief["verdict"] == "drift":
+            found.append((20, name.replace("_", " ")))
+    found.sort(key=lambda item: -item[0])
+    return sum(weight for weight, _ in found), [word for _, word in found]

@@ -1,0 +1,208 @@
+"""From the output topics into Redis, exactly once: the positions reached stand in the transaction that used them.
+
+Redis holds nothing that the topics do not. When it is empty, was flushed, belongs to another cluster or stands at
+positions that the topics no longer have, it is wiped and filled again from the start, as a new *generation*. Two
+projectors cannot mix: each transaction watches the number of the last one.
+
+It runs beside the lanes and never in their way: a Redis that is slow or away delays this task alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final
+
+import orjson
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from redis.exceptions import RedisError, WatchError
+
+from stream_app.connect.reading import stop_consumer
+from stream_app.read_model import fold
+from stream_app.read_model.apply import KINDS, Batch, cutoff_ms
+from stream_app.read_model.client import client
+from stream_app.read_model.keys import CHANGES, Keys
+from stream_app.settings import Settings
+from stream_app.topics import Topics
+
+log = logging.getLogger(__name__)
+
+#: Records of one transaction: a few milliseconds of the worker's loop.
+MOST: Final = 300
+#: Seconds between two looks at Redis while nothing comes: how soon a flush is noticed.
+BEAT_S: Final = 1.0
+#: Longest wait before trying again, in seconds.
+LONGEST_WAIT_S: Final = 5.0
+
+
+class Moved(Exception):
+    """Redis is not where this projector left it: flushed, or another one went on."""
+
+
+class Projector:
+    """Keeps the read model of one installation."""
+
+    def __init__(self, settings: Settings, topics: Topics, cluster: str) -> None:
+        self.keys = Keys(settings.output_prefix)
+        self._settings = settings
+        self._topics = topics
+        self._cluster = cluster
+        self._kinds = {f"{topics.output_prefix}{kind}": kind for kind in KINDS}
+        self._metric_of = cache(lambda line: settings.for_line(line).performance_metrics[0])
+        self._generation = ""
+        self._seq = 0
+        #: end of each partition when the session began; empty once they are reached
+        self._ends: dict[TopicPartition, int] = {}
+        self._total = 0
+
+    async def run(self, leads: Callable[[], bool]) -> None:
+        """For ever: while this worker leads, keep Redis up to date."""
+        wait, told = 0.2, ""
+        while True:
+            if not leads():
+                await asyncio.sleep(1)
+                continue
+            began = time.monotonic()
+            try:
+                await self._session(leads)
+            except Exception as error:
+                text = f"{type(error).__name__}: {error}"
+                if text != told:
+                    log.warning("the read model stands still (%s); the pipeline goes on", text)
+                told = text
+            wait = 0.2 if time.monotonic() - began > 10 else min(LONGEST_WAIT_S, wait * 2)
+            await asyncio.sleep(wait)
+
+    async def _session(self, leads: Callable[[], bool]) -> None:
+        """Connect to both sides and carry over until something breaks."""
+        redis = client(self._settings)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka_bootstrap,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            fetch_max_wait_ms=100,
+            **self._settings.kafka_client_options(),
+        )
+        try:
+            await redis.ping()
+            await consumer.start()
+            await self._begin(redis, consumer)
+            while leads():
+                found = await consumer.getmany(timeout_ms=int(BEAT_S * 1000), max_records=MOST)
+                await self._carry(redis, consumer, found)
+        finally:
+            await stop_consumer(consumer)
+            with contextlib.suppress(RedisError, OSError):
+                await redis.aclose()
+
+    async def _begin(self, redis: Any, consumer: AIOKafkaConsumer) -> None:
+        """Take up where Redis stands, or start it anew; seek every partition."""
+        tps = [TopicPartition(name, p) for name in self._kinds for p in range(self._topics.line_partitions)]
+        begin = await consumer.beginning_offsets(tps)
+        end = await consumer.end_offsets(tps)
+        known = await redis.hgetall(self.keys.meta)
+        stored = await redis.hgetall(self.keys.positions)
+        at = {tp: int(stored.get(_field(tp).encode(), -1)) for tp in tps}
+        fits = all(begin[tp] <= at[tp] <= end[tp] for tp in tps)
+        if known.get(b"cluster", b"").decode() != self._cluster or not fits:
+            await self._renew(redis, begin)
+            at = begin
+        else:
+            self._generation, self._seq = known[b"generation"].decode(), int(known[b"seq"])
+        self._ends = {tp: end[tp] for tp in tps if at[tp] < end[tp]}
+        self._total = sum(end[tp] - at[tp] for tp in self._ends)
+        consumer.assign(tps)
+        for tp in tps:
+            consumer.seek(tp, at[tp])
+
+    async def _renew(self, redis: Any, begin: dict[TopicPartition, int]) -> None:
+        """Forget everything and begin a generation."""
+        async for key in redis.scan_iter(f"{self.keys.root}:*", count=1_000):
+            await redis.unlink(key)
+        self._generation, self._seq = str(uuid.uuid4()), 0
+        async with redis.pipeline(transaction=True) as pipe:
+            pipe.hset(self.keys.positions, mapping={_field(tp): offset for tp, offset in begin.items()})
+            pipe.hset(
+                self.keys.meta,
+                mapping={"generation": self._generation, "cluster": self._cluster, "seq": 0, "filling": "0/0"},
+            )
+            await pipe.execute()
+        log.info("the read model is filled from the topics")
+
+    async def _carry(self, redis: Any, consumer: AIOKafkaConsumer, found: dict[TopicPartition, list[Any]]) -> None:
+        """One transaction: what was fetched, where it ends, and that we are alive."""
+        records = sorted((r for rows in found.values() for r in rows), key=lambda r: (r.timestamp, r.topic, r.offset))
+        positions = {tp: await consumer.position(tp) for tp in {*found, *self._ends}}
+        was_filling = bool(self._ends)
+        self._ends = {tp: end for tp, end in self._ends.items() if positions[tp] < end}
+        async with redis.pipeline(transaction=True) as pipe:
+            await pipe.watch(self.keys.meta)
+            generation, seq = await pipe.hmget(self.keys.meta, "generation", "seq")
+            if generation is None or generation.decode() != self._generation or int(seq) != self._seq:
+                raise Moved("Redis was flushed, or another worker goes on")
+            batch = await self._fold(pipe, records)
+            forgotten = await self._forgotten(pipe, batch)
+            now = await pipe.time()
+            pipe.multi()
+            for command in (*batch.commands, *forgotten):
+                pipe.execute_command(*command)
+            self._finish(pipe, batch, positions, now[0] * 1000 + now[1] // 1000)
+            if not was_filling:
+                for kind, line, value in batch.changes:
+                    pipe.xadd(self.keys.changes, {"topic": kind, "line": line, "record": value}, maxlen=CHANGES)
+            elif not self._ends:
+                pipe.xadd(self.keys.changes, {"topic": "reset", "line": "*", "record": b"{}"}, maxlen=CHANGES)
+            try:
+                await pipe.execute()
+            except WatchError as error:
+                raise Moved("another worker goes on") from error
+        self._seq += 1
+
+    async def _fold(self, pipe: Any, records: list[Any]) -> Batch:
+        """Fold the records over what Redis has of their lines."""
+        rows = [(self._kinds[record.topic], orjson.loads(record.value), record.value) for record in records]
+        lines = sorted({row["line"] for _, row, _ in rows if row["line"] != "*"})
+        stored = await pipe.hmget(self.keys.fleet, lines) if lines else []
+        states = {line: fold.decode(value) for line, value in zip(lines, stored, strict=True) if value is not None}
+        batch = Batch(self.keys, self._metric_of, states)
+        for kind, row, value in rows:
+            batch.take(kind, row, value)
+        batch.finish()
+        return batch
+
+    async def _forgotten(self, pipe: Any, batch: Batch) -> list[tuple[Any, ...]]:
+        """Commands that drop events and resolved alerts of lines whose newest day moved on."""
+        keys, out = self.keys, []
+        for line, (_, now) in sorted(batch.advanced.items()):
+            cutoff = f"({cutoff_ms(now)}"
+            events = await pipe.zrangebyscore(keys.line_events(line), "-inf", cutoff)
+            opened = await pipe.zrangebyscore(keys.line_alerts(line), "-inf", cutoff)
+            alerts = [id for id in opened if id.decode() not in batch.states[line].alerts]
+            if events:
+                out += [("ZREM", keys.line_events(line), *events), ("ZREM", keys.events, *events)]
+                out.append(("HDEL", keys.event, *events))
+            if alerts:
+                out += [("ZREM", keys.line_alerts(line), *alerts), ("ZREM", keys.alerts, *alerts)]
+                out += [("HDEL", keys.alert, *alerts), ("DEL", *(keys.revisions(id.decode()) for id in alerts))]
+        return out
+
+    def _finish(self, pipe: Any, batch: Batch, positions: dict[TopicPartition, int], now_ms: int) -> None:
+        """Positions, the number of this batch, and how far the filling is."""
+        seq = self._seq + 1
+        if positions:
+            pipe.hset(self.keys.positions, mapping={_field(tp): offset for tp, offset in positions.items()})
+        if batch.touched:
+            pipe.zadd(self.keys.touched, dict.fromkeys(sorted(batch.touched), seq))
+        left = sum(end - positions[tp] for tp, end in self._ends.items())
+        filling = f"{self._total - left}/{self._total}" if self._ends else ""
+        pipe.hset(self.keys.meta, mapping={"seq": seq, "beat": now_ms, "filling": filling})
+
+
+def _field(tp: TopicPartition) -> str:
+    return f"{tp.topic}:{tp.partition}"

@@ -1,0 +1,139 @@
+"""The web application: routes, errors, static files, and the task that follows the changes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse
+from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.staticfiles import StaticFiles
+
+from stream_app.errors import Incompatible, PlumblineError
+from stream_app.read_model.client import client
+from stream_app.settings import Settings
+from stream_app.topics import Topics
+from stream_app.web import live, ordering, reading, settings_view
+from stream_app.web.answers import Refused
+from stream_app.web.auth import Tokens
+from stream_app.web.guard import Guard
+from stream_app.web.live import Hub
+from stream_app.web.site import Site
+
+_STATIC: Final = Path(__file__).parent / "static"
+#: Addresses of the page; each is the same file, which looks at its own address.
+_PAGES: Final = (
+    "/", "/lines/{line}", "/alerts", "/alerts/{id}", "/retraining", "/retraining/{line}", "/settings", "/audit",
+)  # fmt: skip
+
+
+def create(settings: Settings, topics: Topics, tokens: Tokens) -> FastAPI:
+    """Make the application; connections open when it starts."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        redis, blocking = client(settings), client(settings, answer_s=None)
+        app.state.site = Site(settings, topics, redis, tokens)
+        app.state.hub = Hub(app.state.site, blocking)
+        task = asyncio.create_task(app.state.hub.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await redis.aclose()
+            await blocking.aclose()
+
+    app = FastAPI(
+        title="Plumbline",
+        description="What the models do, and orders to the pipeline. Every time is UTC.",
+        version="1",
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    for part in (reading, ordering, settings_view, live):
+        app.include_router(part.router)
+    _errors(app)
+    _pages(app)
+    app.add_middleware(GZipMiddleware, minimum_size=2_048, compresslevel=1)
+    app.add_middleware(Guard)
+    return app
+
+
+def _errors(app: FastAPI) -> None:
+    """Every failure is the same shape and says what to do."""
+
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Refused)
+        return error.response()
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        told = "; ".join(f"{'.'.join(map(str, item['loc'][1:]))}: {item['msg']}" for item in error.errors())
+        return Refused(422, "invalid", told[:1_000]).response()
+
+    async def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        told = {404: "nothing is here: GET /api/v1/openapi.json lists what is", 405: "another method is needed here"}
+        headers = dict(error.headers or {})
+        text = told.get(error.status_code, str(error.detail))
+        return Refused(error.status_code, "http", text, headers).response()
+
+    async def away(request: Request, error: Exception) -> Response:
+        text = f"the read model does not answer ({type(error).__name__}); the pipeline goes on: try again"
+        return Refused(503, "redis_away", text, {"retry-after": "5"}).response()
+
+    async def unavailable(request: Request, error: Exception) -> Response:
+        return Refused(503, "kafka_away", str(error), {"retry-after": "5"}).response()
+
+    for kind, handler in (
+        (Refused, refused),
+        (RequestValidationError, invalid),
+        (HTTPException, http),
+        (RedisError, away),
+        (OSError, away),
+        (PlumblineError, unavailable),
+    ):
+        app.add_exception_handler(kind, handler)
+
+
+def _pages(app: FastAPI) -> None:
+    def page() -> Any:
+        return FileResponse(_STATIC / "index.html", headers={"cache-control": "no-cache"})
+
+    def chart() -> Any:
+        return FileResponse(_plotly(), media_type="text/javascript", headers={"cache-control": "max-age=604800"})
+
+    for path in _PAGES:
+        app.add_api_route(path, page, include_in_schema=False)
+    app.add_api_route("/static/plotly.js", chart, include_in_schema=False)
+    app.mount("/static", _Static(directory=_STATIC))
+
+
+class _Static(StaticFiles):
+    """Files that browsers ask for anew each time, and mostly hear that they have not changed."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        """Add the header."""
+        response = super().file_response(*args, **kwargs)
+        response.headers["cache-control"] = "no-cache"
+        return response
+
+
+def _plotly() -> Path:
+    """The chart library, as the plotly package brings it; the package itself is slow to import and not needed."""
+    spec = importlib.util.find_spec("plotly")
+    path = Path(spec.origin).parent / "package_data" / "plotly.min.js" if spec and spec.origin else None
+    if path is None or not path.is_file():
+        raise Incompatible("the chart library is missing: install the package `plotly`, as `make setup` does")
+    return path

@@ -1,0 +1,255 @@
+"""The live feed: one reader of the stream of changes for all clients, each with a queue of its own.
+
+A client says who it is in its first message, gets what it missed since the id it saw last, then what comes. One that
+does not keep up is let go with 1013 and takes up where it stood; nothing waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from redis.exceptions import RedisError
+
+from stream_app.read_model.reader import Status
+from stream_app.web.answers import Refused
+from stream_app.web.auth import User
+from stream_app.web.site import Site
+
+log = logging.getLogger(__name__)
+router = APIRouter()
+
+#: Changes a client may be behind, clients at once, seconds until it must have said who it is, between heartbeats.
+QUEUE, CLIENTS, AUTH_S, HEARTBEAT_S = 1_000, 1_000, 5.0, 15.0
+#: Seconds between two looks at how the read model is.
+_STATUS_S: Final = 2.0
+_FIRST_MESSAGE: Final = 8_192
+_TRY_AGAIN, _POLICY = 1013, 1008
+
+
+@dataclass(eq=False, slots=True)
+class Client:
+    """Who listens, to what."""
+
+    lines: frozenset[str] | None
+    topics: frozenset[str] | None
+    queue: asyncio.Queue[bytes] = field(default_factory=lambda: asyncio.Queue(QUEUE))
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def wants(self, topic: str, line: str) -> bool:
+        """Whether a change concerns it; what is about all lines concerns everybody."""
+        about = self.lines is None or line == "*" or line in self.lines
+        return about and (self.topics is None or topic in self.topics)
+
+    def put(self, message: bytes) -> None:
+        """Queue a message, or give the client up."""
+        try:
+            self.queue.put_nowait(message)
+        except asyncio.QueueFull:
+            self.lost.set()
+
+
+class Hub:
+    """Reads the stream of changes and hands it round. ``redis``: a client whose calls may block."""
+
+    def __init__(self, site: Site, redis: Any) -> None:
+        self.clients: set[Client] = set()
+        self.last = "0-0"
+        self.status = Status(True, "starting", None, "")
+        self._site = site
+        self._redis = redis
+        self._ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """For ever, both tasks: changes and how the read model is."""
+        await asyncio.gather(self._read(), self._watch())
+
+    async def _read(self) -> None:
+        key = self._site.keys.changes
+        while True:
+            try:
+                if not self._ready.is_set():
+                    newest = await self._redis.xrevrange(key, count=1)
+                    self.last = newest[0][0].decode() if newest else "0-0"
+                    self._ready.set()
+                found = await self._redis.xread({key: self.last}, block=2_000, count=500)
+            except (RedisError, OSError):
+                await asyncio.sleep(0.5)
+                continue
+            for _, entries in found or ():
+                for id, fields in entries:
+                    self.last = id.decode()
+                    self._hand_round(fields)
+
+    def _hand_round(self, fields: dict[bytes, bytes]) -> None:
+        topic, line = fields[b"topic"].decode(), fields[b"line"].decode()
+        message = self.change(self.last, fields)
+        for client in self.clients:
+            if topic == "reset" or client.wants(topic, line):
+                client.put(message)
+
+    async def _watch(self) -> None:
+        while True:
+            found = await self._site.reader.status()
+            if (found.degraded, found.reason) != (self.status.degraded, self.status.reason):
+                self.status = found
+                for client in self.clients:
+                    client.put(self.degraded())
+            self.status = found
+            await asyncio.sleep(_STATUS_S)
+
+    def id(self, stream_id: str) -> str:
+        """An id that only fits the generation it was given in."""
+        return f"{self.status.generation[:8]}.{stream_id}"
+
+    def change(self, stream_id: str, fields: dict[bytes, bytes]) -> bytes:
+        """A change as it is sent; the record goes out as the bytes it came in."""
+        id = self.id(stream_id)
+        if fields[b"topic"] == b"reset":
+            return orjson.dumps({"type": "reset", "id": id})
+        head = orjson.dumps(
+            {"type": "change", "id": id, "topic": fields[b"topic"].decode(), "line": fields[b"line"].decode()}
+        )
+        return head[:-1] + b',"record":' + fields[b"record"] + b"}"
+
+    def degraded(self) -> bytes:
+        """How the read model is, as it is sent."""
+        return orjson.dumps({"type": "degraded", "degraded": self.status.degraded, "reason": self.status.reason})
+
+    async def missed(self, client: Client, after: str, upto: str) -> list[bytes] | None:
+        """What the client wants of the changes after an id it saw; ``None`` if they are no longer all there."""
+        generation, _, stream_id = after.partition(".")
+        if generation != self.status.generation[:8]:
+            return None
+        key = self._site.keys.changes
+        first = await self._site.redis.xrange(key, count=1)
+        if first and _number(stream_id) < _number(first[0][0].decode()):
+            return None
+        found = await self._site.redis.xrange(key, f"({stream_id}", upto)
+        out = []
+        for id, fields in found:
+            topic = fields[b"topic"].decode()
+            if topic == "reset":
+                return None
+            if client.wants(topic, fields[b"line"].decode()):
+                out.append(self.change(id.decode(), fields))
+        return out
+
+
+def _number(stream_id: str) -> tuple[int, int]:
+    ms, _, count = stream_id.partition("-")
+    return int(ms), int(count or 0)
+
+
+@router.websocket("/ws")
+async def live(socket: WebSocket) -> None:
+    """Changes as they are published. The first message says who, what, and after which id."""
+    site: Site = socket.app.state.site
+    hub: Hub = socket.app.state.hub
+    if not _same_origin(socket):
+        await socket.close(_POLICY, "another origin")
+        return
+    await socket.accept()
+    if len(hub.clients) >= CLIENTS:
+        await socket.close(_TRY_AGAIN, "too many clients")
+        return
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+        asked = await _first_message(socket, site)
+        if asked is None:
+            return
+        user, client, after = asked
+        hub.clients.add(client)
+        try:
+            await _serve(socket, hub, user, client, after)
+        finally:
+            hub.clients.discard(client)
+
+
+def _same_origin(socket: WebSocket) -> bool:
+    """Browsers name the page's origin; anything else has no need to."""
+    origin = socket.headers.get("origin")
+    return origin is None or origin.partition("://")[2] == socket.headers.get("host")
+
+
+async def _first_message(socket: WebSocket, site: Site) -> tuple[User, Client, str | None] | None:
+    address = socket.client.host if socket.client else ""
+    try:
+        text = await asyncio.wait_for(socket.receive_text(), AUTH_S)
+        message = orjson.loads(text) if len(text) <= _FIRST_MESSAGE else None
+        if not isinstance(message, dict) or message.get("type") != "auth":
+            raise ValueError
+        client = Client(_names(message.get("lines")), _names(message.get("topics")))
+        after = message.get("after")
+        user = site.user(str(message.get("token", "")), address)
+    except Refused as refused:
+        await socket.close(4429 if refused.status == 429 else 4401, refused.code)
+        return None
+    except (TimeoutError, ValueError, KeyError):
+        await socket.close(_POLICY, 'say {"type": "auth", "token": ...} first')
+        return None
+    return user, client, after if isinstance(after, str) and _is_id(after) else None
+
+
+def _is_id(text: str) -> bool:
+    generation, _, stream_id = text.partition(".")
+    ms, _, count = stream_id.partition("-")
+    return len(text) <= 64 and generation.isalnum() and ms.isdecimal() and count.isdecimal() and text.isascii()
+
+
+def _names(given: Any) -> frozenset[str] | None:
+    if given is None:
+        return None
+    if not isinstance(given, list) or len(given) > 200 or not all(isinstance(name, str) for name in given):
+        raise ValueError
+    return frozenset(given)
+
+
+async def _serve(socket: WebSocket, hub: Hub, user: User, client: Client, after: str | None) -> None:
+    """Say where we are, what was missed, then hand on what comes until someone leaves."""
+    upto = hub.last
+    await socket.send_text(
+        orjson.dumps({"type": "ready", "id": hub.id(upto), "role": user.role, "actor": user.name}).decode()
+    )
+    await socket.send_text(hub.degraded().decode())
+    if after is not None:
+        try:
+            missed = await hub.missed(client, after, upto)
+        except (RedisError, OSError):
+            missed = None
+        for message in [orjson.dumps({"type": "reset", "id": hub.id(upto)})] if missed is None else missed:
+            await socket.send_text(message.decode())
+    tasks = [
+        asyncio.create_task(_send(socket, hub, client)),
+        asyncio.create_task(_receive(socket)),
+        asyncio.create_task(client.lost.wait()),
+    ]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if client.lost.is_set():
+            await asyncio.wait_for(socket.close(_TRY_AGAIN, "too slow: take up after the last id"), 1)
+    except TimeoutError:
+        log.info("a client that is not reading was left")
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _send(socket: WebSocket, hub: Hub, client: Client) -> None:
+    while True:
+        try:
+            message = await asyncio.wait_for(client.queue.get(), HEARTBEAT_S)
+        except TimeoutError:
+            message = orjson.dumps({"type": "heartbeat", "id": hub.id(hub.last)})
+        await socket.send_text(message.decode())
+
+
+async def _receive(socket: WebSocket) -> None:
+    """Nothing more is expected; reading notices when the client leaves."""
+    while True:
+        await socket.receive_text()

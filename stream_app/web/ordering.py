@@ -1,0 +1,95 @@
+"""What can be ordered: each an operator command on Kafka, answered with its id before it is carried out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from stream_app import settings as settings_module
+from stream_app.core.changes import Change
+from stream_app.web.answers import Refused, answer
+from stream_app.web.auth import User
+from stream_app.web.reading import AnyId, Line
+from stream_app.web.settings_view import current
+from stream_app.web.site import operator, site_of
+
+router = APIRouter(prefix="/api/v1", tags=["ordering"])
+
+_NAME = "[A-Za-z0-9._-]{1,128}"
+Operator = Annotated[User, Depends(operator)]
+Key = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", pattern=r"^[\x21-\x7e]{1,128}$", description="the same key orders once"),
+]
+Action = Annotated[
+    Literal["approve", "reject", "retrain", "rollback", "rebaseline", "reset_circuit"], Path(description="the order")
+]
+
+
+class Because(BaseModel):
+    """Why it is ordered; it is kept with the order."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(min_length=1, max_length=1_000, pattern=r"\S")
+
+
+class LineOrder(Because):
+    """An order about a line."""
+
+    command_id: str | None = Field(None, pattern=r"^[0-9a-f-]{36}$", description="approve, reject: only this request")
+    model_version: str | None = Field(None, pattern=f"^{_NAME}$", description="rollback: the version to put back")
+
+
+class SettingOrder(Because):
+    """A changed setting; ``null`` takes a change back."""
+
+    line: str = Field("*", pattern=rf"^(\*|{_NAME}:{_NAME})$")
+    key: str = Field(pattern=r"^[a-z][a-z0-9_]*(\.[A-Za-z0-9_-]+)*$", max_length=300)
+    value: JsonValue = None
+
+
+@router.post("/models/{line}/{action}", status_code=202)
+async def order(
+    request: Request, line: Line, action: Action, body: LineOrder, user: Operator, key: Key = None
+) -> Response:
+    """Order something about a line. What became of it stands in the audit within seconds."""
+    arguments: dict[str, Any] = {}
+    if body.command_id is not None:
+        if action not in ("approve", "reject"):
+            raise Refused(422, "not_here", f"{action} takes no command_id")
+        arguments["command_id"] = body.command_id
+    if body.model_version is not None:
+        if action != "rollback":
+            raise Refused(422, "not_here", f"{action} takes no model_version")
+        arguments["model_version"] = body.model_version
+    return answer({"command_id": await site_of(request).order(user, key, line, action, arguments, body.reason)}, 202)
+
+
+@router.post("/alerts/{id}/acknowledge", status_code=202)
+async def acknowledge(request: Request, id: AnyId, body: Because, user: Operator, key: Key = None) -> Response:
+    """Take an open alert: no more reminders and no escalation."""
+    site = site_of(request)
+    found = await site.reader.alert(id)
+    if found is None:
+        raise Refused(404, "unknown_alert", "no alert of the last 90 days has this id")
+    if found[0]["status"] == "resolved":
+        raise Refused(409, "resolved", "this alert is resolved already")
+    line = found[0]["line"]
+    made = await site.order(user, key, line, "acknowledge", {"alert_id": id}, body.reason)
+    return answer({"command_id": made}, 202)
+
+
+@router.post("/settings", status_code=202)
+async def change_setting(request: Request, body: SettingOrder, user: Operator, key: Key = None) -> Response:
+    """Change a setting from the next tick on, for all lines or one."""
+    site = site_of(request)
+    known = current(site.settings, await site.reader.settings())
+    try:
+        settings_module.changed(known, Change(body.line, {body.key: body.value}))
+    except ValueError as error:
+        raise Refused(422, "cannot_be", str(error)) from error
+    arguments = {"values": {body.key: body.value}}
+    return answer({"command_id": await site.order(user, key, body.line, "set", arguments, body.reason)}, 202)

@@ -1,0 +1,256 @@
+"""What can be asked: the fleet, lines, drift events, alerts, trainings, audit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+
+from schemas.common import rfc3339
+from stream_app.web.answers import Refused, answer, cursor, page, position
+from stream_app.web.auth import User
+from stream_app.web.site import site_of, viewer
+
+router = APIRouter(prefix="/api/v1", tags=["reading"])
+
+_NAME = "[A-Za-z0-9._-]{1,128}"
+Line = Annotated[str, Path(pattern=f"^{_NAME}:{_NAME}$", description="TYPE:TENANT, or TYPE:global")]
+LineFilter = Annotated[str | None, Query(pattern=f"^{_NAME}:{_NAME}$", description="only this line")]
+AnyId = Annotated[str, Path(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+Limit = Annotated[int, Query(ge=1, le=200)]
+Cursor = Annotated[str | None, Query(max_length=64, description="`next` of the page before")]
+Time = Annotated[str | None, Query(max_length=32, pattern=r"^[0-9T:.Z-]+$", description="a UTC date or time")]
+Word = Annotated[str | None, Query(max_length=256)]
+Viewer = Annotated[User, Depends(viewer)]
+Severity = Literal["MEDIUM", "HIGH", "CRITICAL"]
+
+
+@router.get("/me")
+async def me(user: Viewer) -> Response:
+    """Whose token this is and what it may do."""
+    return answer({"actor": user.name, "role": user.role})
+
+
+@router.get("/status")
+async def status(request: Request, user: Viewer) -> Response:
+    """Whether what is shown is whole and new."""
+    reader = site_of(request).reader
+    found = await reader.status()
+    lines = [] if found.updated_ms is None else await reader.fleet.lines()
+    return answer(
+        {
+            "degraded": found.degraded,
+            "reason": found.reason,
+            "updated_at": rfc3339(found.updated_ms) if found.updated_ms is not None else None,
+            "lines": len(lines),
+            "open_alerts": sum(entry.view["alerts"] for entry in lines),
+        }
+    )
+
+
+@router.get("/models")
+async def models(
+    request: Request,
+    user: Viewer,
+    q: Annotated[str | None, Query(max_length=128, description="part of the line's name or of its version")] = None,
+    model_type: Annotated[str | None, Query(pattern=f"^{_NAME}$")] = None,
+    state: Annotated[Literal["alert", "drift", "job", "quiet"] | None, Query()] = None,
+    limit: Limit = 50,
+    cursor_: Annotated[str | None, Query(alias="cursor", max_length=64)] = None,
+) -> Response:
+    """Every line, the one that needs people most first."""
+    start = position(cursor_)
+    wanted = (q or "").lower()
+    found = [
+        entry.view
+        for entry in await site_of(request).reader.fleet.lines()
+        if (not wanted or wanted in entry.line.lower() or wanted in (entry.view["active_version"] or "").lower())
+        and (model_type is None or entry.view["model_type"] == model_type)
+        and (state is None or _in_state(entry.view, state))
+    ]
+    rows = found[start : start + limit]
+    following = cursor(start + limit) if start + limit < len(found) else None
+    return answer({"items": rows, "next": following, "total": len(found)})
+
+
+def _in_state(view: dict[str, Any], state: str) -> bool:
+    drift = view["drift"]
+    drifting = bool(drift["quality"]) or any(
+        drift[kind] is not None and drift[kind]["verdict"] == "drift" for kind in ("statistical", "performance")
+    )
+    job = view["job"] is not None and view["job"]["state"] != "idle"
+    if state == "quiet":
+        return not (view["alert"] or drifting or job)
+    return {"alert": view["alert"] is not None, "drift": drifting, "job": job}[state]
+
+
+async def _view(request: Request, line: str) -> dict[str, Any]:
+    for entry in await site_of(request).reader.fleet.lines():
+        if entry.line == line:
+            return entry.view
+    raise Refused(404, "unknown_line", f"nothing was ever seen of {line}: GET /api/v1/models lists the lines")
+
+
+@router.get("/models/{line}")
+async def model(request: Request, line: Line, user: Viewer) -> Response:
+    """A line: what the fleet shows of it, its versions, today so far, the newest event of each check, its job."""
+    view = await _view(request, line)
+    return answer({**view, **await site_of(request).reader.line(line)})
+
+
+@router.get("/models/{line}/snapshots")
+async def snapshots(
+    request: Request,
+    line: Line,
+    user: Viewer,
+    version: Annotated[str | None, Query(pattern=f"^{_NAME}$")] = None,
+    from_: Annotated[str | None, Query(alias="from", pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] = None,
+    to: Annotated[str | None, Query(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$", description="included")] = None,
+    limit: Annotated[int, Query(ge=1, le=400)] = 400,
+    cursor_: Annotated[str | None, Query(alias="cursor", max_length=64)] = None,
+) -> Response:
+    """Closed daily snapshots of the last 90 days, oldest first, newest revision each."""
+    start = position(cursor_)
+    found = [
+        row
+        for row in await site_of(request).reader.snapshots(line)
+        if (version is None or row["model_version"] == version)
+        and (from_ is None or row["date"] >= from_)
+        and (to is None or row["date"] <= to)
+    ]
+    following = cursor(start + limit) if start + limit < len(found) else None
+    return answer({"items": found[start : start + limit], "next": following})
+
+
+@router.get("/models/{line}/checks")
+async def checks(request: Request, line: Line, user: Viewer) -> Response:
+    """Numbers of every statistical and performance comparison of the last 90 days, also those that found nothing."""
+    return answer({"items": await site_of(request).reader.points(line), "next": None})
+
+
+@router.get("/drift-events")
+async def drift_events(
+    request: Request,
+    user: Viewer,
+    line: LineFilter = None,
+    kind: Annotated[Literal["statistical", "performance", "quality"] | None, Query()] = None,
+    severity: Annotated[Severity | None, Query()] = None,
+    from_: Annotated[str | None, Query(alias="from", max_length=32, pattern=r"^[0-9T:.Z-]+$")] = None,
+    to: Time = None,
+    limit: Limit = 50,
+    cursor_: Annotated[str | None, Query(alias="cursor", max_length=64)] = None,
+) -> Response:
+    """Events that found drift, newest close first. ``/models/{line}/checks`` has the others' numbers."""
+    keep = _keep({"kind": kind, "severity": severity}, "close", from_, to)
+    found = await site_of(request).reader.events(line, keep, position(cursor_), limit)
+    return page(found.items, found.next)
+
+
+@router.get("/drift-events/{id}")
+async def drift_event(request: Request, id: AnyId, user: Viewer) -> Response:
+    """One event that found drift."""
+    found = await site_of(request).reader.event(id)
+    if found is None:
+        raise Refused(404, "unknown_event", "no event that found drift in the last 90 days has this id")
+    return Response(found, media_type="application/json")
+
+
+@router.get("/alerts")
+async def alerts(
+    request: Request,
+    user: Viewer,
+    line: LineFilter = None,
+    status: Annotated[Literal["open", "resolved"] | None, Query()] = None,
+    type: Annotated[Literal["ML_DRIFT_DETECTED", "ML_OUTCOMES_INCOMPLETE"] | None, Query()] = None,
+    severity: Annotated[Severity | None, Query()] = None,
+    limit: Limit = 50,
+    cursor_: Annotated[str | None, Query(alias="cursor", max_length=64)] = None,
+) -> Response:
+    """Alerts in their newest revision, the last opened first."""
+    same = _keep({"type": type, "severity": severity}, "at", None, None)
+
+    def keep(row: dict[str, Any]) -> bool:
+        return same(row) and (status is None or (row["status"] == "resolved") == (status == "resolved"))
+
+    found = await site_of(request).reader.alerts(line, keep, position(cursor_), limit)
+    return page(found.items, found.next)
+
+
+@router.get("/alerts/{id}")
+async def alert(request: Request, id: AnyId, user: Viewer) -> Response:
+    """An alert, all its revisions, and the drift events behind it."""
+    reader = site_of(request).reader
+    found = await reader.alert(id)
+    if found is None:
+        raise Refused(404, "unknown_alert", "no alert of the last 90 days has this id")
+    newest, revisions = found
+    events = [await reader.event(event) for event in newest["drift_event_ids"][-20:]]
+    return answer(
+        {"alert": newest, "revisions": revisions, "events": [orjson.loads(e) for e in events if e is not None]}
+    )
+
+
+@router.get("/trainings")
+async def trainings(
+    request: Request,
+    user: Viewer,
+    line: LineFilter = None,
+    limit: Limit = 50,
+    cursor_: Annotated[str | None, Query(alias="cursor", max_length=64)] = None,
+) -> Response:
+    """Jobs by line, those in hand first; with ``line`` also its history and commands, newest first."""
+    reader = site_of(request).reader
+    if line is not None:
+        view = await _view(request, line)
+        jobs, commands = await reader.history(line)
+        item = {
+            "line": line,
+            "job": view["job"],
+            "history": [orjson.loads(value) for value in jobs],
+            "commands": [orjson.loads(value) for value in commands],
+        }
+        return answer({"items": [item], "next": None})
+    start = position(cursor_)
+    found = [entry.view for entry in await reader.fleet.lines() if entry.view["job"] is not None]
+    found.sort(key=lambda view: (view["job"]["state"] == "idle", view["line"]))
+    rows = [
+        {"line": view["line"], "job": view["job"], "active_version": view["active_version"]}
+        for view in found[start : start + limit]
+    ]
+    return answer({"items": rows, "next": cursor(start + limit) if start + limit < len(found) else None})
+
+
+@router.get("/audit")
+async def audit(
+    request: Request,
+    user: Viewer,
+    line: LineFilter = None,
+    action: Annotated[str | None, Query(max_length=64)] = None,
+    decision: Annotated[str | None, Query(max_length=64)] = None,
+    actor: Word = None,
+    from_: Annotated[str | None, Query(alias="from", max_length=32, pattern=r"^[0-9T:.Z-]+$")] = None,
+    to: Time = None,
+    limit: Limit = 50,
+    cursor_: Annotated[str | None, Query(alias="cursor", max_length=64)] = None,
+) -> Response:
+    """Decisions with their grounds, newest first; the last 10,000 of all lines, the last 500 of each."""
+    keep = _keep({"action": action, "decision": decision, "actor": actor}, "at", from_, to)
+    found = await site_of(request).reader.audit(line, keep, position(cursor_), limit)
+    return page(found.items, found.next)
+
+
+def _keep(same: dict[str, str | None], time: str, start: str | None, end: str | None) -> Callable[[Any], bool]:
+    """Whether a record has the wanted values and lies in the wanted time; ``end`` is included as far as it says."""
+    wanted = {name: value for name, value in same.items() if value is not None}
+
+    def keep(row: dict[str, Any]) -> bool:
+        at = row[time]
+        return (
+            all(row.get(name) == value for name, value in wanted.items())
+            and (start is None or at >= start)
+            and (end is None or at[: len(end)] <= end)
+        )
+
+    return keep

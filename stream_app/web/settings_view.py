@@ -1,0 +1,145 @@
+"""Settings as they hold now, and what another threshold would have done."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic_core import PydanticUndefined
+
+from stream_app import settings as settings_module
+from stream_app.core.changes import Change
+from stream_app.read_model import impact
+from stream_app.settings import Settings
+from stream_app.settings.installation import Installation
+from stream_app.settings.rules import TypeSettings
+from stream_app.settings.runtime import changeable
+from stream_app.stage_configs import alerts_config, drift_config
+from stream_app.web.answers import Refused, answer
+from stream_app.web.reading import LineFilter, Viewer
+from stream_app.web.site import Site, site_of
+
+router = APIRouter(prefix="/api/v1", tags=["settings"])
+
+#: Alerts listed of either side of a preview; the counts are whole.
+_LISTED = 200
+
+
+def current(settings: Settings, records: list[dict[str, Any]]) -> Settings:
+    """The stages' settings: their start, and every change that was published since."""
+    found = settings_module.base(settings)
+    by_line: dict[str, dict[str, Any]] = {}
+    for row in records:
+        by_line.setdefault(row["line"], {})[row["key"]] = row["value"]
+    for line in sorted(by_line):  # "*" comes first
+        values = {key: value for key, value in by_line[line].items() if value is not None}
+        if values:
+            found = settings_module.changed(found, Change(line, values))
+    return found
+
+
+@router.get("/settings")
+async def list_settings(request: Request, user: Viewer, line: LineFilter = None) -> Response:
+    """Every setting that decisions depend on: what it means, what holds, who changed it."""
+    site = site_of(request)
+    records = await site.reader.settings()
+    holds = current(site.settings, records)
+    known = {(row["line"], row["key"]): row for row in records}
+    items = []
+    for name, field in Settings.model_fields.items():
+        if name in Installation.model_fields or name in ("types", "lines"):
+            continue
+        of_line = line is not None and name in TypeSettings.model_fields
+        rules = holds.for_line(line) if of_line and line is not None else holds
+        row = known.get((line or "*", name)) or known.get(("*", name))
+        items.append(_item(name, field, getattr(rules, name), line if of_line else "*", row))
+    for (owner, key), row in sorted(known.items()):
+        name = key.rpartition(".")[2]
+        own = owner == "*" and "." not in key
+        if not own and row["value"] is not None and (line is None or owner == line):
+            items.append(_item(key, Settings.model_fields[name], row["value"], owner, row))
+    return answer({"items": items, "next": None})
+
+
+def _item(key: str, field: Any, value: Any, line: str | None, row: dict[str, Any] | None) -> dict[str, Any]:
+    name = key.rpartition(".")[2]
+    default = field.default_factory() if field.default is PydanticUndefined else field.default
+    return {
+        "key": key,
+        "line": line,
+        "value": value,
+        "default": default,
+        "doc": field.description,
+        "changeable": changeable(name),
+        "per_line": name in TypeSettings.model_fields,
+        "previewable": key in impact.PREVIEWABLE,
+        "actor": row["actor"] if row else None,
+        "reason": row["reason"] if row else None,
+        "at": row["at"] if row else None,
+    }
+
+
+@router.get("/settings/impact")
+async def preview(
+    request: Request,
+    user: Viewer,
+    key: Annotated[str, Query(max_length=300)],
+    value: Annotated[str, Query(max_length=100, description="JSON")],
+    line: LineFilter = None,
+    days: Annotated[int, Query(ge=1, le=90)] = 90,
+) -> Response:
+    """Alerts that would have come or not, had a threshold stood elsewhere over the stored history."""
+    site = site_of(request)
+    kind = impact.PREVIEWABLE.get(key)
+    if kind is None:
+        known = ", ".join(sorted(impact.PREVIEWABLE))
+        raise Refused(422, "no_preview", f"{key} cannot be previewed; these can: {known}")
+    try:
+        parsed = json.loads(value)
+        holds = current(site.settings, await site.reader.settings())
+        moved = settings_module.changed(holds, Change(line or "*", {key: parsed}))
+    except ValueError as error:
+        raise Refused(422, "cannot_be", str(error)) from error
+    async with site.preview_lock:
+        return answer(await _walk(site, holds, moved, key, line, days))
+
+
+async def _walk(site: Site, holds: Settings, moved: Settings, key: str, line: str | None, days: int) -> dict[str, Any]:
+    lines = [line] if line is not None else [entry.line for entry in await site.reader.fleet.lines()]
+    before_rules, after_rules = drift_config(holds).rules, drift_config(moved).rules
+    alerts = alerts_config(holds).rules
+    before = after = events = 0
+    come: list[impact.Episode] = []
+    gone: list[impact.Episode] = []
+    async for name, rows in site.reader.all_points(lines):
+        if not rows:
+            continue
+        first = (date.fromisoformat(max(d for _, d, _ in rows)) - timedelta(days=days)).isoformat()
+        recent = [row for row in rows if row[1] > first]
+        events += len(recent)
+        found = impact.compare(name, recent, before_rules(name), after_rules(name), alerts(name).alert_resolve_closes)
+        come += found.come
+        gone += found.gone
+        before += found.before
+        after += found.after
+    shown = getattr(holds.for_line(line) if line else holds, key)
+    return {
+        "key": key,
+        "value": getattr(moved.for_line(line) if line else moved, key),
+        "current": shown,
+        "days": days,
+        "lines": len(lines),
+        "events": events,
+        "before": before,
+        "after": after,
+        "come": [episode._asdict() for episode in _newest(come)],
+        "gone": [episode._asdict() for episode in _newest(gone)],
+        "come_total": len(come),
+        "gone_total": len(gone),
+    }
+
+
+def _newest(found: list[impact.Episode]) -> list[impact.Episode]:
+    return sorted(found, key=lambda e: (e.first, e.line), reverse=True)[:_LISTED]

@@ -1,0 +1,137 @@
+"""What the routes share: the read model, who asks, where orders go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from fastapi import Request
+from redis.exceptions import RedisError
+
+from schemas.common import uuid5
+from stream_app.connect import orders
+from stream_app.read_model.keys import Keys
+from stream_app.read_model.reader import Reader
+from stream_app.settings import Settings
+from stream_app.topics import Topics
+from stream_app.web.answers import Refused
+from stream_app.web.auth import Attempts, Tokens, User
+
+#: Seconds that an idempotency key is remembered.
+REMEMBERED_S: Final = 86_400
+#: Seconds until an order that Kafka does not take is given up.
+_ORDER_S: Final = 20.0
+_LOCKS: Final = 1_000
+
+
+class Site:
+    """One running web process."""
+
+    def __init__(self, settings: Settings, topics: Topics, redis: Any, tokens: Tokens) -> None:
+        self.settings = settings
+        self.topics = topics
+        self.keys = Keys(settings.output_prefix)
+        self.redis = redis
+        self.reader = Reader(redis, self.keys)
+        self.attempts = Attempts()
+        #: previews walk through the whole history: one at a time
+        self.preview_lock = asyncio.Lock()
+        self._tokens = tokens
+        self._locks: OrderedDict[str, asyncio.Lock] = OrderedDict()
+
+    def user(self, token: str, address: str) -> User:
+        """Whose token it is; 401 for nobody's, 429 for an address that guessed too often."""
+        wait = self.attempts.wait_s(address)
+        if wait > 0:
+            seconds = int(wait) + 1
+            raise Refused(
+                429, "too_many_attempts", f"too many wrong tokens from here: wait {seconds} s",
+                {"retry-after": str(seconds)},
+            )  # fmt: skip
+        found = self._tokens.user(token) if token else None
+        if found is None:
+            if token:
+                self.attempts.failed(address)
+            raise Refused(
+                401, "sign_in", "sign in: send `Authorization: Bearer TOKEN` with a token of PLUMBLINE_WEB_TOKENS",
+                {"www-authenticate": "Bearer"},
+            )  # fmt: skip
+        return found
+
+    async def order(
+        self, user: User, key: str | None, line: str, command: str, arguments: dict[str, Any], reason: str
+    ) -> str:
+        """Send an operator's command; returns its id. The same key and content is one command, written once."""
+        made = orders.order(line, command, arguments, user.name, reason)
+        if key is None:
+            await self._send(made)
+            return made.id
+        content = f"{line}\x1f{command}\x1f{sorted(arguments.items())!r}\x1f{reason}"
+        made = made._replace(id=uuid5("web-order", user.name, key))
+        async with self._lock(made.id):
+            known = await self._known(made.id)
+            if known is not None and known != content.encode():
+                raise Refused(422, "key_used", "this Idempotency-Key was used for another order: take a new one")
+            if known is None:
+                await self._send(made)
+                await self._remember(made.id, content)
+        return made.id
+
+    async def _send(self, made: orders.Order) -> None:
+        try:
+            await asyncio.wait_for(orders.send(self.settings, self.topics, [made]), _ORDER_S)
+        except TimeoutError as error:
+            raise Refused(
+                503, "kafka_slow", "Kafka did not take the order in time; with an Idempotency-Key it can be sent again"
+            ) from error
+
+    def _lock(self, id: str) -> asyncio.Lock:
+        lock = self._locks.setdefault(id, asyncio.Lock())
+        self._locks.move_to_end(id)
+        while len(self._locks) > _LOCKS and not next(iter(self._locks.values())).locked():
+            self._locks.popitem(last=False)
+        return lock
+
+    async def _known(self, id: str) -> bytes | None:
+        """Without Redis nobody knows; the stages take the same id once all the same."""
+        try:
+            found: bytes | None = await self.redis.get(self.keys.order(id))
+        except (RedisError, OSError):
+            return None
+        return found
+
+    async def _remember(self, id: str, content: str) -> None:
+        try:
+            await self.redis.set(self.keys.order(id), content, ex=REMEMBERED_S)
+        except (RedisError, OSError):
+            return
+
+
+def site_of(request: Request) -> Site:
+    """The site of a request's application."""
+    found: Site = request.app.state.site
+    return found
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+async def viewer(request: Request) -> User:
+    """Whoever has a token."""
+    address = request.client.host if request.client else ""
+    return site_of(request).user(_bearer(request), address)
+
+
+async def operator(request: Request) -> User:
+    """Whoever may give orders."""
+    user = await viewer(request)
+    if user.role != "operator":
+        raise Refused(403, "viewer", f"{user.name} may look and not order: it takes a token with the operator role")
+    return user
+
+
+Check = Callable[[Request], Awaitable[User]]
