@@ -13,6 +13,7 @@ import pytest
 from stream_app.services.kafka import LocalKafka
 from stream_app.topics import Topics
 from tests.support.kafka_io import Prefix
+from tests.support.live import Site, serving
 from tests.support.worker import Worker
 
 _numbers = itertools.count(1)
@@ -69,6 +70,13 @@ def worker(prefix: Prefix, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     yield make
     for item in made:
         item.kill()
+
+
+@pytest.fixture(scope="session")
+def site(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One read model and one web process for all tests of it in this process."""
+    with serving(kafka, tmp_path_factory.mktemp("web"), f"w{os.getpid()}-{next(_numbers)}.") as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -28,9 +28,11 @@ class Batch:
         #: line → (its newest day before, and now) where that moved on
         self.advanced: dict[str, tuple[str, str]] = {}
         self._metric_of = metric_of
+        self._offset = 0
 
-    def take(self, kind: str, row: dict[str, Any], value: bytes) -> None:
+    def take(self, kind: str, row: dict[str, Any], value: bytes, offset: int) -> None:
         """One record of a topic family (``alerts``, ``metric-snapshots``, …), decoded and as it came."""
+        self._offset = offset
         _TAKES[kind](self, row, value)
 
     def tell(self, kind: str, row: dict[str, Any], value: bytes) -> None:
@@ -52,8 +54,8 @@ class Batch:
         self.commands.append(command)
 
     def tail(self, key: str, at: str, value: bytes, kept: int) -> None:
-        """Add to a sorted set that keeps its newest."""
-        self.run("ZADD", key, parse_ms(at), value)
+        """Add to a sorted set that keeps its newest; records of one tick stay in the log's order."""
+        self.run("ZADD", key, parse_ms(at) + (self._offset % 4096) / 4096, value)
         self.run("ZREMRANGEBYRANK", key, 0, -(kept + 1))
 
     def finish(self) -> None:

@@ -194,12 +194,15 @@ def _trend(state: State, dates: Sequence[str]) -> list[float | None]:
 
 
 def _metric(state: State, dates: Sequence[str]) -> dict[str, Any]:
-    """The metric over the last seven closed days that are a day old, when most labels are there."""
+    """The active version's metric over the last seven closed days that are a day old, when most labels are there."""
     if not dates:
         return {"name": state.metric, "value": None, "low": None, "high": None, "days": METRIC_DAYS}
     end = date.fromisoformat(dates[-1])
     chosen = [day for day in dates if end - timedelta(days=METRIC_DAYS) <= date.fromisoformat(day) < end] or dates[-1:]
-    value, rows = _pooled(state.metric, [d for day in chosen for d in state.days[day]])
+    found = [d for day in chosen for d in state.days[day]]
+    active = state.version["active_version"] if state.version else None
+    own = [d for d in found if d.version == active and d.outcomes]
+    value, rows = _pooled(state.metric, own or found)
     low, high = _wilson(value, rows) if value is not None and rows else (None, None)
     return {"name": state.metric, "value": value, "low": low, "high": high, "days": METRIC_DAYS}
 

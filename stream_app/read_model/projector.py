@@ -166,13 +166,13 @@ class Projector:
 
     async def _fold(self, pipe: Any, records: list[Any]) -> Batch:
         """Fold the records over what Redis has of their lines."""
-        rows = [(self._kinds[record.topic], orjson.loads(record.value), record.value) for record in records]
+        rows = [(self._kinds[record.topic], orjson.loads(record.value), record) for record in records]
         lines = sorted({row["line"] for _, row, _ in rows if row["line"] != "*"})
         stored = await pipe.hmget(self.keys.fleet, lines) if lines else []
         states = {line: fold.decode(value) for line, value in zip(lines, stored, strict=True) if value is not None}
         batch = Batch(self.keys, self._metric_of, states)
-        for kind, row, value in rows:
-            batch.take(kind, row, value)
+        for kind, row, record in rows:
+            batch.take(kind, row, record.value, record.offset)
         batch.finish()
         return batch
 

@@ -1,0 +1,162 @@
+// The shell: sign-in, navigation, the live dot, and which view an address shows.
+import { get, signIn, signOut, token } from "./api.js";
+import { connect, disconnect, listen, state } from "./live.js";
+import { h, replace, soon } from "./dom.js";
+import { dialog, problem, session, severityTag, skeleton, toast } from "./parts.js";
+
+const ROUTES = [
+  [/^\/$/, "fleet", "Fleet"],
+  [/^\/lines\/([^/]+)$/, "line", "Line"],
+  [/^\/alerts$/, "alerts", "Alerts"],
+  [/^\/alerts\/([^/]+)$/, "alert", "Alert"],
+  [/^\/retraining(?:\/([^/]+))?$/, "retraining", "Retraining"],
+  [/^\/settings$/, "settings", "Settings"],
+  [/^\/audit$/, "audit", "Audit"],
+];
+const NAVIGATION = [["/", "Fleet", "f"], ["/alerts", "Alerts", "a"], ["/retraining", "Retraining", "r"], ["/settings", "Settings", "s"], ["/audit", "Audit", "u"]];
+
+const main = document.getElementById("main");
+let view = null, shown = 0;
+
+/** Go to an address of this page. */
+export function go(path) {
+  history.pushState(null, "", path);
+  show();
+}
+
+async function show() {
+  const mine = ++shown;
+  view?.close?.();
+  view = null;
+  bar();
+  const path = location.pathname;
+  const [pattern, name, title] = ROUTES.find(([p]) => p.test(path)) ?? ROUTES[0];
+  const part = pattern.exec(path)?.[1];
+  document.title = `${part ? decodeURIComponent(part) : title} · Plumbline`;
+  replace(main, skeleton());
+  window.scrollTo(0, 0);
+  try {
+    const module = await import(`./views/${name}.js`);
+    if (mine !== shown) return;
+    view = await module.open(main, part === undefined ? undefined : decodeURIComponent(part), () => mine === shown);
+  } catch (error) {
+    if (mine === shown) failed(error);
+  }
+}
+
+function failed(error) {
+  if (error.status === 401) return signedOut();
+  replace(main, problem(error, show));
+}
+
+function bar() {
+  const path = location.pathname;
+  const at = (to) => (to === "/" ? path === "/" || path.startsWith("/lines") : path.startsWith(to));
+  const dot = !state.connected ? "off" : state.degraded ? "degraded" : "live";
+  replace(document.getElementById("bar"), h("div", { class: "inner" },
+    h("a", { class: "brand", href: "/" }, h("img", { src: "/static/mark.svg", alt: "" }), "Plumbline"),
+    session.actor ? h("nav", { "aria-label": "Views" }, NAVIGATION.map(([to, text]) =>
+      h("a", { href: to, "aria-current": at(to) ? "page" : null }, text, to === "/alerts" && alerts.open ? h("span", { class: "count", "aria-label": `${alerts.open} open` }, alerts.open) : null))) : h("span", { class: "grow" }),
+    session.actor && h("span", { class: "live", "data-state": dot, role: "status" }, h("i"), { live: "live", degraded: "degraded", off: "connecting" }[dot]),
+    h("button", { class: "plain", onclick: theme, "aria-label": "Dark or light", title: "Dark or light" }, "◐"),
+    session.actor && h("button", { class: "plain who", onclick: who, title: "Who is signed in" }, `${session.actor} · ${session.role}`)));
+  const notice = document.getElementById("notice");
+  replace(notice, session.actor && state.connected && state.degraded ? h("p", {}, h("b", {}, "Degraded: "), state.reason) : null);
+}
+
+const alerts = { open: 0 };
+const countAlerts = soon(async () => {
+  const status = await get("/status").catch(() => null);
+  if (status && status.open_alerts !== alerts.open) {
+    alerts.open = status.open_alerts;
+    bar();
+  }
+}, 200);
+
+function theme() {
+  const root = document.documentElement;
+  root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
+  localStorage.setItem("plumbline-theme", root.dataset.theme);
+  dispatchEvent(new Event("themechange"));
+}
+
+function who() {
+  dialog("Signed in", (close) => h("div", {}, h("p", {}, h("b", {}, session.actor), ` is ${session.role === "operator" ? "an operator: may look and order" : "a viewer: may look and not order"}.`),
+    h("div", { class: "row end" }, h("button", { onclick: () => { close(); signOut(); disconnect(); signedOut(); } }, "Sign out"), h("button", { class: "primary", onclick: close, autofocus: true }, "Close"))));
+}
+
+function signedOut(text = "") {
+  view?.close?.();
+  view = null;
+  shown += 1;
+  session.actor = "";
+  bar();
+  const field = h("input", { type: "password", autocomplete: "off", required: true, autofocus: true });
+  const submit = (event) => {
+    event.preventDefault();
+    signIn(field.value);
+    start();
+  };
+  replace(main, h("form", { class: "card signin", onsubmit: submit }, h("h1", {}, "Sign in"),
+    h("p", { class: "soft" }, "With a token of PLUMBLINE_WEB_TOKENS, or the address that `plumbline web` printed."),
+    h("label", { class: "field" }, h("span", {}, "Token"), field), text && h("p", { class: "problem", role: "alert" }, text),
+    h("button", { class: "primary", type: "submit" }, "Sign in")));
+  field.focus();
+}
+
+async function start() {
+  if (!token()) return signedOut();
+  try {
+    Object.assign(session, await get("/me"));
+  } catch (error) {
+    if (error.status === 401) {
+      signOut();
+      return signedOut("This token is not known here.");
+    }
+    return replace(main, problem(error, start));
+  }
+  connect();
+  countAlerts();
+  show();
+}
+
+listen((message) => {
+  if (message.type === "signed-out") return signedOut("This token is not known here any more.");
+  if (["ready", "degraded", "closed"].includes(message.type)) bar();
+  if (message.type === "reset" || message.type === "ready" || (message.type === "change" && message.topic === "alerts")) countAlerts();
+  if (message.type === "change" && message.topic === "alerts" && ["opened", "severity", "escalated"].includes(message.record.notify)) {
+    const { id, line, severity, summary } = message.record;
+    toast(severity, h("p", {}, severityTag(severity), " ", h("a", { href: `/alerts/${id}` }, line)), h("p", { class: "small" }, summary));
+  }
+});
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.("a[href^='/']");
+  if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  go(link.getAttribute("href"));
+});
+addEventListener("popstate", show);
+
+let pending = null;
+document.addEventListener("keydown", (event) => {
+  if (!session.actor || event.metaKey || event.ctrlKey || event.altKey || event.target.closest("input, textarea, select, dialog")) return;
+  if (pending === "g") {
+    const found = NAVIGATION.find(([, , key]) => key === event.key);
+    if (found) go(found[0]);
+  } else if (event.key === "?") {
+    dialog("Keys", (close) => h("div", {}, [["/", "search"], ["j k", "next and previous row"], ...NAVIGATION.map(([, text, key]) => [`g ${key}`, text])].map(([key, text]) =>
+      h("p", {}, h("kbd", {}, key), " ", text)), h("div", { class: "row end" }, h("button", { class: "primary", onclick: close, autofocus: true }, "Close"))));
+  } else if (event.key === "/") {
+    const search = main.querySelector("input[type=search]");
+    if (search) { event.preventDefault(); search.focus(); }
+  } else if (event.key === "j" || event.key === "k") {
+    const links = [...main.querySelectorAll("table.rows a.name")];
+    const next = links.indexOf(document.activeElement) + (event.key === "j" ? 1 : -1);
+    links[Math.max(0, Math.min(next, links.length - 1))]?.focus();
+  }
+  pending = event.key === "g" ? "g" : null;
+});
+
+document.documentElement.dataset.theme = localStorage.getItem("plumbline-theme") ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+start();

@@ -1,0 +1,96 @@
+// Building blocks of the page: elements, numbers, times. Text always goes in as text, never as markup.
+
+/** An element: attributes, `on…` listeners, children (strings, nodes, arrays; null is left out). */
+export function h(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  apply(element, attributes);
+  add(element, children);
+  return element;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** The same for SVG. */
+export function s(name, attributes = {}, ...children) {
+  const element = document.createElementNS(SVG, name);
+  apply(element, attributes);
+  add(element, children);
+  return element;
+}
+
+function apply(element, attributes) {
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (key === "style") Object.assign(element.style, value);
+    else if (key in element && typeof value === "boolean") element[key] = value;
+    else if (key === "value" && "value" in element) element.value = value;
+    else element.setAttribute(key, value === true ? "" : String(value));
+  }
+}
+
+function add(element, children) {
+  for (const child of children.flat(4)) {
+    if (child === null || child === undefined || child === false) continue;
+    element.append(child instanceof Node ? child : String(child));
+  }
+}
+
+export function replace(element, ...children) {
+  element.replaceChildren();
+  add(element, children);
+  return element;
+}
+
+const integers = new Intl.NumberFormat("en");
+
+export const count = (value) => (value === null || value === undefined ? "–" : integers.format(value));
+export const ratio = (value, digits = 3) => (value === null || value === undefined ? "–" : value.toFixed(digits));
+export const percent = (value, digits = 0) =>
+  value === null || value === undefined ? "–" : `${(value * 100).toFixed(digits)} %`;
+
+/** `2026-01-18 06:00` of an RFC 3339 time; everything here is UTC. */
+export const time = (at) => (at ? at.slice(0, 16).replace("T", " ") : "–");
+export const day = (at) => (at ? at.slice(0, 10) : "–");
+export const words = (name) => (name ?? "").replaceAll("_", " ");
+/** A sentence of the pipeline with its times to the minute. */
+export const sentence = (text) => (text ?? "").replace(/(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\d\.\d{3}Z/g, "$1 $2");
+export const title = (name) => words(name).replace(/^./, (c) => c.toUpperCase());
+
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/** `18 Jan 06:00`, with the full time in the tooltip. */
+export function when(at, hours = true) {
+  if (!at) return h("span", {}, "–");
+  const text = `${Number(at.slice(8, 10))} ${MONTHS[Number(at.slice(5, 7)) - 1]}${hours && at.length > 10 ? ` ${at.slice(11, 16)}` : ""}`;
+  return h("time", { datetime: at, title: `${time(at)} UTC`, class: "nowrap" }, text);
+}
+
+/** Names of metrics as people write them. */
+export const METRICS = {
+  accuracy: "Accuracy", precision: "Precision", recall: "Recall", f1: "F1", pr_auc: "PR-AUC",
+  precision_at_80_recall: "Precision at 80 % recall", brier: "Brier score", calibration_score: "Calibration score",
+  coverage: "Coverage", predictions: "Predictions", avg_ci_width: "Interval width",
+};
+export const metricName = (name) => METRICS[name] ?? title(name);
+
+/** Limits of a share at 95 % (Wilson 1927, without continuity correction). */
+export function wilson(hits, rows) {
+  if (!rows) return [null, null];
+  const z2 = 1.959964 ** 2, p = hits / rows;
+  const middle = (p + z2 / (2 * rows)) / (1 + z2 / rows);
+  const half = (1.959964 / (1 + z2 / rows)) * Math.sqrt((p * (1 - p)) / rows + z2 / (4 * rows * rows));
+  return [Math.max(0, middle - half), Math.min(1, middle + half)];
+}
+
+/** Call once things have been quiet for `ms`, and at the latest after `most`. */
+export function soon(call, ms = 150, most = 1000) {
+  let timer = null, since = 0;
+  const run = () => { timer = null; since = 0; call(); };
+  return () => {
+    const now = Date.now();
+    since ||= now;
+    clearTimeout(timer);
+    timer = setTimeout(run, Math.max(0, Math.min(ms, most - (now - since))));
+  };
+}

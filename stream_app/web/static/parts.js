@@ -1,0 +1,123 @@
+// What several views share: tags, sparklines, dialogs, orders, messages.
+import { ApiError, newKey, post } from "./api.js";
+import { listen } from "./live.js";
+import { h, s, replace, sentence, words } from "./dom.js";
+
+export const session = { actor: "", role: "viewer" };
+export const mayOrder = () => session.role === "operator";
+
+export const severityTag = (severity) => h("span", { class: `tag ${severity ?? ""}` }, severity ?? "none");
+
+/** A verdict as a tag: drift with its severity, quiet, or what is missing. */
+export function verdictTag(brief) {
+  if (!brief) return h("span", { class: "tag" }, "not yet");
+  if (brief.verdict === "drift") return h("span", { class: `tag ${brief.severity ?? "MEDIUM"}` }, `drift ${brief.severity ?? ""}`);
+  if (brief.verdict === "no_drift") return h("span", { class: "tag good" }, "no drift");
+  return h("span", { class: "tag", title: "not enough data to tell" }, "no evidence");
+}
+
+const JOB_CLASS = {
+  idle: "", awaiting_approval: "warn", failed: "bad", halted: "bad", rolling_back: "bad", probation: "info",
+};
+export const jobTag = (job) =>
+  job ? h("span", { class: `tag ${JOB_CLASS[job.state] ?? "info"}` }, words(job.state)) : h("span", { class: "tag" }, "idle");
+
+/** Thirty days of a metric as a small picture; gaps stay gaps. */
+export function sparkline(values, name) {
+  const known = values.filter((v) => v !== null);
+  if (known.length < 2) return h("span", { class: "faint small" }, known.length ? "one day" : "no labels");
+  const low = Math.min(...known), high = Math.max(...known);
+  const span = Math.max(high - low, 0.02), middle = (low + high) / 2;
+  const x = (n) => 2 + (n * 128) / Math.max(values.length - 1, 1);
+  const y = (v) => 17 - ((v - middle) / span) * 27;
+  let path = "", pen = "M", end = null;
+  values.forEach((value, n) => {
+    if (value === null) { pen = "M"; return; }
+    path += `${pen}${x(n).toFixed(1)} ${y(value).toFixed(1)}`;
+    pen = "L";
+    end = [x(n), y(value)];
+  });
+  return s("svg", { class: "spark", viewBox: "0 0 132 34", role: "img", "aria-label": `${name}, ${values.length} days, ${low.toFixed(2)} to ${high.toFixed(2)}` },
+    s("path", { d: path }), s("circle", { cx: end[0], cy: end[1], r: 2.4 }));
+}
+
+export const meter = (value) =>
+  h("span", { class: `meter ${value !== null && value < 0.5 ? "low" : ""}`, "aria-hidden": "true" }, h("i", { style: { width: `${Math.round((value ?? 0) * 100)}%` } }));
+
+export const empty = (title, ...text) => h("div", { class: "empty" }, h("h2", {}, title), ...text);
+export const skeleton = (text = "Loading…") => h("p", { class: "skeleton" }, text);
+
+/** An error as people should see it, with a way on. */
+export function problem(error, again) {
+  const told = error instanceof ApiError ? error.message : String(error);
+  return h("div", { class: "empty", role: "alert" }, h("h2", {}, error.status === 404 ? "Nothing here" : "This could not be loaded"), h("p", {}, told),
+    again && h("p", {}, h("button", { onclick: again }, "Try again")));
+}
+
+export function toast(kind, ...children) {
+  const box = h("div", { class: `toast ${kind}` }, ...children);
+  document.getElementById("toasts").append(box);
+  setTimeout(() => box.remove(), 9_000);
+}
+
+/** A dialog; `fill` builds its content and gets a function that closes it. */
+export function dialog(heading, fill) {
+  const box = h("dialog", { "aria-label": heading });
+  const close = () => box.close();
+  replace(box, h("h2", {}, heading), fill(close));
+  box.addEventListener("close", () => box.remove());
+  document.body.append(box);
+  box.showModal();
+  return box;
+}
+
+/** Ask for a reason and send an order. `path` and `body` make the request; `more` are further fields. */
+export function order({ heading, text, button, danger = false, path, body = () => ({}), more = [] }) {
+  const key = newKey();
+  dialog(heading, (close) => {
+    const reason = h("textarea", { required: true, maxlength: 1000, name: "reason", autofocus: true });
+    const fault = h("p", { class: "problem", role: "alert" });
+    const send = h("button", { class: `primary ${danger ? "danger" : ""}`, type: "submit" }, button);
+    const submit = async (event) => {
+      event.preventDefault();
+      send.disabled = true;
+      replace(fault);
+      try {
+        const { command_id } = await post(path, { ...body(), reason: reason.value.trim() }, key);
+        close();
+        follow(command_id, heading);
+      } catch (error) {
+        replace(fault, error.message);
+        send.disabled = false;
+      }
+    };
+    return h("form", { onsubmit: submit }, h("p", {}, text), ...more,
+      h("label", { class: "field" }, h("span", {}, "Reason, kept in the audit"), reason), fault,
+      h("div", { class: "row end" }, h("button", { type: "button", onclick: close }, "Cancel"), send));
+  });
+}
+
+/** Tell what became of an order, once the audit says it. */
+function follow(id, heading) {
+  toast("", h("b", {}, heading), h("p", { class: "small soft" }, "Ordered. The answer comes with the next tick."));
+  const end = listen((message) => {
+    if (message.type !== "change" || message.topic !== "audit" || !message.record.inputs.ids.includes(id)) return;
+    end();
+    const { action, decision, reason } = message.record;
+    const refused = decision === "refused" || decision === "rejected";
+    toast(refused ? "bad" : "good", h("b", {}, `${words(action)}: ${words(decision)}`), h("p", { class: "small" }, sentence(reason)));
+  });
+  setTimeout(end, 300_000);
+}
+
+/** A table; columns are [heading, cell of a row, {class, label}]. */
+export function table(columns, rows, name) {
+  return h("div", { class: "scroll" }, h("table", { class: "rows", "aria-label": name },
+    h("thead", {}, h("tr", {}, columns.map(([text, , o = {}]) => h("th", { class: o.class?.includes("right") ? "right" : "", scope: "col" }, text)))),
+    h("tbody", {}, rows.map((row) => h("tr", {}, columns.map(([, cell, o = {}]) => h("td", { class: o.class ?? "", "data-label": o.label ?? null }, cell(row))))))));
+}
+
+/** Safeguards with their answers. */
+export const guards = (list) => h("ul", { class: "guards" }, list.map((guard) =>
+  h("li", {}, h("span", { class: guard.passed ? "yes" : "no", "aria-label": guard.passed ? "passed" : "refused" }, guard.passed ? "✓" : "✗"),
+    h("span", {}, words(guard.name)), h("span", { class: "soft" }, sentence(guard.reason)))));

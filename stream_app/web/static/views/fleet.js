@@ -1,0 +1,86 @@
+// The fleet: every line, the one that needs people most first.
+import { get, linePath } from "../api.js";
+import { listen } from "../live.js";
+import { count, h, metricName, percent, ratio, replace, soon, when } from "../dom.js";
+import { empty, jobTag, meter, problem, severityTag, skeleton, sparkline, table, verdictTag } from "../parts.js";
+
+const STATES = [["", "All"], ["alert", "Alerts"], ["drift", "Drift"], ["job", "Jobs"], ["quiet", "Quiet"]];
+
+export async function open(main, _part, current) {
+  const query = new URLSearchParams(location.search);
+  const asked = { q: query.get("q") ?? "", state: query.get("state") ?? "" };
+  let rows = [], next = null, total = 0;
+  const heading = h("p", { class: "soft" });
+  const list = h("div", { class: "card flush" }, skeleton());
+  const more = h("p", {});
+  const search = h("input", {
+    type: "search", placeholder: "Line or version", "aria-label": "Search lines", value: asked.q,
+    oninput: soon(() => { asked.q = search.value.trim(); remember(); load(); }, 200),
+  });
+  const segments = h("div", { class: "segments", role: "group", "aria-label": "Show" });
+  const choose = (state) => { asked.state = state; remember(); buttons(); load(); };
+  const buttons = () => replace(segments, STATES.map(([state, text]) =>
+    h("button", { "aria-pressed": String(asked.state === state), onclick: () => choose(state) }, text)));
+
+  function remember() {
+    const kept = new URLSearchParams(Object.entries(asked).filter(([, value]) => value));
+    history.replaceState(null, "", kept.size ? `/?${kept}` : "/");
+  }
+
+  async function load(cursor = null) {
+    const limit = cursor ? 50 : Math.min(200, Math.max(50, rows.length));
+    try {
+      const page = await get("/models", { ...asked, cursor, limit });
+      if (!current()) return;
+      rows = cursor ? [...rows, ...page.items] : page.items;
+      ({ next, total } = page);
+      paint();
+    } catch (error) {
+      if (current()) replace(list, problem(error, () => load()));
+    }
+  }
+
+  function paint() {
+    const needy = rows.filter((row) => row.reasons.length).length;
+    replace(heading, total ? `${count(total)} ${total === 1 ? "line" : "lines"}${asked.q || asked.state ? " found" : ""}. ${needy ? `${needy === rows.length && next ? "At least " : ""}${needy} ${needy === 1 ? "needs" : "need"} a look.` : "Nothing needs you."}` : "");
+    replace(list, rows.length ? fleet(rows) : nothing(asked));
+    replace(more, next ? h("button", { onclick: () => load(next) }, `Show more (${count(total - rows.length)} left)`) : null);
+  }
+
+  buttons();
+  replace(main, h("div", { class: "stack" }, h("div", { class: "row spread" }, h("div", {}, h("h1", {}, "Fleet"), heading), h("div", { class: "row" }, search, segments)), list, more));
+  const urgent = soon(() => load(), 150, 600), later = soon(() => load(), 1_500, 3_000);
+  const end = listen((message) => {
+    if (message.type === "reset") urgent();
+    if (message.type !== "change") return;
+    if (["alerts", "training-jobs", "model-lifecycle"].includes(message.topic)) urgent();
+    else if (["metric-snapshots", "drift-events"].includes(message.topic)) later();
+  });
+  await load();
+  return { close: end };
+}
+
+function fleet(rows) {
+  return table([
+    ["Line", (row) => [h("a", { class: "name", href: `/lines/${linePath(row.line)}` }, row.line), h("div", { class: "small soft" }, row.active_version ?? "no active version")]],
+    ["Needs", needs, { class: "wide needs" }],
+    ["Metric, 7 days", (row) => [h("span", { class: "num" }, `${metricName(row.metric.name)} ${ratio(row.metric.value)}`), row.metric.low === null ? null : h("div", { class: "small soft num" }, `${ratio(row.metric.low)} to ${ratio(row.metric.high)}`)], {}],
+    ["30 days", (row) => sparkline(row.trend, metricName(row.metric.name)), {}],
+    ["Labelled", (row) => [meter(row.coverage), h("span", { class: "num" }, percent(row.coverage)), h("div", { class: "small soft num" }, row.date ? [`of ${count(row.predictions)} on `, when(row.date)] : "no closed day")], { label: "labelled" }],
+    ["Scores", (row) => verdictTag(row.drift.statistical), { label: "scores" }],
+    ["Performance", (row) => verdictTag(row.drift.performance), { label: "performance" }],
+    ["Job", (row) => jobTag(row.job), { label: "job" }],
+  ], rows, "Lines");
+}
+
+function needs(row) {
+  if (!row.reasons.length) return h("span", { class: "faint small" }, "nothing");
+  return h("div", { class: "row" }, row.alert
+    ? h("a", { href: `/alerts/${row.alert.id}`, title: row.alert.summary }, severityTag(row.alert.severity), row.alert.acknowledged_by ? h("span", { class: "small soft" }, ` taken by ${row.alert.acknowledged_by}`) : null)
+    : null, row.reasons.filter((reason) => !reason.includes("alert") && !reason.endsWith(" drift")).map((reason) => h("span", { class: "tag warn" }, reason)));
+}
+
+function nothing(asked) {
+  if (asked.q || asked.state) return empty("No line fits", h("p", {}, "Search for less, or choose All."));
+  return empty("No lines yet", h("p", {}, "Lines appear with their first closed hour of predictions."), h("p", {}, "Start a worker with `plumbline worker`, and send predictions to the topic ml.predictions, or try `make demo`."));
+}

@@ -1,0 +1,194 @@
+"""The read model equals the topics, whatever happens to Redis, and nothing waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream_app.read_model.client import client
+from stream_app.read_model.keys import Keys
+from stream_app.read_model.projector import Projector
+from stream_app.read_model.reader import Reader
+from tests.support.generate import history
+from tests.support.judge import compare, finished
+from tests.support.kafka_io import Prefix, read, until, write
+from tests.support.live import RedisServer, newest, publish, published
+from tests.support.worker import Worker
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path / "redis").start()
+    yield server
+    server.kill()
+
+
+@contextlib.asynccontextmanager
+async def projecting(prefix: Prefix, url: str) -> AsyncIterator[Reader]:
+    """A projector in this process, and a reader of what it makes."""
+    settings = prefix.settings(redis_url=url)
+    task = asyncio.create_task(Projector(settings, prefix.topics, "a-cluster").run(lambda: True))
+    redis = client(settings, answer_s=30)
+    try:
+        yield Reader(redis, Keys(settings.output_prefix))
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await redis.aclose()
+
+
+async def whole(reader: Reader, bound_s: float = 60.0) -> None:
+    async def is_whole() -> bool:
+        return not (await reader.status()).degraded
+
+    await until(is_whole, bound_s, "the read model to be whole")
+
+
+def everything(row: dict[str, Any]) -> bool:
+    return True
+
+
+async def compare_with_topics(reader: Reader) -> None:
+    """Every answer, against the last records by key in what was published."""
+    snapshots = newest("metric-snapshots", lambda r: (r["line"], r["date"], r["model_version"]))
+    lines = sorted({line for line, _, _ in snapshots})
+    entries = await reader.fleet.lines()
+    assert sorted(entry.line for entry in entries) == lines
+    for line in lines:
+        found = await reader.snapshots(line)
+        wanted = sorted(
+            (r for (of, _, _), r in snapshots.items() if of == line and r["state"] == "closed"),
+            key=lambda r: (r["date"], r["model_version"]),
+        )
+        assert found == wanted
+        events = newest("drift-events", lambda r: (r["line"], r["kind"], r.get("check")))
+        now = (await reader.line(line))["events"]
+        assert now["statistical"] == events[line, "statistical", None]
+        assert now["performance"] == events[line, "performance", None]
+        assert {e["check"]: e for e in now["quality"]} == {
+            check: e for (of, kind, check), e in events.items() if of == line and kind == "quality"
+        }
+    alerts = newest("alerts", lambda r: r["id"])
+    page = await reader.alerts(None, everything, 0, 200)
+    assert {json.loads(v)["id"]: json.loads(v) for v in page.items} == alerts
+    for id, alert in alerts.items():
+        told = await reader.alert(id)
+        assert told is not None
+        assert told[0] == alert
+        assert told[1] == [r for e in published()["alerts"] if (r := json.loads(e.value or b""))["id"] == id]
+    retracted = {r["revises"] for r in newest("drift-events", lambda r: r["id"]).values() if "revises" in r}
+    drift = {
+        id
+        for id, r in newest("drift-events", lambda r: r["id"]).items()
+        if r["verdict"] == "drift" and id not in retracted
+    }
+    ids: set[str] = set()
+    at: int | None = 0
+    while at is not None:
+        found_page = await reader.events(None, everything, at, 100)
+        ids |= {json.loads(v)["id"] for v in found_page.items}
+        at = found_page.next
+    assert ids == drift
+    audit = await reader.audit(None, everything, 0, 200)
+    assert sorted(audit.items) == sorted(e.value or b"" for e in published()["audit"])
+    jobs, commands = await reader.history("churn:step-25-300-on")
+    for found_rows, kind in ((jobs, "training-jobs"), (commands, "training-commands")):
+        rows = [e.value or b"" for e in published()[kind] if b'"churn:step-25-300-on"' in (e.value or b"")]
+        assert rows, f"no {kind} in what was published"
+        assert found_rows == rows[::-1]
+
+
+async def test_it_equals_the_topics_and_again_after_a_flush_and_a_restart(
+    prefix: Prefix, redis_server: RedisServer
+) -> None:
+    await publish(prefix, published())
+    async with projecting(prefix, redis_server.url) as reader:
+        await whole(reader)
+        await compare_with_topics(reader)
+        first = (await reader.status()).generation
+
+        await reader.redis.flushall()
+
+        async def renewed() -> bool:
+            status = await reader.status()
+            return not status.degraded and status.generation != first
+
+        await until(renewed, 60, "a new generation")
+        await compare_with_topics(reader)
+        second = (await reader.status()).generation
+    # another process goes on where the first one stood, and makes nothing twice
+    async with projecting(prefix, redis_server.url) as reader:
+        await publish(prefix, {"audit": published()["audit"][:1]})
+        audit = published()["audit"][0].value
+
+        async def taken() -> bool:
+            positions = await reader.redis.hgetall(reader.keys.positions)
+            return sum(int(p) for n, p in positions.items() if b".audit:" in n) == len(published()["audit"]) + 1
+
+        await until(taken, 30, "the record that came later")
+        assert (await reader.status()).generation == second
+        assert (await reader.audit(None, everything, 0, 200)).items.count(audit) >= 1
+
+
+async def test_two_projectors_at_once_never_mix(prefix: Prefix, redis_server: RedisServer) -> None:
+    await publish(prefix, published())
+    async with projecting(prefix, redis_server.url) as reader, projecting(prefix, redis_server.url):
+        await whole(reader)
+        await compare_with_topics(reader)
+
+
+async def test_a_slow_or_absent_redis_holds_no_checkpoint_and_is_made_whole_again(
+    prefix: Prefix, worker: Callable[..., Worker], redis_server: RedisServer
+) -> None:
+    """Frozen for five seconds, killed, and empty when it comes back, all under load."""
+    steps = history(seed=71, days=4, per_day=300)
+    part = len(steps) // 4
+    running = worker(redis_url=redis_server.url).start()
+    redis = client(prefix.settings(redis_url=redis_server.url), answer_s=30)
+    reader = Reader(redis, Keys(prefix.topics.output_prefix))
+    await write(prefix, steps[:part])
+    await finished(prefix, steps[part - 1][0], [running])
+    await whole(reader)
+
+    began = time.monotonic()
+    redis_server.signal(signal.SIGSTOP)
+    await write(prefix, steps[part : 2 * part])
+    await finished(prefix, steps[2 * part - 1][0], [running])
+    slow = time.monotonic() - began
+    await until(lambda: time.monotonic() - began > 5, 10, "five seconds")
+    redis_server.signal(signal.SIGCONT)
+    await whole(reader)
+
+    redis_server.kill()
+    await write(prefix, steps[2 * part :])
+    follower = await finished(prefix, steps[-1][0], [running])
+    assert (await reader.status()).degraded
+    await compare(prefix, follower)
+    redis_server.start()
+    await whole(reader)
+    print(f"with Redis frozen the worker had caught up after {slow:.1f} s")
+    found = await prefix_snapshots(prefix)
+    for line in {line for line, _, _ in found}:
+        wanted = sorted((r for (of, _, _), r in found.items() if of == line), key=lambda r: r["id"])
+        assert sorted(await reader.snapshots(line), key=lambda r: r["id"]) == wanted
+    await redis.aclose()
+
+
+async def prefix_snapshots(prefix: Prefix) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """Newest closed snapshot by line, date and version, from the topic."""
+    parts = await read(prefix.bootstrap, prefix.topics.metric_snapshots, prefix.topics.line_partitions)
+    found = {}
+    for records in parts.values():
+        for record in records:
+            row = json.loads(record.value)
+            if row["state"] == "closed":
+                found[row["line"], row["date"], row["model_version"]] = row
+    return found
