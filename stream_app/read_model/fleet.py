@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from stream_app.read_model import fold
 from stream_app.read_model.keys import Keys
 
-#: Lines read at once when it is filled.
-_AT_ONCE = 1_000
+#: Lines read at once: some ten milliseconds.
+_AT_ONCE = 100
 
 
 class Entry(NamedTuple):

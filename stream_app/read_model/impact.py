@@ -65,10 +65,21 @@ def severities(rows: Iterable[tuple[str, str, Point]], rules: ComparisonRules) -
     """(date, kind) → severity of what would have been an alert."""
     out: dict[tuple[str, str], str] = {}
     for kind, date, point in rows:
+        if not _may_alert(kind, point, rules):
+            continue
         found = judge(kind, point, rules)
         if found.verdict == "drift" and found.severity in _ALERTS:
             out[date, kind] = found.severity
     return out
+
+
+def _may_alert(kind: str, point: Point, rules: ComparisonRules) -> bool:
+    """Whether the sizes alone allow an alert: bounds lie below them. Spares the exact verdict of most points."""
+    if kind == "statistical":
+        limit = min(rules.ks_high_bound, rules.ks_critical_bound, rules.ks_one_day_bound)
+    else:
+        limit = min(rules.drop_high_points, rules.drop_critical_points) / 100
+    return any(window.value is not None and window.value >= limit - 1e-6 for window in point.windows)
 
 
 def episodes(line: str, found: dict[tuple[str, str], str], dates: list[str], resolve_closes: int) -> list[Episode]:

@@ -105,7 +105,7 @@ class Reader:
             out.append({"kind": kind, "date": date, **_plain(point)})
         return sorted(out, key=lambda row: (row["date"], row["kind"]))
 
-    async def all_points(self, lines: Iterable[str], at_once: int = 200) -> Any:
+    async def all_points(self, lines: Iterable[str], at_once: int = 20) -> Any:
         """Yield (line, [(kind, date, point)]) of many lines."""
         names = list(lines)
         for start in range(0, len(names), at_once):

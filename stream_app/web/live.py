@@ -101,6 +101,10 @@ class Hub:
                 for client in self.clients:
                     client.put(self.degraded())
             self.status = found
+            if found.updated_ms is not None:
+                # ahead of whoever asks: after a start and after a close there is much to read
+                with contextlib.suppress(RedisError, OSError):
+                    await self._site.reader.fleet.lines()
             await asyncio.sleep(_STATUS_S)
 
     def id(self, stream_id: str) -> str:

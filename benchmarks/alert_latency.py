@@ -1,0 +1,123 @@
+"""From the tick of a close to its alerts on the WebSocket: 50 lines, 100 closes, one worker, one web process.
+
+Each line's accuracy and scores go bad and well again, at different days; whatever record of an alert a close causes is
+waited for. The clock starts when the tick is committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import websockets
+
+from benchmarks import live_view
+from stream_app import kafka_admin
+from stream_app.connect.clock_writer import ClockWriter
+from stream_app.connect.follow import LogFollower
+from stream_app.topics import Topics
+
+LINES, DAYS, PER_DAY = 50, 64, 120
+#: days before which no line has a baseline to be compared with
+QUIET = 14
+DAY_MS, HOUR_MS, FIRST = 86_400_000, 3_600_000, 20_500
+
+Row = tuple[str, str, bytes]
+
+
+def day_rows(topics: Topics, day: int, draw: np.random.Generator) -> list[Row]:
+    """Every line's predictions and outcomes of a day."""
+    out: list[Row] = []
+    for line in range(LINES):
+        bad = day >= QUIET and (day + line) % 10 < 4
+        predicted = draw.random(PER_DAY) < 0.54
+        actual = (draw.random(PER_DAY) < np.where(predicted, 0.81, 0.15)).astype(int)
+        if bad:
+            actual = np.where(draw.random(PER_DAY) < 0.6, 1 - actual, actual)
+        score = np.where(predicted, 0.5 + draw.random(PER_DAY) / 2, draw.random(PER_DAY) / 2)
+        for n in range(PER_DAY):
+            key, at = f"{line}-{day}-{n}", (FIRST + day) * DAY_MS + n * 300_000
+            prediction: dict[str, Any] = {
+                "prediction_id": key, "model_type": "churn", "tenant_id": f"t{line:02d}", "model_version": "v1",
+                "predicted_at": at, "score": round(float(score[n]), 4), "predicted": bool(predicted[n]),
+            }  # fmt: skip
+            label = {"prediction_id": key, "actual": int(actual[n]), "observed_at": at + HOUR_MS}
+            out.append((topics.predictions, key, orjson.dumps(prediction)))
+            out.append((topics.outcomes, key, orjson.dumps(label)))
+    return out
+
+
+async def measure(bootstrap: str, topics: Topics, address: str) -> list[float]:
+    """Seconds from each close's tick to each of its alerts."""
+    draw, took = np.random.default_rng(3), []
+    async with (
+        ClockWriter(bootstrap, {}, topics) as writer,
+        LogFollower(bootstrap, {}, topics) as follower,
+        websockets.connect(address.replace("http", "ws") + "/ws", max_size=None) as socket,
+    ):
+        await socket.send(json.dumps({"type": "auth", "token": live_view.TOKEN, "topics": ["alerts"]}))
+        arrived: dict[str, list[float]] = {}
+
+        async def listen() -> None:
+            async for text in socket:
+                message = json.loads(text)
+                if message["type"] == "change":
+                    arrived.setdefault(message["record"]["at"], []).append(time.perf_counter())
+
+        listening = asyncio.create_task(listen())
+        for day in range(DAYS):
+            noon = (FIRST + day) * DAY_MS + 12 * HOUR_MS
+            await writer.write(noon, day_rows(topics, day, draw))
+            await follower.reached(noon)
+            for hour in (1, 2, 3, 4):
+                at = (FIRST + day + 1) * DAY_MS + hour * HOUR_MS
+                await writer.write(at, ())
+                began = time.perf_counter()
+                await follower.reached(at)
+                if hour >= 3 and day >= DAYS - 50:
+                    await asyncio.sleep(0.3)  # what the last log has carried is on the topic within a checkpoint
+                    text = np.datetime_as_string(np.datetime64(at, "ms"), unit="ms") + "Z"
+                    took += [moment - began for moment in arrived.get(text, ())]
+        listening.cancel()
+    return took
+
+
+def run(bootstrap: str, folder: Path) -> dict[str, float]:
+    """Median and p99, and how many alerts they stand on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    topics = Topics("bench-latency.", "bench-latency.", 4, 2)
+    with live_view.redis_server(folder) as url:
+        env = {
+            **os.environ, "PLUMBLINE_ENVIRONMENT": "development", "PLUMBLINE_KAFKA_BOOTSTRAP": bootstrap,
+            "PLUMBLINE_REDIS_URL": url, "PLUMBLINE_APP_ID": "bench-latency", "PLUMBLINE_DATA_DIR": str(folder / "data"),
+            "PLUMBLINE_INPUT_PREFIX": topics.input_prefix, "PLUMBLINE_OUTPUT_PREFIX": topics.output_prefix,
+            "PLUMBLINE_INPUT_PARTITIONS": "4", "PLUMBLINE_LINE_PARTITIONS": "2", "PLUMBLINE_CLOCK": "follow",
+            "PLUMBLINE_WEB_PORT": "0",
+        }  # fmt: skip
+        asyncio.run(_create(bootstrap, topics))
+        with (folder / "worker.log").open("wb") as log:
+            worker = subprocess.Popen([sys.executable, "-m", "stream_app", "worker"], env=env, stdout=log, stderr=log)
+        try:
+            with live_view.web(bootstrap, url, topics.output_prefix) as address:
+                took = sorted(asyncio.run(measure(bootstrap, topics, address)))
+        finally:
+            worker.terminate()
+            worker.wait(30)
+    return {
+        "alert_latency_p50_s": took[len(took) // 2],
+        "alert_latency_p99_s": took[int(0.99 * len(took))],
+        "alert_latency_alerts": len(took),
+    }
+
+
+async def _create(bootstrap: str, topics: Topics) -> None:
+    async with kafka_admin.admin(bootstrap, {}) as client:
+        await kafka_admin.create(client, topics.specs(), 1)
