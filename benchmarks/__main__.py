@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import daily_close
+from benchmarks import daily_close, live_view
 from benchmarks.load import Job, load
 from stream_app.services.kafka import LocalKafka
 
@@ -28,6 +28,10 @@ GOALS = {
     "lines_ratio": "at most 1.5",
     "rss_mb_1m_pending": "under 500",
     "daily_close_seconds_10k_lines": "under 60",
+    "api_line_p99_ms_10k_lines": "under 100",
+    "fleet_page_seconds_10k_lines": "under 1",
+    "alert_to_100_clients_seconds": "under 1",
+    "alert_latency_p99_s": "under 2",
 }
 
 
@@ -76,6 +80,9 @@ def _run(bootstrap: str, folder: Path, scale: float) -> dict[str, float]:
     console.print("seeding 90 days of 10,000 lines", style="dim")
     (folder / "closes").mkdir()
     closes = daily_close.run(bootstrap, folder / "closes", int(10_000 * scale))
+    console.print("laying out 90 days of 10,000 lines for the dashboard", style="dim")
+    (folder / "live").mkdir()
+    live = live_view.run(bootstrap, folder / "live", int(10_000 * scale))
     return {
         "labels_us_per_event": base["cpu_us_per_event"],
         "labels_events_per_second": base["events_per_second"],
@@ -92,6 +99,7 @@ def _run(bootstrap: str, folder: Path, scale: float) -> dict[str, float]:
         "rss_mb_1m_pending": pending["rss_mb"],
         "peak_mb_1m_pending": pending["peak_mb"],
         **closes,
+        **live,
     }
 
 

@@ -108,12 +108,17 @@ def _errors(app: FastAPI) -> None:
 
 
 def _pages(app: FastAPI) -> None:
+    def livez() -> Any:
+        """The process answers; what Redis does is for `/api/v1/status`."""
+        return {"alive": True}
+
     def page() -> Any:
         return FileResponse(_STATIC / "index.html", headers={"cache-control": "no-cache"})
 
     def chart() -> Any:
         return FileResponse(_plotly(), media_type="text/javascript", headers={"cache-control": "max-age=604800"})
 
+    app.add_api_route("/livez", livez, include_in_schema=False)
     for path in _PAGES:
         app.add_api_route(path, page, include_in_schema=False)
     app.add_api_route("/static/plotly.js", chart, include_in_schema=False)

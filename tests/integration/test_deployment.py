@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from stream_app.cli import cli
 from stream_app.services.ports import free_ports
 from stream_app.settings import Settings
 from tests.support.kafka_io import Prefix, until
+from tests.support.live import RedisServer
 
 ROOT = Path(__file__).parents[2]
 MANIFEST = ROOT / "docs" / "operations" / "kubernetes.yaml"
@@ -34,13 +37,15 @@ def _honcho(folder: Path, env: dict[str, str], log: Path) -> subprocess.Popen[by
 async def test_honcho_starts_every_process_of_the_procfile_and_sigterm_ends_them_all(
     prefix: Prefix, tmp_path: Path
 ) -> None:
-    port, log = free_ports(1)[0], tmp_path / "honcho.log"
+    (port, dashboard), log = free_ports(2), tmp_path / "honcho.log"
+    redis = RedisServer(tmp_path / "redis").start()
     settings = prefix.settings()
     env = {key: value for key, value in os.environ.items() if not key.startswith("PLUMBLINE_")}
     env |= {
         f"PLUMBLINE_{name.upper()}": str(getattr(settings, name))
         for name in ("kafka_bootstrap", "input_prefix", "output_prefix", "input_partitions", "line_partitions")
     }
+    env |= {"PLUMBLINE_REDIS_URL": redis.url, "PLUMBLINE_DASHBOARD_PORT": str(dashboard)}
     env |= {"PLUMBLINE_APP_ID": f"{settings.input_prefix}app", "PLUMBLINE_WEB_PORT": str(port)}
     env |= {"PLUMBLINE_SESSION_TIMEOUT_S": "2", "PATH": f"{Path(sys.executable).parent}:{env['PATH']}"}
     running = _honcho(tmp_path, env, log)
@@ -56,14 +61,26 @@ async def test_honcho_starts_every_process_of_the_procfile_and_sigterm_ends_them
     try:
         await until(ready, 90, f"the worker of the Procfile to be ready\n{log.read_text()}")
         await until(lambda: log.read_text().count("waiting for orders") >= 2, 60, "trainer and deployer")
+        # the address that is printed signs in, and what the worker projects is there
+        printed = re.search(r"#token=(\S+)", log.read_text())
+        assert printed, log.read_text()
+
+        def shown() -> bool:
+            request = urllib.request.Request(f"http://127.0.0.1:{dashboard}/api/v1/status")
+            request.add_header("authorization", f"Bearer {printed[1]}")
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return json.load(answer)["degraded"] is False
+
+        await until(shown, 30, "the dashboard to be whole")
         running.send_signal(signal.SIGTERM)
         await until(lambda: running.poll() is not None, 30, f"honcho to end\n{log.read_text()}")
     finally:
         if running.poll() is None:
             os.killpg(running.pid, signal.SIGKILL)
             running.wait()
+        redis.kill()
     text = log.read_text()
-    for name in ("worker.1", "trainer.1", "deployer.1"):
+    for name in ("worker.1", "web.1", "trainer.1", "deployer.1"):
         assert f"{name} stopped (rc=" in text, text
     assert "Traceback" not in text, text
 
@@ -88,11 +105,13 @@ def test_kubernetes_starts_commands_that_exist_as_nobody_with_room_to_drain() ->
         for container in pod["containers"]:
             command: Any = cli
             for word in container["args"]:
+                if not isinstance(command, click.Group):
+                    break  # its options
                 command = command.get_command(click.Context(command), word)
                 assert command is not None, f"{name}: no command {word}"
             assert container["securityContext"]["allowPrivilegeEscalation"] is False
             assert {"configMapRef": {"name": "plumbline"}} in container["envFrom"]
-    assert names == {"plumbline-worker", "plumbline-bridge", "plumbline-trainer"}
+    assert names == {"plumbline-worker", "plumbline-web", "plumbline-bridge", "plumbline-trainer"}
 
 
 def test_kubernetes_workers_have_a_disk_each_and_probes_that_the_worker_answers() -> None:
@@ -114,4 +133,4 @@ def test_kubernetes_sets_settings_that_exist_and_secrets_only_as_secrets(kind: s
     values = document["data" if kind == "ConfigMap" else "stringData"]
     known = {f"PLUMBLINE_{name.upper()}" for name in Settings.model_fields}
     assert set(values) <= known
-    assert all(("PASSWORD" in name or "SECRET" in name) == (kind == "Secret") for name in values)
+    assert all(any(w in name for w in ("PASSWORD", "SECRET", "TOKENS")) == (kind == "Secret") for name in values)

@@ -58,7 +58,8 @@ export function post(path, body, key) {
   });
 }
 
-export const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
+export const newKey = () =>
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 
 /** A line as part of a path; its characters need no escape but the colon is kept readable. */
 export const linePath = (line) => encodeURIComponent(line).replaceAll("%3A", ":");

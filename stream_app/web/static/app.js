@@ -13,10 +13,17 @@ const ROUTES = [
   [/^\/settings$/, "settings", "Settings"],
   [/^\/audit$/, "audit", "Audit"],
 ];
-const NAVIGATION = [["/", "Fleet", "f"], ["/alerts", "Alerts", "a"], ["/retraining", "Retraining", "r"], ["/settings", "Settings", "s"], ["/audit", "Audit", "u"]];
+const NAVIGATION = [
+  ["/", "Fleet", "f"],
+  ["/alerts", "Alerts", "a"],
+  ["/retraining", "Retraining", "r"],
+  ["/settings", "Settings", "s"],
+  ["/audit", "Audit", "u"],
+];
 
 const main = document.getElementById("main");
-let view = null, shown = 0;
+let view = null,
+  shown = 0;
 
 /** Go to an address of this page. */
 export function go(path) {
@@ -53,15 +60,49 @@ function bar() {
   const path = location.pathname;
   const at = (to) => (to === "/" ? path === "/" || path.startsWith("/lines") : path.startsWith(to));
   const dot = !state.connected ? "off" : state.degraded ? "degraded" : "live";
-  replace(document.getElementById("bar"), h("div", { class: "inner" },
-    h("a", { class: "brand", href: "/" }, h("img", { src: "/static/mark.svg", alt: "" }), "Plumbline"),
-    session.actor ? h("nav", { "aria-label": "Views" }, NAVIGATION.map(([to, text]) =>
-      h("a", { href: to, "aria-current": at(to) ? "page" : null }, text, to === "/alerts" && alerts.open ? h("span", { class: "count", "aria-label": `${alerts.open} open` }, alerts.open) : null))) : h("span", { class: "grow" }),
-    session.actor && h("span", { class: "live", "data-state": dot, role: "status" }, h("i"), { live: "live", degraded: "degraded", off: "connecting" }[dot]),
-    h("button", { class: "plain", onclick: theme, "aria-label": "Dark or light", title: "Dark or light" }, "◐"),
-    session.actor && h("button", { class: "plain who", onclick: who, title: "Who is signed in" }, `${session.actor} · ${session.role}`)));
+  replace(
+    document.getElementById("bar"),
+    h(
+      "div",
+      { class: "inner" },
+      h("a", { class: "brand", href: "/" }, h("img", { src: "/static/mark.svg", alt: "" }), "Plumbline"),
+      session.actor
+        ? h(
+            "nav",
+            { "aria-label": "Views" },
+            NAVIGATION.map(([to, text]) =>
+              h(
+                "a",
+                { href: to, "aria-current": at(to) ? "page" : null },
+                text,
+                to === "/alerts" && alerts.open
+                  ? h("span", { class: "count", "aria-label": `${alerts.open} open` }, alerts.open)
+                  : null,
+              ),
+            ),
+          )
+        : h("span", { class: "grow" }),
+      session.actor &&
+        h(
+          "span",
+          { class: "live", "data-state": dot, role: "status" },
+          h("i"),
+          { live: "live", degraded: "degraded", off: "connecting" }[dot],
+        ),
+      h("button", { class: "plain", onclick: theme, "aria-label": "Dark or light", title: "Dark or light" }, "◐"),
+      session.actor &&
+        h(
+          "button",
+          { class: "plain who", onclick: who, title: "Who is signed in" },
+          `${session.actor} · ${session.role}`,
+        ),
+    ),
+  );
   const notice = document.getElementById("notice");
-  replace(notice, session.actor && state.connected && state.degraded ? h("p", {}, h("b", {}, "Degraded: "), state.reason) : null);
+  replace(
+    notice,
+    session.actor && state.connected && state.degraded ? h("p", {}, h("b", {}, "Degraded: "), state.reason) : null,
+  );
 }
 
 const alerts = { open: 0 };
@@ -81,8 +122,35 @@ function theme() {
 }
 
 function who() {
-  dialog("Signed in", (close) => h("div", {}, h("p", {}, h("b", {}, session.actor), ` is ${session.role === "operator" ? "an operator: may look and order" : "a viewer: may look and not order"}.`),
-    h("div", { class: "row end" }, h("button", { onclick: () => { close(); signOut(); disconnect(); signedOut(); } }, "Sign out"), h("button", { class: "primary", onclick: close, autofocus: true }, "Close"))));
+  dialog("Signed in", (close) =>
+    h(
+      "div",
+      {},
+      h(
+        "p",
+        {},
+        h("b", {}, session.actor),
+        ` is ${session.role === "operator" ? "an operator: may look and order" : "a viewer: may look and not order"}.`,
+      ),
+      h(
+        "div",
+        { class: "row end" },
+        h(
+          "button",
+          {
+            onclick: () => {
+              close();
+              signOut();
+              disconnect();
+              signedOut();
+            },
+          },
+          "Sign out",
+        ),
+        h("button", { class: "primary", onclick: close, autofocus: true }, "Close"),
+      ),
+    ),
+  );
 }
 
 function signedOut(text = "") {
@@ -97,10 +165,18 @@ function signedOut(text = "") {
     signIn(field.value);
     start();
   };
-  replace(main, h("form", { class: "card signin", onsubmit: submit }, h("h1", {}, "Sign in"),
-    h("p", { class: "soft" }, "With a token of PLUMBLINE_WEB_TOKENS, or the address that `plumbline web` printed."),
-    h("label", { class: "field" }, h("span", {}, "Token"), field), text && h("p", { class: "problem", role: "alert" }, text),
-    h("button", { class: "primary", type: "submit" }, "Sign in")));
+  replace(
+    main,
+    h(
+      "form",
+      { class: "card signin", onsubmit: submit },
+      h("h1", {}, "Sign in"),
+      h("p", { class: "soft" }, "With a token of PLUMBLINE_WEB_TOKENS, or the address that `plumbline web` printed."),
+      h("label", { class: "field" }, h("span", {}, "Token"), field),
+      text && h("p", { class: "problem", role: "alert" }, text),
+      h("button", { class: "primary", type: "submit" }, "Sign in"),
+    ),
+  );
   field.focus();
 }
 
@@ -123,16 +199,34 @@ async function start() {
 listen((message) => {
   if (message.type === "signed-out") return signedOut("This token is not known here any more.");
   if (["ready", "degraded", "closed"].includes(message.type)) bar();
-  if (message.type === "reset" || message.type === "ready" || (message.type === "change" && message.topic === "alerts")) countAlerts();
-  if (message.type === "change" && message.topic === "alerts" && ["opened", "severity", "escalated"].includes(message.record.notify)) {
+  if (message.type === "reset" || message.type === "ready" || (message.type === "change" && message.topic === "alerts"))
+    countAlerts();
+  if (
+    message.type === "change" &&
+    message.topic === "alerts" &&
+    ["opened", "severity", "escalated"].includes(message.record.notify)
+  ) {
     const { id, line, severity, summary } = message.record;
-    toast(severity, h("p", {}, severityTag(severity), " ", h("a", { href: `/alerts/${id}` }, line)), h("p", { class: "small" }, summary));
+    toast(
+      severity,
+      h("p", {}, severityTag(severity), " ", h("a", { href: `/alerts/${id}` }, line)),
+      h("p", { class: "small" }, summary),
+    );
   }
 });
 
 document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a[href^='/']");
-  if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  if (
+    !link ||
+    event.defaultPrevented ||
+    event.button ||
+    event.metaKey ||
+    event.ctrlKey ||
+    event.shiftKey ||
+    event.altKey
+  )
+    return;
   event.preventDefault();
   go(link.getAttribute("href"));
 });
@@ -140,16 +234,36 @@ addEventListener("popstate", show);
 
 let pending = null;
 document.addEventListener("keydown", (event) => {
-  if (!session.actor || event.metaKey || event.ctrlKey || event.altKey || event.target.closest("input, textarea, select, dialog")) return;
+  if (
+    !session.actor ||
+    event.metaKey ||
+    event.ctrlKey ||
+    event.altKey ||
+    event.target.closest("input, textarea, select, dialog")
+  )
+    return;
   if (pending === "g") {
     const found = NAVIGATION.find(([, , key]) => key === event.key);
     if (found) go(found[0]);
   } else if (event.key === "?") {
-    dialog("Keys", (close) => h("div", {}, [["/", "search"], ["j k", "next and previous row"], ...NAVIGATION.map(([, text, key]) => [`g ${key}`, text])].map(([key, text]) =>
-      h("p", {}, h("kbd", {}, key), " ", text)), h("div", { class: "row end" }, h("button", { class: "primary", onclick: close, autofocus: true }, "Close"))));
+    dialog("Keys", (close) =>
+      h(
+        "div",
+        {},
+        [
+          ["/", "search"],
+          ["j k", "next and previous row"],
+          ...NAVIGATION.map(([, text, key]) => [`g ${key}`, text]),
+        ].map(([key, text]) => h("p", {}, h("kbd", {}, key), " ", text)),
+        h("div", { class: "row end" }, h("button", { class: "primary", onclick: close, autofocus: true }, "Close")),
+      ),
+    );
   } else if (event.key === "/") {
     const search = main.querySelector("input[type=search]");
-    if (search) { event.preventDefault(); search.focus(); }
+    if (search) {
+      event.preventDefault();
+      search.focus();
+    }
   } else if (event.key === "j" || event.key === "k") {
     const links = [...main.querySelectorAll("table.rows a.name")];
     const next = links.indexOf(document.activeElement) + (event.key === "j" ? 1 : -1);
@@ -158,5 +272,6 @@ document.addEventListener("keydown", (event) => {
   pending = event.key === "g" ? "g" : null;
 });
 
-document.documentElement.dataset.theme = localStorage.getItem("plumbline-theme") ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+document.documentElement.dataset.theme =
+  localStorage.getItem("plumbline-theme") ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 start();

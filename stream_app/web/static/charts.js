@@ -7,7 +7,10 @@ function load() {
   library ??= new Promise((resolve, reject) => {
     const script = h("script", { src: "/static/plotly.js" });
     script.onload = () => resolve(window.Plotly);
-    script.onerror = () => { library = null; reject(new Error("the chart library could not be loaded")); };
+    script.onerror = () => {
+      library = null;
+      reject(new Error("the chart library could not be loaded"));
+    };
     document.head.append(script);
   });
   return library;
@@ -16,10 +19,15 @@ function load() {
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 /** Colours of the page as they are now. */
-export const colours = () => Object.fromEntries(
-  ["ink", "soft", "faint", "rule", "card", "accent", "good", "medium", "high", "critical", "recent", "baseline"].map((name) => [name, colour(name)]));
+export const colours = () =>
+  Object.fromEntries(
+    ["ink", "soft", "faint", "rule", "card", "accent", "good", "medium", "high", "critical", "recent", "baseline"].map(
+      (name) => [name, colour(name)],
+    ),
+  );
 
-export const severityColour = (c, severity) => ({ CRITICAL: c.critical, HIGH: c.high, MEDIUM: c.medium })[severity] ?? c.faint;
+export const severityColour = (c, severity) =>
+  ({ CRITICAL: c.critical, HIGH: c.high, MEDIUM: c.medium })[severity] ?? c.faint;
 
 /** A colour with transparency, for bands. */
 export function faded(hex, alpha) {
@@ -46,29 +54,75 @@ function paint(plotly, element) {
   if (!element.isConnected) return;
   const c = colours();
   const { data, layout } = element.drawing(c);
-  const axis = { gridcolor: c.rule, linecolor: c.rule, zerolinecolor: c.rule, tickcolor: c.rule, fixedrange: true, automargin: true };
-  plotly.react(element, data, {
-    paper_bgcolor: c.card, plot_bgcolor: c.card, font: { color: c.soft, size: 12, family: "system-ui, sans-serif" },
-    margin: { l: 44, r: 12, t: 12, b: 32 }, hovermode: "x unified", showlegend: true,
-    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 12 } },
-    hoverlabel: { bgcolor: c.card, bordercolor: c.rule, font: { color: c.ink } },
-    ...layout, xaxis: { ...axis, ...layout.xaxis }, yaxis: { ...axis, ...layout.yaxis },
-  }, { displayModeBar: false, responsive: true });
+  const axis = {
+    gridcolor: c.rule,
+    linecolor: c.rule,
+    zerolinecolor: c.rule,
+    tickcolor: c.rule,
+    fixedrange: true,
+    automargin: true,
+  };
+  plotly.react(
+    element,
+    data,
+    {
+      paper_bgcolor: c.card,
+      plot_bgcolor: c.card,
+      font: { color: c.soft, size: 12, family: "system-ui, sans-serif" },
+      margin: { l: 44, r: 12, t: 12, b: 32 },
+      hovermode: "x unified",
+      showlegend: true,
+      legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 12 } },
+      hoverlabel: { bgcolor: c.card, bordercolor: c.rule, font: { color: c.ink } },
+      ...layout,
+      xaxis: { ...axis, ...layout.xaxis },
+      yaxis: { ...axis, ...layout.yaxis },
+    },
+    { displayModeBar: false, responsive: true },
+  );
 }
 
 addEventListener("themechange", () => {
-  document.querySelectorAll(".chart").forEach((element) => element.drawing && library?.then((plotly) => paint(plotly, element)));
+  document
+    .querySelectorAll(".chart")
+    .forEach((element) => element.drawing && library?.then((plotly) => paint(plotly, element)));
 });
 
 /** Two histograms of scores, each as shares of its rows, so that windows of different sizes can be compared. */
 export function histograms(element, bins, names = ["recent", "baseline"]) {
-  const share = (counts) => { const all = counts.reduce((a, b) => a + b, 0) || 1; return counts.map((n) => (100 * n) / all); };
+  const share = (counts) => {
+    const all = counts.reduce((a, b) => a + b, 0) || 1;
+    return counts.map((n) => (100 * n) / all);
+  };
   const x = bins.recent.map((_, n) => (n + 0.5) / bins.recent.length);
-  return draw(element, (c) => ({
-    data: [
-      { type: "bar", x, y: share(bins.baseline), name: names[1], marker: { color: faded(c.baseline, 0.55) }, hovertemplate: "%{y:.1f} %" },
-      { type: "scatter", mode: "lines", line: { shape: "hvh", color: c.recent, width: 2 }, x, y: share(bins.recent), name: names[0], hovertemplate: "%{y:.1f} %" },
-    ],
-    layout: { bargap: 0, xaxis: { title: { text: "score" }, range: [0, 1] }, yaxis: { ticksuffix: " %", rangemode: "tozero" } },
-  }), "Distribution of scores, recent beside baseline");
+  return draw(
+    element,
+    (c) => ({
+      data: [
+        {
+          type: "bar",
+          x,
+          y: share(bins.baseline),
+          name: names[1],
+          marker: { color: faded(c.baseline, 0.55) },
+          hovertemplate: "%{y:.1f} %",
+        },
+        {
+          type: "scatter",
+          mode: "lines",
+          line: { shape: "hvh", color: c.recent, width: 2 },
+          x,
+          y: share(bins.recent),
+          name: names[0],
+          hovertemplate: "%{y:.1f} %",
+        },
+      ],
+      layout: {
+        bargap: 0,
+        xaxis: { title: { text: "score" }, range: [0, 1] },
+        yaxis: { ticksuffix: " %", rangemode: "tozero" },
+      },
+    }),
+    "Distribution of scores, recent beside baseline",
+  );
 }

@@ -68,16 +68,25 @@ export function when(at, hours = true) {
 
 /** Names of metrics as people write them. */
 export const METRICS = {
-  accuracy: "Accuracy", precision: "Precision", recall: "Recall", f1: "F1", pr_auc: "PR-AUC",
-  precision_at_80_recall: "Precision at 80 % recall", brier: "Brier score", calibration_score: "Calibration score",
-  coverage: "Coverage", predictions: "Predictions", avg_ci_width: "Interval width",
+  accuracy: "Accuracy",
+  precision: "Precision",
+  recall: "Recall",
+  f1: "F1",
+  pr_auc: "PR-AUC",
+  precision_at_80_recall: "Precision at 80 % recall",
+  brier: "Brier score",
+  calibration_score: "Calibration score",
+  coverage: "Coverage",
+  predictions: "Predictions",
+  avg_ci_width: "Interval width",
 };
 export const metricName = (name) => METRICS[name] ?? title(name);
 
 /** Limits of a share at 95 % (Wilson 1927, without continuity correction). */
 export function wilson(hits, rows) {
   if (!rows) return [null, null];
-  const z2 = 1.959964 ** 2, p = hits / rows;
+  const z2 = 1.959964 ** 2,
+    p = hits / rows;
   const middle = (p + z2 / (2 * rows)) / (1 + z2 / rows);
   const half = (1.959964 / (1 + z2 / rows)) * Math.sqrt((p * (1 - p)) / rows + z2 / (4 * rows * rows));
   return [Math.max(0, middle - half), Math.min(1, middle + half)];
@@ -85,8 +94,13 @@ export function wilson(hits, rows) {
 
 /** Call once things have been quiet for `ms`, and at the latest after `most`. */
 export function soon(call, ms = 150, most = 1000) {
-  let timer = null, since = 0;
-  const run = () => { timer = null; since = 0; call(); };
+  let timer = null,
+    since = 0;
+  const run = () => {
+    timer = null;
+    since = 0;
+    call();
+  };
   return () => {
     const now = Date.now();
     since ||= now;

@@ -2,7 +2,12 @@
 import { token } from "./api.js";
 
 const listeners = new Set();
-let socket = null, last = null, wait = 500, closing = false, timer = null, heard = 0;
+let socket = null,
+  last = null,
+  wait = 500,
+  closing = false,
+  timer = null,
+  heard = 0;
 
 export const state = { connected: false, degraded: false, reason: null };
 

@@ -11,38 +11,66 @@ export const severityTag = (severity) => h("span", { class: `tag ${severity ?? "
 /** A verdict as a tag: drift with its severity, quiet, or what is missing. */
 export function verdictTag(brief) {
   if (!brief) return h("span", { class: "tag" }, "not yet");
-  if (brief.verdict === "drift") return h("span", { class: `tag ${brief.severity ?? "MEDIUM"}` }, `drift ${brief.severity ?? ""}`);
+  if (brief.verdict === "drift")
+    return h("span", { class: `tag ${brief.severity ?? "MEDIUM"}` }, `drift ${brief.severity ?? ""}`);
   if (brief.verdict === "no_drift") return h("span", { class: "tag good" }, "no drift");
   return h("span", { class: "tag", title: "not enough data to tell" }, "no evidence");
 }
 
 const JOB_CLASS = {
-  idle: "", awaiting_approval: "warn", failed: "bad", halted: "bad", rolling_back: "bad", probation: "info",
+  idle: "",
+  awaiting_approval: "warn",
+  failed: "bad",
+  halted: "bad",
+  rolling_back: "bad",
+  probation: "info",
 };
 export const jobTag = (job) =>
-  job ? h("span", { class: `tag ${JOB_CLASS[job.state] ?? "info"}` }, words(job.state)) : h("span", { class: "tag" }, "idle");
+  job
+    ? h("span", { class: `tag ${JOB_CLASS[job.state] ?? "info"}` }, words(job.state))
+    : h("span", { class: "tag" }, "idle");
 
 /** Thirty days of a metric as a small picture; gaps stay gaps. */
 export function sparkline(values, name) {
   const known = values.filter((v) => v !== null);
   if (known.length < 2) return h("span", { class: "faint small" }, known.length ? "one day" : "no labels");
-  const low = Math.min(...known), high = Math.max(...known);
-  const span = Math.max(high - low, 0.02), middle = (low + high) / 2;
+  const low = Math.min(...known),
+    high = Math.max(...known);
+  const span = Math.max(high - low, 0.02),
+    middle = (low + high) / 2;
   const x = (n) => 2 + (n * 128) / Math.max(values.length - 1, 1);
   const y = (v) => 17 - ((v - middle) / span) * 27;
-  let path = "", pen = "M", end = null;
+  let path = "",
+    pen = "M",
+    end = null;
   values.forEach((value, n) => {
-    if (value === null) { pen = "M"; return; }
+    if (value === null) {
+      pen = "M";
+      return;
+    }
     path += `${pen}${x(n).toFixed(1)} ${y(value).toFixed(1)}`;
     pen = "L";
     end = [x(n), y(value)];
   });
-  return s("svg", { class: "spark", viewBox: "0 0 132 34", role: "img", "aria-label": `${name}, ${values.length} days, ${low.toFixed(2)} to ${high.toFixed(2)}` },
-    s("path", { d: path }), s("circle", { cx: end[0], cy: end[1], r: 2.4 }));
+  return s(
+    "svg",
+    {
+      class: "spark",
+      viewBox: "0 0 132 34",
+      role: "img",
+      "aria-label": `${name}, ${values.length} days, ${low.toFixed(2)} to ${high.toFixed(2)}`,
+    },
+    s("path", { d: path }),
+    s("circle", { cx: end[0], cy: end[1], r: 2.4 }),
+  );
 }
 
 export const meter = (value) =>
-  h("span", { class: `meter ${value !== null && value < 0.5 ? "low" : ""}`, "aria-hidden": "true" }, h("i", { style: { width: `${Math.round((value ?? 0) * 100)}%` } }));
+  h(
+    "span",
+    { class: `meter ${value !== null && value < 0.5 ? "low" : ""}`, "aria-hidden": "true" },
+    h("i", { style: { width: `${Math.round((value ?? 0) * 100)}%` } }),
+  );
 
 export const empty = (title, ...text) => h("div", { class: "empty" }, h("h2", {}, title), ...text);
 export const skeleton = (text = "Loading…") => h("p", { class: "skeleton" }, text);
@@ -50,8 +78,13 @@ export const skeleton = (text = "Loading…") => h("p", { class: "skeleton" }, t
 /** An error as people should see it, with a way on. */
 export function problem(error, again) {
   const told = error instanceof ApiError ? error.message : String(error);
-  return h("div", { class: "empty", role: "alert" }, h("h2", {}, error.status === 404 ? "Nothing here" : "This could not be loaded"), h("p", {}, told),
-    again && h("p", {}, h("button", { onclick: again }, "Try again")));
+  return h(
+    "div",
+    { class: "empty", role: "alert" },
+    h("h2", {}, error.status === 404 ? "Nothing here" : "This could not be loaded"),
+    h("p", {}, told),
+    again && h("p", {}, h("button", { onclick: again }, "Try again")),
+  );
 }
 
 export function toast(kind, ...children) {
@@ -91,9 +124,15 @@ export function order({ heading, text, button, danger = false, path, body = () =
         send.disabled = false;
       }
     };
-    return h("form", { onsubmit: submit }, h("p", {}, text), ...more,
-      h("label", { class: "field" }, h("span", {}, "Reason, kept in the audit"), reason), fault,
-      h("div", { class: "row end" }, h("button", { type: "button", onclick: close }, "Cancel"), send));
+    return h(
+      "form",
+      { onsubmit: submit },
+      h("p", {}, text),
+      ...more,
+      h("label", { class: "field" }, h("span", {}, "Reason, kept in the audit"), reason),
+      fault,
+      h("div", { class: "row end" }, h("button", { type: "button", onclick: close }, "Cancel"), send),
+    );
   });
 }
 
@@ -105,19 +144,67 @@ function follow(id, heading) {
     end();
     const { action, decision, reason } = message.record;
     const refused = decision === "refused" || decision === "rejected";
-    toast(refused ? "bad" : "good", h("b", {}, `${words(action)}: ${words(decision)}`), h("p", { class: "small" }, sentence(reason)));
+    toast(
+      refused ? "bad" : "good",
+      h("b", {}, `${words(action)}: ${words(decision)}`),
+      h("p", { class: "small" }, sentence(reason)),
+    );
   });
   setTimeout(end, 300_000);
 }
 
 /** A table; columns are [heading, cell of a row, {class, label}]. */
 export function table(columns, rows, name) {
-  return h("div", { class: "scroll" }, h("table", { class: "rows", "aria-label": name },
-    h("thead", {}, h("tr", {}, columns.map(([text, , o = {}]) => h("th", { class: o.class?.includes("right") ? "right" : "", scope: "col" }, text)))),
-    h("tbody", {}, rows.map((row) => h("tr", {}, columns.map(([, cell, o = {}]) => h("td", { class: o.class ?? "", "data-label": o.label ?? null }, cell(row))))))));
+  return h(
+    "div",
+    { class: "scroll" },
+    h(
+      "table",
+      { class: "rows", "aria-label": name },
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          columns.map(([text, , o = {}]) =>
+            h("th", { class: o.class?.includes("right") ? "right" : "", scope: "col" }, text),
+          ),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        rows.map((row) =>
+          h(
+            "tr",
+            {},
+            columns.map(([, cell, o = {}]) =>
+              h("td", { class: o.class ?? "", "data-label": o.label ?? null }, cell(row)),
+            ),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 /** Safeguards with their answers. */
-export const guards = (list) => h("ul", { class: "guards" }, list.map((guard) =>
-  h("li", {}, h("span", { class: guard.passed ? "yes" : "no", "aria-label": guard.passed ? "passed" : "refused" }, guard.passed ? "✓" : "✗"),
-    h("span", {}, words(guard.name)), h("span", { class: "soft" }, sentence(guard.reason)))));
+export const guards = (list) =>
+  h(
+    "ul",
+    { class: "guards" },
+    list.map((guard) =>
+      h(
+        "li",
+        {},
+        h(
+          "span",
+          { class: guard.passed ? "yes" : "no", "aria-label": guard.passed ? "passed" : "refused" },
+          guard.passed ? "✓" : "✗",
+        ),
+        h("span", {}, words(guard.name)),
+        h("span", { class: "soft" }, sentence(guard.reason)),
+      ),
+    ),
+  );

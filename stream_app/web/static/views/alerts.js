@@ -6,11 +6,33 @@ import { empty, problem, severityTag, skeleton, table } from "../parts.js";
 
 export async function open(main, _part, current) {
   const asked = { status: "open" };
-  let rows = [], next = null;
-  const list = h("div", { class: "card flush" }, skeleton()), more = h("p", {});
+  let rows = [],
+    next = null;
+  const list = h("div", { class: "card flush" }, skeleton()),
+    more = h("p", {});
   const segments = h("div", { class: "segments", role: "group", "aria-label": "Show" });
-  const buttons = () => replace(segments, [["open", "Open"], ["resolved", "Resolved"], ["", "All"]].map(([status, text]) =>
-    h("button", { "aria-pressed": String(asked.status === status), onclick: () => { asked.status = status; buttons(); load(); } }, text)));
+  const buttons = () =>
+    replace(
+      segments,
+      [
+        ["open", "Open"],
+        ["resolved", "Resolved"],
+        ["", "All"],
+      ].map(([status, text]) =>
+        h(
+          "button",
+          {
+            "aria-pressed": String(asked.status === status),
+            onclick: () => {
+              asked.status = status;
+              buttons();
+              load();
+            },
+          },
+          text,
+        ),
+      ),
+    );
 
   async function load(cursor = null) {
     try {
@@ -18,26 +40,83 @@ export async function open(main, _part, current) {
       if (!current()) return;
       rows = cursor ? [...rows, ...page.items] : page.items;
       next = page.next;
-      replace(list, rows.length ? table([
-        ["Severity", (row) => severityTag(row.severity)],
-        ["Line", (row) => [h("a", { class: "name", href: `/alerts/${row.id}` }, row.line), h("div", { class: "small soft" }, h("a", { href: `/lines/${linePath(row.line)}` }, row.model_version))], { class: "wide" }],
-        ["What", (row) => [h("div", {}, row.summary), row.status === "resolved" ? h("span", { class: "small soft" }, `ended: ${words(row.resolution_reason)}`) : null], { class: "wide" }],
-        ["Opened", (row) => when(row.opened_at), { label: "opened" }],
-        ["Taken by", (row) => row.acknowledged_by ?? h("span", { class: row.status === "resolved" ? "soft" : "tag warn" }, row.status === "resolved" ? "–" : "nobody"), { label: "taken by" }],
-      ], rows, "Alerts") : nothing(asked));
+      replace(
+        list,
+        rows.length
+          ? table(
+              [
+                ["Severity", (row) => severityTag(row.severity)],
+                [
+                  "Line",
+                  (row) => [
+                    h("a", { class: "name", href: `/alerts/${row.id}` }, row.line),
+                    h(
+                      "div",
+                      { class: "small soft" },
+                      h("a", { href: `/lines/${linePath(row.line)}` }, row.model_version),
+                    ),
+                  ],
+                  { class: "wide" },
+                ],
+                [
+                  "What",
+                  (row) => [
+                    h("div", {}, row.summary),
+                    row.status === "resolved"
+                      ? h("span", { class: "small soft" }, `ended: ${words(row.resolution_reason)}`)
+                      : null,
+                  ],
+                  { class: "wide" },
+                ],
+                ["Opened", (row) => when(row.opened_at), { label: "opened" }],
+                [
+                  "Taken by",
+                  (row) =>
+                    row.acknowledged_by ??
+                    h(
+                      "span",
+                      { class: row.status === "resolved" ? "soft" : "tag warn" },
+                      row.status === "resolved" ? "–" : "nobody",
+                    ),
+                  { label: "taken by" },
+                ],
+              ],
+              rows,
+              "Alerts",
+            )
+          : nothing(asked),
+      );
       replace(more, next ? h("button", { onclick: () => load(next) }, "Show more") : null);
     } catch (error) {
-      if (current()) replace(list, problem(error, () => load()));
+      if (current())
+        replace(
+          list,
+          problem(error, () => load()),
+        );
     }
   }
 
   buttons();
-  replace(main, h("div", { class: "stack" }, h("div", { class: "row spread" }, h("h1", {}, "Alerts"), segments), list, more));
+  replace(
+    main,
+    h("div", { class: "stack" }, h("div", { class: "row spread" }, h("h1", {}, "Alerts"), segments), list, more),
+  );
   const again = soon(() => load(), 100, 400);
-  const end = listen((message) => { if (message.type === "reset" || (message.type === "change" && message.topic === "alerts")) again(); });
+  const end = listen((message) => {
+    if (message.type === "reset" || (message.type === "change" && message.topic === "alerts")) again();
+  });
   await load();
   return { close: end };
 }
 
-const nothing = ({ status }) => empty(status === "open" ? "No open alerts" : "No alerts",
-  h("p", {}, status === "open" ? "Every model is as good as its baseline, as far as its labels tell." : `${title(status || "such")} alerts of the last 90 days stand here.`));
+const nothing = ({ status }) =>
+  empty(
+    status === "open" ? "No open alerts" : "No alerts",
+    h(
+      "p",
+      {},
+      status === "open"
+        ? "Every model is as good as its baseline, as far as its labels tell."
+        : `${title(status || "such")} alerts of the last 90 days stand here.`,
+    ),
+  );

@@ -7,11 +7,21 @@ import { empty, guards, problem, skeleton } from "../parts.js";
 export async function open(main, _part, current) {
   const query = new URLSearchParams(location.search);
   const asked = { line: query.get("line") ?? "", actor: query.get("actor") ?? "", action: query.get("action") ?? "" };
-  let rows = [], next = null;
-  const list = h("div", { class: "card" }, skeleton()), more = h("p", {});
+  let rows = [],
+    next = null;
+  const list = h("div", { class: "card" }, skeleton()),
+    more = h("p", {});
   const field = (name, text) => {
-    const input = h("input", { type: "search", placeholder: text, "aria-label": text, value: asked[name],
-      oninput: soon(() => { asked[name] = input.value.trim(); load(); }, 300) });
+    const input = h("input", {
+      type: "search",
+      placeholder: text,
+      "aria-label": text,
+      value: asked[name],
+      oninput: soon(() => {
+        asked[name] = input.value.trim();
+        load();
+      }, 300),
+    });
     return input;
   };
 
@@ -21,25 +31,95 @@ export async function open(main, _part, current) {
       if (!current()) return;
       rows = cursor ? [...rows, ...page.items] : page.items;
       next = page.next;
-      replace(list, rows.length ? decisions(rows) : empty("No such decision", h("p", {}, "The last 10,000 decisions stand here; `plumbline audit` reads all of them.")));
+      replace(
+        list,
+        rows.length
+          ? decisions(rows)
+          : empty(
+              "No such decision",
+              h("p", {}, "The last 10,000 decisions stand here; `plumbline audit` reads all of them."),
+            ),
+      );
       replace(more, next ? h("button", { onclick: () => load(next) }, "Show more") : null);
     } catch (error) {
-      if (current()) replace(list, problem(error, () => load()));
+      if (current())
+        replace(
+          list,
+          problem(error, () => load()),
+        );
     }
   }
 
-  replace(main, h("div", { class: "stack" }, h("div", { class: "row spread" }, h("h1", {}, "Audit"), h("div", { class: "row" }, field("line", "Line"), field("action", "Action"), field("actor", "Actor"))), list, more));
+  replace(
+    main,
+    h(
+      "div",
+      { class: "stack" },
+      h(
+        "div",
+        { class: "row spread" },
+        h("h1", {}, "Audit"),
+        h("div", { class: "row" }, field("line", "Line"), field("action", "Action"), field("actor", "Actor")),
+      ),
+      list,
+      more,
+    ),
+  );
   const again = soon(() => load(), 200, 800);
-  const end = listen((message) => { if (message.type === "reset" || (message.type === "change" && message.topic === "audit")) again(); });
+  const end = listen((message) => {
+    if (message.type === "reset" || (message.type === "change" && message.topic === "audit")) again();
+  });
   await load();
   return { close: end };
 }
 
 /** Decisions as a timeline. */
-export const decisions = (rows, withLine = true) => h("ul", { class: "timeline" }, rows.map((row) => h("li", {},
-  h("div", { class: "row" }, when(row.at), h("b", {}, words(row.action)), h("span", { class: `tag ${TONE[row.decision] ?? ""}` }, words(row.decision)),
-    withLine && (row.line === "*" ? h("span", { class: "soft" }, "all lines") : h("a", { href: `/lines/${linePath(row.line)}` }, row.line)), h("span", { class: "soft small" }, `by ${row.actor}`)),
-  h("div", { class: "wrap" }, sentence(row.reason)),
-  row.safeguards.length ? h("details", {}, h("summary", { class: "small soft" }, `${row.safeguards.length} safeguards, settings ${row.inputs.settings_hash}`), guards(row.safeguards)) : null)));
+export const decisions = (rows, withLine = true) =>
+  h(
+    "ul",
+    { class: "timeline" },
+    rows.map((row) =>
+      h(
+        "li",
+        {},
+        h(
+          "div",
+          { class: "row" },
+          when(row.at),
+          h("b", {}, words(row.action)),
+          h("span", { class: `tag ${TONE[row.decision] ?? ""}` }, words(row.decision)),
+          withLine &&
+            (row.line === "*"
+              ? h("span", { class: "soft" }, "all lines")
+              : h("a", { href: `/lines/${linePath(row.line)}` }, row.line)),
+          h("span", { class: "soft small" }, `by ${row.actor}`),
+        ),
+        h("div", { class: "wrap" }, sentence(row.reason)),
+        row.safeguards.length
+          ? h(
+              "details",
+              {},
+              h(
+                "summary",
+                { class: "small soft" },
+                `${row.safeguards.length} safeguards, settings ${row.inputs.settings_hash}`,
+              ),
+              guards(row.safeguards),
+            )
+          : null,
+      ),
+    ),
+  );
 
-const TONE = { refused: "warn", rejected: "warn", failed: "bad", rolled_back: "bad", passed: "good", activated: "good", kept: "good", ordered: "info", applied: "info", approved: "good" };
+const TONE = {
+  refused: "warn",
+  rejected: "warn",
+  failed: "bad",
+  rolled_back: "bad",
+  passed: "good",
+  activated: "good",
+  kept: "good",
+  ordered: "info",
+  applied: "info",
+  approved: "good",
+};

@@ -4,23 +4,48 @@ import { listen } from "../live.js";
 import { count, h, metricName, percent, ratio, replace, soon, when } from "../dom.js";
 import { empty, jobTag, meter, problem, severityTag, skeleton, sparkline, table, verdictTag } from "../parts.js";
 
-const STATES = [["", "All"], ["alert", "Alerts"], ["drift", "Drift"], ["job", "Jobs"], ["quiet", "Quiet"]];
+const STATES = [
+  ["", "All"],
+  ["alert", "Alerts"],
+  ["drift", "Drift"],
+  ["job", "Jobs"],
+  ["quiet", "Quiet"],
+];
 
 export async function open(main, _part, current) {
   const query = new URLSearchParams(location.search);
   const asked = { q: query.get("q") ?? "", state: query.get("state") ?? "" };
-  let rows = [], next = null, total = 0;
+  let rows = [],
+    next = null,
+    total = 0;
   const heading = h("p", { class: "soft" });
   const list = h("div", { class: "card flush" }, skeleton());
   const more = h("p", {});
   const search = h("input", {
-    type: "search", placeholder: "Line or version", "aria-label": "Search lines", value: asked.q,
-    oninput: soon(() => { asked.q = search.value.trim(); remember(); load(); }, 200),
+    type: "search",
+    placeholder: "Line or version",
+    "aria-label": "Search lines",
+    value: asked.q,
+    oninput: soon(() => {
+      asked.q = search.value.trim();
+      remember();
+      load();
+    }, 200),
   });
   const segments = h("div", { class: "segments", role: "group", "aria-label": "Show" });
-  const choose = (state) => { asked.state = state; remember(); buttons(); load(); };
-  const buttons = () => replace(segments, STATES.map(([state, text]) =>
-    h("button", { "aria-pressed": String(asked.state === state), onclick: () => choose(state) }, text)));
+  const choose = (state) => {
+    asked.state = state;
+    remember();
+    buttons();
+    load();
+  };
+  const buttons = () =>
+    replace(
+      segments,
+      STATES.map(([state, text]) =>
+        h("button", { "aria-pressed": String(asked.state === state), onclick: () => choose(state) }, text),
+      ),
+    );
 
   function remember() {
     const kept = new URLSearchParams(Object.entries(asked).filter(([, value]) => value));
@@ -36,20 +61,47 @@ export async function open(main, _part, current) {
       ({ next, total } = page);
       paint();
     } catch (error) {
-      if (current()) replace(list, problem(error, () => load()));
+      if (current())
+        replace(
+          list,
+          problem(error, () => load()),
+        );
     }
   }
 
   function paint() {
     const needy = rows.filter((row) => row.reasons.length).length;
-    replace(heading, total ? `${count(total)} ${total === 1 ? "line" : "lines"}${asked.q || asked.state ? " found" : ""}. ${needy ? `${needy === rows.length && next ? "At least " : ""}${needy} ${needy === 1 ? "needs" : "need"} a look.` : "Nothing needs you."}` : "");
+    replace(
+      heading,
+      total
+        ? `${count(total)} ${total === 1 ? "line" : "lines"}${asked.q || asked.state ? " found" : ""}. ${needy ? `${needy === rows.length && next ? "At least " : ""}${needy} ${needy === 1 ? "needs" : "need"} a look.` : "Nothing needs you."}`
+        : "",
+    );
     replace(list, rows.length ? fleet(rows) : nothing(asked));
-    replace(more, next ? h("button", { onclick: () => load(next) }, `Show more (${count(total - rows.length)} left)`) : null);
+    replace(
+      more,
+      next ? h("button", { onclick: () => load(next) }, `Show more (${count(total - rows.length)} left)`) : null,
+    );
   }
 
   buttons();
-  replace(main, h("div", { class: "stack" }, h("div", { class: "row spread" }, h("div", {}, h("h1", {}, "Fleet"), heading), h("div", { class: "row" }, search, segments)), list, more));
-  const urgent = soon(() => load(), 150, 600), later = soon(() => load(), 1_500, 3_000);
+  replace(
+    main,
+    h(
+      "div",
+      { class: "stack" },
+      h(
+        "div",
+        { class: "row spread" },
+        h("div", {}, h("h1", {}, "Fleet"), heading),
+        h("div", { class: "row" }, search, segments),
+      ),
+      list,
+      more,
+    ),
+  );
+  const urgent = soon(() => load(), 150, 600),
+    later = soon(() => load(), 1_500, 3_000);
   const end = listen((message) => {
     if (message.type === "reset") urgent();
     if (message.type !== "change") return;
@@ -61,26 +113,79 @@ export async function open(main, _part, current) {
 }
 
 function fleet(rows) {
-  return table([
-    ["Line", (row) => [h("a", { class: "name", href: `/lines/${linePath(row.line)}` }, row.line), h("div", { class: "small soft" }, row.active_version ?? "no active version")]],
-    ["Needs", needs, { class: "wide needs" }],
-    ["Metric, 7 days", (row) => [h("span", { class: "num" }, `${metricName(row.metric.name)} ${ratio(row.metric.value)}`), row.metric.low === null ? null : h("div", { class: "small soft num" }, `${ratio(row.metric.low)} to ${ratio(row.metric.high)}`)], {}],
-    ["30 days", (row) => sparkline(row.trend, metricName(row.metric.name)), {}],
-    ["Labelled", (row) => [meter(row.coverage), h("span", { class: "num" }, percent(row.coverage)), h("div", { class: "small soft num" }, row.date ? [`of ${count(row.predictions)} on `, when(row.date)] : "no closed day")], { label: "labelled" }],
-    ["Scores", (row) => verdictTag(row.drift.statistical), { label: "scores" }],
-    ["Performance", (row) => verdictTag(row.drift.performance), { label: "performance" }],
-    ["Job", (row) => jobTag(row.job), { label: "job" }],
-  ], rows, "Lines");
+  return table(
+    [
+      [
+        "Line",
+        (row) => [
+          h("a", { class: "name", href: `/lines/${linePath(row.line)}` }, row.line),
+          h("div", { class: "small soft" }, row.active_version ?? "no active version"),
+        ],
+      ],
+      ["Needs", needs, { class: "wide needs" }],
+      [
+        "Metric, 7 days",
+        (row) => [
+          h("span", { class: "num" }, `${metricName(row.metric.name)} ${ratio(row.metric.value)}`),
+          row.metric.low === null
+            ? null
+            : h("div", { class: "small soft num" }, `${ratio(row.metric.low)} to ${ratio(row.metric.high)}`),
+        ],
+        {},
+      ],
+      ["30 days", (row) => sparkline(row.trend, metricName(row.metric.name)), {}],
+      [
+        "Labelled",
+        (row) => [
+          meter(row.coverage),
+          h("span", { class: "num" }, percent(row.coverage)),
+          h(
+            "div",
+            { class: "small soft num" },
+            row.date ? [`of ${count(row.predictions)} on `, when(row.date)] : "no closed day",
+          ),
+        ],
+        { label: "labelled" },
+      ],
+      ["Scores", (row) => verdictTag(row.drift.statistical), { label: "scores" }],
+      ["Performance", (row) => verdictTag(row.drift.performance), { label: "performance" }],
+      ["Job", (row) => jobTag(row.job), { label: "job" }],
+    ],
+    rows,
+    "Lines",
+  );
 }
 
 function needs(row) {
   if (!row.reasons.length) return h("span", { class: "faint small" }, "nothing");
-  return h("div", { class: "row" }, row.alert
-    ? h("a", { href: `/alerts/${row.alert.id}`, title: row.alert.summary }, severityTag(row.alert.severity), row.alert.acknowledged_by ? h("span", { class: "small soft" }, ` taken by ${row.alert.acknowledged_by}`) : null)
-    : null, row.reasons.filter((reason) => !reason.includes("alert") && !reason.endsWith(" drift")).map((reason) => h("span", { class: "tag warn" }, reason)));
+  return h(
+    "div",
+    { class: "row" },
+    row.alert
+      ? h(
+          "a",
+          { href: `/alerts/${row.alert.id}`, title: row.alert.summary },
+          severityTag(row.alert.severity),
+          row.alert.acknowledged_by
+            ? h("span", { class: "small soft" }, ` taken by ${row.alert.acknowledged_by}`)
+            : null,
+        )
+      : null,
+    row.reasons
+      .filter((reason) => !reason.includes("alert") && !reason.endsWith(" drift"))
+      .map((reason) => h("span", { class: "tag warn" }, reason)),
+  );
 }
 
 function nothing(asked) {
   if (asked.q || asked.state) return empty("No line fits", h("p", {}, "Search for less, or choose All."));
-  return empty("No lines yet", h("p", {}, "Lines appear with their first closed hour of predictions."), h("p", {}, "Start a worker with `plumbline worker`, and send predictions to the topic ml.predictions, or try `make demo`."));
+  return empty(
+    "No lines yet",
+    h("p", {}, "Lines appear with their first closed hour of predictions."),
+    h(
+      "p",
+      {},
+      "Start a worker with `plumbline worker`, and send predictions to the topic ml.predictions, or try `make demo`.",
+    ),
+  );
 }

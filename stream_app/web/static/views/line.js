@@ -8,16 +8,29 @@ import { decisions } from "./audit.js";
 import { jobTag, mayOrder, order, problem, severityTag, skeleton, table, verdictTag } from "../parts.js";
 
 export async function open(main, line, current) {
-  let metric = null, data = null;
+  let metric = null,
+    data = null;
   const path = `/models/${linePath(line)}`;
 
   async function load() {
     try {
       const [model, snapshots, checks, events, alerts, audit] = await Promise.all([
-        get(path), get(`${path}/snapshots`), get(`${path}/checks`), get("/drift-events", { line, limit: 100 }),
-        get("/alerts", { line, limit: 20 }), get("/audit", { line, limit: 12 })]);
+        get(path),
+        get(`${path}/snapshots`),
+        get(`${path}/checks`),
+        get("/drift-events", { line, limit: 100 }),
+        get("/alerts", { line, limit: 20 }),
+        get("/audit", { line, limit: 12 }),
+      ]);
       if (!current()) return;
-      data = { model, snapshots: snapshots.items, checks: checks.items, events: events.items, alerts: alerts.items, audit: audit.items };
+      data = {
+        model,
+        snapshots: snapshots.items,
+        checks: checks.items,
+        events: events.items,
+        alerts: alerts.items,
+        audit: audit.items,
+      };
       metric ??= model.metric.name;
       paint();
     } catch (error) {
@@ -28,26 +41,111 @@ export async function open(main, line, current) {
 
   function paint() {
     const { model } = data;
-    const series = h("div", { class: "chart tall" }), scores = h("div", { class: "chart" });
-    const distance = h("div", { class: "chart" }), drops = h("div", { class: "chart" });
-    const select = h("select", { "aria-label": "Metric", onchange: () => { metric = select.value; draw(); } },
-      SERIES.map((name) => h("option", { value: name, selected: name === metric }, metricName(name))));
+    const series = h("div", { class: "chart tall" }),
+      scores = h("div", { class: "chart" });
+    const distance = h("div", { class: "chart" }),
+      drops = h("div", { class: "chart" });
+    const select = h(
+      "select",
+      {
+        "aria-label": "Metric",
+        onchange: () => {
+          metric = select.value;
+          draw();
+        },
+      },
+      SERIES.map((name) => h("option", { value: name, selected: name === metric }, metricName(name))),
+    );
     const draw = () => seriesChart(series, data, metric);
     const event = model.events.statistical;
     const bins = event?.windows[0]?.histograms;
-    replace(main, h("div", { class: "stack" }, head(line, model), facts(model),
-      data.alerts.some((a) => a.status !== "resolved") ? openAlerts(data.alerts.filter((a) => a.status !== "resolved")) : null,
-      h("div", { class: "grid" },
-        h("section", { class: "card" }, h("div", { class: "row spread" }, h("h2", {}, "Day by day"), select), series, h("p", { class: "small soft" }, "Shaded: 95 % interval of the day. Lines across: activations. Triangles: drift, by the close that found it. Each day in its newest revision; the table below says which were revised by later labels.")),
-        h("section", { class: "card half" }, h("h2", {}, "Scores, recent beside baseline"), bins ? scores : h("p", { class: "soft" }, event ? `No comparison yet: ${words(event.reason)}.` : "No comparison yet. The first comes at 03:00 after seven closed days of a version."),
-          bins ? h("p", { class: "small soft" }, `${day(event.windows[0].from)} to ${day(event.windows[0].to)}, ${count(event.windows[0].recent_rows)} scores beside ${count(event.windows[0].baseline_rows)}; D = ${ratio(event.statistic)}, p = ${event.p_value === undefined ? "–" : event.p_value.toPrecision(2)}. `, verdictTag(event)) : null),
-        h("section", { class: "card half" }, h("h2", {}, "Confusion, 7 closed days"), matrix(data.snapshots, model.active_version)),
-        h("section", { class: "card half" }, h("h2", {}, "Distance of scores from the baseline"), distance),
-        h("section", { class: "card half" }, h("h2", {}, "Drop from the baseline"), drops),
-        h("section", { class: "card flush half" }, h("h2", {}, "Drift found"), data.events.length ? eventTable(data.events) : h("p", { class: "soft", style: { paddingBottom: "1rem" } }, "None in the last 90 days.")),
-        h("section", { class: "card flush half" }, h("h2", {}, "Versions"), versionTable(data)),
-        h("section", { class: "card" }, h("div", { class: "row spread" }, h("h2", {}, "Decisions"), h("a", { href: `/audit?line=${encodeURIComponent(line)}` }, "all of them")), data.audit.length ? decisions(data.audit, false) : h("p", { class: "soft" }, "None yet.")),
-        h("section", { class: "card flush" }, h("details", { style: { padding: ".9rem 1.1rem" } }, h("summary", {}, `Snapshots (${data.snapshots.length})`), snapshotTable(data.snapshots, model.open))))));
+    replace(
+      main,
+      h(
+        "div",
+        { class: "stack" },
+        head(line, model),
+        facts(model),
+        data.alerts.some((a) => a.status !== "resolved")
+          ? openAlerts(data.alerts.filter((a) => a.status !== "resolved"))
+          : null,
+        h(
+          "div",
+          { class: "grid" },
+          h(
+            "section",
+            { class: "card" },
+            h("div", { class: "row spread" }, h("h2", {}, "Day by day"), select),
+            series,
+            h(
+              "p",
+              { class: "small soft" },
+              "Shaded: 95 % interval of the day. Lines across: activations. Triangles: drift, by the close that found it. Each day in its newest revision; the table below says which were revised by later labels.",
+            ),
+          ),
+          h(
+            "section",
+            { class: "card half" },
+            h("h2", {}, "Scores, recent beside baseline"),
+            bins
+              ? scores
+              : h(
+                  "p",
+                  { class: "soft" },
+                  event
+                    ? `No comparison yet: ${words(event.reason)}.`
+                    : "No comparison yet. The first comes at 03:00 after seven closed days of a version.",
+                ),
+            bins
+              ? h(
+                  "p",
+                  { class: "small soft" },
+                  `${day(event.windows[0].from)} to ${day(event.windows[0].to)}, ${count(event.windows[0].recent_rows)} scores beside ${count(event.windows[0].baseline_rows)}; D = ${ratio(event.statistic)}, p = ${event.p_value === undefined ? "–" : event.p_value.toPrecision(2)}. `,
+                  verdictTag(event),
+                )
+              : null,
+          ),
+          h(
+            "section",
+            { class: "card half" },
+            h("h2", {}, "Confusion, 7 closed days"),
+            matrix(data.snapshots, model.active_version),
+          ),
+          h("section", { class: "card half" }, h("h2", {}, "Distance of scores from the baseline"), distance),
+          h("section", { class: "card half" }, h("h2", {}, "Drop from the baseline"), drops),
+          h(
+            "section",
+            { class: "card flush half" },
+            h("h2", {}, "Drift found"),
+            data.events.length
+              ? eventTable(data.events)
+              : h("p", { class: "soft", style: { paddingBottom: "1rem" } }, "None in the last 90 days."),
+          ),
+          h("section", { class: "card flush half" }, h("h2", {}, "Versions"), versionTable(data)),
+          h(
+            "section",
+            { class: "card" },
+            h(
+              "div",
+              { class: "row spread" },
+              h("h2", {}, "Decisions"),
+              h("a", { href: `/audit?line=${encodeURIComponent(line)}` }, "all of them"),
+            ),
+            data.audit.length ? decisions(data.audit, false) : h("p", { class: "soft" }, "None yet."),
+          ),
+          h(
+            "section",
+            { class: "card flush" },
+            h(
+              "details",
+              { style: { padding: ".9rem 1.1rem" } },
+              h("summary", {}, `Snapshots (${data.snapshots.length})`),
+              snapshotTable(data.snapshots, model.open),
+            ),
+          ),
+        ),
+      ),
+    );
     draw();
     checksChart(distance, data.checks, "statistical");
     checksChart(drops, data.checks, "performance", model.metric.name);
@@ -56,102 +154,327 @@ export async function open(main, line, current) {
 
   replace(main, skeleton());
   const again = soon(load, 250, 1_500);
-  const end = listen((message) => { if (message.type === "reset" || (message.type === "change" && message.line === line)) again(); });
+  const end = listen((message) => {
+    if (message.type === "reset" || (message.type === "change" && message.line === line)) again();
+  });
   await load();
   return { close: end };
 }
 
 function head(line, model) {
-  return h("div", { class: "row spread" }, h("div", {}, h("h1", {}, line),
-    h("p", { class: "soft" }, model.active_version ? [h("b", {}, model.active_version), ` ${words(model.how)} `, when(model.since)] : "no active version yet")), actions(line, model));
+  return h(
+    "div",
+    { class: "row spread" },
+    h(
+      "div",
+      {},
+      h("h1", {}, line),
+      h(
+        "p",
+        { class: "soft" },
+        model.active_version
+          ? [h("b", {}, model.active_version), ` ${words(model.how)} `, when(model.since)]
+          : "no active version yet",
+      ),
+    ),
+    actions(line, model),
+  );
 }
 
 /** Buttons of a line; a viewer sees why there are none. */
 export function actions(line, model) {
   if (!mayOrder()) return h("span", { class: "small soft" }, "signed in to look: orders need the operator role");
   const path = `/models/${linePath(line)}`;
-  const versions = [...new Set((model.versions ?? []).flatMap((v) => [v.active_version, v.previous_version]))].filter((v) => v && v !== model.active_version).reverse();
+  const versions = [...new Set((model.versions ?? []).flatMap((v) => [v.active_version, v.previous_version]))]
+    .filter((v) => v && v !== model.active_version)
+    .reverse();
   const waiting = model.job?.state === "awaiting_approval";
-  return h("div", { class: "row actions" },
-    waiting && h("button", { class: "primary", onclick: () => order({ heading: `Approve ${line}`, text: "What waits goes on; the other safeguards are asked again.", button: "Approve", path: `${path}/approve` }) }, "Approve…"),
-    waiting && h("button", { onclick: () => order({ heading: `Reject ${line}`, text: "What waits is turned down and counts for nothing.", button: "Reject", path: `${path}/reject` }) }, "Reject…"),
-    model.job?.circuit === "open" && h("button", { onclick: () => order({ heading: `Close the circuit of ${line}`, text: "Trainings are allowed again after two that failed or were taken back.", button: "Close the circuit", path: `${path}/reset_circuit` }) }, "Close circuit…"),
-    h("button", { onclick: () => order({ heading: `Retrain ${line}`, text: "Trains on the last 30 days, needs no drift and no approval. Every other safeguard is asked, and says no by name.", button: "Order a training", path: `${path}/retrain` }) }, "Retrain…"),
-    h("button", { onclick: () => order({ heading: `Accept the present of ${line}`, text: "Its baseline begins again today and its open drift alert ends. For a fortnight nothing is compared.", button: "Accept as normal", path: `${path}/rebaseline` }) }, "Accept as normal…"),
-    h("button", { class: "danger", disabled: !versions.length, title: versions.length ? "" : "there is no version to go back to", onclick: () => rollBack(line, model, versions, path) }, "Roll back…"));
+  return h(
+    "div",
+    { class: "row actions" },
+    waiting &&
+      h(
+        "button",
+        {
+          class: "primary",
+          onclick: () =>
+            order({
+              heading: `Approve ${line}`,
+              text: "What waits goes on; the other safeguards are asked again.",
+              button: "Approve",
+              path: `${path}/approve`,
+            }),
+        },
+        "Approve…",
+      ),
+    waiting &&
+      h(
+        "button",
+        {
+          onclick: () =>
+            order({
+              heading: `Reject ${line}`,
+              text: "What waits is turned down and counts for nothing.",
+              button: "Reject",
+              path: `${path}/reject`,
+            }),
+        },
+        "Reject…",
+      ),
+    model.job?.circuit === "open" &&
+      h(
+        "button",
+        {
+          onclick: () =>
+            order({
+              heading: `Close the circuit of ${line}`,
+              text: "Trainings are allowed again after two that failed or were taken back.",
+              button: "Close the circuit",
+              path: `${path}/reset_circuit`,
+            }),
+        },
+        "Close circuit…",
+      ),
+    h(
+      "button",
+      {
+        onclick: () =>
+          order({
+            heading: `Retrain ${line}`,
+            text: "Trains on the last 30 days, needs no drift and no approval. Every other safeguard is asked, and says no by name.",
+            button: "Order a training",
+            path: `${path}/retrain`,
+          }),
+      },
+      "Retrain…",
+    ),
+    h(
+      "button",
+      {
+        onclick: () =>
+          order({
+            heading: `Accept the present of ${line}`,
+            text: "Its baseline begins again today and its open drift alert ends. For a fortnight nothing is compared.",
+            button: "Accept as normal",
+            path: `${path}/rebaseline`,
+          }),
+      },
+      "Accept as normal…",
+    ),
+    h(
+      "button",
+      {
+        class: "danger",
+        disabled: !versions.length,
+        title: versions.length ? "" : "there is no version to go back to",
+        onclick: () => rollBack(line, model, versions, path),
+      },
+      "Roll back…",
+    ),
+  );
 }
 
 function rollBack(line, model, versions, path) {
-  const to = h("select", {}, versions.map((v) => h("option", { value: v }, v)));
+  const to = h(
+    "select",
+    {},
+    versions.map((v) => h("option", { value: v }, v)),
+  );
   const sure = h("input", { type: "checkbox", required: true });
   order({
-    heading: `Roll back ${line}`, danger: true, button: "Roll back", path: `${path}/rollback`, body: () => ({ model_version: to.value }),
+    heading: `Roll back ${line}`,
+    danger: true,
+    button: "Roll back",
+    path: `${path}/rollback`,
+    body: () => ({ model_version: to.value }),
     text: `The deployer puts another version in place of ${model.active_version}. Whatever job the line has ends.`,
-    more: [h("label", { class: "field" }, h("span", {}, "Version to serve"), to), h("label", { class: "row" }, sure, h("span", {}, `I mean ${line}.`))],
+    more: [
+      h("label", { class: "field" }, h("span", {}, "Version to serve"), to),
+      h("label", { class: "row" }, sure, h("span", {}, `I mean ${line}.`)),
+    ],
   });
 }
 
 function facts(model) {
   const { metric } = model;
-  const fact = (name, value, more) => h("div", {}, h("dt", {}, name), h("dd", { class: "num" }, value, more ? h("small", {}, more) : null));
-  return h("dl", { class: "card facts" },
-    fact(`${metricName(metric.name)}, 7 days`, ratio(metric.value), metric.low === null ? null : `${ratio(metric.low)} to ${ratio(metric.high)}`),
+  const fact = (name, value, more) =>
+    h("div", {}, h("dt", {}, name), h("dd", { class: "num" }, value, more ? h("small", {}, more) : null));
+  return h(
+    "dl",
+    { class: "card facts" },
+    fact(
+      `${metricName(metric.name)}, 7 days`,
+      ratio(metric.value),
+      metric.low === null ? null : `${ratio(metric.low)} to ${ratio(metric.high)}`,
+    ),
     fact("Predictions", count(model.predictions), model.date ? [`on `, when(model.date)] : "no closed day"),
     fact("Labelled", percent(model.coverage, 1), "of that day"),
-    fact("Scores", verdictTag(model.drift.statistical), model.drift.statistical ? ["at ", when(model.drift.statistical.close)] : null),
-    fact("Performance", verdictTag(model.drift.performance), model.drift.performance ? ["at ", when(model.drift.performance.close)] : null),
-    fact("Data", model.drift.quality.length ? h("span", { class: "tag warn" }, model.drift.quality.map(words).join(", ")) : h("span", { class: "tag good" }, "sound"), "completeness, volume, intervals"),
-    fact("Job", jobTag(model.job), h("a", { href: `/retraining/${linePath(model.line)}` }, "safeguards")));
+    fact(
+      "Scores",
+      verdictTag(model.drift.statistical),
+      model.drift.statistical ? ["at ", when(model.drift.statistical.close)] : null,
+    ),
+    fact(
+      "Performance",
+      verdictTag(model.drift.performance),
+      model.drift.performance ? ["at ", when(model.drift.performance.close)] : null,
+    ),
+    fact(
+      "Data",
+      model.drift.quality.length
+        ? h("span", { class: "tag warn" }, model.drift.quality.map(words).join(", "))
+        : h("span", { class: "tag good" }, "sound"),
+      "completeness, volume, intervals",
+    ),
+    fact("Job", jobTag(model.job), h("a", { href: `/retraining/${linePath(model.line)}` }, "safeguards")),
+  );
 }
 
-const openAlerts = (alerts) => h("div", { class: "stack" }, alerts.map((alert) => h("section", { class: "card" },
-  h("div", { class: "row spread" }, h("div", { class: "row" }, severityTag(alert.severity), h("a", { href: `/alerts/${alert.id}` }, h("b", {}, "Open alert")), when(alert.opened_at)), h("span", { class: "small soft" }, alert.acknowledged_by ? `taken by ${alert.acknowledged_by}` : "taken by nobody")), h("p", {}, alert.summary))));
+const openAlerts = (alerts) =>
+  h(
+    "div",
+    { class: "stack" },
+    alerts.map((alert) =>
+      h(
+        "section",
+        { class: "card" },
+        h(
+          "div",
+          { class: "row spread" },
+          h(
+            "div",
+            { class: "row" },
+            severityTag(alert.severity),
+            h("a", { href: `/alerts/${alert.id}` }, h("b", {}, "Open alert")),
+            when(alert.opened_at),
+          ),
+          h(
+            "span",
+            { class: "small soft" },
+            alert.acknowledged_by ? `taken by ${alert.acknowledged_by}` : "taken by nobody",
+          ),
+        ),
+        h("p", {}, alert.summary),
+      ),
+    ),
+  );
 
 function matrix(snapshots, version) {
   const own = snapshots.filter((s) => s.model_version === version);
   const used = (own.length ? own : snapshots).slice(-7);
   const sum = (name) => used.reduce((all, s) => all + s[name], 0);
-  const cells = { tp: sum("true_positives"), fp: sum("false_positives"), fn: sum("false_negatives"), tn: sum("true_negatives") };
+  const cells = {
+    tp: sum("true_positives"),
+    fp: sum("false_positives"),
+    fn: sum("false_negatives"),
+    tn: sum("true_negatives"),
+  };
   const all = cells.tp + cells.fp + cells.fn + cells.tn;
   if (!all) return h("p", { class: "soft" }, "No labelled predictions yet.");
-  const cell = (name, good) => h("div", { class: "cell num", style: { background: `color-mix(in srgb, var(--${good ? "good" : "critical"}) ${Math.round(8 + (42 * cells[name]) / all)}%, var(--card))` } }, h("b", {}, count(cells[name])), percent(cells[name] / all, 1));
-  return h("div", {}, h("div", { class: "matrix", role: "img", "aria-label": `${cells.tp} true positives, ${cells.fp} false positives, ${cells.fn} false negatives, ${cells.tn} true negatives` },
-    h("div"), h("div", { class: "head" }, "actually positive"), h("div", { class: "head" }, "actually negative"),
-    h("div", { class: "head" }, "said positive"), cell("tp", true), cell("fp", false), h("div", { class: "head" }, "said negative"), cell("fn", false), cell("tn", true)),
-  h("p", { class: "small soft" }, `${used[0].model_version}, ${used[0].date} to ${used.at(-1).date}`));
+  const cell = (name, good) =>
+    h(
+      "div",
+      {
+        class: "cell num",
+        style: {
+          background: `color-mix(in srgb, var(--${good ? "good" : "critical"}) ${Math.round(8 + (42 * cells[name]) / all)}%, var(--card))`,
+        },
+      },
+      h("b", {}, count(cells[name])),
+      percent(cells[name] / all, 1),
+    );
+  return h(
+    "div",
+    {},
+    h(
+      "div",
+      {
+        class: "matrix",
+        role: "img",
+        "aria-label": `${cells.tp} true positives, ${cells.fp} false positives, ${cells.fn} false negatives, ${cells.tn} true negatives`,
+      },
+      h("div"),
+      h("div", { class: "head" }, "actually positive"),
+      h("div", { class: "head" }, "actually negative"),
+      h("div", { class: "head" }, "said positive"),
+      cell("tp", true),
+      cell("fp", false),
+      h("div", { class: "head" }, "said negative"),
+      cell("fn", false),
+      cell("tn", true),
+    ),
+    h("p", { class: "small soft" }, `${used[0].model_version}, ${used[0].date} to ${used.at(-1).date}`),
+  );
 }
 
-const eventTable = (events) => table([
-  ["Close", (e) => when(e.close), { label: "close" }],
-  ["Severity", (e) => severityTag(e.severity), { class: "right" }],
-  ["What", (e) => [words(e.check ?? e.kind), e.revises ? h("span", { class: "small soft" }, " worked out again") : null, h("div", { class: "small soft" }, e.model_version)], { class: "wide" }],
-  ["Size", (e) => (e.kind === "statistical" ? `D ${ratio(e.statistic)}` : e.kind === "performance" ? `${metricName(e.metric)} −${ratio(e.statistic, 1)} points` : ratio(e.statistic)), { class: "num" }],
-], events, "Drift events");
+const eventTable = (events) =>
+  table(
+    [
+      ["Close", (e) => when(e.close), { label: "close" }],
+      ["Severity", (e) => severityTag(e.severity), { class: "right" }],
+      [
+        "What",
+        (e) => [
+          words(e.check ?? e.kind),
+          e.revises ? h("span", { class: "small soft" }, " worked out again") : null,
+          h("div", { class: "small soft" }, e.model_version),
+        ],
+        { class: "wide" },
+      ],
+      [
+        "Size",
+        (e) =>
+          e.kind === "statistical"
+            ? `D ${ratio(e.statistic)}`
+            : e.kind === "performance"
+              ? `${metricName(e.metric)} −${ratio(e.statistic, 1)} points`
+              : ratio(e.statistic),
+        { class: "num" },
+      ],
+    ],
+    events,
+    "Drift events",
+  );
 
 function versionTable({ model, snapshots }) {
   const rows = (model.versions ?? []).slice().reverse();
   if (!rows.length) return h("p", { class: "soft", style: { paddingBottom: "1rem" } }, "None seen yet.");
   const days = (version) => snapshots.filter((s) => s.model_version === version).length;
-  return table([
-    ["Version", (v) => h("b", { class: "wrap" }, v.active_version)],
-    ["Since", (v) => when(v.since), { class: "right" }],
-    ["How", (v) => words(v.how), { label: "how" }],
-    ["Closed days", (v) => count(days(v.active_version)), { class: "right num", label: "closed days" }],
-  ], rows, "Versions");
+  return table(
+    [
+      ["Version", (v) => h("b", { class: "wrap" }, v.active_version)],
+      ["Since", (v) => when(v.since), { class: "right" }],
+      ["How", (v) => words(v.how), { label: "how" }],
+      ["Closed days", (v) => count(days(v.active_version)), { class: "right num", label: "closed days" }],
+    ],
+    rows,
+    "Versions",
+  );
 }
 
 function snapshotTable(snapshots, open) {
   const rows = [...open, ...snapshots.slice().reverse()];
-  return table([
-    ["Day", (r) => [r.date, r.state === "open" ? h("span", { class: "tag info" }, " so far") : null]],
-    ["Version", (r) => r.model_version, { class: "right" }],
-    ["Rev.", (r) => (r.revision > 1 ? h("span", { class: "tag info", title: "later labels changed this day" }, r.revision) : r.revision), { class: "right num", label: "revision" }],
-    ["Predictions", (r) => count(r.predictions), { class: "right num", label: "predictions" }],
-    ["Labelled", (r) => percent(r.coverage, 1), { class: "right num", label: "labelled" }],
-    ["Accuracy", (r) => ratio(r.accuracy), { class: "right num", label: "accuracy" }],
-    ["Precision", (r) => ratio(r.precision), { class: "right num", label: "precision" }],
-    ["Recall", (r) => ratio(r.recall), { class: "right num", label: "recall" }],
-    ["PR-AUC", (r) => ratio(r.pr_auc), { class: "right num", label: "PR-AUC" }],
-    ["Brier", (r) => ratio(r.brier), { class: "right num", label: "Brier" }],
-  ], rows, "Snapshots");
+  return table(
+    [
+      ["Day", (r) => [r.date, r.state === "open" ? h("span", { class: "tag info" }, " so far") : null]],
+      ["Version", (r) => r.model_version, { class: "right" }],
+      [
+        "Rev.",
+        (r) =>
+          r.revision > 1
+            ? h("span", { class: "tag info", title: "later labels changed this day" }, r.revision)
+            : r.revision,
+        { class: "right num", label: "revision" },
+      ],
+      ["Predictions", (r) => count(r.predictions), { class: "right num", label: "predictions" }],
+      ["Labelled", (r) => percent(r.coverage, 1), { class: "right num", label: "labelled" }],
+      ["Accuracy", (r) => ratio(r.accuracy), { class: "right num", label: "accuracy" }],
+      ["Precision", (r) => ratio(r.precision), { class: "right num", label: "precision" }],
+      ["Recall", (r) => ratio(r.recall), { class: "right num", label: "recall" }],
+      ["PR-AUC", (r) => ratio(r.pr_auc), { class: "right num", label: "PR-AUC" }],
+      ["Brier", (r) => ratio(r.brier), { class: "right num", label: "Brier" }],
+    ],
+    rows,
+    "Snapshots",
+  );
 }

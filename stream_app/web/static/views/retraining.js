@@ -13,7 +13,9 @@ export function open(main, line, current) {
 async function watch(main, current, load, wanted) {
   replace(main, skeleton());
   const again = soon(load, 150, 700);
-  const end = listen((message) => { if (message.type === "reset" || (message.type === "change" && wanted(message))) again(); });
+  const end = listen((message) => {
+    if (message.type === "reset" || (message.type === "change" && wanted(message))) again();
+  });
   await load();
   return { close: end };
 }
@@ -21,18 +23,56 @@ async function watch(main, current, load, wanted) {
 function overview(main, current) {
   const load = async () => {
     try {
-      const [{ items }, refused] = await Promise.all([get("/trainings", { limit: 200 }), get("/audit", { action: "train", decision: "refused", limit: 10 })]);
+      const [{ items }, refused] = await Promise.all([
+        get("/trainings", { limit: 200 }),
+        get("/audit", { action: "train", decision: "refused", limit: 10 }),
+      ]);
       if (!current()) return;
       const columns = [
-        ["Line", (row) => [h("a", { class: "name", href: `/retraining/${linePath(row.line)}` }, row.line), h("div", { class: "small soft" }, row.active_version ?? "")]],
+        [
+          "Line",
+          (row) => [
+            h("a", { class: "name", href: `/retraining/${linePath(row.line)}` }, row.line),
+            h("div", { class: "small soft" }, row.active_version ?? ""),
+          ],
+        ],
         ["Job", (row) => jobTag(row.job), { class: "right" }],
         ["Candidate", (row) => row.job.candidate_version ?? "–", { label: "candidate" }],
         ["Since", (row) => when(row.job.since), { label: "since" }],
-        ["Circuit", (row) => h("span", { class: `tag ${row.job.circuit === "open" ? "bad" : "good"}` }, row.job.circuit), { label: "circuit" }],
+        [
+          "Circuit",
+          (row) => h("span", { class: `tag ${row.job.circuit === "open" ? "bad" : "good"}` }, row.job.circuit),
+          { label: "circuit" },
+        ],
       ];
-      replace(main, h("div", { class: "stack" }, h("h1", {}, "Retraining"),
-        h("div", { class: "card flush" }, items.length ? table(columns, items, "Jobs") : empty("Nothing was ever retrained", h("p", {}, "A drift at HIGH or above asks for it, if the flags allow; `plumbline retrain LINE` orders one by hand."))),
-        h("section", { class: "card" }, h("h2", {}, "Why not, most recently"), refused.items.length ? decisions(refused.items) : h("p", { class: "soft" }, "No training was refused."))));
+      replace(
+        main,
+        h(
+          "div",
+          { class: "stack" },
+          h("h1", {}, "Retraining"),
+          h(
+            "div",
+            { class: "card flush" },
+            items.length
+              ? table(columns, items, "Jobs")
+              : empty(
+                  "Nothing was ever retrained",
+                  h(
+                    "p",
+                    {},
+                    "A drift at HIGH or above asks for it, if the flags allow; `plumbline retrain LINE` orders one by hand.",
+                  ),
+                ),
+          ),
+          h(
+            "section",
+            { class: "card" },
+            h("h2", {}, "Why not, most recently"),
+            refused.items.length ? decisions(refused.items) : h("p", { class: "soft" }, "No training was refused."),
+          ),
+        ),
+      );
     } catch (error) {
       if (error.status === 401) throw error;
       if (current()) replace(main, problem(error, load));
@@ -44,30 +84,109 @@ function overview(main, current) {
 function ofLine(main, line, current) {
   const load = async () => {
     try {
-      const [model, trainings, audit] = await Promise.all([get(`/models/${linePath(line)}`), get("/trainings", { line }), get("/audit", { line, limit: 100 })]);
+      const [model, trainings, audit] = await Promise.all([
+        get(`/models/${linePath(line)}`),
+        get("/trainings", { line }),
+        get("/audit", { line, limit: 100 }),
+      ]);
       if (current()) paint(main, line, model, trainings.items[0], audit.items);
     } catch (error) {
       if (error.status === 401) throw error;
       if (current()) replace(main, problem(error, load));
     }
   };
-  return watch(main, current, load, (m) => m.line === line && ["training-jobs", "audit", "training-commands", "model-lifecycle"].includes(m.topic));
+  return watch(
+    main,
+    current,
+    load,
+    (m) => m.line === line && ["training-jobs", "audit", "training-commands", "model-lifecycle"].includes(m.topic),
+  );
 }
 
 function paint(main, line, model, training, audit) {
   const asked = audit.find((row) => row.action === "train" && row.safeguards.length);
   const refused = audit.filter((row) => row.action === "train" && row.decision === "refused");
   const job = training.job;
-  replace(main, h("div", { class: "stack" },
-    h("div", { class: "row spread" }, h("div", {}, h("h1", {}, "Retraining of ", h("a", { href: `/lines/${linePath(line)}` }, line)), h("p", { class: "soft" }, `${model.active_version ?? "no active version"} serves`)), actions(line, model)),
-    h("section", { class: "card" }, h("div", { class: "row" }, h("h2", { style: { margin: 0 } }, "State"), jobTag(job), job ? ["since ", when(job.since)] : null, job?.circuit === "open" ? h("span", { class: "tag bad" }, "circuit open") : null),
-      steps(job), h("p", { class: "soft" }, EXPLAIN[job?.state ?? "idle"] ?? ""), job?.candidate_version ? h("p", {}, "Candidate: ", h("b", {}, job.candidate_version)) : null),
-    h("div", { class: "grid" },
-      h("section", { class: "card half" }, h("h2", {}, asked ? ["Safeguards, asked ", when(asked.at)] : "Safeguards"), asked ? [h("p", {}, h("span", { class: `tag ${asked.decision === "refused" ? "warn" : "good"}` }, words(asked.decision)), " ", asked.reason), guards(asked.safeguards)] : h("p", { class: "soft" }, "They are asked at the first drift, or by `plumbline retrain`.")),
-      h("section", { class: "card half" }, h("h2", {}, "Why not"), refused.length ? decisions(refused.slice(0, 8), false) : h("p", { class: "soft" }, "No training of this line was refused.")),
-      h("section", { class: "card half" }, h("h2", {}, "Jobs"), training.history.length ? history(training.history) : h("p", { class: "soft" }, "None yet.")),
-      h("section", { class: "card half" }, h("h2", {}, "Orders to trainer and deployer"), training.commands.length ? commands(training.commands) : h("p", { class: "soft" }, "None yet.")),
-      h("section", { class: "card" }, h("h2", {}, "Decisions"), audit.length ? decisions(audit.slice(0, 25), false) : h("p", { class: "soft" }, "None yet.")))));
+  replace(
+    main,
+    h(
+      "div",
+      { class: "stack" },
+      h(
+        "div",
+        { class: "row spread" },
+        h(
+          "div",
+          {},
+          h("h1", {}, "Retraining of ", h("a", { href: `/lines/${linePath(line)}` }, line)),
+          h("p", { class: "soft" }, `${model.active_version ?? "no active version"} serves`),
+        ),
+        actions(line, model),
+      ),
+      h(
+        "section",
+        { class: "card" },
+        h(
+          "div",
+          { class: "row" },
+          h("h2", { style: { margin: 0 } }, "State"),
+          jobTag(job),
+          job ? ["since ", when(job.since)] : null,
+          job?.circuit === "open" ? h("span", { class: "tag bad" }, "circuit open") : null,
+        ),
+        steps(job),
+        h("p", { class: "soft" }, EXPLAIN[job?.state ?? "idle"] ?? ""),
+        job?.candidate_version ? h("p", {}, "Candidate: ", h("b", {}, job.candidate_version)) : null,
+      ),
+      h(
+        "div",
+        { class: "grid" },
+        h(
+          "section",
+          { class: "card half" },
+          h("h2", {}, asked ? ["Safeguards, asked ", when(asked.at)] : "Safeguards"),
+          asked
+            ? [
+                h(
+                  "p",
+                  {},
+                  h("span", { class: `tag ${asked.decision === "refused" ? "warn" : "good"}` }, words(asked.decision)),
+                  " ",
+                  asked.reason,
+                ),
+                guards(asked.safeguards),
+              ]
+            : h("p", { class: "soft" }, "They are asked at the first drift, or by `plumbline retrain`."),
+        ),
+        h(
+          "section",
+          { class: "card half" },
+          h("h2", {}, "Why not"),
+          refused.length
+            ? decisions(refused.slice(0, 8), false)
+            : h("p", { class: "soft" }, "No training of this line was refused."),
+        ),
+        h(
+          "section",
+          { class: "card half" },
+          h("h2", {}, "Jobs"),
+          training.history.length ? history(training.history) : h("p", { class: "soft" }, "None yet."),
+        ),
+        h(
+          "section",
+          { class: "card half" },
+          h("h2", {}, "Orders to trainer and deployer"),
+          training.commands.length ? commands(training.commands) : h("p", { class: "soft" }, "None yet."),
+        ),
+        h(
+          "section",
+          { class: "card" },
+          h("h2", {}, "Decisions"),
+          audit.length ? decisions(audit.slice(0, 25), false) : h("p", { class: "soft" }, "None yet."),
+        ),
+      ),
+    ),
+  );
 }
 
 const PATH = ["requested", "training", "validating", "activating", "probation"];
@@ -79,7 +198,8 @@ const EXPLAIN = {
   training: "The trainer is at work.",
   validating: "The candidate is judged on rows it has not seen, beside the active version.",
   activating: "The deployer was told to put the candidate in place.",
-  probation: "The new version is watched beside the last days of the one before; it is taken back if it is clearly worse.",
+  probation:
+    "The new version is watched beside the last days of the one before; it is taken back if it is clearly worse.",
   rolling_back: "The deployer was told to put the version before back.",
   failed: "The last training failed; the next may begin after the back-off.",
   halted: "Trainings of this line are halted until an operator closes the circuit.",
@@ -88,12 +208,63 @@ const EXPLAIN = {
 function steps(job) {
   const now = PATH.indexOf(job?.state);
   const odd = job && now < 0 && job.state !== "idle";
-  return h("ol", { class: "steps", "aria-label": "Steps of a retraining" }, odd ? h("li", { class: job.state === "awaiting_approval" ? "now" : "stop" }, words(job.state)) : null,
-    PATH.map((name, n) => h("li", { class: n === now ? "now" : n < now ? "done" : "", "aria-current": n === now ? "step" : null }, name)));
+  return h(
+    "ol",
+    { class: "steps", "aria-label": "Steps of a retraining" },
+    odd ? h("li", { class: job.state === "awaiting_approval" ? "now" : "stop" }, words(job.state)) : null,
+    PATH.map((name, n) =>
+      h("li", { class: n === now ? "now" : n < now ? "done" : "", "aria-current": n === now ? "step" : null }, name),
+    ),
+  );
 }
 
-const history = (rows) => h("ul", { class: "timeline" }, rows.slice(0, 20).map((row) => h("li", {}, h("div", { class: "row" }, when(row.at), jobTag(row), row.attempt > 1 ? h("span", { class: "small soft" }, `attempt ${row.attempt}`) : null), row.candidate_version ? h("div", { class: "small wrap" }, row.candidate_version) : null)));
+const history = (rows) =>
+  h(
+    "ul",
+    { class: "timeline" },
+    rows
+      .slice(0, 20)
+      .map((row) =>
+        h(
+          "li",
+          {},
+          h(
+            "div",
+            { class: "row" },
+            when(row.at),
+            jobTag(row),
+            row.attempt > 1 ? h("span", { class: "small soft" }, `attempt ${row.attempt}`) : null,
+          ),
+          row.candidate_version ? h("div", { class: "small wrap" }, row.candidate_version) : null,
+        ),
+      ),
+  );
 
-const commands = (rows) => h("ul", { class: "timeline" }, rows.slice(0, 20).map((row) => h("li", {}, h("div", { class: "row" }, when(row.at), h("b", {}, row.command), h("span", { class: "small soft wrap" }, row.candidate_version ?? row.model_version)),
-  row.trigger ? h("div", { class: "small" }, row.trigger.reason) : null,
-  row.data ? h("div", { class: "small soft" }, `rows of ${time(row.data.train.from)} to ${time(row.data.train.to)}, judged on ${time(row.data.holdout.from)} to ${time(row.data.holdout.to)}`) : null)));
+const commands = (rows) =>
+  h(
+    "ul",
+    { class: "timeline" },
+    rows
+      .slice(0, 20)
+      .map((row) =>
+        h(
+          "li",
+          {},
+          h(
+            "div",
+            { class: "row" },
+            when(row.at),
+            h("b", {}, row.command),
+            h("span", { class: "small soft wrap" }, row.candidate_version ?? row.model_version),
+          ),
+          row.trigger ? h("div", { class: "small" }, row.trigger.reason) : null,
+          row.data
+            ? h(
+                "div",
+                { class: "small soft" },
+                `rows of ${time(row.data.train.from)} to ${time(row.data.train.to)}, judged on ${time(row.data.holdout.from)} to ${time(row.data.holdout.to)}`,
+              )
+            : null,
+        ),
+      ),
+  );
