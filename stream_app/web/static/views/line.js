@@ -4,8 +4,9 @@ import { listen } from "../live.js";
 import { count, day, h, metricName, percent, ratio, replace, soon, when, words } from "../dom.js";
 import { histograms } from "../charts.js";
 import { seriesChart, checksChart, SERIES } from "./line_charts.js";
+import { eventTable, matrix, snapshotTable, versionTable } from "./line_tables.js";
 import { decisions } from "./audit.js";
-import { jobTag, mayOrder, order, problem, severityTag, skeleton, table, verdictTag } from "../parts.js";
+import { jobTag, mayOrder, order, problem, severityTag, skeleton, verdictTag } from "../parts.js";
 
 export async function open(main, line, current) {
   let metric = null,
@@ -57,7 +58,9 @@ export async function open(main, line, current) {
       SERIES.map((name) => h("option", { value: name, selected: name === metric }, metricName(name))),
     );
     const draw = () => seriesChart(series, data, metric);
-    const event = model.events.statistical;
+    const latest = model.events.statistical;
+    // a version that is too young has no comparison yet: the last one that found drift is better than nothing
+    const event = latest?.windows.length ? latest : (data.events.find((e) => e.kind === "statistical") ?? latest);
     const bins = event?.windows[0]?.histograms;
     replace(
       main,
@@ -102,6 +105,7 @@ export async function open(main, line, current) {
                   { class: "small soft" },
                   `${day(event.windows[0].from)} to ${day(event.windows[0].to)}, ${count(event.windows[0].recent_rows)} scores beside ${count(event.windows[0].baseline_rows)}; D = ${ratio(event.statistic)}, p = ${event.p_value === undefined ? "–" : event.p_value.toPrecision(2)}. `,
                   verdictTag(event),
+                  event === latest ? null : ` It is of ${event.model_version}; the newest says: ${words(latest.reason)}.`,
                 )
               : null,
           ),
@@ -358,123 +362,3 @@ const openAlerts = (alerts) =>
       ),
     ),
   );
-
-function matrix(snapshots, version) {
-  const own = snapshots.filter((s) => s.model_version === version);
-  const used = (own.length ? own : snapshots).slice(-7);
-  const sum = (name) => used.reduce((all, s) => all + s[name], 0);
-  const cells = {
-    tp: sum("true_positives"),
-    fp: sum("false_positives"),
-    fn: sum("false_negatives"),
-    tn: sum("true_negatives"),
-  };
-  const all = cells.tp + cells.fp + cells.fn + cells.tn;
-  if (!all) return h("p", { class: "soft" }, "No labelled predictions yet.");
-  const cell = (name, good) =>
-    h(
-      "div",
-      {
-        class: "cell num",
-        style: {
-          background: `color-mix(in srgb, var(--${good ? "good" : "critical"}) ${Math.round(8 + (42 * cells[name]) / all)}%, var(--card))`,
-        },
-      },
-      h("b", {}, count(cells[name])),
-      percent(cells[name] / all, 1),
-    );
-  return h(
-    "div",
-    {},
-    h(
-      "div",
-      {
-        class: "matrix",
-        role: "img",
-        "aria-label": `${cells.tp} true positives, ${cells.fp} false positives, ${cells.fn} false negatives, ${cells.tn} true negatives`,
-      },
-      h("div"),
-      h("div", { class: "head" }, "actually positive"),
-      h("div", { class: "head" }, "actually negative"),
-      h("div", { class: "head" }, "said positive"),
-      cell("tp", true),
-      cell("fp", false),
-      h("div", { class: "head" }, "said negative"),
-      cell("fn", false),
-      cell("tn", true),
-    ),
-    h("p", { class: "small soft" }, `${used[0].model_version}, ${used[0].date} to ${used.at(-1).date}`),
-  );
-}
-
-const eventTable = (events) =>
-  table(
-    [
-      ["Close", (e) => when(e.close), { label: "close" }],
-      ["Severity", (e) => severityTag(e.severity), { class: "right" }],
-      [
-        "What",
-        (e) => [
-          words(e.check ?? e.kind),
-          e.revises ? h("span", { class: "small soft" }, " worked out again") : null,
-          h("div", { class: "small soft" }, e.model_version),
-        ],
-        { class: "wide" },
-      ],
-      [
-        "Size",
-        (e) =>
-          e.kind === "statistical"
-            ? `D ${ratio(e.statistic)}`
-            : e.kind === "performance"
-              ? `${metricName(e.metric)} −${ratio(e.statistic, 1)} points`
-              : ratio(e.statistic),
-        { class: "num" },
-      ],
-    ],
-    events,
-    "Drift events",
-  );
-
-function versionTable({ model, snapshots }) {
-  const rows = (model.versions ?? []).slice().reverse();
-  if (!rows.length) return h("p", { class: "soft", style: { paddingBottom: "1rem" } }, "None seen yet.");
-  const days = (version) => snapshots.filter((s) => s.model_version === version).length;
-  return table(
-    [
-      ["Version", (v) => h("b", { class: "wrap" }, v.active_version)],
-      ["Since", (v) => when(v.since), { class: "right" }],
-      ["How", (v) => words(v.how), { label: "how" }],
-      ["Closed days", (v) => count(days(v.active_version)), { class: "right num", label: "closed days" }],
-    ],
-    rows,
-    "Versions",
-  );
-}
-
-function snapshotTable(snapshots, open) {
-  const rows = [...open, ...snapshots.slice().reverse()];
-  return table(
-    [
-      ["Day", (r) => [r.date, r.state === "open" ? h("span", { class: "tag info" }, " so far") : null]],
-      ["Version", (r) => r.model_version, { class: "right" }],
-      [
-        "Rev.",
-        (r) =>
-          r.revision > 1
-            ? h("span", { class: "tag info", title: "later labels changed this day" }, r.revision)
-            : r.revision,
-        { class: "right num", label: "revision" },
-      ],
-      ["Predictions", (r) => count(r.predictions), { class: "right num", label: "predictions" }],
-      ["Labelled", (r) => percent(r.coverage, 1), { class: "right num", label: "labelled" }],
-      ["Accuracy", (r) => ratio(r.accuracy), { class: "right num", label: "accuracy" }],
-      ["Precision", (r) => ratio(r.precision), { class: "right num", label: "precision" }],
-      ["Recall", (r) => ratio(r.recall), { class: "right num", label: "recall" }],
-      ["PR-AUC", (r) => ratio(r.pr_auc), { class: "right num", label: "PR-AUC" }],
-      ["Brier", (r) => ratio(r.brier), { class: "right num", label: "Brier" }],
-    ],
-    rows,
-    "Snapshots",
-  );
-}
