@@ -23,6 +23,7 @@ from stream_app.engine.protocol import EngineConfig
 from stream_app.engine.stages import attach
 from stream_app.engine.store import Memory
 from stream_app.engine.transport import EngineApp
+from stream_app.exposition import describe
 from stream_app.read_model.projector import Projector
 from stream_app.settings import Settings, base
 from stream_app.stage_configs import alerts_config, drift_config, labels_config, metrics_config, retrain_config
@@ -87,6 +88,7 @@ def build(settings: Settings, cluster: str) -> Worker:
             max_checkpoint_events=settings.max_checkpoint_events,
             lane_buffer_bytes=settings.lane_buffer_bytes,
             static={key: str(value) for key, value in settings.static_view().items()},
+            describe=describe,
         ),
         Memory(settings.block_cache_mb << 20, settings.write_buffer_mb << 20),
     )
@@ -141,6 +143,7 @@ def faust_app(settings: Settings) -> EngineApp:
         web_bind=settings.web_host,
         web_host=settings.web_host,
         web_port=settings.web_port or 6066,
+        canonical_url=settings.web_url or f"http://{settings.web_host}:{settings.web_port or 6066}",
         web_router_enabled=False,
         web_tables_enabled=False,
         web_graph_enabled=False,

@@ -1,12 +1,12 @@
-"""The worker's own views, on 127.0.0.1: is it alive, is it ready, what does it hold for a line, what does it cost."""
+"""The worker's own views: is it alive, is it ready, what is held for a line, here or elsewhere, what does it cost."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
+from urllib.parse import quote
 
-from aiohttp import web
+from aiohttp import ClientError, ClientTimeout, web
 from faust.web import View
 
 from schemas.common import rfc3339
@@ -17,7 +17,13 @@ from stream_app.core.metrics_stage import MetricsStage
 from stream_app.engine.engine import Engine
 from stream_app.engine.lanes import Lane
 from stream_app.engine.transport import EngineApp
+from stream_app.exposition import exposition
 from stream_app.topics import Topics
+
+#: header of a question that another worker handed on
+_ROUTED: Final = "plumbline-routed"
+#: seconds that the owner has to answer
+_OWNER_S: Final = 3.0
 
 
 def attach(app: EngineApp, engine: Engine, topics: Topics) -> None:
@@ -49,22 +55,39 @@ def attach(app: EngineApp, engine: Engine, topics: Topics) -> None:
 
     @app.page("/lines/{line}")
     async def line_view(view: View, request: web.Request, line: str) -> Any:
-        """A line's daily cells as this worker's table holds them, newest first."""
+        """A line's daily cells as the table of the worker that owns it holds them, newest first."""
         partition = partition_for(line.encode(), topics.line_partitions)
         lane = engine.lanes.get(("metrics", partition))
-        if lane is None or lane.store is None:
-            return view.json(
-                {"error": f"line {line!r} is in partition {partition}, which is not open here"}, status=404
-            )
-        found = _cells(lane, line)
-        if not found:
-            return view.json({"error": f"no cells of line {line!r}"}, status=404)
-        return view.json({"line": line, "partition": partition, "cells": found})
+        if lane is not None and lane.store is not None:
+            found = _cells(lane, line)
+            if not found:
+                return view.json({"error": f"no cells of line {line!r}"}, status=404)
+            return view.json({"line": line, "partition": partition, "cells": found})
+        return await _ask_owner(app, view, request, line, partition)
 
     @app.page("/metrics")
     async def metrics(view: View, request: web.Request) -> Any:
         """Prometheus exposition; base units, stable names."""
         return view.text(exposition(engine), content_type="text/plain")
+
+
+async def _ask_owner(app: EngineApp, view: View, request: web.Request, line: str, partition: int) -> Any:
+    """Hand the question on to the worker that Faust's assignor gave the partition; never more than once."""
+    changelog = app.tables["metrics"].changelog_topic.get_topic_name()
+    owners = [
+        url for url, parts in app.router.table_metadata("metrics").items() if partition in parts.get(changelog, ())
+    ]
+    where = f"line {line!r} is in partition {partition}"
+    if not owners or _ROUTED in request.headers:
+        return view.json({"error": f"{where}, which no worker has open now: ask again in a few seconds"}, status=503)
+    try:
+        async with app.http_client.get(
+            f"{owners[0]}/lines/{quote(line, safe=':')}", headers={_ROUTED: "1"}, timeout=ClientTimeout(total=_OWNER_S)
+        ) as answer:
+            return view.json(await answer.json(), status=answer.status)
+    except (ClientError, TimeoutError, OSError) as error:
+        told = f"{where} of the worker at {owners[0]}, which does not answer ({type(error).__name__})"
+        return view.json({"error": f"{told}: is PLUMBLINE_WEB_URL right there?"}, status=503)
 
 
 def _cells(lane: Lane, line: str) -> list[dict[str, Any]]:
@@ -81,47 +104,3 @@ def _cells(lane: Lane, line: str) -> list[dict[str, Any]]:
         }
         for version, day, cell in stage.view(line)
     ]
-
-
-def exposition(engine: Engine) -> str:
-    """Figures of every lane here in Prometheus' text format."""
-    now = time.monotonic()
-    rows: dict[str, tuple[str, str, list[str]]] = {}
-
-    def put(name: str, kind: str, text: str, labels: str, value: float) -> None:
-        rows.setdefault(name, (kind, text, []))[2].append(f"plumbline_{name}{{{labels}}} {value:g}")
-
-    for (stage, partition), lane in sorted(engine.lanes.items()):
-        labels = f'stage="{stage}",partition="{partition}"'
-        put("lane_open", "gauge", "1 while the lane is open.", labels, int(lane.running))
-        put("events_total", "counter", "Records handled since the start.", labels, lane.events)
-        put("checkpoints_total", "counter", "Checkpoints committed.", labels, lane.figures.count)
-        put("checkpoint_seconds_total", "counter", "Time spent in checkpoints.", labels, lane.figures.seconds)
-        put("checkpoint_records_total", "counter", "Changelog records written.", labels, lane.figures.records)
-        put("restores_total", "counter", "Times the lane was opened.", labels, lane.restores)
-        put("restored_records_total", "counter", "Changelog records restored.", labels, lane.restored_records)
-        put("restore_seconds_total", "counter", "Time spent restoring.", labels, lane.restore_seconds)
-        put("held_bytes", "gauge", "Fetched bytes waiting for their tick.", labels, lane.bytes_held())
-        if lane.figures.at:
-            put("checkpoint_age_seconds", "gauge", "Time since the last checkpoint.", labels, now - lane.figures.at)
-        if lane.clock is not None:
-            put("tick_timestamp_seconds", "gauge", "Last tick handled.", labels, lane.clock.last_tick / 1000)
-            put("ticks_waiting", "gauge", "Ticks received and not handled.", labels, len(lane.clock.ticks))
-        if lane.store is not None:
-            put("rocksdb_bytes", "gauge", "Bytes on disk and in memtables.", labels, lane.store.size())
-        stage_object = lane.stage
-        dispositions = getattr(getattr(stage_object, "memo", None), "dispositions", None)
-        if stage == "labels" and callable(dispositions):
-            for topic, counts in dispositions().items():
-                for name, count in counts.items():
-                    put(
-                        "dispositions",
-                        "gauge",
-                        "Input records by what became of them.",
-                        f'{labels},topic="{topic}",disposition="{name}"',
-                        count,
-                    )
-    out = []
-    for name, (kind, text, lines) in rows.items():
-        out += [f"# HELP plumbline_{name} {text}", f"# TYPE plumbline_{name} {kind}", *lines]
-    return "\n".join(out) + "\n"

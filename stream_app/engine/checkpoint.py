@@ -24,9 +24,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
 
@@ -55,6 +55,10 @@ class CheckpointFigures:
     records: int = 0
     seconds: float = 0.0
     last_seconds: float = 0.0
+    #: of outputs and changelog, as sent
+    bytes: int = 0
+    #: outputs by alias and whatever ``EngineConfig.describe`` tells of them
+    published: Counter[tuple[str, ...]] = field(default_factory=Counter)
     #: monotonic time of the last one
     at: float = 0.0
 
@@ -74,11 +78,13 @@ async def checkpoint(
 
     Returns the changelog offset reached (that of the next record to come).
     """
-    started = time.monotonic()
+    started, sent = time.monotonic(), producer.bytes_sent
     stage = spec.name
     outputs: dict[tuple[str, int], list[_Record]] = defaultdict(list)
+    published: list[tuple[str, ...]] = []
     for alias, target, key, value, headers in (*drained.emits, *refused):
         topic, partitions = spec.outputs[alias]
+        published.append((alias, *config.describe(alias, value, headers)))
         outputs[topic, partition % partitions if target is None else target].append((key, value, headers))
     record = encode_positions(positions)
 
@@ -113,6 +119,8 @@ async def checkpoint(
     now = time.monotonic()
     figures.count += 1
     figures.records += len(drained.puts)
+    figures.bytes += producer.bytes_sent - sent
+    figures.published.update(published)
     figures.last_seconds = now - started
     figures.seconds += now - started
     figures.at = now

@@ -127,6 +127,15 @@ class Engine:
         finally:
             await client.close()
 
+    def highwater(self, topic: str, partition: int) -> int | None:
+        """End of a partition as the last fetch saw it; ``None`` before the first."""
+        consumer = self.app.engine_consumer.thread._consumer
+        tp = TopicPartition(topic, partition)
+        if consumer is None or not consumer._subscription.is_assigned(tp):
+            return None
+        found: int | None = consumer.highwater(tp)
+        return found
+
     def gate(self, tps: set[TP], opened: bool) -> None:
         """Let partitions be fetched, or not."""
         self._open = self._open | tps if opened else self._open - tps

@@ -36,6 +36,8 @@ class LaneProducer:
         self._futures: list[Any] = []
         #: records in the batch sent last; an answer tells the offset of its batch's first record only
         self.last_batch_count = 0
+        #: bytes of all batches so far, as they go over the wire
+        self.bytes_sent = 0
 
     async def start(self) -> None:
         """Connect and take the id over: fences the former holder and settles its open transaction."""
@@ -70,6 +72,7 @@ class LaneProducer:
         if builder.record_count():
             self.last_batch_count = builder.record_count()
             builder.close()
+            self.bytes_sent += builder.size()
             self._futures.append(await self._producer.send_batch(builder, topic, partition=partition))
 
     async def acknowledged(self) -> list[Any]:

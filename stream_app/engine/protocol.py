@@ -109,6 +109,8 @@ class EngineConfig:
     max_batch_bytes: int = 900_000
     #: what the state must have been written with (partition counts, horizons, …): name → value
     static: dict[str, str] = field(default_factory=dict)
+    #: what figures tell published records apart by: (alias, value, headers) → values of its labels
+    describe: Callable[[str, bytes | None, list[tuple[str, bytes]]], tuple[str, ...]] = lambda alias, value, headers: ()
 
 
 class Positions(msgspec.Struct):

@@ -121,6 +121,12 @@ class Installation(BaseModel):
     bridge_webhook_secret: SecretStr = setting(
         SecretStr(""), "Secret that the webhook's requests are signed with; from the environment only."
     )
+    web_url: str = setting(
+        "",
+        "Address at which other workers reach these views, http://HOST:PORT, to ask for lines that this one owns; "
+        "empty: web_host and web_port, which is right on one machine.",
+        pattern=r"^(https?://[^\s/?#]{1,300})?$",
+    )
     web_port: int = setting(6066, "Port of the worker's own views; 0 turns them off.", ge=0, le=65_535)
 
     @field_validator("input_prefix", "output_prefix", "app_id")

@@ -24,6 +24,7 @@ from stream_app.reference.registry import FolderRegistry
 from tests.support.judge import told
 from tests.support.kafka_io import Prefix, read
 from tests.support.loop import MINUTE_MS, Record, Stepper, Turn
+from tests.support.metrics import documented, exposed
 from tests.support.reference import Process
 from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS
 from tests.support.worker import Worker
@@ -204,6 +205,7 @@ async def test_the_whole_loop(
         for day in range(DAYS):
             served = [*lines, FRAUD] if day >= FRAUD_FROM else lines
             rows = [record for line in served for record in serving.day(line, day)]
+            rows += [("predictions", b"unreadable", b"{")] if day == 0 else []
             midnight = (FIRST_DAY + day + 1) * DAY_MS
             await turn(midnight - 12 * HOUR_MS, rows=rows)
             # nothing can be decided before: one tick runs all closes
@@ -215,6 +217,8 @@ async def test_the_whole_loop(
             if jobs.get(BROKEN, {}).get("state") == "halted" and day == DAYS - 2:
                 await turn(at_ms + MINUTE_MS, orders=[order(BROKEN, "reset_circuit", {}, "ada", "features are back")])
     await told(prefix, running)
+    # a run in which everything happens has every metric
+    assert exposed(running.view("/metrics")[1]) == documented()
     assert running.stop() == 0, running.tail()
     assert [process.stop() for process in processes] == [0, 0]
     found = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -10,6 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from stream_app.services.ports import free_ports
 from stream_app.topics import Topics
@@ -95,6 +97,17 @@ class Worker:
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"the worker did not stop within {bound_s:.0f} s\n{self.tail()}") from None
+
+    def view(self, path: str) -> tuple[int, Any]:
+        """Status and body of one of its views."""
+        try:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.env['PLUMBLINE_WEB_PORT']}{path}", timeout=10
+            ) as answer:
+                text = answer.read().decode()
+                return answer.status, json.loads(text) if "json" in answer.headers["content-type"] else text
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())
 
     def ready(self) -> str:
         """What its lanes say of themselves."""

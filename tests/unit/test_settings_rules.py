@@ -141,7 +141,7 @@ _OTHER: dict[str, Any] = {
     "max_checkpoint_events": 7, "cells_per_checkpoint": 7, "max_poll_records": 7, "lane_buffer_bytes": 99_999,
     "block_cache_mb": 7, "write_buffer_mb": 7, "web_host": "x", "web_port": 7, "kafka_sasl_mechanism": "PLAIN",
     "dashboard_url": "https://x", "bridge_alertmanager_url": "http://x", "bridge_webhook_url": "http://x",
-    "bridge_webhook_secret": "x", "dashboard_host": "x", "dashboard_port": 7, "web_tokens": "x",
+    "bridge_webhook_secret": "x", "dashboard_host": "x", "dashboard_port": 7, "web_tokens": "x", "web_url": "http://x:1",
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ Open snapshots are the exception: a live view, outside those promises.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -63,6 +64,8 @@ class MetricsStage:
     def __init__(self, config: MetricsConfig, partition: int) -> None:
         self._base = config
         self.partition = partition
+        #: closes finished by this object, by kind; for figures alone
+        self.closes_run: Counter[str] = Counter()
         self.load(None, None)
 
     def load(self, memo: bytes | None, table: TableReader | None) -> None:
@@ -289,6 +292,7 @@ class MetricsStage:
                 for name, count in counts.items():
                     total[name] = total.get(name, 0) + count
         self._outbox.log(line_log.TickEntry(now, inputs, [(c.kind, c.at_ms) for c in closes], totals), None)
+        self.closes_run.update(c.kind for c in closes)
         memo.last_tick = now
         memo.progress = memos.Progress()
 

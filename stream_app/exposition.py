@@ -1,0 +1,144 @@
+"""Figures of a worker in Prometheus' text format: base units, stable names (docs/operations/metrics.md)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from stream_app.core.metrics_stage import MetricsStage
+from stream_app.engine.engine import Engine
+from stream_app.engine.lanes import Lane
+
+#: Published records that are counted by what they say: alias → (metric, help, fields of the record).
+_TOLD: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
+    "alerts": ("alerts_total", "Revisions of alerts; notify is empty where nobody is told.", ("type", "notify")),
+    "drift-events": ("drift_events_total", "Verdicts of checks.", ("kind", "verdict", "severity")),
+    "training-commands": ("training_commands_total", "Orders to trainers and the deployer.", ("command",)),
+    "audit": ("decisions_total", "Decisions of the coordinator and answers to orders.", ("action", "decision")),
+}
+_REASON: Final = "plumbline.reason"
+
+
+def describe(alias: str, value: bytes | None, headers: list[tuple[str, bytes]]) -> tuple[str, ...]:
+    """Labels of a published record. Snapshots and deltas are many and have none."""
+    if alias == "dead-letters":
+        return (next((text.decode() for name, text in headers if name == _REASON), ""),)
+    told = _TOLD.get(alias)
+    if told is None or value is None:
+        return ()
+    row = orjson.loads(value)
+    return tuple(str(row.get(name, "")) for name in told[2])
+
+
+@dataclass(slots=True)
+class _Family:
+    kind: str
+    text: str
+    lines: list[str] = field(default_factory=list)
+
+
+class _Page:
+    """Metrics by name, in the order in which they were first put."""
+
+    def __init__(self) -> None:
+        self._families: dict[str, _Family] = {}
+
+    def put(self, name: str, kind: str, text: str, value: float, **labels: str) -> None:
+        """Add one sample."""
+        told = ",".join(f'{key}="{_escaped(label)}"' for key, label in labels.items())
+        family = self._families.setdefault(name, _Family(kind, text))
+        family.lines.append(f"plumbline_{name}{{{told}}} {value!r}")
+
+    def text(self) -> str:
+        """The whole page."""
+        out: list[str] = []
+        for name, family in self._families.items():
+            out += [f"# HELP plumbline_{name} {family.text}", f"# TYPE plumbline_{name} {family.kind}", *family.lines]
+        return "\n".join(out) + "\n"
+
+
+def exposition(engine: Engine) -> str:
+    """Figures of every lane that is here."""
+    page = _Page()
+    for (stage, partition), lane in sorted(engine.lanes.items()):
+        where = {"stage": stage, "partition": str(partition)}
+        for name, kind, text, value in (*_work(lane), *_checkpoints(lane), *_time(lane)):
+            page.put(name, kind, text, value, **where)
+        for topic, lag in _lags(lane, engine.highwater):
+            page.put("input_lag_records", "gauge", "Records on the input that are not handled yet.", lag,
+                     **where, topic=topic)  # fmt: skip
+        _published(page, lane, where)
+        _of_stage(page, lane, where)
+    page.put("assignments_total", "counter", "Times partitions were assigned to this worker.", engine.assignments)
+    return page.text()
+
+
+def _work(lane: Lane) -> Iterator[tuple[str, str, str, float]]:
+    yield "lane_open", "gauge", "1 while the lane is open.", int(lane.running)
+    yield "events_total", "counter", "Records handled since the lane came here.", lane.events
+    yield "held_bytes", "gauge", "Fetched bytes waiting for their tick.", lane.bytes_held()
+    yield "restores_total", "counter", "Times the lane was opened.", lane.restores
+    yield "restored_records_total", "counter", "Changelog records restored.", lane.restored_records
+    yield "restore_seconds_total", "counter", "Time spent restoring.", lane.restore_seconds
+    if lane.store is not None:
+        yield "rocksdb_bytes", "gauge", "Bytes on disk and in memtables.", lane.store.size()
+
+
+def _checkpoints(lane: Lane) -> Iterator[tuple[str, str, str, float]]:
+    figures = lane.figures
+    yield "checkpoints_total", "counter", "Checkpoints committed.", figures.count
+    yield "checkpoint_seconds_total", "counter", "Time spent in checkpoints.", figures.seconds
+    yield "checkpoint_last_seconds", "gauge", "Time that the last checkpoint took.", figures.last_seconds
+    yield "checkpoint_records_total", "counter", "Changelog records written.", figures.records
+    yield "checkpoint_bytes_total", "counter", "Bytes of outputs and changelog, as sent.", figures.bytes
+    if figures.at:
+        age = time.monotonic() - figures.at
+        yield "checkpoint_age_seconds", "gauge", "Time since the last checkpoint.", age
+
+
+def _time(lane: Lane) -> Iterator[tuple[str, str, str, float]]:
+    if lane.clock is not None:
+        yield "tick_timestamp_seconds", "gauge", "Time of the last tick handled.", lane.clock.last_tick / 1000
+        yield "ticks_waiting", "gauge", "Ticks received and not handled.", len(lane.clock.ticks)
+
+
+def _lags(lane: Lane, highwater: Callable[[str, int], int | None]) -> Iterator[tuple[str, int]]:
+    """By input topic; markers of transactions count as records. An input not fetched yet has none to tell."""
+    inputs = lane.spec.inputs()
+    for alias, item in lane.inputs().items():
+        end = highwater(inputs[alias], lane.partition)
+        if end is not None:
+            yield inputs[alias], max(0, end - item.reached)
+
+
+def _published(page: _Page, lane: Lane, where: dict[str, str]) -> None:
+    for (alias, *values), count in sorted(lane.figures.published.items()):
+        if alias in _TOLD:
+            name, text, fields = _TOLD[alias]
+            page.put(name, "counter", text, count, **where, **dict(zip(fields, values, strict=True)))
+        elif alias == "dead-letters":
+            page.put("dead_letters_total", "counter", "Records refused.", count, **where, reason=values[0])
+        else:
+            page.put("published_records_total", "counter", "Records published.", count, **where, output=alias)
+
+
+def _of_stage(page: _Page, lane: Lane, where: dict[str, str]) -> None:
+    stage: Any = lane.stage
+    if isinstance(stage, MetricsStage):
+        for close, count in sorted(stage.closes_run.items()):
+            page.put("closes_total", "counter", "Daily closes run, by kind.", count, **where, close=close)
+        return
+    dispositions = getattr(getattr(stage, "memo", None), "dispositions", None)
+    if lane.spec.name == "labels" and callable(dispositions):
+        for topic, counts in dispositions().items():
+            for name, count in counts.items():
+                page.put("dispositions", "gauge", "Input records by what became of them.", count, **where,
+                         topic=topic, disposition=name)  # fmt: skip
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,0 +1,71 @@
+"""The worker's views: any worker answers for any line; the metrics tell what happened."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Callable
+
+import yaml
+
+from tests.support.generate import history
+from tests.support.judge import finished
+from tests.support.kafka_io import Prefix, read, until, write
+from tests.support.metrics import OPERATIONS, documented
+from tests.support.worker import Worker
+
+
+async def test_any_worker_answers_for_any_line_and_says_so_while_its_owner_is_gone(
+    prefix: Prefix, worker: Callable[..., Worker]
+) -> None:
+    steps = history(seed=81, days=2, per_day=300)
+    first, second = worker("first").start(), worker("second").start()
+    await write(prefix, steps)
+    await finished(prefix, steps[-1][0], [first, second])
+    parts = await read(prefix.bootstrap, prefix.topics.metric_snapshots, prefix.topics.line_partitions)
+    lines = {json.loads(record.value)["line"] for records in parts.values() for record in records}
+    assert len(lines) >= 3
+
+    def metrics_lanes(of: Worker) -> set[int]:
+        return {int(name[-1]) for name in of.view("/readyz")[1]["lanes"] if name.startswith("metrics-")}
+
+    async def shared() -> bool:
+        return all(metrics_lanes(of) for of in (first, second))
+
+    await until(shared, 60, "both workers to own lines")
+    for line in sorted(lines):
+        answers = [of.view(f"/lines/{line}") for of in (first, second)]
+        assert answers[0] == answers[1]
+        assert answers[0][0] == 200
+        assert answers[0][1]["cells"]
+    assert [of.view("/lines/no:line")[0] for of in (first, second)] == [404, 404]
+
+    owned = metrics_lanes(second)
+    theirs = next(line for line in sorted(lines) if first.view(f"/lines/{line}")[1]["partition"] in owned)
+    second.signal(signal.SIGSTOP)  # alive for Kafka a little longer, and it answers nobody
+    status, told = first.view(f"/lines/{theirs}")
+    assert status == 503
+    assert "does not answer" in told["error"]
+    second.kill()
+    await until(lambda: first.view(f"/lines/{theirs}")[0] == 200, 60, "the other worker to take over")
+
+
+NAME = re.compile(r"plumbline_[a-z_]+")
+
+
+def test_rules_and_dashboard_use_metrics_that_are_documented() -> None:
+    rules = yaml.safe_load((OPERATIONS / "prometheus-rules.yml").read_text())
+    expressions = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    board = json.loads((OPERATIONS / "grafana-dashboard.json").read_text())
+    expressions += [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
+    assert len(expressions) >= 20
+    for expression in expressions:
+        used = set(NAME.findall(expression))
+        assert used, expression
+        assert used <= documented(), expression
+    troubleshooting = (OPERATIONS / "metrics.md").read_text()
+    for group in rules["groups"]:
+        for rule in group["rules"]:
+            assert rule["annotations"]["summary"]
+            assert f"### {rule['alert']}" in troubleshooting, rule["alert"]
