@@ -189,10 +189,18 @@ class Consumer(driver.Consumer):
         """Do nothing: lanes report their own progress."""
 
 
+class Producer(driver.Producer):
+    """Faust's own producer, by the same TLS and SASL as every other client."""
+
+    def _settings_auth(self) -> Mapping[str, Any]:
+        return cast("EngineApp", self.transport.app).kafka_security
+
+
 class Transport(driver.Transport):
-    """Faust transport that makes our consumer."""
+    """Faust transport that makes our consumer and producer."""
 
     Consumer = Consumer
+    Producer = Producer
 
 
 class EngineApp(faust.App):

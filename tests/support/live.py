@@ -47,14 +47,14 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
-    def start(self) -> RedisServer:
+    def start(self, password: str | None = None) -> RedisServer:
         """Start, and wait until it answers."""
         program = shutil.which("redis-server")
         assert program, "redis-server is missing: make setup-dev installs it"
         command = [program, "--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--dir", str(self._folder)]
         with (self._folder / "redis.log").open("ab") as out:
             self._process = subprocess.Popen([*command, *self._options], stdout=out, stderr=out)
-        with self.client() as client:
+        with self.client(password) as client:
             for _ in range(500):
                 try:
                     client.ping()
@@ -71,9 +71,9 @@ class RedisServer:
         except subprocess.TimeoutExpired:
             return
 
-    def client(self) -> Any:
+    def client(self, password: str | None = None) -> Any:
         """A blocking client."""
-        return redis.Redis(port=self.port, socket_timeout=30)
+        return redis.Redis(port=self.port, socket_timeout=30, password=password)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to this process alone."""
