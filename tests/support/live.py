@@ -8,7 +8,6 @@ import json
 import shutil
 import signal
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -21,7 +20,6 @@ from aiokafka import AIOKafkaProducer
 from schemas.partitioning import partition_for
 from stream_app.core.effects import Emit
 from stream_app.read_model.apply import KINDS
-from stream_app.read_model.projector import Projector
 from stream_app.services.ports import free_ports
 from stream_app.settings import Settings
 from stream_app.simulator import Simulator
@@ -31,6 +29,7 @@ from tests.support import scenarios
 from tests.support.kafka_io import Prefix, read, until
 from tests.support.reference import Process
 from tests.support.simulate import run
+from tests.support.worker import Worker
 
 OPERATOR, VIEWER = "operator-token-0123456789", "viewer-token-0123456789"
 TOKENS = f"olga:operator:{OPERATOR},victor:viewer:{VIEWER}"
@@ -129,31 +128,6 @@ def newest(kind: str, key: Callable[[dict[str, Any]], Any]) -> dict[Any, dict[st
     return found
 
 
-@contextlib.contextmanager
-def projecting(prefix: Prefix, redis_url: str) -> Iterator[None]:
-    """A projector in a thread of its own."""
-    loop = asyncio.new_event_loop()
-    projector = Projector(prefix.settings(redis_url=redis_url), prefix.topics, "a-cluster")
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    task = asyncio.run_coroutine_threadsafe(projector.run(lambda: True), loop)
-    try:
-        yield
-    finally:
-        task.cancel()
-        asyncio.run_coroutine_threadsafe(_settled(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
-
-
-async def _settled() -> None:
-    """Let what was cancelled end."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    if others:
-        await asyncio.wait(others, timeout=5)
-
-
 class Web:
     """The web process of a prefix, and requests to it."""
 
@@ -208,11 +182,13 @@ def serving(kafka: str, folder: Path, name: str) -> Iterator[Site]:
     redis = RedisServer(folder / "redis").start()
     web = Web(prefix, folder, redis.url)
     web.process.start()
+    # a process of its own: threads that draw random numbers disturb hypothesis
+    projecting = Worker(kafka, prefix.topics, f"{name}app", folder, redis_url=redis.url).start()
     try:
-        with projecting(prefix, redis.url):
-            asyncio.run(web.answers())
-            yield Site(prefix, redis, web)
+        asyncio.run(web.answers())
+        yield Site(prefix, redis, web)
     finally:
         web.process.kill()
+        projecting.kill()
         redis.kill()
         asyncio.run(prefix.delete(name))

@@ -1,0 +1,158 @@
+"""Two thousand events a second for a long time, a restart in the middle: nothing grows, and nothing is lost.
+
+A minute is a simulated day. ``SOAK_SECONDS`` says how long; ten minutes if it does not. What is judged begins a minute
+after the restart, when the store has turned over (horizons of two days) and caches are warm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stream_app.connect.clock_writer import ClockWriter
+from tests.support.generate import START
+from tests.support.judge import finished
+from tests.support.kafka_io import Prefix, read, until
+from tests.support.worker import Worker
+
+pytestmark = pytest.mark.long
+
+SECONDS = int(os.environ.get("SOAK_SECONDS", "600"))
+PER_SECOND = 1_000  # predictions, and as many outcomes
+STEP_MS = 24 * 60_000
+LINES = 20
+#: What may be left of a slope: megabytes and descriptors a minute.
+RSS_MB, DESCRIPTORS = 1.5, 1.0
+
+
+class Load:
+    """Rows of each second, and what is to be counted in the end, by line and day."""
+
+    def __init__(self, prefix: Prefix) -> None:
+        self._topics = prefix.topics
+        self._draw = random.Random(1)
+        self._waiting: list[tuple[str, str, str, bool, int]] = []
+        self.counts: Counter[tuple[str, str, str]] = Counter()
+        self.made = 0
+
+    def second(self, number: int) -> list[tuple[str, str, bytes]]:
+        """Predictions of the second, outcomes of those five seconds ago."""
+        at = START + number * STEP_MS
+        day = time.strftime("%Y-%m-%d", time.gmtime(at / 1000))
+        rows = []
+        for n in range(PER_SECOND):
+            tenant, score = f"t{self._draw.randrange(LINES)}", round(self._draw.random(), 3)
+            key = f"{number}-{n}"
+            row = {
+                "prediction_id": key, "model_type": "churn", "tenant_id": tenant, "model_version": "v1",
+                "predicted_at": at, "score": score,
+            }  # fmt: skip
+            rows.append((self._topics.predictions, key, json.dumps(row).encode()))
+            self.counts[f"churn:{tenant}", day, "predictions"] += 1
+            self._waiting.append((key, f"churn:{tenant}", day, score >= 0.5, number))
+        while self._waiting and self._waiting[0][4] <= number - 5:
+            rows.append(self._outcome(*self._waiting.pop(0)[:4], at=at))
+        self.made += len(rows)
+        return rows
+
+    def rest(self, at: int) -> list[tuple[str, str, bytes]]:
+        """Outcomes that have not come yet."""
+        rows = [self._outcome(*waiting[:4], at=at) for waiting in self._waiting]
+        self._waiting.clear()
+        self.made += len(rows)
+        return rows
+
+    def _outcome(self, key: str, line: str, day: str, predicted: bool, at: int) -> tuple[str, str, bytes]:
+        actual = self._draw.random() < 0.5
+        name = ("true" if actual == predicted else "false") + ("_positives" if predicted else "_negatives")
+        self.counts[line, day, name] += 1
+        row = {"prediction_id": key, "actual": actual, "observed_at": at}
+        return self._topics.outcomes, key, json.dumps(row).encode()
+
+
+def sample(worker: Worker) -> dict[str, float]:
+    """Megabytes of memory, open descriptors, megabytes of state by stage."""
+    status = Path(f"/proc/{worker.pid}/status").read_text()
+    page = str(worker.view("/metrics")[1])
+    state: Counter[str] = Counter()
+    for stage, value in re.findall(r'plumbline_rocksdb_bytes\{stage="(\w+)",[^}]*\} ([\d.e+]+)', page):
+        state[stage] += float(value) / 2**20
+    return {
+        "rss": int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024,  # type: ignore[index]
+        "descriptors": len(os.listdir(f"/proc/{worker.pid}/fd")),
+        **{f"state_{stage}": size for stage, size in state.items()},
+    }
+
+
+def slopes(samples: list[tuple[float, dict[str, float]]]) -> dict[str, float]:
+    """Change a minute of every figure, by least squares."""
+    at = np.array([moment for moment, _ in samples]) / 60
+    return {
+        name: float(np.polyfit(at, [figures.get(name, 0.0) for _, figures in samples], 1)[0]) for name in samples[-1][1]
+    }
+
+
+async def test_two_thousand_events_a_second_leave_memory_and_descriptors_level(
+    prefix: Prefix, worker: Callable[..., Worker]
+) -> None:
+    running = worker(pending_horizon_days="2", early_outcome_days="1").start()
+    load, samples = Load(prefix), list[tuple[float, dict[str, float]]]()
+    judged_from = SECONDS / 2 + min(60, SECONDS / 4)
+    late = 0.0
+    async with ClockWriter(prefix.bootstrap, {}, prefix.topics) as writer:
+        await until(lambda: '"ready":true' in running.ready(), 60, "the worker to be ready")
+        began = time.monotonic()
+        for number in range(SECONDS):
+            at = START + (number + 1) * STEP_MS
+            await writer.write(at, await asyncio.to_thread(load.second, number))
+            if number == SECONDS // 2:
+                assert running.stop() == 0
+                running.start()
+            elif number > judged_from and number % 5 == 0:
+                samples.append((time.monotonic() - began, await asyncio.to_thread(sample, running)))
+            ahead = began + number + 1 - time.monotonic()
+            late = max(late, -ahead)
+            if ahead > 0:
+                await asyncio.sleep(ahead)  # the load's pace, not a wait for anything
+        end = START + (SECONDS + 400) * STEP_MS
+        await writer.write(end - STEP_MS, load.rest(end - 2 * STEP_MS))
+        await writer.write(end, ())
+    took = time.monotonic() - began
+    await finished(prefix, end, [running])
+    found = slopes(samples)
+    last = samples[-1][1]
+    print(f"{load.made:,} events in {took:.0f} s, {load.made / took:,.0f} a second, at most {late:.1f} s late")
+    for name, slope in found.items():
+        print(f"{name}: {last[name]:.1f}, slope {slope:+.3f} a minute over {len(samples)} samples")
+    await _exact(prefix, load)
+    assert abs(found["descriptors"]) < DESCRIPTORS, found
+    assert found["rss"] < RSS_MB, found
+    # entries of two simulated days of the load, and what compaction has not taken yet
+    assert last["state_labels"] < 3 * 60 * PER_SECOND * 2 * 250 / 2**20, last
+
+
+async def _exact(prefix: Prefix, load: Load) -> None:
+    """The newest closed snapshot of every line and day holds what was made."""
+    parts = await read(prefix.bootstrap, prefix.topics.metric_snapshots, prefix.topics.line_partitions)
+    newest: dict[tuple[str, str], dict[str, Any]] = {}
+    for records in parts.values():
+        for record in records:
+            row = json.loads(record.value)
+            if row["state"] == "closed":
+                newest[row["line"], row["date"]] = row
+    found: Counter[tuple[str, str, str]] = Counter()
+    for (line, day), row in newest.items():
+        for name in ("predictions", "true_positives", "false_positives", "true_negatives", "false_negatives"):
+            found[line, day, name] = row[name]
+    assert +found == +load.counts
