@@ -47,7 +47,7 @@ class _Page:
     def __init__(self) -> None:
         self._families: dict[str, _Family] = {}
 
-    def put(self, name: str, kind: str, text: str, value: float, **labels: str) -> None:
+    def put(self, name: str, kind: str, text: str, value: float, /, **labels: str) -> None:
         """Add one sample."""
         told = ",".join(f'{key}="{_escaped(label)}"' for key, label in labels.items())
         family = self._families.setdefault(name, _Family(kind, text))
