@@ -62,6 +62,7 @@ async def restore(spec: StageSpec, partition: int, config: EngineConfig, store: 
         begin = (await consumer.beginning_offsets([tp]))[tp]
         end = (await consumer.end_offsets([tp]))[tp]
         meta = store.meta()
+        _refuse_truncated(spec, partition, meta, begin)
         why = _unfit(meta, spec, config, begin, end)
         if meta is not None and why is not None:
             log.warning("%s[%d]: local state is set aside and restored anew: %s", spec.name, partition, why)
@@ -96,6 +97,25 @@ async def restore(spec: StageSpec, partition: int, config: EngineConfig, store: 
 
 def _meta(spec: StageSpec, config: EngineConfig, at: int, record: bytes) -> Meta:
     return Meta(config.cluster, spec.changelog, FORMAT, at, time.time_ns() // 1_000_000, record)
+
+
+def _refuse_truncated(spec: StageSpec, partition: int, meta: Meta | None, begin: int) -> None:
+    """``Incompatible`` if records are gone from the changelog that neither compaction nor its retention takes.
+
+    Without this, what they held would be missing for good and nobody would know. A changelog that time may shorten is
+    only known to be cut too far while a store stands before its start that is younger than that time.
+    """
+    if begin == 0 or (meta is not None and meta.changelog >= begin):
+        return
+    if spec.segmenting is not None:
+        kept_ms = spec.segmenting.horizon_days * 86_400_000
+        if meta is None or time.time_ns() // 1_000_000 - meta.written_ms >= kept_ms:
+            return
+    raise Incompatible(
+        f"{spec.changelog}[{partition}] starts at offset {begin}: records were deleted that the state is made of. "
+        "Start afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX, which rebuilds everything from the "
+        "input topics."
+    )
 
 
 def _unfit(meta: Meta | None, spec: StageSpec, config: EngineConfig, begin: int, end: int) -> str | None:

@@ -12,6 +12,9 @@ from stream_app.read_model.keys import AUDIT_TAIL, KEPT_DAYS, LINE_AUDIT_TAIL, L
 
 Command = tuple[Any, ...]
 
+#: Days dropped at once at most: more than any topic holds of a line in one batch.
+_LONGEST = 1_000
+
 
 class Batch:
     """Records of one transaction: take them, then run :attr:`commands` together."""
@@ -75,10 +78,8 @@ class Batch:
 
 def outlived(before: str, now: str) -> list[str]:
     """Days that fall out of what is kept when a line's newest day moves on."""
-    if not before:
-        return []
     end = date.fromisoformat(now) - timedelta(days=KEPT_DAYS)
-    first = max(date.fromisoformat(before) - timedelta(days=KEPT_DAYS), end - timedelta(days=2 * KEPT_DAYS))
+    first = max(date.fromisoformat(before) - timedelta(days=KEPT_DAYS), end - timedelta(days=_LONGEST))
     return [(first + timedelta(days=n)).isoformat() for n in range((end - first).days)]
 
 
@@ -98,7 +99,7 @@ def _snapshot(batch: Batch, row: dict[str, Any], value: bytes) -> None:
     before = state.newest
     fold.snapshot(state, row)
     if state.newest != before:
-        batch.advanced[line] = (batch.advanced.get(line, (before, ""))[0], state.newest)
+        batch.advanced[line] = (batch.advanced.get(line, (before or row["date"], ""))[0], state.newest)
     batch.run("HSET", batch.keys.days(line), f"{row['date']}|{row['model_version']}", value)
 
 

@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import RecordsToDelete
 
 from stream_app import kafka_admin
-from tests.support.generate import START, Row, Step
-from tests.support.judge import finished
-from tests.support.kafka_io import Prefix, until, write
+from tests.support.generate import START, Row, Step, history
+from tests.support.judge import compare, finished
+from tests.support.kafka_io import Prefix, Reached, end_offsets, until, write
 from tests.support.worker import Worker
 
 pytestmark = pytest.mark.long
@@ -93,6 +95,45 @@ async def test_an_emptied_changelog_is_named_and_never_passed_over(
         assert not _ready(running), text
         assert "changelog" in text, text
         running.kill()
+
+
+async def _cut(prefix: Prefix, changelog: str, partitions: int) -> None:
+    """Delete the first half of a changelog's records, as an operator's mistake would."""
+    await prefix.configure(changelog, {"cleanup.policy": "compact,delete"})
+    ends = await end_offsets(prefix.bootstrap, changelog, partitions)
+    async with kafka_admin.admin(prefix.bootstrap, {}) as client:
+        await client.delete_records({TopicPartition(changelog, p): RecordsToDelete(ends[p] // 2) for p in ends})
+
+
+@pytest.mark.parametrize("stage", ["labels", "metrics"])
+async def test_a_truncated_changelog_is_named_unless_the_disk_holds_all_of_it(
+    prefix: Prefix, worker: Callable[..., Worker], stage: str
+) -> None:
+    steps = history(seed=95, days=2, per_day=200)
+    half = len(steps) // 2
+    running = worker().start()
+    reached: Reached = {}
+    await write(prefix, steps[:half], reached)
+    await finished(prefix, steps[half - 1][0], [running])
+    assert running.stop() == 0
+    kept = running.folder / "kept"
+    shutil.copytree(running.folder / "data", kept)
+    topics = prefix.topics
+    count = topics.input_partitions if stage == "labels" else topics.line_partitions
+    await _cut(prefix, topics.changelog(running.env["PLUMBLINE_APP_ID"], stage), count)
+
+    if stage == "metrics":  # whatever time takes of the labels' changelog looks alike without a disk
+        shutil.rmtree(running.folder / "data")
+        running.start()
+        await until(lambda: running.exit_code not in (None, 0), 60, "the worker to refuse")
+        assert "records were deleted that the state is made of" in running.tail()
+        shutil.rmtree(running.folder / "data", ignore_errors=True)
+        shutil.copytree(kept, running.folder / "data")
+
+    running.start()
+    await write(prefix, steps[half:], reached)
+    follower = await finished(prefix, steps[-1][0], [running])
+    await compare(prefix, follower)
 
 
 def _ready(running: Worker) -> bool:

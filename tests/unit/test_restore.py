@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stream_app.engine.protocol import EngineConfig, Positions, StageSpec, encode_positions
-from stream_app.engine.restore import _positions, _unfit
+from stream_app.engine.restore import _positions, _refuse_truncated, _unfit
 from stream_app.engine.store import FORMAT, Memory, Meta, Segmenting, Store
 from stream_app.errors import Incompatible
 
@@ -46,6 +46,27 @@ def test_state_of_another_cluster_or_application_is_refused(meta: Meta, text: st
 )
 def test_state_the_changelog_cannot_continue_is_set_aside(meta: Meta, begin: int, end: int, text: str) -> None:
     assert text in (_unfit(meta, SPEC, CONFIG, begin, end) or "")
+
+
+BY_TIME = replace(SPEC, segmenting=Segmenting(lambda value: 0, 60))
+OLD = Meta("cluster-a", META.topic, FORMAT, 50, NOW - 61 * 86_400_000, b"")
+
+
+@pytest.mark.parametrize(
+    ("spec", "meta", "begin"), [(SPEC, None, 1), (SPEC, META, 51), (SPEC, OLD, 51), (BY_TIME, META, 51)]
+)
+def test_a_changelog_that_was_cut_is_refused(spec: StageSpec, meta: Meta | None, begin: int) -> None:
+    with pytest.raises(Incompatible, match="records were deleted"):
+        _refuse_truncated(spec, 0, meta, begin)
+
+
+@pytest.mark.parametrize(
+    ("spec", "meta", "begin"), [(SPEC, None, 0), (SPEC, META, 50), (BY_TIME, None, 1), (BY_TIME, OLD, 51)]
+)
+def test_one_that_holds_what_is_missing_or_was_shortened_by_time_is_not(
+    spec: StageSpec, meta: Meta | None, begin: int
+) -> None:
+    _refuse_truncated(spec, 0, meta, begin)
 
 
 def test_state_built_with_another_static_setting_is_refused_by_its_name() -> None:

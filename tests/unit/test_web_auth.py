@@ -1,0 +1,63 @@
+"""Tokens, roles and guesses."""
+
+from __future__ import annotations
+
+import pytest
+
+from stream_app.errors import Incompatible
+from stream_app.web import auth
+from stream_app.web.answers import Refused, cursor, position
+
+LONG = "0123456789abcdef"
+
+
+def test_a_token_says_who_and_what() -> None:
+    tokens = auth.Tokens(f" ada:operator:{LONG}, bob:viewer:{LONG}x:y=z ")
+    assert tokens.user(LONG) == auth.User("ada", "operator")
+    assert tokens.user(f"{LONG}x:y=z") == auth.User("bob", "viewer")
+    for other in ("", LONG[:-1], LONG + "0", LONG.upper(), "\ud800"):
+        assert tokens.user(other) is None
+
+
+@pytest.mark.parametrize(
+    "text", [f"ada:root:{LONG}", "ada:viewer", f":viewer:{LONG}", "ada:viewer:short", f"a b:viewer:{LONG}", "nonsense"]
+)
+def test_what_cannot_be_read_is_refused_without_showing_it(text: str) -> None:
+    with pytest.raises(Incompatible) as caught:
+        auth.Tokens(f"eve:viewer:{LONG}secret,{text}")
+    assert LONG not in str(caught.value)
+    assert "short" not in str(caught.value) or "at least 16" in str(caught.value)
+
+
+def test_a_token_made_for_one_run_is_good_for_it_alone() -> None:
+    first, token = auth.one_time("ada")
+    second, _ = auth.one_time("ada")
+    assert first.user(token) == auth.User("ada", "operator")
+    assert second.user(token) is None
+
+
+def test_ten_failures_within_a_minute_make_an_address_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(auth.time, "monotonic", lambda: now)
+    attempts = auth.Attempts()
+    for _ in range(auth.ATTEMPTS):
+        assert attempts.wait_s("a") == 0
+        attempts.failed("a")
+    assert attempts.wait_s("a") == auth.WINDOW_S
+    assert attempts.wait_s("b") == 0
+    now += auth.WINDOW_S - 1
+    assert attempts.wait_s("a") == pytest.approx(1)
+    now += 1
+    assert attempts.wait_s("a") == 0
+
+
+@pytest.mark.parametrize("text", ["", "x", "MQ==MQ", "LTE", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5", "MDE", "é", "IDE"])
+def test_only_cursors_that_were_handed_out_are_taken(text: str) -> None:
+    with pytest.raises(Refused):
+        position(text)
+
+
+@pytest.mark.parametrize("at", [0, 1, 50, 123_456])
+def test_a_cursor_leads_back_to_where_it_was_made(at: int) -> None:
+    assert position(cursor(at)) == at
+    assert position(None) == 0
