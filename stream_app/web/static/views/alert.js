@@ -36,7 +36,8 @@ function paint(main, { alert, revisions, events }) {
     quality = events.filter((e) => e.kind === "quality").at(-1);
   const bins = h("div", { class: "chart" }),
     drops = h("div", { class: "chart" });
-  const histogram = scores?.windows.find((w) => w.histograms) ?? null;
+  // of the week and the last day alone, the one that moved further
+  const histogram = scores?.windows.filter((w) => w.histograms).sort((a, b) => b.statistic - a.statistic)[0] ?? null;
   replace(
     main,
     h(
@@ -82,7 +83,7 @@ function paint(main, { alert, revisions, events }) {
         scores
           ? h(
               "section",
-              { class: `card ${labels ? "half" : "two"}` },
+              { class: `card ${labels ? "half" : ""}` },
               h("h2", {}, "Scores"),
               histogram ? bins : null,
               evidence(scores),
@@ -92,7 +93,7 @@ function paint(main, { alert, revisions, events }) {
         labels
           ? h(
               "section",
-              { class: `card ${scores ? "half" : "two"}` },
+              { class: `card ${scores ? "half" : ""}` },
               h("h2", {}, "Performance"),
               drops,
               evidence(labels),
@@ -139,7 +140,7 @@ function paint(main, { alert, revisions, events }) {
       ),
     ),
   );
-  if (histogram) histograms(bins, histogram.histograms);
+  if (histogram) histograms(bins, histogram.histograms, [`${day(histogram.from)} to ${day(histogram.to)}`, "baseline"]);
   if (labels) dropChart(drops, labels);
 }
 
