@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import getpass
 import ipaddress
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any
 
 import click
 
 from stream_app import settings as settings_module
 from stream_app.app import topics_of
-from stream_app.errors import Incompatible
+from stream_app.errors import Incompatible, Unavailable
+from stream_app.services.ports import is_free
 
 
 @click.command()
@@ -40,13 +47,29 @@ def web(host: str | None, port: int | None) -> None:
             )
         tokens, token = auth.one_time(_who())
     application = app.create(settings, topics_of(settings), tokens)
+    if _loopback(host) and not is_free(port):
+        raise Unavailable(f"port {port} is taken by another program: take another with --port, or stop that program")
     click.echo(f"Plumbline is at {address(host, port, token)}")
     if not _loopback(host):
         click.echo("plain HTTP beyond this machine: put a proxy with TLS in front, or tokens can be read on the way")
-    uvicorn.run(
+    config = uvicorn.Config(
         application, host=host, port=port, log_level="warning", access_log=False, server_header=False,
         date_header=False, proxy_headers=False, ws_max_size=16_384, timeout_graceful_shutdown=3,
     )  # fmt: skip
+    server = uvicorn.Server(config)
+    # its own way of handling signals ends the process by the signal once it has shut down; asked to stop is no failure
+    server.capture_signals = lambda: _asked_to_stop(server)  # type: ignore[method-assign]
+    server.run()
+    if not server.started:
+        sys.exit(1)
+
+
+@contextlib.contextmanager
+def _asked_to_stop(server: Any) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.handle_exit, number, None)
+    yield
 
 
 def address(host: str, port: int, token: str) -> str:

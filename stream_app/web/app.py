@@ -36,11 +36,13 @@ _PAGES: Final = (
 
 
 def create(settings: Settings, topics: Topics, tokens: Tokens) -> FastAPI:
-    """Make the application; connections open when it starts."""
+    """Make the application; connections open when it starts. ``Incompatible`` if it could never work."""
+
+    redis, blocking = client(settings), client(settings, answer_s=None)
+    _plotly()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        redis, blocking = client(settings), client(settings, answer_s=None)
         app.state.site = Site(settings, topics, redis, tokens)
         app.state.hub = Hub(app.state.site, blocking)
         task = asyncio.create_task(app.state.hub.run())

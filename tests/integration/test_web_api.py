@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +17,7 @@ import pytest
 import websockets
 
 from tests.support.kafka_io import until
-from tests.support.live import OPERATOR, VIEWER, Site, newest, publish, published
+from tests.support.live import OPERATOR, VIEWER, Site, Web, newest, publish, published
 
 LINE = "churn:step-25-300-on"
 
@@ -327,3 +331,36 @@ async def test_it_says_when_redis_is_away_and_comes_back_by_itself(site: Site, v
         return not (await viewer.get("/status")).json()["degraded"]
 
     await until(told, 60, "the read model to be whole")
+
+
+def said(site: Site, *arguments: str, **settings: str) -> tuple[int, str]:
+    """Exit code of ``plumbline web`` that cannot start, and what it said."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith("PLUMBLINE_")}
+    env |= {f"PLUMBLINE_{name.upper()}": value for name, value in settings.items()}
+    command = [sys.executable, "-m", "stream_app", "web", *arguments]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_what_cannot_be_served_is_refused_in_one_sentence(site: Site) -> None:
+    for arguments, settings, words in (
+        (("--port", str(site.web.port)), {"redis_url": site.redis.url}, f"port {site.web.port} is taken"),
+        (("--host", "0.0.0.0"), {"redis_url": site.redis.url}, "set PLUMBLINE_WEB_TOKENS"),
+        ((), {"redis_url": ""}, "set PLUMBLINE_REDIS_URL"),
+        ((), {"redis_url": site.redis.url, "web_tokens": "ada:root:x"}, "entry 1 of web_tokens"),
+    ):
+        code, text = said(site, *arguments, **settings)
+        assert code == 1
+        assert words in text
+        assert "Traceback" not in text
+
+
+async def test_told_to_stop_it_ends_with_zero_though_clients_listen(site: Site, tmp_path: Path) -> None:
+    web = Web(site.prefix, tmp_path, site.redis.url)
+    web.process.start()
+    await web.answers()
+    async with websockets.connect(web.address.replace("http", "ws") + "/ws") as socket:
+        await socket.send(json.dumps({"type": "auth", "token": VIEWER}))
+        await first(socket, "ready")
+        assert await asyncio.to_thread(web.process.stop) == 0, web.process.tail()
+    assert "Traceback" not in web.process.tail()
