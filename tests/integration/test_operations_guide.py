@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from stream_app.cli import cli
-from tests.support.kafka_io import Prefix
+from tests.support.generate import history
+from tests.support.kafka_io import Prefix, write
 from tests.support.live import newest, publish, published
 from tests.unit.test_operations_documents import commands
 
@@ -75,6 +76,7 @@ async def test_every_other_command_does_what_the_guide_says(
     prefix: Prefix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await publish(prefix, published())
+    await write(prefix, history(seed=97, days=1, per_day=10, with_poison=False), ticks=False)
     for key in [key for key in os.environ if key.startswith("PLUMBLINE_")]:
         monkeypatch.delenv(key)
     settings = prefix.settings(redis_url="")
