@@ -33,12 +33,12 @@ def answer(value: Any, status: int = 200) -> Response:
 
 def page(items: Iterable[bytes], next: int | None, **more: Any) -> Response:
     """Stored records as a page, without decoding them."""
-    head = orjson.dumps({"next": None if next is None else cursor(next), **more})
+    head = orjson.dumps({"next": None if next is None else following(next), **more})
     return Response(b'{"items":[' + b",".join(items) + b"]," + head[1:], media_type=JSON)
 
 
-def cursor(at: int) -> str:
-    """An opaque position in a list."""
+def following(at: int) -> str:
+    """An opaque position in a list: what a page calls `next`."""
     return base64.urlsafe_b64encode(str(at).encode()).decode().rstrip("=")
 
 

@@ -9,7 +9,7 @@ import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from schemas.common import rfc3339
-from stream_app.web.answers import Refused, answer, cursor, page, position
+from stream_app.web.answers import Refused, answer, following, page, position
 from stream_app.web.auth import User
 from stream_app.web.site import site_of, viewer
 
@@ -22,6 +22,7 @@ AnyId = Annotated[str, Path(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$
 Limit = Annotated[int, Query(ge=1, le=200)]
 Cursor = Annotated[str | None, Query(max_length=64, description="`next` of the page before")]
 Time = Annotated[str | None, Query(max_length=32, pattern=r"^[0-9T:.Z-]+$", description="a UTC date or time")]
+From = Annotated[str | None, Query(alias="from", max_length=32, pattern=r"^[0-9T:.Z-]+$")]
 Word = Annotated[str | None, Query(max_length=256)]
 Viewer = Annotated[User, Depends(viewer)]
 Severity = Literal["MEDIUM", "HIGH", "CRITICAL"]
@@ -58,10 +59,10 @@ async def models(
     model_type: Annotated[str | None, Query(pattern=f"^{_NAME}$")] = None,
     state: Annotated[Literal["alert", "drift", "job", "quiet"] | None, Query()] = None,
     limit: Limit = 50,
-    cursor_: Annotated[str | None, Query(alias="cursor", max_length=64)] = None,
+    cursor: Cursor = None,
 ) -> Response:
     """Every line, the one that needs people most first."""
-    start = position(cursor_)
+    start = position(cursor)
     wanted = (q or "").lower()
     found = [
         entry.view
@@ -71,8 +72,8 @@ async def models(
         and (state is None or _in_state(entry.view, state))
     ]
     rows = found[start : start + limit]
-    following = cursor(start + limit) if start + limit < len(found) else None
-    return answer({"items": rows, "next": following, "total": len(found)})
+    after = following(start + limit) if start + limit < len(found) else None
+    return answer({"items": rows, "next": after, "total": len(found)})
 
 
 def _in_state(view: dict[str, Any], state: str) -> bool:
@@ -109,10 +110,10 @@ async def snapshots(
     from_: Annotated[str | None, Query(alias="from", pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] = None,
     to: Annotated[str | None, Query(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$", description="included")] = None,
     limit: Annotated[int, Query(ge=1, le=400)] = 400,
-    cursor_: Annotated[str | None, Query(alias="cursor", max_length=64)] = None,
+    cursor: Cursor = None,
 ) -> Response:
     """Closed daily snapshots of the last 90 days, oldest first, newest revision each."""
-    start = position(cursor_)
+    start = position(cursor)
     found = [
         row
         for row in await site_of(request).reader.snapshots(line)
@@ -120,8 +121,8 @@ async def snapshots(
         and (from_ is None or row["date"] >= from_)
         and (to is None or row["date"] <= to)
     ]
-    following = cursor(start + limit) if start + limit < len(found) else None
-    return answer({"items": found[start : start + limit], "next": following})
+    after = following(start + limit) if start + limit < len(found) else None
+    return answer({"items": found[start : start + limit], "next": after})
 
 
 @router.get("/models/{line}/checks")
@@ -137,14 +138,14 @@ async def drift_events(
     line: LineFilter = None,
     kind: Annotated[Literal["statistical", "performance", "quality"] | None, Query()] = None,
     severity: Annotated[Severity | None, Query()] = None,
-    from_: Annotated[str | None, Query(alias="from", max_length=32, pattern=r"^[0-9T:.Z-]+$")] = None,
+    from_: From = None,
     to: Time = None,
     limit: Limit = 50,
-    cursor_: Annotated[str | None, Query(alias="cursor", max_length=64)] = None,
+    cursor: Cursor = None,
 ) -> Response:
     """Events that found drift, newest close first. ``/models/{line}/checks`` has the others' numbers."""
     keep = _keep({"kind": kind, "severity": severity}, "close", from_, to)
-    found = await site_of(request).reader.events(line, keep, position(cursor_), limit)
+    found = await site_of(request).reader.events(line, keep, position(cursor), limit)
     return page(found.items, found.next)
 
 
@@ -166,7 +167,7 @@ async def alerts(
     type: Annotated[Literal["ML_DRIFT_DETECTED", "ML_OUTCOMES_INCOMPLETE"] | None, Query()] = None,
     severity: Annotated[Severity | None, Query()] = None,
     limit: Limit = 50,
-    cursor_: Annotated[str | None, Query(alias="cursor", max_length=64)] = None,
+    cursor: Cursor = None,
 ) -> Response:
     """Alerts in their newest revision, the last opened first."""
     same = _keep({"type": type, "severity": severity}, "at", None, None)
@@ -174,7 +175,7 @@ async def alerts(
     def keep(row: dict[str, Any]) -> bool:
         return same(row) and (status is None or (row["status"] == "resolved") == (status == "resolved"))
 
-    found = await site_of(request).reader.alerts(line, keep, position(cursor_), limit)
+    found = await site_of(request).reader.alerts(line, keep, position(cursor), limit)
     return page(found.items, found.next)
 
 
@@ -198,7 +199,7 @@ async def trainings(
     user: Viewer,
     line: LineFilter = None,
     limit: Limit = 50,
-    cursor_: Annotated[str | None, Query(alias="cursor", max_length=64)] = None,
+    cursor: Cursor = None,
 ) -> Response:
     """Jobs by line, those in hand first; with ``line`` also its history and commands, newest first."""
     reader = site_of(request).reader
@@ -212,14 +213,14 @@ async def trainings(
             "commands": [orjson.loads(value) for value in commands],
         }
         return answer({"items": [item], "next": None})
-    start = position(cursor_)
+    start = position(cursor)
     found = [entry.view for entry in await reader.fleet.lines() if entry.view["job"] is not None]
     found.sort(key=lambda view: (view["job"]["state"] == "idle", view["line"]))
     rows = [
         {"line": view["line"], "job": view["job"], "active_version": view["active_version"]}
         for view in found[start : start + limit]
     ]
-    return answer({"items": rows, "next": cursor(start + limit) if start + limit < len(found) else None})
+    return answer({"items": rows, "next": following(start + limit) if start + limit < len(found) else None})
 
 
 @router.get("/audit")
@@ -227,17 +228,17 @@ async def audit(
     request: Request,
     user: Viewer,
     line: LineFilter = None,
-    action: Annotated[str | None, Query(max_length=64)] = None,
-    decision: Annotated[str | None, Query(max_length=64)] = None,
+    action: Word = None,
+    decision: Word = None,
     actor: Word = None,
-    from_: Annotated[str | None, Query(alias="from", max_length=32, pattern=r"^[0-9T:.Z-]+$")] = None,
+    from_: From = None,
     to: Time = None,
     limit: Limit = 50,
-    cursor_: Annotated[str | None, Query(alias="cursor", max_length=64)] = None,
+    cursor: Cursor = None,
 ) -> Response:
     """Decisions with their grounds, newest first; the last 10,000 of all lines, the last 500 of each."""
     keep = _keep({"action": action, "decision": decision, "actor": actor}, "at", from_, to)
-    found = await site_of(request).reader.audit(line, keep, position(cursor_), limit)
+    found = await site_of(request).reader.audit(line, keep, position(cursor), limit)
     return page(found.items, found.next)
 
 

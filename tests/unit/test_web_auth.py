@@ -6,7 +6,7 @@ import pytest
 
 from stream_app.errors import Incompatible
 from stream_app.web import auth
-from stream_app.web.answers import Refused, cursor, position
+from stream_app.web.answers import Refused, following, position
 
 LONG = "0123456789abcdef"
 
@@ -59,5 +59,5 @@ def test_only_cursors_that_were_handed_out_are_taken(text: str) -> None:
 
 @pytest.mark.parametrize("at", [0, 1, 50, 123_456])
 def test_a_cursor_leads_back_to_where_it_was_made(at: int) -> None:
-    assert position(cursor(at)) == at
+    assert position(following(at)) == at
     assert position(None) == 0
