@@ -13,6 +13,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from stream_app.errors import Incompatible, Unavailable
+from stream_app.kafka_reach import unreachable
 from stream_app.topics import Topics, TopicSpec
 
 #: Bound on any single question to the broker.
@@ -31,16 +32,13 @@ class Finding:
 
 @asynccontextmanager
 async def admin(bootstrap: str, options: dict[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
-    """A connected admin client. Raises :class:`Unavailable` within ten seconds when nobody answers."""
+    """A connected admin client. Raises :class:`Unavailable`, which says why, when it cannot connect."""
     client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(TIMEOUT_S * 1000), **options)
     try:
         await asyncio.wait_for(client.start(), TIMEOUT_S)
     except (TimeoutError, KafkaError, OSError) as error:
         await client.close()
-        raise Unavailable(
-            f"no Kafka broker answers at {bootstrap} ({type(error).__name__}). Start one with `plumbline services up`, "
-            "or name yours in PLUMBLINE_KAFKA_BOOTSTRAP."
-        ) from error
+        raise await unreachable(bootstrap, options) from error
     try:
         yield client
     finally:
