@@ -20,6 +20,7 @@ from aiokafka.errors import (
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
 )
+from aiokafka.protocol.metadata import MetadataRequest
 
 from stream_app.errors import Unavailable
 
@@ -53,7 +54,7 @@ async def unreachable(bootstrap: str, options: dict[str, Any]) -> Unavailable:
     told: list[str] = []
     for host, port, _ in collect_hosts(bootstrap):
         fault = await _fault(host, port, options)
-        if isinstance(fault, KafkaError | ssl.SSLError):
+        if isinstance(fault, KafkaError | ssl.SSLError | ConnectionResetError):
             return Unavailable(f"the broker at {host}:{port} {_refusal(fault, options)}")
         told.append(type(fault).__name__ if fault is not None else "slow to answer")
     return Unavailable(
@@ -63,13 +64,17 @@ async def unreachable(bootstrap: str, options: dict[str, Any]) -> Unavailable:
 
 
 async def _fault(host: str, port: int, options: dict[str, Any]) -> BaseException | None:
+    connection = None
     try:
-        connection = await asyncio.wait_for(
-            create_conn(host, port, request_timeout_ms=int(LOOK_S * 1000), **options), LOOK_S
-        )
+        async with asyncio.timeout(LOOK_S):
+            connection = await create_conn(host, port, request_timeout_ms=int(LOOK_S * 1000), **options)
+            # A listener that wants a password lets everybody ask for its versions, and nothing after that.
+            await connection.send(MetadataRequest([]))
     except (KafkaError, OSError, TimeoutError) as error:
         return error
-    connection.close()
+    finally:
+        if connection is not None:
+            connection.close()
     return None
 
 
@@ -88,8 +93,9 @@ def _refusal(fault: BaseException, options: dict[str, Any]) -> str:
         return f"wants no SASL on this port, and {_PROTOCOL} is {protocol}. Correct one or the other."
     if isinstance(fault, ssl.SSLCertVerificationError):
         return (
-            f"shows a certificate that is not trusted: {fault.verify_message}. Name the authorities that signed it in "
-            "PLUMBLINE_KAFKA_SSL_CAFILE, and the broker as its certificate does in PLUMBLINE_KAFKA_BOOTSTRAP."
+            f"shows a certificate that is not trusted: {fault.verify_message.rstrip('.')}. Name the authorities that "
+            "signed it in PLUMBLINE_KAFKA_SSL_CAFILE, and the broker, as its certificate does, in "
+            "PLUMBLINE_KAFKA_BOOTSTRAP."
         )
     if isinstance(fault, ssl.SSLError):
         return (
@@ -104,7 +110,7 @@ def _may_want(protocol: str) -> str:
         return f"it may want TLS or a password. {_PROTOCOL} is PLAINTEXT; docs/operations/security.md lists the others."
     if protocol == "SSL":
         return (
-            "it may want a client certificate that it trusts, in PLUMBLINE_KAFKA_SSL_CERTFILE, or a password "
-            f"({_PROTOCOL} SASL_SSL)."
+            "it may want a client certificate that it trusts (PLUMBLINE_KAFKA_SSL_CERTFILE), or a password "
+            f"({_PROTOCOL}=SASL_SSL), or it speaks no TLS on that port."
         )
     return f"see whether that port speaks {protocol}, as {_PROTOCOL} says."
