@@ -95,17 +95,21 @@ class Hub:
 
     async def _watch(self) -> None:
         while True:
-            found = await self._site.reader.status()
-            if (found.degraded, found.reason) != (self.status.degraded, self.status.reason):
-                self.status = found
-                for client in self.clients:
-                    client.put(self.degraded())
-            self.status = found
-            if found.updated_ms is not None:
+            await self.look()
+            if self.status.updated_ms is not None:
                 # ahead of whoever asks: after a start and after a close there is much to read
                 with contextlib.suppress(RedisError, OSError):
                     await self._site.reader.fleet.lines()
             await asyncio.sleep(_STATUS_S)
+
+    async def look(self) -> None:
+        """See how the read model is now, and tell the clients if that changed."""
+        found = await self._site.reader.status()
+        changed = (found.degraded, found.reason) != (self.status.degraded, self.status.reason)
+        self.status = found
+        if changed:
+            for client in self.clients:
+                client.put(self.degraded())
 
     def id(self, stream_id: str) -> str:
         """An id that only fits the generation it was given in."""
@@ -215,6 +219,7 @@ def _names(given: Any) -> frozenset[str] | None:
 
 async def _serve(socket: WebSocket, hub: Hub, user: User, client: Client, after: str | None) -> None:
     """Say where we are, what was missed, then hand on what comes until someone leaves."""
+    await hub.look()  # ids carry the generation, which may be newer than the last look
     upto = hub.last
     await socket.send_text(
         orjson.dumps({"type": "ready", "id": hub.id(upto), "role": user.role, "actor": user.name}).decode()

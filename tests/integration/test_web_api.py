@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import secrets
 import subprocess
 import sys
 import uuid
@@ -16,6 +18,7 @@ import httpx
 import pytest
 import websockets
 
+from stream_app.read_model.keys import Keys
 from tests.support.kafka_io import until
 from tests.support.live import OPERATOR, VIEWER, Site, Web, newest, publish, published
 
@@ -255,10 +258,11 @@ async def test_settings_say_what_holds_and_a_preview_what_would_have_been(viewer
 
 async def first(socket: Any, kind: str) -> dict[str, Any]:
     """The next message of a kind."""
-    while True:
-        message: dict[str, Any] = json.loads(await asyncio.wait_for(socket.recv(), 20))
-        if message["type"] == kind:
-            return message
+    async with asyncio.timeout(20):
+        while True:
+            message: dict[str, Any] = json.loads(await socket.recv())
+            if message["type"] == kind:
+                return message
 
 
 async def test_the_live_feed_sends_what_comes_and_takes_up_where_it_was_left(site: Site) -> None:
@@ -287,6 +291,47 @@ async def test_the_live_feed_sends_what_comes_and_takes_up_where_it_was_left(sit
     async with websockets.connect(url) as socket:
         await socket.send(json.dumps({**hello, "after": "00000000.1-0"}))
         assert (await first(socket, "reset"))["id"]
+
+
+async def test_a_client_that_does_not_keep_up_is_let_go_and_misses_nothing(site: Site) -> None:
+    url, hello = (
+        site.web.address.replace("http", "ws") + "/ws",
+        {"type": "auth", "token": VIEWER, "lines": ["slow:one"]},
+    )
+    count = 3_000
+    key = Keys(site.prefix.topics.output_prefix).changes
+    seen: list[int] = []
+    last = None
+    async with websockets.connect(url, max_queue=4, ping_interval=None) as socket:
+        await socket.send(json.dumps(hello))
+        await first(socket, "ready")
+
+        def flood() -> None:
+            with site.redis.client() as redis:
+                for number in range(count):
+                    # what cannot be compressed, so that it fills every buffer on the way
+                    record = json.dumps({"number": number, "filler": secrets.token_hex(10_000)})
+                    redis.xadd(key, {"topic": "audit", "line": "slow:one", "record": record})
+
+        await asyncio.to_thread(flood)
+        # another client, which reads, is not held up by the one that does not
+        async with websockets.connect(url) as other:
+            await other.send(json.dumps({**hello, "lines": ["quick:one"]}))
+            await first(other, "ready")
+            with site.redis.client() as redis:
+                redis.xadd(key, {"topic": "audit", "line": "quick:one", "record": "{}"})
+            await first(other, "change")
+        with contextlib.suppress(websockets.ConnectionClosed):
+            while len(seen) < count:
+                change = await first(socket, "change")
+                seen.append(change["record"]["number"])
+                last = change["id"]
+    assert 0 < len(seen) < count
+    async with websockets.connect(url, max_size=None) as socket:
+        await socket.send(json.dumps({**hello, "after": last}))
+        while len(seen) < count:
+            seen.append((await first(socket, "change"))["record"]["number"])
+    assert seen == list(range(count))
 
 
 @pytest.mark.parametrize(

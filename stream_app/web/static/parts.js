@@ -83,7 +83,7 @@ export function problem(error, again) {
     { class: "empty", role: "alert" },
     h("h2", {}, error.status === 404 ? "Nothing here" : "This could not be loaded"),
     h("p", {}, told),
-    again && h("p", {}, h("button", { onclick: again }, "Try again")),
+    again && h("p", {}, h("button", { onclick: () => again() }, "Try again")),
   );
 }
 
@@ -208,3 +208,20 @@ export const guards = (list) =>
       ),
     ),
   );
+
+/** A list that grows by pages: `fetch` asks for one, `draw` shows all rows; returns what loads it anew. */
+export function paged({ list, more, current, fetch, draw }) {
+  let rows = [];
+  async function load(cursor = null) {
+    try {
+      const page = await fetch({ cursor, limit: 50 });
+      if (!current()) return;
+      rows = cursor ? [...rows, ...page.items] : page.items;
+      replace(list, draw(rows));
+      replace(more, page.next ? h("button", { onclick: () => load(page.next) }, "Show more") : null);
+    } catch (error) {
+      if (current()) replace(list, problem(error, load));
+    }
+  }
+  return () => load();
+}

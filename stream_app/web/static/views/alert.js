@@ -91,13 +91,7 @@ function paint(main, { alert, revisions, events }) {
             )
           : null,
         labels
-          ? h(
-              "section",
-              { class: `card ${scores ? "half" : ""}` },
-              h("h2", {}, "Performance"),
-              drops,
-              evidence(labels),
-            )
+          ? h("section", { class: `card ${scores ? "half" : ""}` }, h("h2", {}, "Performance"), drops, evidence(labels))
           : null,
         quality
           ? h(

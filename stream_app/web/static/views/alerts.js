@@ -2,12 +2,38 @@
 import { get, linePath } from "../api.js";
 import { listen } from "../live.js";
 import { h, replace, soon, title, when, words } from "../dom.js";
-import { empty, problem, severityTag, skeleton, table } from "../parts.js";
+import { empty, paged, severityTag, skeleton, table } from "../parts.js";
+
+const COLUMNS = [
+  ["Severity", (row) => severityTag(row.severity)],
+  [
+    "Line",
+    (row) => [
+      h("a", { class: "name", href: `/alerts/${row.id}` }, row.line),
+      h("div", { class: "small soft" }, h("a", { href: `/lines/${linePath(row.line)}` }, row.model_version)),
+    ],
+    { class: "wide" },
+  ],
+  [
+    "What",
+    (row) => [
+      h("div", {}, row.summary),
+      row.status === "resolved" ? h("span", { class: "small soft" }, `ended: ${words(row.resolution_reason)}`) : null,
+    ],
+    { class: "wide" },
+  ],
+  ["Opened", (row) => when(row.opened_at), { label: "opened" }],
+  [
+    "Taken by",
+    (row) =>
+      row.acknowledged_by ??
+      h("span", { class: row.status === "resolved" ? "soft" : "tag warn" }, row.status === "resolved" ? "–" : "nobody"),
+    { label: "taken by" },
+  ],
+];
 
 export async function open(main, _part, current) {
   const asked = { status: "open" };
-  let rows = [],
-    next = null;
   const list = h("div", { class: "card flush" }, skeleton()),
     more = h("p", {});
   const segments = h("div", { class: "segments", role: "group", "aria-label": "Show" });
@@ -34,67 +60,13 @@ export async function open(main, _part, current) {
       ),
     );
 
-  async function load(cursor = null) {
-    try {
-      const page = await get("/alerts", { ...asked, cursor, limit: 50 });
-      if (!current()) return;
-      rows = cursor ? [...rows, ...page.items] : page.items;
-      next = page.next;
-      replace(
-        list,
-        rows.length
-          ? table(
-              [
-                ["Severity", (row) => severityTag(row.severity)],
-                [
-                  "Line",
-                  (row) => [
-                    h("a", { class: "name", href: `/alerts/${row.id}` }, row.line),
-                    h(
-                      "div",
-                      { class: "small soft" },
-                      h("a", { href: `/lines/${linePath(row.line)}` }, row.model_version),
-                    ),
-                  ],
-                  { class: "wide" },
-                ],
-                [
-                  "What",
-                  (row) => [
-                    h("div", {}, row.summary),
-                    row.status === "resolved"
-                      ? h("span", { class: "small soft" }, `ended: ${words(row.resolution_reason)}`)
-                      : null,
-                  ],
-                  { class: "wide" },
-                ],
-                ["Opened", (row) => when(row.opened_at), { label: "opened" }],
-                [
-                  "Taken by",
-                  (row) =>
-                    row.acknowledged_by ??
-                    h(
-                      "span",
-                      { class: row.status === "resolved" ? "soft" : "tag warn" },
-                      row.status === "resolved" ? "–" : "nobody",
-                    ),
-                  { label: "taken by" },
-                ],
-              ],
-              rows,
-              "Alerts",
-            )
-          : nothing(asked),
-      );
-      replace(more, next ? h("button", { onclick: () => load(next) }, "Show more") : null);
-    } catch (error) {
-      if (current())
-        replace(
-          list,
-          problem(error, () => load()),
-        );
-    }
-  }
+  const load = paged({
+    list,
+    more,
+    current,
+    fetch: (page) => get("/alerts", { ...asked, ...page }),
+    draw: (rows) => (rows.length ? table(COLUMNS, rows, "Alerts") : nothing(asked)),
+  });
 
   buttons();
   replace(

@@ -2,13 +2,11 @@
 import { get, linePath } from "../api.js";
 import { listen } from "../live.js";
 import { h, replace, sentence, soon, when, words } from "../dom.js";
-import { empty, guards, problem, skeleton } from "../parts.js";
+import { empty, guards, paged, skeleton } from "../parts.js";
 
 export async function open(main, _part, current) {
   const query = new URLSearchParams(location.search);
   const asked = { line: query.get("line") ?? "", actor: query.get("actor") ?? "", action: query.get("action") ?? "" };
-  let rows = [],
-    next = null;
   const list = h("div", { class: "card" }, skeleton()),
     more = h("p", {});
   const field = (name, text) => {
@@ -25,30 +23,19 @@ export async function open(main, _part, current) {
     return input;
   };
 
-  async function load(cursor = null) {
-    try {
-      const page = await get("/audit", { ...asked, cursor, limit: 50 });
-      if (!current()) return;
-      rows = cursor ? [...rows, ...page.items] : page.items;
-      next = page.next;
-      replace(
-        list,
-        rows.length
-          ? decisions(rows)
-          : empty(
-              "No such decision",
-              h("p", {}, "The last 10,000 decisions stand here; `plumbline audit` reads all of them."),
-            ),
-      );
-      replace(more, next ? h("button", { onclick: () => load(next) }, "Show more") : null);
-    } catch (error) {
-      if (current())
-        replace(
-          list,
-          problem(error, () => load()),
-        );
-    }
-  }
+  const load = paged({
+    list,
+    more,
+    current,
+    fetch: (page) => get("/audit", { ...asked, ...page }),
+    draw: (rows) =>
+      rows.length
+        ? decisions(rows)
+        : empty(
+            "No such decision",
+            h("p", {}, "The last 10,000 decisions stand here; `plumbline audit` reads all of them."),
+          ),
+  });
 
   replace(
     main,

@@ -105,7 +105,9 @@ export async function open(main, line, current) {
                   { class: "small soft" },
                   `${day(event.windows[0].from)} to ${day(event.windows[0].to)}, ${count(event.windows[0].recent_rows)} scores beside ${count(event.windows[0].baseline_rows)}; D = ${ratio(event.statistic)}, p = ${event.p_value === undefined ? "–" : event.p_value.toPrecision(2)}. `,
                   verdictTag(event),
-                  event === latest ? null : ` It is of ${event.model_version}; the newest says: ${words(latest.reason)}.`,
+                  event === latest
+                    ? null
+                    : ` It is of ${event.model_version}; the newest says: ${words(latest.reason)}.`,
                 )
               : null,
           ),

@@ -218,53 +218,37 @@ function steps(job) {
   );
 }
 
-const history = (rows) =>
+/** The newest twenty as a timeline: `head` beside the time, `body` below it. */
+const timeline = (rows, head, body) =>
   h(
     "ul",
     { class: "timeline" },
-    rows
-      .slice(0, 20)
-      .map((row) =>
-        h(
-          "li",
-          {},
-          h(
-            "div",
-            { class: "row" },
-            when(row.at),
-            jobTag(row),
-            row.attempt > 1 ? h("span", { class: "small soft" }, `attempt ${row.attempt}`) : null,
-          ),
-          row.candidate_version ? h("div", { class: "small wrap" }, row.candidate_version) : null,
-        ),
-      ),
+    rows.slice(0, 20).map((row) => h("li", {}, h("div", { class: "row" }, when(row.at), head(row)), body(row))),
+  );
+
+const history = (rows) =>
+  timeline(
+    rows,
+    (row) => [jobTag(row), row.attempt > 1 ? h("span", { class: "small soft" }, `attempt ${row.attempt}`) : null],
+    (row) => (row.candidate_version ? h("div", { class: "small wrap" }, row.candidate_version) : null),
   );
 
 const commands = (rows) =>
-  h(
-    "ul",
-    { class: "timeline" },
-    rows
-      .slice(0, 20)
-      .map((row) =>
-        h(
-          "li",
-          {},
-          h(
+  timeline(
+    rows,
+    (row) => [
+      h("b", {}, row.command),
+      h("span", { class: "small soft wrap" }, row.candidate_version ?? row.model_version),
+    ],
+    (row) => [
+      row.trigger ? h("div", { class: "small" }, row.trigger.reason) : null,
+      row.data
+        ? h(
             "div",
-            { class: "row" },
-            when(row.at),
-            h("b", {}, row.command),
-            h("span", { class: "small soft wrap" }, row.candidate_version ?? row.model_version),
-          ),
-          row.trigger ? h("div", { class: "small" }, row.trigger.reason) : null,
-          row.data
-            ? h(
-                "div",
-                { class: "small soft" },
-                `rows of ${time(row.data.train.from)} to ${time(row.data.train.to)}, judged on ${time(row.data.holdout.from)} to ${time(row.data.holdout.to)}`,
-              )
-            : null,
-        ),
-      ),
+            { class: "small soft" },
+            `rows of ${time(row.data.train.from)} to ${time(row.data.train.to)}, ` +
+              `judged on ${time(row.data.holdout.from)} to ${time(row.data.holdout.to)}`,
+          )
+        : null,
+    ],
   );
