@@ -191,6 +191,21 @@ async def test_a_worker_and_its_operators_need_no_more_rights_than_the_guide_lis
         running.kill()
 
 
+@pytest.mark.parametrize("missing", [ResourceType.GROUP, ResourceType.TRANSACTIONAL_ID])
+async def test_a_worker_whose_user_lacks_a_right_ends_and_names_it(
+    prefix: Prefix, broker: Secure, tmp_path: Path, missing: ResourceType
+) -> None:
+    topics = (await prefix.create()).topics
+    app = f"app-{topics.input_prefix}"
+    broker.grant(BOUND, [right for right in _rights(topics, app) if right[0] != missing])
+    settings = broker.by_password(user=BOUND) | {"app_id": app, "data_dir": str(tmp_path / "data")}
+    code, said = await plumbline(prefix, settings, "worker")
+    assert code == 1, said
+    named = {ResourceType.GROUP: "Read", ResourceType.TRANSACTIONAL_ID: "Write"}[missing]
+    assert f"grant {named} on those that begin with {app}" in said
+    assert "Traceback" not in said
+
+
 async def test_redis_by_tls_and_password(stranger: Authority, tmp_path: Path) -> None:
     authority = Authority.made(tmp_path / "tls")
     port = free_ports(1)[0]
