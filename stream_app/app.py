@@ -65,6 +65,7 @@ def prepare(settings: Settings) -> str:
             topics,
             topics.changelogs(settings.app_id, settings.max_horizon_days),
             settings.replication_factor,
+            settings.app_id,
         )
     )
 

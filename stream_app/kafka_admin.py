@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,10 +11,19 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    TransactionalIdAuthorizationFailed,
+    for_code,
+)
 
 from stream_app.errors import Incompatible, Unavailable
+from stream_app.kafka_reach import unreachable
 from stream_app.topics import Topics, TopicSpec
+
+log = logging.getLogger(__name__)
 
 #: Bound on any single question to the broker.
 TIMEOUT_S = 10.0
@@ -31,16 +41,13 @@ class Finding:
 
 @asynccontextmanager
 async def admin(bootstrap: str, options: dict[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
-    """A connected admin client. Raises :class:`Unavailable` within ten seconds when nobody answers."""
+    """A connected admin client. Raises :class:`Unavailable`, which says why, when it cannot connect."""
     client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(TIMEOUT_S * 1000), **options)
     try:
         await asyncio.wait_for(client.start(), TIMEOUT_S)
     except (TimeoutError, KafkaError, OSError) as error:
         await client.close()
-        raise Unavailable(
-            f"no Kafka broker answers at {bootstrap} ({type(error).__name__}). Start one with `plumbline services up`, "
-            "or name yours in PLUMBLINE_KAFKA_BOOTSTRAP."
-        ) from error
+        raise await unreachable(bootstrap, options) from error
     try:
         yield client
     finally:
@@ -161,14 +168,15 @@ def _why(key: str, wanted: str) -> str:
 
 
 async def prepare_worker(
-    bootstrap: str, options: dict[str, Any], topics: Topics, changelogs: list[TopicSpec], replication: int
+    bootstrap: str, options: dict[str, Any], topics: Topics, changelogs: list[TopicSpec], replication: int, app_id: str
 ) -> str:
-    """What a worker needs before it starts: a broker, its topics, its own changelogs. Returns the cluster's id."""
+    """What a worker needs before it starts: a broker, its topics, rights, changelogs. Returns the cluster's id."""
     async with admin(bootstrap, options) as client:
         findings = [f for f in await check(client, topics, topics.specs()) if f.fatal]
         if findings:
             lines = "\n".join(f"  {f.topic} {f.problem}\n    → {f.remedy}" for f in findings)
             raise Incompatible(f"the topics are not ready, nothing was started:\n{lines}")
+        await _refuse_without_rights(client, app_id)
         counts = await partition_counts(client, [spec.name for spec in changelogs])
         for spec in changelogs:
             if counts.get(spec.name, spec.partitions) != spec.partitions:
@@ -178,3 +186,22 @@ async def prepare_worker(
                 )
         await create(client, changelogs, replication)
         return await cluster_id(client)
+
+
+async def _refuse_without_rights(client: AIOKafkaAdminClient, app_id: str) -> None:
+    """``Incompatible`` if access lists keep the user from the app's group or transactions; both fail in silence later.
+
+    To ask for a coordinator takes the right to describe, which the rights to read a group and to write in a transaction
+    bring along.
+    """
+    for what, kind, right in (("consumer group", 0, "Read"), ("transactional ids", 1, "Write")):
+        try:
+            await client.find_coordinator(app_id, kind)
+        except (GroupAuthorizationFailedError, TransactionalIdAuthorizationFailed) as error:
+            raise Incompatible(
+                f"this user may not use the {what} of {app_id}: grant {right} on those that begin with {app_id}. "
+                "docs/operations/security.md lists every right that a worker needs."
+            ) from error
+        except KafkaError as error:
+            # A new broker makes the coordinators' topics at the first question; whoever needs them waits for that.
+            log.debug("no coordinator yet for the %s of %s: %s", what, app_id, error)

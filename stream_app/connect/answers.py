@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from stream_app.kafka_reach import start
 from stream_app.topics import Topics
 
 #: Wall time after which simulated time goes on without an answer, so that deadlines can fire.
@@ -37,6 +38,7 @@ class AnswerFollower:
     """Knows the orders that wait for an answer. Use as an async context manager."""
 
     def __init__(self, bootstrap: str, options: dict[str, Any], topics: Topics) -> None:
+        self._where = (bootstrap, options)
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=bootstrap,
             isolation_level="read_committed",
@@ -57,7 +59,7 @@ class AnswerFollower:
         self._given_up: set[tuple[str, int]] = set()
 
     async def __aenter__(self) -> AnswerFollower:
-        await self._consumer.start()
+        await start(self._consumer, *self._where)
         self._consumer.assign(self._tps)
         return self
 

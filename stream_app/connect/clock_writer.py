@@ -14,12 +14,13 @@ from typing import Any
 import msgspec
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import ProducerFenced
 
 from schemas.clock import Tick
 from schemas.common import parse_ms, rfc3339
 from schemas.partitioning import partition_for
 from stream_app.errors import Incompatible, Unavailable
+from stream_app.kafka_reach import start
 from stream_app.topics import Topics
 
 #: A tick's transaction carries an hour of rows, or a day's; the broker allows 15 minutes at most.
@@ -50,6 +51,7 @@ class ClockWriter:
 
     def __init__(self, bootstrap: str, options: dict[str, Any], topics: Topics) -> None:
         self._topics = topics
+        self._where = (bootstrap, options)
         self._producer = AIOKafkaProducer(
             bootstrap_servers=bootstrap,
             transactional_id=f"{topics.clock}-writer",
@@ -65,12 +67,12 @@ class ClockWriter:
         self.stand = Stand(0, None, None, 0)
 
     async def __aenter__(self) -> ClockWriter:
+        await start(self._producer, *self._where)
         try:
-            await self._producer.start()
-            await self._reader.start()
-        except KafkaError as error:
-            await self.__aexit__()
-            raise Unavailable(f"Kafka is not reachable: {error}") from error
+            await start(self._reader, *self._where)
+        except Unavailable:
+            await self._producer.stop()
+            raise
         topics = self._topics
         await self._refresh((topics.predictions, topics.outcomes), topics.input_partitions)
         self.stand = await self._tail()

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_app.core import line_log
 from stream_app.errors import Unavailable
+from stream_app.kafka_reach import start
 from stream_app.topics import Topics
 
 
@@ -16,6 +17,7 @@ class LogFollower:
     """Reads the last log of every partition and knows the last tick of each. Use as an async context manager."""
 
     def __init__(self, bootstrap: str, options: dict[str, Any], topics: Topics) -> None:
+        self._where = (bootstrap, options)
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=bootstrap,
             isolation_level="read_committed",
@@ -31,7 +33,7 @@ class LogFollower:
         self.snapshots = 0
 
     async def __aenter__(self) -> LogFollower:
-        await self._consumer.start()
+        await start(self._consumer, *self._where)
         self._consumer.assign(self._tps)
         return self
 

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
-from stream_app.errors import Incompatible, Unavailable
+from stream_app.errors import Incompatible
+from stream_app.kafka_reach import start
 
 #: A consumer that has done its work is gone within milliseconds.
 _STOP_S = 3.0
@@ -31,14 +31,7 @@ async def records(bootstrap: str, options: dict[str, Any], topic: str, follow: b
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False, **options
     )
-    try:
-        await consumer.start()
-    except KafkaError as error:
-        await consumer.stop()
-        raise Unavailable(
-            f"no Kafka broker answers at {bootstrap}. Start one with `plumbline services up`, or name yours in "
-            "PLUMBLINE_KAFKA_BOOTSTRAP."
-        ) from error
+    await start(consumer, bootstrap, options)
     try:
         if topic not in await consumer.topics():
             raise Incompatible(f"topic {topic} does not exist: `plumbline topics create` makes it")

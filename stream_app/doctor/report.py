@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_app.connect.reading import partitions
 from stream_app.errors import PlumblineError
+from stream_app.kafka_reach import started
 from stream_app.settings import Settings
 from stream_app.topics import Topics
 
@@ -37,12 +39,16 @@ class Context:
     settings: Settings
     topics: Topics
 
-    def consumer(self) -> AIOKafkaConsumer:
-        """A reader that belongs to no group."""
-        return AIOKafkaConsumer(
-            bootstrap_servers=self.settings.kafka_bootstrap, isolation_level="read_committed",
-            enable_auto_commit=False, auto_offset_reset="earliest", **self.settings.kafka_client_options(),
+    @asynccontextmanager
+    async def consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
+        """A started reader that belongs to no group. ``Unavailable`` says why there is none."""
+        bootstrap, options = self.settings.kafka_bootstrap, self.settings.kafka_client_options()
+        reader = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False,
+            auto_offset_reset="earliest", **options,
         )  # fmt: skip
+        async with started(reader, bootstrap, options):
+            yield reader
 
 
 Check = Callable[[Context], Awaitable[list[Finding]]]

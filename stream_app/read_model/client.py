@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 from redis.asyncio import Redis
@@ -30,5 +31,19 @@ def client(settings: Settings, answer_s: float | None = ANSWER_S) -> Any:
     if password:
         options["password"] = password
     if settings.redis_ssl_cafile:
-        options["ssl_ca_certs"] = settings.redis_ssl_cafile
+        options["ssl_ca_certs"] = _usable(settings.redis_ssl_cafile, settings.redis_url)
     return Redis.from_url(settings.redis_url, **options)
+
+
+def _usable(cafile: str, url: str) -> str:
+    """The file, if TLS will read it and can. It is opened now: at the first call Redis would seem to be away."""
+    if not url.startswith("rediss://"):
+        raise Incompatible(
+            "redis_ssl_cafile is set and redis_url does not begin with rediss://, so nothing is encrypted: correct "
+            "PLUMBLINE_REDIS_URL, or leave PLUMBLINE_REDIS_SSL_CAFILE out"
+        )
+    try:
+        ssl.create_default_context(cafile=cafile)
+    except (OSError, ValueError) as error:
+        raise Incompatible(f"redis_ssl_cafile names {cafile}, which cannot be used: {error}") from error
+    return cafile

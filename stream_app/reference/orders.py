@@ -14,6 +14,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from schemas.training import TrainingCommand, TrainingResult
+from stream_app.kafka_reach import start
 
 #: record header that says which command it is, so that nobody decodes what is not theirs
 HEADER: Final = "plumbline.command"
@@ -55,7 +56,7 @@ class Orders:
         self._producer = AIOKafkaProducer(
             bootstrap_servers=self._bootstrap, enable_idempotence=True, acks="all", **self._options
         )
-        await self._producer.start()
+        await start(self._producer, self._bootstrap, self._options)
         self._consumer.subscribe([self._topic])
         await self._consumer.start()
         return self

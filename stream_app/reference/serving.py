@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 from schemas.partitioning import partition_for
 from stream_app.connect.files import rows
 from stream_app.errors import Incompatible
+from stream_app.kafka_reach import started
 from stream_app.reference.predictor import Predictor
 from stream_app.settings import Settings
 from stream_app.topics import Topics
@@ -38,9 +39,9 @@ async def serve(settings: Settings, topics: Topics, predictor: Predictor, path: 
     """Send a prediction for each request, and its outcome right after if it is known; returns how many."""
     sent, began = 0, time.monotonic()
     count = topics.input_partitions
-    async with AIOKafkaProducer(
-        bootstrap_servers=settings.kafka_bootstrap, enable_idempotence=True, **settings.kafka_client_options()
-    ) as producer:
+    bootstrap, options = settings.kafka_bootstrap, settings.kafka_client_options()
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True, **options)
+    async with started(producer, bootstrap, options):
         for request in requests(path):
             tenant = request.get("tenant_id")
             (answer,) = predictor.predict(f"{request['model_type']}:{tenant or 'global'}", [request["features"]])

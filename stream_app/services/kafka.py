@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import re
+import secrets
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +23,6 @@ from stream_app.services.processes import Process, spawn, stop_all
 #: Most nodes are up in 3 s, three in 7; a machine ten times slower still makes it.
 _READY_S = 60.0
 _STORAGE_TOOLS = ("kafka.tools.StorageTool", "org.apache.kafka.tools.StorageTool")
-_CLUSTER = "UGx1bWJsaW5lTG9jYWwwMQ"  # any 16 bytes in base64; the same for all nodes
 
 
 class LocalKafka:
@@ -47,6 +49,7 @@ class LocalKafka:
         self.processes: dict[int, Process] = {}
         self._scan_ms = transaction_scan_ms
         self._extra = dict(extra or {})
+        self._cluster = _cluster_of(self.folder)
         #: Called after every start of a process, before it is ready.
         self.spawned: Callable[[], object] = lambda: None
 
@@ -124,7 +127,7 @@ class LocalKafka:
         properties = home / "server.properties"
         properties.write_text("".join(f"{key}={value}\n" for key, value in self._properties(node, home).items()))
         if not (home / "data" / "meta.properties").exists():
-            _format(jars(), properties)
+            _format(jars(), properties, self._cluster)
         return home
 
     def _properties(self, node: int, home: Path) -> dict[str, str]:
@@ -209,10 +212,20 @@ def _refuse_other_size(folder: Path, nodes: int) -> None:
         )
 
 
-def _format(library: Path, properties: Path) -> None:
+def _cluster_of(folder: Path) -> str:
+    """The id that the folder's nodes share; another folder is another cluster, whose state must not be mixed up."""
+    for path in folder.glob("kafka-*/data/meta.properties"):
+        found = re.search(r"^cluster\.id=(.+)$", path.read_text(), re.MULTILINE)
+        if found is not None:
+            return found[1].strip()
+    # Kafka's form of an id. The first bit is 0, so that none begins with a dash and looks like an option.
+    return base64.urlsafe_b64encode(bytes([secrets.randbelow(128)]) + secrets.token_bytes(15)).decode().rstrip("=")
+
+
+def _format(library: Path, properties: Path, cluster: str) -> None:
     said = ""
     for tool in _STORAGE_TOOLS:
-        command = [*_java(library), tool, "format", "--ignore-formatted", "-t", _CLUSTER, "-c", str(properties)]
+        command = [*_java(library), tool, "format", "--ignore-formatted", "-t", cluster, "-c", str(properties)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
         if done.returncode == 0:
             return

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
 
 from stream_app import kafka_admin
+from stream_app.services.kafka import LocalKafka
 from tests.support.generate import START, Row, Step, history
 from tests.support.judge import compare, finished
 from tests.support.kafka_io import Prefix, Reached, end_offsets, until, write
@@ -63,8 +66,41 @@ async def test_half_a_million_changelog_records_are_ready_in_fifteen_seconds(
     assert follower.dispositions["predictions"]["pending"] == 500_000
 
 
+async def test_state_of_another_cluster_is_named_and_left_as_it_is(
+    prefix: Prefix, worker: Callable[..., Worker], tmp_path: Path
+) -> None:
+    """Pointed at a new cluster by mistake, and back again: nothing was read from there and nothing is restored."""
+    steps = history(seed=96, days=2, per_day=100)
+    half = len(steps) // 2
+    reached: Reached = {}
+    running = worker().start()
+    await write(prefix, steps[:half], reached)
+    await finished(prefix, steps[half - 1][0], [running])
+    assert running.stop() == 0
+    other = LocalKafka(tmp_path / "other", transaction_scan_ms=1_000)
+    try:
+        other.start()
+        elsewhere = await Prefix(other.bootstrap, prefix.topics).create()
+        await write(elsewhere, steps[:half])
+        running.start(kafka_bootstrap=other.bootstrap)
+        await until(lambda: running.exit_code is not None, 60, "the worker to refuse")
+    finally:
+        other.stop()
+    assert running.exit_code == 1
+    assert "holds state of Kafka cluster" in running.tail()
+    assert "PLUMBLINE_DATA_DIR" in running.tail()
+    before = len(running.log.read_text())
+    running.start()
+    await write(prefix, steps[half:], reached)
+    follower = await finished(prefix, steps[-1][0], [running])
+    await compare(prefix, follower)
+    restored = re.findall(r"(?:labels|metrics)\[\d\]: open, (\d+) records", running.log.read_text()[before:])
+    assert restored == ["0"] * 5, "the disk was as the worker had left it"
+
+
+@pytest.mark.parametrize("stage", ["labels", "metrics", "retrain"])
 async def test_an_emptied_changelog_is_named_and_never_passed_over(
-    prefix: Prefix, worker: Callable[..., Worker]
+    prefix: Prefix, worker: Callable[..., Worker], stage: str
 ) -> None:
     """The topic is deleted and made anew, empty, while the group's offsets and a disk say otherwise."""
     steps = _many(2_000)
@@ -75,13 +111,13 @@ async def test_an_emptied_changelog_is_named_and_never_passed_over(
     app = running.env["PLUMBLINE_APP_ID"]
     changelogs = prefix.topics.changelogs(app, 60)
     async with kafka_admin.admin(prefix.bootstrap, {}) as client:
-        await client.delete_topics([spec.name for spec in changelogs if "labels" in spec.name])
+        await client.delete_topics([spec.name for spec in changelogs if stage in spec.name])
 
         async def gone() -> bool:
-            return not any("labels-changelog" in name for name in await client.list_topics() if name.startswith(app))
+            return not any(f"{stage}-changelog" in name for name in await client.list_topics() if name.startswith(app))
 
         await until(gone, 30, "the topic to go")
-        await kafka_admin.create(client, [spec for spec in changelogs if "labels" in spec.name], 1)
+        await kafka_admin.create(client, [spec for spec in changelogs if stage in spec.name], 1)
     for lose_disk in (False, True):
         if lose_disk:
             shutil.rmtree(running.folder / "data", ignore_errors=True)
@@ -97,12 +133,14 @@ async def test_an_emptied_changelog_is_named_and_never_passed_over(
         running.kill()
 
 
-async def _cut(prefix: Prefix, changelog: str, partitions: int) -> None:
-    """Delete the first half of a changelog's records, as an operator's mistake would."""
+async def _cut(prefix: Prefix, changelog: str, partitions: int, whole: bool = False) -> None:
+    """Delete the first half of a changelog's records, or all, as an operator's mistake would."""
     await prefix.configure(changelog, {"cleanup.policy": "compact,delete"})
     ends = await end_offsets(prefix.bootstrap, changelog, partitions)
     async with kafka_admin.admin(prefix.bootstrap, {}) as client:
-        await client.delete_records({TopicPartition(changelog, p): RecordsToDelete(ends[p] // 2) for p in ends})
+        await client.delete_records(
+            {TopicPartition(changelog, p): RecordsToDelete(ends[p] if whole else ends[p] // 2) for p in ends}
+        )
 
 
 @pytest.mark.parametrize("stage", ["labels", "metrics"])
@@ -134,6 +172,37 @@ async def test_a_truncated_changelog_is_named_unless_the_disk_holds_all_of_it(
     await write(prefix, steps[half:], reached)
     follower = await finished(prefix, steps[-1][0], [running])
     await compare(prefix, follower)
+
+
+@pytest.mark.parametrize("stage", ["labels", "metrics"])
+async def test_a_disk_from_before_the_cut_of_a_changelog_is_refused(
+    prefix: Prefix, worker: Callable[..., Worker], stage: str
+) -> None:
+    """An old copy of the disk is put back, and the records between it and the changelog's start are gone."""
+    steps = history(seed=97, days=2, per_day=200)
+    half = len(steps) // 2
+    running = worker().start()
+    reached: Reached = {}
+    await write(prefix, steps[:4], reached)
+    await finished(prefix, steps[3][0], [running])
+    assert running.stop() == 0
+    kept = running.folder / "kept"
+    shutil.copytree(running.folder / "data", kept)
+    running.start()
+    await write(prefix, steps[4:half], reached)
+    await finished(prefix, steps[half - 1][0], [running])
+    assert running.stop() == 0
+    topics = prefix.topics
+    changelog = topics.changelog(running.env["PLUMBLINE_APP_ID"], stage)
+    count = topics.input_partitions if stage == "labels" else topics.line_partitions
+    await _cut(prefix, changelog, count, whole=True)
+    shutil.rmtree(running.folder / "data")
+    shutil.move(kept, running.folder / "data")
+    running.start()
+    await until(lambda: running.exit_code is not None, 60, "the worker to refuse")
+    assert running.exit_code == 1
+    assert f"{changelog}[" in running.tail()
+    assert "records were deleted that the state is made of" in running.tail()
 
 
 def _ready(running: Worker) -> bool:

@@ -21,6 +21,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListen
 from schemas import deadletters
 from schemas.partitioning import partition_for
 from stream_app.connect.bridge.destinations import Alert, Destination, Refused, Unreachable, dedup_key
+from stream_app.kafka_reach import started
 from stream_app.settings import Settings
 from stream_app.topics import Topics
 
@@ -60,7 +61,10 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
         )  # fmt: skip
         self._producer = AIOKafkaProducer(enable_idempotence=True, **common)
         timeout = aiohttp.ClientTimeout(total=REQUEST_S)
-        async with self._producer, aiohttp.ClientSession(timeout=timeout) as self._http:
+        async with (
+            started(self._producer, self._settings.kafka_bootstrap, self._options),
+            aiohttp.ClientSession(timeout=timeout) as self._http,
+        ):
             self._consumer.subscribe([self._topics.alerts], listener=self)
             await self._consumer.start()
             log.info("%s: delivering alerts of %s", self._destination.name, self._topics.alerts)
