@@ -22,8 +22,8 @@ async def test_a_full_disk_stops_the_worker_within_ten_seconds_and_loses_nothing
     prefix: Prefix, worker: Callable[..., Worker]
 ) -> None:
     """A file-size limit stands for the disk: mounting one is not allowed everywhere."""
-    steps = history(seed=71, days=3, per_day=400)
-    running = worker(max_checkpoint_events="300", write_buffer_mb="4")
+    steps = history(seed=71, days=3, per_day=8_000)  # more than write buffers of 4 MB hold
+    running = worker(max_checkpoint_events="3000", write_buffer_mb="4")
     running.limit_file_size(LIMIT)
     running.start()
     await write(prefix, steps)
