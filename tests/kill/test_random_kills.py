@@ -98,7 +98,7 @@ async def test_a_store_older_than_its_tombstones_is_wiped_and_restored(
     await compare(prefix, follower)
 
 
-async def test_state_of_another_cluster_or_partition_count_is_refused(
+async def test_state_of_another_horizon_or_partition_count_is_refused(
     prefix: Prefix, worker: Callable[..., Worker]
 ) -> None:
     """Said in one sentence, with a non-zero exit, before anything changes."""
