@@ -72,9 +72,9 @@ def worker(prefix: Prefix, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
         item.kill()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One read model and one web process for all tests of it in this process."""
+    """One read model and one web process for the tests of a file; what they publish there is no other file's matter."""
     with serving(kafka, tmp_path_factory.mktemp("web"), f"w{os.getpid()}-{next(_numbers)}.") as made:
         yield made
 

@@ -48,6 +48,8 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
         self._open: dict[int, dict[str, Alert]] = {}
         self._delivered: dict[str, Alert] = {}
         self._due: list[tuple[TopicPartition, int, Alert]] = []
+        #: partitions whose history is known; the client hands records out while it still waits for us to learn it
+        self._ready: set[TopicPartition] = set()
         self._draw = random.Random()
         self.counts = {"delivered": 0, "retried": 0, "dead_lettered": 0}
 
@@ -80,7 +82,7 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
                 tp, next_offset, alert = self._due.pop(0)
                 await self._deliver(alert, None)
                 await self._consumer.commit({tp: next_offset})
-            for tp, records in (await self._consumer.getmany(timeout_ms=500)).items():
+            for tp, records in (await self._fetched()).items():
                 for record in records:
                     if record.value is not None:
                         await self._take(tp.partition, json.loads(record.value), record)
@@ -88,6 +90,15 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
             if time.monotonic() - refreshed >= self._refresh_s:
                 refreshed = time.monotonic()
                 await self._refresh()
+
+    async def _fetched(self) -> dict[TopicPartition, list[Any]]:
+        """Records of the partitions that are ready; those given up meanwhile are somebody else's."""
+        ready = tuple(self._ready)
+        if not ready:
+            await asyncio.sleep(0.1)
+            return {}
+        found: dict[TopicPartition, list[Any]] = await self._consumer.getmany(*ready, timeout_ms=500)
+        return {tp: records for tp, records in found.items() if tp in self._ready}
 
     async def _take(self, partition: int, alert: Alert, record: Any) -> None:
         """A revision: news is delivered, the rest is only remembered."""
@@ -160,6 +171,7 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Somebody else goes on from the committed offsets."""
+        self._ready -= set(revoked)
         for tp in revoked:
             for id in self._open.pop(tp.partition, {}):
                 self._delivered.pop(id, None)
@@ -180,6 +192,7 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
             if first:
                 self._due += [(tp, until, alert) for alert in known.values()]
                 self._consumer.seek(tp, until)
+            self._ready.add(tp)
 
     def _is_open(self, id: str) -> bool:
         return any(id in known for known in self._open.values())
