@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+import sys
+from typing import Any, Final
 
 import click
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from schemas.common import parse_ms, rfc3339
+from schemas.deadletters import REASONS
 from stream_app import settings as settings_module
-from stream_app.connect.redrive import Letter
+from stream_app.cli.replay import pairs
+from stream_app.connect.mapping import Mapping
+from stream_app.connect.redrive import Letter, Mend
 from stream_app.connect.redrive import letters as read_letters
 from stream_app.connect.redrive import redrive as send_again
 from stream_app.errors import Incompatible
 from stream_app.topics import Topics
+
+REASON: Final = click.Choice(list(REASONS))
 
 
 @click.group("dead-letters")
@@ -25,7 +32,7 @@ def dead_letters() -> None:
 
 
 @dead_letters.command("list")
-@click.option("--reason", help="Only letters with this reason.")
+@click.option("--reason", type=REASON, help="Only letters with this reason.")
 @click.option("--since", help="Only letters written at or after this time, RFC 3339.")
 @click.option("--show-payload", is_flag=True, help="Also show the bytes; they may hold personal data.")
 @click.option("--json", "as_json", is_flag=True, help="One letter a line.")
@@ -54,22 +61,62 @@ def list_(reason: str | None, since: str | None, show_payload: bool, as_json: bo
 
 
 @dead_letters.command()
-@click.option("--reason", help="Only letters with this reason.")
+@click.option("--reason", type=REASON, help="Only letters with this reason.")
 @click.option("--since", help="Only letters written at or after this time, RFC 3339.")
+@click.option("--map", "columns", multiple=True, metavar="FIELD=NAME", help="Mend: the letter has a field as NAME.")
+@click.option(
+    "--set", "constants", multiple=True, metavar="FIELD=VALUE", help="Mend: value of a field in every letter."
+)
+@click.option("--assume-utc", is_flag=True, help="Mend: take times without an offset as UTC.")
+@click.option("--coerce", is_flag=True, help="Mend: take numbers, times and yes or no that were written as text.")
 @click.option("--dry-run", is_flag=True, help="Count and send nothing.")
-def redrive(reason: str | None, since: str | None, dry_run: bool) -> None:
+def redrive(
+    reason: str | None,
+    since: str | None,
+    columns: tuple[str, ...],
+    constants: tuple[str, ...],
+    assume_utc: bool,
+    coerce: bool,
+    dry_run: bool,
+) -> None:
     """Send dead letters to the topics they came from, once each; line-keyed ones to their line's partition.
 
-    Doing it twice sends nothing twice: letters up to the newest one that was sent count as done.
+    As they are, if the cause was here: a setting, a clock, a tenant's scope. If the producer was wrong, predictions
+    and outcomes can be mended on the way; letters that a mend makes nothing of stay where they are and can be sent
+    later. Doing it twice sends nothing twice.
+
+    \b
+    Examples:
+      plumbline dead-letters redrive --reason future
+      plumbline dead-letters redrive --reason missing_tenant --set tenant_id=acme
+      plumbline dead-letters redrive --reason invalid_field --map score=probability --assume-utc --dry-run
     """
     settings, found = _read()
-    chosen = [letter for letter in _select(found, reason, since) if not letter.topic.endswith("clock")]
-    if dry_run:
-        click.echo(f"{len(chosen)} letters would be sent")
-        return
     topics = _topics(settings)
-    sent = asyncio.run(send_again(settings.kafka_bootstrap, settings.kafka_client_options(), topics, chosen))
-    click.echo(f"sent {sent} letters; {len(chosen) - sent} had been sent before")
+    clocks = (topics.clock, topics.line_clock)
+    chosen = [letter for letter in _select(found, reason, since) if letter.topic not in clocks]
+    mend = None
+    if columns or constants or assume_utc or coerce:
+        mapping = Mapping(pairs(columns, "--map"), pairs(constants, "--set"), assume_utc=assume_utc)
+        mend = Mend(mapping, settings.max_record_bytes)
+    bar = Progress(
+        TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task("letters", total=len(chosen))
+        done = asyncio.run(
+            send_again(
+                settings.kafka_bootstrap, settings.kafka_client_options(), topics, found, chosen, mend, dry_run,
+                lambda count: bar.update(task, completed=count),
+            )
+        )  # fmt: skip
+    earlier = f"; {done.before:,} had been sent before" if done.before else ""
+    click.echo(f"{done.sent:,} letters would be sent{earlier}" if dry_run else f"sent {done.sent:,} letters{earlier}")
+    if done.faults.count:
+        click.echo(f"{done.faults.count:,} cannot be mended like this and stay:", err=True)
+        for text, count in sorted(done.faults.by_reason.items(), key=lambda item: -item[1]):
+            click.echo(f"  {count:,} × {text}", err=True)
 
 
 def _topics(settings: Any) -> Topics:

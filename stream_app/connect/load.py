@@ -107,7 +107,7 @@ def records(plan: LoadPlan, max_record_bytes: int, loaded: Loaded) -> Iterator[R
             try:
                 if isinstance(row, str):
                     raise BadRow(row)
-                found = _record(plan, row, loaded.rows, max_record_bytes)
+                found = as_record(plan.kind, plan.mapping, row, loaded.rows, max_record_bytes)
             except BadRow as error:
                 loaded.faults.add(f"{path.name}, line {line}", str(error))
                 found = None
@@ -116,14 +116,15 @@ def records(plan: LoadPlan, max_record_bytes: int, loaded: Loaded) -> Iterator[R
             yield found
 
 
-def _record(plan: LoadPlan, row: dict[str, Any], number: int, max_record_bytes: int) -> Row | None:
-    if plan.mapping.value(row, "prediction_id") is None:
+def as_record(kind: Kind, mapping: Mapping, row: dict[str, Any], number: int, max_record_bytes: int) -> Row | None:
+    """A row as the labels stage will take it, ``None`` for one without an outcome. Raises :class:`BadRow`."""
+    if mapping.value(row, "prediction_id") is None:
         raise BadRow("no prediction_id: map its column with --map prediction_id=COLUMN")
-    if plan.kind == "predictions":
-        at, name, record = prediction(plan.mapping, row, number, _NO_DRAW)
+    if kind == "predictions":
+        at, name, record = prediction(mapping, row, number, _NO_DRAW)
         decode: Callable[[bytes], Any] = PREDICTION_DECODER.decode
     else:
-        late = outcome(plan.mapping, row, number, None, _NO_DRAW)
+        late = outcome(mapping, row, number, None, _NO_DRAW)
         if late is None:
             return None
         at, name, record = late

@@ -90,6 +90,8 @@ def prediction(
         record["predicted"] = _flag(mapping.value(row, "predicted"), "predicted")
     if mapping.features:
         record["features"] = {column: row.get(column) for column in mapping.features}
+    elif isinstance(row.get("features"), dict):  # a row that is shaped like the record
+        record["features"] = row["features"]
     return at, name, record
 
 

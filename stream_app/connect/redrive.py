@@ -1,18 +1,40 @@
-"""Sending dead letters back to where they came from, once each."""
+"""Sending dead letters back to where they came from, once each, as they are or mended by a mapping.
+
+What was sent is noted as offsets of a consumer group for each reason, in the transaction of the letters themselves. A
+note's metadata holds the runs of letters that were sent, because a choice may leave some out: a reason, a time, or a
+mapping that makes nothing of them. Kafka forgets notes after ``offsets.retention.minutes`` (7 days, by default); a
+letter sent again after that counts as a duplicate.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any, Final
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+import orjson
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import ProducerFenced
+from aiokafka.structs import OffsetAndMetadata
 
+from schemas.deadletters import ADDED, MESSAGE, OFFSET, PARTITION, REASON, TOPIC
 from schemas.partitioning import partition_for
+from stream_app.connect.load import Faults, Kind, as_record
+from stream_app.connect.mapping import BadRow, Mapping
 from stream_app.connect.reading import records
+from stream_app.errors import Incompatible, Unavailable
+from stream_app.kafka_admin import admin
+from stream_app.kafka_reach import start
 from stream_app.topics import Topics
 
-_OWN = ("__connect.errors.", "plumbline.")
+#: Letters of one transaction.
+BATCH: Final = 1_000
+#: Kafka's ``offset.metadata.max.bytes``.
+_NOTE_BYTES: Final = 4_096
 
 
 class _Keyed(msgspec.Struct):
@@ -36,60 +58,185 @@ class Letter:
     record: Any
 
 
+@dataclass(slots=True)
+class Redriven:
+    """What a redrive did, or would do."""
+
+    sent: int = 0
+    #: chosen, and sent by an earlier run
+    before: int = 0
+    #: letters that the mapping makes nothing of; they stay, and may be sent later
+    faults: Faults = field(default_factory=Faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """How letters of the two input topics are mended: their JSON objects are rows of a mapping."""
+
+    mapping: Mapping
+    max_record_bytes: int
+
+    def value(self, topics: Topics, letter: Letter) -> bytes:
+        """The record that is sent in the letter's place. Raises :class:`BadRow`."""
+        if letter.topic not in (topics.predictions, topics.outcomes):
+            raise BadRow("only predictions and outcomes can be mended")
+        try:
+            row = orjson.loads(letter.record.value or b"")
+        except orjson.JSONDecodeError as error:
+            raise BadRow("not JSON") from error
+        if not isinstance(row, dict):
+            raise BadRow("not a JSON object")
+        kind: Kind = "predictions" if letter.topic == topics.predictions else "outcomes"
+        made = as_record(kind, self.mapping, row, 0, self.max_record_bytes)
+        if made is None:
+            raise BadRow("no actual: map its field with --map actual=FIELD")
+        if made.key != letter.record.key:
+            raise BadRow("the prediction_id would change, and with it the partition: use `plumbline load`")
+        return made.value
+
+
 async def letters(bootstrap: str, options: dict[str, Any], topics: Topics) -> list[Letter]:
     """Every dead letter, oldest first."""
     found = []
     async for record in records(bootstrap, options, topics.dead_letters):
-        header = {name: value.decode("utf-8", "replace") for name, value in record.headers if name.startswith(_OWN)}
-        origin = (int(header["__connect.errors.partition"]), int(header["__connect.errors.offset"]))
+        header = {name: value.decode("utf-8", "replace") for name, value in record.headers if name.startswith(ADDED)}
+        origin = (int(header[PARTITION]), int(header[OFFSET]))
         found.append(
             Letter(
-                record.partition,
-                record.offset,
-                header["__connect.errors.topic"],
-                origin,
-                header["plumbline.reason"],
-                header["__connect.errors.exception.message"],
-                record.timestamp,
-                record,
+                record.partition, record.offset, header[TOPIC], origin, header[REASON], header[MESSAGE],
+                record.timestamp, record,
             )
-        )
+        )  # fmt: skip
     return sorted(found, key=lambda letter: (letter.timestamp, letter.partition, letter.offset))
 
 
-async def redrive(bootstrap: str, options: dict[str, Any], topics: Topics, chosen: list[Letter]) -> int:
-    """Send letters that were not sent before, in one transaction with the note that they were. Returns how many.
+async def redrive(
+    bootstrap: str,
+    options: dict[str, Any],
+    topics: Topics,
+    found: Sequence[Letter],
+    chosen: Sequence[Letter],
+    mend: Mend | None = None,
+    dry_run: bool = False,
+    told: Callable[[int], None] | None = None,
+) -> Redriven:
+    """Send those of ``chosen`` that were not sent before; ``found`` are all there are.
 
-    The note is the offset of a consumer group of its own; letters behind it count as sent.
+    ``told`` is called with the number of letters dealt with so far. Raises :class:`Unavailable` if another redrive
+    took over, :class:`Incompatible` if what was sent cannot be noted.
     """
-    group = f"{topics.dead_letters}-redrive"
-    reader = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False, **options)
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=group, **options)
-    await reader.start()
-    await producer.start()
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap, transactional_id=f"{topics.dead_letters}-redrive", **options
+    )
+    if not dry_run:
+        await start(producer, bootstrap, options)  # fences another run, so that the notes are final
     try:
-        done: dict[int, int] = {}
-        for partition in {letter.partition for letter in chosen}:
-            done[partition] = await reader.committed(TopicPartition(topics.dead_letters, partition)) or 0
-        fresh = [letter for letter in chosen if letter.offset >= done[letter.partition]]
-        if not fresh:
-            return 0
-        async with producer.transaction():
-            for letter in fresh:
-                await _send(producer, topics, letter)
-                done[letter.partition] = max(done[letter.partition], letter.offset + 1)
-            offsets = {TopicPartition(topics.dead_letters, p): offset for p, offset in done.items()}
-            await producer.send_offsets_to_transaction(offsets, group)
-        return len(fresh)
+        notes = await Notes.read(bootstrap, options, topics, found)
+        done, values = Redriven(), dict[tuple[int, int], bytes | None]()
+        fresh: list[Letter] = []
+        for letter in chosen:
+            if notes.sent(letter):
+                done.before += 1
+                continue
+            try:
+                values[letter.partition, letter.offset] = mend.value(topics, letter) if mend else letter.record.value
+            except BadRow as error:
+                done.faults.add(f"{letter.topic}[{letter.origin[0]}]@{letter.origin[1]}", str(error))
+            else:
+                fresh.append(letter)
+        for begin in range(0, len(fresh), BATCH):
+            batch = fresh[begin : begin + BATCH]
+            if not dry_run:
+                offsets = notes.with_(batch)
+                async with producer.transaction():
+                    for letter in batch:
+                        await _send(producer, topics, letter, values[letter.partition, letter.offset])
+                    for group, noted in offsets.items():
+                        await producer.send_offsets_to_transaction(noted, group)
+            done.sent += len(batch)
+            if told is not None:
+                told(done.before + done.faults.count + done.sent)
+        return done
+    except ProducerFenced as error:
+        raise Unavailable("another redrive has taken over; this one stops") from error
     finally:
-        await producer.stop()
-        await reader.stop()
+        if not dry_run:
+            await producer.stop()
 
 
-async def _send(producer: AIOKafkaProducer, topics: Topics, letter: Letter) -> None:
+class Notes:
+    """Which letters were sent, by reason and partition of the dead letters."""
+
+    def __init__(self, topics: Topics, found: Sequence[Letter]) -> None:
+        self._topic = topics.dead_letters
+        #: offsets of all letters, and of those that were sent, by reason and partition
+        self._all: dict[tuple[str, int], list[int]] = defaultdict(list)
+        self._sent: dict[tuple[str, int], set[int]] = defaultdict(set)
+        for letter in sorted(found, key=lambda letter: letter.offset):
+            self._all[letter.reason, letter.partition].append(letter.offset)
+
+    @classmethod
+    async def read(cls, bootstrap: str, options: dict[str, Any], topics: Topics, found: Sequence[Letter]) -> Notes:
+        """What earlier runs have noted of the letters that are still there."""
+        notes = cls(topics, found)
+        async with admin(bootstrap, options) as client:
+            for reason in sorted({reason for reason, _ in notes._all}):
+                for tp, noted in (await client.list_consumer_group_offsets(notes._group(reason))).items():
+                    notes.take(reason, tp.partition, noted.metadata)
+        return notes
+
+    def take(self, reason: str, partition: int, metadata: str) -> None:
+        """What is committed for a reason and a partition."""
+        runs = list(accumulate(int(text) for text in metadata.split(",") if text))
+        place = (reason, partition)
+        self._sent[place] |= {offset for offset in self._all[place] if bisect_right(runs, offset) % 2}
+
+    def sent(self, letter: Letter) -> bool:
+        """Whether a letter was sent by an earlier run."""
+        return letter.offset in self._sent[letter.reason, letter.partition]
+
+    def with_(self, batch: Sequence[Letter]) -> dict[str, dict[TopicPartition, OffsetAndMetadata]]:
+        """Take these as sent: the offsets to commit, by group. Raises :class:`Incompatible`."""
+        places = {(letter.reason, letter.partition) for letter in batch}
+        for letter in batch:
+            self._sent[letter.reason, letter.partition].add(letter.offset)
+        noted: dict[str, dict[TopicPartition, OffsetAndMetadata]] = defaultdict(dict)
+        for reason, partition in sorted(places):
+            text, last = self._text(reason, partition), max(self._sent[reason, partition])
+            if len(text) > _NOTE_BYTES:
+                raise Incompatible(
+                    f"too many letters with the reason {reason} lie between those that are sent, and Kafka's note of "
+                    "them would be too long: send the others first, or narrow the choice with --since"
+                )
+            noted[self._group(reason)][TopicPartition(self._topic, partition)] = OffsetAndMetadata(last + 1, text)
+        return noted
+
+    def _group(self, reason: str) -> str:
+        return f"{self._topic}-redrive-{reason}"
+
+    def _text(self, reason: str, partition: int) -> str:
+        """Where runs of letters that were sent begin and end, as differences."""
+        bounds, sent, inside = list[int](), self._sent[reason, partition], False
+        for offset in self._all[reason, partition]:
+            if (offset in sent) != inside:
+                bounds.append(offset)
+                inside = not inside
+        if inside:
+            bounds.append(max(sent) + 1)
+        return ",".join(str(b - a) for a, b in zip([0, *bounds], bounds, strict=False))
+
+
+async def _send(producer: AIOKafkaProducer, topics: Topics, letter: Letter, value: bytes | None) -> None:
     record = letter.record
-    partition = letter.origin[0]
+    headers = [(name, value) for name, value in record.headers if not name.startswith(ADDED)]
+    await producer.send(letter.topic, value, key=record.key, partition=_partition(topics, letter), headers=headers)
+
+
+def _partition(topics: Topics, letter: Letter) -> int:
+    """Where it came from, or, for what belongs to a line, the line's."""
     if letter.topic in (topics.operator_commands, topics.training_results):
-        partition = partition_for(_keyed.decode(record.value).line.encode(), topics.line_partitions)
-    headers = [(name, value) for name, value in record.headers if not name.startswith(_OWN)]
-    await producer.send(letter.topic, record.value, key=record.key, partition=partition, headers=headers)
+        try:
+            return partition_for(_keyed.decode(letter.record.value or b"").line.encode(), topics.line_partitions)
+        except msgspec.DecodeError:
+            pass  # it names no line, and will come back for that
+    return letter.origin[0]
