@@ -3,8 +3,12 @@ notice."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,27 +39,37 @@ async def _outputs(prefix: Prefix, line: str) -> list[tuple[str, Any]]:
     return out
 
 
-async def _run(prefix: Prefix, running: Worker, with_history: bool) -> None:
-    async with Stepper(prefix, [running]) as stepper:
-        for day in range(DAYS):
-            rows = _day(RUNS, day)
-            midnight = (FIRST_DAY + day + 1) * DAY_MS
-            if with_history and day == DAYS - 1:
-                # the backfill is one batch of old records among the new ones, under the same ticks
-                for back in range(BACK, 0, -1):
-                    rows += _day(NEW, day - back, bad=back <= 9)
-                rows += _day(NEW, day, bad=True)
-            await stepper.turn(Turn(midnight - 12 * HOUR_MS, rows=rows))
-            for hour in (1, 2, 3, 4):
-                await stepper.turn(Turn(midnight + hour * HOUR_MS))
+async def _load(running: Worker, folder: Path) -> None:
+    """The new line's past and its present day, as an operator brings them in: two files, two commands."""
+    rows = [row for back in range(BACK, -1, -1) for row in _day(NEW, DAYS - 1 - back, bad=back <= 9)]
+    for kind in ("predictions", "outcomes"):
+        path = folder / f"{kind}.ndjson"
+        path.write_bytes(b"\n".join(value for topic, _, value in rows if topic == kind))
+        command = [sys.executable, "-m", "stream_app", "load", kind, str(path)]
+        done = await asyncio.to_thread(subprocess.run, command, env=running.env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert f"sent {(BACK + 1) * 60:,} {kind}" in done.stdout
+
+
+async def _run(prefix: Prefix, running: Worker, folder: Path | None) -> None:
+    """Days of the line that runs; with a folder, history comes into the new one before the last."""
+    for days in (range(DAYS - 1), range(DAYS - 1, DAYS)):
+        if folder is not None and DAYS - 1 in days:
+            await _load(running, folder)
+        async with Stepper(prefix, [running]) as stepper:  # its ticks cover what stands in the topics as it begins
+            for day in days:
+                midnight = (FIRST_DAY + day + 1) * DAY_MS
+                await stepper.turn(Turn(midnight - 12 * HOUR_MS, rows=_day(RUNS, day)))
+                for hour in (1, 2, 3, 4):
+                    await stepper.turn(Turn(midnight + hour * HOUR_MS))
     await told(prefix, running)
 
 
 async def test_history_brought_into_a_new_line_gives_a_verdict_at_the_next_close_and_changes_no_other_line(
-    prefix: Prefix, worker: Callable[..., Worker]
+    prefix: Prefix, worker: Callable[..., Worker], tmp_path: Path
 ) -> None:
     running = worker().start()
-    await _run(prefix, running, with_history=True)
+    await _run(prefix, running, tmp_path)
     assert running.stop() == 0, running.tail()
     events = [json.loads(text) for topic, text in await _outputs(prefix, NEW) if topic == "drift-events"]
     close = f"{np.datetime64(FIRST_DAY + DAYS, 'D')}T04:00:00.000Z"
@@ -68,7 +82,7 @@ async def test_history_brought_into_a_new_line_gives_a_verdict_at_the_next_close
     alone = type(names)(names.input_prefix + "alone.", names.output_prefix + "alone.", 3, 2)
     other = await Prefix(prefix.bootstrap, alone).create()
     second = worker("alone", app_id=running.env["PLUMBLINE_APP_ID"] + "-alone", topics=alone).start()
-    await _run(other, second, with_history=False)
+    await _run(other, second, None)
     assert second.stop() == 0, second.tail()
     assert sorted(with_it) == sorted(await _outputs(other, RUNS))
     assert len(with_it) > 10
