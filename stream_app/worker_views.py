@@ -38,7 +38,7 @@ def attach(app: EngineApp, engine: Engine, topics: Topics) -> None:
 
     @app.page("/readyz")
     async def readyz(view: View, request: web.Request) -> Any:
-        """Every lane assigned here is open; says what each waits for."""
+        """Every lane assigned here is open, and Faust feeds them; says what each waits for."""
         lanes = {
             f"{name}-{p}": {
                 "open": lane.running,
@@ -50,8 +50,10 @@ def attach(app: EngineApp, engine: Engine, topics: Topics) -> None:
             }
             for (name, p), lane in sorted(engine.lanes.items())
         }
-        ready = bool(lanes) and all(lane.running for lane in engine.lanes.values())
-        return view.json({"ready": ready, "lanes": lanes}, status=200 if ready else 503)
+        # While the group rebalances nothing is fetched; nor before Faust takes its tables for restored.
+        waits_for = "rebalance" if app.rebalancing else "tables" if app.in_recovery else None
+        ready = waits_for is None and bool(lanes) and all(lane.running for lane in engine.lanes.values())
+        return view.json({"ready": ready, "waits_for": waits_for, "lanes": lanes}, status=200 if ready else 503)
 
     @app.page("/lines/{line}")
     async def line_view(view: View, request: web.Request, line: str) -> Any:

@@ -15,16 +15,13 @@ from faust.types import TP, EventT
 class LaneStore(FaustStore[Any, Any]):
     """Says that everything is persisted, so that Faust's per-record recovery has nothing to do.
 
-    The high watermark is asked anew at every rebalance, by the same call Faust compares it with.
+    Nothing here asks Kafka for an end: a lane's last transaction may still be settling, and an end asked twice would
+    differ, which Faust takes for records to wait for; none would come (:meth:`.transport.Consumer.highwaters`).
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._end: dict[TP, int] = {}
-
     def persisted_offset(self, tp: TP) -> int | None:
-        """Offset of the last record of the changelog partition."""
-        return self._end.get(tp)
+        """As far as :meth:`.transport.Consumer.highwaters` says there is anything."""
+        return -1
 
     async def need_active_standby_for(self, tp: TP) -> bool:
         """No standbys: the changelog restores in seconds."""
@@ -33,13 +30,10 @@ class LaneStore(FaustStore[Any, Any]):
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
     ) -> None:
-        """Refresh the high watermarks of this table's changelog partitions; keep the client from fetching them."""
+        """Keep the client from fetching this table's changelog partitions."""
         topic = self.table.changelog_topic.get_topic_name()
         mine = {tp for tp in assigned if tp.topic == topic}
-        self._end = {}
         if mine:
-            ends = await self.app.consumer.highwaters(*mine)
-            self._end = {TP(*tp): (end or 0) - 1 for tp, end in ends.items()}
             await self.app.engine_consumer.thread.stop_fetching(mine)
 
     def apply_changelog_batch(self, batch: Iterable[EventT], to_key: Any, to_value: Any) -> None:

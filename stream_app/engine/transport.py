@@ -179,6 +179,10 @@ class Consumer(driver.Consumer):
         """The fetching thread."""
         return self._thread
 
+    async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
+        """Nothing is there: Faust asks for changelogs alone, and those are the lanes' to restore."""
+        return dict.fromkeys(partitions, 0)
+
     async def perform_seek(self) -> None:
         """Do nothing: every lane seeks its inputs when it opens."""
 
