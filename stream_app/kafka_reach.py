@@ -41,12 +41,14 @@ async def started(client: Any, bootstrap: str, options: dict[str, Any]) -> Async
 
 
 async def start(client: Any, bootstrap: str, options: dict[str, Any]) -> None:
-    """Start a consumer or producer. One that cannot is stopped, and :class:`Unavailable` says why."""
+    """Start a consumer or producer. One that cannot, or is not let, is stopped; :class:`Unavailable` says why."""
     try:
         await client.start()
-    except (KafkaError, OSError, TimeoutError) as error:
+    except BaseException as error:
         await client.stop()
-        raise await unreachable(bootstrap, options) from error
+        if isinstance(error, KafkaError | OSError | TimeoutError):
+            raise await unreachable(bootstrap, options) from error
+        raise
 
 
 async def unreachable(bootstrap: str, options: dict[str, Any]) -> Unavailable:

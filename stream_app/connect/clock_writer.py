@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,30 +64,29 @@ class ClockWriter:
         self._reader = AIOKafkaConsumer(
             bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False, **options
         )
+        self._clients = AsyncExitStack()
         self._barrier: dict[TopicPartition, int] = {}
         self.stand = Stand(0, None, None, 0)
 
     async def __aenter__(self) -> ClockWriter:
-        await start(self._producer, *self._where)
-        try:
-            await start(self._reader, *self._where)
-        except Unavailable:
-            await self._producer.stop()
-            raise
         topics = self._topics
-        await self._refresh((topics.predictions, topics.outcomes), topics.input_partitions)
-        self.stand = await self._tail()
-        if self.stand.mode == "live":
-            await self.__aexit__()
-            raise Incompatible(
-                f"{topics.clock} is live: simulated time cannot be mixed in. Bring history beside a running line with "
-                "`plumbline load`, or replay under another PLUMBLINE_INPUT_PREFIX."
-            )
+        async with AsyncExitStack() as stack:
+            for client in (self._reader, self._producer):
+                stack.push_async_callback(client.stop)
+            for client in (self._producer, self._reader):
+                await start(client, *self._where)
+            await self._refresh((topics.predictions, topics.outcomes), topics.input_partitions)
+            self.stand = await self._tail()
+            if self.stand.mode == "live":
+                raise Incompatible(
+                    f"{topics.clock} is live: simulated time cannot be mixed in. Bring history beside a running line "
+                    "with `plumbline load`, or replay under another PLUMBLINE_INPUT_PREFIX."
+                )
+            self._clients = stack.pop_all()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._producer.stop()
-        await self._reader.stop()
+        await self._clients.aclose()
 
     async def write(
         self,

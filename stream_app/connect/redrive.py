@@ -28,7 +28,7 @@ from stream_app.connect.mapping import BadRow, Mapping
 from stream_app.connect.reading import records
 from stream_app.errors import Incompatible, Unavailable
 from stream_app.kafka_admin import admin
-from stream_app.kafka_reach import start
+from stream_app.kafka_reach import started
 from stream_app.topics import Topics
 
 #: Letters of one transaction.
@@ -125,43 +125,52 @@ async def redrive(
     ``told`` is called with the number of letters dealt with so far. Raises :class:`Unavailable` if another redrive
     took over, :class:`Incompatible` if what was sent cannot be noted.
     """
+    if dry_run:
+        return await _redrive(await Notes.read(bootstrap, options, topics, found), topics, chosen, mend, told, None)
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap, transactional_id=f"{topics.dead_letters}-redrive", **options
     )
-    if not dry_run:
-        await start(producer, bootstrap, options)  # fences another run, so that the notes are final
-    try:
+    async with started(producer, bootstrap, options):  # fences another run, so that the notes are final
         notes = await Notes.read(bootstrap, options, topics, found)
-        done, values = Redriven(), dict[tuple[int, int], bytes | None]()
-        fresh: list[Letter] = []
-        for letter in chosen:
-            if notes.sent(letter):
-                done.before += 1
-                continue
-            try:
-                values[letter.partition, letter.offset] = mend.value(topics, letter) if mend else letter.record.value
-            except BadRow as error:
-                done.faults.add(f"{letter.topic}[{letter.origin[0]}]@{letter.origin[1]}", str(error))
-            else:
-                fresh.append(letter)
-        for begin in range(0, len(fresh), BATCH):
-            batch = fresh[begin : begin + BATCH]
-            if not dry_run:
-                offsets = notes.with_(batch)
-                async with producer.transaction():
-                    for letter in batch:
-                        await _send(producer, topics, letter, values[letter.partition, letter.offset])
-                    for group, noted in offsets.items():
-                        await producer.send_offsets_to_transaction(noted, group)
-            done.sent += len(batch)
-            if told is not None:
-                told(done.before + done.faults.count + done.sent)
-        return done
-    except ProducerFenced as error:
-        raise Unavailable("another redrive has taken over; this one stops") from error
-    finally:
-        if not dry_run:
-            await producer.stop()
+        try:
+            return await _redrive(notes, topics, chosen, mend, told, producer)
+        except ProducerFenced as error:
+            raise Unavailable("another redrive has taken over; this one stops") from error
+
+
+async def _redrive(
+    notes: Notes,
+    topics: Topics,
+    chosen: Sequence[Letter],
+    mend: Mend | None,
+    told: Callable[[int], None] | None,
+    producer: AIOKafkaProducer | None,
+) -> Redriven:
+    done, values = Redriven(), dict[tuple[int, int], bytes | None]()
+    fresh: list[Letter] = []
+    for letter in chosen:
+        if notes.sent(letter):
+            done.before += 1
+            continue
+        try:
+            values[letter.partition, letter.offset] = mend.value(topics, letter) if mend else letter.record.value
+        except BadRow as error:
+            done.faults.add(f"{letter.topic}[{letter.origin[0]}]@{letter.origin[1]}", str(error))
+        else:
+            fresh.append(letter)
+    for begin in range(0, len(fresh), BATCH):
+        batch = fresh[begin : begin + BATCH]
+        if producer is not None:
+            offsets = notes.with_(batch)
+            async with producer.transaction():
+                for letter in batch:
+                    await _send(producer, topics, letter, values[letter.partition, letter.offset])
+                for group, noted in offsets.items():
+                    await producer.send_offsets_to_transaction(noted, group)
+        done.sent += len(batch)
+        if told is not None:
+            told(done.before + done.faults.count + done.sent)
+    return done
 
 
 class Notes:
