@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ from aiokafka.errors import (
 
 from stream_app.errors import Incompatible, Unavailable
 from stream_app.kafka_reach import unreachable
-from stream_app.topics import Topics, TopicSpec
+from stream_app.topics import STAMP, Topics, TopicSpec
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ async def check(client: AIOKafkaAdminClient, topics: Topics, specs: list[TopicSp
             continue
         if counts[spec.name] != spec.partitions:
             findings.append(_wrong_count(spec, counts[spec.name], topics))
-        findings += _config_findings(spec, configs.get(spec.name, {}))
+        findings += _config_findings(spec, configs.get(spec.name, {}), topics.clocks)
     return findings
 
 
@@ -133,7 +133,7 @@ def _wrong_count(spec: TopicSpec, count: int, topics: Topics) -> Finding:
     )
 
 
-def _config_findings(spec: TopicSpec, config: dict[str, str]) -> list[Finding]:
+def _config_findings(spec: TopicSpec, config: dict[str, str], clocks: Sequence[str]) -> list[Finding]:
     findings = []
     for key, wanted in spec.config.items():
         found = config.get(key)
@@ -144,7 +144,7 @@ def _config_findings(spec: TopicSpec, config: dict[str, str]) -> list[Finding]:
                 spec.name,
                 f"{key} is {found}, {_why(key, wanted)}",
                 f"kafka-configs --alter --entity-type topics --entity-name {spec.name} --add-config {key}=[{wanted}]",
-                fatal=key in ("cleanup.policy", "message.timestamp.type"),
+                fatal=key == "cleanup.policy" or (key == STAMP and spec.name in clocks),
             )
         )
     return findings
@@ -155,7 +155,7 @@ def _matters(key: str, wanted: str, found: str) -> bool:
         return set(wanted.split(",")) != set(found.split(","))
     if key in ("retention.ms", "max.message.bytes", "delete.retention.ms"):
         return found != "-1" and (wanted == "-1" or int(found) < int(wanted))
-    return key == "message.timestamp.type"
+    return key == STAMP
 
 
 def _why(key: str, wanted: str) -> str:
@@ -164,6 +164,8 @@ def _why(key: str, wanted: str) -> str:
             "records with old timestamps (a backfill) are deleted at once and the training range may be gone: "
             "-1 is right"
         )
+    if key == STAMP:
+        return f"{wanted} is right: Kafka refuses what a process whose clock is an hour fast writes"
     return f"{wanted} is right"
 
 

@@ -7,13 +7,17 @@ from typing import Final
 
 _DAY_MS: Final = 86_400_000
 
+#: The broker stamps what this pipeline and its partners write: Kafka refuses records that a process whose clock is an
+#: hour fast stamps itself (``message.timestamp.after.max.ms``), and it is by these stamps that time deletes.
+STAMP: Final = "message.timestamp.type"
+_STAMPED: Final = {STAMP: "LogAppendTime"}
 #: Event times live in the payload, and a backfill writes old ones: time must not delete what a replay needs.
-_KEEP: Final = {"cleanup.policy": "delete", "retention.ms": "-1"}
-_COMPACT: Final = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
-#: Ticks carry their own time; the broker's stamp on the record is how a worker learns the broker's time.
-_CLOCK: Final = {**_KEEP, "message.timestamp.type": "LogAppendTime"}
+_INPUT: Final = {"cleanup.policy": "delete", "retention.ms": "-1"}
+_KEEP: Final = {**_INPUT, **_STAMPED}
+_COMPACT: Final = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1", **_STAMPED}
 #: Internal logs can be rebuilt from the inputs; two weeks let a stage that was down catch up.
-_LOG: Final = {"cleanup.policy": "delete", "retention.ms": str(14 * _DAY_MS), "message.timestamp.type": "LogAppendTime"}
+_LOG: Final = {"cleanup.policy": "delete", "retention.ms": str(14 * _DAY_MS), **_STAMPED}
+_QUARTER: Final = {"retention.ms": str(90 * _DAY_MS), **_STAMPED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,11 @@ class Topics:
         """The log that the last stage reads: what it has carried, every stage before has done."""
         return self.decision_log
 
+    @property
+    def clocks(self) -> tuple[str, str]:
+        """The ticks' topics: from the broker's stamp on a tick a worker learns the broker's time."""
+        return self.clock, self.line_clock
+
     def n_family(self) -> list[str]:
         """Topics that must have the same number of partitions as the predictions."""
         return [self.predictions, self.outcomes, self.clock]
@@ -70,10 +79,10 @@ class Topics:
         """Every topic, as ``plumbline topics create`` makes it."""
         n, m = self.input_partitions, self.line_partitions
         return [
-            TopicSpec(self.predictions, n, _KEEP),
-            TopicSpec(self.outcomes, n, _KEEP),
-            TopicSpec(self.clock, n, _CLOCK),
-            TopicSpec(self.line_clock, m, _CLOCK),
+            TopicSpec(self.predictions, n, _INPUT),
+            TopicSpec(self.outcomes, n, _INPUT),
+            TopicSpec(self.clock, n, _KEEP),
+            TopicSpec(self.line_clock, m, _KEEP),
             TopicSpec(self.operator_commands, m, _KEEP),
             TopicSpec(self.training_results, m, _KEEP),
             TopicSpec(self.model_deltas, m, _LOG),
@@ -81,19 +90,19 @@ class Topics:
             TopicSpec(self.metric_snapshots, m, _COMPACT),
             TopicSpec(self.model_lifecycle, m, _COMPACT),
             TopicSpec(self.settings, m, _COMPACT),
-            TopicSpec(self.drift_events, m, {"cleanup.policy": "delete", "retention.ms": str(90 * _DAY_MS)}),
+            TopicSpec(self.drift_events, m, {"cleanup.policy": "delete", **_QUARTER}),
             TopicSpec(self.drift_log, m, _LOG),
             TopicSpec(self.decision_log, m, _LOG),
             TopicSpec(self.training_commands, m, _KEEP),
             TopicSpec(self.training_jobs, m, _COMPACT),
             TopicSpec(self.audit, m, _KEEP),
-            TopicSpec(self.alerts, m, {"cleanup.policy": "compact,delete", "retention.ms": str(90 * _DAY_MS)}),
+            TopicSpec(self.alerts, m, {"cleanup.policy": "compact,delete", **_QUARTER}),
             TopicSpec(
                 self.dead_letters,
                 m,
                 {
                     "cleanup.policy": "delete",
-                    "retention.ms": str(90 * _DAY_MS),
+                    **_QUARTER,
                     # a record that was just small enough for an input topic must fit with the headers added to it
                     "max.message.bytes": str(2 << 20),
                 },
@@ -111,7 +120,7 @@ class Topics:
         Tombstones must outlive any store that is still trusted (``delete.retention.ms``, twice a store's largest
         age); what the labels stage forgets by day is deleted by time, two days later.
         """
-        tombstones = {"delete.retention.ms": str(7 * _DAY_MS), "min.cleanable.dirty.ratio": "0.3"}
+        tombstones = {"delete.retention.ms": str(7 * _DAY_MS), "min.cleanable.dirty.ratio": "0.3", **_STAMPED}
         return [
             TopicSpec(
                 self.changelog(app_id, "labels"),
@@ -119,7 +128,6 @@ class Topics:
                 {
                     "cleanup.policy": "compact,delete",
                     "retention.ms": str((horizon_days + 2) * _DAY_MS),
-                    "message.timestamp.type": "LogAppendTime",
                     **tombstones,
                 },
             ),

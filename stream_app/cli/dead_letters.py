@@ -93,8 +93,7 @@ def redrive(
     """
     settings, found = _read()
     topics = _topics(settings)
-    clocks = (topics.clock, topics.line_clock)
-    chosen = [letter for letter in _select(found, reason, since) if letter.topic not in clocks]
+    chosen = [letter for letter in _select(found, reason, since) if letter.topic not in topics.clocks]
     mend = None
     if columns or constants or assume_utc or coerce:
         mapping = Mapping(pairs(columns, "--map"), pairs(constants, "--set"), assume_utc=assume_utc)

@@ -18,7 +18,7 @@ async def ticks(context: Context) -> list[Finding]:
     """Whether time goes on, in every partition of both clocks."""
     found = []
     newest_stamp = 0
-    for topic in (context.topics.clock, context.topics.line_clock):
+    for topic in context.topics.clocks:
         latest: dict[int, tuple[int, int, str]] = {}
         for partition, records in (await tails(context, topic, 10)).items():
             for record in records:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 
 import pytest
@@ -44,7 +45,9 @@ async def test_producers_minutes_off_count_and_events_of_1970_and_2100_do_not_mo
             rows += _row(f"old-{day}-{hour}", 0, tick) + _row(f"new-{day}-{hour}", 4_102_444_800_000, tick)
             steps.append((tick, rows))
     steps.append((START + 4 * DAY, []))
-    running = worker().start()
+    running = worker()
+    running.env |= await asyncio.to_thread(_off, -HOUR // 1000)
+    running.start()
     await write(prefix, steps)
     follower = await finished(prefix, steps[-1][0], [running])
     await compare(prefix, follower)
@@ -66,26 +69,76 @@ async def test_producers_minutes_off_count_and_events_of_1970_and_2100_do_not_mo
     }
 
 
-async def test_a_worker_an_hour_off_ticks_by_the_brokers_time(prefix: Prefix, worker: Callable[..., Worker]) -> None:
-    running = worker(clock="live")
+def _off(seconds: int) -> dict[str, str]:
+    """Environment of a process whose clock is that far ahead; its stop watch is right."""
     if shutil.which("faketime") is None:
         pytest.fail("faketime is missing: apt-get install faketime")
     command = ["faketime", "-f", "+1h", "printenv", "LD_PRELOAD"]
-    preload = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=True)
-    running.env |= {
-        "LD_PRELOAD": preload.stdout.decode().strip(), "FAKETIME": "+1h", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    preload = subprocess.run(command, capture_output=True, check=True)
+    return {
+        "LD_PRELOAD": preload.stdout.decode().strip(), "FAKETIME": f"{seconds:+d}", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }  # fmt: skip
+
+
+async def test_a_worker_more_than_an_hour_fast_ticks_by_the_brokers_time(
+    prefix: Prefix, worker: Callable[..., Worker]
+) -> None:
+    running = worker(clock="live")
+    # from an hour on Kafka refuses records that a producer stamped itself
+    running.env |= await asyncio.to_thread(_off, (HOUR + 5 * MINUTE) // 1000)
     running.start()
 
     async def ticked() -> list[int]:
-        parts = await read(prefix.bootstrap, prefix.topics.clock, prefix.topics.input_partitions)
-        return [
-            record.timestamp - parse_ms(row["at"])
-            for part in parts.values()
-            for record in part
-            for row in [json.loads(record.value)]
-            if row.get("at") and row.get("line")
-        ]
+        return [at - stamp for stamp, at in await _ticks(prefix)]
 
     found = await until(ticked, 90, "a live tick")
     assert all(abs(difference) < 5_000 for difference in found), found
+
+
+@pytest.mark.long
+async def test_a_worker_whose_clock_passes_two_oclock_closes_no_day_before_the_broker_does(
+    prefix: Prefix, worker: Callable[..., Worker]
+) -> None:
+    now = int(time.time() * 1000)
+    ahead = (now // DAY + 1) * DAY + 2 * HOUR - now  # until the next close
+    running = worker(clock="live")
+    running.env |= await asyncio.to_thread(_off, (ahead - 20_000) // 1000)
+    running.start()
+
+    async def stamps() -> list[int]:
+        return sorted({at for _, at in await _ticks(prefix)})
+
+    (first, *_) = await until(stamps, 90, "a live tick")
+    rows = [row for day in (1, 2, 3) for i in range(20) for row in _row(f"{day}-{i}", first - day * DAY, first)]
+    rows += [row for i in range(20) for row in _row(f"0-{i}", first - MINUTE, first)]
+    await write(prefix, [(first, rows)], ticks=False)
+
+    async def passed() -> list[tuple[int, int]]:
+        found = await _ticks(prefix)
+        return found if len({at for _, at in found}) > 2 and time.time() * 1000 - now > MINUTE else []
+
+    ticks = await until(passed, 240, "line ticks after the worker's clock passed two o'clock")
+    assert " 02:0" in running.log.read_text(), "the worker's clock passed two o'clock"
+    assert all(abs(at - stamp) < 5_000 for stamp, at in ticks), ticks
+
+    def held() -> int:
+        cells = running.view("/lines/churn:global")[1].get("cells", ())
+        return sum(cell["predictions"] for cell in cells)
+
+    await until(lambda: held() == 80, 60, "the worker to hold every prediction")
+    parts = await read(prefix.bootstrap, prefix.topics.metric_snapshots, prefix.topics.line_partitions)
+    bodies = [json.loads(record.value) for part in parts.values() for record in part]
+    close = ((first - 2 * HOUR) // DAY + 1) * DAY + 2 * HOUR
+    assert all(parse_ms(row["at"]) >= close for row in bodies if row["state"] == "closed")
+
+
+async def _ticks(prefix: Prefix) -> list[tuple[int, int]]:
+    """(broker's time, tick) of every tick, epoch ms."""
+    parts = await read(prefix.bootstrap, prefix.topics.clock, prefix.topics.input_partitions)
+    return [
+        (record.timestamp, parse_ms(row["at"]))
+        for part in parts.values()
+        for record in part
+        for row in [json.loads(record.value)]
+        if row.get("at") and row.get("line")
+    ]
