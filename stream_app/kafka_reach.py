@@ -26,6 +26,8 @@ from stream_app.errors import Unavailable
 
 #: Bound on the look at one broker, seconds.
 LOOK_S: Final = 5.0
+#: How long a cancellation waits for a client that starts, seconds.
+PATIENCE_S: Final = 3.0
 
 _PROTOCOL: Final = "PLUMBLINE_KAFKA_SECURITY_PROTOCOL"
 
@@ -41,11 +43,20 @@ async def started(client: Any, bootstrap: str, options: dict[str, Any]) -> Async
 
 
 async def start(client: Any, bootstrap: str, options: dict[str, Any]) -> None:
-    """Start a consumer or producer. One that cannot, or is not let, is stopped; :class:`Unavailable` says why."""
+    """Start a consumer or producer. One that cannot, or is not let, is stopped; :class:`Unavailable` says why.
+
+    aiokafka forgets a connection that it makes while its start is cancelled: a cancellation waits for the start to end.
+    """
+    starting = asyncio.ensure_future(client.start())
     try:
-        await client.start()
+        await asyncio.shield(starting)
     except BaseException as error:
-        await client.stop()
+        try:
+            await asyncio.wait([starting], timeout=PATIENCE_S)
+        finally:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            await client.stop()
         if isinstance(error, KafkaError | OSError | TimeoutError):
             raise await unreachable(bootstrap, options) from error
         raise

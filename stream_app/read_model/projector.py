@@ -23,6 +23,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.exceptions import RedisError, WatchError
 
 from stream_app.connect.reading import stop_consumer
+from stream_app.kafka_reach import start
 from stream_app.read_model import fold
 from stream_app.read_model.apply import KINDS, Batch, cutoff_ms
 from stream_app.read_model.client import client
@@ -81,17 +82,18 @@ class Projector:
     async def _session(self, leads: Callable[[], bool]) -> None:
         """Connect to both sides and carry over until something breaks."""
         redis = client(self._settings)
+        bootstrap, options = self._settings.kafka_bootstrap, self._settings.kafka_client_options()
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap,
+            bootstrap_servers=bootstrap,
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="none",
             fetch_max_wait_ms=100,
-            **self._settings.kafka_client_options(),
+            **options,
         )
         try:
             await redis.ping()
-            await consumer.start()
+            await start(consumer, bootstrap, options)
             await self._begin(redis, consumer)
             while leads():
                 found = await consumer.getmany(timeout_ms=int(BEAT_S * 1000), max_records=MOST)

@@ -38,7 +38,7 @@ async def test_a_worker_joins_while_its_changelog_moves(prefix: Prefix, worker: 
     try:
         await until(lambda: rounds or settling.done(), 30, "a transaction on the changelog")
         running.start()
-        await until(lambda: '"ready":true' in running.ready(), 30, "the worker to be ready")
+        await until(lambda: '"ready":true' in running.ready(), 60, "the worker to be ready")
         joined = len(rounds)
         await write(prefix, steps[len(steps) // 2 :], reached)
         follower = await finished(prefix, steps[-1][0], [running])
