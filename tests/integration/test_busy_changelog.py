@@ -13,17 +13,16 @@ from tests.support.kafka_io import Prefix, until, write
 from tests.support.worker import Worker
 
 
-async def _unsettled(prefix: Prefix, topic: str, rounds: list[int]) -> None:
-    """Transactions on every partition of ``topic``, all aborted, without end."""
+async def _unsettled(bootstrap: str, topic: str, partition: int, rounds: list[int]) -> None:
+    """Transactions on one partition, all aborted, without end."""
     async with AIOKafkaProducer(
-        bootstrap_servers=prefix.bootstrap, transactional_id=f"{topic}-test", linger_ms=0
+        bootstrap_servers=bootstrap, transactional_id=f"{topic}-{partition}-test", linger_ms=0
     ) as producer:
         while True:
             await producer.begin_transaction()
-            for partition in range(prefix.topics.input_partitions):
-                await producer.send_and_wait(topic, b"never", key=b"committed", partition=partition)
+            await producer.send_and_wait(topic, b"never", key=b"committed", partition=partition)
             await producer.abort_transaction()
-            rounds.append(1)
+            rounds.append(partition)
 
 
 async def test_a_worker_joins_while_its_changelog_moves(prefix: Prefix, worker: Callable[..., Worker]) -> None:
@@ -34,7 +33,14 @@ async def test_a_worker_joins_while_its_changelog_moves(prefix: Prefix, worker: 
     await finished(prefix, steps[len(steps) // 2 - 1][0], [running])
     assert running.stop() == 0, running.tail()
     rounds: list[int] = []
-    settling = asyncio.create_task(_unsettled(prefix, f"{running.env['PLUMBLINE_APP_ID']}-labels-changelog", rounds))
+    settling = asyncio.gather(
+        *(
+            _unsettled(prefix.bootstrap, spec.name, partition, rounds)
+            for spec in prefix.topics.changelogs(running.env["PLUMBLINE_APP_ID"], 60)
+            if spec.name.endswith("-changelog")
+            for partition in range(spec.partitions)
+        )
+    )
     try:
         await until(lambda: rounds or settling.done(), 30, "a transaction on the changelog")
         running.start()
