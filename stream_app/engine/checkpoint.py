@@ -98,7 +98,7 @@ async def checkpoint(
     answers = await producer.acknowledged()
     failpoints.hit("checkpoint.4-acknowledged", stage)
     if failpoints.armed("pretend-the-commit-is-slow"):
-        await asyncio.sleep(config.transaction_timeout_s / 2)
+        await failpoints.linger(config.transaction_timeout_s / 2)
     if failpoints.spend("outlast-the-transaction"):
         await asyncio.sleep(config.transaction_timeout_s + 3)
     while failpoints.spend("hang-in-a-commit"):

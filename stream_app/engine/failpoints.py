@@ -44,6 +44,12 @@ def hit(name: str, stage: str = "") -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+async def linger(seconds: float) -> None:
+    """What takes long, and says so when it begins."""
+    print("slow in a commit", flush=True)
+    await asyncio.sleep(seconds)
+
+
 async def hang() -> None:
     """What never ends and cannot be cancelled."""
     print("hanging in a commit", flush=True)

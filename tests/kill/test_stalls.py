@@ -26,8 +26,9 @@ async def test_a_drain_cut_short_loses_and_doubles_nothing(prefix: Prefix, worke
     half = len(steps) // 2
     reached: Reached = {}
     await write(prefix, steps[:half], reached)
-    slow = worker("slow").start(failpoint="pretend-the-commit-is-slow")
-    await until(lambda: '"open":true' in slow.ready(), 60, "the slow worker to own lanes")
+    # half of that is what a commit takes: longer than it takes the other worker to join
+    slow = worker("slow", transaction_timeout_s="180").start(failpoint="pretend-the-commit-is-slow")
+    await until(lambda: "slow in a commit" in slow.log.read_text(), 60, "a commit in hand")
     quick = worker("quick").start()
     await until(lambda: "drain cut short" in slow.log.read_text(), 60, "a drain cut short")
     await write(prefix, steps[half:], reached)
