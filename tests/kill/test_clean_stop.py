@@ -22,11 +22,11 @@ DRAINS_S, TAKES_OVER_S = 20, 10
 async def test_sigterm_under_load_drains_ends_with_zero_and_another_takes_over(
     prefix: Prefix, worker: Callable[..., Worker]
 ) -> None:
-    steps = history(seed=61, days=12, per_day=300)
-    first, second = worker("first", max_checkpoint_events="100").start(), worker("second")
+    steps = history(seed=61, days=24, per_day=150)
+    first, second = worker("first", max_checkpoint_events="100").start(), worker("second").start()
+    # before the load, which is as long as its steps are many
+    await until(lambda: '"open":true' in second.ready(), 60, "the second worker to own lanes")
     async with Steady(prefix, steps, [second], pace_s=0.1) as load:
-        second.start()
-        await load.until(lambda: '"open":true' in second.ready(), 60, "the second worker to own lanes")
         began = time.monotonic()
         code = await asyncio.to_thread(first.stop, DRAINS_S)
         drained = time.monotonic() - began

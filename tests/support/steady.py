@@ -84,6 +84,7 @@ class Steady:
 
         def goes_on() -> bool:
             later = [moment.at_ms for moment in self.written if moment.when > began]
+            assert later or not self._tasks[0].done(), "the load was over before that: it has too few steps"
             return bool(later) and self.carried[-1].at_ms >= later[0]
 
         await self.until(goes_on, left, f"progress within {bound_s:.0f} s")
