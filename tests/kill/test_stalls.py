@@ -26,10 +26,14 @@ async def test_a_drain_cut_short_loses_and_doubles_nothing(prefix: Prefix, worke
     half = len(steps) // 2
     reached: Reached = {}
     await write(prefix, steps[:half], reached)
-    # half of that is what a commit takes: longer than it takes the other worker to join
-    slow = worker("slow", transaction_timeout_s="180").start(failpoint="pretend-the-commit-is-slow")
+    # A commit takes half of the transaction's timeout: longer than it takes the other worker to join.
+    # A drain may take half of the session's: long enough to be looked at.
+    slow = worker("slow", transaction_timeout_s="180", session_timeout_s="6")
+    slow.start(failpoint="pretend-the-commit-is-slow")
     await until(lambda: "slow in a commit" in slow.log.read_text(), 60, "a commit in hand")
+    await until(lambda: '"ready":true' in slow.ready(), 60, "the slow worker to be ready")
     quick = worker("quick").start()
+    await until(lambda: '{"ready":false,"waits_for":"rebalance"' in slow.ready(), 60, "a rebalance that /readyz names")
     await until(lambda: "drain cut short" in slow.log.read_text(), 60, "a drain cut short")
     await write(prefix, steps[half:], reached)
     slow.kill()
