@@ -14,7 +14,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PYTHON ?=
 export PYTHON
-WORKERS ?= 2
+WORKERS ?= 3
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 .DEFAULT_GOAL := help
@@ -42,7 +42,8 @@ lint: setup-dev
 unit: setup-dev
 	$(BIN)/python -m pytest tests/unit tests/laws tests/golden tests/architecture $(PYTEST_ARGS)
 
-# Two processes, each with a broker of its own; files with slow fixtures come first and stay together.
+# Three processes, as most tests wait more than they compute, each with a broker of its own; files with slow fixtures
+# come first and stay together.
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
