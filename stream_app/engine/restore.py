@@ -7,7 +7,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -50,8 +52,9 @@ async def restore(spec: StageSpec, partition: int, config: EngineConfig, store: 
     """Bring the store to the end of its changelog.
 
     Call it only after the lane's producer has taken its transactional id over: from then on the changelog's end does
-    not move. A store of another cluster or changelog, one behind the changelog's start, and one so old that it may
-    have missed tombstones is wiped first.
+    not move. A store behind the changelog's start, and one so old that it may have missed tombstones, is wiped first.
+    Raises ``Incompatible`` for a store of another cluster or application, and if the changelog no longer holds what
+    it must.
     """
     started = time.monotonic()
     tp = TopicPartition(spec.changelog, partition)
@@ -62,14 +65,15 @@ async def restore(spec: StageSpec, partition: int, config: EngineConfig, store: 
         begin = (await consumer.beginning_offsets([tp]))[tp]
         end = (await consumer.end_offsets([tp]))[tp]
         meta = store.meta()
-        _refuse_truncated(spec, partition, meta, begin)
         why = _unfit(meta, spec, config, begin, end)
+        _refuse_truncated(spec, partition, meta, why is None, begin)
         if meta is not None and why is not None:
             log.warning("%s[%d]: local state is set aside and restored anew: %s", spec.name, partition, why)
             store.wipe()
             meta = None
         at = meta.changelog if meta is not None else begin
         record = meta.positions if meta is not None else b""
+        unproven = meta is None or meta.unproven
         count = 0
         consumer.seek(tp, at)
         while at < end:
@@ -84,37 +88,63 @@ async def restore(spec: StageSpec, partition: int, config: EngineConfig, store: 
             at = await consumer.position(tp)
             count += len(records)
             if records:
-                store.write(entries, _meta(spec, config, at, record))
+                store.write(entries, _meta(spec, config, at, record, unproven))
                 failpoints.hit("restore.2-half-restored", spec.name)
             await asyncio.sleep(0)
-        if at != (meta.changelog if meta is not None else -1):
-            store.write([], _meta(spec, config, at, record))
     finally:
         await consumer.stop()
     positions = _positions(record, spec, config, partition)
+    if unproven and begin > 0:
+        await _refuse_incomplete(spec, partition, store, positions, begin)
+    if meta is None or unproven or at != meta.changelog:
+        store.write([], _meta(spec, config, at, record))
     return Restored(positions, at, count, time.monotonic() - started)
 
 
-def _meta(spec: StageSpec, config: EngineConfig, at: int, record: bytes) -> Meta:
-    return Meta(config.cluster, spec.changelog, FORMAT, at, time.time_ns() // 1_000_000, record)
+def _meta(spec: StageSpec, config: EngineConfig, at: int, record: bytes, unproven: bool = False) -> Meta:
+    return Meta(config.cluster, spec.changelog, FORMAT, at, time.time_ns() // 1_000_000, record, unproven)
 
 
-def _refuse_truncated(spec: StageSpec, partition: int, meta: Meta | None, begin: int) -> None:
+def _refuse_truncated(spec: StageSpec, partition: int, meta: Meta | None, fit: bool, begin: int) -> None:
     """``Incompatible`` if records are gone from the changelog that neither compaction nor its retention takes.
 
     Without this, what they held would be missing for good and nobody would know. A changelog that time may shorten is
-    only known to be cut too far while a store stands before its start that is younger than that time.
+    known to be cut too far if a store stands before its start that is younger than that time; without such a store
+    :func:`_refuse_incomplete` counts what is left.
     """
-    if begin == 0 or (meta is not None and meta.changelog >= begin):
+    if begin == 0 or (meta is not None and fit):
         return
     if spec.segmenting is not None:
         kept_ms = spec.segmenting.horizon_days * 86_400_000
         if meta is None or time.time_ns() // 1_000_000 - meta.written_ms >= kept_ms:
             return
-    raise Incompatible(
-        f"{spec.changelog}[{partition}] starts at offset {begin}: records were deleted that the state is made of. "
-        "Start afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX, which rebuilds everything from the "
-        "input topics."
+    raise _incomplete(spec, partition, begin)
+
+
+async def _refuse_incomplete(
+    spec: StageSpec, partition: int, store: Store, positions: Positions | None, begin: int
+) -> None:
+    """``Incompatible`` if entries are missing that the positions record counts, whatever took them.
+
+    The changelog was cut by hand, or the application stood still for longer than the changelog's retention. The store
+    stays unproven, so that the next start looks again.
+    """
+    if spec.segmenting is None or positions is None or not positions.memo:
+        return
+    missing, there = spec.segmenting.promised(positions.memo), Counter[Any]()
+    for values in store.segmented(_BATCH_RECORDS):
+        there.update(spec.segmenting.counted(values))
+        await asyncio.sleep(0)
+    missing -= there
+    if missing:
+        raise _incomplete(spec, partition, begin, f" ({missing.total()} entries at least)")
+
+
+def _incomplete(spec: StageSpec, partition: int, begin: int, how_many: str = "") -> Incompatible:
+    return Incompatible(
+        f"{spec.changelog}[{partition}] starts at offset {begin}: records were deleted that the state is made of"
+        f"{how_many}. Start afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX, which rebuilds everything "
+        "from the input topics."
     )
 
 
@@ -134,7 +164,9 @@ def _unfit(meta: Meta | None, spec: StageSpec, config: EngineConfig, begin: int,
             "Give each application id its own PLUMBLINE_DATA_DIR."
         )
     age_ms = time.time_ns() // 1_000_000 - meta.written_ms
-    if age_ms > config.max_store_age_ms or failpoints.armed("pretend-the-store-is-old"):
+    old = age_ms > config.max_store_age_ms or failpoints.armed("pretend-the-store-is-old")
+    # A table in segments deletes no key: there is no tombstone to miss, and its changelog may hold less than it does.
+    if old and spec.segmenting is None:
         return f"last written {age_ms / 86_400_000:.1f} days ago, tombstones may be gone"
     if meta.changelog < begin:
         return f"it reached changelog offset {meta.changelog}, the log now starts at {begin}"

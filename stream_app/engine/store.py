@@ -9,8 +9,10 @@ when it was last written, and the positions record of the last checkpoint.
 
 from __future__ import annotations
 
+import itertools
 import shutil
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -46,6 +48,10 @@ class Segmenting:
     day_of: Callable[[bytes], int]
     #: longest time an entry counts, in whole days
     horizon_days: int
+    #: what values are there, of those that a memo keeps count of
+    counted: Callable[[Iterable[bytes]], Counter[Any]] = lambda values: Counter()
+    #: what a memo says must be there
+    promised: Callable[[bytes], Counter[Any]] = lambda memo: Counter()
 
     @property
     def span(self) -> int:
@@ -65,6 +71,8 @@ class Meta(msgspec.Struct, frozen=True):
     written_ms: int
     #: positions record of the last checkpoint, as the changelog holds it
     positions: bytes
+    #: a restore from the changelog's start is under way, or was when the process ended
+    unproven: bool = False
 
 
 class Memory:
@@ -162,6 +170,13 @@ class Store:
             iterator.next()
         return out
 
+    def segmented(self, size: int) -> Iterator[list[bytes]]:
+        """Values of all segments, some of them more than once if a key moved on, in lists of at most ``size``."""
+        for segment in self._newest_first:
+            values = iter(self._segments[segment][0].values())
+            while taken := list(itertools.islice(values, size)):
+                yield taken
+
     # -- writing -------------------------------------------------------------------------------------------------
 
     def write(self, puts: Iterable[tuple[bytes, bytes | None]], meta: Meta) -> None:
@@ -187,9 +202,7 @@ class Store:
         day, family = -1, None
         for key, value in puts:
             if value is None:
-                for _, handle in self._segments.values():
-                    batch.delete(key, handle)
-                continue
+                raise ValueError("a table in segments forgets by whole segments, never by key")
             its_day = day_of(value)
             if its_day != day:
                 day, family = its_day, self._family(its_day // span)

@@ -26,16 +26,16 @@ READY_S = 15
 HOUR = 3_600_000
 
 
-def _many(count: int) -> list[Step]:
+def _many(count: int, start: int = START) -> list[Step]:
     """Predictions without outcomes: as many entries as records."""
     steps, each = [], count // 20
     for number in range(20):
-        at = START + number * HOUR
+        at = start + number * HOUR
         rows = [
             Row(
-                "predictions", b"c-%d-%d" % (number, i),
+                "predictions", b"c-%d-%d" % (at, i),
                 json.dumps({
-                    "prediction_id": f"c-{number}-{i}", "model_type": "churn", "model_version": "v1",
+                    "prediction_id": f"c-{at}-{i}", "model_type": "churn", "model_version": "v1",
                     "predicted_at": at + i, "score": (i % 1_000) / 1_000,
                 }).encode(),
             )
@@ -160,18 +160,46 @@ async def test_a_truncated_changelog_is_named_unless_the_disk_holds_all_of_it(
     count = topics.input_partitions if stage == "labels" else topics.line_partitions
     await _cut(prefix, topics.changelog(running.env["PLUMBLINE_APP_ID"], stage), count)
 
-    if stage == "metrics":  # whatever time takes of the labels' changelog looks alike without a disk
-        shutil.rmtree(running.folder / "data")
+    shutil.rmtree(running.folder / "data")
+    for _ in range(2):  # what was restored in vain is not trusted the second time
         running.start()
         await until(lambda: running.exit_code not in (None, 0), 60, "the worker to refuse")
         assert "records were deleted that the state is made of" in running.tail()
-        shutil.rmtree(running.folder / "data", ignore_errors=True)
-        shutil.copytree(kept, running.folder / "data")
-
-    running.start()
+        running.log.unlink()
+    shutil.rmtree(running.folder / "data", ignore_errors=True)
+    shutil.copytree(kept, running.folder / "data")
+    if stage == "metrics":
+        running.start(failpoint="pretend-the-store-is-old")
+        await until(lambda: running.exit_code not in (None, 0), 60, "the worker to refuse, and to leave the disk alone")
+        running.start()
+    else:  # the disk holds more than the changelog, however old it is
+        running.start(failpoint="pretend-the-store-is-old")
     await write(prefix, steps[half:], reached)
     follower = await finished(prefix, steps[-1][0], [running])
     await compare(prefix, follower)
+
+
+async def test_a_changelog_that_time_has_shortened_is_enough(prefix: Prefix, worker: Callable[..., Worker]) -> None:
+    """What is past its horizon is gone from the labels' changelog, as by its retention, and a worker has no disk."""
+    turn = START + 70 * 24 * HOUR
+    old, later = _many(600), _many(600, turn)
+    reached: Reached = {}
+    running = worker().start()
+    await write(prefix, [*old, (turn, [])], reached)
+    await finished(prefix, turn, [running], bound_s=180)
+    changelog = prefix.topics.changelog(running.env["PLUMBLINE_APP_ID"], "labels")
+    ends = await end_offsets(prefix.bootstrap, changelog, prefix.topics.input_partitions)
+    await write(prefix, later[:-1], reached)
+    await finished(prefix, later[-2][0], [running])
+    assert running.stop() == 0
+    async with kafka_admin.admin(prefix.bootstrap, {}) as client:
+        await client.delete_records({TopicPartition(changelog, p): RecordsToDelete(end) for p, end in ends.items()})
+    shutil.rmtree(running.folder / "data")
+    running.start()
+    await write(prefix, later[-1:], reached)
+    follower = await finished(prefix, later[-1][0], [running])
+    assert follower.dispositions["predictions"]["unmatched"] == 600
+    assert follower.dispositions["predictions"]["pending"] == 600
 
 
 @pytest.mark.parametrize("stage", ["labels", "metrics"])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from stream_app.engine.protocol import EngineConfig, Positions, StageSpec, encode_positions
-from stream_app.engine.restore import _positions, _refuse_truncated, _unfit
+from stream_app.engine.restore import _positions, _refuse_incomplete, _refuse_truncated, _unfit
 from stream_app.engine.store import FORMAT, Memory, Meta, Segmenting, Store
 from stream_app.errors import Incompatible
 
@@ -52,21 +53,54 @@ BY_TIME = replace(SPEC, segmenting=Segmenting(lambda value: 0, 60))
 OLD = Meta("cluster-a", META.topic, FORMAT, 50, NOW - 61 * 86_400_000, b"")
 
 
+def _look(spec: StageSpec, meta: Meta | None, begin: int) -> None:
+    _refuse_truncated(spec, 0, meta, _unfit(meta, spec, CONFIG, begin, 100) is None, begin)
+
+
 @pytest.mark.parametrize(
-    ("spec", "meta", "begin"), [(SPEC, None, 1), (SPEC, META, 51), (SPEC, OLD, 51), (BY_TIME, META, 51)]
+    ("spec", "meta", "begin"),
+    [(SPEC, None, 1), (SPEC, META, 51), (SPEC, OLD, 51), (SPEC, OLD, 50), (BY_TIME, META, 51)],
 )
 def test_a_changelog_that_was_cut_is_refused(spec: StageSpec, meta: Meta | None, begin: int) -> None:
     with pytest.raises(Incompatible, match="records were deleted"):
-        _refuse_truncated(spec, 0, meta, begin)
+        _look(spec, meta, begin)
 
 
 @pytest.mark.parametrize(
-    ("spec", "meta", "begin"), [(SPEC, None, 0), (SPEC, META, 50), (BY_TIME, None, 1), (BY_TIME, OLD, 51)]
+    ("spec", "meta", "begin"),
+    [(SPEC, None, 0), (SPEC, META, 50), (SPEC, OLD, 0), (BY_TIME, None, 1), (BY_TIME, OLD, 51), (BY_TIME, OLD, 50)],
 )
 def test_one_that_holds_what_is_missing_or_was_shortened_by_time_is_not(
     spec: StageSpec, meta: Meta | None, begin: int
 ) -> None:
-    _refuse_truncated(spec, 0, meta, begin)
+    _look(spec, meta, begin)
+
+
+def test_an_old_store_in_segments_is_continued_because_its_changelog_may_hold_less() -> None:
+    assert "tombstones" in (_unfit(OLD, SPEC, CONFIG, 0, 100) or "")
+    assert _unfit(OLD, BY_TIME, CONFIG, 50, 100) is None
+
+
+ENTRIES = replace(
+    BY_TIME,
+    segmenting=Segmenting(
+        lambda value: value[0], 60, lambda values: Counter(v[:1] for v in values), lambda memo: Counter({memo: 2})
+    ),
+)
+
+
+async def test_what_the_positions_record_counts_must_be_there(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s", Memory(1 << 20, 8 << 20), ENTRIES.segmenting)
+    store.write([(b"a", b"\x64a"), (b"b", b"\x64b"), (b"c", b"\x65c")], META)
+    assert sorted(v for values in store.segmented(2) for v in values) == [b"\x64a", b"\x64b", b"\x65c"]
+    await _refuse_incomplete(ENTRIES, 0, store, Positions({}, memo=b"\x64"), 7)
+    await _refuse_incomplete(ENTRIES, 0, store, Positions({}), 7)
+    await _refuse_incomplete(ENTRIES, 0, store, None, 7)
+    with pytest.raises(Incompatible, match=r"starts at offset 7: records were deleted .* \(1 entries at least\)"):
+        await _refuse_incomplete(ENTRIES, 0, store, Positions({}, memo=b"\x65"), 7)
+    with pytest.raises(ValueError, match="whole segments"):
+        store.write([(b"a", None)], META)
+    store.close()
 
 
 def test_state_built_with_another_static_setting_is_refused_by_its_name() -> None:

@@ -5,10 +5,13 @@ Grows with (types x horizon days) and stops there.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
+from stream_app.core.labels.entry import HAS_OUTCOME, HAS_PREDICTION, NAMES_AT
 from stream_app.core.stored import body
 
 FORMAT: Final = 1
@@ -73,3 +76,28 @@ def encode(memo: Memo) -> bytes:
 def decode(value: bytes) -> Memo:
     """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
     return _decoder.decode(body(value, FORMAT, "labels positions record"))
+
+
+#: (model type, covering day) of predictions that wait; of outcomes that wait, without a type
+Waiting = Counter[tuple[bytes, int]]
+
+
+def promised(value: bytes) -> Waiting:
+    """What the table must hold for each day by an encoded memo."""
+    memo = decode(value)
+    found: Waiting = Counter({(b"", day): count for day, count in memo.early.items()})
+    for model_type, days in memo.pending.items():
+        found.update({(model_type.encode(), day): count for day, count in days.items()})
+    return found
+
+
+def waiting(entries: Iterable[bytes]) -> Waiting:
+    """What the table does hold: entries that wait for their other half, expired ones too."""
+    found: Waiting = Counter()
+    for entry in entries:
+        flags = entry[1]
+        if not flags & HAS_PREDICTION:
+            found[b"", entry[4] | entry[5] << 8] += 1
+        elif not flags & HAS_OUTCOME:
+            found[entry[NAMES_AT:].split(b"|", 1)[0], entry[2] | entry[3] << 8] += 1
+    return found

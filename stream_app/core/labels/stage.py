@@ -70,6 +70,8 @@ class LabelsStage:
         """Take records that ``tick`` covers. Returns how many; every one of them gets exactly one disposition."""
         if tick is None:
             raise ValueError(f"{alias} is gated by the clock and came without its covering tick")
+        # before the records: an id whose entry expires with this day may come again, and takes the entry's place
+        self._turn(tick.at_ms // DAY_MS)
         if alias == PREDICTIONS:
             self._predictions(batch, tick)
         else:
@@ -82,10 +84,7 @@ class LabelsStage:
 
     def advance(self, tick: TickView) -> bool:
         """Handle a tick: expire whole days, and close the epoch if it is a line tick."""
-        day = tick.at_ms // DAY_MS
-        if day > self.memo.day:
-            self._expire(day)
-            self.memo.day = day
+        self._turn(tick.at_ms // DAY_MS)
         if tick.line:
             self._flush_counts()
             for target in range(self.config.targets):
@@ -372,8 +371,11 @@ class LabelsStage:
                 self._label(name, made, score, predicted, not actual, False)
                 self._label(name, made, score, predicted, actual, True)
 
-    def _expire(self, today: int) -> None:
-        """Whole days past their horizon: what was pending there is unmatched from now on."""
+    def _turn(self, today: int) -> None:
+        """A new day: what was pending on days now past their horizon is unmatched from now on."""
+        if today <= self.memo.day:
+            return
+        self.memo.day = today
         for model_type in list(self.memo.pending):
             days = self.memo.pending[model_type]
             horizon = self.config.rules(model_type).horizon_days
