@@ -16,6 +16,7 @@ from pathlib import Path
 
 from agents.labels import labels
 from stream_app.app import faust_app
+from stream_app.engine.collector import look_rarely
 from stream_app.engine.engine import Engine
 from stream_app.engine.protocol import EngineConfig
 from stream_app.engine.stages import attach
@@ -28,6 +29,7 @@ from stream_app.topics import Topics
 def main() -> None:
     """Run to the end of the job."""
     bootstrap, name, events, folder = sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])
+    look_rarely()
     settings = Settings(
         kafka_bootstrap=bootstrap, app_id=name, input_prefix=f"{name}.", output_prefix=f"{name}.", data_dir=folder,
         input_partitions=4, line_partitions=4, clock="follow", web_port=0,

@@ -30,7 +30,9 @@ def worker(log_level: str) -> None:
     """
     settings = settings_module.load()
     from stream_app import app as composition
+    from stream_app.engine.collector import look_rarely
 
+    look_rarely()
     logging.getLogger("aiokafka").setLevel(logging.ERROR if log_level != "debug" else logging.DEBUG)
     cluster = composition.prepare(settings)
     built = composition.build(settings, cluster)
