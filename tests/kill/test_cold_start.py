@@ -171,6 +171,7 @@ async def test_a_truncated_changelog_is_named_unless_the_disk_holds_all_of_it(
     if stage == "metrics":
         running.start(failpoint="pretend-the-store-is-old")
         await until(lambda: running.exit_code not in (None, 0), 60, "the worker to refuse, and to leave the disk alone")
+        assert "records were deleted that the state is made of" in running.tail()
         running.start()
     else:  # the disk holds more than the changelog, however old it is
         running.start(failpoint="pretend-the-store-is-old")
