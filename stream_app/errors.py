@@ -1,4 +1,4 @@
-"""Errors people see. Three kinds under one root; every message says what to do."""
+"""Errors people see. Every kind under one root; every message says what to do."""
 
 from __future__ import annotations
 
@@ -15,5 +15,23 @@ class Incompatible(PlumblineError):
     """Stored state, topics or settings do not fit this release or each other."""
 
 
-class Broken(PlumblineError):
+class UnknownFormat(Incompatible):
+    """Stored or internal bytes begin with a format byte that this release does not read."""
+
+
+class Parked(PlumblineError):
+    """One lane cannot go on and the others can: it stays assigned, closed, and says why (CONTRACT section 9).
+
+    ``reason`` is one word of a fixed list, for metrics; the message is a sentence that says what to do.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Broken(Parked):
     """An invariant of ours does not hold; please report it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("broken_invariant", message)

@@ -1,0 +1,33 @@
+"""What stands in a consumed record's place when its bytes could not be read (CONTRACT section 9)."""
+
+from __future__ import annotations
+
+
+class Unreadable(bytes):
+    """Value of a record that the batch reader made: a batch, or a record in a sound batch, that cannot be read.
+
+    Its bytes are what the dead-lettered record keeps. No decoder of ours takes them for a message, so a stage looks at
+    the class only where decoding failed, and the per-event path does not change.
+    """
+
+    #: ``unreadable_batch`` or ``unreadable_record``
+    reason: str
+    #: one sentence: what is wrong with the bytes
+    error: str
+    #: first and last offset that are accounted for by this; equal for one record
+    offset: int
+    last_offset: int
+    #: records that count as dead-lettered
+    records: int
+    #: hex digest of all of it
+    sha256: str
+
+    @classmethod
+    def of(
+        cls, kept: bytes, *, reason: str, error: str, span: tuple[int, int], records: int, sha256: str
+    ) -> Unreadable:
+        """``kept``: first KiB of the raw bytes; ``span``: first and last offset."""
+        made = cls(kept)
+        made.reason, made.error, made.records, made.sha256 = reason, error, records, sha256
+        made.offset, made.last_offset = span
+        return made
