@@ -5,7 +5,7 @@ from __future__ import annotations
 from stream_app.core.effects import dead_letter
 from stream_app.core.labels.config import LabelsConfig
 from stream_app.core.labels.entry import entry_day
-from stream_app.core.labels.memo import promised, waiting
+from stream_app.core.labels.memo import promised, waiting_by
 from stream_app.core.labels.stage import LabelsStage
 from stream_app.engine.protocol import StageSpec
 from stream_app.engine.store import Segmenting
@@ -27,5 +27,5 @@ def labels(topics: Topics, changelog: str, config: LabelsConfig, horizon_days: i
         make=lambda partition: LabelsStage(config.for_source(partition)),
         changelog=changelog,
         dead_letter=dead_letter,
-        segmenting=Segmenting(entry_day, horizon_days, waiting, promised),
+        segmenting=Segmenting(entry_day, horizon_days, waiting_by(config.rules), promised),
     )

@@ -28,6 +28,7 @@ FUTURE: Final = "future"
 TOO_OLD: Final = "too_old"
 BAD_INTERVAL: Final = "bad_interval"
 CONTRADICTORY: Final = "contradictory"
+TOO_MANY_MODELS: Final = "too_many_models"
 INVALID_ORDER: Final = "invalid_order"
 INVALID_TICK: Final = "invalid_tick"
 FOREIGN_PARTITION: Final = "foreign_partition"
@@ -45,6 +46,7 @@ REASONS: Final = {
     TOO_OLD: "its time is further before the tick that covers it than max_prediction_age_days",
     BAD_INTERVAL: "half a confidence interval, or one that is upside down",
     CONTRADICTORY: "another record came first under the same prediction_id",
+    TOO_MANY_MODELS: "a new model type, model or version beyond the number that a partition counts; known ones go on",
     INVALID_ORDER: "a command or result that cannot be read",
     INVALID_TICK: "a clock record that cannot be read; time goes on with the next one",
     FOREIGN_PARTITION: "a command or result on another partition than its line's; redriving re-keys it",

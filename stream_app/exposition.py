@@ -132,6 +132,12 @@ def _of_stage(page: _Page, lane: Lane, where: dict[str, str]) -> None:
         for close, count in sorted(stage.closes_run.items()):
             page.put("closes_total", "counter", "Daily closes run, by kind.", count, **where, close=close)
         return
+    names = getattr(stage, "names", None)
+    if callable(names):
+        for bound, usage in names().items():
+            page.put("names", "gauge", "Names of models that count, by bound.", usage.known, **where, bound=bound)
+            page.put("names_limit", "gauge", "Most names that may count; beyond it predictions are refused.",
+                     usage.limit, **where, bound=bound)  # fmt: skip
     dispositions = getattr(getattr(stage, "memo", None), "dispositions", None)
     if lane.spec.name == "labels" and callable(dispositions):
         for topic, counts in dispositions().items():

@@ -10,7 +10,7 @@ from stream_app.core.alerts import AlertsConfig
 from stream_app.core.alerts.rules import AlertRules
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.drift import DriftConfig
-from stream_app.core.labels.config import LabelsConfig, TypeRules, labels_partition
+from stream_app.core.labels.config import LabelsConfig, NameLimits, TypeRules, labels_partition
 from stream_app.core.metrics_stage import MetricsConfig
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.core.retrain import Flags, RetrainConfig, RetrainRules
@@ -22,14 +22,14 @@ R = TypeVar("R")
 def labels_config(settings: Settings) -> LabelsConfig:
     """What the labels stage takes from the settings."""
 
-    def rules(model_type: str) -> TypeRules:
-        known = settings.for_type(model_type)
-        return TypeRules(known.scope, known.pending_horizon_days)
+    others, *named = ((name, settings.for_type(name)) for name in ("", *settings.named_types))
+    known = {name: TypeRules(rules.scope, rules.pending_horizon_days) for name, rules in named}
+    default = TypeRules(others[1].scope, others[1].pending_horizon_days)
 
     return LabelsConfig(
         source=0,
         targets=settings.line_partitions,
-        rules=_remembered(rules),
+        rules=lambda model_type: known.get(model_type, default),
         partition_of=labels_partition(settings.line_partitions),
         min_horizon_days=settings.min_horizon_days,
         early_outcome_days=settings.early_outcome_days,
@@ -37,6 +37,14 @@ def labels_config(settings: Settings) -> LabelsConfig:
         future_ms=int(settings.future_tolerance_s * 1000),
         narrow_below=settings.for_type("").narrow_interval_below,
         max_record_bytes=settings.max_record_bytes,
+        limits=NameLimits(
+            types=settings.max_model_types,
+            models=settings.max_models,
+            versions=settings.max_versions_per_model,
+            pairs=settings.max_versions,
+        ),
+        names_days=settings.cell_retention_days,
+        refresh_days=max(1, settings.max_horizon_days // 4),
     )
 
 

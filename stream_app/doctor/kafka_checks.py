@@ -104,13 +104,26 @@ async def dead_letters(context: Context) -> list[Finding]:
     """What could not be used, by reason."""
     records = await tails(context, context.topics.dead_letters, LETTERS)
     reasons: Counter[str] = Counter()
+    bounds: dict[str, str] = {}
     for part in records.values():
         for record in part:
-            reasons[dict(record.headers).get(deadletters.REASON, b"unknown").decode("utf-8", "replace")] += 1
+            headers = dict(record.headers)
+            reason = headers.get(deadletters.REASON, b"unknown").decode("utf-8", "replace")
+            reasons[reason] += 1
+            if reason == deadletters.TOO_MANY_MODELS:
+                message = headers.get(deadletters.MESSAGE, b"").decode("utf-8", "replace")
+                bounds[message.rpartition(" ")[2]] = message
     if not reasons:
         return [Finding("dead letters", "ok", "none")]
     shown = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
-    return [Finding("dead letters", "warn", shown, "plumbline dead-letters list, mend the cause, then redrive")]
+    full = [
+        Finding(
+            "names", "warn", f"{message}: its predictions are refused, models that are known go on",
+            f"find the producer that makes up names; if they are wanted, raise {setting} and restart all workers",
+        )
+        for setting, message in sorted(bounds.items())
+    ]  # fmt: skip
+    return [*full, Finding("dead letters", "warn", shown, "plumbline dead-letters list, mend the cause, then redrive")]
 
 
 def _ago(minutes: float) -> str:

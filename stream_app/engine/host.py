@@ -51,7 +51,7 @@ def check_bounds(spec: StageSpec, state: Positions, inputs: dict[str, TP], bound
                 "records were deleted before they were read. Raise the topic's retention; to go on without them start "
                 "afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX."
             )
-        if max(position, state.barrier.get(tp.topic, 0)) > end:
+        if max(position, state.end_offsets.get(alias, 0)) > end:
             raise Incompatible(
                 f"{tp.topic}[{tp.partition}]: {spec.name} stands at offset {position}, the log ends at {end}: the "
                 "topic was made anew or truncated. Use a new PLUMBLINE_INPUT_PREFIX and PLUMBLINE_APP_ID."

@@ -211,7 +211,7 @@ class Lane:
         epochs = {alias: await self.host.seek(tp, state.positions[alias]) for alias, tp in self._tp.items()}
         self._inputs = {alias: Input(state.positions[alias], epochs[alias]) for alias in self._tp if alias != "clock"}
         if spec.clock is not None:
-            self._clock = Clock(state.positions["clock"], epochs["clock"], state.tick, state.barrier)
+            self._clock = Clock(state.positions["clock"], epochs["clock"], state.tick, spec.by_topic(state.end_offsets))
         self._dirty, self._dirty_events = False, 0
         self._paused.clear()
         failpoints.hit("restore.4-sought", spec.name)
@@ -343,7 +343,7 @@ class Lane:
         refused: list[EmitTuple] = []
         if clock is not None:
             positions.positions["clock"] = clock.input.reached
-            positions.tick, positions.barrier = clock.last_tick, clock.barrier
+            positions.tick, positions.end_offsets = clock.last_tick, self.spec.by_alias(clock.barrier)
             refused = [
                 self.spec.dead_letter(record, self.spec.name, "invalid_tick", "the clock record cannot be read")
                 for record in clock.refused()

@@ -15,7 +15,7 @@ import msgspec
 from schemas.clock import TickView
 from stream_app.engine.store import Segmenting
 
-POSITIONS_FORMAT = 1
+POSITIONS_FORMAT = 2
 
 #: Changelog key of the positions record; stages never use a key that starts with a zero byte.
 POSITIONS_KEY = b"\x00positions"
@@ -84,6 +84,14 @@ class StageSpec:
         """Every input topic by alias, the clock as ``clock``."""
         return {**self.gated, **self.ungated, **({"clock": self.clock} if self.clock is not None else {})}
 
+    def by_alias(self, end_offsets: dict[str, int]) -> dict[str, int]:
+        """Of end offsets by topic name those of the gated inputs, by alias."""
+        return {alias: end_offsets[topic] for alias, topic in self.gated.items() if topic in end_offsets}
+
+    def by_topic(self, end_offsets: dict[str, int]) -> dict[str, int]:
+        """Inverse of :meth:`by_alias`."""
+        return {self.gated[alias]: offset for alias, offset in end_offsets.items() if alias in self.gated}
+
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
@@ -119,8 +127,8 @@ class Positions(msgspec.Struct):
     positions: dict[str, int]
     #: last tick handled, epoch ms
     tick: int = 0
-    #: highest barrier seen, by topic
-    barrier: dict[str, int] = {}
+    #: highest end offset that a tick has named, by alias of the gated input
+    end_offsets: dict[str, int] = {}
     static: dict[str, str] = {}
     memo: bytes = b""
 

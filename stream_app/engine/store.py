@@ -158,8 +158,17 @@ class Store:
         return found
 
     def scan(self, prefix: bytes, after: bytes | None, limit: int) -> list[tuple[bytes, bytes]]:
-        """Entries under ``prefix`` with a key above ``after``, in key order; of tables without segments."""
-        iterator = self._db.iter(ReadOptions())
+        """Entries under ``prefix`` with a key above ``after``, in key order; in segments the newest copy of each."""
+        if self._segmenting is None:
+            return self._scan(self._db, prefix, after, limit)
+        found: dict[bytes, bytes] = {}
+        for segment in reversed(self._newest_first):
+            found.update(self._scan(self._segments[segment][0], prefix, after, limit))
+        return sorted(found.items())[:limit]
+
+    @staticmethod
+    def _scan(db: Rdict, prefix: bytes, after: bytes | None, limit: int) -> list[tuple[bytes, bytes]]:
+        iterator = db.iter(ReadOptions())
         iterator.seek(prefix if after is None else after + b"\x00")
         out: list[tuple[bytes, bytes]] = []
         while len(out) < limit and iterator.valid():

@@ -20,6 +20,10 @@ from stream_app.settings.rules import BUILT_IN, Rules, TypeSettings
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
+#: Different horizons over all types. The labels lanes count what waits by horizon and day, and each checkpoint writes
+#: these counts: 16 horizons of a year are 50 kB.
+MOST_HORIZONS = 16
+
 
 class Settings(Rules, Installation, BaseSettings):
     """Settings of this installation; the rules of lines among them hold where no type or line says otherwise."""
@@ -34,10 +38,10 @@ class Settings(Rules, Installation, BaseSettings):
         "Partitions of both inputs and their clock: at most as many workers can share the joining.",
         STATIC,
         ge=1,
-        le=512,
+        le=1000,
     )
     line_partitions: int = setting(
-        4, "Partitions of everything keyed by line: at most as many workers can share metrics.", STATIC, ge=1, le=128
+        4, "Partitions of everything keyed by line: at most as many workers can share metrics.", STATIC, ge=1, le=1000
     )
     early_outcome_days: int = setting(
         7, "Days an outcome waits for its prediction, then it is unmatched.", STATIC, ge=1, le=60
@@ -61,6 +65,26 @@ class Settings(Rules, Installation, BaseSettings):
     max_record_bytes: int = setting(
         262_144, "Bytes beyond which an input record is dead-lettered as oversized.", AT_START, ge=1024, le=900_000
     )
+
+    # -- names: what a partition counts at a time, in the last cell_retention_days
+    max_model_types: int = setting(
+        1_000,
+        "Model types that a partition counts at a time; predictions of one more are dead-lettered as too_many_models.",
+        AT_START,
+        ge=1,
+        le=10_000,
+    )
+    max_models: int = setting(
+        100_000, "The same for models. Each costs memory and disk in every stage.", AT_START, ge=1, le=1_000_000
+    )
+    max_versions_per_model: int = setting(
+        1_000, "The same for versions of one model: a build number in place of a version ends here.", AT_START,
+        ge=1, le=10_000,
+    )  # fmt: skip
+    max_versions: int = setting(
+        200_000, "The same for versions of all models together. A lane keeps some 0.2 kB for each in memory.", AT_START,
+        ge=1, le=2_000_000,
+    )  # fmt: skip
 
     # -- what may happen by itself (CONTRACT section 5); the profiles differ here
     monitoring: bool = setting(True, "Whether drift is looked for at all.")
@@ -94,12 +118,24 @@ class Settings(Rules, Installation, BaseSettings):
                 )
             self._check_override(f"types.{model_type}", override, (EVERYWHERE,))
             self._resolve(f"types.{model_type}", model_type, None)
+        self._check_types()
         for line in self.lines:
             self.check_line(line)
         self._check_windows("settings", self.for_type(""))
-        for name in self._named:
+        for name in self.named_types:
             self._check_windows(f"types.{name}", self.for_type(name))
         return self
+
+    def _check_types(self) -> None:
+        if len(self.types) > self.max_model_types:
+            raise ValueError(f"types: {len(self.types)} of them, max_model_types is {self.max_model_types}")
+        horizons = sorted({rules.pending_horizon_days for rules in self._known_types})
+        if len(horizons) > MOST_HORIZONS:
+            days = ", ".join(str(horizon) for horizon in horizons)
+            raise ValueError(
+                f"pending_horizon_days: {len(horizons)} different ones over all types ({days}), and at most "
+                f"{MOST_HORIZONS} can be: what waits is counted for each of them apart"
+            )
 
     def check_line(self, line: str) -> None:
         """``ValueError`` if the rules of one line cannot be."""
@@ -138,7 +174,8 @@ class Settings(Rules, Installation, BaseSettings):
             raise ValueError("; ".join(problems(error, where))) from error
 
     @property
-    def _named(self) -> list[str]:
+    def named_types(self) -> list[str]:
+        """Model types that have rules of their own: those built in and those of the file."""
         return sorted({*BUILT_IN, *self.types})
 
     def for_type(self, model_type: str) -> TypeSettings:
@@ -158,7 +195,7 @@ class Settings(Rules, Installation, BaseSettings):
 
     @cached_property
     def _known_types(self) -> list[TypeSettings]:
-        return [self.for_type(name) for name in ("", *self._named)]
+        return [self.for_type(name) for name in ("", *self.named_types)]
 
     @property
     def max_horizon_days(self) -> int:
@@ -171,19 +208,18 @@ class Settings(Rules, Installation, BaseSettings):
         return min(t.pending_horizon_days for t in self._known_types)
 
     def static_view(self) -> dict[str, str]:
-        """Settings that the state was built with and that cannot change under it."""
+        """Settings that the state was built with and that cannot change under it.
+
+        Scope and horizon of single types are not among them: every checkpoint writes this view, and people name types.
+        The labels lanes keep them in their tables, from the first prediction of a type on.
+        """
         fields = type(self).model_fields
-        view = {name: str(getattr(self, name)) for name, field in fields.items() if marked(field, STATIC)}
-        for name in self._named:
-            known = self.for_type(name)
-            view[f"types.{name}.scope"] = known.scope
-            view[f"types.{name}.pending_horizon_days"] = str(known.pending_horizon_days)
-        return view
+        return {name: str(getattr(self, name)) for name, field in fields.items() if marked(field, STATIC)}
 
     def decision_view(self) -> dict[str, Any]:
         """All that a decision can depend on, as plain JSON; no addresses, secrets or limits of a process."""
         view = self.model_dump(mode="json", exclude={*Installation.model_fields, "types", "lines"})
-        view["types"] = {name: self.for_type(name).model_dump(mode="json") for name in self._named}
+        view["types"] = {name: self.for_type(name).model_dump(mode="json") for name in self.named_types}
         view["lines"] = {line: self.lines[line] for line in sorted(self.lines)}
         return view
 

@@ -11,7 +11,7 @@ import pytest
 from schemas.clock import TickView
 from stream_app.core import deltas
 from stream_app.core.labels.config import DAY_MS, LabelsConfig, TypeRules, labels_partition
-from stream_app.core.labels.memo import promised, waiting
+from stream_app.core.labels.memo import promised, waiting_by
 from stream_app.core.labels.stage import LabelsStage
 from stream_app.errors import Incompatible
 from tests.unit.tables import DictTable, Rec, record
@@ -55,7 +55,9 @@ class Bench:
     def drain(self) -> None:
         drained = self.stage.drain()
         self.table.put(drained.puts)
-        assert not promised(drained.memo) - waiting(self.table.rows.values()), "the memo counts what the table holds"
+        assert not promised(drained.memo) - waiting_by(rules)(self.table.rows.values()), (
+            "the memo counts what the table holds"
+        )
         for emit in drained.emits:
             if emit.topic == "dead-letters":
                 self.dead.append(dict(emit.headers)["plumbline.reason"].decode())

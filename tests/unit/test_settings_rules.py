@@ -127,9 +127,6 @@ def test_the_static_view_names_all_that_state_is_built_with() -> None:
     assert view == {
         "scope": "auto", "pending_horizon_days": "60", "input_partitions": "12", "line_partitions": "4",
         "early_outcome_days": "7", "max_prediction_age_days": "90", "cell_retention_days": "90",
-        "types.churn.scope": "tenant", "types.churn.pending_horizon_days": "9",
-        "types.conflict.scope": "global", "types.conflict.pending_horizon_days": "60",
-        "types.fraud.scope": "tenant", "types.fraud.pending_horizon_days": "60",
     }  # fmt: skip
 
 

@@ -23,6 +23,18 @@ class TypeRules:
 
 
 @dataclass(frozen=True, slots=True)
+class NameLimits:
+    """Most names that a lane counts at a time (:mod:`stream_app.core.labels.names`)."""
+
+    types: int = 1_000
+    models: int = 100_000
+    #: of one model
+    versions: int = 1_000
+    #: (model, version)
+    pairs: int = 200_000
+
+
+@dataclass(frozen=True, slots=True)
 class LabelsConfig:
     """Settings of one labels lane. ``rules`` is pure: the same type gives the same rules for ever."""
 
@@ -36,6 +48,11 @@ class LabelsConfig:
     future_ms: int = 300_000
     narrow_below: float = 0.2
     max_record_bytes: int = 262_144
+    limits: NameLimits = NameLimits()
+    #: whole days without a prediction after which a name counts no more
+    names_days: int = 90
+    #: days between two writes of a name that is not seen; below the shortest time that the table's entries are kept
+    refresh_days: int = 1
 
     def for_source(self, partition: int) -> LabelsConfig:
         """The same settings for another source partition."""

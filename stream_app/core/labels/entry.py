@@ -1,5 +1,6 @@
 """Stored bytes of the labels table: one entry for each prediction id, whichever side came first.
 
+Names that the lane has seen stand beside them (:mod:`stream_app.core.labels.names`).
 Key: ``b"e"`` + prediction id (UTF-8). Value, little-endian, no padding::
 
     0   u1  format, 1
@@ -18,6 +19,8 @@ from __future__ import annotations
 
 from struct import Struct
 from typing import Final
+
+from stream_app.core.labels import names
 
 FORMAT: Final = 1
 HAS_PREDICTION: Final = 1
@@ -42,6 +45,8 @@ class UnknownEntryFormat(ValueError):
 
 def entry_day(value: bytes) -> int:
     """UTC day that decides which time segment holds the entry: the prediction's, else the early outcome's."""
+    if value[:1] in (names.PAIR, names.TYPE):
+        return names.written_day(value)
     if value[0] != FORMAT:
         raise UnknownEntryFormat(
             f"labels entry has format {value[0]}, this release reads {FORMAT}: "

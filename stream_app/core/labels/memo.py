@@ -1,20 +1,23 @@
 """What the labels lane knows beside its entries: counters, written with every checkpoint into the positions record.
 
-Grows with (types x horizon days) and stops there.
+Nothing that a producer names stands here: predictions that wait are counted by their horizon, and settings allow 16
+different ones. At most 16 x 366 + 61 days of some 8 bytes, 50 kB.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
 
+from stream_app.core.labels import entry as entries
+from stream_app.core.labels.config import TypeRules
 from stream_app.core.labels.entry import HAS_OUTCOME, HAS_PREDICTION, NAMES_AT
 from stream_app.core.stored import body
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 #: Dispositions of CONTRACT section 7; ``pending`` is derived from the day counters.
 DISPOSITIONS: Final = ("joined", "pending", "unmatched", "duplicate", "corrected", "dead_lettered")
@@ -50,8 +53,8 @@ class Memo(msgspec.Struct):
     day: int = 0
     predictions: Tally = msgspec.field(default_factory=Tally)
     outcomes: Tally = msgspec.field(default_factory=Tally)
-    #: model type → covering day → predictions still pending
-    pending: dict[str, dict[int, int]] = {}
+    #: horizon in days → covering day → predictions still pending
+    pending: dict[int, dict[int, int]] = {}
     #: covering day → outcomes still waiting for their prediction
     early: dict[int, int] = {}
 
@@ -78,26 +81,33 @@ def decode(value: bytes) -> Memo:
     return _decoder.decode(body(value, FORMAT, "labels positions record"))
 
 
-#: (model type, covering day) of predictions that wait; of outcomes that wait, without a type
-Waiting = Counter[tuple[bytes, int]]
+#: (horizon in days, covering day) of predictions that wait; of outcomes that wait, with horizon 0
+Waiting = Counter[tuple[int, int]]
 
 
 def promised(value: bytes) -> Waiting:
     """What the table must hold for each day by an encoded memo."""
     memo = decode(value)
-    found: Waiting = Counter({(b"", day): count for day, count in memo.early.items()})
-    for model_type, days in memo.pending.items():
-        found.update({(model_type.encode(), day): count for day, count in days.items()})
+    found: Waiting = Counter({(0, day): count for day, count in memo.early.items()})
+    for horizon, days in memo.pending.items():
+        found.update({(horizon, day): count for day, count in days.items()})
     return found
 
 
-def waiting(entries: Iterable[bytes]) -> Waiting:
+def waiting_by(rules: Callable[[str], TypeRules]) -> Callable[[Iterable[bytes]], Waiting]:
     """What the table does hold: entries that wait for their other half, expired ones too."""
-    found: Waiting = Counter()
-    for entry in entries:
-        flags = entry[1]
-        if not flags & HAS_PREDICTION:
-            found[b"", entry[4] | entry[5] << 8] += 1
-        elif not flags & HAS_OUTCOME:
-            found[entry[NAMES_AT:].split(b"|", 1)[0], entry[2] | entry[3] << 8] += 1
-    return found
+
+    def waiting(values: Iterable[bytes]) -> Waiting:
+        found: Waiting = Counter()
+        for entry in values:
+            if entry[0] != entries.FORMAT:
+                continue  # a name
+            flags = entry[1]
+            if not flags & HAS_PREDICTION:
+                found[0, entry[4] | entry[5] << 8] += 1
+            elif not flags & HAS_OUTCOME:
+                horizon = rules(entry[NAMES_AT:].split(b"|", 1)[0].decode()).horizon_days
+                found[horizon, entry[2] | entry[3] << 8] += 1
+        return found
+
+    return waiting

@@ -17,7 +17,7 @@ from schemas.inputs import OUTCOME_DECODER, PREDICTION_DECODER, Outcome, Predict
 from stream_app.core.deltas import Part
 from stream_app.core.effects import Drained, Emit, Record, TableReader, dead_letter
 from stream_app.core.labels import memo as memos
-from stream_app.core.labels.config import DAY_MS, HOUR_MS, BadName, LabelsConfig, Name, resolve
+from stream_app.core.labels.config import DAY_MS, HOUR_MS, BadName, LabelsConfig, Name
 from stream_app.core.labels.counts import KIND_BITS, Counts, records
 from stream_app.core.labels.entry import (
     ACTUAL,
@@ -32,6 +32,8 @@ from stream_app.core.labels.entry import (
     PREDICTION,
     SHADOW,
 )
+from stream_app.core.labels.name_cache import NameCache
+from stream_app.core.labels.names import Usage
 from stream_app.core.labels.refusals import out_of_time, too_long, undecoded
 
 STAGE: Final = "labels"
@@ -51,8 +53,7 @@ class LabelsStage:
 
     def __init__(self, config: LabelsConfig) -> None:
         self.config = config
-        self._names: dict[tuple[str, str | None, str, bool], Name | BadName] = {}
-        self._by_stored: dict[bytes, Name] = {}
+        self._names = NameCache(config)
         self.load(None, None)
 
     def load(self, memo: bytes | None, table: TableReader | None) -> None:
@@ -63,8 +64,7 @@ class LabelsStage:
         self._counts = Counts()
         self._parts: list[list[Part]] = [[] for _ in range(self.config.targets)]
         self._emits: list[Emit] = []
-        for name in self._by_stored.values():
-            name.slots.clear()
+        self._names.load(table if memo is not None else None, self.memo.day)
 
     def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
         """Take records that ``tick`` covers. Returns how many; every one of them gets exactly one disposition."""
@@ -101,6 +101,10 @@ class LabelsStage:
             self.memo.line_tick = tick.at_ms
         return True
 
+    def names(self) -> dict[str, Usage]:
+        """How many names count, beside the most that may; for views."""
+        return self._names.known.usage()
+
     def drain(self) -> Drained:
         """Effects since the last drain; the overlay starts empty again because the table then holds it."""
         self._flush_counts()
@@ -117,14 +121,14 @@ class LabelsStage:
     # -- per event -----------------------------------------------------------------------------------------------
 
     def _predictions(self, batch: Sequence[Record], tick: TickView) -> None:
-        decode, names, counts, overlay = PREDICTION_DECODER.decode, self._names, self._counts, self._overlay
+        decode, names, counts, overlay = PREDICTION_DECODER.decode, self._names.by_event, self._counts, self._overlay
         codes, scores = counts.codes.append, counts.scores.append
         interval_slots, interval_widths = counts.interval_slots.append, counts.interval_widths.append
         max_bytes = self.config.max_record_bytes
         newest, oldest = tick.at_ms + self.config.future_ms, tick.at_ms - self.config.max_age_days * DAY_MS
         today = tick.at_ms // DAY_MS
         pack, in_overlay = PREDICTION.pack, overlay.get
-        fresh: dict[str, int] = {}
+        fresh: dict[int, int] = {}
         good: list[tuple[bytes, Prediction, Record]] = []
         for record in batch:
             value = record.value
@@ -141,13 +145,12 @@ class LabelsStage:
         found = self._read([item[0] for item in good])
         for (key, row, record), old in zip(good, found, strict=True):
             shadow = row.role == "shadow"
-            triple = (row.model_type, row.tenant_id, row.model_version, shadow)
-            name = names.get(triple)
+            named = (row.model_type, row.tenant_id, row.model_version, shadow)
+            name = names.get(named)
             if name.__class__ is not Name:
-                try:
-                    name = self._name(triple)
-                except BadName as error:
-                    self._refuse(record, self.memo.predictions, error.reason, str(error))
+                name = self._names.of_event(named, today, overlay)
+                if isinstance(name, BadName):
+                    self._refuse(record, self.memo.predictions, name.reason, str(name))
                     continue
             at = row.predicted_at
             if at.__class__ is not int:
@@ -206,22 +209,22 @@ class LabelsStage:
                     interval_slots(slot)
                     interval_widths(width)
             if flags == HAS_PREDICTION:
-                fresh[row.model_type] = fresh.get(row.model_type, 0) + 1
+                fresh[name.horizon_days] = fresh.get(name.horizon_days, 0) + 1
             else:
                 self._join_early(old, name, score, bool(predicted), bool(flags & ACTUAL), at)
-        for model_type, count in fresh.items():
-            days = self.memo.pending.setdefault(model_type, {})
+        for horizon, count in fresh.items():
+            days = self.memo.pending.setdefault(horizon, {})
             days[today] = days.get(today, 0) + count
 
     def _outcomes(self, batch: Sequence[Record], tick: TickView) -> None:
-        decode, overlay, by_stored, counts = OUTCOME_DECODER.decode, self._overlay, self._by_stored, self._counts
+        decode, overlay, by_stored, counts = OUTCOME_DECODER.decode, self._overlay, self._names.by_stored, self._counts
         codes, scores = counts.codes.append, counts.scores.append
         max_bytes = self.config.max_record_bytes
         newest = tick.at_ms + self.config.future_ms
         today = tick.at_ms // DAY_MS
         careful = today - self.config.min_horizon_days
         unpack, head, in_overlay = PREDICTION.unpack_from, HEAD.pack, overlay.get
-        joined: dict[tuple[str, int], int] = {}
+        joined: dict[tuple[int, int], int] = {}
         good: list[tuple[bytes, Outcome, Record]] = []
         for record in batch:
             value = record.value
@@ -255,7 +258,7 @@ class LabelsStage:
                     stored = old[NAMES_AT:]
                     name = by_stored.get(stored)
                     if name is None:
-                        name = self._stored_name(stored)
+                        name = self._names.of_stored(stored)
                     if not marks & SHADOW:
                         hour = made // HOUR_MS
                         slot = name.slots.get(hour)
@@ -263,7 +266,7 @@ class LabelsStage:
                             slot = counts.slot(name, hour)
                         codes(slot << KIND_BITS | 2 + 2 * (marks & PREDICTED) + actual)
                         scores(score)
-                    day = (name.model_type, cover)
+                    day = (name.horizon_days, cover)
                     joined[day] = joined.get(day, 0) + 1
                     continue
             elif old is not None and today - (old[4] | old[5] << 8) <= self.config.early_outcome_days:
@@ -271,8 +274,8 @@ class LabelsStage:
                 continue
             overlay[key] = head(FORMAT, HAS_OUTCOME | ACTUAL if actual else HAS_OUTCOME, 0, today, at)
             self.memo.early[today] = self.memo.early.get(today, 0) + 1
-        for (model_type, cover), count in joined.items():
-            self._less(self.memo.pending[model_type], cover, count)
+        for (horizon, cover), count in joined.items():
+            self._less(self.memo.pending[horizon], cover, count)
             self.memo.predictions.joined += count
             self.memo.outcomes.joined += count
 
@@ -282,28 +285,6 @@ class LabelsStage:
         if self._table is None or not keys:
             return [None] * len(keys)
         return self._table.get_many(keys)
-
-    def _name(self, triple: tuple[str, str | None, str, bool]) -> Name:
-        known = self._names.get(triple)
-        if isinstance(known, BadName):
-            raise known
-        try:
-            name = resolve(self.config, *triple)
-        except BadName as error:
-            if len(self._names) < 200_000:
-                self._names[triple] = error
-            raise
-        name = self._by_stored.setdefault(name.stored, name) if not name.shadow else name
-        self._names[triple] = name
-        return name
-
-    def _stored_name(self, stored: bytes) -> Name:
-        model_type, owner, version = stored.decode().split("|")
-        scope = self.config.rules(model_type).scope
-        tenant = None if owner == "global" and scope != "tenant" else owner
-        name = resolve(self.config, model_type, tenant, version, False)
-        self._by_stored[stored] = name
-        return name
 
     def _expired(self, entry: bytes, today: int) -> bool:
         cover = entry[2] | entry[3] << 8
@@ -366,19 +347,18 @@ class LabelsStage:
             _, _, _, _, _, made, score, _, _, marks = PREDICTION.unpack_from(old)
             if not marks & SHADOW:
                 stored = old[NAMES_AT:]
-                name = self._by_stored.get(stored) or self._stored_name(stored)
+                name = self._names.by_stored.get(stored) or self._names.of_stored(stored)
                 predicted = bool(marks & PREDICTED)
                 self._label(name, made, score, predicted, not actual, False)
                 self._label(name, made, score, predicted, actual, True)
 
     def _turn(self, today: int) -> None:
-        """A new day: what was pending on days now past their horizon is unmatched from now on."""
+        """A new day: what was pending on days now past their horizon is unmatched, and names count anew."""
         if today <= self.memo.day:
             return
-        self.memo.day = today
-        for model_type in list(self.memo.pending):
-            days = self.memo.pending[model_type]
-            horizon = self.config.rules(model_type).horizon_days
+        before, self.memo.day = self.memo.day, today
+        self._names.turn(before, today, self._overlay)
+        for horizon, days in self.memo.pending.items():
             for day in [d for d in days if today - d > horizon]:
                 self.memo.predictions.unmatched += days.pop(day)
         for day in [d for d in self.memo.early if today - d > self.config.early_outcome_days]:
