@@ -50,7 +50,8 @@ class Alert(Output, frozen=True, kw_only=True):
     drift_event_ids: Annotated[list[Uuid], Meta(max_length=1_000)]
     #: ``no_drift``: two closes in a row of every kind were without; the others as CONTRACT section 4 says
     resolution_reason: (
-        Literal["no_drift", "no_evidence", "labels_revised", "version_replaced", "accepted"] | UnsetType
+        Literal["no_drift", "no_evidence", "labels_revised", "version_replaced", "accepted", "no_predictions"]
+        | UnsetType
     ) = UNSET
     #: address of the alert in the dashboard
     link: Annotated[str, Meta(max_length=2_000)]

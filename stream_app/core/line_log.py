@@ -217,6 +217,16 @@ class KeptEntry(msgspec.Struct, frozen=True, tag="kept"):
     at_ms: int
 
 
+class ForgottenEntry(msgspec.Struct, frozen=True, tag="forgotten"):
+    """A model made no predictions for as long as counts are kept: every stage forgets it. Back again, it is new."""
+
+    line: str
+    #: days without predictions
+    days: int
+    #: nominal time of the close that found it (epoch ms)
+    close_ms: int
+
+
 Entry = (
     TickEntry
     | SnapshotEntry
@@ -233,6 +243,7 @@ Entry = (
     | EventEntry
     | DecisionEntry
     | KeptEntry
+    | ForgottenEntry
 )
 
 _encoder = msgspec.msgpack.Encoder()

@@ -8,7 +8,7 @@ from typing import Any
 
 from schemas.common import parse_ms
 from stream_app.read_model import fold, points
-from stream_app.read_model.keys import AUDIT_TAIL, KEPT_DAYS, LINE_AUDIT_TAIL, LINE_TAIL, Keys
+from stream_app.read_model.keys import AUDIT_TAIL, GONE_S, KEPT_DAYS, LINE_AUDIT_TAIL, LINE_TAIL, Keys
 
 Command = tuple[Any, ...]
 
@@ -30,13 +30,36 @@ class Batch:
         self.touched: set[str] = set()
         #: line → (its newest day before, and now) where that moved on
         self.advanced: dict[str, tuple[str, str]] = {}
+        #: models that were forgotten, and those that this batch forgets
+        self.gone: set[str] = set()
+        self.forgotten: set[str] = set()
         self._metric_of = metric_of
         self._offset = 0
 
     def take(self, kind: str, row: dict[str, Any], value: bytes, offset: int) -> None:
         """One record of a topic family (``alerts``, ``metric-snapshots``, …), decoded and as it came."""
         self._offset = offset
+        if row["line"] in self.gone:
+            if kind == "model-lifecycle":
+                self.gone.discard(row["line"])
+                self.forgotten.discard(row["line"])
+                self.run("DEL", self.keys.gone(row["line"]))
+            elif kind != "audit":  # alerts are resolved and jobs cancelled after the model is gone
+                if kind != "metric-snapshots":
+                    self.tell(kind, row, value)
+                return
         _TAKES[kind](self, row, value)
+
+    def forget(self, model: str) -> None:
+        """A model is gone: nothing of it is kept but what the audit of the installation says."""
+        self.gone.add(model)
+        self.forgotten.add(model)
+        self.states.pop(model, None)
+        self.advanced.pop(model, None)
+        self.touched.add(model)
+        self.run("HDEL", self.keys.fleet, model)
+        self.run("DEL", *self.keys.of_model(model))
+        self.run("SET", self.keys.gone(model), 1, "EX", GONE_S)
 
     def tell(self, kind: str, row: dict[str, Any], value: bytes) -> None:
         """Let live views know."""
@@ -63,8 +86,13 @@ class Batch:
 
     def finish(self) -> None:
         """Commands that write the fleet entries and forget snapshots and points beyond the days that are kept."""
-        if self.touched:
-            entries = [item for line in sorted(self.touched) for item in (line, fold.encode(self.states[line]))]
+        entries = [
+            item
+            for line in sorted(self.touched)
+            if line in self.states
+            for item in (line, fold.encode(self.states[line]))
+        ]
+        if entries:
             self.run("HSET", self.keys.fleet, *entries)
         for line, (before, now) in sorted(self.advanced.items()):
             days = outlived(before, now)
@@ -151,7 +179,7 @@ def _lifecycle(batch: Batch, row: dict[str, Any], value: bytes) -> None:
 
 def _audit(batch: Batch, row: dict[str, Any], value: bytes) -> None:
     batch.tail(batch.keys.audit, row["at"], value, AUDIT_TAIL)
-    if row["line"] != "*":
+    if row["line"] != "*" and row["line"] not in batch.gone:
         batch.tail(batch.keys.line_audit(row["line"]), row["at"], value, LINE_AUDIT_TAIL)
     batch.tell("audit", row, value)
 

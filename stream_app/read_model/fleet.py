@@ -48,7 +48,9 @@ class Fleet:
         for start in range(0, len(names), _AT_ONCE):
             part = names[start : start + _AT_ONCE]
             for line, value in zip(part, await self._redis.hmget(self._keys.fleet, part), strict=True):
-                if value is not None:
+                if value is None:
+                    self._views.pop(line, None)  # forgotten: it makes no predictions
+                else:
                     self._views[line] = fold.fleet_line(fold.decode(value))
             await asyncio.sleep(0)
         self._seq = seq

@@ -10,6 +10,9 @@ KEPT_DAYS: Final = 90
 AUDIT_TAIL, LINE_AUDIT_TAIL = 10_000, 500
 #: Newest jobs, commands and versions of a line that are kept.
 LINE_TAIL: Final = 200
+#: Seconds for which a forgotten model is remembered as such: the stages behind metrics publish what they did about it,
+#: and topics are read side by side. Minutes would do; a day also covers a filling.
+GONE_S: Final = 86_400
 #: Newest changes that a reader who was away can catch up on.
 CHANGES: Final = 10_000
 
@@ -82,6 +85,17 @@ class Keys:
     def versions(self, line: str) -> str:
         """A line's lifecycle records by time."""
         return self._key(f"versions:{line}")
+
+    def gone(self, model: str) -> str:
+        """A model that was forgotten; lives for :data:`GONE_S`, and what still comes about it is passed over."""
+        return self._key(f"gone:{model}")
+
+    def of_model(self, model: str) -> list[str]:
+        """Every key that belongs to one model alone."""
+        return [
+            self.line(model), self.days(model), self.points(model), self.line_events(model), self.line_alerts(model),
+            self.line_audit(model), self.jobs(model), self.commands(model), self.versions(model),
+        ]  # fmt: skip
 
     def order(self, id: str) -> str:
         """What an order with an idempotency key said; outlives a refilling, and is no part of the read model."""

@@ -15,7 +15,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -54,9 +54,11 @@ class Projector:
         self._topics = topics
         self._cluster = cluster
         self._kinds = {f"{topics.output_prefix}{kind}": kind for kind in KINDS}
-        self._metric_of = cache(lambda line: settings.for_line(line).performance_metrics[0])
+        self._metric_of = lru_cache(10_000)(lambda line: settings.for_line(line).performance_metrics[0])
         self._generation = ""
         self._seq = 0
+        #: the read model is filled from the topics' start; it just has been
+        self._renewed = self._filled = False
         #: end of each partition when the session began; empty once they are reached
         self._ends: dict[TopicPartition, int] = {}
         self._total = 0
@@ -114,7 +116,7 @@ class Projector:
         fits = all(begin[tp] <= at[tp] <= end[tp] for tp in tps)
         if known.get(b"cluster", b"").decode() != self._cluster or not fits:
             await self._renew(redis, begin)
-            at = begin
+            at, self._renewed = begin, True
         else:
             self._generation, self._seq = known[b"generation"].decode(), int(known[b"seq"])
         self._ends = {tp: end[tp] for tp in tps if at[tp] < end[tp]}
@@ -143,6 +145,8 @@ class Projector:
         positions = {tp: await consumer.position(tp) for tp in {*found, *self._ends}}
         was_filling = bool(self._ends)
         self._ends = {tp: end for tp, end in self._ends.items() if positions[tp] < end}
+        self._filled = self._filled or (was_filling and self._renewed and not self._ends)
+        self._renewed = self._renewed and bool(self._ends)
         async with redis.pipeline(transaction=True) as pipe:
             await pipe.watch(self.keys.meta)
             generation, seq = await pipe.hmget(self.keys.meta, "generation", "seq")
@@ -168,15 +172,48 @@ class Projector:
 
     async def _fold(self, pipe: Any, records: list[Any]) -> Batch:
         """Fold the records over what Redis has of their lines."""
-        rows = [(self._kinds[record.topic], orjson.loads(record.value), record) for record in records]
-        lines = sorted({row["line"] for _, row, _ in rows if row["line"] != "*"})
+        rows = [
+            (self._kinds[record.topic], orjson.loads(record.value) if record.value is not None else None, record)
+            for record in records
+        ]
+        lines = sorted({row["line"] for _, row, _ in rows if row is not None and row["line"] != "*"})
         stored = await pipe.hmget(self.keys.fleet, lines) if lines else []
         states = {line: fold.decode(value) for line, value in zip(lines, stored, strict=True) if value is not None}
         batch = Batch(self.keys, self._metric_of, states)
+        marks = await pipe.mget([self.keys.gone(line) for line in lines]) if lines else []
+        batch.gone = {line for line, mark in zip(lines, marks, strict=True) if mark is not None}
         for kind, row, record in rows:
-            batch.take(kind, row, record.value, record.offset)
+            if row is not None:
+                batch.take(kind, row, record.value, record.offset)
+            elif kind == "model-lifecycle":  # a tombstone of a job only lets compaction take it
+                await self._forget(pipe, batch, record.key.decode())
+        if self._filled:
+            await self._without_version(pipe, batch)
         batch.finish()
         return batch
+
+    async def _forget(self, pipe: Any, batch: Batch, model: str) -> None:
+        """A model is gone, and with it its events and alerts."""
+        keys = self.keys
+        events = await pipe.zrange(keys.line_events(model), 0, -1)
+        alerts = await pipe.zrange(keys.line_alerts(model), 0, -1)
+        batch.forget(model)
+        if events:
+            batch.run("ZREM", keys.events, *events)
+            batch.run("HDEL", keys.event, *events)
+        if alerts:
+            batch.run("ZREM", keys.alerts, *alerts)
+            batch.run("HDEL", keys.alert, *alerts)
+            batch.run("DEL", *(keys.revisions(id.decode()) for id in alerts))
+
+    async def _without_version(self, pipe: Any, batch: Batch) -> None:
+        """The topics were read from their start to their end: a model that has no active version is one that was
+        forgotten, whose old snapshots a compacted topic keeps for ever. The tombstone itself is gone after a day."""
+        self._filled = False
+        for name, value in (await pipe.hgetall(self.keys.fleet)).items():
+            model = name.decode()
+            if batch.states.get(model, fold.decode(value)).version is None and model not in batch.gone:
+                await self._forget(pipe, batch, model)
 
     async def _forgotten(self, pipe: Any, batch: Batch) -> list[tuple[Any, ...]]:
         """Commands that drop events and resolved alerts of lines whose newest day moved on."""

@@ -169,6 +169,7 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
             line_log.DecisionEntry, names, names, st.booleans(), st.lists(st.tuples(names, st.booleans(), names))
         ),
         st.builds(line_log.KeptEntry, names, names, natural, natural),
+        st.builds(line_log.ForgottenEntry, names, natural, natural),
         st.builds(line_log.HoursEntry, st.lists(st.tuples(names, natural, natural), max_size=3)),
         st.builds(
             line_log.ProbationEntry, names, names, names, natural, natural, natural,
@@ -198,6 +199,7 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
         st.builds(facts.Acknowledged, names, names, st.none() | names),
         st.builds(facts.Accepted, names),
         st.builds(facts.Kept, names, natural),
+        st.builds(facts.Forgotten, names),
         st.builds(facts.Changed, names, st.binary()),
     ),
     changes.__name__: st.lists(

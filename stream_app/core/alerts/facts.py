@@ -51,6 +51,12 @@ class Kept(msgspec.Struct, frozen=True, tag="kept"):
     since_ms: int
 
 
+class Forgotten(msgspec.Struct, frozen=True, tag="forgotten"):
+    """A model made no predictions for so long that nothing of it is kept."""
+
+    line: str
+
+
 class Changed(msgspec.Struct, frozen=True, tag="changed"):
     """An operator's ``set`` command, byte for byte. ``line`` may be ``*``."""
 
@@ -62,7 +68,7 @@ class Tick(msgspec.Struct, frozen=True, tag="tick"):
     """Time went on; never stored."""
 
 
-Fact = Event | Decided | Acknowledged | Accepted | Kept | Changed
+Fact = Event | Decided | Acknowledged | Accepted | Kept | Forgotten | Changed
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Fact)

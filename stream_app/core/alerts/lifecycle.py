@@ -11,6 +11,7 @@ recomputed event          replaces its predecessor, and is no close: below HIGH,
                           predecessor alone (``labels_revised``); with drift, it does what drift does
 acknowledged              ends reminders and escalation, silently; it stays so when severity rises
 accepted, kept            resolve it, if it is about drift (missing outcomes concern no version and no baseline)
+forgotten                 resolves it, whatever it is about (``no_predictions``)
 tick                      escalates once, then reminds; both count tick times
 ========================  ==============================================================================================
 
@@ -26,13 +27,13 @@ from msgspec.structs import replace
 
 from schemas.common import rfc3339, uuid5
 from stream_app.core.alerts.evidence import RANK, Finding
-from stream_app.core.alerts.facts import Accepted, Acknowledged, Event, Kept, Tick
+from stream_app.core.alerts.facts import Accepted, Acknowledged, Event, Forgotten, Kept, Tick
 from stream_app.core.alerts.rules import AlertRules
 from stream_app.core.alerts.state import DRIFT, EVENTS, INCOMPLETE, REVISABLE, Book, Decision, OpenAlert, Streak
 
 Notify = Literal["opened", "severity", "reminder", "escalated", "resolved"]
-Resolution = Literal["no_drift", "no_evidence", "labels_revised", "version_replaced", "accepted"]
-Step = Event | Acknowledged | Accepted | Kept | Tick
+Resolution = Literal["no_drift", "no_evidence", "labels_revised", "version_replaced", "accepted", "no_predictions"]
+Step = Event | Acknowledged | Accepted | Kept | Forgotten | Tick
 
 UNANSWERED: Final = Decision(False, [("coordinator", False, "coordinator not running")])
 NEVER_OFFERED: Final = Decision(False, [("kind", False, "quality events are never offered for retraining")])
@@ -65,6 +66,8 @@ def step(rules: AlertRules, book: Book, fact: Step, now_ms: int) -> tuple[Book, 
         if fact.alert_id not in (None, alert.id) or fact.actor == alert.acknowledged_by:
             return book, []
         return _revised(book, replace(alert, acknowledged_by=fact.actor))
+    if isinstance(fact, Forgotten):
+        return _resolved(book, alert, "no_predictions")
     if book.type != DRIFT:
         return book, []
     if isinstance(fact, Accepted):

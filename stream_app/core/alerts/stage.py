@@ -116,6 +116,9 @@ class AlertsStage(LogStage):
         elif isinstance(entry, line_log.KeptEntry):
             self._own(entry.line)
             self._remember(offset, facts.Kept(entry.line, entry.since_ms))
+        elif isinstance(entry, line_log.ForgottenEntry):
+            self._own(entry.line)
+            self._remember(offset, facts.Forgotten(entry.line))
 
     def _remember(self, offset: int, fact: Fact) -> None:
         self._outbox.put(state.epoch_key(offset), facts.encode(fact))
@@ -166,10 +169,20 @@ class AlertsStage(LogStage):
                     self._step(state.book_key(fact.finding.line, type), fact, now_ms)
             elif isinstance(fact, facts.Changed):
                 self._change(fact)
+            elif isinstance(fact, facts.Forgotten):
+                self._forget(fact, now_ms)
             elif not isinstance(fact, facts.Decided):
                 for key in self._open_of(fact.line):
                     self._step(key, fact, now_ms)
         self._books.clear()
+
+    def _forget(self, fact: facts.Forgotten, now_ms: int) -> None:
+        """Resolve what is open of a model, and keep nothing of it."""
+        for type in (DRIFT, INCOMPLETE):
+            key = state.book_key(fact.line, type)
+            self._step(key, fact, now_ms)
+            self._outbox.put(key, None)
+            del self._books[key]
 
     def _change(self, fact: facts.Changed) -> None:
         """Change settings; the timers of open alerts are set anew. The coordinator tells people what became of it."""

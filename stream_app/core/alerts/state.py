@@ -3,7 +3,7 @@
 ==============================  ====================================================================================
 key                             value and growth
 ==============================  ====================================================================================
-``A`` + line, 0, type           book: the latest findings, the open alert; 2 a line ever seen, 2 to 10 kB as a rule,
+``A`` + line, 0, type           book: the latest findings, the open alert; 2 a model, 2 to 10 kB as a rule,
                                 at most some 250 kB (1,000 ids, 12 findings, 32 safeguards)
 ``O`` + line, 0, type           empty mark of an open alert; gone with it
 ``E`` + offset (u8)             fact (:mod:`~stream_app.core.alerts.facts`) of the epoch in hand; gone with its tick

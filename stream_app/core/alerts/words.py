@@ -22,6 +22,7 @@ _ENDINGS: Final = {
     "no_evidence": "Ended without evidence for or against it. It was: ",
     "labels_revised": "Retracted: labels that came later changed the comparison. It said: ",
     "version_replaced": "Over: a version that came after it was kept. It was: ",
+    "no_predictions": "Over: the model makes no predictions any more. It was: ",
     "accepted": "Closed: an operator accepted the present as normal. It was: ",
 }
 

@@ -47,6 +47,7 @@ _FORWARDED = (
     line_log.ProbationEntry,
     line_log.CommandEntry,
     line_log.ResultEntry,
+    line_log.ForgottenEntry,
 )
 
 
@@ -109,6 +110,8 @@ class DriftStage(LogStage):
             self._statistical(entry)
         elif isinstance(entry, line_log.PerformanceEntry):
             self._performance(entry)
+        elif isinstance(entry, line_log.ForgottenEntry):
+            self._outbox.put(state.key(entry.line), None)
 
     def _completeness(self, entry: line_log.CompletenessEntry) -> None:
         memory = self._memory(entry.line)

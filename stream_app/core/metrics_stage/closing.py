@@ -8,12 +8,13 @@ from typing import NamedTuple
 from stream_app.core import cells_codec, line_log
 from stream_app.core.cells import Cell
 from stream_app.core.changes import Adjustable
-from stream_app.core.days import Close, metrics_close
+from stream_app.core.days import Close, day_of, metrics_close
 from stream_app.core.metrics import figures
 from stream_app.core.metrics_stage import publish
 from stream_app.core.metrics_stage.compare import Comparer
 from stream_app.core.metrics_stage.config import MetricsConfig
 from stream_app.core.metrics_stage.keys import CELL, LINE, cell_prefix, split_cell_key
+from stream_app.core.metrics_stage.line_book import LineBook
 from stream_app.core.metrics_stage.memo import Progress
 from stream_app.core.metrics_stage.outbox import Outbox
 
@@ -30,12 +31,20 @@ _LINE_COSTS = 10
 
 
 class Closer:
-    """Publishes closed days, has lines compared and forgets old days."""
+    """Publishes closed days, has lines compared, forgets old days, and models that have none left."""
 
-    def __init__(self, settings: Adjustable[MetricsConfig], partition: int, outbox: Outbox, comparer: Comparer) -> None:
+    def __init__(
+        self,
+        settings: Adjustable[MetricsConfig],
+        partition: int,
+        outbox: Outbox,
+        lines: LineBook,
+        comparer: Comparer,
+    ) -> None:
         self._settings = settings
         self._partition = partition
         self._outbox = outbox
+        self._lines = lines
         self._comparer = comparer
 
     @property
@@ -61,6 +70,8 @@ class Closer:
                         break
                     if task.what == "compare":
                         self._compare(close, key[len(LINE) :].decode(), now)
+                    elif task.what == "forget":
+                        self._forget(close, key[len(LINE) :].decode(), now)
                     else:
                         self._do(task, close, key, value, now)
                     progress.after = key
@@ -80,6 +91,7 @@ class Closer:
         return [
             _Task("publish", last, 0),
             *(_Task("assume", last - days, days) for days in self._config.assume_days),
+            _Task("forget", close.day - self._config.retention_days, 0),
             lines,
             _Task("expire", close.day - self._config.retention_days, 0),
         ]
@@ -89,6 +101,8 @@ class Closer:
         """Prefix of what a task visits, and what a visit costs."""
         if task.what == "compare":
             return LINE, _LINE_COSTS
+        if task.what == "forget":
+            return LINE, 1
         return (CELL if task.what == "expire" else cell_prefix(task.day)), 1
 
     def _compare(self, close: Close, line: str, now: int) -> None:
@@ -99,6 +113,17 @@ class Closer:
                 _, version, day = split_cell_key(key)
                 noted = self.revised(line, version, day, cell, noted, close.at_ms, now)
             self._outbox.put(key, cells_codec.encode(noted))
+
+    def _forget(self, close: Close, model: str, now: int) -> None:
+        """Forget a model whose newest predictions, and whose last change of version, are as old as what expires now."""
+        known = self._lines.active(model)
+        newest = self._comparer.stand(model).newest
+        last = max(newest, day_of(known.since_ms)) if known is not None else newest
+        if last >= close.day - self._config.retention_days:
+            return
+        self._comparer.forget(model)
+        self._lines.forget(model)
+        self._outbox.log(line_log.ForgottenEntry(model, self._config.retention_days, close.at_ms), model)
 
     def _do(self, task: _Task, close: Close, key: bytes, value: bytes, now: int) -> None:
         line, version, day = split_cell_key(key)

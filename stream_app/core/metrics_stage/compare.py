@@ -218,6 +218,17 @@ class Comparer:
         days = self.days(line, version)
         if days.closed(day):
             self._outbox.put(days_key(line, version), version_days.encode(days))
+        stand = self.stand(line)
+        if day > stand.newest:
+            stand.newest = day
+            self._outbox.put(stand_key(line), version_days.encode(stand))
+
+    def forget(self, model: str) -> None:
+        """Keep nothing of a model."""
+        prefix = days_key(model, "")
+        for key, _ in self._outbox.scan(prefix, None, 1 << 30):
+            self._outbox.put(key, None)
+        self._outbox.put(stand_key(model), None)
 
     def rebaseline(self, line: str, day: int) -> None:
         """Begin the active version's baseline again."""

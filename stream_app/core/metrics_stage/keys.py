@@ -4,8 +4,8 @@
 key                                                 value and growth
 ==================================================  ================================================================
 ``C`` + day (u4, big-endian) + line, 0, version     cell (:mod:`~stream_app.core.cells_codec`); versions × days kept
-``L`` + line                                        active version; one a line ever seen, about 100 bytes
-``N`` + line, 0, version                            labelled predictions ever: format byte, i8; one a version ever
+``L`` + line                                        active version; one a model, about 100 bytes
+``N`` + line, 0, version                            labelled predictions ever: format byte, i8; one a version
 ``D`` + source (u2) + offset (u8), big-endian       delta record not folded everywhere yet; an hour and what queues
 ``F`` + line, 0, version                            days of a version: its first ones, its tainted ones
                                                     (:mod:`~stream_app.core.metrics_stage.version_days`)
@@ -14,6 +14,8 @@ key                                                 value and growth
                                                     (:mod:`~stream_app.core.metrics_stage.watch`)
 ``O`` + 0 command, 1 result + offset (u8)           order of the epoch in hand; gone when its tick is handled
 ==================================================  ================================================================
+
+Of a model that made no predictions for as long as cells are kept nothing stays.
 """
 
 from __future__ import annotations

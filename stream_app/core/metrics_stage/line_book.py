@@ -91,6 +91,16 @@ class LineBook:
         self._outbox.emit(publish.lifecycle(line, state, now, self._partition, self._source))
         self._outbox.log(line_log.LifecycleEntry(line, state.version, state.previous, state.how, state.since_ms), line)
 
+    def forget(self, model: str) -> None:
+        """Keep nothing of a model; readers of the compacted topic are told that it is gone."""
+        for key, _ in self._outbox.scan(labelled_key(model, ""), None, 1 << 30):
+            self._outbox.put(key, None)
+        for key in (line_key(model), watch_key(model)):
+            self._outbox.put(key, None)
+        self._lines.pop(model, None)
+        self._labelled = {key: count for key, count in self._labelled.items() if key[0] != model}
+        self._outbox.emit(publish.gone(model, self._partition))
+
     def active(self, line: str) -> ActiveVersion | None:
         """The line's active version."""
         if line not in self._lines:
@@ -129,7 +139,8 @@ class LineBook:
 
     def folded(self) -> list[HourCount]:
         """At a fold: store the labelled counts; returns the hours to carry over."""
-        keys = sorted(key for key, count in self._labelled.items() if count)
+        # labels of days that are no longer kept may still come for a model that was forgotten
+        keys = sorted(key for key, count in self._labelled.items() if count and self.active(key[0]) is not None)
         for key, total in zip(keys, self._totals(keys), strict=True):
             self._outbox.put(labelled_key(*key), bytes((_LABELLED_FORMAT,)) + total.to_bytes(8, "little"))
         self._labelled.clear()

@@ -77,6 +77,11 @@ def settings(change: Change, record: bytes, at_ms: int, partition: int, source: 
     return out
 
 
+def gone(model: str, partition: int) -> Emit:
+    """A tombstone: the model made no predictions for so long that it is forgotten."""
+    return Emit(LIFECYCLE, partition, model.encode(), None, [])
+
+
 def lifecycle(line: str, state: ActiveVersion, at_ms: int, partition: int, source: str) -> Emit:
     """The line's active version."""
     model_type, _, tenant = line.partition(":")

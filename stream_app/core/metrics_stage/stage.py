@@ -76,7 +76,7 @@ class MetricsStage:
         self._settings = Adjustable(self._base, self.memo.changes)
         self._lines = LineBook(self._settings, self.partition, self._outbox)
         self._comparer = Comparer(self._settings, self._outbox, self._lines)
-        self._closer = Closer(self._settings, self.partition, self._outbox, self._comparer)
+        self._closer = Closer(self._settings, self.partition, self._outbox, self._lines, self._comparer)
         self._prober = Prober(self._settings, self._outbox, self._comparer)
         self._changes: Changes | None = None
         #: open cells that the fold in hand shows

@@ -12,7 +12,7 @@ from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.line_log import BaselineEntry
 from stream_app.core.stored import body
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 #: As many first days as any setting of ``initial_baseline_days`` may ask for.
 FIRST_DAYS: Final = 30
 
@@ -89,6 +89,8 @@ class Stand(msgspec.Struct):
     version: str = ""
     #: day of the last performance close that compared, its tick (epoch ms), its version; made again at most once
     performed: tuple[int, int, str] | None = None
+    #: newest closed day with predictions
+    newest: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -14,7 +14,7 @@ from stream_app.core.retrain.data_range import Plan
 from stream_app.core.retrain.safeguards import Coverage
 
 Kind = Literal[
-    "drift", "run_ended", "version_changed", "probation_look", "tick",
+    "drift", "run_ended", "version_changed", "probation_look", "forgotten", "tick",
     "accepted", "progress", "succeeded", "failed", "activated", "rolled_back",
     "retrain", "approve", "reject", "rollback", "reset_circuit",
 ]  # fmt: skip
@@ -80,6 +80,16 @@ class ProbationLook:
     since_ms: int
     windows: tuple[LabelWindow, ...]
     seen: Seen
+    key: ClassVar[str | None] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """Metrics forgot the model: it made no predictions for ``days`` before the close."""
+
+    kind: ClassVar[Kind] = "forgotten"
+    days: int
+    close_ms: int
     key: ClassVar[str | None] = None
 
 
@@ -162,4 +172,6 @@ class OrderByHand:
         return self.id
 
 
-Event = DriftFound | RunEnded | VersionChanged | ProbationLook | Tick | Result | Retrain | Approve | OrderByHand
+Event = (
+    DriftFound | RunEnded | VersionChanged | ProbationLook | Forgotten | Tick | Result | Retrain | Approve | OrderByHand
+)

@@ -42,6 +42,7 @@ _HANDLERS: Final[dict[str, Callable[[Turn, Any], None]]] = {
     "probation_ends": watching.probation_ends,
     "rollback": watching.rollback,
     "reset_circuit": watching.reset_circuit,
+    "forgotten": watching.forgotten,
 }
 
 

@@ -17,6 +17,8 @@ from stream_app.core.retrain.state import LineState
 
 MARK = b"T"
 
+_NEVER = object()
+
 #: Lines that are read at once.
 BATCH = 256
 
@@ -72,6 +74,16 @@ class Memory:
         elif line in self.due:
             del self.due[line]
             self._outbox.put(MARK + line.encode(), None)
+
+    def forget_model(self, model: str) -> None:
+        """Keep nothing of a model but the number of its episodes, if it had any: ids of commands are made of it, and a
+        trainer passes over an id that it has answered."""
+        after = self.states[model]
+        self._outbox.put(state.key(model), state.encode(LineState(episode=after.episode)) if after.episode else None)
+        self._outbox.put(history.key(model), None)
+        self._outbox.put(profile.key(model), None)
+        if self.due.pop(model, _NEVER) is not _NEVER:
+            self._outbox.put(MARK + model.encode(), None)
 
     def history(self, line: str) -> History:
         """What is known of a line's data."""

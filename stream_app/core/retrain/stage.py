@@ -8,9 +8,10 @@ log after its event and before the epoch's tick, and where checkpoints fall cann
 =========================  =========================================================================================
 key                        value and growth
 =========================  =========================================================================================
-``J`` + line               coordinator (:mod:`~stream_app.core.retrain.state`); one a line ever seen
-``H`` + line               history of labels (:mod:`~stream_app.core.retrain.history`); one a line ever seen
-``P`` + line               hours of a usual day (:mod:`~stream_app.core.retrain.profile`); one a line ever seen
+``J`` + line               coordinator (:mod:`~stream_app.core.retrain.state`); one a model, and of forgotten ones that
+                           were trained the number of their trainings
+``H`` + line               history of labels (:mod:`~stream_app.core.retrain.history`); one a model
+``P`` + line               hours of a usual day (:mod:`~stream_app.core.retrain.profile`); one a model
 ``B`` + day                barriers (:mod:`~stream_app.core.retrain.barriers`); one a day remembered
 ``E`` + offset (u8)        entry of the epoch in hand (:mod:`~stream_app.core.line_log`), without its published record
 ``T`` + line               mark: the coordinator is not idle
@@ -39,10 +40,10 @@ from stream_app.core.retrain import barriers, reading
 from stream_app.core.retrain import memo as memos
 from stream_app.core.retrain.config import RetrainConfig
 from stream_app.core.retrain.effects import COORDINATOR
-from stream_app.core.retrain.events import Approve, Event, ProbationLook, Retrain, Seen, Tick
+from stream_app.core.retrain.events import Approve, Event, Forgotten, ProbationLook, Retrain, Seen, Tick
 from stream_app.core.retrain.machine import step
 from stream_app.core.retrain.memory import BATCH, Memory
-from stream_app.core.retrain.publish import DECISION_LOG, Publisher
+from stream_app.core.retrain.publish import DECISION_LOG, JOBS, Publisher
 
 STAGE: Final = "retrain"
 LOG: Final = "log"
@@ -113,7 +114,12 @@ class RetrainStage(LogStage):
             if entry.kind in _JUDGED and entry.check is None:
                 self._remember(offset, replace(entry, record=b""))
         elif isinstance(
-            entry, line_log.CommandEntry | line_log.ResultEntry | line_log.LifecycleEntry | line_log.ProbationEntry
+            entry,
+            line_log.CommandEntry
+            | line_log.ResultEntry
+            | line_log.LifecycleEntry
+            | line_log.ProbationEntry
+            | line_log.ForgottenEntry,
         ):
             self._remember(offset, entry)
 
@@ -155,6 +161,10 @@ class RetrainStage(LogStage):
                 return
             first = entry.run_from if entry.run_from is not None else entry.day
             self._step(entry.line, reading.drift(entry, self._seen(entry.line, first, entry.faults)))
+        elif isinstance(entry, line_log.ForgottenEntry):
+            self._step(entry.line, Forgotten(entry.days, entry.close_ms))
+            self._memory.forget_model(entry.line)
+            self._outbox.emit(Emit(JOBS, self.partition, entry.line.encode(), None, []))
         elif isinstance(entry, line_log.LifecycleEntry):
             self._step(entry.line, reading.version_changed(entry))
         elif isinstance(entry, line_log.ProbationEntry):

@@ -3,8 +3,9 @@
 Theory. A line is at rest (`idle`; `failed` while it backs off; `halted` while the circuit is open), or it has a job
 (`awaiting_approval` to `activating`, `rolling_back`), or it watches a version (`probation`). At most one order is on
 its way at any time, and it belongs to the job. Results count only for the order that is on its way, by id and attempt.
-A change of the active version that no order here asked for ends whatever job there is and begins a probation. The
-circuit is not a state but a flag, because a probation must go on while it is open: `halted` is how it shows at rest.
+A change of the active version that no order here asked for ends whatever job there is and begins a probation; a model
+that metrics forgets, for want of predictions, ends it too, and nothing is kept. The circuit is not a state but a flag,
+because a probation must go on while it is open: `halted` is how it shows at rest.
 
 Dead ends, on purpose: nothing leaves `halted` for a job but through ``reset_circuit``; nothing but time, a change of
 version or a rollback by hand leaves `failed`.
@@ -57,6 +58,7 @@ _CLOSED: Final = Refuse("circuit_closed", "the circuit is closed")
 #: safeguards decide; in a state with a job `active_job` is among those that refuse
 _RUN_ENDED: Final = Go("run_ended", ())
 _DRIFT_BUSY: Final = Go("drift", ())
+_FORGOTTEN: Final = Go("forgotten", ("idle",))
 _CHANGED: Final = Go("version_changed", ("probation",))
 _ROLLBACK: Final = Go("rollback", ("rolling_back",))
 _RESET: Final = Go("reset_circuit", ("idle", "failed"))
@@ -69,6 +71,7 @@ def _at_rest(state: State) -> dict[Kind, Cell]:
         "drift": Go("drift", train),
         "run_ended": _RUN_ENDED,
         "version_changed": _CHANGED,
+        "forgotten": _FORGOTTEN,
         "probation_look": _JUDGED,
         "tick": Go("back_off", ("idle",)) if state == "failed" else Stay("no timer runs"),
         **dict.fromkeys(RESULTS, _NO_ORDER),
@@ -84,6 +87,7 @@ _JOB: Final[dict[Kind, Cell]] = {
     "drift": _DRIFT_BUSY,
     "run_ended": _RUN_ENDED,
     "version_changed": _CHANGED,
+    "forgotten": _FORGOTTEN,
     "probation_look": _JUDGED,
     **dict.fromkeys(RESULTS, _NO_ORDER),
     "retrain": _DRIFT_BUSY._replace(handler="retrain"),

@@ -7,10 +7,10 @@ from typing import Literal
 from stream_app.core.days import DAY_MS, HOUR_MS
 from stream_app.core.drift.events import event_id
 from stream_app.core.retrain.effects import COORDINATOR, Decide, HandOver, Kept
-from stream_app.core.retrain.events import OrderByHand, ProbationLook, Result, Seen, Tick, VersionChanged
+from stream_app.core.retrain.events import Forgotten, OrderByHand, ProbationLook, Result, Seen, Tick, VersionChanged
 from stream_app.core.retrain.probation import Look, judge
 from stream_app.core.retrain.safeguards import ask
-from stream_app.core.retrain.state import Cause, Watch
+from stream_app.core.retrain.state import Cause, LineState, Watch
 from stream_app.core.retrain.training import context
 from stream_app.core.retrain.turn import Turn
 
@@ -44,6 +44,15 @@ def version_changed(turn: Turn, event: VersionChanged) -> None:
         _watch(turn, event.version, event.previous, event.since_ms, "outside")
         text = f"{event.version} after {event.previous}, {event.how}"
         turn.audit("probation", "began", f"{event.version}/{event.since_ms}", text)
+
+
+def forgotten(turn: Turn, event: Forgotten) -> None:
+    """The model made no predictions for so long that nothing of it is kept; a job about it has no meaning."""
+    why = f"no predictions for {event.days} days"
+    subject = f"forgotten/{event.close_ms}"
+    _end_open_job(turn, why, subject)
+    turn.audit("forget", "no_predictions", subject, why)
+    turn.state = LineState(since_ms=turn.now_ms, episode=turn.state.episode)
 
 
 def deployed(turn: Turn, event: Result) -> None:
