@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from stream_app.core.effects import Emit
 from stream_app.read_model.client import client
 from stream_app.read_model.keys import Keys
 from stream_app.read_model.projector import Projector
@@ -136,6 +137,82 @@ async def test_it_equals_the_topics_and_again_after_a_flush_and_a_restart(
         await until(taken, 30, "the record that came later")
         assert (await reader.status()).generation == second
         assert (await reader.audit(None, everything, 0, 200)).items.count(audit) >= 1
+
+
+async def test_a_model_that_was_forgotten_leaves_redis_and_stays_away_when_it_is_filled_anew(
+    prefix: Prefix, redis_server: RedisServer
+) -> None:
+    alerts = published()["alerts"]
+    opened = [json.loads(emit.value or b"") for emit in alerts]
+    model = next(row["line"] for row in opened if row["status"] == "open")
+    of_model = [emit for emit, row in zip(alerts, opened, strict=True) if row["line"] == model]
+    gone = Emit("model-lifecycle", None, model.encode(), None, [])
+
+    async def away(reader: Reader) -> bool:
+        status = await reader.status()
+        return not status.degraded and model not in {entry.line for entry in await reader.fleet.lines()}
+
+    async def keys_of_it(reader: Reader) -> list[bytes]:
+        return [key async for key in reader.redis.scan_iter("*") if model.encode() in key and b":gone:" not in key]
+
+    await publish(prefix, published())
+    async with projecting(prefix, redis_server.url) as reader:
+        await whole(reader)
+        assert model in {entry.line for entry in await reader.fleet.lines()}
+        await publish(prefix, {"model-lifecycle": (gone,)})
+        await until(lambda: away(reader), 30, "the model to leave the fleet")
+        # what later stages say of it comes after: it opens nothing again
+        await publish(prefix, {"alerts": (of_model[-1],), "training-jobs": (gone,)})
+        await publish(prefix, {"audit": published()["audit"][:1]})
+
+        async def taken() -> bool:
+            positions = await reader.redis.hgetall(reader.keys.positions)
+            return sum(int(p) for n, p in positions.items() if b".audit:" in n) == len(published()["audit"]) + 1
+
+        await until(taken, 30, "the records that came later")
+        assert await away(reader)
+        assert await keys_of_it(reader) == []
+        page = await reader.alerts(None, everything, 0, 200)
+        assert not [item for item in page.items if json.loads(item)["line"] == model]
+        others = {entry.line for entry in await reader.fleet.lines()}
+        assert len(others) == 3
+
+        first = (await reader.status()).generation
+        await reader.redis.flushall()
+
+        async def renewed() -> bool:
+            return (await reader.status()).generation != first and await away(reader)
+
+        await until(renewed, 60, "a new generation without it")
+        assert {entry.line for entry in await reader.fleet.lines()} == others
+        assert await keys_of_it(reader) == []
+
+        again = next(e for e in published()["model-lifecycle"] if e.key == model.encode())
+        await publish(prefix, {"model-lifecycle": (again,)})
+
+        async def back() -> bool:
+            return model in {entry.line for entry in await reader.fleet.lines()}
+
+        await until(back, 30, "the model that came back")
+
+
+async def test_a_tombstone_that_compaction_has_taken_keeps_the_model_away_all_the_same(
+    prefix: Prefix, redis_server: RedisServer
+) -> None:
+    model = json.loads(published()["alerts"][0].value or b"")["line"]
+    left = {
+        kind: tuple(e for e in rows if not (kind == "model-lifecycle" and e.key == model.encode()))
+        for kind, rows in published().items()
+    }
+    await publish(prefix, left)
+    async with projecting(prefix, redis_server.url) as reader:
+        await whole(reader)
+
+        async def away() -> bool:
+            return model not in {entry.line for entry in await reader.fleet.lines()}
+
+        await until(away, 30, "the model to leave the fleet")
+        assert len(await reader.fleet.lines()) == 3
 
 
 async def test_two_projectors_at_once_never_mix(prefix: Prefix, redis_server: RedisServer) -> None:

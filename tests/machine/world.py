@@ -20,6 +20,7 @@ from stream_app.core.retrain.events import (
     Approve,
     DriftFound,
     Event,
+    Forgotten,
     OrderByHand,
     ProbationLook,
     Result,
@@ -90,6 +91,8 @@ class World:
 
     def _judge(self, before: LineState, event: Event, effects: list[fx.Effect]) -> None:
         rules = self.config.rules
+        if isinstance(event, Forgotten):
+            self.last_train = None  # a model that comes back after 90 days is new
         moved = replace(self.state, recent=before.recent) != before
         for effect in effects:
             if isinstance(effect, fx.SendCommand):
@@ -230,6 +233,8 @@ def random_event(world: World, rng: random.Random) -> Event:
     roll = rng.random()
     if roll < 0.02 and world.handled:
         return rng.choice(world.handled)
+    if roll < 0.025:
+        return Forgotten(90, world.now)
     if roll < 0.35:
         return Tick()
     fitting: dict[str, tuple[str, ...]] = {

@@ -113,7 +113,7 @@ async def publish(prefix: Prefix, emits: dict[str, tuple[Emit, ...]]) -> None:
     async with AIOKafkaProducer(bootstrap_servers=prefix.bootstrap, linger_ms=5) as producer:
         for kind, rows in emits.items():
             for emit in rows:
-                line = json.loads(emit.value or b"")["line"].encode()
+                line = json.loads(emit.value)["line"].encode() if emit.value is not None else emit.key or b""
                 partition = partition_for(line, topics.line_partitions)
                 await producer.send(f"{topics.output_prefix}{kind}", emit.value, emit.key, partition)
         await producer.flush()

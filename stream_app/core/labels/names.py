@@ -166,23 +166,23 @@ class KnownNames:
     def _refuse_one_more(self, name: Name, key: bytes) -> None:
         limits, model = self._limits, key[:_VERSION_AT]
         if key[:_MODEL_AT] not in self._models and len(self._models) >= limits.types:
-            self._refuse(f"model type {name.model_type!r} is new", f"{limits.types} model types", "max_model_types")
+            self._full(f"model type {name.model_type!r} is new", f"{limits.types} model types", "max_model_types")
         if model not in self._versions and len(self._versions) >= limits.models:
-            self._refuse(f"model {name.line!r} is new", f"{limits.models} models", "max_models")
+            self._full(f"model {name.line!r} is new", f"{limits.models} models", "max_models")
         if self._versions.get(model, 0) >= limits.versions:
-            self._refuse(
+            self._full(
                 f"version {name.version!r} of model {name.line!r} is new",
                 f"{limits.versions} versions of this model",
                 "max_versions_per_model",
             )
         if len(self._pairs) >= limits.pairs:
-            self._refuse(
+            self._full(
                 f"version {name.version!r} of model {name.line!r} is new",
                 f"{limits.pairs} versions of all models together",
                 "max_versions",
             )
 
-    def _refuse(self, what: str, bound: str, setting: str) -> None:
+    def _full(self, what: str, bound: str, setting: str) -> None:
         raise BadName(
             "too_many_models",
             f"{what}, and this partition counts {bound} of the last {self._keep_days} days already, "

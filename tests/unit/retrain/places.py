@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stream_app.core.retrain import LineConfig, RetrainRules
-from stream_app.core.retrain.events import Event, RunEnded, Tick
+from stream_app.core.retrain.events import Event, Forgotten, RunEnded, Tick
 from stream_app.core.retrain.transitions import Kind, State
 from tests.machine.world import FLOORS, LINE, ON, World
 
@@ -115,6 +115,8 @@ def event(found: World, kind: Kind) -> Event:
         return found.look(0.08)
     if kind == "tick":
         return Tick()
+    if kind == "forgotten":
+        return Forgotten(90, found.now)
     if kind == "retrain":
         return found.retrain()
     if kind == "approve":
