@@ -14,6 +14,7 @@ key                        value and growth
 ``B`` + day                barriers (:mod:`~stream_app.core.retrain.barriers`); one a day remembered
 ``E`` + offset (u8)        entry of the epoch in hand (:mod:`~stream_app.core.line_log`), without its published record
 ``T`` + line               mark: the coordinator is not idle
+``V`` + …                  changed settings (:mod:`~stream_app.core.settings_table`)
 =========================  =========================================================================================
 """
 
@@ -29,7 +30,6 @@ from schemas.clock import TickView
 from schemas.common import uuid5
 from schemas.operators import OperatorCommand
 from stream_app.core import line_log
-from stream_app.core.changes import Adjustable
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.days import day_of
 from stream_app.core.effects import Drained, Emit, Record, TableReader
@@ -37,7 +37,7 @@ from stream_app.core.log_stage import LogStage, decoding
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.retrain import barriers, reading
 from stream_app.core.retrain import memo as memos
-from stream_app.core.retrain.config import RetrainConfig
+from stream_app.core.retrain.config import RetrainConfig, RetrainSettings
 from stream_app.core.retrain.effects import COORDINATOR
 from stream_app.core.retrain.events import Approve, Event, ProbationLook, Retrain, Seen, Tick
 from stream_app.core.retrain.machine import step
@@ -55,7 +55,7 @@ class RetrainStage(LogStage):
     """Coordinators of one line partition. Not thread-safe; owned by its lane."""
 
     def __init__(self, config: RetrainConfig, partition: int) -> None:
-        self._base = config
+        self.config = config
         self.partition = partition
         self.load(None, None)
 
@@ -63,13 +63,8 @@ class RetrainStage(LogStage):
         """Start from the last commit; coordinators that are not idle are found by their marks."""
         self.memo = memos.decode(memo) if memo is not None else memos.Memo()
         self._outbox = Outbox(table, self.partition)
-        self._settings = Adjustable(self._base, self.memo.changes)
-        self._memory = Memory(self._settings, self._outbox)
-
-    @property
-    def config(self) -> RetrainConfig:
-        """What holds now."""
-        return self._settings.current
+        self.settings = RetrainSettings(self.config, self._outbox)
+        self._memory = Memory(self.settings, self._outbox)
 
     @property
     def last_tick(self) -> int:
@@ -127,7 +122,7 @@ class RetrainStage(LogStage):
         if now_ms <= memo.last_tick:
             return
         self._now_ms, self._inputs = now_ms, entry.inputs
-        self._publisher = Publisher(self.config, self.partition, now_ms, entry.inputs)
+        self._publisher = Publisher(self.settings, self.partition, now_ms, entry.inputs)
         barriers.remember(self._outbox, memo.last_tick, memo.inputs, now_ms, self.config.history_days + 2)
         after: bytes | None = None
         while batch := self._outbox.scan(EPOCH, after, BATCH):
@@ -200,12 +195,10 @@ class RetrainStage(LogStage):
     def _set(self, line: str, found: OperatorCommand, record: bytes) -> None:
         """Change settings, and say what became of it for all the stages that met the same command."""
         try:
-            change = self._settings.order(record)
+            change = self.settings.command(record)
         except ValueError as error:
             self._say(line, found.actor, "set", "refused", found.id, f"unusable_setting: {error}")
             return
-        self.memo.changes = self._settings.changes
-        self._publisher = Publisher(self.config, self.partition, self._now_ms, self._inputs)
         self._memory.changed(line)
         shown = ", ".join(f"{key} = {json.dumps(value)}" for key, value in change.values.items())
         self._say(line, found.actor, "set", "applied", found.id, f"{shown}: {found.reason}")
@@ -227,7 +220,7 @@ class RetrainStage(LogStage):
 
     def _step(self, line: str, event: Event, windows: Sequence[LabelWindow] = ()) -> None:
         before = self._memory.states[line]
-        config = self.config.of(line)
+        config = self.settings.of(line)
         after, effects = step(config, before, event, now_ms=self._now_ms)
         for effect in effects:
             for emit in self._publisher.effect(line, effect, windows):
@@ -239,7 +232,7 @@ class RetrainStage(LogStage):
         return self._memory.seen(line, first_day, self._now_ms, self._inputs, faults)
 
     def _days_back(self, line: str) -> int:
-        return day_of(self._now_ms) - self.config.rules(line).retrain_range_days
+        return day_of(self._now_ms) - self.settings.rules_of(line).rules.retrain_range_days
 
     # -- words ---------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from stream_app.core import line_log
 from stream_app.core.alerts import AlertRules, AlertsConfig, AlertsStage
 from stream_app.core.days import DAY_MS, HOUR_MS
 from stream_app.core.effects import Emit
+from stream_app.core.live_settings import Fixed
 from tests.unit.tables import DictTable, Rec
 
 #: Wednesday 4 March 2026
@@ -108,7 +109,7 @@ class Bench:
     def __init__(self, draw: random.Random | None = None, partition: int = 0, partitions: int = 1, **rules: Any):
         self.config = AlertsConfig(
             source="/plumbline/t", partition=partition, partitions=partitions, link="http://p",
-            rules=lambda line: AlertRules(**rules),
+            rules=Fixed(lambda line: AlertRules(**rules)),
         )  # fmt: skip
         self.draw, self.table = draw, DictTable()
         self.memo: bytes | None = None

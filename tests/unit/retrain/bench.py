@@ -13,7 +13,9 @@ from schemas.training import TrainingCommand, TrainingJob
 from stream_app.core import line_log
 from stream_app.core.days import DAY_MS, HOUR_MS
 from stream_app.core.effects import Emit
+from stream_app.core.live_settings import Fixed
 from stream_app.core.retrain import Flags, RetrainConfig, RetrainRules, RetrainStage
+from stream_app.core.retrain.config import Allowed
 from tests.machine.world import FLOORS, GOOD, ON, windows
 from tests.unit.tables import DictTable, Rec
 
@@ -95,7 +97,7 @@ class Bench:
         self, rules: RetrainRules = RULES, flags: Flags = ON, seed: int | None = None, partition: int = 0
     ) -> None:
         self.config = RetrainConfig(
-            "/plumbline/test", "ml.training-results", lambda line: rules, lambda line: flags, "0123456789abcdef"
+            "/plumbline/test", "ml.training-results", Fixed(lambda line: Allowed(rules, flags), "0123456789abcdef")
         )
         self.partition = partition
         self.table = DictTable()
