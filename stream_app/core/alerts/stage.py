@@ -25,7 +25,7 @@ from stream_app.core.alerts.rules import AlertsConfig
 from stream_app.core.alerts.state import DRIFT, INCOMPLETE, Book, Decision
 from stream_app.core.effects import Drained, Record, TableReader
 from stream_app.core.live_settings import LiveSettings
-from stream_app.core.log_stage import LogStage, decoding
+from stream_app.core.log_stage import A_STEP, LogStage, decoding
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.errors import Broken
 
@@ -62,6 +62,8 @@ class AlertsStage(LogStage):
         """Start from the last commit; open alerts are found by their marks."""
         self.memo = memos.decode(memo) if memo is not None else memos.Memo()
         self._outbox = Outbox(table, self.partition)
+        #: entries of epochs that the call in hand may still handle
+        self._budget = A_STEP
         self.settings = LiveSettings(self.config, self.config.rules, self._outbox)
         self._books: dict[bytes, Book] = {}
         #: key of the book of each open alert → when its next timer falls due; ``None``: never
@@ -79,10 +81,16 @@ class AlertsStage(LogStage):
     # -- input ---------------------------------------------------------------------------------------------------
 
     def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
-        """Entries in the log's order."""
-        for record in batch:
+        """Entries in the log's order; stops at a tick whose epoch takes another step."""
+        self._budget = A_STEP
+        for number, record in enumerate(batch):
             with decoding(record):
-                self._entry(record.offset, line_log.decode(record.value or b""))
+                entry = line_log.decode(record.value or b"")
+                if isinstance(entry, line_log.TickEntry):
+                    if not self._tick(entry.at_ms):
+                        return number
+                else:
+                    self._entry(record.offset, entry)
         return len(batch)
 
     def drain(self) -> Drained:
@@ -90,9 +98,7 @@ class AlertsStage(LogStage):
         return self._outbox.drain(memos.encode(self.memo))
 
     def _entry(self, offset: int, entry: line_log.Entry) -> None:
-        if isinstance(entry, line_log.TickEntry):
-            self._tick(entry.at_ms)
-        elif isinstance(entry, line_log.EventEntry):
+        if isinstance(entry, line_log.EventEntry):
             self._own(entry.line)
             self._remember(offset, facts.Event(evidence.finding(entry)))
         elif isinstance(entry, line_log.DecisionEntry):
@@ -118,11 +124,15 @@ class AlertsStage(LogStage):
 
     # -- tick ----------------------------------------------------------------------------------------------------
 
-    def _tick(self, now_ms: int) -> None:
+    def _tick(self, now_ms: int) -> bool:
+        """Handle an epoch; ``False`` if the budget ends before it, and the rest waits in the table."""
         if now_ms <= self.memo.last_tick:
-            return
+            return True
         after: bytes | None = None
         while batch := self._outbox.scan(state.EPOCH, after, BATCH):
+            if self._budget <= 0:
+                return False
+            self._budget -= len(batch)
             after = batch[-1][0]
             self._facts([facts.decode(value) for _, value in batch], now_ms)
             for key, _ in batch:
@@ -138,6 +148,7 @@ class AlertsStage(LogStage):
                 self._step(key, facts.Tick(), now_ms)
             self._books.clear()
         self.memo.last_tick = now_ms
+        return True
 
     def _facts(self, epoch: list[Fact], now_ms: int) -> None:
         """Some facts of the epoch in the log's order."""

@@ -33,7 +33,7 @@ from stream_app.core import line_log
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.days import day_of
 from stream_app.core.effects import Drained, Emit, Record, TableReader
-from stream_app.core.log_stage import LogStage, decoding
+from stream_app.core.log_stage import A_STEP, LogStage, decoding
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.retrain import barriers, reading
 from stream_app.core.retrain import memo as memos
@@ -63,6 +63,8 @@ class RetrainStage(LogStage):
         """Start from the last commit; coordinators that are not idle are found by their marks."""
         self.memo = memos.decode(memo) if memo is not None else memos.Memo()
         self._outbox = Outbox(table, self.partition)
+        #: entries of epochs that the call in hand may still handle
+        self._budget = A_STEP
         self.settings = RetrainSettings(self.config, self._outbox)
         self._memory = Memory(self.settings, self._outbox)
 
@@ -74,12 +76,14 @@ class RetrainStage(LogStage):
     # -- input ---------------------------------------------------------------------------------------------------
 
     def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
-        """Entries in the log's order."""
-        for record in batch:
+        """Entries in the log's order; stops at a tick whose epoch takes another step."""
+        self._budget = A_STEP
+        for number, record in enumerate(batch):
             with decoding(record):
                 entry = line_log.decode(record.value or b"")
                 if isinstance(entry, line_log.TickEntry):
-                    self._tick(entry)
+                    if not self._tick(entry):
+                        return number
                 else:
                     self._entry(record.offset, entry)
             self._outbox.emit(Emit(DECISION_LOG, self.partition, record.key, record.value, []))
@@ -117,15 +121,19 @@ class RetrainStage(LogStage):
 
     # -- tick ----------------------------------------------------------------------------------------------------
 
-    def _tick(self, entry: line_log.TickEntry) -> None:
+    def _tick(self, entry: line_log.TickEntry) -> bool:
+        """Handle an epoch; ``False`` if the budget ends before it, and the rest waits in the table."""
         memo, now_ms = self.memo, entry.at_ms
         if now_ms <= memo.last_tick:
-            return
+            return True
         self._now_ms, self._inputs = now_ms, entry.inputs
         self._publisher = Publisher(self.settings, self.partition, now_ms, entry.inputs)
         barriers.remember(self._outbox, memo.last_tick, memo.inputs, now_ms, self.config.history_days + 2)
         after: bytes | None = None
         while batch := self._outbox.scan(EPOCH, after, BATCH):
+            if self._budget <= 0:
+                return False
+            self._budget -= len(batch)
             after = batch[-1][0]
             entries = [line_log.decode(value) for _, value in batch]
             self._memory.read({line for e in entries if (line := getattr(e, "line", "*")) != "*"})
@@ -141,6 +149,7 @@ class RetrainStage(LogStage):
                 self._step(line, Tick())
             self._memory.forget()
         memo.last_tick, memo.inputs = now_ms, entry.inputs
+        return True
 
     def _handle(self, entry: line_log.Entry) -> None:
         if isinstance(entry, line_log.EventEntry):

@@ -49,10 +49,10 @@ class Loop(Simulator):
         record = {"line": sent.line, "command_id": sent.command_id, "attempt": sent.attempt, "status": status, **rest}
         self.answer(encode(record), at_ms)
 
-    def _feed(self, name: str, alias: str, values: Any) -> None:
+    def _feed(self, name: str, alias: str, values: Any) -> Any:
         if name == "alerts":
             self.log += [line_log.decode(value) for value in values]
-        super()._feed(name, alias, values)
+        return super()._feed(name, alias, values)
 
     def _checkpoint(self, name: str) -> Any:
         sent = super()._checkpoint(name)
