@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -232,9 +232,9 @@ def _flags(known: Settings, model: str) -> Flags:
 
 def _named(kind: type[R], rules: Values) -> R:
     """A stage's rules by the names their fields have; they are the settings' own."""
-    return kind(*[rules[name] for name in _names(kind)])
+    return kind(*[rules[name] for name in _names(kind)])  # type: ignore[arg-type]
 
 
 @cache
-def _names(kind: Hashable) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))  # type: ignore[arg-type]
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))

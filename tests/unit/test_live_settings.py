@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import random
 import time
 from typing import Any
@@ -341,37 +340,6 @@ def test_a_setting_costs_the_same_however_many_models_have_some() -> None:
     assert last < 2 * first
     assert lane.live.assume_days() == (), "nobody says what they mean"
     assert "settings of single models" in (lane.command(order({"recent_days": 5}, "churn:one-more")) or "")
-
-
-def test_a_large_epoch_is_handled_in_steps_and_comes_to_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    def told(step: int) -> tuple[Any, int]:
-        for module in ("stream_app.core.retrain.stage", "stream_app.core.alerts.stage"):
-            monkeypatch.setattr(f"{module}.A_STEP", step)
-        sim = chain()
-        checkpoints = 0
-        whole = sim._checkpoint
-
-        def counted(name: str) -> Any:
-            nonlocal checkpoints
-            checkpoints += 1
-            sent = whole(name)
-            sim.restart(name)
-            return sent
-
-        monkeypatch.setattr(sim, "_checkpoint", counted)
-        at = 1_780_000_000_000
-        sim.tick(at)
-        for number in range(900):
-            record = order({"drop_points": 5.5}, f"churn:{number % 700:05d}", f"o-{number}")
-            sim.command(record if number != 450 else order({"retrain_cooldown_days": 2}), at + 1_000)
-        sim.tick(at + 1_000)
-        return {topic: [(e.key, e.value) for e in sent] for topic, sent in sim.emits.items()}, checkpoints
-
-    large, few = told(10_000)
-    small, many = told(1)
-    assert small == large
-    assert len(json.loads(large["audit"][-1][1])["reason"]) > 5
-    assert many > few + 4
 
 
 def test_the_splitting_of_keys_knows_types_with_dots() -> None:
