@@ -22,8 +22,8 @@ from stream_app.topics import Topics
 
 ACTOR: Final = "settings-file"
 
-#: Commands read before the loop's other tasks have their turn; some 20 ms.
-AT_ONCE: Final = 500
+#: Commands read before the loop's other tasks have their turn; some 5 ms.
+AT_ONCE: Final = 100
 
 _decoder = msgspec.json.Decoder(OperatorCommand)
 

@@ -20,7 +20,7 @@ from stream_app.topics import Topics
 #: Seconds until a commit has to be seen by readers.
 VISIBLE_S: Final = 30.0
 #: Commands handed to the producer before the loop's other tasks have their turn.
-AT_ONCE: Final = 500
+AT_ONCE: Final = 100
 
 
 class Order(NamedTuple):
