@@ -18,10 +18,12 @@ from stream_app.core.live_settings import LiveSettings
 from stream_app.core.metrics_stage.config import MetricsSettings
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.retrain import RetrainRules
+from stream_app.read_model.published import Published
 from stream_app.settings import BUILT_IN, Settings, TypeSettings, base, changed
 from stream_app.settings.layers import Exact
 from stream_app.settings.model import settings_hash
-from stream_app.stage_configs import alerts_config, drift_config, metrics_config, retrain_config
+from stream_app.stage_configs import alerts_config, drift_config, metrics_config, retrain_config, values_of
+from tests.support.simulate import records
 from tests.unit.tables import DictTable
 from tests.unit.test_changes import chain, order
 
@@ -345,3 +347,28 @@ def test_a_setting_costs_the_same_however_many_models_have_some() -> None:
 def test_the_splitting_of_keys_knows_types_with_dots() -> None:
     said = by_type({"types.a.b.recent_days": 1, "recent_days": 2, "types.recent_days": 3})
     assert said == {"a.b": {"recent_days": 1}, "": {"recent_days": 2, "types.recent_days": 3}}
+
+
+def test_what_was_published_comes_to_what_the_stages_hold() -> None:
+    sim = chain(START)
+    at = 1_780_000_000_000
+    sim.tick(at)
+    for number, (model, values) in enumerate((
+        ("*", {"drop_high_points": 12, "types.new.recent_days": 5}), ("new:x", {"drop_points": 11, "alert_gap_h": 3}),
+        ("*", {"drop_high_points": 10.5}), ("fraud:acme", {"performance_metrics": ["f1"]}),
+        ("new:x", {"alert_gap_h": None}),
+    )):  # fmt: skip
+        sim.command(order(values, model, f"o-{number}"), at + 1_000)
+    sim.tick(at + 1_000)
+    newest = {(row["line"], row["key"]): row for row in records(sim, "settings")}
+    holds = Published(newest.values()).under(values_of(START))
+    for model in (*MODELS, "*"):
+        assert holds.hash_of(model) == sim.stages["drift"].settings.hash_of(model)
+    assert holds.rules_of("new:x")["drop_points"] == 5, "set aside"
+    assert holds.own("new:x") == {"drop_points": 11.0}
+    would = Published(newest.values()).under(values_of(START))
+    would.change(Change("*", {"drop_high_points": None}))
+    assert would.rules_of("new:x")["drop_high_points"] == 10
+    with pytest.raises(ValueError, match="unknown setting"):
+        would.change(Change("new:x", {"auto_retrain": True}))
+    assert holds.rules_of("new:x")["drop_high_points"] == 10.5, "what another made of it stays there"
