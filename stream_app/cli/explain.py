@@ -56,7 +56,7 @@ def explain(id: str, no_recompute: bool, as_json: bool) -> None:
         click.echo(
             json.dumps({
                 "id": id, "records": [json.loads(value) for value in published.values()], "events": events,
-                "settings_hash": settings.hash(), "rules": rules, "inputs": inputs,
+                "settings_hash": settings.hash_of(line), "rules": rules, "inputs": inputs,
                 "same": None if differences is None else not differences, "differences": differences,
             }, sort_keys=True, default=str)
         )  # fmt: skip
@@ -138,7 +138,8 @@ def _differ(key: Key, published: bytes, made: bytes | None, settings: Settings) 
     names = [n for n in sorted({*old, *new}) if old.get(n) != new.get(n) and n != "link"]
     hint = ""
     if "settings_hash" in names:
-        hint = f" (these settings have the hash {settings.hash()}: use those it was made with)"
+        held = settings.hash_of(old["line"])
+        hint = f" (of these settings, what holds for {old['line']} has the hash {held}: use those it was made with)"
     return [f"{where}: {n} was {old.get(n)!r}, comes out as {new.get(n)!r}{hint}" for n in names]
 
 

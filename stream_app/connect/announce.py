@@ -7,6 +7,7 @@ was announced stands in the commands themselves: nothing else has to be remember
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any, Final
 
@@ -21,6 +22,9 @@ from stream_app.topics import Topics
 
 ACTOR: Final = "settings-file"
 
+#: Commands read before the loop's other tasks have their turn; some 5 ms.
+AT_ONCE: Final = 100
+
 _decoder = msgspec.json.Decoder(OperatorCommand)
 
 log = logging.getLogger(__name__)
@@ -28,13 +32,10 @@ log = logging.getLogger(__name__)
 
 async def announce(settings: Settings, topics: Topics) -> int:
     """Order what differs from the last announcement; returns how many settings that are."""
-    wanted = announcements(settings)
+    # in a thread: a file may speak of 100,000 models, and this runs in a worker's loop
+    wanted = await asyncio.to_thread(announcements, settings)
     known = await _announced(settings, topics)
-    differs: dict[str, dict[str, Any]] = {}
-    for line, key in sorted({*wanted, *known}):
-        value = wanted.get((line, key))
-        if value != known.get((line, key)):
-            differs.setdefault(line, {})[key] = value
+    differs = await asyncio.to_thread(_differences, wanted, known)
     if differs:
         reason = f"as file, environment and profile say ({settings.environment})"
         await send(settings, topics, [order(line, "set", {"values": differs[line]}, ACTOR, reason) for line in differs])
@@ -42,11 +43,25 @@ async def announce(settings: Settings, topics: Topics) -> int:
     return sum(map(len, differs.values()))
 
 
+def _differences(wanted: dict[tuple[str, str], Any], known: dict[tuple[str, str], Any]) -> dict[str, dict[str, Any]]:
+    """Line or ``*`` → key → what it is to be; ``None``: as if it had never been set."""
+    differs: dict[str, dict[str, Any]] = {}
+    for line, key in sorted({*wanted, *known}):
+        value = wanted.get((line, key))
+        if value != known.get((line, key)):
+            differs.setdefault(line, {})[key] = value
+    return differs
+
+
 async def _announced(settings: Settings, topics: Topics) -> dict[tuple[str, str], Any]:
     """(line or ``*``, key) → value as it was announced last."""
     known: dict[tuple[str, str], Any] = {}
     options = settings.kafka_client_options()
+    count = 0
     async for record in records(settings.kafka_bootstrap, options, topics.operator_commands):
+        count += 1
+        if not count % AT_ONCE:
+            await asyncio.sleep(0)
         try:
             command = _decoder.decode(record.value or b"")
             # one for all lines stands in every partition, and each has it in the same order

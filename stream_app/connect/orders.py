@@ -19,6 +19,8 @@ from stream_app.topics import Topics
 
 #: Seconds until a commit has to be seen by readers.
 VISIBLE_S: Final = 30.0
+#: Commands handed to the producer before the loop's other tasks have their turn.
+AT_ONCE: Final = 100
 
 
 class Order(NamedTuple):
@@ -62,11 +64,16 @@ async def send(settings: Settings, topics: Topics, orders: Iterable[Order]) -> N
             ) as producer,
             producer.transaction(),
         ):
-            futures = [
-                await producer.send(topics.operator_commands, _value(item), key=item.line.encode(), partition=partition)
-                for partitions, item in written
-                for partition in partitions
-            ]
+            futures = []
+            for number, (partitions, item) in enumerate(written):
+                if not number % AT_ONCE:
+                    await asyncio.sleep(0)
+                futures += [
+                    await producer.send(
+                        topics.operator_commands, _value(item), key=item.line.encode(), partition=partition
+                    )
+                    for partition in partitions
+                ]
             answers = await asyncio.gather(*futures)
         await _visible(settings, {TopicPartition(a.topic, a.partition): a.offset for a in answers})
     except KafkaError as error:

@@ -70,9 +70,11 @@ class _Lane:
         for emit in emits:
             rows.append(_Row(emit.topic, 0, self._count, 0, emit.key, emit.value, emit.headers))
             self._count += 1
-        if rows:
-            self.stage.accept(alias, rows, None)
-        return self.drain()
+        sent = []
+        while rows:
+            rows = rows[self.stage.accept(alias, rows, None) :]
+            sent += self.drain()
+        return sent or self.drain()
 
     def close(self) -> None:
         """Let the files go."""

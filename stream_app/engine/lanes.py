@@ -324,6 +324,9 @@ class Lane:
                 self._dirty_events += taken
                 self.events += taken
                 self._dirty = True
+                if taken < len(records):
+                    item.took(taken, records[taken].offset)
+                    return True
             before = item.reached
             item.took(len(records), position)
             if self._dirty_events >= self._most:

@@ -42,7 +42,11 @@ class Drained(Protocol):
 
 
 class Stage(Protocol):
-    """One partition of a stage. Thrown away and loaded anew after anything but a clean checkpoint."""
+    """One partition of a stage. Thrown away and loaded anew after anything but a clean checkpoint.
+
+    ``accept`` returns how many of the records it has handled. Fewer than all: of the next one, a part that is worth a
+    checkpoint; it is handed in again after that.
+    """
 
     live: bool
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stream_app.core
-from stream_app.core import active_version, cells, cells_codec, changes, deltas, line_log, score_sketch
+from stream_app.core import active_version, cells, cells_codec, deltas, line_log, score_sketch, settings_table
 from stream_app.core.alerts import evidence, facts
 from stream_app.core.alerts import memo as alerts_memo
 from stream_app.core.alerts import state as alerts_state
@@ -202,8 +202,9 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
         st.builds(facts.Forgotten, names),
         st.builds(facts.Changed, names, st.binary()),
     ),
-    changes.__name__: st.lists(
-        st.builds(changes.Change, names, st.dictionaries(names, natural | names, max_size=2)), max_size=3
+    settings_table.__name__: st.dictionaries(
+        names, natural | names | st.lists(names, max_size=2).map(tuple) | st.dictionaries(names, natural, max_size=2),
+        max_size=4,
     ),
     labels_memo.__name__: st.builds(labels_memo.Memo, natural, natural),
     retrain_memo.__name__: st.builds(retrain_memo.Memo, natural, offsets),

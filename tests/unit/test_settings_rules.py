@@ -209,7 +209,7 @@ def test_settings_that_nothing_reads_say_so_and_the_others_are_read() -> None:
         field.name for kind in (ComparisonRules, AlertRules, RetrainRules) for field in dataclasses.fields(kind)
     }
     for name in Settings.model_fields:
-        read = re.search(rf"(\bsettings|\bknown|\))\.{name}\b", outside)
+        read = re.search(rf"(\bsettings|\bknown|\))\.{name}\b|\bof\[\"{name}\"\]", outside)
         if name != "environment":  # chooses the profile
             assert read or name in handed_on or re.search(rf"\b(self|rules|t)\.{name}\b", inside), (
                 f"nothing reads {name}"
@@ -221,7 +221,7 @@ def test_settings_that_nothing_reads_say_so_and_the_others_are_read() -> None:
 def test_the_coordinators_flags_allow_what_the_settings_allow(environment: Any, line: str) -> None:
     for more in ({}, {"auto_retrain": True, "auto_retrain_types": {"churn": True}, "auto_retrain_tenants": ["acme"]}):
         found = Settings(environment=environment, **more)
-        flags = retrain_config(found, "ml.training-results").flags(line)
+        flags = retrain_config(found, "ml.training-results").rules(line).flags
         passed = flags.monitoring and flags.auto_retrain and flags.model_type and flags.tenant
         assert passed == found.may_retrain(line)
         assert flags.environment == environment
@@ -230,10 +230,12 @@ def test_the_coordinators_flags_allow_what_the_settings_allow(environment: Any, 
 def test_the_coordinators_numbers_are_those_of_the_line() -> None:
     found = Settings(retrain_cooldown_days=3, lines={"fraud:acme": {"retrain_cooldown_days": 1}})
     rules = retrain_config(found, "ml.training-results").rules
-    assert rules("fraud:acme").retrain_cooldown_days == 1
-    assert rules("fraud:other").retrain_cooldown_days == 3
-    assert rules("fraud:other").validation_floors == {"pr_auc": 0.70, "precision_at_80_recall": 0.50}
-    assert RetrainRules() == retrain_config(Settings(), "t").rules("churn:acme"), "the defaults stand in one place"
+    assert rules("fraud:acme").rules.retrain_cooldown_days == 1
+    assert rules("fraud:other").rules.retrain_cooldown_days == 3
+    assert rules("fraud:other").rules.validation_floors == {"pr_auc": 0.70, "precision_at_80_recall": 0.50}
+    assert RetrainRules() == retrain_config(Settings(), "t").rules("churn:acme").rules, (
+        "the defaults stand in one place"
+    )
 
 
 def test_what_the_stages_get_is_what_was_set() -> None:

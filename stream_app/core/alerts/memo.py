@@ -6,10 +6,9 @@ from typing import Final
 
 import msgspec
 
-from stream_app.core.changes import Change
 from stream_app.core.stored import body
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 class Memo(msgspec.Struct):
@@ -17,8 +16,6 @@ class Memo(msgspec.Struct):
 
     #: last tick handled, epoch ms; 0 before the first
     last_tick: int = 0
-    #: settings changed while running
-    changes: list[Change] = []
 
 
 _encoder = msgspec.msgpack.Encoder()

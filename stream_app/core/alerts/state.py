@@ -8,6 +8,7 @@ key                             value and growth
 ``O`` + line, 0, type           empty mark of an open alert; gone with it
 ``E`` + offset (u8)             fact (:mod:`~stream_app.core.alerts.facts`) of the epoch in hand; gone with its tick
 ``D`` + event id                decision of the epoch in hand; gone with its tick
+``V`` + …                       changed settings (:mod:`~stream_app.core.settings_table`)
 ==============================  ====================================================================================
 """
 

@@ -1,6 +1,7 @@
 """What the drift stage remembers of a line: its runs of drift, its last events, what is broken in its data.
 
-Stored under ``R`` + line: one format byte, then MessagePack. At most a few hundred bytes a line, whatever its age.
+Stored under ``R`` + line: one format byte, then MessagePack. At most a few hundred bytes a line, whatever its age. The
+table also holds changed settings, under ``V`` (:mod:`~stream_app.core.settings_table`).
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ key                                                 value and growth
 ``W`` + line                                        change of the active version in its fortnight
                                                     (:mod:`~stream_app.core.metrics_stage.watch`)
 ``O`` + 0 command, 1 result + offset (u8)           order of the epoch in hand; gone when its tick is handled
+``V`` + …                                           changed settings (:mod:`~stream_app.core.settings_table`)
 ==================================================  ================================================================
 
 Of a model that made no predictions for as long as cells are kept nothing stays.

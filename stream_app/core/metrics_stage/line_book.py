@@ -12,11 +12,11 @@ import numpy as np
 
 from stream_app.core import active_version, deltas, line_log
 from stream_app.core.active_version import ActiveVersion
-from stream_app.core.changes import Adjustable
 from stream_app.core.days import HOUR_MS
 from stream_app.core.deltas import HourCount, Part
+from stream_app.core.live_settings import AT_HAND
 from stream_app.core.metrics_stage import publish, watch
-from stream_app.core.metrics_stage.config import MetricsConfig
+from stream_app.core.metrics_stage.config import MetricsSettings
 from stream_app.core.metrics_stage.keys import LINE, labelled_key, line_key, watch_key
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.metrics_stage.watch import Watch
@@ -30,11 +30,11 @@ _LABELLED_FORMAT = 1
 class LineBook:
     """Active versions and labelled counts of a lane's lines."""
 
-    def __init__(self, settings: Adjustable[MetricsConfig], partition: int, outbox: Outbox) -> None:
+    def __init__(self, settings: MetricsSettings, partition: int, outbox: Outbox) -> None:
         self._settings = settings
         self._outbox = outbox
         self._partition = partition
-        self._source = settings.current.source
+        self._source = settings.config.source
         self._lines: dict[str, ActiveVersion | None] = {}
         #: (line, version, hour) → predictions, of hours that have not ended
         self._hours: dict[tuple[str, str, int], int] = {}
@@ -65,10 +65,13 @@ class LineBook:
                 ended.setdefault(hour, {}).setdefault(line, {})[version] = count
         self._log_hours(ended)
         for hour in sorted(ended):
-            for line in sorted(ended[hour]):
+            lines = sorted(ended[hour])
+            for number, line in enumerate(lines):
+                if not number % AT_HAND:
+                    self._settings.read(lines[number : number + AT_HAND])
                 known = self.active(line)
                 if known is not None:
-                    rules = self._settings.current.rules(line)
+                    rules = self._settings.rules_of(line)
                     found = active_version.after_hour(
                         known, hour, ended[hour][line], now, rules.observed_min_predictions, rules.observed_share
                     )

@@ -9,11 +9,10 @@ from typing import Final
 
 import msgspec
 
-from stream_app.core.changes import Change
 from stream_app.core.deltas import HourCount
 from stream_app.core.stored import body
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 class Progress(msgspec.Struct):
@@ -42,8 +41,6 @@ class Memo(msgspec.Struct):
     dispositions: dict[int, dict[str, dict[str, int]]] = {}
     #: predictions of hours that had not ended when their deltas were folded
     hours: list[HourCount] = []
-    #: settings changed while running
-    changes: list[Change] = []
 
 
 _encoder = msgspec.msgpack.Encoder()

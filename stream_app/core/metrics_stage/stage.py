@@ -25,14 +25,13 @@ from stream_app.core import active_version, cells_codec, changes, deltas, line_l
 from stream_app.core.cells import EMPTY as NO_COUNTS
 from stream_app.core.cells import Cell
 from stream_app.core.cells import fold as fold_cell
-from stream_app.core.changes import Adjustable
 from stream_app.core.days import HOUR_MS, Close, closes_between, day_of, metrics_close
 from stream_app.core.effects import Drained, Record, TableReader, dead_letter
 from stream_app.core.metrics_stage import memo as memos
 from stream_app.core.metrics_stage import publish
 from stream_app.core.metrics_stage.closing import Closer
 from stream_app.core.metrics_stage.compare import Comparer
-from stream_app.core.metrics_stage.config import MetricsConfig
+from stream_app.core.metrics_stage.config import MetricsConfig, MetricsSettings
 from stream_app.core.metrics_stage.keys import CELL, DELTA, ORDER, cell_key, delta_key, order_key, split_cell_key
 from stream_app.core.metrics_stage.line_book import LineBook
 from stream_app.core.metrics_stage.orders import read_command, read_result
@@ -62,7 +61,7 @@ class MetricsStage:
     live = False
 
     def __init__(self, config: MetricsConfig, partition: int) -> None:
-        self._base = config
+        self.config = config
         self.partition = partition
         #: closes finished by this object, by kind; for figures alone
         self.closes_run: Counter[str] = Counter()
@@ -73,11 +72,11 @@ class MetricsStage:
         self.memo = memos.decode(memo) if memo is not None else memos.Memo()
         self._outbox = Outbox(table, self.partition)
         self._pending = Pending()
-        self._settings = Adjustable(self._base, self.memo.changes)
-        self._lines = LineBook(self._settings, self.partition, self._outbox)
-        self._comparer = Comparer(self._settings, self._outbox, self._lines)
-        self._closer = Closer(self._settings, self.partition, self._outbox, self._lines, self._comparer)
-        self._prober = Prober(self._settings, self._outbox, self._comparer)
+        self.settings = MetricsSettings(self.config, self._outbox)
+        self._lines = LineBook(self.settings, self.partition, self._outbox)
+        self._comparer = Comparer(self.settings, self._outbox, self._lines)
+        self._closer = Closer(self.settings, self.partition, self._outbox, self._lines, self._comparer)
+        self._prober = Prober(self.settings, self._outbox, self._comparer)
         self._changes: Changes | None = None
         #: open cells that the fold in hand shows
         self._to_show: set[bytes] = set()
@@ -88,11 +87,6 @@ class MetricsStage:
         self._reload()
         if self.memo.progress.phase == _ORDERS:
             self._recount(self.memo.last_tick)
-
-    @property
-    def config(self) -> MetricsConfig:
-        """What holds now."""
-        return self._settings.current
 
     def _reload(self) -> None:
         after: bytes | None = None
@@ -221,10 +215,9 @@ class MetricsStage:
     def _set(self, line: str, record: bytes, now: int) -> None:
         """Change settings and tell readers; of what cannot be, the coordinator tells people."""
         try:
-            change = self._settings.order(record)
+            change = self.settings.command(record)
         except ValueError:
             return
-        self.memo.changes = self._settings.changes
         if line != "*" or self.partition == 0:
             for emit in publish.settings(change, record, now, self.partition, self.config.source):
                 self._outbox.emit(emit)
@@ -252,6 +245,8 @@ class MetricsStage:
         stop = min(start + self.config.cells_a_step, len(keys))
         step = keys[start:stop]
         closed_by = before or now
+        if self.settings.of_models():
+            self.settings.read(line for line, _, day in map(split_cell_key, step) if metrics_close(day) <= closed_by)
         for key, change, stored in zip(step, self._changes.take(start, stop), self._outbox.get(step), strict=True):
             progress.after = key
             if not change.vector.any():

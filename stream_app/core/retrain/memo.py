@@ -9,10 +9,9 @@ from typing import Final
 
 import msgspec
 
-from stream_app.core.changes import Change
 from stream_app.core.stored import body
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 class Memo(msgspec.Struct):
@@ -22,8 +21,6 @@ class Memo(msgspec.Struct):
     last_tick: int = 0
     #: read barriers of the inputs at that tick: topic → partition → offset
     inputs: dict[str, dict[int, int]] = {}
-    #: settings changed while running
-    changes: list[Change] = []
 
 
 _encoder = msgspec.msgpack.Encoder()

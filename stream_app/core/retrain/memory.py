@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from stream_app.core.changes import Adjustable
 from stream_app.core.days import day_of
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.retrain import barriers, data_range, history, profile, state
 from stream_app.core.retrain.barriers import Barriers
-from stream_app.core.retrain.config import RetrainConfig
+from stream_app.core.retrain.config import RetrainSettings
 from stream_app.core.retrain.events import Seen
 from stream_app.core.retrain.history import History
 from stream_app.core.retrain.machine import next_due_ms
@@ -26,7 +25,7 @@ BATCH = 256
 class Memory:
     """Reads see the lane's own puts; ``states`` are at hand until :meth:`forget`."""
 
-    def __init__(self, settings: Adjustable[RetrainConfig], outbox: Outbox) -> None:
+    def __init__(self, settings: RetrainSettings, outbox: Outbox) -> None:
         self._settings = settings
         self._outbox = outbox
         self.states: dict[str, LineState] = {}
@@ -44,15 +43,18 @@ class Memory:
     def changed(self, line: str) -> None:
         """The settings of a line, or of all (``*``), changed: its timers are set anew."""
         lines = sorted(self.due) if line == "*" else [line] if line in self.due else []
-        self.read(lines)
-        for name in lines:
-            self.due[name] = self._next_due(name)
+        for start in range(0, len(lines), BATCH):
+            self.read(lines[start : start + BATCH])
+            for name in lines[start : start + BATCH]:
+                self.due[name] = self._next_due(name)
 
     def _next_due(self, line: str) -> int | None:
-        return next_due_ms(self._settings.current.rules(line), self.states[line])
+        return next_due_ms(self._settings.rules_of(line).rules, self.states[line])
 
     def read(self, lines: Iterable[str]) -> None:
-        """Have the coordinators of some lines at hand."""
+        """Have the coordinators of some lines at hand, and their settings."""
+        lines = list(lines)
+        self._settings.read(lines)
         wanted = [line for line in lines if line not in self.states]
         for line, value in zip(wanted, self._outbox.get([state.key(line) for line in wanted]), strict=True):
             self.states[line] = state.decode(value) if value is not None else LineState()
@@ -112,9 +114,8 @@ class Memory:
     ) -> Seen:
         """What safeguards may see at a tick of the range from ``first_day``; ``faults``: an event's own."""
         known = self.history(line)
-        config = self._settings.current
-        first = max(first_day, day_of(now_ms) - config.history_days)
-        share = config.rules(line).holdout_share
+        first = max(first_day, day_of(now_ms) - self._settings.config.history_days)
+        share = self._settings.rules_of(line).rules.holdout_share
         start = barriers.before(self._outbox, first - 1)
         value = self._outbox.get([profile.key(line)])[0]
         hours = profile.decode(value) if value is not None else ()
