@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import msgspec
 
 from schemas.operators import OperatorCommand
-from stream_app.core.stored import body
+from stream_app.stored import Codec
 
 FORMAT: Final = 1
 
@@ -107,15 +107,5 @@ def read(record: bytes) -> Change:
 
 _commands = msgspec.json.Decoder(_Command)
 _orders = msgspec.json.Decoder(OperatorCommand)
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(list[Change])
-
-
-def encode(changes: list[Change]) -> bytes:
-    """Stored bytes: format byte and MessagePack."""
-    return bytes((FORMAT,)) + _encoder.encode(changes)
-
-
-def decode(value: bytes) -> list[Change]:
-    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    return _decoder.decode(body(value, FORMAT, "changed settings"))
+_codec: Final = Codec[list[Change]](list[Change], FORMAT, "changed settings")
+encode, decode = _codec.encode, _codec.decode

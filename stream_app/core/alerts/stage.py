@@ -25,7 +25,7 @@ from stream_app.core.alerts.rules import AlertsConfig
 from stream_app.core.alerts.state import DRIFT, INCOMPLETE, Book, Decision
 from stream_app.core.changes import Adjustable
 from stream_app.core.effects import Drained, Record, TableReader
-from stream_app.core.log_stage import LogStage, decoding
+from stream_app.core.log_stage import LogStage, decoding, entry_of
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.errors import Broken
 
@@ -71,7 +71,7 @@ class AlertsStage(LogStage):
             after = batch[-1][0]
             keys = [state.BOOK + key[1:] for key, _ in batch]
             for key, value in zip(keys, self._outbox.get(keys), strict=True):
-                alert = state.decode(value).alert if value is not None else None
+                alert = state.decode(value, key).alert if value is not None else None
                 if alert is None:
                     raise Broken(f"{' '.join(state.split_key(key))} is marked open in the alerts table and is not")
                 self._due[key] = next_due_ms(self.config.rules(alert.line), alert)
@@ -92,7 +92,7 @@ class AlertsStage(LogStage):
         """Entries in the log's order."""
         for record in batch:
             with decoding(record):
-                self._entry(record.offset, line_log.decode(record.value or b""))
+                self._entry(record.offset, entry_of(record))
         return len(batch)
 
     def drain(self) -> Drained:
@@ -134,7 +134,7 @@ class AlertsStage(LogStage):
         after: bytes | None = None
         while batch := self._outbox.scan(state.EPOCH, after, BATCH):
             after = batch[-1][0]
-            self._facts([facts.decode(value) for _, value in batch], now_ms)
+            self._facts([facts.decode(value, key) for key, value in batch], now_ms)
             for key, _ in batch:
                 self._outbox.remove_once_written(key)
         while batch := self._outbox.scan(state.DECISION, None, BATCH):
@@ -152,10 +152,11 @@ class AlertsStage(LogStage):
     def _facts(self, epoch: list[Fact], now_ms: int) -> None:
         """Some facts of the epoch in the log's order."""
         events = [fact.finding for fact in epoch if isinstance(fact, facts.Event)]
-        answers = self._outbox.get([state.decision_key(finding.id) for finding in events])
+        keys = [state.decision_key(finding.id) for finding in events]
+        answers = self._outbox.get(keys)
         decisions: dict[str, Decision] = {}
-        for finding, value in zip(events, answers, strict=True):
-            decided = facts.decode(value) if value is not None else None
+        for finding, key, value in zip(events, keys, answers, strict=True):
+            decided = facts.decode(value, key) if value is not None else None
             if isinstance(decided, facts.Decided):
                 decisions[finding.id] = decided.decision
         self._read(list(dict.fromkeys(state.book_key(f.line, type) for f in events for type in types_of(f))))
@@ -181,7 +182,8 @@ class AlertsStage(LogStage):
         for key in self._open_of(fact.line):
             self._read([key])
             alert = self._books[key].alert
-            assert alert is not None
+            if alert is None:
+                raise Broken(f"{' '.join(state.split_key(key))} has a timer of an open alert and none is open")
             self._due[key] = next_due_ms(self.config.rules(alert.line), alert)
 
     def _open_of(self, line: str) -> list[bytes]:
@@ -192,7 +194,7 @@ class AlertsStage(LogStage):
     def _read(self, keys: list[bytes]) -> None:
         """Have the books of a batch at hand; they go when it is done."""
         for key, value in zip(keys, self._outbox.get(keys), strict=True):
-            self._books[key] = state.decode(value) if value is not None else Book(state.split_key(key)[1])
+            self._books[key] = state.decode(value, key) if value is not None else Book(state.split_key(key)[1])
 
     def _step(self, key: bytes, fact: Step, now_ms: int) -> None:
         if key not in self._books:

@@ -28,7 +28,7 @@ from stream_app.core.days import date_of, day_of
 from stream_app.core.drift import events, state
 from stream_app.core.drift.state import LineState, Run
 from stream_app.core.effects import Drained, Emit, Record, TableReader
-from stream_app.core.log_stage import LogStage, decoding
+from stream_app.core.log_stage import LogStage, decoding, entry_of
 from stream_app.core.metrics_stage.outbox import Outbox
 
 DRIFT_EVENTS: Final = "drift-events"
@@ -83,7 +83,7 @@ class DriftStage(LogStage):
         """Entries in the log's order."""
         for record in batch:
             with decoding(record):
-                entry = line_log.decode(record.value or b"")
+                entry = entry_of(record)
                 self._entry(entry)
             if isinstance(entry, _FORWARDED):
                 self._outbox.emit(Emit(DRIFT_LOG, self.partition, record.key, record.value, []))
@@ -234,7 +234,7 @@ class DriftStage(LogStage):
 
     def _memory(self, line: str) -> LineState:
         value = self._outbox.get([state.key(line)])[0]
-        return state.decode(value) if value is not None else LineState()
+        return state.decode(value, state.key(line)) if value is not None else LineState()
 
     def _keep(self, line: str, memory: LineState) -> None:
         self._outbox.put(state.key(line), state.encode(memory))

@@ -107,7 +107,7 @@ class Closer:
             return
         if task.what == "assume" and self._config.rules(line).assume_after_days != task.days:
             return
-        cell = cells_codec.decode(value)
+        cell = cells_codec.decode(value, key)
         if task.what == "publish" and cell.revision:
             return
         revised = self.revised(line, version, day, cell, cell, close.at_ms, now)

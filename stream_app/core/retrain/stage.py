@@ -33,7 +33,7 @@ from stream_app.core.changes import Adjustable
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.days import day_of
 from stream_app.core.effects import Drained, Emit, Record, TableReader
-from stream_app.core.log_stage import LogStage, decoding
+from stream_app.core.log_stage import LogStage, decoding, entry_of
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.retrain import barriers, reading
 from stream_app.core.retrain import memo as memos
@@ -82,7 +82,7 @@ class RetrainStage(LogStage):
         """Entries in the log's order."""
         for record in batch:
             with decoding(record):
-                entry = line_log.decode(record.value or b"")
+                entry = entry_of(record)
                 if isinstance(entry, line_log.TickEntry):
                     self._tick(entry)
                 else:
@@ -132,7 +132,7 @@ class RetrainStage(LogStage):
         after: bytes | None = None
         while batch := self._outbox.scan(EPOCH, after, BATCH):
             after = batch[-1][0]
-            entries = [line_log.decode(value) for _, value in batch]
+            entries = [line_log.decode(value, key) for key, value in batch]
             self._memory.read({line for e in entries if (line := getattr(e, "line", "*")) != "*"})
             for stored in entries:
                 self._handle(stored)
