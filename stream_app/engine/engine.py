@@ -18,6 +18,7 @@ from stream_app.engine.protocol import EngineConfig, StageSpec
 from stream_app.engine.restore import new_consumer
 from stream_app.engine.store import Memory
 from stream_app.engine.transport import EngineApp
+from stream_app.errors import Parked
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,14 @@ class Engine:
         lane = self.lanes.get((self._by_topic[chunk.topic], chunk.partition))
         if lane is not None:
             lane.deliver(chunk)
+
+    def park(self, place: tuple[str, int], why: Parked) -> None:
+        """Park the lane of (stage, partition), or the one that reads or keeps its changelog in (topic, partition)."""
+        name, partition = place
+        owner = self._by_topic.get(name) or next((s.name for s in self._specs.values() if s.changelog == name), name)
+        lane = self.lanes.get((owner, partition))
+        if lane is not None:
+            lane.park(why)
 
     def specs(self) -> Iterable[StageSpec]:
         """Registered stages."""
