@@ -67,6 +67,21 @@ class Engine:
         if lane is not None:
             lane.park(why)
 
+    def loops(self) -> dict[str, asyncio.AbstractEventLoop]:
+        """Loops that must answer while the worker runs, by what they are called; from any thread."""
+        if not self.app.started:
+            return {}
+        found = {"the event loop": self.app.loop}
+        # The property would make one, and this may be another thread.
+        thread = getattr(self.app._consumer, "_thread", None)
+        if thread is not None and thread._thread_started.is_set() and not self.app.should_stop:
+            found["the fetching thread"] = thread.thread_loop
+        return found
+
+    def broker_answered(self) -> float:
+        """Monotonic time of the group's last successful heartbeat."""
+        return self.app.engine_consumer.thread.heartbeat_at
+
     def specs(self) -> Iterable[StageSpec]:
         """Registered stages."""
         return self._specs.values()
