@@ -23,6 +23,7 @@ from stream_app.engine.protocol import EngineConfig
 from stream_app.engine.stages import attach
 from stream_app.engine.store import Memory
 from stream_app.engine.transport import EngineApp
+from stream_app.engine.vitals import LaneWatch, Limits, Vitals
 from stream_app.exposition import describe
 from stream_app.read_model.projector import Projector
 from stream_app.settings import Settings, base
@@ -45,6 +46,7 @@ class Worker:
     topics: Topics
     app: EngineApp
     engine: Engine
+    vitals: Vitals
 
 
 def topics_of(settings: Settings) -> Topics:
@@ -106,8 +108,10 @@ def build(settings: Settings, cluster: str) -> Worker:
         lead_clock(app, LiveClock(engine.config, topics, lambda: announce(settings, topics)))
     if settings.redis_url:
         projection(app, Projector(settings, topics, cluster))
-    worker_views.attach(app, engine, topics)
-    return Worker(settings, topics, app, engine)
+    limits = Limits.of(settings.livez_after_s)
+    vitals = Vitals(engine.loops, LaneWatch(engine.lanes, engine.broker_answered, limits), limits)
+    worker_views.attach(app, engine, topics, vitals)
+    return Worker(settings, topics, app, engine, vitals)
 
 
 def faust_app(settings: Settings) -> EngineApp:
@@ -150,7 +154,7 @@ def faust_app(settings: Settings) -> EngineApp:
         web_graph_enabled=False,
         web_stats_enabled=False,
         web_metrics_enabled=False,
-        web_in_thread=False,
+        web_in_thread=True,
     )
     app.kafka_security = settings.kafka_client_options()
     return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from typing import Any, Final
 from urllib.parse import quote
@@ -16,24 +17,39 @@ from stream_app.core.metrics import figures
 from stream_app.core.metrics_stage import MetricsStage
 from stream_app.engine.engine import Engine
 from stream_app.engine.lanes import Lane
+from stream_app.engine.parking import way_out
 from stream_app.engine.transport import EngineApp
+from stream_app.engine.vitals import Vitals
 from stream_app.exposition import exposition
 from stream_app.topics import Topics
 
+LIVEZ: Final = "/livez"
 #: header of a question that another worker handed on
 _ROUTED: Final = "plumbline-routed"
 #: seconds that the owner has to answer
 _OWNER_S: Final = 3.0
 
 
-def attach(app: EngineApp, engine: Engine, topics: Topics) -> None:
-    """Add ``/livez``, ``/readyz``, ``/metrics``, ``/lines/{line}`` to Faust's web server."""
+def attach(app: EngineApp, engine: Engine, topics: Topics, vitals: Vitals) -> None:
+    """Add ``/livez``, ``/readyz``, ``/metrics``, ``/lines/{line}`` to Faust's web server.
 
-    @app.page("/livez")
+    The server has a thread of its own: ``/livez`` is answered there, whatever the lanes' loop does, and all else in
+    that loop, where what is shown does not change meanwhile.
+    """
+
+    @web.middleware
+    async def in_the_lanes_loop(request: web.Request, handler: Any) -> Any:
+        if request.path == LIVEZ:
+            return await handler(request)
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(handler(request), app.loop))
+
+    app.web.web_app.middlewares.append(in_the_lanes_loop)
+
+    @app.page(LIVEZ)
     async def livez(view: View, request: web.Request) -> Any:
-        """The process runs and has met no fatal fault."""
-        if engine.error is not None:
-            return view.json({"alive": False, "error": str(engine.error)}, status=500)
+        """The process is not stuck; what its lanes are up to is no matter here."""
+        if vitals.fault is not None:
+            return view.json({"alive": False, "error": vitals.fault}, status=503)
         return view.json({"alive": True})
 
     @app.page("/readyz")
@@ -42,6 +58,7 @@ def attach(app: EngineApp, engine: Engine, topics: Topics) -> None:
         lanes = {
             f"{name}-{p}": {
                 "open": lane.running,
+                "parked": _parked(lane),
                 "waits_for": lane.waits_for,
                 "inputs": {a: {"reached": i.reached, "arrived": i.arrived} for a, i in lane.inputs().items()},
                 "paused": lane.paused(),
@@ -71,6 +88,14 @@ def attach(app: EngineApp, engine: Engine, topics: Topics) -> None:
     async def metrics(view: View, request: web.Request) -> Any:
         """Prometheus exposition; base units, stable names."""
         return view.text(exposition(engine), content_type="text/plain")
+
+
+def _parked(lane: Lane) -> dict[str, str] | None:
+    """Why a lane reads and writes nothing, and what to do about it."""
+    why = lane.parked
+    if why is None:
+        return None
+    return {"reason": why.reason, "sentence": str(why), "way_out": way_out(why.reason)}
 
 
 async def _ask_owner(app: EngineApp, view: View, request: web.Request, line: str, partition: int) -> Any:

@@ -38,6 +38,7 @@ def worker(log_level: str) -> None:
     built = composition.build(settings, cluster)
     faust_worker = built.app.Worker(loglevel=log_level.upper(), override_logging=True, quiet=True, blocking_timeout=0)
     _end_in_time(faust_worker)
+    built.vitals.start()
     code = 0
     try:
         faust_worker.execute_from_commandline()

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from stream_app.core.comparisons.records import BaselineKind, LabelWindow, QualityValue, ScoreWindow
-from stream_app.core.stored import body
+from stream_app.stored import Codec
 
 FORMAT: Final = 1
 
@@ -246,16 +246,5 @@ Entry = (
     | ForgottenEntry
 )
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Entry)
-
-
-def encode(entry: Entry) -> bytes:
-    """Format byte and MessagePack."""
-    return bytes((FORMAT,)) + _encoder.encode(entry)
-
-
-def decode(value: bytes) -> Entry:
-    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    entry: Entry = _decoder.decode(body(value, FORMAT, "line log entry"))
-    return entry
+_codec: Final = Codec[Entry](Entry, FORMAT, "line log entry")
+encode, decode = _codec.encode, _codec.decode

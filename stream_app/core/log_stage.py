@@ -9,8 +9,9 @@ from typing import Final
 import msgspec
 
 from schemas.clock import TickView
+from stream_app.core import line_log
 from stream_app.core.effects import Record
-from stream_app.errors import Broken
+from stream_app.errors import Broken, UnknownFormat
 
 #: What a call of ``accept`` handles of the epochs whose ticks it meets, in whole batches: entries of at most some 20 kB
 #: and .3 ms as a rule. More: a checkpoint is larger, and other lanes wait longer. It never changes a result.
@@ -35,13 +36,24 @@ class LogStage:
         return True
 
 
+def entry_of(record: Record) -> line_log.Entry:
+    """The entry that a log's record holds. ``Broken`` and ``UnknownFormat`` say where the record stands."""
+    try:
+        return line_log.decode(record.value or b"")
+    except UnknownFormat as error:
+        raise UnknownFormat(f"{_place(record)}: {error}") from error
+    except Broken as error:
+        raise Broken(f"{_place(record)} is not an entry of the log: {error}; please report it") from error
+
+
 @contextmanager
 def decoding(record: Record) -> Iterator[None]:
-    """Whatever of a log's record cannot be decoded, also inside an entry, is a fault of ours: ``Broken``."""
+    """Whatever cannot be decoded inside an entry is a fault of ours: ``Broken``."""
     try:
         yield
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Broken(
-            f"{record.topic}[{record.partition}] offset {record.offset} is not an entry of the log: {error}; "
-            "please report it"
-        ) from error
+        raise Broken(f"{_place(record)} is not an entry of the log: {error}; please report it") from error
+
+
+def _place(record: Record) -> str:
+    return f"{record.topic}[{record.partition}] offset {record.offset}"

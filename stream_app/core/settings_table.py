@@ -17,9 +17,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgspec
-
-from stream_app.core.stored import body
+from stream_app.stored import Codec
 
 FORMAT: Final = 1
 
@@ -28,8 +26,7 @@ TOTALS: Final = b"V#"
 TYPE: Final = b"Vt"
 MODEL: Final = b"Vm"
 
-_encoder = msgspec.msgpack.Encoder(order="deterministic")
-_decoder = msgspec.msgpack.Decoder(dict[str, Any])
+_codec: Final = Codec[dict[str, Any]](dict[str, Any], FORMAT, "changed settings")
 
 
 def type_key(model_type: str) -> bytes:
@@ -44,10 +41,10 @@ def model_key(model: str) -> bytes:
 
 def encode(values: dict[str, Any]) -> bytes:
     """Stored bytes; equal values give equal bytes."""
-    return bytes((FORMAT,)) + _encoder.encode(values)
+    return _codec.encode({name: values[name] for name in sorted(values)})
 
 
-def decode(value: bytes) -> dict[str, Any]:
-    """Inverse of :func:`encode`; ``UnknownFormat`` for an unknown format. Lists come back as tuples."""
-    found = _decoder.decode(body(value, FORMAT, "changed settings"))
+def decode(value: bytes, key: bytes = b"") -> dict[str, Any]:
+    """Inverse of :func:`encode`; ``UnknownFormat`` or ``Broken``. Lists come back as tuples."""
+    found = _codec.decode(value, key)
     return {name: tuple(held) if isinstance(held, list) else held for name, held in found.items()}

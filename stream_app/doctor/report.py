@@ -38,6 +38,8 @@ class Context:
 
     settings: Settings
     topics: Topics
+    #: addresses of workers' views; none: where the settings say that one is
+    workers: tuple[str, ...] = ()
 
     @asynccontextmanager
     async def consumer(self) -> AsyncIterator[AIOKafkaConsumer]:

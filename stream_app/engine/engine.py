@@ -18,6 +18,7 @@ from stream_app.engine.protocol import EngineConfig, StageSpec
 from stream_app.engine.restore import new_consumer
 from stream_app.engine.store import Memory
 from stream_app.engine.transport import EngineApp
+from stream_app.errors import Parked
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,29 @@ class Engine:
         lane = self.lanes.get((self._by_topic[chunk.topic], chunk.partition))
         if lane is not None:
             lane.deliver(chunk)
+
+    def park(self, place: tuple[str, int], why: Parked) -> None:
+        """Park the lane of (stage, partition), or the one that reads or keeps its changelog in (topic, partition)."""
+        name, partition = place
+        owner = self._by_topic.get(name) or next((s.name for s in self._specs.values() if s.changelog == name), name)
+        lane = self.lanes.get((owner, partition))
+        if lane is not None:
+            lane.park(why)
+
+    def loops(self) -> dict[str, asyncio.AbstractEventLoop]:
+        """Loops that must answer while the worker runs, by what they are called; from any thread."""
+        if not self.app.started:
+            return {}
+        found = {"the event loop": self.app.loop}
+        # The property would make one, and this may be another thread.
+        thread = getattr(self.app._consumer, "_thread", None)
+        if thread is not None and thread._thread_started.is_set() and not self.app.should_stop:
+            found["the fetching thread"] = thread.thread_loop
+        return found
+
+    def broker_answered(self) -> float:
+        """Monotonic time of the group's last successful heartbeat."""
+        return self.app.engine_consumer.thread.heartbeat_at
 
     def specs(self) -> Iterable[StageSpec]:
         """Registered stages."""

@@ -26,6 +26,7 @@ from schemas.clock import decode_tick
 from schemas.common import rfc3339
 from stream_app.engine.protocol import EngineConfig
 from stream_app.engine.restore import new_consumer
+from stream_app.errors import present
 
 log = logging.getLogger(__name__)
 
@@ -158,10 +159,9 @@ class LiveClock:
 
     async def _write(self, ticks: list[tuple[str, int, bytes]]) -> None:
         """One transaction; learns the broker's time from the last answer."""
-        if self._producer is None:
-            raise AssertionError("the clock is not started")
-        async with self._producer.transaction():
-            futures = [await self._producer.send(topic, value, partition=p) for topic, p, value in ticks]
+        producer = present(self._producer, "the clock's producer")
+        async with producer.transaction():
+            futures = [await producer.send(topic, value, partition=p) for topic, p, value in ticks]
             answers = [await future for future in futures]
         self._offset_ms = answers[-1].timestamp - time.monotonic() * 1000
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from schemas.clock import TickView
 from stream_app.engine.store import Segmenting
+from stream_app.stored import Codec
 
 POSITIONS_FORMAT = 2
 
@@ -137,17 +138,5 @@ class Positions(msgspec.Struct):
     memo: bytes = b""
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Positions)
-
-
-def encode_positions(record: Positions) -> bytes:
-    """Format byte and MessagePack."""
-    return bytes((POSITIONS_FORMAT,)) + _encoder.encode(record)
-
-
-def decode_positions(value: bytes) -> Positions:
-    """Inverse of :func:`encode_positions`; ``ValueError`` for an unknown format."""
-    if not value or value[0] != POSITIONS_FORMAT:
-        raise ValueError(f"positions record has format {value[:1]!r}, this release reads {POSITIONS_FORMAT}")
-    return _decoder.decode(memoryview(value)[1:])
+_positions: Final = Codec[Positions](Positions, POSITIONS_FORMAT, "positions record")
+encode_positions, decode_positions = _positions.encode, _positions.decode

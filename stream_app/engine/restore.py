@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from stream_app.engine import failpoints
 from stream_app.engine.protocol import POSITIONS_KEY, EngineConfig, Positions, StageSpec, decode_positions
 from stream_app.engine.store import FORMAT, Meta, Store
-from stream_app.errors import Incompatible
+from stream_app.errors import Broken, Incompatible, UnknownFormat
 
 log = logging.getLogger(__name__)
 
@@ -180,11 +180,10 @@ def _positions(record: bytes, spec: StageSpec, config: EngineConfig, partition: 
         return None
     try:
         positions = decode_positions(record)
-    except ValueError as error:
-        raise Incompatible(
-            f"{spec.changelog}[{partition}]: {error}. Run the release that wrote it, or start afresh with a new "
-            "PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX."
-        ) from error
+    except UnknownFormat as error:
+        raise UnknownFormat(f"{spec.changelog}[{partition}]: {error}") from error
+    except Broken as error:
+        raise Broken(f"{spec.changelog}[{partition}]: {error}") from error
     for name, value in config.static.items():
         stored = positions.static.get(name)
         if stored is not None and stored != value:

@@ -127,6 +127,13 @@ class Installation(BaseModel):
         "empty: web_host and web_port, which is right on one machine.",
         pattern=r"^(https?://[^\s/?#]{1,300})?$",
     )
+    livez_after_s: float = setting(
+        60.0,
+        "Seconds without a sign of life of the event loop or the fetching thread after which the worker's /livez "
+        "answers 503; an open lane that has work and a broker that answers may stand still for ten times as long.",
+        ge=1,
+        le=3_600,
+    )
     web_port: int = setting(6066, "Port of the worker's own views; 0 turns them off.", ge=0, le=65_535)
 
     @field_validator("input_prefix", "output_prefix", "app_id")

@@ -67,6 +67,21 @@ def stored_cells(draw: st.DrawFn) -> Cell:
     )
 
 
+@st.composite
+def parts(draw: st.DrawFn) -> deltas.Part:
+    known = draw(st.lists(st.builds(deltas.Cell, names, names, natural), max_size=3))
+    of_cell = st.integers(0, max(0, len(known) - 1))
+    rows = draw(st.lists(st.tuples(of_cell, st.integers(0, 5), scores, st.integers(-3, 5)), max_size=5 * len(known)))
+    columns = zip(*rows, strict=True) if rows else ((),) * 4
+    cell, kind, score, count = (
+        np.array(c, d).tobytes() for c, d in zip(columns, ("<u4", "u1", "<f8", "<i4"), strict=True)
+    )
+    intervals = st.lists(st.builds(deltas.Intervals, of_cell, natural, natural, natural), max_size=len(known))
+    return deltas.Part(
+        draw(natural), draw(st.none() | natural), {}, {}, known, cell, kind, score, count, draw(intervals)
+    )
+
+
 def content(x: Any) -> Any:
     """Comparable content of values that hold arrays."""
     if isinstance(x, ScoreSketch):
@@ -128,14 +143,7 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
         DeltaRecord,
         natural,
         st.lists(
-            st.builds(
-                deltas.Part,
-                natural,
-                st.none() | natural,
-                cells=st.lists(st.builds(deltas.Cell, names, names, natural), max_size=3),
-                score=st.binary(),
-                intervals=st.lists(st.builds(deltas.Intervals, natural, natural, natural, natural), max_size=3),
-            ),
+            parts(),
             max_size=3,
         ),
     ),

@@ -13,7 +13,7 @@ from stream_app.core import deltas
 from stream_app.core.labels.config import DAY_MS, LabelsConfig, TypeRules, labels_partition
 from stream_app.core.labels.memo import promised, waiting_by
 from stream_app.core.labels.stage import LabelsStage
-from stream_app.errors import Incompatible
+from stream_app.errors import Broken, Incompatible
 from tests.unit.tables import DictTable, Rec, record
 
 T0 = 20_500 * DAY_MS
@@ -304,5 +304,5 @@ def test_an_unknown_format_of_the_positions_record_is_named() -> None:
 
 
 def test_records_need_their_tick() -> None:
-    with pytest.raises(ValueError, match="gated"):
+    with pytest.raises(Broken, match="gated"):
         LabelsStage(CONFIG).accept("predictions", [Rec("t", 0, 0, 0, None, b"")], None)

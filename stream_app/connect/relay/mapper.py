@@ -12,6 +12,7 @@ import orjson
 
 from schemas import deadletters
 from schemas.inputs import OUTCOME_DECODER, PREDICTION_DECODER, Outcome, Prediction
+from stream_app.connect.relay.expressions import Expression
 from stream_app.connect.relay.maps import Condition, Emit, Join, RelayMap
 from stream_app.connect.relay.source import Source, Unmappable
 from stream_app.core.effects import Record
@@ -105,15 +106,13 @@ class Mapper:
             if emit.each is None:
                 made.append(self._one(emit, source))
             else:
-                self._each(emit, source, made)
+                self._each(emit, emit.each, source, made)
         return made
 
-    def _each(self, emit: Emit, source: Source, made: list[Made]) -> None:
-        if emit.each is None:
-            raise AssertionError("iteration without its list")
-        items = emit.each.evaluate(source)
+    def _each(self, emit: Emit, each: Expression, source: Source, made: list[Made]) -> None:
+        items = each.evaluate(source)
         if not isinstance(items, list):
-            raise Unmappable(f"each: {emit.each.text} is {'missing' if items is None else 'no list'}")
+            raise Unmappable(f"each: {each.text} is {'missing' if items is None else 'no list'}")
         for index, item in enumerate(items):
             source.item, source.index = item, index
             source.part = f"-{index}" if len(items) > 1 else ""

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from stream_app.core.stored import body
+from stream_app.stored import Codec
 
 FORMAT: Final = 2
 
@@ -18,15 +18,5 @@ class Memo(msgspec.Struct):
     last_tick: int = 0
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Memo)
-
-
-def encode(memo: Memo) -> bytes:
-    """Format byte and MessagePack."""
-    return bytes((FORMAT,)) + _encoder.encode(memo)
-
-
-def decode(value: bytes) -> Memo:
-    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    return _decoder.decode(body(value, FORMAT, "alerts positions record"))
+_codec: Final = Codec[Memo](Memo, FORMAT, "alerts positions record")
+encode, decode = _codec.encode, _codec.decode

@@ -25,7 +25,7 @@ from stream_app.core.alerts.rules import AlertsConfig
 from stream_app.core.alerts.state import DRIFT, INCOMPLETE, Book, Decision
 from stream_app.core.effects import Drained, Record, TableReader
 from stream_app.core.live_settings import LiveSettings
-from stream_app.core.log_stage import A_STEP, LogStage, decoding
+from stream_app.core.log_stage import A_STEP, LogStage, decoding, entry_of
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.errors import Broken
 
@@ -85,7 +85,7 @@ class AlertsStage(LogStage):
         self._budget = A_STEP
         for number, record in enumerate(batch):
             with decoding(record):
-                entry = line_log.decode(record.value or b"")
+                entry = entry_of(record)
                 if isinstance(entry, line_log.TickEntry):
                     if not self._tick(entry.at_ms):
                         return number
@@ -137,7 +137,7 @@ class AlertsStage(LogStage):
                 return False
             self._budget -= len(batch)
             after = batch[-1][0]
-            self._facts([facts.decode(value) for _, value in batch], now_ms)
+            self._facts([facts.decode(value, key) for key, value in batch], now_ms)
             for key, _ in batch:
                 self._outbox.remove_once_written(key)
         while batch := self._outbox.scan(state.DECISION, None, BATCH):
@@ -156,10 +156,11 @@ class AlertsStage(LogStage):
     def _facts(self, epoch: list[Fact], now_ms: int) -> None:
         """Some facts of the epoch in the log's order."""
         events = [fact.finding for fact in epoch if isinstance(fact, facts.Event)]
-        answers = self._outbox.get([state.decision_key(finding.id) for finding in events])
+        keys = [state.decision_key(finding.id) for finding in events]
+        answers = self._outbox.get(keys)
         decisions: dict[str, Decision] = {}
-        for finding, value in zip(events, answers, strict=True):
-            decided = facts.decode(value) if value is not None else None
+        for finding, key, value in zip(events, keys, answers, strict=True):
+            decided = facts.decode(value, key) if value is not None else None
             if isinstance(decided, facts.Decided):
                 decisions[finding.id] = decided.decision
         self._read(list(dict.fromkeys(state.book_key(f.line, type) for f in events for type in types_of(f))))
@@ -199,7 +200,7 @@ class AlertsStage(LogStage):
         """When the next timers of some open alerts fall due, by the settings that hold now."""
         self._have_at_hand(keys)
         for key, value in zip(keys, self._outbox.get(keys), strict=True):
-            alert = state.decode(value).alert if value is not None else None
+            alert = state.decode(value, key).alert if value is not None else None
             if alert is None:
                 raise Broken(f"{' '.join(state.split_key(key))} is marked open in the alerts table and is not")
             self._due[key] = next_due_ms(self.settings.rules_of(alert.line), alert)
@@ -213,7 +214,7 @@ class AlertsStage(LogStage):
         """Have the books of a batch at hand, and their models' settings; the books go when it is done."""
         self._have_at_hand(keys)
         for key, value in zip(keys, self._outbox.get(keys), strict=True):
-            self._books[key] = state.decode(value) if value is not None else Book(state.split_key(key)[1])
+            self._books[key] = state.decode(value, key) if value is not None else Book(state.split_key(key)[1])
 
     def _have_at_hand(self, keys: list[bytes]) -> None:
         self.settings.read(state.split_key(key)[0] for key in keys)

@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from stream_app.core.alerts.evidence import Finding
-from stream_app.core.stored import body
+from stream_app.stored import Codec
 
 FORMAT: Final = 1
 BOOK, OPEN, EPOCH, DECISION = b"A", b"O", b"E", b"D"
@@ -91,18 +91,8 @@ class Book(msgspec.Struct, frozen=True):
     alert: OpenAlert | None = None
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Book)
-
-
-def encode(book: Book) -> bytes:
-    """Format byte and MessagePack."""
-    return bytes((FORMAT,)) + _encoder.encode(book)
-
-
-def decode(value: bytes) -> Book:
-    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    return _decoder.decode(body(value, FORMAT, "book of a line's alerts"))
+_codec: Final = Codec[Book](Book, FORMAT, "book of a line's alerts")
+encode, decode = _codec.encode, _codec.decode
 
 
 def book_key(line: str, type: str) -> bytes:

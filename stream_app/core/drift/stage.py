@@ -28,7 +28,7 @@ from stream_app.core.drift import events, state
 from stream_app.core.drift.state import LineState, Run
 from stream_app.core.effects import Drained, Emit, Record, TableReader
 from stream_app.core.live_settings import Fixed, LiveSettings, Resolver
-from stream_app.core.log_stage import LogStage, decoding
+from stream_app.core.log_stage import LogStage, decoding, entry_of
 from stream_app.core.metrics_stage.outbox import Outbox
 
 DRIFT_EVENTS: Final = "drift-events"
@@ -85,7 +85,7 @@ class DriftStage(LogStage):
         entries = []
         for record in batch:
             with decoding(record):
-                entries.append(line_log.decode(record.value or b""))
+                entries.append(entry_of(record))
         self.settings.read(entry.line for entry in entries if isinstance(entry, _JUDGED))
         for record, entry in zip(batch, entries, strict=True):
             with decoding(record):
@@ -241,7 +241,7 @@ class DriftStage(LogStage):
 
     def _memory(self, line: str) -> LineState:
         value = self._outbox.get([state.key(line)])[0]
-        return state.decode(value) if value is not None else LineState()
+        return state.decode(value, state.key(line)) if value is not None else LineState()
 
     def _keep(self, line: str, memory: LineState) -> None:
         self._outbox.put(state.key(line), state.encode(memory))

@@ -31,10 +31,13 @@ from stream_app.core.labels.entry import (
     PREDICTED,
     PREDICTION,
     SHADOW,
+    check_all,
 )
 from stream_app.core.labels.name_cache import NameCache
 from stream_app.core.labels.names import Usage
 from stream_app.core.labels.refusals import out_of_time, too_long, undecoded
+from stream_app.errors import Broken
+from stream_app.stored import UNREADABLE
 
 STAGE: Final = "labels"
 PREDICTIONS: Final = "predictions"
@@ -60,6 +63,8 @@ class LabelsStage:
         """Start from the positions record of the last commit, or from nothing."""
         self.memo = memos.decode(memo) if memo is not None else memos.Memo()
         self._table = table
+        #: entries looked up last, for the message if one of them is damaged
+        self._seen: tuple[list[bytes], Sequence[bytes | None]] = ([], [])
         self._overlay: dict[bytes, bytes | None] = {}
         self._counts = Counts()
         self._parts: list[list[Part]] = [[] for _ in range(self.config.targets)]
@@ -69,13 +74,14 @@ class LabelsStage:
     def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
         """Take records that ``tick`` covers. Returns how many; every one of them gets exactly one disposition."""
         if tick is None:
-            raise ValueError(f"{alias} is gated by the clock and came without its covering tick")
+            raise Broken(f"{alias} is gated by the clock and came without its covering tick")
         # before the records: an id whose entry expires with this day may come again, and takes the entry's place
         self._turn(tick.at_ms // DAY_MS)
-        if alias == PREDICTIONS:
-            self._predictions(batch, tick)
-        else:
-            self._outcomes(batch, tick)
+        try:
+            (self._predictions if alias == PREDICTIONS else self._outcomes)(batch, tick)
+        except UNREADABLE:
+            check_all(*self._seen)
+            raise
         return len(batch)
 
     def waiting_for(self, tick: TickView) -> str | None:
@@ -284,7 +290,8 @@ class LabelsStage:
     def _read(self, keys: list[bytes]) -> Sequence[bytes | None]:
         if self._table is None or not keys:
             return [None] * len(keys)
-        return self._table.get_many(keys)
+        self._seen = keys, self._table.get_many(keys)
+        return self._seen[1]
 
     def _expired(self, entry: bytes, today: int) -> bool:
         cover = entry[2] | entry[3] << 8
@@ -302,7 +309,7 @@ class LabelsStage:
     def _join_early(self, old: bytes | None, name: Name, score: float, predicted: bool, actual: bool, at: int) -> None:
         """A prediction whose outcome waits already."""
         if old is None:
-            raise AssertionError("an early outcome without its entry")
+            raise Broken("the entry of an outcome that waits for its prediction is missing; please report it")
         if not name.shadow:
             self._label(name, at, score, predicted, actual, True)
         self._less(self.memo.early, old[4] | old[5] << 8, 1)
@@ -334,12 +341,8 @@ class LabelsStage:
             self.memo.outcomes.duplicate += 1
             return
         if at <= observed_at:
-            self._refuse(
-                record,
-                self.memo.outcomes,
-                "contradictory",
-                "another value for this prediction_id was observed at the same time or later",
-            )
+            text = "another value for this prediction_id was observed at the same time or later"
+            self._refuse(record, self.memo.outcomes, "contradictory", text)
             return
         self._overlay[key] = HEAD.pack(FORMAT, flags ^ ACTUAL, cover, waits, at) + old[BODY_AT:]
         self.memo.outcomes.corrected += 1

@@ -139,7 +139,7 @@ class Closer:
             return
         if task.what == "assume" and self._settings.rules_of(line).assume_after_days != task.days:
             return
-        cell = cells_codec.decode(value)
+        cell = cells_codec.decode(value, key)
         if task.what == "publish" and cell.revision:
             return
         revised = self.revised(line, version, day, cell, cell, close.at_ms, now)

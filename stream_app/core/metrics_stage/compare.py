@@ -66,8 +66,8 @@ class Comparer:
         day = close.day - 1 - rules.label_delay_days
         prefix = cell_prefix(day) + line.encode() + b"\0"
         predictions = labelled = 0
-        for _, value in self._outbox.scan(prefix, None, 1_000):
-            counts = cells_codec.decode(value).counts
+        for key, value in self._outbox.scan(prefix, None, 1_000):
+            counts = cells_codec.decode(value, key).counts
             predictions += counts.predictions
             # a missing outcome is an answer where it stands for a negative
             labelled += counts.predictions if rules.assume_after_days is not None else counts.labelled
@@ -81,7 +81,7 @@ class Comparer:
             return
         stand = self.stand(line)
         stand.day, stand.version = close.day, active.version
-        self._outbox.put(stand_key(line), version_days.encode(stand))
+        self._outbox.put(stand_key(line), version_days.encode_stand(stand))
         mine = VersionCells(self._outbox, line, active.version)
         days = self.days(line, active.version)
         limits = rules.comparison
@@ -151,7 +151,7 @@ class Comparer:
         mine = VersionCells(self._outbox, line, version)
         noted += self._compare_labels(close.at_ms, close.day, line, version, rules, mine, now, False)
         stand.performed = (close.day, now, version)
-        self._outbox.put(stand_key(line), version_days.encode(stand))
+        self._outbox.put(stand_key(line), version_days.encode_stand(stand))
         return noted
 
     def _compare_labels(
@@ -205,12 +205,12 @@ class Comparer:
     def stand(self, line: str) -> Stand:
         """Where the line's comparisons stand."""
         value = self._outbox.get([stand_key(line)])[0]
-        return version_days.decode_stand(value) if value is not None else Stand()
+        return version_days.decode_stand(value, stand_key(line)) if value is not None else Stand()
 
     def days(self, line: str, version: str) -> VersionDays:
         """What is known of the version's days."""
         value = self._outbox.get([days_key(line, version)])[0]
-        return version_days.decode(value) if value is not None else VersionDays()
+        return version_days.decode(value, days_key(line, version)) if value is not None else VersionDays()
 
     def note_closed(self, line: str, version: str, day: int) -> None:
         """A day of the version was closed."""
@@ -220,7 +220,7 @@ class Comparer:
         stand = self.stand(line)
         if day > stand.newest:
             stand.newest = day
-            self._outbox.put(stand_key(line), version_days.encode(stand))
+            self._outbox.put(stand_key(line), version_days.encode_stand(stand))
 
     def forget(self, model: str) -> None:
         """Keep nothing of a model."""

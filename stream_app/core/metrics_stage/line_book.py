@@ -20,7 +20,8 @@ from stream_app.core.metrics_stage.config import MetricsSettings
 from stream_app.core.metrics_stage.keys import LINE, labelled_key, line_key, watch_key
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.metrics_stage.watch import Watch
-from stream_app.core.stored import body
+from stream_app.errors import Broken
+from stream_app.stored import at_key, body
 
 #: Lines and versions in one entry of the log: some 100 kB, far below what a broker takes.
 LABELLED_A_RECORD = 2_000
@@ -108,7 +109,7 @@ class LineBook:
         """The line's active version."""
         if line not in self._lines:
             value = self._outbox.get([line_key(line)])[0]
-            self._lines[line] = active_version.decode(value) if value is not None else None
+            self._lines[line] = active_version.decode(value, line_key(line)) if value is not None else None
         return self._lines[line]
 
     def known(self) -> list[str]:
@@ -151,7 +152,7 @@ class LineBook:
 
     def _totals(self, keys: list[tuple[str, str]]) -> list[int]:
         stored = self._outbox.get([labelled_key(*key) for key in keys])
-        return [_labelled(value) + self._labelled.get(key, 0) for key, value in zip(keys, stored, strict=True)]
+        return [_labelled(value, key) + self._labelled.get(key, 0) for key, value in zip(keys, stored, strict=True)]
 
     def _count(self, part: Part) -> None:
         for item in part.hours:
@@ -181,7 +182,11 @@ def by_version(part: Part, *, labels: bool) -> dict[tuple[str, str], int]:
     return sums
 
 
-def _labelled(value: bytes | None) -> int:
+def _labelled(value: bytes | None, of: tuple[str, str]) -> int:
     if value is None:
         return 0
-    return int.from_bytes(body(value, _LABELLED_FORMAT, "labelled count"), "little")
+    what = at_key("labelled count", labelled_key(*of))
+    stored = body(value, _LABELLED_FORMAT, what)
+    if len(stored) != 8:
+        raise Broken(f"{what} cannot be read: it has {len(stored)} bytes, not 8")
+    return int.from_bytes(stored, "little")

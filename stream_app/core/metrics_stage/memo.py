@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from stream_app.core.deltas import HourCount
-from stream_app.core.stored import body
+from stream_app.stored import Codec
 
 FORMAT: Final = 2
 
@@ -43,15 +43,5 @@ class Memo(msgspec.Struct):
     hours: list[HourCount] = []
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Memo)
-
-
-def encode(memo: Memo) -> bytes:
-    """Format byte and MessagePack."""
-    return bytes((FORMAT,)) + _encoder.encode(memo)
-
-
-def decode(value: bytes) -> Memo:
-    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    return _decoder.decode(body(value, FORMAT, "metrics positions record"))
+_codec: Final = Codec[Memo](Memo, FORMAT, "metrics positions record")
+encode, decode = _codec.encode, _codec.decode

@@ -43,7 +43,7 @@ class Prober:
         self._settings.read(key[len(WATCH) :].decode() for key, _ in batch)
         for key, value in batch:
             progress.after = key
-            self._look(key, decode(value), now)
+            self._look(key, decode(value, key), now)
         return len(batch) < limit
 
     def _look(self, key: bytes, watch: Watch, now: int) -> None:

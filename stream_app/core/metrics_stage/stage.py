@@ -38,7 +38,7 @@ from stream_app.core.metrics_stage.orders import read_command, read_result
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.metrics_stage.pending import Changes, Pending
 from stream_app.core.metrics_stage.probation import Prober
-from stream_app.errors import Broken
+from stream_app.errors import Broken, UnknownFormat
 
 STAGE: Final = "metrics"
 DELTAS: Final = "model-deltas"
@@ -92,7 +92,7 @@ class MetricsStage:
         after: bytes | None = None
         while batch := self._outbox.scan(DELTA, after, RELOAD_RECORDS):
             for key, value in batch:
-                self._pending.restore(int.from_bytes(key[3:], "big"), deltas.decode(value))
+                self._pending.restore(int.from_bytes(key[3:], "big"), deltas.decode(value, key))
             after = batch[-1][0]
         self._pending.forget(self.memo.folded)
 
@@ -115,17 +115,15 @@ class MetricsStage:
         return len(batch)
 
     def _delta(self, record: Record) -> None:
+        where = f"{record.topic}[{record.partition}] offset {record.offset}"
         try:
             delta = deltas.decode(record.value or b"")
-        except (msgspec.DecodeError, ValueError) as error:
-            raise Broken(
-                f"{record.topic}[{record.partition}] offset {record.offset} is not a delta record: {error}"
-            ) from error
+        except Broken as error:
+            raise Broken(f"{where} is not a delta record: {error}") from error
+        except UnknownFormat as error:
+            raise UnknownFormat(f"{where}: {error}") from error
         if not 0 <= delta.source < self.config.sources:
-            raise Broken(
-                f"{record.topic}[{record.partition}] offset {record.offset} comes from source {delta.source}, "
-                f"and there are {self.config.sources}"
-            )
+            raise Broken(f"{where} comes from source {delta.source}, and there are {self.config.sources}")
         closed, kept = self._pending.put(record.offset, delta, self.memo.closed.get(delta.source, 0))
         self.memo.closed[delta.source] = closed
         if kept is not None:
@@ -251,7 +249,7 @@ class MetricsStage:
             progress.after = key
             if not change.vector.any():
                 continue  # a label taken back and given again within the stretch is no change
-            old = cells_codec.decode(stored) if stored is not None else Cell(NO_COUNTS)
+            old = cells_codec.decode(stored, key) if stored is not None else Cell(NO_COUNTS)
             line, version, day = split_cell_key(key)
             if old.folded_to >= now:
                 raise Broken(f"{line} {version} day {day}: folded to {old.folded_to} already, would be counted twice")
@@ -312,7 +310,7 @@ class MetricsStage:
         found = Changes(self._pending.parts(self.memo.folded, now), 0, wanted)
         taken = found.take(0, len(found.keys))
         for key, change, stored in zip(found.keys, taken, self._outbox.get(found.keys), strict=True):
-            cell = cells_codec.decode(stored) if stored is not None else Cell(NO_COUNTS)
+            cell = cells_codec.decode(stored, key) if stored is not None else Cell(NO_COUNTS)
             self._emit_open(*split_cell_key(key), fold_cell(cell, change, now), now)
         self._shown, self._shown_minute = now, now // OPEN_EVERY_MS
 
@@ -335,7 +333,7 @@ class MetricsStage:
         found: dict[bytes, Cell] = {}
         after: bytes | None = None
         while batch := self._outbox.scan(CELL, after, 1_000):
-            found.update({k: cells_codec.decode(v) for k, v in batch if split_cell_key(k)[0] == line})
+            found.update({k: cells_codec.decode(v, k) for k, v in batch if split_cell_key(k)[0] == line})
             after = batch[-1][0]
         waiting = {
             cell_key(cell.line, cell.version, cell.day)

@@ -14,7 +14,7 @@ from msgspec import Meta
 from stream_app.core.days import day_of
 from stream_app.core.line_log import CompletenessEntry, EventEntry, SnapshotEntry
 from stream_app.core.retrain.safeguards import Coverage
-from stream_app.core.stored import body
+from stream_app.stored import Codec
 
 FORMAT: Final = 1
 PREFIX: Final = b"H"
@@ -70,20 +70,10 @@ class _Snapshot(msgspec.Struct):
 
 
 _snapshots = msgspec.json.Decoder(_Snapshot)
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(History)
+_codec: Final = Codec[History](History, FORMAT, "a line's label history")
+encode, decode = _codec.encode, _codec.decode
 
 
 def key(line: str) -> bytes:
     """Key of a line's history."""
     return PREFIX + line.encode()
-
-
-def encode(history: History) -> bytes:
-    """Format byte and MessagePack."""
-    return bytes((FORMAT,)) + _encoder.encode(history)
-
-
-def decode(value: bytes) -> History:
-    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    return _decoder.decode(body(value, FORMAT, "a line's label history"))

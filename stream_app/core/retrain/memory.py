@@ -57,7 +57,7 @@ class Memory:
         self._settings.read(lines)
         wanted = [line for line in lines if line not in self.states]
         for line, value in zip(wanted, self._outbox.get([state.key(line) for line in wanted]), strict=True):
-            self.states[line] = state.decode(value) if value is not None else LineState()
+            self.states[line] = state.decode(value, state.key(line)) if value is not None else LineState()
 
     def forget(self) -> None:
         """Nothing is at hand any more."""
@@ -90,7 +90,7 @@ class Memory:
     def history(self, line: str) -> History:
         """What is known of a line's data."""
         value = self._outbox.get([history.key(line)])[0]
-        return history.decode(value) if value is not None else History()
+        return history.decode(value, history.key(line)) if value is not None else History()
 
     def keep(self, line: str, known: History) -> None:
         """Store it."""
@@ -101,7 +101,7 @@ class Memory:
         lines = list(dict.fromkeys(line for line, _, _ in counts))
         stored = self._outbox.get([profile.key(line) for line in lines])
         known = {
-            line: profile.decode(value) if value is not None else [0] * profile.HOURS
+            line: profile.decode(value, profile.key(line)) if value is not None else [0] * profile.HOURS
             for line, value in zip(lines, stored, strict=True)
         }
         for line, hour, count in counts:
@@ -118,6 +118,6 @@ class Memory:
         share = self._settings.rules_of(line).rules.holdout_share
         start = barriers.before(self._outbox, first - 1)
         value = self._outbox.get([profile.key(line)])[0]
-        hours = profile.decode(value) if value is not None else ()
+        hours = profile.decode(value, profile.key(line)) if value is not None else ()
         plan = data_range.plan(first, now_ms, share, known.by_day(), hours, start, inputs)
         return Seen(plan, known.coverage, tuple(known.faults if faults is None else faults))

@@ -34,7 +34,7 @@ from stream_app.core import line_log
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.days import day_of
 from stream_app.core.effects import Drained, Emit, Record, TableReader
-from stream_app.core.log_stage import A_STEP, LogStage, decoding
+from stream_app.core.log_stage import A_STEP, LogStage, decoding, entry_of
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.retrain import barriers, reading
 from stream_app.core.retrain import memo as memos
@@ -81,7 +81,7 @@ class RetrainStage(LogStage):
         self._budget = A_STEP
         for number, record in enumerate(batch):
             with decoding(record):
-                entry = line_log.decode(record.value or b"")
+                entry = entry_of(record)
                 if isinstance(entry, line_log.TickEntry):
                     if not self._tick(entry):
                         return number
@@ -141,7 +141,7 @@ class RetrainStage(LogStage):
                 return False
             self._budget -= len(batch)
             after = batch[-1][0]
-            entries = [line_log.decode(value) for _, value in batch]
+            entries = [line_log.decode(value, key) for key, value in batch]
             self._memory.read({line for e in entries if (line := getattr(e, "line", "*")) != "*"})
             for stored in entries:
                 self._handle(stored)
