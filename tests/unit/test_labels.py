@@ -188,7 +188,7 @@ def test_an_early_outcome_waits_seven_days(bench: Bench) -> None:
         (p(predicted_at=T0 + HOUR - 90 * DAY_MS - 1), "too_old"),
         (p(ci_lower=0.4), "bad_interval"),
         (p(ci_lower=0.4, ci_upper=0.3), "bad_interval"),
-        (p(features={"x": "y" * 300_000}), "oversized"),
+        (p(features={"x": "y" * 1_100_000}), "oversized"),
     ],
 )
 def test_a_bad_prediction_is_dead_lettered_and_its_neighbours_go_on(bench: Bench, row: Any, reason: str) -> None:

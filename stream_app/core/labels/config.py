@@ -35,7 +35,7 @@ class LabelsConfig:
     max_age_days: int = 90
     future_ms: int = 300_000
     narrow_below: float = 0.2
-    max_record_bytes: int = 262_144
+    max_record_bytes: int = 1 << 20
 
     def for_source(self, partition: int) -> LabelsConfig:
         """The same settings for another source partition."""

@@ -18,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from schemas import bounds
 from schemas.clock import TickView
 from schemas.common import rfc3339
 from schemas.partitioning import partition_for
@@ -139,10 +140,15 @@ class MetricsStage:
             self._outbox.put(delta_key(delta.source, record.offset), value)
 
     def _order(self, record: Record, command: bool) -> None:
+        size = bounds.content(record.key, record.value, record.headers)
+        if size > bounds.COMMAND:
+            text = f"{size} bytes, a command or result has {bounds.COMMAND} at most"
+            self._outbox.emit(dead_letter(record, STAGE, "oversized", text, limit=bounds.COMMAND))
+            return
         try:
             order = (read_command if command else read_result)(record.value)
         except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
-            self._outbox.emit(dead_letter(record, STAGE, "invalid_order", str(error)))
+            self._outbox.emit(dead_letter(record, STAGE, "invalid_command", str(error)))
             return
         if order.line != "*" and partition_for(order.line.encode(), self.config.partitions) != self.partition:
             text = f"line {order.line!r} belongs to another partition; `plumbline dead-letters redrive` re-keys it"
