@@ -29,11 +29,15 @@ BATCH: Final = 900_000
 MESSAGE: Final = (1 << 20) + 12
 #: ``max.message.bytes`` of the dead-letter topic: an input record at its limit, untouched, and what is added to it.
 DEAD_LETTER: Final = 2 << 20
+#: What a batch writes before its records.
+BATCH_HEADER: Final = 61
+#: An input record that Plumbline itself writes (load, relay): it fits the topic uncompressed, with what frames it.
+SENT: Final = MESSAGE - (1 << 10)
 #: Kept of a value and of a key that are not kept whole.
 KEPT: Final = 1 << 10
 #: Kept of the headers of a record that is not kept whole.
 KEPT_HEADERS: Final = 64 << 10
-#: What a batch adds around one record, and a dead-lettered record's own headers, at most.
+#: Headers that are added to a dead-lettered record, and what frames a record and its batch, at most.
 ADDED: Final = 8 << 10
 
 

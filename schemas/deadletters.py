@@ -36,8 +36,6 @@ TRUNCATED: Final = "plumbline.truncated"
 HEADERS: Final = (TOPIC, PARTITION, OFFSET, CLASS, MESSAGE, REASON, STAGE)
 #: Some have them too.
 MORE_HEADERS: Final = (LAST_OFFSET, RECORDS, SHA256, TRUNCATED)
-#: How the headers begin that are added; redriving takes them off again.
-ADDED: Final = ("__connect.errors.", "plumbline.")
 
 INVALID_JSON: Final = "invalid_json"
 INVALID_FIELD: Final = "invalid_field"
