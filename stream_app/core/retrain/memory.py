@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from stream_app.core.changes import Adjustable
 from stream_app.core.days import day_of
+from stream_app.core.line_log import SnapshotEntry
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.retrain import barriers, data_range, history, profile, state
 from stream_app.core.retrain.barriers import Barriers
@@ -82,6 +83,20 @@ class Memory:
         """Store it."""
         self._outbox.put(history.key(line), history.encode(known))
 
+    def closed(self, entry: SnapshotEntry) -> None:
+        """A closed day of a version was published, for the first time or again."""
+        known, rows = self.history(entry.line), history.outcomes(entry.record)
+        key = history.rows_key(entry.line, entry.day, entry.version)
+        before = history.decode_rows(self._outbox.get([key])[0])
+        self._outbox.put(key, history.encode_rows(rows))
+        for day in known.closed(entry.day, rows, before, self._settings.current.history_days):
+            after: bytes | None = None
+            while batch := self._outbox.scan(history.rows_key(entry.line, day), after, BATCH):
+                after = batch[-1][0]
+                for gone, _ in batch:
+                    self._outbox.put(gone, None)
+        self.keep(entry.line, known)
+
     def hours(self, counts: Sequence[tuple[str, int, int]]) -> None:
         """Take hours that have ended into the lines' profiles."""
         lines = list(dict.fromkeys(line for line, _, _ in counts))
@@ -106,5 +121,5 @@ class Memory:
         start = barriers.before(self._outbox, first - 1)
         value = self._outbox.get([profile.key(line)])[0]
         hours = profile.decode(value) if value is not None else ()
-        plan = data_range.plan(first, now_ms, share, known.by_day(), hours, start, inputs)
+        plan = data_range.plan(first, now_ms, share, known.labelled, hours, start, inputs)
         return Seen(plan, known.coverage, tuple(known.faults if faults is None else faults))
