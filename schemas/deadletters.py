@@ -134,7 +134,8 @@ def build(record: Arrived, stage: str, reason: str, error: str, *, limit: int = 
     offset, more, kept = record.offset, list[tuple[str, str]](), Built(record.key, record.value, found)
     if isinstance(record.value, Unreadable):
         value = record.value
-        reason, error, offset = value.reason, value.error, value.offset
+        # a clock has one reason for whatever nobody can read
+        reason, error, offset = (INVALID_TICK if reason == INVALID_TICK else value.reason), value.error, value.offset
         more = [(LAST_OFFSET, str(value.last_offset)), (RECORDS, str(value.records)), (SHA256, value.sha256)]
         kept = _truncated(record.key, bytes(value), found)[0]
     elif size > limit or framed > bounds.DEAD_LETTER - bounds.ADDED:

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from schemas import bounds, deadletters
 from schemas.partitioning import partition_for
+from stream_app import kafka_admin
 from stream_app.cli import cli
 from stream_app.connect.follow import LogFollower
 from tests.support.kafka_io import Prefix, end_offsets, read, until
@@ -102,7 +103,7 @@ def _good(first: int, count: int) -> list[Attack]:
 async def test_every_lane_goes_on_and_what_is_beside_the_bombs_counts(
     prefix: Prefix, worker: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running = worker(clock="live").start()
+    running = worker(clock="live", max_record_bytes=str(bounds.RECORD)).start()
     await until(lambda: _open(running), 90, "the worker to be ready")
     bombs = attacks()
     await _send(prefix, _good(0, 20))
@@ -169,7 +170,7 @@ async def test_a_record_at_the_limit_is_dead_lettered_whole_and_redriven(
     prefix: Prefix, worker: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """1 MiB in key, value and headers, refused for another reason: all of it goes through the dead-letter topic."""
-    running = worker(clock="live").start()
+    running = worker(clock="live", max_record_bytes=str(bounds.RECORD)).start()
     await until(lambda: _open(running), 90, "the worker to be ready")
     headers = [("traceparent", b"00-1"), ("n" * 200, b"\xff" * 1_000)]
     empty = json.dumps({"prediction_id": "w", "features": {"x": ""}}).encode()
@@ -198,3 +199,39 @@ async def test_a_record_at_the_limit_is_dead_lettered_whole_and_redriven(
     parts = await read(prefix.bootstrap, topics.predictions, topics.input_partitions)
     first, second = [record for part in parts.values() for record in part]
     assert (first.key, first.value, first.headers) == (second.key, second.value, second.headers)
+
+
+async def test_a_topic_that_takes_too_little_is_named_with_what_it_needs_before_anything_starts(
+    prefix: Prefix, worker: Callable[..., Worker]
+) -> None:
+    topics = prefix.topics
+    changelog = topics.changelog(f"{topics.input_prefix}app", "metrics")
+    async with kafka_admin.admin(prefix.bootstrap, {}) as client:
+        await kafka_admin.create(client, topics.changelogs(f"{topics.input_prefix}app", 60), 1)
+        assert await kafka_admin.check(client, topics, topics.specs()) == []
+        for topic, takes, needs in (
+            (topics.audit, 500_000, bounds.BATCH),
+            (topics.dead_letters, 1_048_588, bounds.DEAD_LETTER),
+            (topics.operator_commands, 30_000, bounds.COMMAND + bounds.ADDED),
+        ):
+            await prefix.configure(topic, {"max.message.bytes": str(takes)})
+
+            async def named() -> list[kafka_admin.Finding]:
+                findings = await kafka_admin.check(client, topics, topics.specs())
+                return [f for f in findings if "bytes at a time" in f.problem]
+
+            (found,) = await until(named, 30, "the finding")
+            assert (found.topic, found.fatal) == (topic, True)
+            assert f"takes {takes} bytes" in found.problem
+            assert found.remedy.endswith(f"max.message.bytes={needs}")
+            await prefix.configure(topic, {"max.message.bytes": str(needs)})
+
+            async def mended() -> bool:
+                return not await named()
+
+            await until(mended, 30, "nothing to find")
+    await prefix.configure(changelog, {"max.message.bytes": "100000"})
+    running = worker().start()
+    await until(lambda: running.exit_code is not None, 90, "the worker to end")
+    assert running.exit_code != 0
+    assert f"{changelog} takes 100000 bytes" in running.log.read_text()

@@ -101,6 +101,13 @@ def test_an_unreadable_batch_says_its_span_its_count_and_its_digest() -> None:
     }
 
 
+def test_an_unreadable_batch_of_a_clock_is_an_invalid_tick() -> None:
+    value = Unreadable.of(b"raw", reason="unreadable_batch", error="why", span=(1, 2), records=2, sha256="00")
+    built = deadletters.build(Row(value, None, topic="ml.clock"), "labels", "invalid_tick", "cannot be read")
+    assert deadletters.added(built.headers)[deadletters.REASON] == "invalid_tick"
+    assert deadletters.added(built.headers)[deadletters.RECORDS] == "2"
+
+
 _names = st.text(max_size=20) | st.sampled_from(["\udcff\udcfe", deadletters.REASON, deadletters.TOPIC])
 _sizes = st.sampled_from([0, 1, 1_000, 1_024, 1_025, 65_536, 400_000, 1 << 20, 3 << 20])
 
