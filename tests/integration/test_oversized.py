@@ -103,7 +103,7 @@ def _good(first: int, count: int) -> list[Attack]:
 async def test_every_lane_goes_on_and_what_is_beside_the_bombs_counts(
     prefix: Prefix, worker: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running = worker(clock="live", max_record_bytes=str(bounds.RECORD)).start()
+    running = worker(clock="live").start()
     await until(lambda: _open(running), 90, "the worker to be ready")
     bombs = attacks()
     await _send(prefix, _good(0, 20))
@@ -170,7 +170,7 @@ async def test_a_record_at_the_limit_is_dead_lettered_whole_and_redriven(
     prefix: Prefix, worker: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """1 MiB in key, value and headers, refused for another reason: all of it goes through the dead-letter topic."""
-    running = worker(clock="live", max_record_bytes=str(bounds.RECORD)).start()
+    running = worker(clock="live").start()
     await until(lambda: _open(running), 90, "the worker to be ready")
     headers = [("traceparent", b"00-1"), ("n" * 200, b"\xff" * 1_000)]
     empty = json.dumps({"prediction_id": "w", "features": {"x": ""}}).encode()

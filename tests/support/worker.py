@@ -36,8 +36,6 @@ class Worker:
             "PLUMBLINE_DATA_DIR": str(folder / "data"),
             "PLUMBLINE_SESSION_TIMEOUT_S": "2",
             "PLUMBLINE_CLOCK": "follow",
-            # the oracle's, so that a history can hold a record that is too large without a megabyte of it
-            "PLUMBLINE_MAX_RECORD_BYTES": "262144",
             "PLUMBLINE_REDIS_URL": "",
             "PLUMBLINE_WEB_PORT": str(free_ports(1)[0]),
             **{f"PLUMBLINE_{key.upper()}": value for key, value in settings.items()},
