@@ -288,7 +288,7 @@ class MetricsStage:
             memo.folded = now
             for key in self._pending.forget(now):
                 self._outbox.remove_once_written(key)
-        passed = [(c.kind, c.at_ms) for c in closes[-MOST_CLOSES:]]
+        passed: list[tuple[str, int]] = [(c.kind, c.at_ms) for c in closes[-MOST_CLOSES:]]
         self._outbox.log(line_log.TickEntry(now, memo.inputs(), passed, memo.totals()), None)
         self.closes_run.update(c.kind for c in closes)
         memo.last_tick = now
