@@ -118,7 +118,8 @@ def redrive(
     earlier = f"; {done.before:,} had been sent before" if done.before else ""
     click.echo(f"{done.sent:,} letters would be sent{earlier}" if dry_run else f"sent {done.sent:,} letters{earlier}")
     if done.faults.count:
-        click.echo(f"{done.faults.count:,} stay where they are:", err=True)
+        what = "cannot be mended like this and stay" if mend is not None else "stay where they are"
+        click.echo(f"{done.faults.count:,} {what}:", err=True)
         for text, count in sorted(done.faults.by_reason.items(), key=lambda item: -item[1]):
             click.echo(f"  {count:,} × {text}", err=True)
 
