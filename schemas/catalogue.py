@@ -38,6 +38,8 @@ class Family:
     headers: tuple[str, ...] = ()
     #: where the contract fixes it; -1 is for ever
     retention_ms: int | None = None
+    #: headers that some records have
+    more_headers: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -113,9 +115,10 @@ FAMILIES: Final = (
         "that of the original",
         _DELETE,
         "lines",
-        "Unreadable records, byte for byte; headers say where they stood and why they are here.",
+        "Records that were refused, byte for byte up to a limit; headers say where they stood and why they are here.",
         deadletters.HEADERS,
         _DAYS_90_MS,
+        deadletters.MORE_HEADERS,
     ),
 )
 

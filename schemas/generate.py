@@ -106,7 +106,7 @@ def _message(family: Family) -> dict[str, Any]:
     if family.headers:
         message["headers"] = {
             "type": "object",
-            "properties": {name: _header(family, name) for name in family.headers},
+            "properties": {name: _header(family, name) for name in (*family.headers, *family.more_headers)},
             "required": list(family.headers),
         }
     return message

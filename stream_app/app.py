@@ -92,6 +92,7 @@ def build(settings: Settings, cluster: str) -> Worker:
             lane_buffer_bytes=settings.lane_buffer_bytes,
             static={key: str(value) for key, value in settings.static_view().items()},
             describe=describe,
+            message_limits=topics.message_limits(),
         ),
         Memory(settings.block_cache_mb << 20, settings.write_buffer_mb << 20),
     )

@@ -5,11 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from schemas import bounds
+
 _DAY_MS: Final = 86_400_000
 
 #: The broker stamps what this pipeline and its partners write: Kafka refuses records that a process whose clock is an
 #: hour fast stamps itself (``message.timestamp.after.max.ms``), and it is by these stamps that time deletes.
 STAMP: Final = "message.timestamp.type"
+#: Largest batch that a topic takes, as it is written.
+MOST: Final = "max.message.bytes"
+#: Ticks of a partition at a time.
+_SMALL: Final = 16 << 10
 _STAMPED: Final = {STAMP: "LogAppendTime"}
 #: Event times live in the payload, and a backfill writes old ones: time must not delete what a replay needs.
 _INPUT: Final = {"cleanup.policy": "delete", "retention.ms": "-1"}
@@ -22,11 +28,12 @@ _QUARTER: Final = {"retention.ms": str(90 * _DAY_MS), **_STAMPED}
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """A topic as it should be."""
+    """A topic as it should be. ``largest``: bytes of the largest batch that is written to it here, 0 if none is."""
 
     name: str
     partitions: int
     config: dict[str, str]
+    largest: int = bounds.BATCH
 
 
 class Topics:
@@ -57,6 +64,10 @@ class Topics:
         self.alerts = f"{output_prefix}alerts"
         self.dead_letters = f"{output_prefix}dead-letters"
 
+    def message_limits(self) -> dict[str, int]:
+        """``max.message.bytes`` of the topics that are made with another than the broker's own."""
+        return {spec.name: int(spec.config[MOST]) for spec in self.specs() if MOST in spec.config}
+
     @property
     def last_log(self) -> str:
         """The log that the last stage reads: what it has carried, every stage before has done."""
@@ -79,12 +90,12 @@ class Topics:
         """Every topic, as ``plumbline topics create`` makes it."""
         n, m = self.input_partitions, self.line_partitions
         return [
-            TopicSpec(self.predictions, n, _INPUT),
-            TopicSpec(self.outcomes, n, _INPUT),
-            TopicSpec(self.clock, n, _KEEP),
-            TopicSpec(self.line_clock, m, _KEEP),
-            TopicSpec(self.operator_commands, m, _KEEP),
-            TopicSpec(self.training_results, m, _KEEP),
+            TopicSpec(self.predictions, n, _INPUT, 0),
+            TopicSpec(self.outcomes, n, _INPUT, 0),
+            TopicSpec(self.clock, n, _KEEP, _SMALL),
+            TopicSpec(self.line_clock, m, _KEEP, _SMALL),
+            TopicSpec(self.operator_commands, m, _KEEP, bounds.COMMAND + bounds.ADDED),
+            TopicSpec(self.training_results, m, _KEEP, bounds.COMMAND + bounds.ADDED),
             TopicSpec(self.model_deltas, m, _LOG),
             TopicSpec(self.line_log, m, _LOG),
             TopicSpec(self.metric_snapshots, m, _COMPACT),
@@ -104,8 +115,9 @@ class Topics:
                     "cleanup.policy": "delete",
                     **_QUARTER,
                     # a record that was just small enough for an input topic must fit with the headers added to it
-                    "max.message.bytes": str(2 << 20),
+                    MOST: str(bounds.DEAD_LETTER),
                 },
+                bounds.DEAD_LETTER,
             ),
         ]
 
@@ -138,5 +150,5 @@ class Topics:
                 for stage in ("metrics", "drift", "retrain", "alerts")
             ),
             # Faust elects its leader, who writes live ticks, by the owner of this partition.
-            TopicSpec(f"{app_id}-__assignor-__leader", 1, {}),
+            TopicSpec(f"{app_id}-__assignor-__leader", 1, {}, 0),
         ]

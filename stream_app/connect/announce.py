@@ -13,10 +13,12 @@ from typing import Any, Final
 
 import msgspec
 
+from schemas import bounds
 from schemas.operators import OperatorCommand
-from stream_app.connect.orders import order, send
+from stream_app.connect.orders import Order, order, oversized, send
 from stream_app.connect.reading import records
 from stream_app.core import changes
+from stream_app.errors import Incompatible
 from stream_app.settings import Settings, announcements
 from stream_app.topics import Topics
 
@@ -38,7 +40,8 @@ async def announce(settings: Settings, topics: Topics) -> int:
     differs = await asyncio.to_thread(_differences, wanted, known)
     if differs:
         reason = f"as file, environment and profile say ({settings.environment})"
-        await send(settings, topics, [order(line, "set", {"values": differs[line]}, ACTOR, reason) for line in differs])
+        commands = [command for line in differs for command in split(line, differs[line], reason)]
+        await send(settings, topics, commands)
         log.info("announced %d changed settings", sum(map(len, differs.values())))
     return sum(map(len, differs.values()))
 
@@ -51,6 +54,33 @@ def _differences(wanted: dict[tuple[str, str], Any], known: dict[tuple[str, str]
         if value != known.get((line, key)):
             differs.setdefault(line, {})[key] = value
     return differs
+
+
+def split(line: str, values: dict[str, Any], reason: str) -> list[Order]:
+    """``set`` commands that say these values, each below the bound of a command.
+
+    What belongs to one model type, and what holds for all, stays together as far as it can: some settings are only
+    possible together. Raises ``Incompatible``, with the setting's name, for a value that no command holds.
+    """
+    made = order(line, "set", {"values": values}, ACTOR, reason)
+    if oversized(made) is None:
+        return [made]
+    if len(values) == 1:
+        raise Incompatible(
+            f"{next(iter(values))} of {line} is too long: written as JSON a setting has to fit a command of "
+            f"{bounds.COMMAND} bytes"
+        )
+    keys = sorted(values, key=lambda key: (key.rpartition(".")[0], key))
+    middle = len(keys) // 2
+    owners = [key.rpartition(".")[0] for key in keys]
+    # cut between two owners, as near to the middle as there is one
+    between = [i for i in range(1, len(keys)) if owners[i] != owners[i - 1]]
+    cut = min(between, key=lambda i: abs(i - middle)) if between else middle
+    return [
+        command
+        for part in (keys[:cut], keys[cut:])
+        for command in split(line, {key: values[key] for key in part}, reason)
+    ]
 
 
 async def _announced(settings: Settings, topics: Topics) -> dict[tuple[str, str], Any]:

@@ -23,7 +23,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 
-from schemas import deadletters
+from schemas import bounds, deadletters
 from schemas.inputs import OUTCOME_DECODER, PREDICTION_DECODER
 from stream_app.connect.files import digest, numbered_rows
 from stream_app.connect.mapping import BadRow, Mapping, outcome, prediction
@@ -138,8 +138,9 @@ def as_record(kind: Kind, mapping: Mapping, row: dict[str, Any], number: int, ma
         raise BadRow(f"features cannot be written as JSON: {error}") from error
     if len(key) > 128:
         raise BadRow("prediction_id is longer than 128 bytes")
-    if len(value) > max_record_bytes:
-        raise BadRow(f"the record has {len(value)} bytes, max_record_bytes is {max_record_bytes}")
+    size, most = bounds.content(key, value, ()), min(max_record_bytes, bounds.SENT)
+    if size > most:
+        raise BadRow(f"the record has {size} bytes and its topic takes {most}")
     return Row(key, value, at)
 
 

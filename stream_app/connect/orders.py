@@ -11,6 +11,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from schemas import bounds
 from schemas.partitioning import partition_for
 from stream_app import kafka_admin
 from stream_app.errors import Incompatible, Unavailable
@@ -39,11 +40,26 @@ def order(line: str, command: str, arguments: dict[str, Any], actor: str, reason
     return Order(line, command, arguments, actor, reason, str(uuid.uuid4()))
 
 
+def oversized(item: Order) -> str | None:
+    """Why a command is too large to be taken, in a sentence; ``None`` if it is not."""
+    size = bounds.content(item.line.encode(), _value(item), ())
+    if size <= bounds.COMMAND:
+        return None
+    return (
+        f"the command {item.command} for {item.line} has {size} bytes and at most {bounds.COMMAND} are taken: "
+        "shorten its reason or its arguments, or say it in several"
+    )
+
+
 async def send(settings: Settings, topics: Topics, orders: Iterable[Order]) -> None:
     """Write commands in one transaction, so that one for all lines reaches every partition or none.
 
-    Raises ``Incompatible`` if the topic has other partitions than are configured, ``Unavailable`` without a broker.
+    Raises ``Incompatible`` for a command that is too large and if the topic has other partitions than are configured,
+    ``Unavailable`` without a broker.
     """
+    orders = list(orders)
+    for text in filter(None, map(oversized, orders)):
+        raise Incompatible(text)
     options = settings.kafka_client_options()
     async with kafka_admin.admin(settings.kafka_bootstrap, options) as client:
         counts = await kafka_admin.partition_counts(client, [topics.operator_commands])

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from schemas import bounds
 from schemas.clock import TickView
 from stream_app.engine.store import Segmenting
 from stream_app.stored import Codec
@@ -118,8 +119,10 @@ class EngineConfig:
     lane_buffer_bytes: int = 4 << 20
     #: a store older than this may have missed tombstones: half of Kafka's ``delete.retention.ms`` as we set it
     max_store_age_ms: int = 7 * 86_400_000 // 2
-    #: largest changelog or output batch; below the broker's ``message.max.bytes``
-    max_batch_bytes: int = 900_000
+    #: largest changelog or output batch of several records; below the broker's ``message.max.bytes``
+    max_batch_bytes: int = bounds.BATCH
+    #: ``max.message.bytes`` of the topics that are made with another than Kafka's own
+    message_limits: dict[str, int] = field(default_factory=dict)
     #: what the state must have been written with (partition counts, horizons, …): name → value
     static: dict[str, str] = field(default_factory=dict)
     #: what figures tell published records apart by: (alias, value, headers) → values of its labels

@@ -13,11 +13,14 @@ import msgspec
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from schemas import bounds
 from schemas.training import TrainingCommand, TrainingResult
 from stream_app.kafka_reach import start
 
 #: record header that says which command it is, so that nobody decodes what is not theirs
 HEADER: Final = "plumbline.command"
+#: Bytes of an answer's error that are written; the coordinator keeps no more.
+_ERROR: Final = 1_000
 FINAL: Final = ("succeeded", "failed", "activated", "rolled_back")
 
 _orders = msgspec.json.Decoder(TrainingCommand)
@@ -91,8 +94,10 @@ class Orders:
             await self._consumer.commit({order.tp: order.offset + 1})
 
     async def answer(self, order: Order, status: str, **rest: Any) -> None:
-        """Write an answer; returns when the broker has it."""
+        """Write an answer; returns when the broker has it. Of an error stands the beginning: answers are bounded."""
         command = order.command
+        if rest.get("error") is not None:
+            rest["error"] = bounds.cut(rest["error"], _ERROR)
         result = {
             "line": command.line, "command_id": command.command_id, "attempt": command.attempt, "status": status,
             **{name: value for name, value in rest.items() if value is not None},

@@ -13,6 +13,7 @@ import orjson
 from pydantic import SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas import bounds
 from stream_app.settings.entry import check_together, entered, problems
 from stream_app.settings.fields import AT_START, EVERYWHERE, STATIC, marked, setting
 from stream_app.settings.installation import Installation, host_of, without_password
@@ -64,7 +65,11 @@ class Settings(Rules, Installation, BaseSettings):
         le=86_400,
     )
     max_record_bytes: int = setting(
-        262_144, "Bytes beyond which an input record is dead-lettered as oversized.", AT_START, ge=1024, le=900_000
+        bounds.RECORD,
+        "Bytes of key, value and headers, unpacked, beyond which an input record is dead-lettered as oversized.",
+        AT_START,
+        ge=1024,
+        le=bounds.RECORD,
     )
 
     # -- names: what a partition counts at a time, in the last cell_retention_days

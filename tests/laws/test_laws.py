@@ -186,7 +186,7 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
     ),
     metrics_memo.__name__: st.builds(
         metrics_memo.Memo, natural, closed=st.dictionaries(natural, natural),
-        hours=st.lists(st.builds(deltas.HourCount, names, names, natural, natural)),
+        barriers=st.dictionaries(names, st.dictionaries(natural, natural, max_size=2), max_size=2),
     ),
     watch.__name__: st.builds(watch.Watch, st.text(max_size=8), st.text(max_size=8), natural),
     version_days.__name__: st.builds(
@@ -220,7 +220,7 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
     profile.__name__: st.lists(natural, min_size=24, max_size=24),
     history.__name__: st.builds(
         history.History,
-        st.dictionaries(natural, st.dictionaries(names, natural, max_size=2), max_size=3),
+        st.dictionaries(natural, natural, max_size=3),
         st.none() | st.builds(Coverage, natural, natural, natural), natural, st.lists(names, max_size=2),
     ),
     retrain_state.__name__: st.builds(

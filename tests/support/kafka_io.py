@@ -71,8 +71,10 @@ async def write(prefix: Prefix, steps: list[Step], reached: Reached | None = Non
     topics = prefix.topics
     names = {"predictions": topics.predictions, "outcomes": topics.outcomes}
     producer = AIOKafkaProducer(
-        bootstrap_servers=prefix.bootstrap, transactional_id=f"{topics.clock}-test", transaction_timeout_ms=60_000
-    )
+        bootstrap_servers=prefix.bootstrap, transactional_id=f"{topics.clock}-test", transaction_timeout_ms=60_000,
+        # a record beyond max_record_bytes fits its topic only when it is compressed
+        compression_type="gzip", max_request_size=2 << 20,
+    )  # fmt: skip
     await producer.start()
     for name in names.values():
         reached.setdefault(name, dict.fromkeys(range(topics.input_partitions), 0))

@@ -207,7 +207,7 @@ def test_registering_names_the_active_version_and_foreign_lines_are_refused() ->
     (state,) = [json.loads(e.value or b"") for e in bench.emits if e.topic == "model-lifecycle"]
     assert (state["line"], state["active_version"], state["how"]) == (mine, "v9", "registered")
     reasons = [dict(e.headers)["plumbline.reason"] for e in bench.emits if e.topic == "dead-letters"]
-    assert reasons == [b"foreign_partition", b"invalid_order"]
+    assert reasons == [b"foreign_partition", b"invalid_command"]
 
 
 def _random_run(seed: int, restarts: bool, cells_a_step: int) -> list[tuple[Any, ...]]:

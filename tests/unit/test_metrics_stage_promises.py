@@ -209,10 +209,10 @@ def test_a_delta_record_that_cannot_be_read_is_our_own_fault_and_names_its_place
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (None, "invalid_order"),
-        (b"{", "invalid_order"),
-        (_command("register", "t:a"), "invalid_order"),
-        (_command("register", "t a", "v1"), "invalid_order"),
+        (None, "invalid_command"),
+        (b"{", "invalid_command"),
+        (_command("register", "t:a"), "invalid_command"),
+        (_command("register", "t a", "v1"), "invalid_command"),
     ],
 )
 def test_an_unreadable_command_is_dead_lettered_byte_for_byte_and_its_neighbours_are_taken(

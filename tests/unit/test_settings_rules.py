@@ -54,7 +54,7 @@ def test_the_numbers_are_those_of_the_contract() -> None:
         "circuit_failures": 2, "command_accept_min": 10, "command_finish_h": 6, "command_attempts": 3,
         "validation_max_loss_points": 1, "probation_first_look_h": 24, "probation_days": 14,
         "probation_drop_points": 5, "probation_min_labelled": 100, "probation_min_denominator": 30,
-        "probation_previous_days": 7, "input_partitions": 12, "line_partitions": 4, "max_record_bytes": 262_144,
+        "probation_previous_days": 7, "input_partitions": 12, "line_partitions": 4, "max_record_bytes": 1_048_576,
         "session_timeout_s": 6, "transaction_timeout_s": 10, "web_host": "127.0.0.1", "web_port": 6066,
     }  # fmt: skip
     assert {name: getattr(found, name) for name in expected} == expected
@@ -155,6 +155,7 @@ def test_the_hash_knows_everything_a_decision_depends_on() -> None:
         "scope": "tenant", "unlabelled_as": "negative", "performance_metrics": ("f1",), "rollback_metrics": (),
         "validation_floors": {"f1": 0.5}, "auto_retrain_types": {"churn": True}, "auto_retrain_tenants": ("*",),
         "types": {"churn": {"recent_days": 8}}, "lines": {"churn:a": {"recent_days": 8}}, "baseline_start_days": 31,
+        "max_record_bytes": 2_048,
         "ks_high_bound": 0.11, "drop_points": 6, "drop_high_points": 11,
     }  # fmt: skip
     hashes = {Settings().hash()}

@@ -18,9 +18,10 @@ from typing import Any, Final
 import aiohttp
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 
-from schemas import deadletters
+from schemas import bounds, deadletters
 from schemas.partitioning import partition_for
 from stream_app.connect.bridge.destinations import Alert, Destination, Refused, Unreachable, dedup_key
+from stream_app.core.effects import dead_letter
 from stream_app.kafka_reach import started
 from stream_app.settings import Settings
 from stream_app.topics import Topics
@@ -61,7 +62,7 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
             group_id=group, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest",
             max_poll_interval_ms=_PATIENCE_MS, **common,
         )  # fmt: skip
-        self._producer = AIOKafkaProducer(enable_idempotence=True, **common)
+        self._producer = AIOKafkaProducer(enable_idempotence=True, max_request_size=bounds.DEAD_LETTER, **common)
         timeout = aiohttp.ClientTimeout(total=REQUEST_S)
         async with (
             started(self._producer, self._settings.kafka_bootstrap, self._options),
@@ -145,19 +146,11 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
         self.counts["dead_lettered"] += 1
         if record is None:
             return
-        added = [
-            (deadletters.TOPIC, record.topic),
-            (deadletters.PARTITION, str(record.partition)),
-            (deadletters.OFFSET, str(record.offset)),
-            (deadletters.CLASS, "io.plumbline.refused_by_destination"),
-            (deadletters.MESSAGE, why[:1000]),
-            (deadletters.REASON, "refused_by_destination"),
-            (deadletters.STAGE, f"bridge-{self._destination.name}"),
-        ]
-        headers = [*record.headers, *((name, text.encode("utf-8", "replace")) for name, text in added)]
+        stage = f"bridge-{self._destination.name}"
+        refused = dead_letter(record, stage, deadletters.REFUSED_BY_DESTINATION, why)
         partition = partition_for(alert["line"].encode(), self._topics.line_partitions)
         await self._producer.send_and_wait(
-            self._topics.dead_letters, record.value, key=record.key, partition=partition, headers=headers
+            self._topics.dead_letters, refused.value, key=refused.key, partition=partition, headers=refused.headers
         )
 
     async def _refresh(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import orjson
 
-from schemas import deadletters
+from schemas import bounds, deadletters
 from schemas.inputs import OUTCOME_DECODER, PREDICTION_DECODER, Outcome, Prediction
 from stream_app.connect.relay.expressions import Expression
 from stream_app.connect.relay.maps import Condition, Emit, Join, RelayMap
@@ -75,7 +75,7 @@ class Mapper:
         self._held = Held(relay_map.join) if relay_map.join is not None else None
         if self._held is not None:
             self._source.find_joined = self._held.find
-        self._max_record_bytes = max_record_bytes
+        self._most = min(max_record_bytes, bounds.SENT)
         self._good_names: set[tuple[str, str, str | None]] = set()
 
     @property
@@ -155,12 +155,13 @@ class Mapper:
             record = decode(value)
         except (msgspec.DecodeError, UnicodeError) as error:
             raise Unmappable(_explain(emit, error)) from error
-        if len(value) > self._max_record_bytes:
+        key = self._key(emit, record)
+        if len(key) + len(value) > self._most:
             raise Unmappable(
-                f"the {emit.to[:-1]} made of it has {len(value)} bytes, max_record_bytes is {self._max_record_bytes}",
+                f"the {emit.to[:-1]} made of it has {len(key) + len(value)} bytes, max_record_bytes is {self._most}",
                 deadletters.OVERSIZED,
             )
-        return self._key(emit, record)
+        return key
 
     def _key(self, emit: Emit, record: Prediction | Outcome) -> bytes:
         key = record.prediction_id.encode()

@@ -20,7 +20,7 @@ from aiokafka.errors import (
 from stream_app import kafka_admin
 from stream_app.connect.reading import stop_consumer
 from stream_app.connect.relay.session import Plan, Progress, Session
-from stream_app.errors import Incompatible
+from stream_app.errors import Incompatible, Parked
 from stream_app.settings import Settings
 from stream_app.topics import Topics
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 15.0
 #: Waiting does not mend these.
 _HOPELESS = (
-    MessageSizeTooLargeError, TopicAuthorizationFailedError, GroupAuthorizationFailedError, InvalidTopicError,
+    Parked, MessageSizeTooLargeError, TopicAuthorizationFailedError, GroupAuthorizationFailedError, InvalidTopicError,
 )  # fmt: skip
 #: What becomes of a batch when the broker is away, or when a fence comes between two of its steps.
 _PASSING = (KafkaError, IllegalOperation, ConsumerStoppedError, OSError, TimeoutError)

@@ -77,6 +77,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carr
             data_dir=settings.data_dir,
             kafka_options=settings.kafka_client_options(),
             transaction_timeout_s=settings.transaction_timeout_s,
+            message_limits=topics.message_limits(),
         )
         session_ms = int(settings.session_timeout_s * 1000)
         self._consumer = AIOKafkaConsumer(

@@ -45,6 +45,7 @@ def alert_record(config: AlertsConfig, partition: int, change: Change, at_ms: in
         recommendation=words.recommendation(alert, change.book, change.resolution),
         auto_retrain=AutoRetrain(alert.decision.eligible, [Safeguard(*answer) for answer in alert.decision.safeguards]),
         drift_event_ids=alert.event_ids,
+        drift_event_count=alert.events,
         resolution_reason=change.resolution or UNSET,
         link=f"{config.link.rstrip('/')}/alerts/{alert.id}",
         report=report(alert, change.book, settings_hash),

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from schemas import bounds
 from schemas.clock import TickView
 from schemas.common import Actor
 from schemas.partitioning import partition_for
@@ -35,8 +36,8 @@ LOG: Final = "log"
 #: Facts, or due alerts, whose books are read and written at once: at most 250 kB each, 5 kB as a rule.
 BATCH: Final = 256
 
-#: A wire record's limits on what the coordinator says.
-SAFEGUARDS, REASON = 32, 4_000
+#: What is kept of what the coordinator says: safeguards, and bytes of each one's reason.
+SAFEGUARDS, REASON = 32, 1_000
 
 
 class _Command(msgspec.Struct):
@@ -102,7 +103,7 @@ class AlertsStage(LogStage):
             self._own(entry.line)
             self._remember(offset, facts.Event(evidence.finding(entry)))
         elif isinstance(entry, line_log.DecisionEntry):
-            answers = [(name, passed, why[:REASON]) for name, passed, why in entry.safeguards[:SAFEGUARDS]]
+            answers = [(name, passed, bounds.cut(why, REASON)) for name, passed, why in entry.safeguards[:SAFEGUARDS]]
             decided = facts.Decided(entry.event_id, Decision(entry.eligible, answers))
             self._outbox.put(state.decision_key(entry.event_id), facts.encode(decided))
         elif isinstance(entry, line_log.CommandEntry):

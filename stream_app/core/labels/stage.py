@@ -14,6 +14,7 @@ import msgspec
 
 from schemas.clock import TickView
 from schemas.inputs import OUTCOME_DECODER, PREDICTION_DECODER, Outcome, Prediction, time_ms
+from schemas.unreadable import Unreadable
 from stream_app.core.deltas import Part
 from stream_app.core.effects import Drained, Emit, Record, TableReader, dead_letter
 from stream_app.core.labels import memo as memos
@@ -142,10 +143,11 @@ class LabelsStage:
                 row = decode(value)  # type: ignore[arg-type]
                 key = KEY_PREFIX + row.prediction_id.encode()
             except (msgspec.DecodeError, TypeError, UnicodeError) as error:
-                self._refuse(record, self.memo.predictions, *undecoded(value, error, max_bytes))
+                self._refuse(record, self.memo.predictions, *undecoded(record, error, max_bytes))
                 continue
-            if len(value) > max_bytes or len(key) > 129:  # type: ignore[arg-type]
-                self._refuse(record, self.memo.predictions, *too_long(value, key, max_bytes))
+            large = record.headers or len(value) + len(record.key or b"") > max_bytes or len(key) > 129  # type: ignore[arg-type]
+            if large and (refusal := too_long(record, key, max_bytes)) is not None:
+                self._refuse(record, self.memo.predictions, *refusal)
                 continue
             good.append((key, row, record))
         found = self._read([item[0] for item in good])
@@ -238,10 +240,11 @@ class LabelsStage:
                 row = decode(value)  # type: ignore[arg-type]
                 key = KEY_PREFIX + row.prediction_id.encode()
             except (msgspec.DecodeError, TypeError, UnicodeError) as error:
-                self._refuse(record, self.memo.outcomes, *undecoded(value, error, max_bytes))
+                self._refuse(record, self.memo.outcomes, *undecoded(record, error, max_bytes))
                 continue
-            if len(value) > max_bytes or len(key) > 129:  # type: ignore[arg-type]
-                self._refuse(record, self.memo.outcomes, *too_long(value, key, max_bytes))
+            large = record.headers or len(value) + len(record.key or b"") > max_bytes or len(key) > 129  # type: ignore[arg-type]
+            if large and (refusal := too_long(record, key, max_bytes)) is not None:
+                self._refuse(record, self.memo.outcomes, *refusal)
                 continue
             good.append((key, row, record))
         found = self._read([item[0] for item in good])
@@ -376,5 +379,5 @@ class LabelsStage:
     # -- refusals ------------------------------------------------------------------------------------------------
 
     def _refuse(self, record: Record, tally: memos.Tally, reason: str, error: str) -> None:
-        tally.dead_lettered += 1
-        self._emits.append(dead_letter(record, STAGE, reason, error))
+        tally.dead_lettered += record.value.records if isinstance(record.value, Unreadable) else 1
+        self._emits.append(dead_letter(record, STAGE, reason, error, limit=self.config.max_record_bytes))

@@ -18,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from schemas import bounds
 from schemas.clock import TickView
 from schemas.common import rfc3339
 from schemas.partitioning import partition_for
@@ -50,6 +51,9 @@ OPEN_EVERY_MS: Final = 60_000
 
 #: Delta records read at once when a lane is opened: at most 26 MB at their largest.
 RELOAD_RECORDS: Final = 32
+
+#: Closes that a tick's entry names, the newest: those of eight months.
+MOST_CLOSES: Final = 1_000
 
 _ORDERS, _FOLD, _CLOSES, _PROBATIONS = 0, 1, 2, 3
 
@@ -97,7 +101,7 @@ class MetricsStage:
         self._pending.forget(self.memo.folded)
 
     def _recount(self, until: int) -> None:
-        self._lines.recount(self.memo.hours, self._pending.parts(self.memo.folded, until), until)
+        self._lines.recount(self._pending.parts(self.memo.folded, until), until)
         self._counted = until
 
     # -- input ---------------------------------------------------------------------------------------------------
@@ -131,10 +135,15 @@ class MetricsStage:
             self._outbox.put(delta_key(delta.source, record.offset), value)
 
     def _order(self, record: Record, command: bool) -> None:
+        size = bounds.content(record.key, record.value, record.headers)
+        if size > bounds.COMMAND:
+            text = f"{size} bytes, a command or result has {bounds.COMMAND} at most"
+            self._outbox.emit(dead_letter(record, STAGE, "oversized", text, limit=bounds.COMMAND))
+            return
         try:
             order = (read_command if command else read_result)(record.value)
         except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
-            self._outbox.emit(dead_letter(record, STAGE, "invalid_order", str(error)))
+            self._outbox.emit(dead_letter(record, STAGE, "invalid_command", str(error)))
             return
         if order.line != "*" and partition_for(order.line.encode(), self.config.partitions) != self.partition:
             text = f"line {order.line!r} belongs to another partition; `plumbline dead-letters redrive` re-keys it"
@@ -223,9 +232,7 @@ class MetricsStage:
     def _decide(self, before: int, now: int) -> None:
         for source, part in self._pending.epochs(before, now):
             if part.closed is not None:
-                self.memo.barriers[source] = part.barrier
-                if part.dispositions:
-                    self.memo.dispositions[source] = part.dispositions
+                self.memo.note(source, part)
         self._lines.decide(self._pending.parts(before, now), now)
         self._counted = now
 
@@ -270,21 +277,12 @@ class MetricsStage:
         memo = self.memo
         self._lines.log_labelled(self._pending.parts(memo.last_tick, now))
         if due:
-            memo.hours = self._lines.folded()
+            self._lines.folded()
             memo.folded = now
             for key in self._pending.forget(now):
                 self._outbox.remove_once_written(key)
-        inputs: dict[str, dict[int, int]] = {}
-        for source in sorted(memo.barriers):
-            for topic, offset in memo.barriers[source].items():
-                inputs.setdefault(topic, {})[source] = offset
-        totals: dict[str, dict[str, int]] = {}
-        for source in sorted(memo.dispositions):
-            for topic, counts in memo.dispositions[source].items():
-                total = totals.setdefault(topic, {})
-                for name, count in counts.items():
-                    total[name] = total.get(name, 0) + count
-        self._outbox.log(line_log.TickEntry(now, inputs, [(c.kind, c.at_ms) for c in closes], totals), None)
+        passed: list[tuple[str, int]] = [(c.kind, c.at_ms) for c in closes[-MOST_CLOSES:]]
+        self._outbox.log(line_log.TickEntry(now, memo.inputs(), passed, memo.totals()), None)
         self.closes_run.update(c.kind for c in closes)
         memo.last_tick = now
         memo.progress = memos.Progress()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from stream_app.core.days import day_of
+from stream_app.core.line_log import SnapshotEntry
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.retrain import barriers, data_range, history, profile, state
 from stream_app.core.retrain.barriers import Barriers
@@ -84,6 +85,7 @@ class Memory:
         self._outbox.put(state.key(model), state.encode(LineState(episode=after.episode)) if after.episode else None)
         self._outbox.put(history.key(model), None)
         self._outbox.put(profile.key(model), None)
+        self._clear(history.rows_of(model))
         if self.due.pop(model, _NEVER) is not _NEVER:
             self._outbox.put(MARK + model.encode(), None)
 
@@ -95,6 +97,23 @@ class Memory:
     def keep(self, line: str, known: History) -> None:
         """Store it."""
         self._outbox.put(history.key(line), history.encode(known))
+
+    def closed(self, entry: SnapshotEntry) -> None:
+        """A closed day of a version was published, for the first time or again."""
+        known, rows = self.history(entry.line), history.outcomes(entry.record)
+        key = history.rows_key(entry.line, entry.day, entry.version)
+        before = history.decode_rows(self._outbox.get([key])[0])
+        self._outbox.put(key, history.encode_rows(rows))
+        for day in known.closed(entry.day, rows, before, self._settings.config.history_days):
+            self._clear(history.rows_key(entry.line, day))
+        self.keep(entry.line, known)
+
+    def _clear(self, prefix: bytes) -> None:
+        after: bytes | None = None
+        while batch := self._outbox.scan(prefix, after, BATCH):
+            after = batch[-1][0]
+            for key, _ in batch:
+                self._outbox.put(key, None)
 
     def hours(self, counts: Sequence[tuple[str, int, int]]) -> None:
         """Take hours that have ended into the lines' profiles."""
@@ -119,5 +138,5 @@ class Memory:
         start = barriers.before(self._outbox, first - 1)
         value = self._outbox.get([profile.key(line)])[0]
         hours = profile.decode(value, profile.key(line)) if value is not None else ()
-        plan = data_range.plan(first, now_ms, share, known.by_day(), hours, start, inputs)
+        plan = data_range.plan(first, now_ms, share, known.labelled, hours, start, inputs)
         return Seen(plan, known.coverage, tuple(known.faults if faults is None else faults))

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
+from schemas import bounds
 from schemas.alerts import Safeguard
 from schemas.audit import AuditInputs, AuditRecord
 from schemas.common import ce_headers, encode, rfc3339, uuid5
@@ -33,8 +34,8 @@ DECISION_LOG: Final = "decision-log"
 #: header by which trainers and the deployer pick what is theirs
 COMMAND_HEADER: Final = "plumbline.command"
 
-#: A wire record's limits on words and ids.
-TEXT, IDS, TOKEN = 4_000, 1_000, 128
+#: What a record holds at most: bytes of a sentence, ids, characters of an id.
+TEXT, IDS, TOKEN = 4_000, 100, 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,9 @@ class Publisher:
             actor=actor,
             action=action,
             decision=decision,
-            safeguards=[Safeguard(a.name, a.passed, a.reason[:TEXT]) for a in answers],
+            safeguards=[Safeguard(a.name, a.passed, bounds.cut(a.reason, TEXT)) for a in answers],
             inputs=AuditInputs([i[:TOKEN] for i in ids[:IDS]], self.barriers, self.settings.hash_of(line)),
-            reason=reason[:TEXT],
+            reason=bounds.cut(reason, TEXT),
         )
         return self._emit(AUDIT, "audit-record", id.encode(), id, line, record)
 
@@ -107,7 +108,7 @@ class Publisher:
             model_version=sent.model_version,
             expected_current_version=sent.expected_current_version,
             candidate_version=sent.candidate_version or UNSET,
-            trigger=Trigger(cause.kind, list(cause.event_ids), cause.reason[:TEXT]),
+            trigger=Trigger(cause.kind, list(cause.event_ids[-IDS:]), bounds.cut(cause.reason, TEXT)),
             data=_data(sent.plan) if sent.plan is not None else UNSET,
             accept_by=rfc3339(sent.accept_by_ms) if sent.accept_by_ms is not None else UNSET,
             finish_by=rfc3339(sent.finish_by_ms) if sent.finish_by_ms is not None else UNSET,
@@ -140,7 +141,7 @@ class Publisher:
         refusing = [f"{a.name}: {a.reason}" for a in answers if not a.passed]
         reason = "; ".join(refusing) or "all safeguards passed"
         entry = line_log.DecisionEntry(
-            line, effect.event_id, effect.eligible, [(a.name, a.passed, a.reason) for a in answers]
+            line, effect.event_id, effect.eligible, [(a.name, a.passed, bounds.cut(a.reason, TEXT)) for a in answers]
         )
         audit = self.audit(
             line, fx.COORDINATOR, "train", effect.decision, effect.event_id, (effect.event_id,), reason, answers

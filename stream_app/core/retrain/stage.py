@@ -12,6 +12,7 @@ key                        value and growth
                            were trained the number of their trainings
 ``H`` + line               history of labels (:mod:`~stream_app.core.retrain.history`); one a model
 ``P`` + line               hours of a usual day (:mod:`~stream_app.core.retrain.profile`); one a model
+``Y`` + line, 0, day, …    labelled rows of a version's day; as long as the history remembers the day
 ``B`` + day                barriers (:mod:`~stream_app.core.retrain.barriers`); one a day remembered
 ``E`` + offset (u8)        entry of the epoch in hand (:mod:`~stream_app.core.line_log`), without its published record
 ``T`` + line               mark: the coordinator is not idle
@@ -97,9 +98,7 @@ class RetrainStage(LogStage):
     def _entry(self, offset: int, entry: line_log.Entry) -> None:
         """What is known of the data is noted at once; what a coordinator must answer waits for the tick."""
         if isinstance(entry, line_log.SnapshotEntry):
-            known = self._memory.history(entry.line)
-            known.closed(entry, self.config.history_days)
-            self._memory.keep(entry.line, known)
+            self._memory.closed(entry)
         elif isinstance(entry, line_log.CompletenessEntry):
             known = self._memory.history(entry.line)
             if known.completed(entry):
