@@ -52,6 +52,8 @@ class Codec(Generic[T]):
     """Bytes of one type: format byte, then MessagePack."""
 
     def __init__(self, kind: Any, format: int, what: str) -> None:
+        #: the type of what is encoded
+        self.kind: Final = kind
         self.format: Final = format
         self.what: Final = what
         self._head = bytes((format,))

@@ -82,6 +82,8 @@ def _format(name: str) -> int:
     codec = getattr(decoder, "__self__", None)
     if isinstance(codec, Codec):
         return codec.format
+    if name.endswith(".decode_rows"):
+        return int(module.ROWS_FORMAT)  # type: ignore[union-attr]  # a number of its own beside the module's codec
     return int(module.FORMAT) if module is not None else 1
 
 

