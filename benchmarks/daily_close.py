@@ -51,7 +51,7 @@ def run(bootstrap: str, folder: Path, lines: int) -> dict[str, float]:
 
 async def _run(bootstrap: str, folder: Path, lines: int) -> dict[str, float]:
     name = f"closes{lines}"
-    topics = Topics(f"{name}.", f"{name}.", PARTITIONS, PARTITIONS)
+    topics = Topics(f"{name}.", f"{name}.", PARTITIONS, PARTITIONS, name)
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith("PLUMBLINE_")},
         "PLUMBLINE_ENVIRONMENT": "development",
@@ -67,10 +67,10 @@ async def _run(bootstrap: str, folder: Path, lines: int) -> dict[str, float]:
     settings = Settings(input_partitions=PARTITIONS, line_partitions=PARTITIONS, environment="development")
     async with kafka_admin.admin(bootstrap, {}) as client:
         await kafka_admin.create(client, topics.specs(), 1)
-        await kafka_admin.create(client, topics.changelogs(name, settings.max_horizon_days), 1)
+        await kafka_admin.create(client, topics.own(settings.max_horizon_days), 1)
     midnight = DAY * DAY_MS
     static = {key: str(value) for key, value in settings.static_view().items()}
-    await _seed(bootstrap, topics.changelog(name, "metrics"), lines, midnight, static)
+    await _seed(bootstrap, topics.changelog("metrics"), lines, midnight, static)
     workers = [_start(environment, folder, number) for number in range(WORKERS)]
     seconds: dict[str, float] = {}
     try:

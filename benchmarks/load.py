@@ -38,10 +38,10 @@ async def load(
     bootstrap: str, name: str, predictions: int, lines: int, outcome_share: float = 0.95, partitions: int = 4
 ) -> Job:
     """Create topics under ``name.`` and fill them; ticks cover exactly what stands before them."""
-    topics = Topics(f"{name}.", f"{name}.", partitions, 4)
+    topics = Topics(f"{name}.", f"{name}.", partitions, 4, name)
     async with kafka_admin.admin(bootstrap, {}) as client:
         await kafka_admin.create(client, topics.specs(), 1)
-        await kafka_admin.create(client, topics.changelogs(name, 60), 1)
+        await kafka_admin.create(client, topics.own(60), 1)
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, max_batch_size=200_000)
     await producer.start()
     draw = random.Random(7)

@@ -118,6 +118,7 @@ def _key(family: Family) -> dict[str, Any]:
     where = {
         "inputs": "any partitioner, the same for both inputs",
         "lines": "partitioned by murmur2 of the line, whatever the key",
+        "one": "one partition",
     }[family.placed]
     return {"type": "string", "description": f"{family.key}; {where}"}
 

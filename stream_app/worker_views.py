@@ -17,6 +17,7 @@ from stream_app.core.metrics import figures
 from stream_app.core.metrics_stage import MetricsStage
 from stream_app.engine.engine import Engine
 from stream_app.engine.lanes import Lane
+from stream_app.engine.live_clock import LiveClock
 from stream_app.engine.parking import way_out
 from stream_app.engine.transport import EngineApp
 from stream_app.engine.vitals import Vitals
@@ -30,7 +31,7 @@ _ROUTED: Final = "plumbline-routed"
 _OWNER_S: Final = 3.0
 
 
-def attach(app: EngineApp, engine: Engine, topics: Topics, vitals: Vitals) -> None:
+def attach(app: EngineApp, engine: Engine, topics: Topics, vitals: Vitals, clock: LiveClock | None = None) -> None:
     """Add ``/livez``, ``/readyz``, ``/metrics``, ``/lines/{line}`` to Faust's web server.
 
     The server has a thread of its own: ``/livez`` is answered there, whatever the lanes' loop does, and all else in
@@ -63,6 +64,7 @@ def attach(app: EngineApp, engine: Engine, topics: Topics, vitals: Vitals) -> No
                 "inputs": {a: {"reached": i.reached, "arrived": i.arrived} for a, i in lane.inputs().items()},
                 "paused": lane.paused(),
                 "uncommitted": lane.dirty,
+                "refused_tick": lane.clock.refusal if lane.clock is not None else None,
                 "tick": rfc3339(lane.clock.last_tick) if lane.clock is not None and lane.clock.last_tick else None,
             }
             for (name, p), lane in sorted(engine.lanes.items())
@@ -70,7 +72,11 @@ def attach(app: EngineApp, engine: Engine, topics: Topics, vitals: Vitals) -> No
         # While the group rebalances nothing is fetched; nor before Faust takes its tables for restored.
         waits_for = "rebalance" if app.rebalancing else "tables" if app.in_recovery else None
         ready = waits_for is None and bool(lanes) and all(lane.running for lane in engine.lanes.values())
-        return view.json({"ready": ready, "waits_for": waits_for, "lanes": lanes}, status=200 if ready else 503)
+        # of the leader alone: why it writes no tick, if it does not
+        ticks = {"ticks_wait_for": clock.refused or clock.waits_for} if clock is not None else {}
+        return view.json(
+            {"ready": ready, "waits_for": waits_for, **ticks, "lanes": lanes}, status=200 if ready else 503
+        )
 
     @app.page("/lines/{line}")
     async def line_view(view: View, request: web.Request, line: str) -> Any:

@@ -21,7 +21,7 @@ from stream_app.connect.redrive import Letter, Mend
 from stream_app.connect.redrive import letters as read_letters
 from stream_app.connect.redrive import redrive as send_again
 from stream_app.errors import Incompatible
-from stream_app.topics import Topics
+from stream_app.topics import Topics, topics_of
 
 REASON: Final = click.Choice(list(REASONS))
 #: of a batch that could not be read
@@ -125,7 +125,7 @@ def redrive(
 
 
 def _topics(settings: Any) -> Topics:
-    return Topics(settings.input_prefix, settings.output_prefix, settings.input_partitions, settings.line_partitions)
+    return topics_of(settings)
 
 
 def _read() -> tuple[Any, list[Letter]]:

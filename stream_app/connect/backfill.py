@@ -67,7 +67,7 @@ async def backfill(
         at_ms = writer.stand.at_ms or first - 1
         while at_ms < end:
             position = bisect_left(events, at_ms)
-            at_ms = next_tick(at_ms, events[position] if position < len(events) else None, every)
+            at_ms = min(end, next_tick(at_ms, events[position] if position < len(events) else None, every))
             await writer.write_covering(at_ms, {key: _covered(track, at_ms) for key, track in found.items()})
             written += 1
             on_tick(at_ms, end)

@@ -17,7 +17,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ProducerFenced
 
-from schemas.clock import Tick
+from schemas.clock import Tick, decode_tick
 from schemas.common import parse_ms, rfc3339
 from schemas.partitioning import partition_for
 from stream_app.errors import Incompatible, Unavailable
@@ -181,7 +181,11 @@ class ClockWriter:
             while await self._reader.position(tp) < end:
                 for records in (await self._reader.getmany(tp, timeout_ms=200)).values():
                     for record in records:
-                        tick = _decoder.decode(record.value)
+                        try:
+                            decode_tick(record.value, record.offset, record.timestamp)
+                            tick = _decoder.decode(record.value)
+                        except (ValueError, TypeError):
+                            continue  # the lanes refuse it too
                         if tick.at is not None and parse_ms(tick.at) >= stand.at_ms:
                             stand = Stand(parse_ms(tick.at), tick.mode, tick.digest, tick.row)
             if start == begin:

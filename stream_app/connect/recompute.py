@@ -26,7 +26,7 @@ from stream_app.core.metrics_stage import MetricsStage
 from stream_app.core.retrain import RetrainStage
 from stream_app.engine.chunks import Chunk
 from stream_app.engine.inbox import Clock
-from stream_app.engine.protocol import Stage
+from stream_app.engine.protocol import Positions, Stage
 from stream_app.engine.store import FORMAT, Memory, Meta, Segmenting, Store
 from stream_app.errors import Incompatible
 from stream_app.settings import Settings, base
@@ -89,7 +89,7 @@ class _Inputs:
         self._tps = {alias: TopicPartition(topic, partition) for alias, topic in topics.items()}
         self._clock_tp = TopicPartition(clock, partition)
         self._waiting: dict[str, deque[Any]] = {alias: deque() for alias in topics}
-        self.clock = Clock(0, 0, 0, {})
+        self.clock = Clock(0, Positions({"clock": 0}), {})
 
     async def start(self) -> None:
         """Read the whole clock, and stand at the start of the inputs."""
@@ -106,7 +106,7 @@ class _Inputs:
             self._consumer.seek(tp, begin[tp])
         self._consumer.pause(*self._tps.values())
         at = begin[self._clock_tp]
-        self.clock = Clock(at, 0, 0, {})
+        self.clock = Clock(0, Positions({"clock": at}), {})
         while at < end[self._clock_tp]:
             found = await self._consumer.getmany(self._clock_tp, timeout_ms=200)
             reached = await self._consumer.position(self._clock_tp)

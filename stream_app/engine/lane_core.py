@@ -107,18 +107,19 @@ class LaneCore:
         behind = [item for alias, end in below.items() if (item := self.inputs[alias]).reached < end]
         return any(item.chunks for item in behind) if behind else self.stage.waiting_for(head[0]) is None
 
-    def drain(self, static: dict[str, str]) -> tuple[Drained, list[EmitTuple], Positions]:
+    def drain(self, static: dict[str, str], ids: dict[str, str]) -> tuple[Drained, list[EmitTuple], Positions]:
         """What a checkpoint writes: effects of the stage, clock records refused, and where every input stands."""
         drained, clock = self.stage.drain(), self.clock
-        positions = Positions({alias: item.reached for alias, item in self.inputs.items()}, static=static)
+        positions = Positions({alias: item.reached for alias, item in self.inputs.items()}, static=static, ids=ids)
         positions.memo = drained.memo
         if clock is None:
             return drained, [], positions
         positions.positions["clock"] = clock.input.reached
-        positions.tick, positions.end_offsets = clock.last_tick, self.spec.by_alias(clock.barrier)
+        positions.tick, positions.live = clock.last_tick, clock.live
+        positions.end_offsets = self.spec.by_alias(clock.barrier)
         refused = [
-            self.spec.dead_letter(record, self.spec.name, "invalid_tick", "the clock record cannot be read")
-            for record in clock.refused()
+            self.spec.dead_letter(record, self.spec.name, "invalid_tick", f"the clock record is no tick: {why}")
+            for record, why in clock.refused()
         ]
         return drained, refused, positions
 

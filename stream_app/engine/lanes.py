@@ -29,6 +29,7 @@ from stream_app.engine import failpoints
 from stream_app.engine.checkpoint import CheckpointFigures, checkpoint
 from stream_app.engine.chunks import Chunk
 from stream_app.engine.host import Host, check_bounds, first_positions
+from stream_app.engine.identity import compare
 from stream_app.engine.inbox import Clock, Gap, Input, bytes_held
 from stream_app.engine.lane_core import LaneCore
 from stream_app.engine.parking import parked_by, pure, way_out
@@ -74,6 +75,8 @@ class Lane:
         self._task: asyncio.Task[None] | None = None
         self._suspended = False
         self._asked_to_park: Parked | None = None
+        #: topic ids by alias that the lane was opened with
+        self._ids: dict[str, str] = {}
         #: whether a transaction may be open that nobody has settled
         self._unsettled = False
 
@@ -274,6 +277,9 @@ class Lane:
         await self._producer.start()
         self._unsettled = False
         failpoints.hit("restore.1-producer-ready", spec.name)
+        # After the producer: who took the prefix over fenced the one before, and this one must see the claim.
+        self._waits_for = "topics and owner to be known"
+        self._ids = await self.host.identify(spec)
         self._waits_for = "its state"
         self._store = Store(self._path, self._memory, spec.segmenting)
         restored = await restore(spec, partition, self.config, self._store)
@@ -283,16 +289,14 @@ class Lane:
         failpoints.hit("restore.3-restored", spec.name)
         bounds = await self.host.log_bounds(list(self._tp.values()))
         state = restored.positions or await first_positions(spec, partition, self._tp, bounds, self.host)
+        compare(spec, state.ids, self._ids)
         check_bounds(spec, state, self._tp, bounds)
         with pure(spec.name, partition):
             stage = spec.make(partition)
             stage.load(state.memo or None, self._store)
         epochs = {alias: await self.host.seek(tp, state.positions[alias]) for alias, tp in self._tp.items()}
         inputs = {alias: Input(state.positions[alias], epochs[alias]) for alias in self._tp if alias != "clock"}
-        clock = None
-        if spec.clock is not None:
-            end_offsets = spec.by_topic(state.end_offsets)
-            clock = Clock(state.positions["clock"], epochs["clock"], state.tick, end_offsets)
+        clock = Clock(epochs["clock"], state, spec.by_topic(state.end_offsets)) if spec.clock else None
         self._pressure.paused.clear()
         self._core = LaneCore(spec, stage, inputs, clock, most=self._most, pressure=self._pressure)
         self._heed()
@@ -365,7 +369,7 @@ class Lane:
         if store is None or producer is None:
             raise Broken(f"{self.spec.name}[{self.partition}] was to write a checkpoint while it is closed")
         with pure(self.spec.name, self.partition):
-            drained, refused, positions = core.drain(self.config.static)
+            drained, refused, positions = core.drain(self.config.static, self._ids)
         self._idle.clear()
         self._unsettled = True
         try:

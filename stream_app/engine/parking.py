@@ -29,7 +29,12 @@ _AGAIN: Final = "then restart this worker, which tries the lane again"
 WAYS_OUT: Final[dict[str, str]] = {
     "broken_invariant": "This is a fault of Plumbline: report the sentence above. Nothing of the lane is lost; restart "
     "this worker to try it once more.",
+    "not_owner": "Stop this worker, or take the prefix back: `plumbline worker --take-over`.",
+    "partitions_changed": "Partition counts are fixed for the life of an input prefix: make a new prefix with that "
+    "many, bring the records over with `plumbline relay --map re-key`, and start there with a new PLUMBLINE_APP_ID.",
     "size_refused": f"Raise max.message.bytes of the lane's topics above what the sentence names, {_AGAIN}.",
+    "topic_changed": "What was counted before stays. Start afresh with a new PLUMBLINE_APP_ID and "
+    "PLUMBLINE_OUTPUT_PREFIX, which counts the topics as they are now.",
     "unknown_format": "Run the release that wrote it, or start afresh with a new PLUMBLINE_APP_ID and "
     "PLUMBLINE_OUTPUT_PREFIX.",
     "unreadable_log": "Restore the topic that the sentence names, or start afresh with a new PLUMBLINE_APP_ID and "

@@ -125,6 +125,13 @@ class EngineConfig:
     message_limits: dict[str, int] = field(default_factory=dict)
     #: what the state must have been written with (partition counts, horizons, …): name → value
     static: dict[str, str] = field(default_factory=dict)
+    #: topic of the output prefix' owner; without one nobody is asked
+    owner_topic: str = ""
+    #: settings read at start, which all workers that run at the same time must agree on: name → value
+    at_start: dict[str, str] = field(default_factory=dict)
+    #: how often topic ids and partition counts are asked for, and the claim
+    identity_interval_s: float = 15.0
+    owner_interval_s: float = 30.0
     #: what figures tell published records apart by: (alias, value, headers) → values of its labels
     describe: Callable[[str, bytes | None, list[tuple[str, bytes]]], tuple[str, ...]] = lambda alias, value, headers: ()
 
@@ -138,6 +145,10 @@ class Positions(msgspec.Struct):
     #: highest end offset that a tick has named, by alias of the gated input
     end_offsets: dict[str, int] = {}
     static: dict[str, str] = {}
+    #: topic ids of the inputs and the changelog by alias, where the cluster has any
+    ids: dict[str, str] = {}
+    #: whether the last tick was a live one: simulated ones are refused after it
+    live: bool = False
     memo: bytes = b""
 
 

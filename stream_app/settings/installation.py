@@ -64,6 +64,10 @@ class Installation(BaseModel):
     replication_factor: int = setting(
         1, "Replicas of topics made by `topics create` and by workers; 3 survives the loss of a broker.", ge=1, le=7
     )
+    identity_interval_s: float = setting(
+        15.0, "Seconds between two looks at the ids and partition counts of the topics.", ge=0.5, le=600
+    )
+    owner_interval_s: float = setting(30.0, "Seconds between two looks at who owns the output prefix.", ge=0.5, le=600)
     session_timeout_s: float = setting(
         6.0,
         "Seconds without heartbeat until a worker's partitions move. Shorter: pauses look like deaths.",

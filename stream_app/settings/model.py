@@ -243,6 +243,11 @@ class Settings(Rules, Installation, BaseSettings):
         """What holds for all, of what a decision can depend on, as plain JSON: no addresses or limits of a process."""
         return self.model_dump(mode="json", exclude={*Installation.model_fields, "types", "lines"})
 
+    def at_start_view(self) -> dict[str, str]:
+        """Settings that are read once, at start, and by which every worker that runs must count alike."""
+        fields = type(self).model_fields
+        return {name: str(getattr(self, name)) for name, field in fields.items() if marked(field, AT_START)}
+
     def decision_view(self) -> dict[str, Any]:
         """All that any decision can depend on, those of every type and line."""
         view = self.view_of_all()

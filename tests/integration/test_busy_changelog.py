@@ -36,7 +36,7 @@ async def test_a_worker_joins_while_its_changelog_moves(prefix: Prefix, worker: 
     settling = asyncio.gather(
         *(
             _unsettled(prefix.bootstrap, spec.name, partition, rounds)
-            for spec in prefix.topics.changelogs(running.env["PLUMBLINE_APP_ID"], 60)
+            for spec in prefix.topics.own(60)
             if spec.name.endswith("-changelog")
             for partition in range(spec.partitions)
         )

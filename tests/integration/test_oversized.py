@@ -207,7 +207,7 @@ async def test_a_topic_that_takes_too_little_is_named_with_what_it_needs_before_
     topics = prefix.topics
     changelog = topics.changelog(f"{topics.input_prefix}app", "metrics")
     async with kafka_admin.admin(prefix.bootstrap, {}) as client:
-        await kafka_admin.create(client, topics.changelogs(f"{topics.input_prefix}app", 60), 1)
+        await kafka_admin.create(client, topics.own(60), 1)
         assert await kafka_admin.check(client, topics, topics.specs()) == []
         for topic, takes, needs in (
             (topics.audit, 500_000, bounds.BATCH),

@@ -98,6 +98,7 @@ LIMITS: dict[str, Any] = TEXTS | {
     # -- published
     "Trigger.drift_event_ids": IDS, "AuditInputs.ids": IDS,
     "AuditRecord.safeguards": SAFEGUARDS, "AutoRetrain.safeguards": SAFEGUARDS,
+    "Owner.at_start": 16, "Owner.at_start.key": 64, "Owner.at_start.value": 64,
     "Setting.value": WIDE * (bounds.COMMAND // 6),
 }  # fmt: skip
 
@@ -136,13 +137,13 @@ def _stored(module: Any) -> bytes:
 
 def _written() -> list[tuple[str, int]]:
     """Topics that are written here, with what each takes."""
-    specs = [*TOPICS.specs(), *TOPICS.changelogs("app", 60)]
+    specs = [*TOPICS.specs(), *TOPICS.own(60)]
     limits = TOPICS.message_limits()
     return [(spec.name, limits.get(spec.name, bounds.MESSAGE)) for spec in specs if spec.largest]
 
 
 #: What :func:`test_the_largest_record_of_every_topic_is_below_what_it_takes` does not drive by a schema.
-LOGS = {TOPICS.line_log, TOPICS.drift_log, TOPICS.decision_log}
+LOGS = {TOPICS.model_log, TOPICS.drift_log, TOPICS.decision_log}
 OTHERS = {
     TOPICS.dead_letters: "tests/unit/test_dead_letters.py: test_whatever_arrives_fits_the_topic",
     TOPICS.model_deltas: "test_a_checkpoint_of_any_names_is_split_below_the_bound",
@@ -158,7 +159,7 @@ def _families() -> dict[str, Family]:
 
 
 def test_every_topic_that_is_written_has_a_row() -> None:
-    changelogs = {spec.name for spec in TOPICS.changelogs("app", 60)}
+    changelogs = {spec.name for spec in TOPICS.own(60)}
     covered = set(_families()) | LOGS | set(OTHERS) | changelogs
     assert {name for name, _ in _written()} - covered == set()
 

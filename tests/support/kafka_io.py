@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,19 +31,26 @@ class Prefix:
         topics = self.topics
         return Settings(
             kafka_bootstrap=self.bootstrap, input_prefix=topics.input_prefix, output_prefix=topics.output_prefix,
-            input_partitions=topics.input_partitions, line_partitions=topics.line_partitions, **rules,
+            input_partitions=topics.input_partitions, line_partitions=topics.line_partitions, app_id=topics.app_id,
+            **rules,
         )  # fmt: skip
 
     async def create(self) -> Prefix:
         """Create every topic."""
         async with kafka_admin.admin(self.bootstrap, {}) as client:
-            await kafka_admin.create(client, self.topics.specs(), 1)
+            await kafka_admin.create(client, [*self.topics.specs(), *self.topics.logs()], 1)
         return self
 
     async def configure(self, topic: str, config: dict[str, str]) -> None:
         """Change a topic's configuration."""
         async with kafka_admin.admin(self.bootstrap, {}) as client:
             await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=config)])
+
+    async def produce(self, topic: str, rows: Iterable[tuple[bytes | None, bytes, int]]) -> None:
+        """Write records of (key, value, partition) outside any transaction."""
+        async with AIOKafkaProducer(bootstrap_servers=self.bootstrap) as producer:
+            for key, value, partition in rows:
+                await producer.send_and_wait(topic, value, key=key, partition=partition)
 
     async def delete(self, below: str) -> None:
         """Remove every topic whose name starts with ``below``."""

@@ -202,16 +202,12 @@ def test_placement_agrees_with_aiokafka(key: bytes, partitions: int) -> None:
 def test_topics_and_catalogue_agree() -> None:
     topics = Topics("", "", 12, 4)
     families = {family.topic: family for family in FAMILIES}
-    public = [
-        spec
-        for spec in topics.specs()
-        if spec.name not in (topics.model_deltas, topics.line_log, topics.drift_log, topics.decision_log)
-    ]
+    public = topics.specs()
     assert len(public) > 5
     for spec in public:
         family = families[spec.name]
         assert spec.config["cleanup.policy"] == ",".join(family.cleanup)
-        assert spec.partitions == (12 if family.placed == "inputs" else 4)
+        assert spec.partitions == {"inputs": 12, "lines": 4, "one": 1}[family.placed]
         if family.retention_ms is not None:
             assert spec.config["retention.ms"] == str(family.retention_ms)
 
