@@ -6,8 +6,9 @@ import asyncio
 from typing import Any, Final
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
+from stream_app.kafka import clients
 from stream_app.kafka_reach import start
 from stream_app.topics import Topics
 
@@ -39,14 +40,7 @@ class AnswerFollower:
 
     def __init__(self, bootstrap: str, options: dict[str, Any], topics: Topics) -> None:
         self._where = (bootstrap, options)
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=100,
-            **options,
-        )
+        self._consumer = clients.consumer(bootstrap, options, auto_offset_reset="earliest", fetch_max_wait_ms=100)
         self._orders = topics.training_commands
         self._tps = [
             TopicPartition(name, partition)

@@ -15,6 +15,7 @@ from schemas.common import parse_ms
 from schemas.inputs import Time, time_ms
 from stream_app.connect.load import Kind
 from stream_app.connect.reading import stop_consumer
+from stream_app.kafka import clients
 from stream_app.settings import Settings
 from stream_app.topics import Topics
 
@@ -81,10 +82,7 @@ async def report(settings: Settings, topics: Topics, kind: Kind, wanted: Mapping
 
 @asynccontextmanager
 async def _reader(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap, isolation_level="read_committed", enable_auto_commit=False,
-        **settings.kafka_client_options(),
-    )  # fmt: skip
+    consumer = clients.consumer(settings.kafka_bootstrap, settings.kafka_client_options())
     try:
         await consumer.start()
         yield consumer

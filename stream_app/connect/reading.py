@@ -10,6 +10,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_app.errors import Incompatible
+from stream_app.kafka import clients
 from stream_app.kafka_reach import start
 
 #: A consumer that has done its work is gone within milliseconds.
@@ -28,9 +29,7 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
 
 async def records(bootstrap: str, options: dict[str, Any], topic: str, follow: bool = False) -> AsyncIterator[Any]:
     """Every committed record of a topic, in order within partitions; with ``follow`` also those to come."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False, **options
-    )
+    consumer = clients.consumer(bootstrap, options)
     await start(consumer, bootstrap, options)
     try:
         if topic not in await consumer.topics():

@@ -27,6 +27,7 @@ from stream_app.connect.load import Faults, Kind, as_record
 from stream_app.connect.mapping import BadRow, Mapping
 from stream_app.connect.reading import records
 from stream_app.errors import Incompatible, Unavailable
+from stream_app.kafka import clients
 from stream_app.kafka_admin import admin
 from stream_app.kafka_reach import started
 from stream_app.topics import Topics
@@ -127,9 +128,7 @@ async def redrive(
     """
     if dry_run:
         return await _redrive(await Notes.read(bootstrap, options, topics, found), topics, chosen, mend, told, None)
-    producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap, transactional_id=f"{topics.dead_letters}-redrive", **options
-    )
+    producer = clients.producer(bootstrap, options, transactional_id=f"{topics.dead_letters}-redrive")
     async with started(producer, bootstrap, options):  # fences another run, so that the notes are final
         notes = await Notes.read(bootstrap, options, topics, found)
         try:

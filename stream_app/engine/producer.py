@@ -12,9 +12,10 @@ import contextlib
 from collections.abc import Iterable
 from typing import Any
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 
 from stream_app.engine.protocol import EngineConfig
+from stream_app.kafka import clients
 
 
 class LaneProducer:
@@ -22,8 +23,9 @@ class LaneProducer:
 
     def __init__(self, config: EngineConfig, transactional_id: str) -> None:
         self._config = config
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=config.bootstrap,
+        self._producer = clients.producer(
+            config.bootstrap,
+            config.kafka_options,
             client_id=transactional_id,
             transactional_id=transactional_id,
             transaction_timeout_ms=int(config.transaction_timeout_s * 1000),
@@ -31,7 +33,6 @@ class LaneProducer:
             max_request_size=16 << 20,
             request_timeout_ms=int(config.transaction_timeout_s * 1000),
             linger_ms=0,
-            **config.kafka_options,
         )
         self._futures: list[Any] = []
         #: records in the batch sent last; an answer tells the offset of its batch's first record only

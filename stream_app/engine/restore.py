@@ -11,12 +11,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from stream_app.engine import failpoints
 from stream_app.engine.protocol import POSITIONS_KEY, EngineConfig, Positions, StageSpec, decode_positions
 from stream_app.engine.store import FORMAT, Meta, Store
 from stream_app.errors import Incompatible
+from stream_app.kafka import clients
 
 log = logging.getLogger(__name__)
 
@@ -33,21 +34,6 @@ class Restored:
     seconds: float
 
 
-def new_consumer(config: EngineConfig, isolation_level: str = "read_committed") -> AIOKafkaConsumer:
-    """A consumer outside any group that never resets a position by itself."""
-    return AIOKafkaConsumer(
-        bootstrap_servers=config.bootstrap,
-        isolation_level=isolation_level,
-        enable_auto_commit=False,
-        auto_offset_reset="none",
-        max_partition_fetch_bytes=8 << 20,
-        fetch_max_bytes=32 << 20,
-        fetch_max_wait_ms=100,
-        check_crcs=False,
-        **config.kafka_options,
-    )
-
-
 async def restore(spec: StageSpec, partition: int, config: EngineConfig, store: Store) -> Restored:
     """Bring the store to the end of its changelog.
 
@@ -58,7 +44,7 @@ async def restore(spec: StageSpec, partition: int, config: EngineConfig, store: 
     """
     started = time.monotonic()
     tp = TopicPartition(spec.changelog, partition)
-    consumer = new_consumer(config)
+    consumer = clients.log_reader(config.bootstrap, config.kafka_options)
     await consumer.start()
     try:
         consumer.assign([tp])

@@ -23,6 +23,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.exceptions import RedisError, WatchError
 
 from stream_app.connect.reading import stop_consumer
+from stream_app.kafka import clients
 from stream_app.kafka_reach import start
 from stream_app.read_model import fold
 from stream_app.read_model.apply import KINDS, Batch, cutoff_ms
@@ -85,14 +86,7 @@ class Projector:
         """Connect to both sides and carry over until something breaks."""
         redis = client(self._settings)
         bootstrap, options = self._settings.kafka_bootstrap, self._settings.kafka_client_options()
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            fetch_max_wait_ms=100,
-            **options,
-        )
+        consumer = clients.consumer(bootstrap, options, auto_offset_reset="none", fetch_max_wait_ms=100)
         try:
             await redis.ping()
             await start(consumer, bootstrap, options)

@@ -11,9 +11,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 
 from schemas.training import TrainingCommand, TrainingResult
+from stream_app.kafka import clients
 from stream_app.kafka_reach import start
 
 #: record header that says which command it is, so that nobody decodes what is not theirs
@@ -49,13 +50,10 @@ class Orders:
 
     async def __aenter__(self) -> Orders:
         # aiokafka's clients belong to the event loop that they are made in
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap, group_id=self._group, isolation_level="read_committed",
-            enable_auto_commit=False, auto_offset_reset="earliest", **self._options,
-        )  # fmt: skip
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap, enable_idempotence=True, acks="all", **self._options
+        self._consumer = clients.consumer(
+            self._bootstrap, self._options, group_id=self._group, auto_offset_reset="earliest"
         )
+        self._producer = clients.producer(self._bootstrap, self._options, enable_idempotence=True, acks="all")
         await start(self._producer, self._bootstrap, self._options)
         self._consumer.subscribe([self._topic])
         await self._consumer.start()
@@ -113,8 +111,8 @@ class Orders:
         return False
 
     async def _results(self, tp: TopicPartition) -> AsyncIterator[TrainingResult]:
-        reader = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap, enable_auto_commit=False, auto_offset_reset="earliest", **self._options
+        reader = clients.consumer(
+            self._bootstrap, self._options, auto_offset_reset="earliest", isolation_level="read_uncommitted"
         )
         await reader.start()
         try:

@@ -19,6 +19,7 @@ from schemas.common import parse_ms
 from schemas.inputs import OUTCOME_DECODER, PREDICTION_WITH_FEATURES_DECODER, time_ms
 from schemas.training import DataRange
 from stream_app.errors import Incompatible
+from stream_app.kafka import clients
 from stream_app.reference.learners import Labels, Matrix
 
 #: Values of one text feature that get a column of their own; rarer ones count as absent.
@@ -53,10 +54,7 @@ async def labelled_rows(
     predictions: dict[str, Any] = {}
     outcomes: dict[str, tuple[int, bool]] = {}
     model_type, _, tenant = line.partition(":")
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False,
-        auto_offset_reset="none", **options,
-    )  # fmt: skip
+    consumer = clients.consumer(bootstrap, options, auto_offset_reset="none")
     await consumer.start()
     try:
         async for topic, value in _read(consumer, offsets):

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.partitioner import murmur2
 
 from stream_app import kafka_admin
+from stream_app.kafka import clients
 from stream_app.settings import Settings
 from stream_app.topics import Topics
 from tests.support.generate import Step
@@ -70,8 +71,8 @@ async def write(prefix: Prefix, steps: list[Step], reached: Reached | None = Non
     reached = {} if reached is None else reached
     topics = prefix.topics
     names = {"predictions": topics.predictions, "outcomes": topics.outcomes}
-    producer = AIOKafkaProducer(
-        bootstrap_servers=prefix.bootstrap, transactional_id=f"{topics.clock}-test", transaction_timeout_ms=60_000
+    producer = clients.producer(
+        prefix.bootstrap, {}, transactional_id=f"{topics.clock}-test", transaction_timeout_ms=60_000
     )
     await producer.start()
     for name in names.values():
@@ -97,7 +98,7 @@ async def write(prefix: Prefix, steps: list[Step], reached: Reached | None = Non
 async def write_orders(prefix: Prefix, at: int, orders: dict[int, int]) -> None:
     """A line tick without rows that covers operator commands up to an offset by partition."""
     topics = prefix.topics
-    producer = AIOKafkaProducer(bootstrap_servers=prefix.bootstrap, transactional_id=f"{topics.clock}-test")
+    producer = clients.producer(prefix.bootstrap, {}, transactional_id=f"{topics.clock}-test")
     await producer.start()
     try:
         async with producer.transaction():
@@ -130,7 +131,7 @@ async def _tick(producer: AIOKafkaProducer, topic: str, partition: int, at: int,
 
 async def read(bootstrap: str, topic: str, partitions: int) -> dict[int, list[Any]]:
     """Every committed record of a topic by partition."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False)
+    consumer = clients.consumer(bootstrap, {})
     await consumer.start()
     try:
         tps = [TopicPartition(topic, p) for p in range(partitions)]
@@ -150,7 +151,7 @@ async def read(bootstrap: str, topic: str, partitions: int) -> dict[int, list[An
 
 async def end_offsets(bootstrap: str, topic: str, partitions: int) -> dict[int, int]:
     """Offset after the last record, or marker, of each partition."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    consumer = clients.consumer(bootstrap, {}, isolation_level="read_uncommitted")
     await consumer.start()
     try:
         found = await consumer.end_offsets([TopicPartition(topic, p) for p in range(partitions)])

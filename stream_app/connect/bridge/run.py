@@ -16,11 +16,12 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import aiohttp
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import ConsumerRebalanceListener, TopicPartition
 
 from schemas import deadletters
 from schemas.partitioning import partition_for
 from stream_app.connect.bridge.destinations import Alert, Destination, Refused, Unreachable, dedup_key
+from stream_app.kafka import clients
 from stream_app.kafka_reach import started
 from stream_app.settings import Settings
 from stream_app.topics import Topics
@@ -56,12 +57,11 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
     async def run(self) -> None:
         """Deliver for ever."""
         group = f"{self._settings.app_id}-bridge-{self._destination.name}"
-        common: dict[str, Any] = {"bootstrap_servers": self._settings.kafka_bootstrap, **self._options}
-        self._consumer = AIOKafkaConsumer(
-            group_id=group, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest",
-            max_poll_interval_ms=_PATIENCE_MS, **common,
-        )  # fmt: skip
-        self._producer = AIOKafkaProducer(enable_idempotence=True, **common)
+        bootstrap = self._settings.kafka_bootstrap
+        self._consumer = clients.consumer(
+            bootstrap, self._options, group_id=group, auto_offset_reset="earliest", max_poll_interval_ms=_PATIENCE_MS
+        )
+        self._producer = clients.producer(bootstrap, self._options, enable_idempotence=True)
         timeout = aiohttp.ClientTimeout(total=REQUEST_S)
         async with (
             started(self._producer, self._settings.kafka_bootstrap, self._options),
@@ -199,10 +199,7 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _history(self, tp: TopicPartition, until: int) -> list[Alert]:
         """Revisions before an offset, in order."""
-        reader = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap, isolation_level="read_committed",
-            enable_auto_commit=False, auto_offset_reset="earliest", **self._options,
-        )  # fmt: skip
+        reader = clients.consumer(self._settings.kafka_bootstrap, self._options, auto_offset_reset="earliest")
         found: list[Alert] = []
         async with reader:
             reader.assign([tp])
