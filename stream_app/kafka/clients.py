@@ -12,6 +12,10 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
+from stream_app.kafka import batches
+
+batches.install()
+
 
 def consumer(bootstrap: str | list[str], options: Mapping[str, Any], *topics: str, **settings: Any) -> AIOKafkaConsumer:
     """A consumer, not started. ``options``: TLS and SASL; ``settings``: aiokafka's own, over the shared ones."""
