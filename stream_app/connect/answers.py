@@ -9,6 +9,7 @@ import msgspec
 from aiokafka import TopicPartition
 
 from stream_app.kafka import clients
+from stream_app.kafka.passed_by import readable
 from stream_app.kafka_reach import start
 from stream_app.topics import Topics
 
@@ -88,7 +89,7 @@ class AnswerFollower:
         found = await self._consumer.getmany(timeout_ms=50)
         # answers first: an order that is read with its answer never waits
         for tp in sorted(found, key=lambda tp: tp.topic == self._orders):
-            for record in found[tp]:
+            for record in readable(found[tp]):
                 if tp.topic == self._orders:
                     self._ordered(_orders.decode(record.value))
                 else:

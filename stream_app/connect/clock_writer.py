@@ -22,6 +22,7 @@ from schemas.common import parse_ms, rfc3339
 from schemas.partitioning import partition_for
 from stream_app.errors import Incompatible, Unavailable
 from stream_app.kafka import clients
+from stream_app.kafka.passed_by import readable
 from stream_app.kafka_reach import start
 from stream_app.topics import Topics
 
@@ -179,7 +180,7 @@ class ClockWriter:
             self._reader.seek(tp, start)
             while await self._reader.position(tp) < end:
                 for records in (await self._reader.getmany(tp, timeout_ms=200)).values():
-                    for record in records:
+                    for record in readable(records):
                         tick = _decoder.decode(record.value)
                         if tick.at is not None and parse_ms(tick.at) >= stand.at_ms:
                             stand = Stand(parse_ms(tick.at), tick.mode, tick.digest, tick.row)

@@ -10,6 +10,7 @@ from aiokafka import TopicPartition
 from stream_app.core import line_log
 from stream_app.errors import Unavailable
 from stream_app.kafka import clients
+from stream_app.kafka.passed_by import readable
 from stream_app.kafka_reach import start
 from stream_app.topics import Topics
 
@@ -49,7 +50,7 @@ class LogFollower:
     async def poll(self) -> None:
         """Take what has come."""
         for tp, records in (await self._consumer.getmany(timeout_ms=100)).items():
-            for record in records:
+            for record in readable(records):
                 entry = line_log.decode(record.value)
                 if isinstance(entry, line_log.TickEntry):
                     self.ticks[tp.partition] = max(self.ticks[tp.partition], entry.at_ms)

@@ -9,8 +9,9 @@ from typing import Final
 import msgspec
 
 from schemas.clock import TickView
+from schemas.unreadable import Unreadable
 from stream_app.core.effects import Record
-from stream_app.errors import Broken
+from stream_app.errors import Broken, Parked
 
 #: What a call of ``accept`` handles of the epochs whose ticks it meets, in whole batches: entries of at most some 20 kB
 #: and .3 ms as a rule. More: a checkpoint is larger, and other lanes wait longer. It never changes a result.
@@ -37,7 +38,12 @@ class LogStage:
 
 @contextmanager
 def decoding(record: Record) -> Iterator[None]:
-    """Whatever of a log's record cannot be decoded, also inside an entry, is a fault of ours: ``Broken``."""
+    """Whatever of a log's record cannot be decoded, also inside an entry, is a fault of ours: ``Broken``.
+
+    ``Parked`` for one whose bytes could not be read at all.
+    """
+    if isinstance(record.value, Unreadable):
+        raise Parked("unreadable_log", record.value.parks(record.topic, record.partition))
     try:
         yield
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -12,6 +12,7 @@ from schemas.common import parse_ms
 from stream_app.core.days import DAY_MS
 from stream_app.demo import data
 from stream_app.kafka import clients
+from stream_app.kafka.passed_by import readable
 from stream_app.topics import Topics
 
 INJECTION = (
@@ -50,7 +51,7 @@ class Story:
             if not found:
                 break
             for tp, records in found.items():
-                for record in records:
+                for record in readable(records):
                     row = json.loads(record.value)
                     told += [(row["at"], text) for text in self._tell(tp.topic, row)]
         return [f"{at[:16].replace('T', ' ')}  {text}" for at, text in sorted(told, key=lambda item: item[0])]

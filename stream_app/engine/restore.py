@@ -13,10 +13,11 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
+from schemas.unreadable import Unreadable
 from stream_app.engine import failpoints
 from stream_app.engine.protocol import POSITIONS_KEY, EngineConfig, Positions, StageSpec, decode_positions
 from stream_app.engine.store import FORMAT, Meta, Store
-from stream_app.errors import Incompatible
+from stream_app.errors import Incompatible, Parked
 from stream_app.kafka import clients
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ async def restore(spec: StageSpec, partition: int, config: EngineConfig, store: 
     Call it only after the lane's producer has taken its transactional id over: from then on the changelog's end does
     not move. A store behind the changelog's start, and one so old that it may have missed tombstones, is wiped first.
     Raises ``Incompatible`` for a store of another cluster or application, and if the changelog no longer holds what
-    it must.
+    it must; ``Parked`` if some of it cannot be read.
     """
     started = time.monotonic()
     tp = TopicPartition(spec.changelog, partition)
@@ -67,6 +68,8 @@ async def restore(spec: StageSpec, partition: int, config: EngineConfig, store: 
             records = batches.get(tp, [])
             entries: list[tuple[bytes, bytes | None]] = []
             for item in records:
+                if isinstance(item.value, Unreadable):
+                    raise Parked("unreadable_log", item.value.parks(tp.topic, tp.partition))
                 if item.key == POSITIONS_KEY:
                     record = item.value or b""
                 else:

@@ -286,8 +286,11 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         first, last = max(span[0], self.next_fetch_offset), span[1]
         offsets = last - first + 1
         records = count if 0 < count <= offsets else offsets
+        kept = bytes(raw[:KEPT])
+        if b"\0" not in kept:
+            kept = b"\0" + kept  # no decoder takes it for a message, whatever a producer wrote
         value = Unreadable.of(
-            bytes(raw[:KEPT]), reason=reason, error=error, span=(first, last), records=records,
+            kept, reason=reason, error=error, span=(first, last), records=records,
             sha256=hashlib.sha256(raw).hexdigest(),
         )  # fmt: skip
         self.next_fetch_offset = last + 1

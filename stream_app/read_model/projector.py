@@ -24,6 +24,7 @@ from redis.exceptions import RedisError, WatchError
 
 from stream_app.connect.reading import stop_consumer
 from stream_app.kafka import clients
+from stream_app.kafka.passed_by import readable
 from stream_app.kafka_reach import start
 from stream_app.read_model import fold
 from stream_app.read_model.apply import KINDS, Batch, cutoff_ms
@@ -168,7 +169,7 @@ class Projector:
         """Fold the records over what Redis has of their lines."""
         rows = [
             (self._kinds[record.topic], orjson.loads(record.value) if record.value is not None else None, record)
-            for record in records
+            for record in readable(records)
         ]
         lines = sorted({row["line"] for _, row, _ in rows if row is not None and row["line"] != "*"})
         stored = await pipe.hmget(self.keys.fleet, lines) if lines else []

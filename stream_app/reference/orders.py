@@ -15,6 +15,7 @@ from aiokafka import TopicPartition
 
 from schemas.training import TrainingCommand, TrainingResult
 from stream_app.kafka import clients
+from stream_app.kafka.passed_by import readable
 from stream_app.kafka_reach import start
 
 #: record header that says which command it is, so that nobody decodes what is not theirs
@@ -67,7 +68,7 @@ class Orders:
         """Orders that have come; of other kinds, and of what nobody can read, only the offset is noted."""
         found = []
         for tp, records in (await self._consumer.getmany(timeout_ms=wait_ms)).items():
-            for record in records:
+            for record in readable(records):
                 kind = next((value.decode() for name, value in record.headers if name == HEADER), None)
                 if kind is not None and kind not in self._kinds:
                     continue
@@ -119,7 +120,7 @@ class Orders:
             end = (await reader.end_offsets([tp]))[tp]
             reader.assign([tp])
             while await reader.position(tp) < end:
-                for record in (await reader.getmany(tp, timeout_ms=200)).get(tp, []):
+                for record in readable((await reader.getmany(tp, timeout_ms=200)).get(tp, [])):
                     try:
                         yield _results.decode(record.value or b"")
                     except msgspec.DecodeError:

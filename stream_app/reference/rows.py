@@ -20,6 +20,7 @@ from schemas.inputs import OUTCOME_DECODER, PREDICTION_WITH_FEATURES_DECODER, ti
 from schemas.training import DataRange
 from stream_app.errors import Incompatible
 from stream_app.kafka import clients
+from stream_app.kafka.passed_by import readable
 from stream_app.reference.learners import Labels, Matrix
 
 #: Values of one text feature that get a column of their own; rarer ones count as absent.
@@ -99,7 +100,7 @@ async def _read(
     left = set(wanted)
     while left:
         for tp, records in (await consumer.getmany(*left, timeout_ms=100)).items():
-            for record in records:
+            for record in readable(records):
                 if record.offset < wanted[tp][1] and record.value is not None:
                     yield tp.topic, record.value
         left = {tp for tp in left if await consumer.position(tp) < wanted[tp][1]}

@@ -22,6 +22,7 @@ from schemas import deadletters
 from schemas.partitioning import partition_for
 from stream_app.connect.bridge.destinations import Alert, Destination, Refused, Unreachable, dedup_key
 from stream_app.kafka import clients
+from stream_app.kafka.passed_by import readable
 from stream_app.kafka_reach import started
 from stream_app.settings import Settings
 from stream_app.topics import Topics
@@ -84,7 +85,7 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._consumer.commit({tp: next_offset})
             for tp, records in (await self._fetched()).items():
                 for record in records:
-                    if record.value is not None:
+                    if record.value is not None and [*readable([record])]:
                         await self._take(tp.partition, json.loads(record.value), record)
                     await self._consumer.commit({tp: record.offset + 1})
             if time.monotonic() - refreshed >= self._refresh_s:
@@ -205,5 +206,5 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
             reader.assign([tp])
             while await reader.position(tp) < until:
                 records = (await reader.getmany(tp, timeout_ms=200)).get(tp, [])
-                found += [json.loads(r.value) for r in records if r.offset < until and r.value is not None]
+                found += [json.loads(r.value) for r in readable(records) if r.offset < until and r.value is not None]
         return found

@@ -20,6 +20,7 @@ from dataclasses import dataclass, fields
 
 from aiokafka import TopicPartition
 
+from schemas.unreadable import Unreadable
 from stream_app.connect.relay.mapper import Mapper
 from stream_app.connect.relay.placement import partitions_for
 from stream_app.connect.relay.source import Unmappable
@@ -100,7 +101,9 @@ class Lane:
             try:
                 found = self._mapper.map(record)
             except Unmappable as error:
-                counts.dead_lettered += 1
+                beside = record.value.records - 1 if isinstance(record.value, Unreadable) else 0
+                counts.records += beside
+                counts.dead_lettered += 1 + beside
                 letter = dead_letter(record, STAGE, error.reason, str(error))
                 place = (topics.dead_letters, record.partition % topics.line_partitions)
                 rows[place].append((letter.key, letter.value, letter.headers))

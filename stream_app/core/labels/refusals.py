@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from schemas.unreadable import Unreadable
 from stream_app.core.labels.config import LabelsConfig
 
 Refusal = tuple[str, str]
@@ -11,6 +12,8 @@ Refusal = tuple[str, str]
 
 def undecoded(value: bytes | None, error: Exception, limit: int) -> Refusal:
     """A record that is not what the contract describes."""
+    if isinstance(value, Unreadable):
+        return value.reason, value.error
     if value is None:
         return "null_value", "the record has no value"
     if len(value) > limit:

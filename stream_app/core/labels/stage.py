@@ -14,6 +14,7 @@ import msgspec
 
 from schemas.clock import TickView
 from schemas.inputs import OUTCOME_DECODER, PREDICTION_DECODER, Outcome, Prediction, time_ms
+from schemas.unreadable import Unreadable
 from stream_app.core.deltas import Part
 from stream_app.core.effects import Drained, Emit, Record, TableReader, dead_letter
 from stream_app.core.labels import memo as memos
@@ -65,6 +66,8 @@ class LabelsStage:
         self._parts: list[list[Part]] = [[] for _ in range(self.config.targets)]
         self._emits: list[Emit] = []
         self._names.load(table if memo is not None else None, self.memo.day)
+        #: records that stand behind another's place in the batch that is being taken
+        self._beside = 0
 
     def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
         """Take records that ``tick`` covers. Returns how many; every one of them gets exactly one disposition."""
@@ -76,7 +79,8 @@ class LabelsStage:
             self._predictions(batch, tick)
         else:
             self._outcomes(batch, tick)
-        return len(batch)
+        beside, self._beside = self._beside, 0
+        return len(batch) + beside
 
     def waiting_for(self, tick: TickView) -> str | None:
         """Nothing: a labels lane depends on its own inputs alone."""
@@ -373,5 +377,9 @@ class LabelsStage:
     # -- refusals ------------------------------------------------------------------------------------------------
 
     def _refuse(self, record: Record, tally: memos.Tally, reason: str, error: str) -> None:
-        tally.dead_lettered += 1
+        value = record.value
+        # what the batch reader could not read stands for as many records as it had
+        count = value.records if isinstance(value, Unreadable) else 1
+        tally.dead_lettered += count
+        self._beside += count - 1
         self._emits.append(dead_letter(record, STAGE, reason, error))
