@@ -17,6 +17,7 @@ from stream_app.doctor.report import Check, Context, Finding, examine, worst
 
 CHECKS: dict[str, Check] = {
     "settings": machine.settings,
+    "codecs": machine.codecs,
     "broker": kafka_checks.broker,
     "topics": kafka_checks.topics,
     "ticks": time_checks.ticks,
