@@ -17,8 +17,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
-
 from schemas.partitioning import partition_for
 from stream_app import kafka_admin
 from stream_app.connect.clock_writer import ClockWriter
@@ -31,6 +29,7 @@ from stream_app.core.metrics_stage import memo, version_days
 from stream_app.core.metrics_stage.keys import cell_key, days_key, line_key
 from stream_app.core.metrics_stage.version_days import VersionDays
 from stream_app.engine.protocol import POSITIONS_KEY, Positions, encode_positions
+from stream_app.kafka import clients
 from stream_app.settings import Settings
 from stream_app.topics import Topics
 
@@ -124,7 +123,7 @@ async def _seed(bootstrap: str, changelog: str, lines: int, midnight: int, stati
     # the last day is closed at 02:00 of the day that is measured, so its cells have no revision yet
     pool = _pool(draw, midnight)
     fresh = [value[:10] + struct.pack("<i", 0) + value[14:] for value in pool]
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, max_batch_size=500_000)
+    producer = clients.producer(bootstrap, {}, linger_ms=20, max_batch_size=500_000)
     await producer.start()
     first = DAY - DAYS
     days = version_days.encode(VersionDays(first=list(range(first, first + version_days.FIRST_DAYS))))

@@ -143,7 +143,6 @@ def faust_app(settings: Settings) -> EngineApp:
         broker_session_timeout=settings.session_timeout_s,
         broker_heartbeat_interval=max(0.5, settings.session_timeout_s / 6),
         broker_max_poll_records=settings.max_poll_records,
-        broker_check_crcs=False,
         broker_commit_interval=_NEVER,
         broker_commit_every=10**12,
         broker_commit_livelock_soft_timeout=_NEVER,

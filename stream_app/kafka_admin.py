@@ -20,6 +20,7 @@ from aiokafka.errors import (
 )
 
 from stream_app.errors import Incompatible, Unavailable
+from stream_app.kafka import clients
 from stream_app.kafka_reach import unreachable
 from stream_app.topics import MOST, STAMP, Topics, TopicSpec
 
@@ -42,7 +43,7 @@ class Finding:
 @asynccontextmanager
 async def admin(bootstrap: str, options: dict[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
     """A connected admin client. Raises :class:`Unavailable`, which says why, when it cannot connect."""
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(TIMEOUT_S * 1000), **options)
+    client = clients.admin(bootstrap, options, request_timeout_ms=int(TIMEOUT_S * 1000))
     try:
         await asyncio.wait_for(client.start(), TIMEOUT_S)
     except (TimeoutError, KafkaError, OSError) as error:

@@ -17,6 +17,7 @@ from stream_app.topics import topics_of
 
 CHECKS: dict[str, Check] = {
     "settings": machine.settings,
+    "codecs": machine.codecs,
     "broker": kafka_checks.broker,
     "topics": kafka_checks.topics,
     "ticks": time_checks.ticks,

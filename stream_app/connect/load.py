@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 import orjson
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 
 from schemas import bounds, deadletters
@@ -32,6 +32,7 @@ from stream_app.connect.relay.placement import partitions_for
 from stream_app.engine.producer import LaneProducer
 from stream_app.engine.protocol import EngineConfig
 from stream_app.errors import Incompatible, Unavailable
+from stream_app.kafka import clients
 from stream_app.settings import Settings
 from stream_app.topics import Topics
 
@@ -150,9 +151,7 @@ async def run_load(settings: Settings, topics: Topics, plan: LoadPlan, told: Pro
     topic = topics.predictions if plan.kind == "predictions" else topics.outcomes
     group, note = f"{topics.input_prefix}load-{identity}", TopicPartition(topic, 0)
     options = settings.kafka_client_options()
-    reader = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap, group_id=group, enable_auto_commit=False, **options
-    )
+    reader = clients.consumer(settings.kafka_bootstrap, options, group_id=group, isolation_level="read_uncommitted")
     producer = LaneProducer(
         EngineConfig(
             group=group, bootstrap=settings.kafka_bootstrap, cluster="", data_dir=settings.data_dir,

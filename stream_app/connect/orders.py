@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas import bounds
 from schemas.partitioning import partition_for
 from stream_app import kafka_admin
 from stream_app.errors import Incompatible, Unavailable
+from stream_app.kafka import clients
 from stream_app.settings import Settings
 from stream_app.topics import Topics
 
@@ -72,11 +73,9 @@ async def send(settings: Settings, topics: Topics, orders: Iterable[Order]) -> N
     written = [(_partitions(item, count), item) for item in orders]
     try:
         async with (
-            AIOKafkaProducer(
-                bootstrap_servers=settings.kafka_bootstrap,
-                # an id for each call: two people may order at once, and neither must fence the other
-                transactional_id=f"{topics.operator_commands}-{uuid.uuid4()}",
-                **options,
+            # an id for each call: two people may order at once, and neither must fence the other
+            clients.producer(
+                settings.kafka_bootstrap, options, transactional_id=f"{topics.operator_commands}-{uuid.uuid4()}"
             ) as producer,
             producer.transaction(),
         ):
@@ -106,10 +105,7 @@ def _value(item: Order) -> bytes:
 
 async def _visible(settings: Settings, written: dict[TopicPartition, int]) -> None:
     """A commit is answered before its markers are written; what is ordered is to be there for whoever reads next."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap, isolation_level="read_committed", enable_auto_commit=False,
-        **settings.kafka_client_options(),
-    )  # fmt: skip
+    consumer = clients.consumer(settings.kafka_bootstrap, settings.kafka_client_options())
     await consumer.start()
     try:
         deadline = asyncio.get_running_loop().time() + VISIBLE_S

@@ -29,6 +29,7 @@ from stream_app.engine.inbox import Clock
 from stream_app.engine.protocol import Positions, Stage
 from stream_app.engine.store import FORMAT, Memory, Meta, Segmenting, Store
 from stream_app.errors import Incompatible
+from stream_app.kafka import clients
 from stream_app.settings import Settings, base
 from stream_app.stage_configs import alerts_config, drift_config, labels_config, metrics_config, retrain_config
 from stream_app.topics import Topics
@@ -240,12 +241,10 @@ async def _labels_until(lane: _Lane, source: _Inputs, until: TickView) -> list[E
 
 
 def _consumer(settings: Settings) -> AIOKafkaConsumer:
-    return AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap,
-        isolation_level="read_committed",
-        enable_auto_commit=False,
+    return clients.consumer(
+        settings.kafka_bootstrap,
+        settings.kafka_client_options(),
         auto_offset_reset="none",
         fetch_max_wait_ms=100,
         max_partition_fetch_bytes=4 << 20,
-        **settings.kafka_client_options(),
     )

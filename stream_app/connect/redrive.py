@@ -42,6 +42,7 @@ from stream_app.connect.load import Faults, Kind, as_record
 from stream_app.connect.mapping import BadRow, Mapping
 from stream_app.connect.reading import records
 from stream_app.errors import Incompatible, Unavailable
+from stream_app.kafka import clients
 from stream_app.kafka_admin import admin, partition_counts, topic_configs
 from stream_app.kafka_reach import started
 from stream_app.topics import MOST, Topics
@@ -190,10 +191,9 @@ async def redrive(
     way = Way(topics, mend, await _limits(bootstrap, options, topics))
     if dry_run:
         return await _redrive(await Notes.read(bootstrap, options, topics, found), way, chosen, told, None)
-    producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap, transactional_id=f"{topics.dead_letters}-redrive",
-        max_request_size=bounds.DEAD_LETTER, **options,
-    )  # fmt: skip
+    producer = clients.producer(
+        bootstrap, options, transactional_id=f"{topics.dead_letters}-redrive", max_request_size=bounds.DEAD_LETTER
+    )
     async with started(producer, bootstrap, options):  # fences another run, so that the notes are final
         notes = await Notes.read(bootstrap, options, topics, found)
         try:

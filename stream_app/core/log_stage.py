@@ -9,9 +9,10 @@ from typing import Final
 import msgspec
 
 from schemas.clock import TickView
+from schemas.unreadable import Unreadable
 from stream_app.core import line_log
 from stream_app.core.effects import Record
-from stream_app.errors import Broken, UnknownFormat
+from stream_app.errors import Broken, Parked, UnknownFormat
 
 #: What a call of ``accept`` handles of the epochs whose ticks it meets, in whole batches: entries of at most some 20 kB
 #: and .3 ms as a rule. More: a checkpoint is larger, and other lanes wait longer. It never changes a result.
@@ -48,7 +49,12 @@ def entry_of(record: Record) -> line_log.Entry:
 
 @contextmanager
 def decoding(record: Record) -> Iterator[None]:
-    """Whatever cannot be decoded inside an entry is a fault of ours: ``Broken``."""
+    """Whatever of a log's record cannot be decoded, also inside an entry, is a fault of ours: ``Broken``.
+
+    ``Parked`` for one whose bytes could not be read at all.
+    """
+    if isinstance(record.value, Unreadable):
+        raise Parked("unreadable_log", record.value.parks(record.topic, record.partition))
     try:
         yield
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -9,17 +9,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from faust.types import TP
 
 from stream_app.engine.chunks import Chunk
 from stream_app.engine.identity import Identity
 from stream_app.engine.lanes import Lane
 from stream_app.engine.protocol import EngineConfig, StageSpec
-from stream_app.engine.restore import new_consumer
 from stream_app.engine.store import Memory
 from stream_app.engine.transport import EngineApp
 from stream_app.errors import Incompatible, Parked
+from stream_app.kafka import clients
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +176,9 @@ class Engine:
         """First offset and end of each partition; the end counts open transactions, which must not look like loss."""
         async with self._admin_lock:
             if self._admin is None:
-                admin = new_consumer(self.config, "read_uncommitted")
+                admin = clients.log_reader(
+                    self.config.bootstrap, self.config.kafka_options, isolation_level="read_uncommitted"
+                )
                 await admin.start()
                 self._admin = admin
         wanted = [TopicPartition(tp.topic, tp.partition) for tp in tps]
@@ -187,7 +188,7 @@ class Engine:
 
     async def group_offsets(self, tps: list[TP]) -> dict[TP, int]:
         """Offsets the group committed for these partitions; those it never did are absent."""
-        client = AIOKafkaAdminClient(bootstrap_servers=self.config.bootstrap, **self.config.kafka_options)
+        client = clients.admin(self.config.bootstrap, self.config.kafka_options)
         await client.start()
         try:
             wanted = [TopicPartition(tp.topic, tp.partition) for tp in tps]

@@ -25,8 +25,8 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from schemas.clock import decode_tick
 from schemas.common import rfc3339
 from stream_app.engine.protocol import EngineConfig
-from stream_app.engine.restore import new_consumer
 from stream_app.errors import present
+from stream_app.kafka import clients
 
 log = logging.getLogger(__name__)
 
@@ -98,13 +98,13 @@ class LiveClock:
 
     async def start(self) -> None:
         """Connect, read where the clock stands, learn the broker's time."""
-        self._reader = new_consumer(self._config)
+        self._reader = clients.log_reader(self._config.bootstrap, self._config.kafka_options)
         await self._reader.start()
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._config.bootstrap,
+        self._producer = clients.producer(
+            self._config.bootstrap,
+            self._config.kafka_options,
             transactional_id=f"{self._topics.clock}-writer",
             transaction_timeout_ms=int(self._config.transaction_timeout_s * 1000),
-            **self._config.kafka_options,
         )
         await self._producer.start()
         last = await self._tail()

@@ -15,12 +15,13 @@ import contextlib
 from collections.abc import Iterable
 from typing import Any
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
 from schemas import bounds
 from stream_app.engine.protocol import EngineConfig
 from stream_app.errors import Parked
+from stream_app.kafka import clients
 
 #: The broker's answers to a batch that is larger than the topic, or the log's segments, allow.
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
@@ -31,8 +32,9 @@ class LaneProducer:
 
     def __init__(self, config: EngineConfig, transactional_id: str) -> None:
         self._config = config
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=config.bootstrap,
+        self._producer = clients.producer(
+            config.bootstrap,
+            config.kafka_options,
             client_id=transactional_id,
             transactional_id=transactional_id,
             transaction_timeout_ms=int(config.transaction_timeout_s * 1000),
@@ -40,7 +42,6 @@ class LaneProducer:
             max_request_size=bounds.DEAD_LETTER,
             request_timeout_ms=int(config.transaction_timeout_s * 1000),
             linger_ms=0,
-            **config.kafka_options,
         )
         self._futures: list[Any] = []
         #: topic and bytes of the batch of each future

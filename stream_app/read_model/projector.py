@@ -25,6 +25,8 @@ from redis.exceptions import RedisError, WatchError
 
 from stream_app.connect.reading import stop_consumer
 from stream_app.errors import Broken, UnknownFormat
+from stream_app.kafka import clients
+from stream_app.kafka.passed_by import readable
 from stream_app.kafka_reach import start
 from stream_app.read_model import fold
 from stream_app.read_model.apply import KINDS, Batch, cutoff_ms
@@ -89,14 +91,7 @@ class Projector:
         """Connect to both sides and carry over until something breaks."""
         redis = client(self._settings)
         bootstrap, options = self._settings.kafka_bootstrap, self._settings.kafka_client_options()
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            fetch_max_wait_ms=100,
-            **options,
-        )
+        consumer = clients.consumer(bootstrap, options, auto_offset_reset="none", fetch_max_wait_ms=100)
         try:
             await redis.ping()
             await start(consumer, bootstrap, options)
@@ -192,7 +187,7 @@ class Projector:
         """Fold the records over what Redis has of their lines."""
         rows = [
             (self._kinds[record.topic], orjson.loads(record.value) if record.value is not None else None, record)
-            for record in records
+            for record in readable(records)
         ]
         lines = sorted({row["line"] for _, row, _ in rows if row is not None and row["line"] != "*"})
         stored = await pipe.hmget(self.keys.fleet, lines) if lines else []

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaProducer
 
+from stream_app.kafka import clients
 from stream_app.services.kafka import LocalKafka
 from stream_app.topics import Topics
 from tests.support.generate import history
@@ -107,7 +107,7 @@ async def test_a_broker_that_is_away_and_a_parked_lane_are_no_reason(
         follower = await finished(prefix, steps[-1][0], [running])
         await compare(prefix, follower)
 
-        async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap) as producer:
+        async with clients.producer(broker.bootstrap, {}) as producer:
             await producer.send_and_wait(topics.model_deltas, b"\x01 no delta record", partition=0)
         await until(lambda: running.view("/readyz")[1]["lanes"]["metrics-0"]["parked"], 60, "metrics-0 to park")
         await alive_for(away_s)

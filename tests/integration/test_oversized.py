@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner
 
 from schemas import bounds, deadletters
@@ -18,6 +17,7 @@ from schemas.partitioning import partition_for
 from stream_app import kafka_admin
 from stream_app.cli import cli
 from stream_app.connect.follow import LogFollower
+from stream_app.kafka import clients
 from tests.support.kafka_io import Prefix, end_offsets, read, until
 from tests.support.worker import Worker
 
@@ -71,8 +71,8 @@ def attacks() -> list[Attack]:
 async def _send(prefix: Prefix, rows: list[Attack]) -> None:
     topics = prefix.topics
     for compression in (None, "gzip"):
-        async with AIOKafkaProducer(
-            bootstrap_servers=prefix.bootstrap, compression_type=compression, max_request_size=1 << 28
+        async with clients.producer(
+            prefix.bootstrap, {}, compression_type=compression, max_request_size=1 << 28
         ) as producer:
             for name, codec, value, key, headers in rows:
                 if codec == compression:

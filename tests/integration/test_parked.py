@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.partitioner import murmur2
 
 from schemas.common import rfc3339
+from stream_app.kafka import clients
 from tests.support.generate import Row, Step, history
 from tests.support.judge import compare, finished
 from tests.support.kafka_io import Prefix, Reached, until, write
@@ -49,7 +50,7 @@ async def _held_back(prefix: Prefix, topic: str, partitions: int) -> dict[int, i
     """Records that an open transaction hides from read-committed readers, by partition."""
     ends = []
     for level in ("read_committed", "read_uncommitted"):
-        async with AIOKafkaConsumer(bootstrap_servers=prefix.bootstrap, isolation_level=level) as consumer:
+        async with clients.consumer(prefix.bootstrap, {}, isolation_level=level) as consumer:
             tps = [TopicPartition(topic, p) for p in range(partitions)]
             ends.append({tp.partition: end for tp, end in (await consumer.end_offsets(tps)).items()})
     return {p: ends[1][p] - ends[0][p] for p in ends[0]}
@@ -121,7 +122,7 @@ async def test_what_a_stage_cannot_read_parks_its_lane_once_and_again_only_in_a_
     topics = prefix.topics
     first = worker("first").start()
     await until(lambda: _ready(first), 60, "the worker to be ready")
-    async with AIOKafkaProducer(bootstrap_servers=prefix.bootstrap) as producer:
+    async with clients.producer(prefix.bootstrap, {}) as producer:
         sent = await producer.send_and_wait(topics.model_deltas, value, partition=0)
     await until(lambda: _lane(first, "metrics-0").get("parked"), 60, "metrics-0 to park")
     steps = history(seed=92, days=2, per_day=200)

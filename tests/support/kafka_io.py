@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.partitioner import murmur2
 
 from stream_app import kafka_admin
+from stream_app.kafka import clients
 from stream_app.settings import Settings
 from stream_app.topics import Topics
 from tests.support.generate import Step
@@ -48,7 +49,7 @@ class Prefix:
 
     async def produce(self, topic: str, rows: Iterable[tuple[bytes | None, bytes, int]]) -> None:
         """Write records of (key, value, partition) outside any transaction."""
-        async with AIOKafkaProducer(bootstrap_servers=self.bootstrap) as producer:
+        async with clients.producer(self.bootstrap, {}) as producer:
             for key, value, partition in rows:
                 await producer.send_and_wait(topic, value, key=key, partition=partition)
 
@@ -77,8 +78,8 @@ async def write(prefix: Prefix, steps: list[Step], reached: Reached | None = Non
     reached = {} if reached is None else reached
     topics = prefix.topics
     names = {"predictions": topics.predictions, "outcomes": topics.outcomes}
-    producer = AIOKafkaProducer(
-        bootstrap_servers=prefix.bootstrap, transactional_id=f"{topics.clock}-test", transaction_timeout_ms=60_000,
+    producer = clients.producer(
+        prefix.bootstrap, {}, transactional_id=f"{topics.clock}-test", transaction_timeout_ms=60_000,
         # a record beyond max_record_bytes fits its topic only when it is compressed
         compression_type="gzip", max_request_size=2 << 20,
     )  # fmt: skip
@@ -106,7 +107,7 @@ async def write(prefix: Prefix, steps: list[Step], reached: Reached | None = Non
 async def write_orders(prefix: Prefix, at: int, orders: dict[int, int]) -> None:
     """A line tick without rows that covers operator commands up to an offset by partition."""
     topics = prefix.topics
-    producer = AIOKafkaProducer(bootstrap_servers=prefix.bootstrap, transactional_id=f"{topics.clock}-test")
+    producer = clients.producer(prefix.bootstrap, {}, transactional_id=f"{topics.clock}-test")
     await producer.start()
     try:
         async with producer.transaction():
@@ -139,7 +140,7 @@ async def _tick(producer: AIOKafkaProducer, topic: str, partition: int, at: int,
 
 async def read(bootstrap: str, topic: str, partitions: int) -> dict[int, list[Any]]:
     """Every committed record of a topic by partition."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False)
+    consumer = clients.consumer(bootstrap, {})
     await consumer.start()
     try:
         tps = [TopicPartition(topic, p) for p in range(partitions)]
@@ -159,7 +160,7 @@ async def read(bootstrap: str, topic: str, partitions: int) -> dict[int, list[An
 
 async def end_offsets(bootstrap: str, topic: str, partitions: int) -> dict[int, int]:
     """Offset after the last record, or marker, of each partition."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    consumer = clients.consumer(bootstrap, {}, isolation_level="read_uncommitted")
     await consumer.start()
     try:
         found = await consumer.end_offsets([TopicPartition(topic, p) for p in range(partitions)])

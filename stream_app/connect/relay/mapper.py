@@ -12,6 +12,7 @@ import orjson
 
 from schemas import bounds, deadletters
 from schemas.inputs import OUTCOME_DECODER, PREDICTION_DECODER, Outcome, Prediction
+from schemas.unreadable import Unreadable
 from stream_app.connect.relay.expressions import Expression
 from stream_app.connect.relay.maps import Condition, Emit, Join, RelayMap
 from stream_app.connect.relay.source import Source, Unmappable
@@ -95,6 +96,8 @@ class Mapper:
 
     def map(self, record: Record) -> list[Made]:
         """What the map makes of a record, nothing if no part of it selects the record. Raises ``Unmappable``."""
+        if isinstance(record.value, Unreadable):
+            raise Unmappable(record.value.error, record.value.reason)
         source = self._source
         source.load(record)
         if self._join is not None and self._held is not None and _hold(self._join.hold, source):

@@ -22,6 +22,7 @@ from schemas import bounds
 from schemas.clock import TickView
 from schemas.common import rfc3339
 from schemas.partitioning import partition_for
+from schemas.unreadable import Unreadable
 from stream_app.core import active_version, cells_codec, changes, deltas, line_log
 from stream_app.core.cells import EMPTY as NO_COUNTS
 from stream_app.core.cells import Cell
@@ -39,7 +40,7 @@ from stream_app.core.metrics_stage.orders import read_command, read_result
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.metrics_stage.pending import Changes, Pending
 from stream_app.core.metrics_stage.probation import Prober
-from stream_app.errors import Broken, UnknownFormat
+from stream_app.errors import Broken, Parked, UnknownFormat
 
 STAGE: Final = "metrics"
 DELTAS: Final = "model-deltas"
@@ -120,6 +121,8 @@ class MetricsStage:
 
     def _delta(self, record: Record) -> None:
         where = f"{record.topic}[{record.partition}] offset {record.offset}"
+        if isinstance(record.value, Unreadable):
+            raise Parked("unreadable_log", record.value.parks(record.topic, record.partition))
         try:
             delta = deltas.decode(record.value or b"")
         except Broken as error:
@@ -143,7 +146,10 @@ class MetricsStage:
         try:
             order = (read_command if command else read_result)(record.value)
         except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
-            self._outbox.emit(dead_letter(record, STAGE, "invalid_command", str(error)))
+            reason, why = "invalid_command", str(error)
+            if isinstance(record.value, Unreadable):
+                reason, why = record.value.reason, record.value.error
+            self._outbox.emit(dead_letter(record, STAGE, reason, why))
             return
         if order.line != "*" and partition_for(order.line.encode(), self.config.partitions) != self.partition:
             text = f"line {order.line!r} belongs to another partition; `plumbline dead-letters redrive` re-keys it"
