@@ -31,6 +31,7 @@ class Identity:
         self._reading = asyncio.Lock()
         #: topic → id that the lanes of this process were opened with
         self._known: dict[str, str] = {}
+        self._claim: owner.Read | None = None
         #: topics that were not there when they were last asked for
         self._missing: set[str] = set()
 
@@ -102,20 +103,24 @@ class Identity:
         if not config.owner_topic:
             return
         async with self._reading:
-            stands = await owner.read(await self._consumer(), config.owner_topic)
+            self._claim = await owner.read(await self._consumer(), config.owner_topic, self._claim)
+            stands = self._claim.owner
         if stands is None or stands.app != config.group:
             raise not_owner(config.owner_topic, config.group, stands)
         differs(stands, config.at_start)
 
     async def _consumer(self) -> AIOKafkaConsumer:
         if self._reader is None:
-            reader = clients.consumer(self._config.bootstrap, self._config.kafka_options, auto_offset_reset="none")
+            reader = clients.consumer(
+                self._config.bootstrap, self._config.kafka_options, auto_offset_reset="none", fetch_max_wait_ms=50
+            )
             await reader.start()
             self._reader = reader
         return self._reader
 
     async def stop(self) -> None:
         """Disconnect; the next question connects anew."""
+        self._claim = None
         admin, self._admin = self._admin, None
         reader, self._reader = self._reader, None
         if admin is not None:
