@@ -65,6 +65,7 @@ async def read(consumer: AIOKafkaConsumer, topic: str, before: Read | None = Non
         for record in (await consumer.getmany(tp, timeout_ms=200)).get(tp, []):
             if record.key == KEY and record.value is not None:
                 found = _decode(record.value, topic)
+    consumer.pause(tp)  # a fetch that waits for more would hold up the next question on its connection
     return Read(end, found)
 
 
