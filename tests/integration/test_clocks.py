@@ -80,13 +80,18 @@ def _off(seconds: int) -> dict[str, str]:
     }  # fmt: skip
 
 
-async def test_a_worker_more_than_an_hour_fast_ticks_by_the_brokers_time(
+async def test_a_worker_more_than_an_hour_fast_doubts_the_broker_and_ticks_by_its_time_when_told_to(
     prefix: Prefix, worker: Callable[..., Worker]
 ) -> None:
     running = worker(clock="live")
     # from an hour on Kafka refuses records that a producer stamped itself
     running.env |= await asyncio.to_thread(_off, (HOUR + 5 * MINUTE) // 1000)
     running.start()
+    await until(lambda: "a broker's time that can be believed" in running.ready(), 90, "both times on /readyz")
+    assert "--trust-broker-time" in running.ready()
+    assert await _ticks(prefix) == []
+    assert running.stop() == 0
+    running.start(arguments=["--trust-broker-time"])
 
     async def ticked() -> list[int]:
         return [at - stamp for stamp, at in await _ticks(prefix)]
@@ -103,7 +108,7 @@ async def test_a_worker_whose_clock_passes_two_oclock_closes_no_day_before_the_b
     ahead = (now // DAY + 1) * DAY + 2 * HOUR - now  # until the next close
     running = worker(clock="live")
     running.env |= await asyncio.to_thread(_off, (ahead - 20_000) // 1000)
-    running.start()
+    running.start(arguments=["--trust-broker-time"])
 
     async def stamps() -> list[int]:
         return sorted({at for _, at in await _ticks(prefix)})
