@@ -153,4 +153,5 @@ def faust_app(settings: Settings) -> EngineApp:
         web_in_thread=False,
     )
     app.kafka_security = settings.kafka_client_options()
+    app.allowed_hosts = settings.web_allowed_hosts
     return app

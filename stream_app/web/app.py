@@ -18,6 +18,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
 from stream_app.errors import Incompatible, PlumblineError
+from stream_app.http import hosts
 from stream_app.read_model.client import client
 from stream_app.settings import Settings
 from stream_app.topics import Topics
@@ -35,8 +36,11 @@ _PAGES: Final = (
 )  # fmt: skip
 
 
-def create(settings: Settings, topics: Topics, tokens: Tokens) -> FastAPI:
-    """Make the application; connections open when it starts. ``Incompatible`` if it could never work."""
+def create(settings: Settings, topics: Topics, tokens: Tokens, host: str = "") -> FastAPI:
+    """Make the application; connections open when it starts. ``Incompatible`` if it could never work.
+
+    ``host``: a further name that it is asked for by.
+    """
 
     redis, blocking = client(settings), client(settings, answer_s=None)
     _plotly()
@@ -68,7 +72,8 @@ def create(settings: Settings, topics: Topics, tokens: Tokens) -> FastAPI:
     _errors(app)
     _pages(app)
     app.add_middleware(GZipMiddleware, minimum_size=2_048, compresslevel=1)
-    app.add_middleware(Guard)
+    ours = hosts.allowed(settings.web_allowed_hosts, settings.dashboard_url, settings.dashboard_host, host)
+    app.add_middleware(Guard, hosts=ours)
     return app
 
 
@@ -110,14 +115,14 @@ def _errors(app: FastAPI) -> None:
 
 
 def _pages(app: FastAPI) -> None:
-    def livez() -> Any:
+    async def livez() -> Any:
         """The process answers; what Redis does is for `/api/v1/status`."""
         return {"alive": True}
 
-    def page() -> Any:
+    async def page() -> Any:
         return FileResponse(_STATIC / "index.html", headers={"cache-control": "no-cache"})
 
-    def chart() -> Any:
+    async def chart() -> Any:
         return FileResponse(_plotly(), media_type="text/javascript", headers={"cache-control": "max-age=604800"})
 
     app.add_api_route("/livez", livez, include_in_schema=False)
