@@ -35,6 +35,15 @@ _PAGES: Final = (
     "/", "/lines/{line}", "/alerts", "/alerts/{id}", "/retraining", "/retraining/{line}", "/settings", "/audit",
 )  # fmt: skip
 
+#: What any request may be answered with, whatever it asks (:mod:`stream_app.http.bounds`).
+_BOUNDS: Final[dict[int | str, str]] = {
+    408: "The request did not come whole within ten seconds.",
+    413: "The body has more than 1 MiB.",
+    421: "The name in Host is none of this installation's: setting web_allowed_hosts.",
+    429: "This token is wrong, like many before it from the same address; a right one is taken at any time.",
+    503: "Too much is in work, or Redis or Kafka is away: try again after Retry-After.",
+}
+
 
 def create(settings: Settings, topics: Topics, tokens: Tokens, host: str = "") -> FastAPI:
     """Make the application; connections open when it starts. ``Incompatible`` if it could never work.
@@ -66,6 +75,7 @@ def create(settings: Settings, topics: Topics, tokens: Tokens, host: str = "") -
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        responses={status: {"description": text} for status, text in _BOUNDS.items()},
     )
     for part in (reading, ordering, settings_view, live):
         app.include_router(part.router)

@@ -11,14 +11,15 @@ from pydantic_core import PydanticUndefined
 
 from stream_app import settings as settings_module
 from stream_app.core.changes import Change
+from stream_app.http.bounds import PAGE_ROWS
 from stream_app.read_model import impact
 from stream_app.settings import Settings
 from stream_app.settings.installation import Installation
 from stream_app.settings.rules import TypeSettings
 from stream_app.settings.runtime import changeable
 from stream_app.stage_configs import alerts_config, drift_config
-from stream_app.web.answers import Refused, answer
-from stream_app.web.reading import LineFilter, Viewer
+from stream_app.web.answers import Refused, answer, following, position
+from stream_app.web.reading import Cursor, Limit, LineFilter, Viewer
 from stream_app.web.site import Site, site_of
 
 router = APIRouter(prefix="/api/v1", tags=["settings"])
@@ -41,7 +42,9 @@ def current(settings: Settings, records: list[dict[str, Any]]) -> Settings:
 
 
 @router.get("/settings")
-async def list_settings(request: Request, user: Viewer, line: LineFilter = None) -> Response:
+async def list_settings(
+    request: Request, user: Viewer, line: LineFilter = None, limit: Limit = PAGE_ROWS, cursor: Cursor = None
+) -> Response:
     """Every setting that decisions depend on: what it means, what holds, who changed it."""
     site = site_of(request)
     records = await site.reader.settings()
@@ -60,7 +63,9 @@ async def list_settings(request: Request, user: Viewer, line: LineFilter = None)
         own = owner == "*" and "." not in key
         if not own and row["value"] is not None and (line is None or owner == line):
             items.append(_item(key, Settings.model_fields[name], row["value"], owner, row))
-    return answer({"items": items, "next": None})
+    start = position(cursor)
+    after = following(start + limit) if start + limit < len(items) else None
+    return answer({"items": items[start : start + limit], "next": after})
 
 
 def _item(key: str, field: Any, value: Any, line: str | None, row: dict[str, Any] | None) -> dict[str, Any]:
