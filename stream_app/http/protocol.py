@@ -156,7 +156,10 @@ class BoundedProtocol(H11Protocol):
             b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%sconnection: close\r\n\r\n%s"
             % (status, reason, len(body), b"retry-after: 1\r\n" if status == 503 else b"", body)
         )
-        self.transport.close()
+        # closed with bytes unread, the connection would be reset and the answer lost: they are read and thrown away
+        self.transport.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
         self.loop.call_later(bounds.LINGER_S, self.transport.abort)
 
     def _gone(self) -> None:

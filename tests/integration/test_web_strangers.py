@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import resource
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ import websockets
 from stream_app.services.ports import free_ports
 from tests.support.kafka_io import until
 from tests.support.live import OPERATOR, TOKENS, VIEWER, RedisServer
-from tests.support.strangers import Answer, answer, close, drip, half_open, raw
+from tests.support.strangers import close, drip, half_open, raw
 
 
 class Server:
@@ -164,28 +163,6 @@ async def test_chunks_of_a_byte_and_pipelines_keep_nobody_waiting(server: Server
     for flood in floods:
         flood.cancel()
     await asyncio.gather(*floods, return_exceptions=True)
-
-
-async def test_beyond_two_hundred_requests_in_work_comes_503_and_then_all_is_well(server: Server) -> None:
-    server.redis.signal(signal.SIGSTOP)
-    try:
-        asked = b"GET /api/v1/alerts HTTP/1.1\r\n" + HEAD + b"\r\n"
-        connections = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(260)]
-        for _, writer in connections:
-            writer.write(asked)
-        found = await asyncio.gather(*(_status(reader) for reader, _ in connections))
-        refused = [each for each in found if each.status == 503 and "retry-after: 1" in each.head.lower()]
-        assert len(refused) >= 60
-        assert await server.get("/livez") == 200
-    finally:
-        server.redis.signal(signal.SIGCONT)
-    for _, writer in connections:
-        await close(writer)
-    assert await server.get("/api/v1/alerts") == 200
-
-
-async def _status(reader: asyncio.StreamReader) -> Answer:
-    return await answer(reader, 60)
 
 
 async def test_a_page_of_somebody_else_opens_no_websocket(server: Server) -> None:
