@@ -120,7 +120,7 @@ async def test_a_real_worker_bounds_its_views(prefix: Prefix, worker: Callable[.
         got = await raw(port, f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         assert got.status == status, (path, host, got)
     start = time.monotonic()
-    assert (await drip(port, b"GET /livez HT"))[0].status == 408
+    assert (await drip(port, b"GET /livez HTTP/1.1\r\nX-Slow: "))[0].status == 408
     assert time.monotonic() - start >= 9
     for writer in held:
         writer.close()
