@@ -19,7 +19,7 @@ def drift(topics: Topics, changelog: str, config: DriftConfig) -> StageSpec:
         partitions=topics.line_partitions,
         clock=None,
         gated={},
-        ungated={"log": topics.line_log},
+        ungated={"log": topics.model_log},
         outputs={alias: (topic, topics.line_partitions) for alias, topic in out.items()},
         make=lambda partition: DriftStage(config, partition),
         changelog=changelog,

@@ -14,7 +14,7 @@ def metrics(topics: Topics, changelog: str, config: MetricsConfig) -> StageSpec:
         "metric-snapshots": topics.metric_snapshots,
         "model-lifecycle": topics.model_lifecycle,
         "settings": topics.settings,
-        "line-log": topics.line_log,
+        "line-log": topics.model_log,
         "dead-letters": topics.dead_letters,
     }
     return StageSpec(

@@ -93,7 +93,7 @@ async def measure(bootstrap: str, topics: Topics, address: str) -> list[float]:
 def run(bootstrap: str, folder: Path) -> dict[str, float]:
     """Median and p99, and how many alerts they stand on."""
     folder.mkdir(parents=True, exist_ok=True)
-    topics = Topics("bench-latency.", "bench-latency.", 4, 2)
+    topics = Topics("bench-latency.", "bench-latency.", 4, 2, "bench-latency")
     with live_view.redis_server(folder) as url:
         env = {
             **os.environ, "PLUMBLINE_ENVIRONMENT": "development", "PLUMBLINE_KAFKA_BOOTSTRAP": bootstrap,

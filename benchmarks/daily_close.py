@@ -17,8 +17,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
-
 from schemas.partitioning import partition_for
 from stream_app import kafka_admin
 from stream_app.connect.clock_writer import ClockWriter
@@ -31,6 +29,7 @@ from stream_app.core.metrics_stage import memo, version_days
 from stream_app.core.metrics_stage.keys import cell_key, days_key, line_key
 from stream_app.core.metrics_stage.version_days import VersionDays
 from stream_app.engine.protocol import POSITIONS_KEY, Positions, encode_positions
+from stream_app.kafka import clients
 from stream_app.settings import Settings
 from stream_app.topics import Topics
 
@@ -51,7 +50,7 @@ def run(bootstrap: str, folder: Path, lines: int) -> dict[str, float]:
 
 async def _run(bootstrap: str, folder: Path, lines: int) -> dict[str, float]:
     name = f"closes{lines}"
-    topics = Topics(f"{name}.", f"{name}.", PARTITIONS, PARTITIONS)
+    topics = Topics(f"{name}.", f"{name}.", PARTITIONS, PARTITIONS, name)
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith("PLUMBLINE_")},
         "PLUMBLINE_ENVIRONMENT": "development",
@@ -67,10 +66,10 @@ async def _run(bootstrap: str, folder: Path, lines: int) -> dict[str, float]:
     settings = Settings(input_partitions=PARTITIONS, line_partitions=PARTITIONS, environment="development")
     async with kafka_admin.admin(bootstrap, {}) as client:
         await kafka_admin.create(client, topics.specs(), 1)
-        await kafka_admin.create(client, topics.changelogs(name, settings.max_horizon_days), 1)
+        await kafka_admin.create(client, topics.own(settings.max_horizon_days), 1)
     midnight = DAY * DAY_MS
     static = {key: str(value) for key, value in settings.static_view().items()}
-    await _seed(bootstrap, topics.changelog(name, "metrics"), lines, midnight, static)
+    await _seed(bootstrap, topics.changelog("metrics"), lines, midnight, static)
     workers = [_start(environment, folder, number) for number in range(WORKERS)]
     seconds: dict[str, float] = {}
     try:
@@ -124,7 +123,7 @@ async def _seed(bootstrap: str, changelog: str, lines: int, midnight: int, stati
     # the last day is closed at 02:00 of the day that is measured, so its cells have no revision yet
     pool = _pool(draw, midnight)
     fresh = [value[:10] + struct.pack("<i", 0) + value[14:] for value in pool]
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, max_batch_size=500_000)
+    producer = clients.producer(bootstrap, {}, linger_ms=20, max_batch_size=500_000)
     await producer.start()
     first = DAY - DAYS
     days = version_days.encode(VersionDays(first=list(range(first, first + version_days.FIRST_DAYS))))

@@ -34,7 +34,7 @@ def main() -> None:
         kafka_bootstrap=bootstrap, app_id=name, input_prefix=f"{name}.", output_prefix=f"{name}.", data_dir=folder,
         input_partitions=4, line_partitions=4, clock="follow", web_port=0,
     )  # fmt: skip
-    topics = Topics(f"{name}.", f"{name}.", 4, 4)
+    topics = Topics(f"{name}.", f"{name}.", 4, 4, name)
     app = faust_app(settings)
     config = EngineConfig(group=name, bootstrap=bootstrap, cluster="bench", data_dir=folder)
     engine = Engine(app, config, Memory(settings.block_cache_mb << 20, settings.write_buffer_mb << 20))

@@ -7,11 +7,11 @@ import random
 from dataclasses import dataclass
 
 import orjson
-from aiokafka import AIOKafkaProducer
 
 from schemas.common import rfc3339
 from schemas.partitioning import partition_for
 from stream_app import kafka_admin
+from stream_app.kafka import clients
 from stream_app.topics import Topics
 
 HOUR_MS = 3_600_000
@@ -38,11 +38,11 @@ async def load(
     bootstrap: str, name: str, predictions: int, lines: int, outcome_share: float = 0.95, partitions: int = 4
 ) -> Job:
     """Create topics under ``name.`` and fill them; ticks cover exactly what stands before them."""
-    topics = Topics(f"{name}.", f"{name}.", partitions, 4)
+    topics = Topics(f"{name}.", f"{name}.", partitions, 4, name)
     async with kafka_admin.admin(bootstrap, {}) as client:
         await kafka_admin.create(client, topics.specs(), 1)
-        await kafka_admin.create(client, topics.changelogs(name, 60), 1)
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, max_batch_size=200_000)
+        await kafka_admin.create(client, topics.own(60), 1)
+    producer = clients.producer(bootstrap, {}, linger_ms=20, max_batch_size=200_000)
     await producer.start()
     draw = random.Random(7)
     sent = {topics.predictions: [0] * partitions, topics.outcomes: [0] * partitions}

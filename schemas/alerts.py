@@ -47,7 +47,10 @@ class Alert(Output, frozen=True, kw_only=True):
     summary: Text
     recommendation: Text
     auto_retrain: AutoRetrain
-    drift_event_ids: Annotated[list[Uuid], Meta(max_length=1_000)]
+    #: the newest 100 of them
+    drift_event_ids: Annotated[list[Uuid], Meta(max_length=100)]
+    #: how many there were since it opened
+    drift_event_count: Annotated[int, Meta(ge=1, le=2**31 - 1)]
     #: ``no_drift``: two closes in a row of every kind were without; the others as CONTRACT section 4 says
     resolution_reason: (
         Literal["no_drift", "no_evidence", "labels_revised", "version_replaced", "accepted", "no_predictions"]

@@ -15,7 +15,7 @@ class AuditInputs(msgspec.Struct, frozen=True):
     """What a decision was based on."""
 
     #: ids of events, commands and results
-    ids: Annotated[list[Id], Meta(max_length=1_000)]
+    ids: Annotated[list[Id], Meta(max_length=100)]
     #: topic → partition → offset before which the input topics had been read
     barriers: dict[str, dict[Partition, Offset]]
     settings_hash: Digest

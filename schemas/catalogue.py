@@ -15,6 +15,7 @@ from schemas.drift import DriftEvent
 from schemas.inputs import Outcome, PredictionWithFeatures
 from schemas.lifecycle import ModelLifecycle
 from schemas.operators import OperatorCommand
+from schemas.owner import Owner
 from schemas.settings import Setting
 from schemas.snapshots import MetricSnapshot
 from schemas.training import TrainingCommand, TrainingJob, TrainingResult
@@ -32,12 +33,14 @@ class Family:
     sent: Literal["in", "out"]
     key: str
     cleanup: tuple[str, ...]
-    #: which partition count it shares: that of the inputs, that of the lines
-    placed: Literal["inputs", "lines"]
+    #: which partition count it shares: that of the inputs, that of the models; or it has one partition
+    placed: Literal["inputs", "lines", "one"]
     about: str
     headers: tuple[str, ...] = ()
     #: where the contract fixes it; -1 is for ever
     retention_ms: int | None = None
+    #: headers that some records have
+    more_headers: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -59,6 +62,7 @@ NAMES: Final[dict[Any, str]] = {
     TrainingJob: "training-job",
     Setting: "setting",
     AuditRecord: "audit-record",
+    Owner: "owner",
 }
 
 _DELETE, _COMPACT = ("delete",), ("compact",)
@@ -105,6 +109,7 @@ FAMILIES: Final = (
     ),
     _output("training-jobs", TrainingJob, "line", _COMPACT, "Where retraining stands."),
     _output("settings", Setting, "line|key", _COMPACT, "Settings changed while running."),
+    Family("owner", Owner, "out", "owner", _COMPACT, "one", "Which application writes under the output prefix."),
     _output("audit", AuditRecord, "id", _DELETE, "Every decision and its grounds.", -1),
     Family(
         "dead-letters",
@@ -113,9 +118,10 @@ FAMILIES: Final = (
         "that of the original",
         _DELETE,
         "lines",
-        "Unreadable records, byte for byte; headers say where they stood and why they are here.",
+        "Records that were refused, byte for byte up to a limit; headers say where they stood and why they are here.",
         deadletters.HEADERS,
         _DAYS_90_MS,
+        deadletters.MORE_HEADERS,
     ),
 )
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
-from schemas.common import Offset, parse_ms
+from schemas.common import Offset, parse_ms, rfc3339
 
 
 class Tick(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -33,9 +33,14 @@ class TickView(NamedTuple):
 _decoder = msgspec.json.Decoder(Tick)
 
 
-def decode_tick(value: bytes, offset: int) -> TickView | None:
-    """The tick, or ``None`` for a record without ``at``.
+#: How far a live tick may lie after the broker's time of its record: its writer learns that time from the broker.
+LIVE_AHEAD_MS: Final = 300_000
 
+
+def decode_tick(value: bytes, offset: int, stamped_ms: int | None = None) -> TickView | None:
+    """The tick, or ``None`` for a record without ``at``. ``stamped_ms``: the broker's time of the record (epoch ms).
+
+    A tick that is not simulated must not lie more than five minutes after that time; before it it may lie.
     ``ValueError`` for anything unreadable, also for a time beyond 2141: a clock that took it would stand still for
     ever, as no later tick could follow. ``TypeError`` for a record without a value.
     """
@@ -45,4 +50,7 @@ def decode_tick(value: bytes, offset: int) -> TickView | None:
         raise ValueError("JSON is nested too deeply") from None
     if tick.at is None:
         return None
-    return TickView(parse_ms(tick.at), tick.line, tick.mode, tick.barrier, offset)
+    at_ms = parse_ms(tick.at)
+    if stamped_ms is not None and tick.mode != "external" and at_ms > stamped_ms + LIVE_AHEAD_MS:
+        raise ValueError(f"the tick {tick.at} lies more than 5 minutes after the broker's time {rfc3339(stamped_ms)}")
+    return TickView(at_ms, tick.line, tick.mode, tick.barrier, offset)

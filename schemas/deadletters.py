@@ -1,10 +1,20 @@
-"""Dead letters: the original bytes and headers, with string headers that say where they stood and what is wrong."""
+"""Dead-lettered records: the original bytes and headers, and headers that say where they stood and what is wrong.
+
+:func:`build` makes them, for every writer. A record within its limit stays as it was; of one beyond it, and of one
+that could not be read at all, stand the beginning, the length and the digest, so a dead-lettered record is bounded
+whatever arrived.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
+
+from schemas import bounds
+from schemas.unreadable import Unreadable
 
 TOPIC: Final = "__connect.errors.topic"
 PARTITION: Final = "__connect.errors.partition"
@@ -14,14 +24,25 @@ MESSAGE: Final = "__connect.errors.exception.message"
 REASON: Final = "plumbline.reason"
 STAGE: Final = "plumbline.stage"
 
+#: Of an unreadable batch or record: its last offset, how many records it counts as, and the SHA-256 of all its bytes.
+LAST_OFFSET: Final = "plumbline.last_offset"
+RECORDS: Final = "plumbline.records"
+#: Also of a truncated record: of its whole value.
+SHA256: Final = "plumbline.sha256"
+#: JSON: length and SHA-256 of each part that is not kept whole; of headers that were left out also their number.
+TRUNCATED: Final = "plumbline.truncated"
+
+#: Every one has them.
 HEADERS: Final = (TOPIC, PARTITION, OFFSET, CLASS, MESSAGE, REASON, STAGE)
-#: How the headers begin that are added; redriving takes them off again.
-ADDED: Final = ("__connect.errors.", "plumbline.")
+#: Some have them too.
+MORE_HEADERS: Final = (LAST_OFFSET, RECORDS, SHA256, TRUNCATED)
 
 INVALID_JSON: Final = "invalid_json"
 INVALID_FIELD: Final = "invalid_field"
 NULL_VALUE: Final = "null_value"
 OVERSIZED: Final = "oversized"
+UNREADABLE_RECORD: Final = "unreadable_record"
+UNREADABLE_BATCH: Final = "unreadable_batch"
 BAD_NAME: Final = "bad_name"
 MISSING_TENANT: Final = "missing_tenant"
 FUTURE: Final = "future"
@@ -29,17 +50,20 @@ TOO_OLD: Final = "too_old"
 BAD_INTERVAL: Final = "bad_interval"
 CONTRADICTORY: Final = "contradictory"
 TOO_MANY_MODELS: Final = "too_many_models"
-INVALID_ORDER: Final = "invalid_order"
+INVALID_COMMAND: Final = "invalid_command"
 INVALID_TICK: Final = "invalid_tick"
 FOREIGN_PARTITION: Final = "foreign_partition"
 UNMAPPABLE: Final = "unmappable"
+REFUSED_BY_DESTINATION: Final = "refused_by_destination"
 
 #: Values of ``plumbline.reason``, and what each says.
 REASONS: Final = {
     INVALID_JSON: "not JSON in UTF-8: cut short, NaN or Infinity, bytes that are no text, nested too deeply",
     INVALID_FIELD: "a field is missing, of the wrong type or out of its range; a time has no offset",
     NULL_VALUE: "the record has no value",
-    OVERSIZED: "larger than max_record_bytes",
+    OVERSIZED: "more than max_record_bytes in key, value and headers, or 64 KiB in a command or result; cut short",
+    UNREADABLE_RECORD: "damaged inside a batch that is sound; the records beside it count as usual",
+    UNREADABLE_BATCH: "a batch that cannot be unpacked, is too large unpacked, or whose checksum is wrong",
     BAD_NAME: "a name with other characters than A-Z a-z 0-9 . _ -, too long, or reserved",
     MISSING_TENANT: "the model type is per tenant and the record names none",
     FUTURE: "its time is further after the tick that covers it than future_tolerance_s",
@@ -47,10 +71,11 @@ REASONS: Final = {
     BAD_INTERVAL: "half a confidence interval, or one that is upside down",
     CONTRADICTORY: "another record came first under the same prediction_id",
     TOO_MANY_MODELS: "a new model type, model or version beyond the number that a partition counts; known ones go on",
-    INVALID_ORDER: "a command or result that cannot be read",
+    INVALID_COMMAND: "a command or result that cannot be read",
     INVALID_TICK: "a clock record that cannot be read; time goes on with the next one",
-    FOREIGN_PARTITION: "a command or result on another partition than its line's; redriving re-keys it",
+    FOREIGN_PARTITION: "a command or result on another partition than its model's; redriving re-keys it",
     UNMAPPABLE: "the relay's map made nothing of it; the message names the field and the path",
+    REFUSED_BY_DESTINATION: "an alert that the bridge's destination would not take; the message says what it answered",
 }
 
 
@@ -67,3 +92,114 @@ def explain(error: Exception) -> tuple[str, str]:
     if "RFC3339" in text:
         return INVALID_FIELD, f"{field} is neither RFC 3339, as 2026-03-02T02:00:00Z, nor an integer of milliseconds"
     return INVALID_FIELD, text
+
+
+#: Most bytes of an added header; the sentence that says what is wrong is the longest.
+_LONGEST: Final = 1_000
+
+
+class Arrived(Protocol):
+    """A record as it was consumed."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+class Built(NamedTuple):
+    """A record for the dead-letter topic."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+def build(record: Arrived, stage: str, reason: str, error: str, *, limit: int = bounds.RECORD) -> Built:
+    """The record as it arrived, with where it stood and why it was refused added to its headers.
+
+    Beyond ``limit`` bytes of key, value and headers the reason is ``oversized``, whatever else is wrong with it, and
+    it is cut short. What the batch reader could not read brings its own reason.
+    """
+    found = [(_writable(name), text) for name, text in record.headers]
+    size, framed = (measure(record.key, record.value, found) for measure in (bounds.content, bounds.framed))
+    offset, more, kept = record.offset, list[tuple[str, str]](), Built(record.key, record.value, found)
+    if isinstance(record.value, Unreadable):
+        value = record.value
+        # a clock has one reason for whatever nobody can read
+        reason, error, offset = (INVALID_TICK if reason == INVALID_TICK else value.reason), value.error, value.offset
+        more = [(LAST_OFFSET, str(value.last_offset)), (RECORDS, str(value.records)), (SHA256, value.sha256)]
+        kept = _truncated(record.key, bytes(value), found)[0]
+    elif size > limit or framed > bounds.DEAD_LETTER - bounds.ADDED:
+        wrong = "" if reason == OVERSIZED else f"; {reason}: {error}"
+        reason = OVERSIZED
+        error = f"{size} bytes in key, value and {len(found)} headers, the limit is {limit}{wrong}"
+        kept, lost = _truncated(record.key, record.value, found)
+        if lost:
+            more.append((TRUNCATED, msgspec.json.encode(lost).decode()))
+        if "value" in lost:
+            more.append((SHA256, lost["value"]["sha256"]))
+    where = [
+        (TOPIC, record.topic),
+        (PARTITION, str(record.partition)),
+        (OFFSET, str(offset)),
+        (CLASS, "io.plumbline." + reason),
+        (MESSAGE, error),
+        (REASON, reason),
+        (STAGE, stage),
+        *more,
+    ]
+    added = [(name, bounds.cut(text, _LONGEST).encode("utf-8", "replace")) for name, text in where]
+    return Built(kept.key, kept.value, [*kept.headers, *added])
+
+
+def original(headers: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    """Headers that the record arrived with; it may have had some by our names."""
+    return list(headers[: _first_added(headers)])
+
+
+def added(headers: Sequence[tuple[str, bytes]]) -> dict[str, str]:
+    """The added ones as text, without those that the record arrived with."""
+    return {name: value.decode("utf-8", "replace") for name, value in headers[_first_added(headers) :]}
+
+
+def _first_added(headers: Sequence[tuple[str, bytes]]) -> int:
+    return max((i for i, (name, _) in enumerate(headers) if name == TOPIC), default=len(headers))
+
+
+def _writable(name: str) -> str:
+    """A header's name as UTF-8 can hold it."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _truncated(
+    key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
+) -> tuple[Built, dict[str, Any]]:
+    """First KiB of value and key, the headers that fit 64 KiB; and what each part was of which not all is kept."""
+    lost: dict[str, Any] = {}
+    if value is not None and len(value) > bounds.KEPT:
+        lost["value"], value = _whole(value), bytes(value[: bounds.KEPT])
+    if key is not None and len(key) > bounds.KEPT:
+        lost["key"], key = _whole(key), bytes(key[: bounds.KEPT])
+    kept, room = 0, bounds.KEPT_HEADERS
+    for header in headers:
+        room -= bounds.framed(None, None, [header])
+        if room < 0:
+            break
+        kept += 1
+    if kept < len(headers):
+        whole = b"".join(part for name, text in headers for part in (name.encode(), text or b""))
+        lost["headers"] = {"count": len(headers), "left_out": len(headers) - kept, **_whole(whole)}
+    return Built(key, value, headers[:kept]), lost
+
+
+def _whole(part: bytes) -> dict[str, Any]:
+    return {"bytes": len(part), "sha256": hashlib.sha256(part).hexdigest()}

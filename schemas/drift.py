@@ -71,7 +71,7 @@ class DriftEvent(Output, frozen=True, kw_only=True):
     #: why there is no evidence, for example ``no_healthy_baseline``
     reason: Text | UnsetType = UNSET
     #: what is broken in the data at that close date, in words: outcomes that are missing, predictions that fell off
-    faults: Annotated[list[Text], Meta(max_length=8)] | UnsetType = UNSET
+    faults: Annotated[list[Annotated[str, Meta(max_length=400)]], Meta(max_length=8)] | UnsetType = UNSET
     #: id of the event that this one replaces
     revises: Uuid | UnsetType = UNSET
     settings_hash: Digest

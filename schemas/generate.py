@@ -106,7 +106,7 @@ def _message(family: Family) -> dict[str, Any]:
     if family.headers:
         message["headers"] = {
             "type": "object",
-            "properties": {name: _header(family, name) for name in family.headers},
+            "properties": {name: _header(family, name) for name in (*family.headers, *family.more_headers)},
             "required": list(family.headers),
         }
     return message
@@ -118,6 +118,7 @@ def _key(family: Family) -> dict[str, Any]:
     where = {
         "inputs": "any partitioner, the same for both inputs",
         "lines": "partitioned by murmur2 of the line, whatever the key",
+        "one": "one partition",
     }[family.placed]
     return {"type": "string", "description": f"{family.key}; {where}"}
 

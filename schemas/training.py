@@ -32,7 +32,7 @@ class Trigger(msgspec.Struct, frozen=True):
     """Why the order was given."""
 
     kind: Literal["statistical", "performance", "manual", "probation"]
-    drift_event_ids: Annotated[list[Uuid], Meta(max_length=1_000)]
+    drift_event_ids: Annotated[list[Uuid], Meta(max_length=100)]
     reason: Text
 
 

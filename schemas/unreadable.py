@@ -22,6 +22,14 @@ class Unreadable(bytes):
     #: hex digest of all of it
     sha256: str
 
+    def parks(self, topic: str, partition: int) -> str:
+        """Why a lane that needs these records of its own log cannot go on, and the way out."""
+        return (
+            f"{topic}[{partition}] cannot be read at offsets {self.offset} to {self.last_offset} ({self.error}), and "
+            "the state is made of it. Restore the topic from a replica, or start afresh with a new PLUMBLINE_APP_ID "
+            "and PLUMBLINE_OUTPUT_PREFIX, which rebuilds everything from the input topics."
+        )
+
     @classmethod
     def of(
         cls, kept: bytes, *, reason: str, error: str, span: tuple[int, int], records: int, sha256: str

@@ -14,7 +14,7 @@ from agents.labels import labels
 from agents.metrics import metrics
 from agents.projection import projection
 from agents.retrain_coordinator import retrain_coordinator
-from stream_app import kafka_admin, monitor, worker_views
+from stream_app import kafka_admin, monitor, ownership, worker_views
 from stream_app.connect.announce import announce
 from stream_app.engine.chunks import ChunkScheduler
 from stream_app.engine.engine import Engine
@@ -23,11 +23,12 @@ from stream_app.engine.protocol import EngineConfig
 from stream_app.engine.stages import attach
 from stream_app.engine.store import Memory
 from stream_app.engine.transport import EngineApp
+from stream_app.engine.vitals import LaneWatch, Limits, Vitals
 from stream_app.exposition import describe
 from stream_app.read_model.projector import Projector
 from stream_app.settings import Settings, base
 from stream_app.stage_configs import alerts_config, drift_config, labels_config, metrics_config, retrain_config
-from stream_app.topics import Topics
+from stream_app.topics import Topics, topics_of
 
 log = logging.getLogger(__name__)
 
@@ -45,33 +46,34 @@ class Worker:
     topics: Topics
     app: EngineApp
     engine: Engine
+    vitals: Vitals
 
 
-def topics_of(settings: Settings) -> Topics:
-    """Topic names and counts by the settings."""
-    return Topics(settings.input_prefix, settings.output_prefix, settings.input_partitions, settings.line_partitions)
-
-
-def prepare(settings: Settings) -> str:
-    """Check broker and topics, create the app's own changelogs; returns the cluster's id.
+def prepare(settings: Settings, *, take_over: bool = False) -> str:
+    """Check broker and topics, create the app's own, claim the output prefix; returns the cluster's id.
 
     Raises ``Unavailable`` or ``Incompatible`` (:mod:`stream_app.errors`) before anything is changed.
     """
     topics = topics_of(settings)
-    return asyncio.run(
-        kafka_admin.prepare_worker(
+
+    async def ready() -> str:
+        cluster = await kafka_admin.prepare_worker(
             settings.kafka_bootstrap,
             settings.kafka_client_options(),
             topics,
-            topics.changelogs(settings.app_id, settings.max_horizon_days),
+            topics.own(settings.max_horizon_days),
             settings.replication_factor,
             settings.app_id,
         )
-    )
+        await ownership.claim(settings, topics, take_over=take_over)
+        return cluster
+
+    return asyncio.run(ready())
 
 
-def build(settings: Settings, cluster: str) -> Worker:
+def build(settings: Settings, cluster: str, *, trust_broker_time: bool = False) -> Worker:
     """Wire one worker; nothing runs until the Faust application is started."""
+    clock: LiveClock | None = None
     topics = topics_of(settings)
     data_dir = Path(settings.data_dir) / settings.app_id
     app = faust_app(settings)
@@ -89,11 +91,16 @@ def build(settings: Settings, cluster: str) -> Worker:
             max_checkpoint_events=settings.max_checkpoint_events,
             lane_buffer_bytes=settings.lane_buffer_bytes,
             static={key: str(value) for key, value in settings.static_view().items()},
+            owner_topic=topics.owner,
+            at_start=settings.at_start_view(),
+            identity_interval_s=settings.identity_interval_s,
+            owner_interval_s=settings.owner_interval_s,
             describe=describe,
+            message_limits=topics.message_limits(),
         ),
         Memory(settings.block_cache_mb << 20, settings.write_buffer_mb << 20),
     )
-    changelogs = {stage: topics.changelog(settings.app_id, stage) for stage in STAGES}
+    changelogs = {stage: topics.changelog(stage) for stage in STAGES}
     attach(app, engine, labels(topics, changelogs["labels"], labels_config(settings), settings.max_horizon_days))
     # Whatever can change while it runs comes by commands, from the file too (see connect/announce.py).
     first = base(settings)
@@ -103,11 +110,16 @@ def build(settings: Settings, cluster: str) -> Worker:
     attach(app, engine, retrain_coordinator(topics, changelogs["retrain"], decides))
     attach(app, engine, alerts(topics, changelogs["alerts"], alerts_config(first)))
     if settings.clock == "live":
-        lead_clock(app, LiveClock(engine.config, topics, lambda: announce(settings, topics)))
+        clock = LiveClock(
+            engine.config, topics, lambda: announce(settings, topics), trust_broker_time=trust_broker_time
+        )
+        lead_clock(app, clock)
     if settings.redis_url:
         projection(app, Projector(settings, topics, cluster))
-    worker_views.attach(app, engine, topics)
-    return Worker(settings, topics, app, engine)
+    limits = Limits.of(settings.livez_after_s)
+    vitals = Vitals(engine.loops, LaneWatch(engine.lanes, engine.broker_answered, limits), limits)
+    worker_views.attach(app, engine, topics, vitals, clock)
+    return Worker(settings, topics, app, engine, vitals)
 
 
 def faust_app(settings: Settings) -> EngineApp:
@@ -131,7 +143,6 @@ def faust_app(settings: Settings) -> EngineApp:
         broker_session_timeout=settings.session_timeout_s,
         broker_heartbeat_interval=max(0.5, settings.session_timeout_s / 6),
         broker_max_poll_records=settings.max_poll_records,
-        broker_check_crcs=False,
         broker_commit_interval=_NEVER,
         broker_commit_every=10**12,
         broker_commit_livelock_soft_timeout=_NEVER,
@@ -150,7 +161,7 @@ def faust_app(settings: Settings) -> EngineApp:
         web_graph_enabled=False,
         web_stats_enabled=False,
         web_metrics_enabled=False,
-        web_in_thread=False,
+        web_in_thread=True,
     )
     app.kafka_security = settings.kafka_client_options()
     app.allowed_hosts = settings.web_allowed_hosts

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+T = TypeVar("T")
+
 
 class PlumblineError(Exception):
     """Root of every expected error."""
@@ -35,3 +39,10 @@ class Broken(Parked):
 
     def __init__(self, message: str) -> None:
         super().__init__("broken_invariant", message)
+
+
+def present(value: T | None, what: str) -> T:
+    """``value``, which an invariant says is there; ``Broken`` names ``what`` if it is not."""
+    if value is None:
+        raise Broken(f"{what} is missing; please report it")
+    return value

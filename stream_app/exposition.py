@@ -68,6 +68,9 @@ def exposition(engine: Engine) -> str:
         where = {"stage": stage, "partition": str(partition)}
         for name, kind, text, value in (*_work(lane), *_checkpoints(lane), *_time(lane)):
             page.put(name, kind, text, value, **where)
+        reason = lane.parked.reason if lane.parked is not None else ""
+        page.put("lane_parked", "gauge", "1 while the lane is parked, by reason.", int(bool(reason)), **where,
+                 reason=reason)  # fmt: skip
         for topic, lag in _lags(lane, engine.highwater):
             page.put("input_lag_records", "gauge", "Records on the input that are not handled yet.", lag,
                      **where, topic=topic)  # fmt: skip

@@ -20,8 +20,9 @@ from aiokafka.errors import (
 )
 
 from stream_app.errors import Incompatible, Unavailable
+from stream_app.kafka import clients
 from stream_app.kafka_reach import unreachable
-from stream_app.topics import STAMP, Topics, TopicSpec
+from stream_app.topics import MOST, STAMP, Topics, TopicSpec
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Finding:
 @asynccontextmanager
 async def admin(bootstrap: str, options: dict[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
     """A connected admin client. Raises :class:`Unavailable`, which says why, when it cannot connect."""
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(TIMEOUT_S * 1000), **options)
+    client = clients.admin(bootstrap, options, request_timeout_ms=int(TIMEOUT_S * 1000))
     try:
         await asyncio.wait_for(client.start(), TIMEOUT_S)
     except (TimeoutError, KafkaError, OSError) as error:
@@ -120,7 +121,22 @@ async def check(client: AIOKafkaAdminClient, topics: Topics, specs: list[TopicSp
         if counts[spec.name] != spec.partitions:
             findings.append(_wrong_count(spec, counts[spec.name], topics))
         findings += _config_findings(spec, configs.get(spec.name, {}), topics.clocks)
+        findings += _size_findings(spec, configs.get(spec.name, {}))
     return findings
+
+
+def _size_findings(spec: TopicSpec, config: dict[str, str]) -> list[Finding]:
+    """A lane whose batch is refused cannot go on, so what a topic takes is looked at before a worker starts."""
+    found = config.get(MOST)
+    if found is None or int(found) >= spec.largest:
+        return []
+    return [
+        Finding(
+            spec.name,
+            f"takes {found} bytes at a time ({MOST}), and batches of up to {spec.largest} bytes are written to it",
+            f"kafka-configs --alter --entity-type topics --entity-name {spec.name} --add-config {MOST}={spec.largest}",
+        )
+    ]
 
 
 def _wrong_count(spec: TopicSpec, count: int, topics: Topics) -> Finding:
@@ -137,7 +153,7 @@ def _config_findings(spec: TopicSpec, config: dict[str, str], clocks: Sequence[s
     findings = []
     for key, wanted in spec.config.items():
         found = config.get(key)
-        if found is None or found == wanted or not _matters(key, wanted, found):
+        if key == MOST or found is None or found == wanted or not _matters(key, wanted, found):
             continue
         findings.append(
             Finding(
@@ -153,7 +169,7 @@ def _config_findings(spec: TopicSpec, config: dict[str, str], clocks: Sequence[s
 def _matters(key: str, wanted: str, found: str) -> bool:
     if key == "cleanup.policy":
         return set(wanted.split(",")) != set(found.split(","))
-    if key in ("retention.ms", "max.message.bytes", "delete.retention.ms"):
+    if key in ("retention.ms", "delete.retention.ms"):
         return found != "-1" and (wanted == "-1" or int(found) < int(wanted))
     return key == STAMP
 
@@ -186,6 +202,9 @@ async def prepare_worker(
                     f"{spec.name} has {counts[spec.name]} partitions, {spec.partitions} are configured. Partition "
                     "counts are fixed for the life of the input prefix: set the old one, or use a new PLUMBLINE_APP_ID."
                 )
+        configs = await topic_configs(client, counts)
+        for small in (f for spec in changelogs for f in _size_findings(spec, configs.get(spec.name, {}))):
+            raise Incompatible(f"{small.topic} {small.problem}\n    → {small.remedy}")
         await create(client, changelogs, replication)
         return await cluster_id(client)
 

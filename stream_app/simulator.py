@@ -196,8 +196,8 @@ class Simulator:
             sent += self._checkpoint("metrics")
         sent += self._checkpoint("metrics")
         for name, log in (("drift", "line-log"), ("retrain", "drift-log"), ("alerts", "decision-log")):
-            self._feed(name, "log", [emit.value or b"" for emit in sent if emit.topic == log])
-            sent = self._checkpoint(name)
+            before = self._feed(name, "log", [emit.value or b"" for emit in sent if emit.topic == log])
+            sent = before + self._checkpoint(name)
         self._last_tick = at_ms
 
     # -- mechanics -----------------------------------------------------------------------------------------------
@@ -206,12 +206,15 @@ class Simulator:
     def _tick_view(at_ms: int) -> TickView:
         return TickView(at_ms, True, "external", {}, 0)
 
-    def _feed(self, name: str, alias: str, values: Sequence[bytes]) -> None:
+    def _feed(self, name: str, alias: str, values: Sequence[bytes]) -> list[Emit]:
+        """Hand records over; returns what was sent where that took several checkpoints."""
+        sent: list[Emit] = []
         offset = self._offsets.get(name, 0)
         self._offsets[name] = offset + len(values)
-        if values:
-            rows = [Row(alias, 0, offset + i, 0, None, value) for i, value in enumerate(values)]
-            self.stages[name].accept(alias, rows, None)
+        rows = [Row(alias, 0, offset + i, 0, None, value) for i, value in enumerate(values)]
+        while rows and (rows := rows[self.stages[name].accept(alias, rows, None) :]):
+            sent += self._checkpoint(name)
+        return sent
 
     def _checkpoint(self, name: str) -> list[Emit]:
         drained: Drained = self.stages[name].drain()

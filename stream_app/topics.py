@@ -1,15 +1,24 @@
-"""Topic names, partition counts and configurations: one place for all of them (CONTRACT section 7)."""
+"""Topic names, partition counts and configurations: one place for all of them (CONTRACT sections 7 and 9)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from schemas import bounds
+
+if TYPE_CHECKING:
+    from stream_app.settings import Settings
 
 _DAY_MS: Final = 86_400_000
 
 #: The broker stamps what this pipeline and its partners write: Kafka refuses records that a process whose clock is an
 #: hour fast stamps itself (``message.timestamp.after.max.ms``), and it is by these stamps that time deletes.
 STAMP: Final = "message.timestamp.type"
+#: Largest batch that a topic takes, as it is written.
+MOST: Final = "max.message.bytes"
+#: Ticks of a partition at a time.
+_SMALL: Final = 16 << 10
 _STAMPED: Final = {STAMP: "LogAppendTime"}
 #: Event times live in the payload, and a backfill writes old ones: time must not delete what a replay needs.
 _INPUT: Final = {"cleanup.policy": "delete", "retention.ms": "-1"}
@@ -22,17 +31,26 @@ _QUARTER: Final = {"retention.ms": str(90 * _DAY_MS), **_STAMPED}
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """A topic as it should be."""
+    """A topic as it should be. ``largest``: bytes of the largest batch that is written to it here, 0 if none is."""
 
     name: str
     partitions: int
     config: dict[str, str]
+    largest: int = bounds.BATCH
 
 
 class Topics:
-    """Names under the two prefixes. N partitions for inputs and their clock, M for everything keyed by line."""
+    """Names under the two prefixes. N partitions for inputs and their clock, M for everything keyed by model.
 
-    def __init__(self, input_prefix: str, output_prefix: str, input_partitions: int, line_partitions: int) -> None:
+    What the stages say to each other stands under the application's own name, as its changelogs do: nothing foreign can
+    be read there, whoever else writes under the same output prefix.
+    """
+
+    def __init__(
+        self, input_prefix: str, output_prefix: str, input_partitions: int, line_partitions: int, app_id: str = ""
+    ) -> None:
+        #: the application; it is the output prefix' own where nobody names one
+        self.app_id = app_id = app_id or f"{output_prefix}app"
         self.input_prefix = input_prefix
         self.output_prefix = output_prefix
         self.input_partitions = input_partitions
@@ -43,19 +61,24 @@ class Topics:
         self.line_clock = f"{input_prefix}line-clock"
         self.operator_commands = f"{input_prefix}operator-commands"
         self.training_results = f"{input_prefix}training-results"
-        self.model_deltas = f"{output_prefix}model-deltas"
-        self.line_log = f"{output_prefix}line-log"
+        self.owner = f"{output_prefix}owner"
+        self.model_deltas = f"{app_id}-model-deltas"
+        self.model_log = f"{app_id}-model-log"
+        self.drift_log = f"{app_id}-drift-log"
+        self.decision_log = f"{app_id}-decision-log"
         self.metric_snapshots = f"{output_prefix}metric-snapshots"
         self.model_lifecycle = f"{output_prefix}model-lifecycle"
         self.settings = f"{output_prefix}settings"
         self.drift_events = f"{output_prefix}drift-events"
-        self.drift_log = f"{output_prefix}drift-log"
-        self.decision_log = f"{output_prefix}decision-log"
         self.training_commands = f"{output_prefix}training-commands"
         self.training_jobs = f"{output_prefix}training-jobs"
         self.audit = f"{output_prefix}audit"
         self.alerts = f"{output_prefix}alerts"
         self.dead_letters = f"{output_prefix}dead-letters"
+
+    def message_limits(self) -> dict[str, int]:
+        """``max.message.bytes`` of the topics that are made with another than the broker's own."""
+        return {spec.name: int(spec.config[MOST]) for spec in self.specs() if MOST in spec.config}
 
     @property
     def last_log(self) -> str:
@@ -71,28 +94,21 @@ class Topics:
         """Topics that must have the same number of partitions as the predictions."""
         return [self.predictions, self.outcomes, self.clock]
 
-    def m_family(self) -> list[str]:
-        """Topics partitioned by murmur2(line)."""
-        return [spec.name for spec in self.specs() if spec.name not in self.n_family()]
-
     def specs(self) -> list[TopicSpec]:
-        """Every topic, as ``plumbline topics create`` makes it."""
+        """Every topic under the two prefixes, as ``plumbline topics create`` makes it."""
         n, m = self.input_partitions, self.line_partitions
         return [
-            TopicSpec(self.predictions, n, _INPUT),
-            TopicSpec(self.outcomes, n, _INPUT),
-            TopicSpec(self.clock, n, _KEEP),
-            TopicSpec(self.line_clock, m, _KEEP),
-            TopicSpec(self.operator_commands, m, _KEEP),
-            TopicSpec(self.training_results, m, _KEEP),
-            TopicSpec(self.model_deltas, m, _LOG),
-            TopicSpec(self.line_log, m, _LOG),
+            TopicSpec(self.predictions, n, _INPUT, 0),
+            TopicSpec(self.outcomes, n, _INPUT, 0),
+            TopicSpec(self.clock, n, _KEEP, _SMALL),
+            TopicSpec(self.line_clock, m, _KEEP, _SMALL),
+            TopicSpec(self.operator_commands, m, _KEEP, bounds.COMMAND + bounds.ADDED),
+            TopicSpec(self.training_results, m, _KEEP, bounds.COMMAND + bounds.ADDED),
+            TopicSpec(self.owner, 1, _COMPACT, _SMALL),
             TopicSpec(self.metric_snapshots, m, _COMPACT),
             TopicSpec(self.model_lifecycle, m, _COMPACT),
             TopicSpec(self.settings, m, _COMPACT),
             TopicSpec(self.drift_events, m, {"cleanup.policy": "delete", **_QUARTER}),
-            TopicSpec(self.drift_log, m, _LOG),
-            TopicSpec(self.decision_log, m, _LOG),
             TopicSpec(self.training_commands, m, _KEEP),
             TopicSpec(self.training_jobs, m, _COMPACT),
             TopicSpec(self.audit, m, _KEEP),
@@ -104,39 +120,48 @@ class Topics:
                     "cleanup.policy": "delete",
                     **_QUARTER,
                     # a record that was just small enough for an input topic must fit with the headers added to it
-                    "max.message.bytes": str(2 << 20),
+                    MOST: str(bounds.DEAD_LETTER),
                 },
+                bounds.DEAD_LETTER,
             ),
         ]
 
-    @staticmethod
-    def changelog(app_id: str, stage: str) -> str:
-        """A stage's changelog, named as Faust names it."""
-        return f"{app_id}-{stage}-changelog"
+    def logs(self) -> list[TopicSpec]:
+        """The application's internal logs."""
+        names = (self.model_deltas, self.model_log, self.drift_log, self.decision_log)
+        return [TopicSpec(name, self.line_partitions, _LOG) for name in names]
 
-    def changelogs(self, app_id: str, horizon_days: int) -> list[TopicSpec]:
-        """Changelogs of an application, named as Faust names them.
+    def changelog(self, stage: str) -> str:
+        """A stage's changelog, named as Faust names it."""
+        return f"{self.app_id}-{stage}-changelog"
+
+    def own(self, horizon_days: int) -> list[TopicSpec]:
+        """Topics of the application alone, which its worker creates: internal logs, changelogs, Faust's leader.
 
         Tombstones must outlive any store that is still trusted (``delete.retention.ms``, twice a store's largest
         age); what the labels stage forgets by day is deleted by time, two days later.
         """
         tombstones = {"delete.retention.ms": str(7 * _DAY_MS), "min.cleanable.dirty.ratio": "0.3", **_STAMPED}
+        kept = {"cleanup.policy": "compact,delete", "retention.ms": str((horizon_days + 2) * _DAY_MS), **tombstones}
+        stages = ("metrics", "drift", "retrain", "alerts")
         return [
-            TopicSpec(
-                self.changelog(app_id, "labels"),
-                self.input_partitions,
-                {
-                    "cleanup.policy": "compact,delete",
-                    "retention.ms": str((horizon_days + 2) * _DAY_MS),
-                    **tombstones,
-                },
-            ),
+            *self.logs(),
+            TopicSpec(self.changelog("labels"), self.input_partitions, kept),
             *(
-                TopicSpec(
-                    self.changelog(app_id, stage), self.line_partitions, {"cleanup.policy": "compact", **tombstones}
-                )
-                for stage in ("metrics", "drift", "retrain", "alerts")
+                TopicSpec(self.changelog(stage), self.line_partitions, {"cleanup.policy": "compact", **tombstones})
+                for stage in stages
             ),
             # Faust elects its leader, who writes live ticks, by the owner of this partition.
-            TopicSpec(f"{app_id}-__assignor-__leader", 1, {}),
+            TopicSpec(f"{self.app_id}-__assignor-__leader", 1, {}, 0),
         ]
+
+
+def topics_of(settings: Settings) -> Topics:
+    """Topic names and counts by the settings."""
+    return Topics(
+        settings.input_prefix,
+        settings.output_prefix,
+        settings.input_partitions,
+        settings.line_partitions,
+        settings.app_id,
+    )

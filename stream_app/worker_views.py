@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -14,25 +15,42 @@ from schemas.common import rfc3339
 from schemas.partitioning import partition_for
 from stream_app import line_page
 from stream_app.engine.engine import Engine
+from stream_app.engine.lanes import Lane
+from stream_app.engine.live_clock import LiveClock
+from stream_app.engine.parking import way_out
 from stream_app.engine.transport import EngineApp
+from stream_app.engine.vitals import Vitals
 from stream_app.exposition import exposition
 from stream_app.http import hosts, worker_guard
 from stream_app.topics import Topics
 
+LIVEZ: Final = "/livez"
 #: header of a question that another worker handed on
 _ROUTED: Final = "plumbline-routed"
 #: seconds that the owner has to answer
 _OWNER_S: Final = 3.0
 
 
-def attach(app: EngineApp, engine: Engine, topics: Topics) -> None:
-    """Add ``/livez``, ``/readyz``, ``/metrics``, ``/lines/{line}`` to Faust's web server."""
+def attach(app: EngineApp, engine: Engine, topics: Topics, vitals: Vitals, clock: LiveClock | None = None) -> None:
+    """Add ``/livez``, ``/readyz``, ``/metrics``, ``/lines/{line}`` to Faust's web server.
 
-    @app.page("/livez")
+    The server has a thread of its own: ``/livez`` is answered there, whatever the lanes' loop does, and all else in
+    that loop, where what is shown does not change meanwhile.
+    """
+
+    @web.middleware
+    async def in_the_lanes_loop(request: web.Request, handler: Any) -> Any:
+        if request.path == LIVEZ:
+            return await handler(request)
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(handler(request), app.loop))
+
+    app.web.web_app.middlewares.append(in_the_lanes_loop)
+
+    @app.page(LIVEZ)
     async def livez(view: View, request: web.Request) -> Any:
-        """The process runs and has met no fatal fault."""
-        if engine.error is not None:
-            return view.json({"alive": False, "error": str(engine.error)}, status=500)
+        """The process is not stuck; what its lanes are up to is no matter here."""
+        if vitals.fault is not None:
+            return view.json({"alive": False, "error": vitals.fault}, status=503)
         return view.json({"alive": True})
 
     @app.page("/readyz")
@@ -41,10 +59,12 @@ def attach(app: EngineApp, engine: Engine, topics: Topics) -> None:
         lanes = {
             f"{name}-{p}": {
                 "open": lane.running,
+                "parked": _parked(lane),
                 "waits_for": lane.waits_for,
                 "inputs": {a: {"reached": i.reached, "arrived": i.arrived} for a, i in lane.inputs().items()},
                 "paused": lane.paused(),
                 "uncommitted": lane.dirty,
+                "refused_tick": lane.clock.refusal if lane.clock is not None else None,
                 "tick": rfc3339(lane.clock.last_tick) if lane.clock is not None and lane.clock.last_tick else None,
             }
             for (name, p), lane in sorted(engine.lanes.items())
@@ -52,7 +72,11 @@ def attach(app: EngineApp, engine: Engine, topics: Topics) -> None:
         # While the group rebalances nothing is fetched; nor before Faust takes its tables for restored.
         waits_for = "rebalance" if app.rebalancing else "tables" if app.in_recovery else None
         ready = waits_for is None and bool(lanes) and all(lane.running for lane in engine.lanes.values())
-        return view.json({"ready": ready, "waits_for": waits_for, "lanes": lanes}, status=200 if ready else 503)
+        # of the leader alone: why it writes no tick, if it does not
+        ticks = {"ticks_wait_for": clock.refused or clock.waits_for} if clock is not None else {}
+        return view.json(
+            {"ready": ready, "waits_for": waits_for, **ticks, "lanes": lanes}, status=200 if ready else 503
+        )
 
     @app.page("/lines/{line}")
     async def line_view(view: View, request: web.Request, line: str) -> Any:
@@ -96,6 +120,14 @@ class Rendered:
         if self._made is None or now - self._made[0] >= 1.0:
             self._made = now, self._render()
         return self._made[1]
+
+
+def _parked(lane: Lane) -> dict[str, str] | None:
+    """Why a lane reads and writes nothing, and what to do about it."""
+    why = lane.parked
+    if why is None:
+        return None
+    return {"reason": why.reason, "sentence": str(why), "way_out": way_out(why.reason)}
 
 
 async def _ask_owner(app: EngineApp, view: View, request: web.Request, line: str, partition: int) -> Any:

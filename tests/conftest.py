@@ -63,7 +63,7 @@ def worker(prefix: Prefix, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     made: list[Worker] = []
 
     def make(name: str = "w", app_id: str | None = None, topics: Topics | None = None, **settings: str) -> Worker:
-        app = app_id or f"{prefix.topics.input_prefix}app"
+        app = app_id or (topics or prefix.topics).app_id
         made.append(Worker(prefix.bootstrap, topics or prefix.topics, app, tmp_path / name, **settings))
         return made[-1]
 

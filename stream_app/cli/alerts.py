@@ -98,4 +98,6 @@ def _show(revisions: list[dict[str, Any]], as_json: bool) -> None:
     for guard in auto["safeguards"]:
         mark = "passed" if guard["passed"] else "refused"
         console.print(f"  {guard['name']}: {mark}, {guard['reason']}", markup=False)
-    console.print(f"\nevents: {', '.join(last['drift_event_ids'])}")
+    named, count = last["drift_event_ids"], last["drift_event_count"]
+    newest = f", the newest {len(named)} of {count:,}" if count > len(named) else ""
+    console.print(f"\nevents{newest}: {', '.join(named)}")

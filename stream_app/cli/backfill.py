@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from schemas.common import rfc3339
 from stream_app import settings as settings_module
 from stream_app.connect.backfill import run
-from stream_app.topics import Topics
+from stream_app.topics import topics_of
 
 
 @click.command()
@@ -25,7 +25,7 @@ def backfill(tick_every: str, then_live: bool) -> None:
       plumbline backfill --then-live && plumbline worker
     """
     settings = settings_module.load()
-    topics = Topics(settings.input_prefix, settings.output_prefix, settings.input_partitions, settings.line_partitions)
+    topics = topics_of(settings)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(),
         console=Console(stderr=True), disable=not sys.stderr.isatty(),

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from schemas.common import parse_ms, rfc3339
-from schemas.deadletters import REASONS
+from schemas.deadletters import LAST_OFFSET, REASONS, RECORDS, TRUNCATED
 from stream_app import settings as settings_module
 from stream_app.cli.replay import pairs
 from stream_app.connect.mapping import Mapping
@@ -21,9 +21,11 @@ from stream_app.connect.redrive import Letter, Mend
 from stream_app.connect.redrive import letters as read_letters
 from stream_app.connect.redrive import redrive as send_again
 from stream_app.errors import Incompatible
-from stream_app.topics import Topics
+from stream_app.topics import Topics, topics_of
 
 REASON: Final = click.Choice(list(REASONS))
+#: of a batch that could not be read
+_COUNTS: Final = {"last_offset": LAST_OFFSET, "records": RECORDS}
 
 
 @click.group("dead-letters")
@@ -50,9 +52,11 @@ def list_(reason: str | None, since: str | None, show_payload: bool, as_json: bo
     for name in ("written", "from", "reason", "error", *(["payload"] if show_payload else [])):
         table.add_column(name)
     for letter in found:
+        last = letter.added.get(LAST_OFFSET, str(letter.origin[1]))
         cells = [
             rfc3339(letter.timestamp)[:19],
-            f"{letter.topic}[{letter.origin[0]}]@{letter.origin[1]}",
+            f"{letter.topic}[{letter.origin[0]}]@{letter.origin[1]}"
+            + (f"-{last}" if last != str(letter.origin[1]) else ""),
             letter.reason,
         ]
         cells += [letter.error, *([repr(letter.record.value)[:200]] if show_payload else [])]
@@ -83,7 +87,8 @@ def redrive(
 
     As they are, if the cause was here: a setting, a clock, a tenant's scope. If the producer was wrong, predictions
     and outcomes can be mended on the way; letters that a mend makes nothing of stay where they are and can be sent
-    later. Doing it twice sends nothing twice.
+    later. Doing it twice sends nothing twice. What was cut short or could not be read stays, and so does what came
+    from any other topic than predictions, outcomes, commands and results; how many, and why, is said.
 
     \b
     Examples:
@@ -93,7 +98,7 @@ def redrive(
     """
     settings, found = _read()
     topics = _topics(settings)
-    chosen = [letter for letter in _select(found, reason, since) if letter.topic not in topics.clocks]
+    chosen = _select(found, reason, since)
     mend = None
     if columns or constants or assume_utc or coerce:
         mapping = Mapping(pairs(columns, "--map"), pairs(constants, "--set"), assume_utc=assume_utc)
@@ -113,13 +118,14 @@ def redrive(
     earlier = f"; {done.before:,} had been sent before" if done.before else ""
     click.echo(f"{done.sent:,} letters would be sent{earlier}" if dry_run else f"sent {done.sent:,} letters{earlier}")
     if done.faults.count:
-        click.echo(f"{done.faults.count:,} cannot be mended like this and stay:", err=True)
+        what = "cannot be mended like this and stay" if mend is not None else "stay where they are"
+        click.echo(f"{done.faults.count:,} {what}:", err=True)
         for text, count in sorted(done.faults.by_reason.items(), key=lambda item: -item[1]):
             click.echo(f"  {count:,} × {text}", err=True)
 
 
 def _topics(settings: Any) -> Topics:
-    return Topics(settings.input_prefix, settings.output_prefix, settings.input_partitions, settings.line_partitions)
+    return topics_of(settings)
 
 
 def _read() -> tuple[Any, list[Letter]]:
@@ -144,6 +150,9 @@ def _row(letter: Letter, show_payload: bool) -> dict[str, Any]:
         "reason": letter.reason,
         "error": letter.error,
         "at": rfc3339(letter.timestamp),
+        # whether all of it is here
+        "whole": TRUNCATED not in letter.added and LAST_OFFSET not in letter.added,
+        **{name: int(letter.added[header]) for name, header in _COUNTS.items() if header in letter.added},
     }
     if show_payload:
         row["payload"] = None if letter.record.value is None else letter.record.value.decode("utf-8", "replace")

@@ -13,12 +13,12 @@ from rich.table import Table
 
 from schemas.common import parse_ms, rfc3339
 from stream_app import settings as settings_module
-from stream_app.app import topics_of
 from stream_app.cli.alerts import read_alerts
 from stream_app.connect.reading import records
 from stream_app.connect.recompute import recompute
 from stream_app.settings import Settings
 from stream_app.stage_configs import comparison_rules
+from stream_app.topics import topics_of
 
 
 @click.command()
@@ -56,7 +56,7 @@ def explain(id: str, no_recompute: bool, as_json: bool) -> None:
         click.echo(
             json.dumps({
                 "id": id, "records": [json.loads(value) for value in published.values()], "events": events,
-                "settings_hash": settings.hash(), "rules": rules, "inputs": inputs,
+                "settings_hash": settings.hash_of(line), "rules": rules, "inputs": inputs,
                 "same": None if differences is None else not differences, "differences": differences,
             }, sort_keys=True, default=str)
         )  # fmt: skip
@@ -138,7 +138,8 @@ def _differ(key: Key, published: bytes, made: bytes | None, settings: Settings) 
     names = [n for n in sorted({*old, *new}) if old.get(n) != new.get(n) and n != "link"]
     hint = ""
     if "settings_hash" in names:
-        hint = f" (these settings have the hash {settings.hash()}: use those it was made with)"
+        held = settings.hash_of(old["line"])
+        hint = f" (of these settings, what holds for {old['line']} has the hash {held}: use those it was made with)"
     return [f"{where}: {n} was {old.get(n)!r}, comes out as {new.get(n)!r}{hint}" for n in names]
 
 

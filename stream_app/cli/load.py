@@ -21,7 +21,7 @@ from stream_app.connect.mapping import Mapping, read_mapping
 from stream_app.errors import Incompatible
 from stream_app.kafka_admin import admin, partition_counts
 from stream_app.settings import Settings
-from stream_app.topics import Topics
+from stream_app.topics import Topics, topics_of
 
 _OPTIONS = (
     click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path)),
@@ -80,7 +80,7 @@ def predictions(**options: Any) -> None:
 
 def _load(kind: Kind, options: dict[str, Any]) -> None:
     plan, settings = _plan(kind, options), settings_module.load()
-    topics = Topics(settings.input_prefix, settings.output_prefix, settings.input_partitions, settings.line_partitions)
+    topics = topics_of(settings)
     loaded, ids = look_through(plan, settings.max_record_bytes)
     if options["strict"] and loaded.faults.count:
         raise Incompatible(f"{loaded.faults.count} invalid rows, nothing was sent. " + "; ".join(loaded.faults.first))

@@ -11,11 +11,11 @@ from typing import Any
 import click
 
 from stream_app import settings as settings_module
-from stream_app.app import topics_of
 from stream_app.cli.alerts import read_alerts
 from stream_app.connect import orders
 from stream_app.core.changes import Change
 from stream_app.settings import Settings
+from stream_app.topics import topics_of
 
 _FOR_ALL = ("approve", "reject", "reset_circuit", "rebaseline", "acknowledge", "set")
 

@@ -24,7 +24,7 @@ from stream_app.connect.relay.source import Unmappable
 from stream_app.errors import Incompatible
 from stream_app.settings import Settings
 from stream_app.settings.installation import Installation
-from stream_app.topics import Topics
+from stream_app.topics import topics_of
 
 #: Seconds between lines of progress.
 _SAY_EVERY_S = 10.0
@@ -134,7 +134,7 @@ def _check(relay_map: RelayMap, sample: Path | None, settings: Settings, as_json
 
 
 async def _run(settings: Settings, plan: Plan) -> Progress:
-    topics = Topics(settings.input_prefix, settings.output_prefix, settings.input_partitions, settings.line_partitions)
+    topics = topics_of(settings)
     logging.basicConfig(level=logging.WARNING, format="plumbline: %(message)s")
     # A producer that was let go leaves unread futures behind; what they hold has been said once already.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)

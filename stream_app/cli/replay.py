@@ -23,7 +23,7 @@ from stream_app.connect.replay import Plan, Summary, options_summary, run_replay
 from stream_app.connect.timeline import Faults, events
 from stream_app.errors import Incompatible
 from stream_app.settings import Settings
-from stream_app.topics import Topics
+from stream_app.topics import topics_of
 
 _UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
@@ -143,7 +143,7 @@ def _refuse_faults(plan: Plan) -> None:
 
 
 async def _run(settings: Settings, plan: Plan, step: bool, quiet: bool) -> Summary:
-    topics = Topics(settings.input_prefix, settings.output_prefix, settings.input_partitions, settings.line_partitions)
+    topics = topics_of(settings)
     console = Console(stderr=True)
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),

@@ -12,7 +12,7 @@ from stream_app import kafka_admin
 from stream_app import settings as settings_module
 from stream_app.kafka_admin import Finding
 from stream_app.settings import Settings
-from stream_app.topics import Topics
+from stream_app.topics import Topics, topics_of
 
 
 @click.group()
@@ -47,7 +47,7 @@ def check(as_json: bool) -> None:
 
 
 def _topics(settings: Settings) -> Topics:
-    return Topics(settings.input_prefix, settings.output_prefix, settings.input_partitions, settings.line_partitions)
+    return topics_of(settings)
 
 
 async def _create(settings: Settings) -> list[str]:

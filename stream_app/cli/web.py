@@ -14,9 +14,9 @@ from typing import Any
 import click
 
 from stream_app import settings as settings_module
-from stream_app.app import topics_of
 from stream_app.errors import Incompatible, Unavailable
 from stream_app.services.ports import is_free
+from stream_app.topics import topics_of
 
 
 @click.command()

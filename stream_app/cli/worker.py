@@ -21,7 +21,13 @@ GRACE_S: Final = 25
 @click.option(
     "--log-level", default="info", type=click.Choice(["debug", "info", "warning", "error"]), show_default=True
 )
-def worker(log_level: str) -> None:
+@click.option("--take-over", is_flag=True, help="Take the output prefix from another application, whose lanes stop.")
+@click.option(
+    "--trust-broker-time",
+    is_flag=True,
+    help="Write live ticks although the broker's time is more than 5 minutes from this machine's.",
+)
+def worker(log_level: str, take_over: bool, trust_broker_time: bool) -> None:
     """Run a worker in the foreground until SIGTERM or Ctrl-C.
 
     \b
@@ -34,10 +40,11 @@ def worker(log_level: str) -> None:
 
     look_rarely()
     logging.getLogger("aiokafka").setLevel(logging.ERROR if log_level != "debug" else logging.DEBUG)
-    cluster = composition.prepare(settings)
-    built = composition.build(settings, cluster)
+    cluster = composition.prepare(settings, take_over=take_over)
+    built = composition.build(settings, cluster, trust_broker_time=trust_broker_time)
     faust_worker = built.app.Worker(loglevel=log_level.upper(), override_logging=True, quiet=True, blocking_timeout=0)
     _end_in_time(faust_worker)
+    built.vitals.start()
     code = 0
     try:
         faust_worker.execute_from_commandline()

@@ -6,8 +6,10 @@ import asyncio
 from typing import Any, Final
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
+from stream_app.kafka import clients
+from stream_app.kafka.passed_by import readable
 from stream_app.kafka_reach import start
 from stream_app.topics import Topics
 
@@ -39,14 +41,7 @@ class AnswerFollower:
 
     def __init__(self, bootstrap: str, options: dict[str, Any], topics: Topics) -> None:
         self._where = (bootstrap, options)
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=100,
-            **options,
-        )
+        self._consumer = clients.consumer(bootstrap, options, auto_offset_reset="earliest", fetch_max_wait_ms=100)
         self._orders = topics.training_commands
         self._tps = [
             TopicPartition(name, partition)
@@ -94,7 +89,7 @@ class AnswerFollower:
         found = await self._consumer.getmany(timeout_ms=50)
         # answers first: an order that is read with its answer never waits
         for tp in sorted(found, key=lambda tp: tp.topic == self._orders):
-            for record in found[tp]:
+            for record in readable(found[tp]):
                 if tp.topic == self._orders:
                     self._ordered(_orders.decode(record.value))
                 else:

@@ -28,7 +28,7 @@ async def tracks(settings: Settings, topics: Topics) -> dict[tuple[str, int], Tr
     found: dict[tuple[str, int], tuple[list[int], list[int]]] = {}
     now_ms = time.time_ns() // 1_000_000
     for topic in (topics.predictions, topics.outcomes):
-        async for record in records(settings.kafka_bootstrap, settings.kafka_client_options(), topic):
+        async for record in records(settings.kafka_bootstrap, settings.kafka_client_options(), topic, all_of_it=True):
             offsets, times = found.setdefault((topic, record.partition), ([], []))
             offsets.append(record.offset)
             times.append(_event_ms(topic == topics.predictions, record.value, now_ms))
@@ -67,7 +67,7 @@ async def backfill(
         at_ms = writer.stand.at_ms or first - 1
         while at_ms < end:
             position = bisect_left(events, at_ms)
-            at_ms = next_tick(at_ms, events[position] if position < len(events) else None, every)
+            at_ms = min(end, next_tick(at_ms, events[position] if position < len(events) else None, every))
             await writer.write_covering(at_ms, {key: _covered(track, at_ms) for key, track in found.items()})
             written += 1
             on_tick(at_ms, end)

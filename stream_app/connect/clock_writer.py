@@ -14,13 +14,15 @@ from typing import Any
 
 import msgspec
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import ProducerFenced
 
-from schemas.clock import Tick
+from schemas.clock import Tick, decode_tick
 from schemas.common import parse_ms, rfc3339
 from schemas.partitioning import partition_for
 from stream_app.errors import Incompatible, Unavailable
+from stream_app.kafka import clients
+from stream_app.kafka.passed_by import readable
 from stream_app.kafka_reach import start
 from stream_app.topics import Topics
 
@@ -53,17 +55,15 @@ class ClockWriter:
     def __init__(self, bootstrap: str, options: dict[str, Any], topics: Topics) -> None:
         self._topics = topics
         self._where = (bootstrap, options)
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=bootstrap,
+        self._producer = clients.producer(
+            bootstrap,
+            options,
             transactional_id=f"{topics.clock}-writer",
             transaction_timeout_ms=int(TRANSACTION_TIMEOUT_S * 1000),
             max_batch_size=_BATCH_BYTES,
             linger_ms=0,
-            **options,
         )
-        self._reader = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False, **options
-        )
+        self._reader = clients.consumer(bootstrap, options)
         self._clients = AsyncExitStack()
         self._barrier: dict[TopicPartition, int] = {}
         self.stand = Stand(0, None, None, 0)
@@ -180,8 +180,12 @@ class ClockWriter:
             self._reader.seek(tp, start)
             while await self._reader.position(tp) < end:
                 for records in (await self._reader.getmany(tp, timeout_ms=200)).values():
-                    for record in records:
-                        tick = _decoder.decode(record.value)
+                    for record in readable(records):
+                        try:
+                            decode_tick(record.value, record.offset, record.timestamp)
+                            tick = _decoder.decode(record.value)
+                        except (ValueError, TypeError):
+                            continue  # the lanes refuse it too
                         if tick.at is not None and parse_ms(tick.at) >= stand.at_ms:
                             stand = Stand(parse_ms(tick.at), tick.mode, tick.digest, tick.row)
             if start == begin:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from stream_app.core import line_log
 from stream_app.errors import Unavailable
+from stream_app.kafka import clients
+from stream_app.kafka.passed_by import readable
 from stream_app.kafka_reach import start
 from stream_app.topics import Topics
 
@@ -18,14 +20,7 @@ class LogFollower:
 
     def __init__(self, bootstrap: str, options: dict[str, Any], topics: Topics) -> None:
         self._where = (bootstrap, options)
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=100,
-            **options,
-        )
+        self._consumer = clients.consumer(bootstrap, options, auto_offset_reset="earliest", fetch_max_wait_ms=100)
         self._tps = [TopicPartition(topics.last_log, p) for p in range(topics.line_partitions)]
         self.ticks: dict[int, int] = dict.fromkeys(range(topics.line_partitions), 0)
         self.inputs: dict[str, dict[int, int]] = {}
@@ -55,7 +50,7 @@ class LogFollower:
     async def poll(self) -> None:
         """Take what has come."""
         for tp, records in (await self._consumer.getmany(timeout_ms=100)).items():
-            for record in records:
+            for record in readable(records):
                 entry = line_log.decode(record.value)
                 if isinstance(entry, line_log.TickEntry):
                     self.ticks[tp.partition] = max(self.ticks[tp.partition], entry.at_ms)

@@ -20,10 +20,10 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 import orjson
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 
-from schemas import deadletters
+from schemas import bounds, deadletters
 from schemas.inputs import OUTCOME_DECODER, PREDICTION_DECODER
 from stream_app.connect.files import digest, numbered_rows
 from stream_app.connect.mapping import BadRow, Mapping, outcome, prediction
@@ -32,6 +32,7 @@ from stream_app.connect.relay.placement import partitions_for
 from stream_app.engine.producer import LaneProducer
 from stream_app.engine.protocol import EngineConfig
 from stream_app.errors import Incompatible, Unavailable
+from stream_app.kafka import clients
 from stream_app.settings import Settings
 from stream_app.topics import Topics
 
@@ -138,8 +139,9 @@ def as_record(kind: Kind, mapping: Mapping, row: dict[str, Any], number: int, ma
         raise BadRow(f"features cannot be written as JSON: {error}") from error
     if len(key) > 128:
         raise BadRow("prediction_id is longer than 128 bytes")
-    if len(value) > max_record_bytes:
-        raise BadRow(f"the record has {len(value)} bytes, max_record_bytes is {max_record_bytes}")
+    size, most = bounds.content(key, value, ()), min(max_record_bytes, bounds.SENT)
+    if size > most:
+        raise BadRow(f"the record has {size} bytes and its topic takes {most}")
     return Row(key, value, at)
 
 
@@ -149,9 +151,7 @@ async def run_load(settings: Settings, topics: Topics, plan: LoadPlan, told: Pro
     topic = topics.predictions if plan.kind == "predictions" else topics.outcomes
     group, note = f"{topics.input_prefix}load-{identity}", TopicPartition(topic, 0)
     options = settings.kafka_client_options()
-    reader = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap, group_id=group, enable_auto_commit=False, **options
-    )
+    reader = clients.consumer(settings.kafka_bootstrap, options, group_id=group, isolation_level="read_uncommitted")
     producer = LaneProducer(
         EngineConfig(
             group=group, bootstrap=settings.kafka_bootstrap, cluster="", data_dir=settings.data_dir,

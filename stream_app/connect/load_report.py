@@ -15,6 +15,8 @@ from schemas.common import parse_ms
 from schemas.inputs import Time, time_ms
 from stream_app.connect.load import Kind
 from stream_app.connect.reading import stop_consumer
+from stream_app.kafka import clients
+from stream_app.kafka.passed_by import readable
 from stream_app.settings import Settings
 from stream_app.topics import Topics
 
@@ -81,10 +83,7 @@ async def report(settings: Settings, topics: Topics, kind: Kind, wanted: Mapping
 
 @asynccontextmanager
 async def _reader(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap, isolation_level="read_committed", enable_auto_commit=False,
-        **settings.kafka_client_options(),
-    )  # fmt: skip
+    consumer = clients.consumer(settings.kafka_bootstrap, settings.kafka_client_options())
     try:
         await consumer.start()
         yield consumer
@@ -105,7 +104,7 @@ async def _newest(
         while any([await consumer.position(tp) < end[tp] for tp in tps]):
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 found.looked_at += len(records)
-                for record in records:
+                for record in readable(records):
                     take(record.value)
 
 
@@ -118,7 +117,7 @@ async def _now(settings: Settings, topics: Topics) -> int:
         consumer.seek(tp, max(begin, end - 16))
         while await consumer.position(tp) < end:
             for records in (await consumer.getmany(timeout_ms=200)).values():
-                for record in records:
+                for record in readable(records):
                     at = _tick.decode(record.value).at
                     now = max(now, parse_ms(at) if at is not None else 0)
     return now

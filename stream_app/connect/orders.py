@@ -8,17 +8,21 @@ from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from schemas import bounds
 from schemas.partitioning import partition_for
 from stream_app import kafka_admin
 from stream_app.errors import Incompatible, Unavailable
+from stream_app.kafka import clients
 from stream_app.settings import Settings
 from stream_app.topics import Topics
 
 #: Seconds until a commit has to be seen by readers.
 VISIBLE_S: Final = 30.0
+#: Commands handed to the producer before the loop's other tasks have their turn.
+AT_ONCE: Final = 100
 
 
 class Order(NamedTuple):
@@ -37,11 +41,26 @@ def order(line: str, command: str, arguments: dict[str, Any], actor: str, reason
     return Order(line, command, arguments, actor, reason, str(uuid.uuid4()))
 
 
+def oversized(item: Order) -> str | None:
+    """Why a command is too large to be taken, in a sentence; ``None`` if it is not."""
+    size = bounds.content(item.line.encode(), _value(item), ())
+    if size <= bounds.COMMAND:
+        return None
+    return (
+        f"the command {item.command} for {item.line} has {size} bytes and at most {bounds.COMMAND} are taken: "
+        "shorten its reason or its arguments, or say it in several"
+    )
+
+
 async def send(settings: Settings, topics: Topics, orders: Iterable[Order]) -> None:
     """Write commands in one transaction, so that one for all lines reaches every partition or none.
 
-    Raises ``Incompatible`` if the topic has other partitions than are configured, ``Unavailable`` without a broker.
+    Raises ``Incompatible`` for a command that is too large and if the topic has other partitions than are configured,
+    ``Unavailable`` without a broker.
     """
+    orders = list(orders)
+    for text in filter(None, map(oversized, orders)):
+        raise Incompatible(text)
     options = settings.kafka_client_options()
     async with kafka_admin.admin(settings.kafka_bootstrap, options) as client:
         counts = await kafka_admin.partition_counts(client, [topics.operator_commands])
@@ -54,19 +73,22 @@ async def send(settings: Settings, topics: Topics, orders: Iterable[Order]) -> N
     written = [(_partitions(item, count), item) for item in orders]
     try:
         async with (
-            AIOKafkaProducer(
-                bootstrap_servers=settings.kafka_bootstrap,
-                # an id for each call: two people may order at once, and neither must fence the other
-                transactional_id=f"{topics.operator_commands}-{uuid.uuid4()}",
-                **options,
+            # an id for each call: two people may order at once, and neither must fence the other
+            clients.producer(
+                settings.kafka_bootstrap, options, transactional_id=f"{topics.operator_commands}-{uuid.uuid4()}"
             ) as producer,
             producer.transaction(),
         ):
-            futures = [
-                await producer.send(topics.operator_commands, _value(item), key=item.line.encode(), partition=partition)
-                for partitions, item in written
-                for partition in partitions
-            ]
+            futures = []
+            for number, (partitions, item) in enumerate(written):
+                if not number % AT_ONCE:
+                    await asyncio.sleep(0)
+                futures += [
+                    await producer.send(
+                        topics.operator_commands, _value(item), key=item.line.encode(), partition=partition
+                    )
+                    for partition in partitions
+                ]
             answers = await asyncio.gather(*futures)
         await _visible(settings, {TopicPartition(a.topic, a.partition): a.offset for a in answers})
     except KafkaError as error:
@@ -83,10 +105,7 @@ def _value(item: Order) -> bytes:
 
 async def _visible(settings: Settings, written: dict[TopicPartition, int]) -> None:
     """A commit is answered before its markers are written; what is ordered is to be there for whoever reads next."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap, isolation_level="read_committed", enable_auto_commit=False,
-        **settings.kafka_client_options(),
-    )  # fmt: skip
+    consumer = clients.consumer(settings.kafka_bootstrap, settings.kafka_client_options())
     await consumer.start()
     try:
         deadline = asyncio.get_running_loop().time() + VISIBLE_S

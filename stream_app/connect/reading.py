@@ -10,6 +10,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_app.errors import Incompatible
+from stream_app.kafka import clients
+from stream_app.kafka.passed_by import readable
 from stream_app.kafka_reach import start
 
 #: A consumer that has done its work is gone within milliseconds.
@@ -26,11 +28,14 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
         await asyncio.wait_for(consumer.stop(), _STOP_S)
 
 
-async def records(bootstrap: str, options: dict[str, Any], topic: str, follow: bool = False) -> AsyncIterator[Any]:
-    """Every committed record of a topic, in order within partitions; with ``follow`` also those to come."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False, **options
-    )
+async def records(
+    bootstrap: str, options: dict[str, Any], topic: str, follow: bool = False, *, all_of_it: bool = False
+) -> AsyncIterator[Any]:
+    """Every committed record of a topic, in order within partitions; with ``follow`` also those to come.
+
+    What cannot be read is passed by, unless ``all_of_it`` asks for its place too.
+    """
+    consumer = clients.consumer(bootstrap, options)
     await start(consumer, bootstrap, options)
     try:
         if topic not in await consumer.topics():
@@ -43,7 +48,7 @@ async def records(bootstrap: str, options: dict[str, Any], topic: str, follow: b
             consumer.seek(tp, begin[tp])
         while follow or not await _done(consumer, end):
             for batch in (await consumer.getmany(timeout_ms=200)).values():
-                for record in batch:
+                for record in batch if all_of_it else readable(batch):
                     yield record
     finally:
         await consumer.stop()

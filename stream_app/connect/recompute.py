@@ -26,9 +26,10 @@ from stream_app.core.metrics_stage import MetricsStage
 from stream_app.core.retrain import RetrainStage
 from stream_app.engine.chunks import Chunk
 from stream_app.engine.inbox import Clock
-from stream_app.engine.protocol import Stage
+from stream_app.engine.protocol import Positions, Stage
 from stream_app.engine.store import FORMAT, Memory, Meta, Segmenting, Store
 from stream_app.errors import Incompatible
+from stream_app.kafka import clients
 from stream_app.settings import Settings, base
 from stream_app.stage_configs import alerts_config, drift_config, labels_config, metrics_config, retrain_config
 from stream_app.topics import Topics
@@ -70,9 +71,11 @@ class _Lane:
         for emit in emits:
             rows.append(_Row(emit.topic, 0, self._count, 0, emit.key, emit.value, emit.headers))
             self._count += 1
-        if rows:
-            self.stage.accept(alias, rows, None)
-        return self.drain()
+        sent = []
+        while rows:
+            rows = rows[self.stage.accept(alias, rows, None) :]
+            sent += self.drain()
+        return sent or self.drain()
 
     def close(self) -> None:
         """Let the files go."""
@@ -87,7 +90,7 @@ class _Inputs:
         self._tps = {alias: TopicPartition(topic, partition) for alias, topic in topics.items()}
         self._clock_tp = TopicPartition(clock, partition)
         self._waiting: dict[str, deque[Any]] = {alias: deque() for alias in topics}
-        self.clock = Clock(0, 0, 0, {})
+        self.clock = Clock(0, Positions({"clock": 0}), {})
 
     async def start(self) -> None:
         """Read the whole clock, and stand at the start of the inputs."""
@@ -104,7 +107,7 @@ class _Inputs:
             self._consumer.seek(tp, begin[tp])
         self._consumer.pause(*self._tps.values())
         at = begin[self._clock_tp]
-        self.clock = Clock(at, 0, 0, {})
+        self.clock = Clock(0, Positions({"clock": at}), {})
         while at < end[self._clock_tp]:
             found = await self._consumer.getmany(self._clock_tp, timeout_ms=200)
             reached = await self._consumer.position(self._clock_tp)
@@ -238,12 +241,10 @@ async def _labels_until(lane: _Lane, source: _Inputs, until: TickView) -> list[E
 
 
 def _consumer(settings: Settings) -> AIOKafkaConsumer:
-    return AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap,
-        isolation_level="read_committed",
-        enable_auto_commit=False,
+    return clients.consumer(
+        settings.kafka_bootstrap,
+        settings.kafka_client_options(),
         auto_offset_reset="none",
         fetch_max_wait_ms=100,
         max_partition_fetch_bytes=4 << 20,
-        **settings.kafka_client_options(),
     )

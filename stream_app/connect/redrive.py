@@ -1,5 +1,8 @@
 """Sending dead letters back to where they came from, once each, as they are or mended by a mapping.
 
+Only to inputs (predictions, outcomes, commands, results), never to an output of the pipeline or a topic of somebody
+else. What is not there whole (truncated, unreadable) has nothing to send; it stays, and the redrive says how many.
+
 What was sent is noted as offsets of a consumer group for each reason, in the transaction of the letters themselves. A
 note's metadata holds the runs of letters that were sent, because a choice may leave some out: a reason, a time, or a
 mapping that makes nothing of them. Kafka forgets notes after ``offsets.retention.minutes`` (7 days, by default); a
@@ -21,15 +24,28 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
-from schemas.deadletters import ADDED, MESSAGE, OFFSET, PARTITION, REASON, TOPIC
+from schemas import bounds
+from schemas.deadletters import (
+    MESSAGE,
+    OFFSET,
+    PARTITION,
+    REASON,
+    TOPIC,
+    TRUNCATED,
+    UNREADABLE_BATCH,
+    UNREADABLE_RECORD,
+    added,
+    original,
+)
 from schemas.partitioning import partition_for
 from stream_app.connect.load import Faults, Kind, as_record
 from stream_app.connect.mapping import BadRow, Mapping
 from stream_app.connect.reading import records
 from stream_app.errors import Incompatible, Unavailable
-from stream_app.kafka_admin import admin
+from stream_app.kafka import clients
+from stream_app.kafka_admin import admin, partition_counts, topic_configs
 from stream_app.kafka_reach import started
-from stream_app.topics import Topics
+from stream_app.topics import MOST, Topics
 
 #: Letters of one transaction.
 BATCH: Final = 1_000
@@ -56,6 +72,26 @@ class Letter:
     error: str
     timestamp: int
     record: Any
+    #: headers that were added, as text
+    added: dict[str, str] = field(default_factory=dict)
+
+    def stays(self, topics: Topics) -> str | None:
+        """Why it cannot be sent again, in a sentence; ``None`` if it can."""
+        if self.reason in (UNREADABLE_BATCH, UNREADABLE_RECORD):
+            return f"{self.reason}: its bytes could not be read; only their beginning and digest are kept"
+        if TRUNCATED in self.added:
+            return f"{self.reason}: it was cut short; only its beginning and digest are kept"
+        if self.topic not in inputs(topics):
+            return (
+                f"{self.topic} is no input of the pipeline: only predictions, outcomes, commands and results are sent "
+                "again (a relay under another --name reads its source from the beginning)"
+            )
+        return None
+
+
+def inputs(topics: Topics) -> tuple[str, ...]:
+    """The topics that a redrive writes to."""
+    return topics.predictions, topics.outcomes, topics.operator_commands, topics.training_results
 
 
 @dataclass(slots=True)
@@ -65,7 +101,7 @@ class Redriven:
     sent: int = 0
     #: chosen, and sent by an earlier run
     before: int = 0
-    #: letters that the mapping makes nothing of; they stay, and may be sent later
+    #: letters that cannot be sent, or that the mapping makes nothing of: they stay
     faults: Faults = field(default_factory=Faults)
 
 
@@ -95,16 +131,43 @@ class Mend:
         return made.value
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How letters are sent, and what each topic takes: ``max.message.bytes`` by name."""
+
+    topics: Topics
+    mend: Mend | None
+    limits: dict[str, int]
+
+    def value(self, letter: Letter) -> bytes | None:
+        """The value that is sent. Raises :class:`BadRow` for a letter that stays."""
+        why = letter.stays(self.topics)
+        if why is not None:
+            raise BadRow(why)
+        value: bytes | None = self.mend.value(self.topics, letter) if self.mend else letter.record.value
+        size = bounds.framed(letter.record.key, value, original(letter.record.headers)) + bounds.BATCH_HEADER
+        limit = self.limits.get(letter.topic, size)
+        if size > limit:
+            raise BadRow(f"larger than {letter.topic} takes, whose {MOST} is {limit}: raise it first")
+        return value
+
+
+async def _limits(bootstrap: str, options: dict[str, Any], topics: Topics) -> dict[str, int]:
+    async with admin(bootstrap, options) as client:
+        found = await topic_configs(client, await partition_counts(client, inputs(topics)))
+    return {name: int(config[MOST]) for name, config in found.items() if MOST in config}
+
+
 async def letters(bootstrap: str, options: dict[str, Any], topics: Topics) -> list[Letter]:
     """Every dead letter, oldest first."""
     found = []
     async for record in records(bootstrap, options, topics.dead_letters):
-        header = {name: value.decode("utf-8", "replace") for name, value in record.headers if name.startswith(ADDED)}
+        header = added(record.headers)
         origin = (int(header[PARTITION]), int(header[OFFSET]))
         found.append(
             Letter(
                 record.partition, record.offset, header[TOPIC], origin, header[REASON], header[MESSAGE],
-                record.timestamp, record,
+                record.timestamp, record, header,
             )
         )  # fmt: skip
     return sorted(found, key=lambda letter: (letter.timestamp, letter.partition, letter.offset))
@@ -125,24 +188,24 @@ async def redrive(
     ``told`` is called with the number of letters dealt with so far. Raises :class:`Unavailable` if another redrive
     took over, :class:`Incompatible` if what was sent cannot be noted.
     """
+    way = Way(topics, mend, await _limits(bootstrap, options, topics))
     if dry_run:
-        return await _redrive(await Notes.read(bootstrap, options, topics, found), topics, chosen, mend, told, None)
-    producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap, transactional_id=f"{topics.dead_letters}-redrive", **options
+        return await _redrive(await Notes.read(bootstrap, options, topics, found), way, chosen, told, None)
+    producer = clients.producer(
+        bootstrap, options, transactional_id=f"{topics.dead_letters}-redrive", max_request_size=bounds.DEAD_LETTER
     )
     async with started(producer, bootstrap, options):  # fences another run, so that the notes are final
         notes = await Notes.read(bootstrap, options, topics, found)
         try:
-            return await _redrive(notes, topics, chosen, mend, told, producer)
+            return await _redrive(notes, way, chosen, told, producer)
         except ProducerFenced as error:
             raise Unavailable("another redrive has taken over; this one stops") from error
 
 
 async def _redrive(
     notes: Notes,
-    topics: Topics,
+    way: Way,
     chosen: Sequence[Letter],
-    mend: Mend | None,
     told: Callable[[int], None] | None,
     producer: AIOKafkaProducer | None,
 ) -> Redriven:
@@ -153,7 +216,7 @@ async def _redrive(
             done.before += 1
             continue
         try:
-            values[letter.partition, letter.offset] = mend.value(topics, letter) if mend else letter.record.value
+            values[letter.partition, letter.offset] = way.value(letter)
         except BadRow as error:
             done.faults.add(f"{letter.topic}[{letter.origin[0]}]@{letter.origin[1]}", str(error))
         else:
@@ -164,7 +227,7 @@ async def _redrive(
             offsets = notes.with_(batch)
             async with producer.transaction():
                 for letter in batch:
-                    await _send(producer, topics, letter, values[letter.partition, letter.offset])
+                    await _send(producer, way.topics, letter, values[letter.partition, letter.offset])
                 for group, noted in offsets.items():
                     await producer.send_offsets_to_transaction(noted, group)
         done.sent += len(batch)
@@ -237,7 +300,7 @@ class Notes:
 
 async def _send(producer: AIOKafkaProducer, topics: Topics, letter: Letter, value: bytes | None) -> None:
     record = letter.record
-    headers = [(name, value) for name, value in record.headers if not name.startswith(ADDED)]
+    headers = original(record.headers)
     await producer.send(letter.topic, value, key=record.key, partition=_partition(topics, letter), headers=headers)
 
 

@@ -8,7 +8,7 @@ from typing import Final, Literal
 import msgspec
 
 from stream_app.core.days import HOUR_MS
-from stream_app.core.stored import body
+from stream_app.stored import Codec
 
 How = Literal["observed", "registered", "commanded"]
 
@@ -25,18 +25,8 @@ class ActiveVersion(msgspec.Struct, frozen=True):
 
 
 FORMAT: Final = 1
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(ActiveVersion)
-
-
-def encode(state: ActiveVersion) -> bytes:
-    """Stored bytes: format byte and MessagePack."""
-    return bytes((FORMAT,)) + _encoder.encode(state)
-
-
-def decode(value: bytes) -> ActiveVersion:
-    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    return _decoder.decode(body(value, FORMAT, "active version"))
+_codec: Final = Codec[ActiveVersion](ActiveVersion, FORMAT, "active version")
+encode, decode = _codec.encode, _codec.decode
 
 
 def first_observed(predictions: Mapping[str, int], at_ms: int) -> ActiveVersion | None:

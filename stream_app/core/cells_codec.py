@@ -33,7 +33,8 @@ import zstandard
 from stream_app.core.cells import SIZE, Cell, Counts, DriftNote
 from stream_app.core.comparisons.summing import total
 from stream_app.core.score_sketch import EMPTY, ScoreSketch, collect
-from stream_app.errors import Broken, Incompatible
+from stream_app.errors import Broken
+from stream_app.stored import UNREADABLE, at_key, body, reading
 
 FORMAT: Final = 1
 _HEAD: Final = Struct("<BBqii")
@@ -41,12 +42,16 @@ _NOTE: Final = Struct("<dddB")
 _HEAD_BYTE: Final = bytes((FORMAT,))
 _MOST: Final = 2**31 - 1
 _pack = zstandard.ZstdCompressor(level=1, write_checksum=False).compress
-_unpack = zstandard.ZstdDecompressor().decompress
+_unzip = zstandard.ZstdDecompressor().decompress
+#: most bytes of either frame, unpacked: a damaged one may claim any size
+_LARGEST: Final = 8 << 20
 _NAN: Final = float("nan")
 
 
-class UnknownCellFormat(Incompatible):
-    """A stored cell was written by a release this one cannot read."""
+def _unpack(frame: bytes) -> bytes:
+    if zstandard.frame_content_size(frame) > _LARGEST:
+        raise ValueError("a frame claims more bytes than a cell has")
+    return _unzip(frame)
 
 
 def encode(cell: Cell) -> bytes:
@@ -65,12 +70,23 @@ def encode(cell: Cell) -> bytes:
 
 def folded_to(value: bytes) -> int:
     """Only the epoch (ms) that a stored cell is folded to, without unpacking it."""
-    return int(_HEAD.unpack_from(value)[2])
+    with reading("cell"):
+        return int(_HEAD.unpack_from(value)[2])
 
 
 def add_up(values: Sequence[bytes], ordered: bool = True) -> Counts:
     """What :func:`~stream_app.core.comparisons.summing.total` gives for the stored cells' counts, at half the cost:
-    their columns are joined as bytes and unpacked once."""
+    their columns are joined as bytes and unpacked once. Raises ``UnknownFormat`` or ``Broken``."""
+    for value in values:
+        if value[:1] != _HEAD_BYTE:
+            body(value, FORMAT, "cell")
+    try:
+        return _add_up(values, ordered)
+    except (*UNREADABLE, zstandard.ZstdError) as error:
+        raise Broken(f"a cell cannot be read ({error or type(error).__name__})") from error
+
+
+def _add_up(values: Sequence[bytes], ordered: bool) -> Counts:
     if len(values) == 1 or len({value[1] & 1 for value in values}) != 1:
         return total([decode(value).counts for value in values], ordered)
     vectors: list[bytes] = []
@@ -104,13 +120,20 @@ def _read_note(value: bytes) -> DriftNote:
     return DriftNote(statistic, p_value, delta, None if degraded == 2 else bool(degraded))
 
 
-def decode(value: bytes, scores: bool = True) -> Cell:
-    """Inverse of :func:`encode`; without ``scores`` only the vector is unpacked. Raises :class:`UnknownCellFormat`."""
+def decode(value: bytes, key: bytes = b"", *, scores: bool = True) -> Cell:
+    """Inverse of :func:`encode`; without ``scores`` only the vector is unpacked.
+
+    ``key``: where it stands in its table, for the message. Raises ``UnknownFormat`` or ``Broken``.
+    """
     if value[:1] != _HEAD_BYTE:
-        raise UnknownCellFormat(
-            f"cell has format {value[0] if value else 'none'}, this release reads {FORMAT}: run the release that "
-            "wrote it, or start afresh with a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX"
-        )
+        body(value, FORMAT, at_key("cell", key))
+    try:
+        return _decode(value, scores)
+    except (*UNREADABLE, zstandard.ZstdError) as error:
+        raise Broken(f"{at_key('cell', key)} cannot be read ({error or type(error).__name__})") from error
+
+
+def _decode(value: bytes, scores: bool) -> Cell:
     _, flags, folded_to, revision, n = _HEAD.unpack_from(value)
     note = _read_note(value) if flags & 4 else None
     at = _HEAD.size + (_NOTE.size if flags & 4 else 0) + 2

@@ -1,40 +1,23 @@
-"""Settings that people change while the pipeline runs (CONTRACT section 6).
+"""Commands that change settings while the pipeline runs (CONTRACT section 6), as every stage reads them.
 
-A ``set`` command stands in the log like any other record. Every stage behind the labels meets it at the same place,
-applies it to the settings it started with and keeps it in its own state, so a restart and a replay decide alike.
+A ``set`` command stands in the log like any other record. Every stage behind the labels meets it at the same place and
+keeps what it changes in its own table (:mod:`~stream_app.core.live_settings`), so a restart and a replay decide alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any
 
 import msgspec
 
 from schemas.operators import OperatorCommand
-from stream_app.core.stored import body
-
-FORMAT: Final = 1
-
-#: Changes that a lane keeps; each costs some 100 bytes in the positions record of four stages.
-MOST: Final = 10_000
 
 
 class Change(msgspec.Struct, frozen=True, array_like=True):
-    """Values of settings for one line, or for all (``*``), that change together; ``None``: as if never set."""
+    """Values of settings for one model, or for all (``*``), that change together; ``None``: as if never set."""
 
     line: str
     values: dict[str, Any]
-
-
-class Changeable(Protocol):
-    """A stage's config. ``change`` gives the config after one more change; ``ValueError`` says why it cannot be."""
-
-    @property
-    def change(self) -> Callable[[Change], Any] | None: ...
-
-
-C = TypeVar("C", bound=Changeable)
 
 
 class _Arguments(msgspec.Struct, forbid_unknown_fields=True):
@@ -47,39 +30,6 @@ class _Arguments(msgspec.Struct, forbid_unknown_fields=True):
 
 class _Command(msgspec.Struct):
     command: str
-
-
-class Adjustable(Generic[C]):
-    """A config under the changes that came since: ``current`` is what holds now, ``changes`` what the state keeps."""
-
-    def __init__(self, base: C, changes: Iterable[Change]) -> None:
-        self.current = base
-        #: line or ``*`` → key → value
-        self._values: dict[str, dict[str, Any]] = {}
-        for change in changes:
-            self._apply(change)
-
-    @property
-    def changes(self) -> list[Change]:
-        """What makes the config of today out of the first one: all lines together, then each."""
-        return [Change(line, self._values[line]) for line in sorted(self._values)]
-
-    def order(self, record: bytes) -> Change:
-        """Apply a ``set`` command. ``ValueError`` says why it cannot be, and nothing is changed."""
-        change = read(record)
-        if sum(map(len, self._values.values())) + len(change.values) > MOST:
-            raise ValueError(f"{MOST} settings are changed already; take some back by setting them to null")
-        self._apply(change)
-        return change
-
-    def _apply(self, change: Change) -> None:
-        if self.current.change is None:
-            raise ValueError("the settings of this stage cannot be changed while it runs")
-        self.current = self.current.change(change)
-        merged = {**self._values.get(change.line, {}), **change.values}
-        self._values[change.line] = {key: merged[key] for key in sorted(merged) if merged[key] is not None}
-        if not self._values[change.line]:
-            del self._values[change.line]
 
 
 def is_set(record: bytes) -> bool:
@@ -105,17 +55,18 @@ def read(record: bytes) -> Change:
     return Change(found.line, values)
 
 
+def by_type(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a change for all models says to all (under ``""``), and to each model type by ``types.TYPE.NAME``."""
+    found: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        where, _, rest = key.partition(".")
+        owner, _, name = rest.rpartition(".")
+        if where == "types" and owner:
+            found.setdefault(owner, {})[name] = value
+        else:
+            found.setdefault("", {})[key] = value
+    return found
+
+
 _commands = msgspec.json.Decoder(_Command)
 _orders = msgspec.json.Decoder(OperatorCommand)
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(list[Change])
-
-
-def encode(changes: list[Change]) -> bytes:
-    """Stored bytes: format byte and MessagePack."""
-    return bytes((FORMAT,)) + _encoder.encode(changes)
-
-
-def decode(value: bytes) -> list[Change]:
-    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    return _decoder.decode(body(value, FORMAT, "changed settings"))

@@ -25,6 +25,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_app.errors import Broken
+from stream_app.stored import Codec, at_key
+
 FORMAT: Final = 1
 
 #: Every additive real number travels as ``round(x * FIXED)``: integers add up to the same sum in any order.
@@ -90,6 +93,15 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
     intervals: list[Intervals] = []
     hours: list[HourCount] = []
 
+    def sound(self) -> bool:
+        """Whether the columns have one length and point at cells and kinds that there are."""
+        rows, known = len(self.kind), len(self.cells)
+        if (len(self.cell), len(self.score), len(self.count)) != (4 * rows, 8 * rows, 4 * rows):
+            return False
+        columns = self.rows()
+        points_at_cells = not rows or (int(columns.cells.max()) < known and int(columns.kinds.max()) < KINDS)
+        return points_at_cells and all(0 <= item.cell < known for item in self.intervals)
+
     def rows(self) -> Rows:
         """The four row columns as arrays of equal length."""
         return Rows(
@@ -116,24 +128,17 @@ class DeltaRecord(msgspec.Struct, frozen=True, array_like=True):
     parts: list[Part]
 
 
-class UnknownFormat(ValueError):
-    """The first byte names a format this release does not know."""
+_codec: Final = Codec[DeltaRecord](DeltaRecord, FORMAT, "delta record")
+encode = _codec.encode
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(DeltaRecord)
-
-
-def encode(record: DeltaRecord) -> bytes:
-    """Format byte and MessagePack; the same record always gives the same bytes."""
-    return bytes((FORMAT,)) + _encoder.encode(record)
-
-
-def decode(value: bytes) -> DeltaRecord:
-    """Inverse of :func:`encode`. Raises :class:`UnknownFormat` or ``msgspec.DecodeError``."""
-    if not value or value[0] != FORMAT:
-        raise UnknownFormat(f"delta format {value[:1]!r} is not {FORMAT}")
-    return _decoder.decode(memoryview(value)[1:])
+def decode(value: bytes, key: bytes = b"") -> DeltaRecord:
+    """Inverse of :func:`encode`. Raises ``UnknownFormat``, or ``Broken`` also for columns that do not fit together."""
+    record = _codec.decode(value, key)
+    for part in record.parts:
+        if not part.sound():
+            raise Broken(f"{at_key(_codec.what, key)} cannot be read: its columns do not fit together")
+    return record
 
 
 def aggregate(cell: Any, kind: Any, score: Any, count: Any) -> Rows:

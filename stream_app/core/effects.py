@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from schemas import deadletters as headers
+from schemas import bounds, deadletters
 
 DEAD_LETTERS = "dead-letters"
 
@@ -59,16 +59,6 @@ class Drained(NamedTuple):
     memo: bytes
 
 
-def dead_letter(record: Record, stage: str, reason: str, error: str) -> Emit:
-    """The record byte for byte, with where it stood and why it was refused added to its headers."""
-    where = [
-        (headers.TOPIC, record.topic),
-        (headers.PARTITION, str(record.partition)),
-        (headers.OFFSET, str(record.offset)),
-        (headers.CLASS, "io.plumbline." + reason),
-        (headers.MESSAGE, error[:1000]),
-        (headers.REASON, reason),
-        (headers.STAGE, stage),
-    ]
-    added = [(name, text.encode("utf-8", "replace")) for name, text in where]
-    return Emit(DEAD_LETTERS, None, record.key, record.value, [*record.headers, *added])
+def dead_letter(record: Record, stage: str, reason: str, error: str, *, limit: int = bounds.RECORD) -> Emit:
+    """The record for the dead-letter topic, bounded: see :func:`schemas.deadletters.build`."""
+    return Emit(DEAD_LETTERS, None, *deadletters.build(record, stage, reason, error, limit=limit))

@@ -1,6 +1,8 @@
 """The logs downstream of metrics (line, drift, decision): one order each. One format byte, then MessagePack.
 
-Every stage forwards what its successors need, unchanged, and adds entries of its own.
+Every stage forwards what its successors need, unchanged, and adds entries of its own. An entry has 256 KiB at most:
+what grows with the number of models is written in several, cut by bytes (``LIST_BYTES``); a tick's with its partitions,
+and a published record's or a command's with theirs (``schemas/bounds.py``).
 """
 
 from __future__ import annotations
@@ -9,10 +11,15 @@ from typing import Final
 
 import msgspec
 
+from schemas import bounds
 from stream_app.core.comparisons.records import BaselineKind, LabelWindow, QualityValue, ScoreWindow
-from stream_app.core.stored import body
+from stream_app.errors import Broken
+from stream_app.stored import Codec
 
 FORMAT: Final = 1
+
+#: Bytes of a list in one entry; what frames it is little.
+LIST_BYTES: Final = bounds.LOG_ENTRY - 1_024
 
 
 class TickEntry(msgspec.Struct, frozen=True, tag="tick"):
@@ -21,7 +28,7 @@ class TickEntry(msgspec.Struct, frozen=True, tag="tick"):
     at_ms: int
     #: read barriers of the inputs: topic → partition → offset
     inputs: dict[str, dict[int, int]]
-    #: kinds of the closes the tick passed, with their nominal times (epoch ms)
+    #: kinds of the closes the tick passed, with their nominal times (epoch ms); of very many the newest
     closes: list[tuple[str, int]]
     #: running totals by topic over all source partitions, only in partition 0's log
     dispositions: dict[str, dict[str, int]]
@@ -246,16 +253,14 @@ Entry = (
     | ForgottenEntry
 )
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Entry)
+_codec: Final = Codec[Entry](Entry, FORMAT, "line log entry")
+decode = _codec.decode
 
 
 def encode(entry: Entry) -> bytes:
-    """Format byte and MessagePack."""
-    return bytes((FORMAT,)) + _encoder.encode(entry)
-
-
-def decode(value: bytes) -> Entry:
-    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    entry: Entry = _decoder.decode(body(value, FORMAT, "line log entry"))
-    return entry
+    """Format byte and MessagePack. ``Broken`` for one that is larger than an entry may be: that is a fault of ours."""
+    value = _codec.encode(entry)
+    if len(value) > bounds.LOG_ENTRY:
+        kind, line = type(entry).__name__, getattr(entry, "line", "no model")
+        raise Broken(f"{kind} of {line} has {len(value)} bytes, an entry of the log has {bounds.LOG_ENTRY} at most")
+    return value

@@ -42,8 +42,9 @@ class TableCells:
 
     def cells(self, line: str, version: str, days: range) -> list[Cell | None]:
         """One cell for each of ``days``, ``None`` where there is none."""
-        values = self._table.get_many([cell_key(line, version, day) for day in days])
-        return [cells_codec.decode(value) if value is not None else None for value in values]
+        keys = [cell_key(line, version, day) for day in days]
+        found = zip(keys, self._table.get_many(keys), strict=True)
+        return [cells_codec.decode(value, key) if value is not None else None for key, value in found]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -35,7 +35,7 @@ from stream_app.read_model.client import client
 from stream_app.read_model.keys import Keys
 from stream_app.services.ports import free_ports
 from stream_app.settings import Settings
-from stream_app.topics import Topics
+from stream_app.topics import topics_of
 
 DAYS = 21
 MINUTE_MS = 60_000
@@ -110,7 +110,7 @@ async def run(
             "dashboard_url": f"http://127.0.0.1:{free_ports(1)[0]}",
         }
     )
-    topics = Topics(settings.input_prefix, settings.output_prefix, 4, 2)
+    topics = topics_of(settings)
     say("reading the data (fetched the first time)")
     folder = await asyncio.to_thread(data.fetch, cache)
     timeline = await asyncio.to_thread(Timeline, data.events(folder, DAYS, PER_DAY))
@@ -119,7 +119,7 @@ async def run(
     seen = Seen()
     try:
         async with kafka_admin.admin(settings.kafka_bootstrap, options) as client:
-            await kafka_admin.create(client, topics.specs(), settings.replication_factor)
+            await kafka_admin.create(client, [*topics.specs(), *topics.logs()], settings.replication_factor)
         registry = scratch / "registry"
         say(f"{timeline.count:,} events over {DAYS} days; making a first model, starting worker, trainer and deployer")
         with (

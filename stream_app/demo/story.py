@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from schemas.common import parse_ms
 from stream_app.core.days import DAY_MS
 from stream_app.demo import data
+from stream_app.kafka import clients
+from stream_app.kafka.passed_by import readable
 from stream_app.topics import Topics
 
 INJECTION = (
@@ -22,10 +24,7 @@ class Story:
     """Follows alerts, audit, orders and snapshots as any consumer would. Use as an async context manager."""
 
     def __init__(self, bootstrap: str, options: dict[str, Any], topics: Topics) -> None:
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False,
-            auto_offset_reset="earliest", **options,
-        )  # fmt: skip
+        self._consumer = clients.consumer(bootstrap, options, auto_offset_reset="earliest")
         self._topics = topics
         names = (topics.alerts, topics.audit, topics.training_commands, topics.metric_snapshots)
         self._tps = [TopicPartition(name, p) for name in names for p in range(topics.line_partitions)]
@@ -52,7 +51,7 @@ class Story:
             if not found:
                 break
             for tp, records in found.items():
-                for record in records:
+                for record in readable(records):
                     row = json.loads(record.value)
                     told += [(row["at"], text) for text in self._tell(tp.topic, row)]
         return [f"{at[:16].replace('T', ' ')}  {text}" for at, text in sorted(told, key=lambda item: item[0])]

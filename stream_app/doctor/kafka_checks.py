@@ -54,7 +54,7 @@ async def lag(context: Context) -> list[Finding]:
     counts = {
         **dict.fromkeys((names.predictions, names.outcomes), names.input_partitions),
         **dict.fromkeys(
-            (names.model_deltas, names.line_log, names.drift_log, names.decision_log), names.line_partitions
+            (names.model_deltas, names.model_log, names.drift_log, names.decision_log), names.line_partitions
         ),
     }
     settings = context.settings
@@ -88,7 +88,7 @@ async def checkpoints(context: Context) -> list[Finding]:
     """When each stage's changelog was written last, by the broker's time."""
     now_ms, found = time.time() * 1000, []
     for stage in ("labels", "metrics"):
-        records = await tails(context, context.topics.changelog(context.settings.app_id, stage), 2)
+        records = await tails(context, context.topics.changelog(stage), 2)
         newest = max((r.timestamp for part in records.values() for r in part), default=None)
         if newest is None:
             found.append(Finding("checkpoints", "warn", f"{stage} has never checkpointed", "plumbline worker"))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_app.doctor.report import Context, Finding
+from stream_app.kafka import unpacking
 
 #: Share and bytes of the disk that should be free: a compaction needs room beside what is there.
 FREE_SHARE, FREE_BYTES = 0.10, 2 << 30
@@ -55,3 +56,12 @@ async def settings(context: Context) -> list[Finding]:
     """They load; the hash of what they announce."""
     known = context.settings
     return [Finding("settings", "ok", f"environment {known.environment}, hash {known.hash()}")]
+
+
+async def codecs(context: Context) -> list[Finding]:
+    """Every compression that a producer or a broker may use can be read here."""
+    missing = unpacking.missing()
+    if missing:
+        what = f"{', '.join(missing)} cannot be read here: batches packed so are dead-lettered as unreadable_batch"
+        return [Finding("codecs", "fail", what, "pip install -r requirements.lock (it brings cramjam)")]
+    return [Finding("codecs", "ok", "gzip, snappy, lz4 and zstd can be read")]

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_app.connect.reading import partitions
 from stream_app.errors import PlumblineError
+from stream_app.kafka import clients
 from stream_app.kafka_reach import started
 from stream_app.settings import Settings
 from stream_app.topics import Topics
@@ -38,15 +39,14 @@ class Context:
 
     settings: Settings
     topics: Topics
+    #: addresses of workers' views; none: where the settings say that one is
+    workers: tuple[str, ...] = ()
 
     @asynccontextmanager
     async def consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
         """A started reader that belongs to no group. ``Unavailable`` says why there is none."""
         bootstrap, options = self.settings.kafka_bootstrap, self.settings.kafka_client_options()
-        reader = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False,
-            auto_offset_reset="earliest", **options,
-        )  # fmt: skip
+        reader = clients.consumer(bootstrap, options, auto_offset_reset="earliest")
         async with started(reader, bootstrap, options):
             yield reader
 

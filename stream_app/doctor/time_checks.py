@@ -23,7 +23,7 @@ async def ticks(context: Context) -> list[Finding]:
         for partition, records in (await tails(context, topic, 10)).items():
             for record in records:
                 try:
-                    tick = decode_tick(record.value, record.offset)
+                    tick = decode_tick(record.value, record.offset, record.timestamp)
                 except (ValueError, TypeError):
                     continue
                 if tick is not None and tick.at_ms >= latest.get(partition, (0, 0, ""))[0]:

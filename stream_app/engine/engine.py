@@ -9,15 +9,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from faust.types import TP
 
 from stream_app.engine.chunks import Chunk
+from stream_app.engine.identity import Identity
 from stream_app.engine.lanes import Lane
 from stream_app.engine.protocol import EngineConfig, StageSpec
-from stream_app.engine.restore import new_consumer
 from stream_app.engine.store import Memory
 from stream_app.engine.transport import EngineApp
+from stream_app.errors import Incompatible, Parked
+from stream_app.kafka import clients
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ class Engine:
         self._admin: AIOKafkaConsumer | None = None
         self._admin_lock = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
+        self._identity = Identity(config)
+        self._watch: asyncio.Task[None] | None = None
         app.on_partitions_assigned.connect(self._assigned)
         app.on_partitions_revoked.connect(self._revoked)
         app.on_before_shutdown.connect(self._stopping)
@@ -58,6 +61,29 @@ class Engine:
         if lane is not None:
             lane.deliver(chunk)
 
+    def park(self, place: tuple[str, int], why: Parked) -> None:
+        """Park the lane of (stage, partition), or the one that reads or keeps its changelog in (topic, partition)."""
+        name, partition = place
+        owner = self._by_topic.get(name) or next((s.name for s in self._specs.values() if s.changelog == name), name)
+        lane = self.lanes.get((owner, partition))
+        if lane is not None:
+            lane.park(why)
+
+    def loops(self) -> dict[str, asyncio.AbstractEventLoop]:
+        """Loops that must answer while the worker runs, by what they are called; from any thread."""
+        if not self.app.started:
+            return {}
+        found = {"the event loop": self.app.loop}
+        # The property would make one, and this may be another thread.
+        thread = getattr(self.app._consumer, "_thread", None)
+        if thread is not None and thread._thread_started.is_set() and not self.app.should_stop:
+            found["the fetching thread"] = thread.thread_loop
+        return found
+
+    def broker_answered(self) -> float:
+        """Monotonic time of the group's last successful heartbeat."""
+        return self.app.engine_consumer.thread.heartbeat_at
+
     def specs(self) -> Iterable[StageSpec]:
         """Registered stages."""
         return self._specs.values()
@@ -73,6 +99,8 @@ class Engine:
     async def _assigned(self, _app: Any, assigned: set[TP], **kwargs: Any) -> None:
         """Register the lanes that are wholly here; they open in tasks of their own."""
         self.assignments += 1
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._watching(), name="identity of topics and owner")
         thread = self.app.engine_consumer.thread
         thread.on_out_of_range = self._out_of_range
         mine = {TP(*tp) for tp in assigned} | {TP(*tp) for tp in self.app.assignor.assigned_actives()}
@@ -87,7 +115,12 @@ class Engine:
 
     async def _stopping(self, _app: Any, **kwargs: Any) -> None:
         """Let checkpoints in hand finish and close every lane, while the consumer is still in its group."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait({self._watch})
+            self._watch = None
         await self._revoked(self.app, set())
+        await self._identity.stop()
         if self._admin is not None:
             await self._admin.stop()
             self._admin = None
@@ -97,6 +130,41 @@ class Engine:
             lane = self.lanes.get((self._by_topic.get(tp.topic, ""), tp.partition))
             if lane is not None:
                 lane.fetch_failed(tp)
+
+    # -- identity ------------------------------------------------------------------------------------------------
+
+    async def _watching(self) -> None:
+        """Ask for topics and owner now and then, at once after an assignment; brokers that are away are asked again."""
+        topics_at = owner_at = 0.0
+        seen = 0
+        while True:
+            now = time.monotonic()
+            try:
+                if now >= owner_at or seen != self.assignments:
+                    seen, owner_at = self.assignments, now + self.config.owner_interval_s
+                    await self._identity.check_owner()
+                if now >= topics_at:
+                    topics_at = now + self.config.identity_interval_s
+                    for stage, why in (await self._identity.changed(self._specs.values())).items():
+                        self._park_all(why, stage)
+            except Parked as why:
+                self._park_all(why)
+            except Incompatible as error:
+                self.fatal(error)
+            except Exception as error:
+                log.warning("topics and owner could not be looked at: %s: %s", type(error).__name__, error)
+                await self._identity.stop()
+            await asyncio.sleep(min(1.0, self.config.identity_interval_s))
+
+    def _park_all(self, why: Parked, stage: str | None = None) -> None:
+        for (name, _), lane in self.lanes.items():
+            if stage in (None, name):
+                lane.park(Parked(why.reason, str(why)))
+
+    async def identify(self, spec: StageSpec) -> dict[str, str]:
+        """Ids of a stage's topics, asked by a lane whose producer is ready; ``Parked`` if it must not go on."""
+        await self._identity.check_owner()
+        return await self._identity.of(spec)
 
     # -- what lanes ask ------------------------------------------------------------------------------------------
 
@@ -108,7 +176,9 @@ class Engine:
         """First offset and end of each partition; the end counts open transactions, which must not look like loss."""
         async with self._admin_lock:
             if self._admin is None:
-                admin = new_consumer(self.config, "read_uncommitted")
+                admin = clients.log_reader(
+                    self.config.bootstrap, self.config.kafka_options, isolation_level="read_uncommitted"
+                )
                 await admin.start()
                 self._admin = admin
         wanted = [TopicPartition(tp.topic, tp.partition) for tp in tps]
@@ -118,7 +188,7 @@ class Engine:
 
     async def group_offsets(self, tps: list[TP]) -> dict[TP, int]:
         """Offsets the group committed for these partitions; those it never did are absent."""
-        client = AIOKafkaAdminClient(bootstrap_servers=self.config.bootstrap, **self.config.kafka_options)
+        client = clients.admin(self.config.bootstrap, self.config.kafka_options)
         await client.start()
         try:
             wanted = [TopicPartition(tp.topic, tp.partition) for tp in tps]

@@ -9,7 +9,9 @@ from operator import attrgetter
 from typing import Any
 
 from schemas.clock import TickView, decode_tick
+from schemas.common import rfc3339
 from stream_app.engine.chunks import Chunk
+from stream_app.engine.protocol import Positions
 
 _offset = attrgetter("offset")
 
@@ -74,14 +76,18 @@ class Input:
 class Clock:
     """The clock partition of a lane: ticks in order, and what a tick that came before them has settled."""
 
-    def __init__(self, offset: int, epoch: int, last_tick: int, barrier: dict[str, int]) -> None:
-        self.input = Input(offset, epoch)
+    def __init__(self, epoch: int, state: Positions, end_offsets: dict[str, int]) -> None:
+        self.input = Input(state.positions["clock"], epoch)
         self.ticks: deque[tuple[TickView, int]] = deque()
-        self.last_tick = last_tick
-        self.barrier = dict(barrier)
+        self.last_tick = state.tick
+        self.barrier = dict(end_offsets)
+        #: whether the last tick reached, and the last one received, was a live one
+        self.live = self._live_came = state.live
         #: broker time (epoch ms) of the newest clock record received
         self.newest_broker_ms = 0
-        self.unreadable: list[Any] = []
+        self.unreadable: list[tuple[Any, str]] = []
+        #: what the last refused record was, for people
+        self.refusal: str | None = None
 
     def put(self, chunk: Chunk) -> None:
         """Receive clock records."""
@@ -90,11 +96,15 @@ class Clock:
         for record in chunk.records:
             self.newest_broker_ms = max(self.newest_broker_ms, record.timestamp)
             try:
-                tick = decode_tick(record.value, record.offset)
-            except (ValueError, TypeError):
-                self.unreadable.append(record)
+                tick = decode_tick(record.value, record.offset, record.timestamp)
+                if tick is not None and tick.mode == "external" and self._live_came:
+                    raise ValueError(f"the clock is live, and a simulated tick of {rfc3339(tick.at_ms)} came")
+            except (ValueError, TypeError) as error:
+                self.unreadable.append((record, str(error)))
+                self.refusal = f"{record.topic}[{record.partition}] offset {record.offset} is no tick: {error}"
                 continue
             if tick is not None:
+                self._live_came = tick.mode == "live"
                 self.ticks.append((tick, record.timestamp))
         # Nothing waits in the queue itself: ticks wait decoded, and the position moves with the ticks handled.
         self.input.chunks.clear()
@@ -111,6 +121,7 @@ class Clock:
                     self.ticks[0] = (tick, broker_ms)
                 return tick, broker_ms
             self.ticks.popleft()
+            self.live = tick.mode == "live"
             self._merge(tick.barrier)
         self.input.reached = self.input.arrived
         return None
@@ -118,14 +129,14 @@ class Clock:
     def handled(self, tick: TickView) -> None:
         """The tick is done."""
         self.ticks.popleft()
-        self.last_tick = tick.at_ms
+        self.last_tick, self.live = tick.at_ms, tick.mode == "live"
         self._merge(tick.barrier)
         self.input.reached = tick.offset + 1 if self.ticks else self.input.arrived
 
-    def refused(self) -> list[Any]:
-        """Unreadable records before the position reached, each handed out once."""
-        out = [record for record in self.unreadable if record.offset < self.input.reached]
-        self.unreadable = [record for record in self.unreadable if record.offset >= self.input.reached]
+    def refused(self) -> list[tuple[Any, str]]:
+        """Refused records before the position reached, and why, each handed out once."""
+        out = [item for item in self.unreadable if item[0].offset < self.input.reached]
+        self.unreadable = [item for item in self.unreadable if item[0].offset >= self.input.reached]
         return out
 
     def _merge(self, barrier: dict[str, int]) -> None:

@@ -11,6 +11,9 @@ wrong between two clean checkpoints. Whatever that was (exception, timeout, fenc
 5. seek every input to the restored positions.
 
 ``abort_transaction`` is never used to go on, and nothing is guessed about a commit whose answer is unknown.
+
+What would only repeat itself (:mod:`~stream_app.engine.parking`) parks the lane instead: memory and store are let go,
+an open transaction is settled so that it holds no reader back, and the lane stays closed.
 """
 
 from __future__ import annotations
@@ -22,25 +25,22 @@ import time
 
 from faust.types import TP
 
-from schemas.clock import TickView
 from stream_app.engine import failpoints
 from stream_app.engine.checkpoint import CheckpointFigures, checkpoint
 from stream_app.engine.chunks import Chunk
 from stream_app.engine.host import Host, check_bounds, first_positions
+from stream_app.engine.identity import compare
 from stream_app.engine.inbox import Clock, Gap, Input, bytes_held
+from stream_app.engine.lane_core import LaneCore
+from stream_app.engine.parking import parked_by, pure, way_out
+from stream_app.engine.pressure import Pressure
 from stream_app.engine.producer import LaneProducer
-from stream_app.engine.protocol import EmitTuple, EngineConfig, Positions, Stage, StageSpec
+from stream_app.engine.protocol import EngineConfig, Stage, StageSpec
 from stream_app.engine.restore import restore
 from stream_app.engine.store import Memory, Store
-from stream_app.errors import Incompatible, PlumblineError
+from stream_app.errors import Broken, Incompatible, Parked, PlumblineError
 
 log = logging.getLogger(__name__)
-
-#: A tick whose broker time lags the newest by more is history, not the present: no live views are made at it.
-LIVE_WITHIN_MS = 120_000
-
-#: Ticks a lane may hold before it asks for no more; a tick is about 1 kB decoded.
-MAX_TICKS = 1_000
 
 
 class Lane:
@@ -52,31 +52,33 @@ class Lane:
         self.config = config
         self.host = host
         self.figures = CheckpointFigures()
-        self.events = 0
         self.restores = 0
         self.restored_records = 0
         self.restore_seconds = 0.0
-        self.waits_for: str | None = "assignment"
         self.running = False
+        #: why the lane reads and writes nothing until a new assignment or process
+        self.parked: Parked | None = None
         self._memory = memory
         self._most = min(spec.most_records or config.max_checkpoint_events, config.max_checkpoint_events)
         self._path = config.data_dir / spec.name / str(partition)
         self._tp = {alias: TP(topic, partition) for alias, topic in spec.inputs().items()}
         self._alias = {tp.topic: alias for alias, tp in self._tp.items()}
-        self._inputs: dict[str, Input] = {}
-        self._clock: Clock | None = None
-        self._stage: Stage | None = None
+        self._waits_for: str | None = "assignment"
+        self._events = 0
+        self._core: LaneCore | None = None
         self._store: Store | None = None
         self._producer: LaneProducer | None = None
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._paused: set[str] = set()
-        self._dirty_events = 0
-        self._dirty = False
-        self._reached_changelog = -1
+        self._pressure = Pressure(spec, self._tp, host, config.lane_buffer_bytes)
         self._task: asyncio.Task[None] | None = None
         self._suspended = False
+        self._asked_to_park: Parked | None = None
+        #: topic ids by alias that the lane was opened with
+        self._ids: dict[str, str] = {}
+        #: whether a transaction may be open that nobody has settled
+        self._unsettled = False
 
     # -- called by the engine ------------------------------------------------------------------------------------
 
@@ -88,48 +90,72 @@ class Lane:
     @property
     def stage(self) -> Stage | None:
         """The stage object, for views."""
-        return self._stage if self.running else None
+        return self._core.stage if self._core is not None and self.running else None
+
+    @property
+    def core(self) -> LaneCore | None:
+        """What it works on; ``None`` while the lane is not open."""
+        return self._core if self.running else None
 
     @property
     def clock(self) -> Clock | None:
         """The lane's clock, for views."""
-        return self._clock
+        return self._core.clock if self._core is not None else None
+
+    @property
+    def waits_for(self) -> str | None:
+        """What it cannot go on without for now."""
+        return self._waits_for if self._waits_for is not None or self._core is None else self._core.waits_for
+
+    @property
+    def events(self) -> int:
+        """Records handled since the lane came here."""
+        return self._events + (self._core.events if self._core is not None else 0)
 
     @property
     def dirty(self) -> bool:
         """Whether something was folded that no checkpoint has yet."""
-        return self._dirty
+        return self._core is not None and self._core.dirty
 
     def inputs(self) -> dict[str, Input]:
         """Input queues by alias, for views."""
-        return self._inputs
+        return self._core.inputs if self._core is not None else {}
 
     def paused(self) -> list[str]:
         """Inputs the lane asks no more of for now."""
-        return sorted(self._paused)
+        return sorted(self._pressure.paused)
 
     def deliver(self, chunk: Chunk) -> None:
         """Take a chunk; never blocks. Stale ones are dropped, a gap makes the lane recover."""
-        if not self.running:
+        core = self.core
+        if core is None:
             return
         alias = self._alias[chunk.topic]
         try:
-            if alias == "clock" and self._clock is not None:
-                self._clock.put(chunk)
-                if len(self._clock.ticks) > MAX_TICKS:
-                    self._pause(alias)
+            if alias == "clock" and core.clock is not None:
+                core.clock.put(chunk)
+                self._pressure.ticked(core.clock)
             else:
-                item = self._inputs[alias]
+                item = core.inputs[alias]
                 item.put(chunk)
-                if item.bytes > self.config.lane_buffer_bytes and not self._needed(alias):
-                    self._pause(alias)
+                self._pressure.received(alias, item, core.clock)
         except Gap as gap:
             self._broken(gap)
         self._wake.set()
 
     def fetch_failed(self, tp: TP) -> None:
         """The log no longer holds this input's position; opening again names the fault."""
-        self._broken(Gap(f"{tp.topic}[{tp.partition}]: its position is out of range"))
+        if self.running:
+            self._broken(Gap(f"{tp.topic}[{tp.partition}]: its position is out of range"))
+
+    def park(self, why: Parked) -> None:
+        """Park from outside: at once, or after the checkpoint in hand. The first reason stays."""
+        if self.parked is not None or self._asked_to_park is not None:
+            return
+        self._asked_to_park = why
+        self._wake.set()
+        if self._idle.is_set() and self._task is not None:
+            self._task.cancel()
 
     def start(self) -> None:
         """Open the lane in a task of its own: the rebalance callback must return at once."""
@@ -161,42 +187,100 @@ class Lane:
     # -- life ----------------------------------------------------------------------------------------------------
 
     async def _life(self) -> None:
-        """Open, run, and on any failure go through the one recovery path."""
-        delay = 0.0
+        """Until it is closed, parked, or something is met that ends the worker."""
         try:
-            while True:
-                failed = time.monotonic()
-                try:
-                    await self._open()
-                    delay = 0.0
-                    await self._run()
-                except Incompatible as error:
-                    self.host.fatal(error)
-                    return
-                except PlumblineError as error:
-                    log.error("%s[%d]: %s", self.spec.name, self.partition, error)
-                except asyncio.CancelledError:
+            try:
+                await self._recover_for_ever()
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if self._asked_to_park is None or self._suspended or task is None:
                     raise
-                except Exception as error:
-                    log.warning(
-                        "%s[%d]: recovering after %s", self.spec.name, self.partition, _text(error), exc_info=True
-                    )
-                await self._drop()
-                delay = min(max(0.1, delay * 2), 5.0)
-                await asyncio.sleep(delay)
-                self.waits_for = "a successful heartbeat"
-                await self.host.still_ours(failed)
+                task.uncancel()
+                await self._park(self._asked_to_park)
+            except Parked as why:
+                await self._park(why)
+            except Incompatible as error:
+                self.host.fatal(error)
         finally:
             await self._drop()
 
-    async def _open(self) -> None:
+    async def _recover_for_ever(self) -> None:
+        """Open, run, and on a failure that may pass go through the one recovery path."""
+        delay = 0.0
+        while True:
+            failed = time.monotonic()
+            try:
+                core = await self._open()
+                delay = 0.0
+                await self._run(core)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                parked = parked_by(error, self.spec.name, self.partition)
+                if parked is error or (isinstance(error, Incompatible) and parked is None):
+                    raise
+                if parked is not None:
+                    raise parked from error
+                if isinstance(error, PlumblineError):
+                    log.error("%s[%d]: %s", self.spec.name, self.partition, error)
+                else:
+                    log.warning(
+                        "%s[%d]: recovering after %s", self.spec.name, self.partition, _text(error), exc_info=True
+                    )
+            self._waits_for = "its recovery"
+            await self._drop()
+            delay = min(max(0.1, delay * 2), 5.0)
+            await asyncio.sleep(delay)
+            self._waits_for = "a successful heartbeat"
+            await self.host.still_ours(failed)
+            self._heed()
+
+    def _heed(self) -> None:
+        if self._asked_to_park is not None:
+            raise self._asked_to_park
+
+    async def _park(self, why: Parked) -> None:
+        """Let everything go and leave no open transaction behind: it would hold back what others commit after it."""
+        if isinstance(why, Broken):
+            log.info("%s[%d]: where an invariant broke, for the report", self.spec.name, self.partition, exc_info=why)
+        # Without its traceback: that would keep what the lane held in memory.
+        why.__cause__ = why.__context__ = why.__traceback__ = None
+        self.parked, self._waits_for = why, None
+        log.error(
+            "%s[%d]: parked (%s): %s. %s", self.spec.name, self.partition, why.reason,
+            str(why).rstrip("."), way_out(why.reason),
+        )  # fmt: skip
+        await self._drop()
+        if not self._unsettled:
+            return
+        heir = self._new_producer()
+        try:
+            await asyncio.wait_for(heir.start(), 2 * self.config.transaction_timeout_s)
+            self._unsettled = False
+        except Exception as error:
+            log.warning(
+                "%s[%d]: its open transaction is left to the broker, which ends it %.0f to %.0f s from now: %s",
+                self.spec.name, self.partition, self.config.transaction_timeout_s,
+                self.config.transaction_timeout_s + 10, _text(error),
+            )  # fmt: skip
+        finally:
+            await heir.stop()
+
+    def _new_producer(self) -> LaneProducer:
+        return LaneProducer(self.config, f"{self.config.group}-{self.spec.name}-{self.partition}")
+
+    async def _open(self) -> LaneCore:
         """Producer, store, positions: steps 3 to 5 of the recovery path."""
         spec, partition = self.spec, self.partition
-        self.waits_for = "its producer"
-        self._producer = LaneProducer(self.config, f"{self.config.group}-{spec.name}-{partition}")
+        self._waits_for = "its producer"
+        self._producer = self._new_producer()
         await self._producer.start()
+        self._unsettled = False
         failpoints.hit("restore.1-producer-ready", spec.name)
-        self.waits_for = "its state"
+        # After the producer: who took the prefix over fenced the one before, and this one must see the claim.
+        self._waits_for = "topics and owner to be known"
+        self._ids = await self.host.identify(spec)
+        self._waits_for = "its state"
         self._store = Store(self._path, self._memory, spec.segmenting)
         restored = await restore(spec, partition, self.config, self._store)
         self.restores += 1
@@ -205,18 +289,20 @@ class Lane:
         failpoints.hit("restore.3-restored", spec.name)
         bounds = await self.host.log_bounds(list(self._tp.values()))
         state = restored.positions or await first_positions(spec, partition, self._tp, bounds, self.host)
+        compare(spec, state.ids, self._ids)
         check_bounds(spec, state, self._tp, bounds)
-        self._stage = spec.make(partition)
-        self._stage.load(state.memo or None, self._store)
+        with pure(spec.name, partition):
+            stage = spec.make(partition)
+            stage.load(state.memo or None, self._store)
         epochs = {alias: await self.host.seek(tp, state.positions[alias]) for alias, tp in self._tp.items()}
-        self._inputs = {alias: Input(state.positions[alias], epochs[alias]) for alias in self._tp if alias != "clock"}
-        if spec.clock is not None:
-            self._clock = Clock(state.positions["clock"], epochs["clock"], state.tick, spec.by_topic(state.end_offsets))
-        self._dirty, self._dirty_events = False, 0
-        self._paused.clear()
+        inputs = {alias: Input(state.positions[alias], epochs[alias]) for alias in self._tp if alias != "clock"}
+        clock = Clock(epochs["clock"], state, spec.by_topic(state.end_offsets)) if spec.clock else None
+        self._pressure.paused.clear()
+        self._core = LaneCore(spec, stage, inputs, clock, most=self._most, pressure=self._pressure)
+        self._heed()
         failpoints.hit("restore.4-sought", spec.name)
         self.running = True
-        self.waits_for = None
+        self._waits_for = None
         for tp in self._tp.values():
             self.host.resume(tp)
         self.host.gate(set(self._tp.values()), True)
@@ -224,12 +310,13 @@ class Lane:
             "%s[%d]: open, %d records restored in %.2f s, at %s",
             spec.name, partition, restored.records, restored.seconds, state.positions,
         )  # fmt: skip
+        return self._core
 
     async def _drop(self) -> None:
         """Step 1: stop the producer, drop all memory."""
         self.running = False
         self.host.gate(set(self._tp.values()), False)
-        self._stage, self._clock, self._inputs = None, None, {}
+        self._events, self._core = self.events, None
         producer, self._producer = self._producer, None
         store, self._store = self._store, None
         if store is not None:
@@ -248,11 +335,11 @@ class Lane:
 
     # -- work ----------------------------------------------------------------------------------------------------
 
-    async def _run(self) -> None:
+    async def _run(self, core: LaneCore) -> None:
         interval = self.config.checkpoint_interval_s
         while True:
             due = self.figures.at + interval
-            if not self._dirty:
+            if not core.dirty:
                 await self._wake.wait()
             else:
                 wait = due - time.monotonic()
@@ -260,134 +347,44 @@ class Lane:
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._wake.wait(), wait)
             self._wake.clear()
+            self._heed()
             if not self.running:
                 raise Gap("input must be fetched again")
             if self._suspended:
                 await asyncio.Event().wait()
-            full = self._work()
+            with pure(self.spec.name, self.partition):
+                full = core.work()
             if full:
                 self._wake.set()
-            if self._dirty and (full or time.monotonic() >= self.figures.at + interval):
-                await self._checkpoint()
+            if core.dirty and (full or time.monotonic() >= self.figures.at + interval):
+                await self._checkpoint(core)
                 if full:
                     failpoints.hit("tick.2-partly", self.spec.name)
             else:
                 await asyncio.sleep(0)
 
-    def _work(self) -> bool:
-        """Fold what may be folded. ``True`` if the batch is full and must be written before going on."""
-        stage, clock = self._stage, self._clock
-        if stage is None:
-            raise AssertionError("lane is not open")
-        while self._dirty_events < self._most:
-            for alias in self.spec.ungated:
-                if self._feed(stage, alias, None, None):
-                    return True
-            if clock is None:
-                break
-            head = clock.current()
-            if head is None:
-                self.waits_for = "a tick"
-                break
-            tick, broker_ms = head
-            for alias, topic in self.spec.gated.items():
-                if self._feed(stage, alias, tick, tick.barrier.get(topic, 0)):
-                    return True
-            behind = [a for a, topic in self.spec.gated.items() if self._inputs[a].reached < tick.barrier.get(topic, 0)]
-            if behind:
-                self.waits_for = f"{self.spec.gated[behind[0]]} up to {tick.barrier[self.spec.gated[behind[0]]]}"
-                break
-            self.waits_for = stage.waiting_for(tick)
-            if self.waits_for is not None:
-                break
-            stage.live = clock.newest_broker_ms - broker_ms <= LIVE_WITHIN_MS
-            self._dirty = self._dirty or tick.line or self._dirty_events > 0
-            failpoints.hit("tick.1-started", self.spec.name)
-            if not stage.advance(tick):
-                self._dirty = True
-                return True
-            clock.handled(tick)
-            failpoints.hit("tick.3-done", self.spec.name)
-            self._dirty_events += 1
-            if "clock" in self._paused and len(clock.ticks) < MAX_TICKS // 2:
-                self._resume("clock")
-        self._ease()
-        return self._dirty_events >= self._most
-
-    def _feed(self, stage: Stage, alias: str, tick: TickView | None, limit: int | None) -> bool:
-        """Hand the stage what is here of one input. ``True`` if the batch is full."""
-        item = self._inputs[alias]
-        while item.chunks and (limit is None or item.reached < limit):
-            records, position = item.take(limit, self._most)
-            if records:
-                taken = stage.accept(alias, records, tick)
-                self._dirty_events += taken
-                self.events += taken
-                self._dirty = True
-            before = item.reached
-            item.took(len(records), position)
-            if self._dirty_events >= self._most:
-                return True
-            if not records and item.reached == before and item.chunks:
-                break
-        return False
-
-    async def _checkpoint(self) -> None:
+    async def _checkpoint(self, core: LaneCore) -> None:
         """Write what was folded; nothing else touches the lane meanwhile."""
-        stage, clock, store, producer = self._stage, self._clock, self._store, self._producer
-        if stage is None or store is None or producer is None:
-            raise AssertionError("lane is not open")
-        drained = stage.drain()
-        positions = Positions({a: i.reached for a, i in self._inputs.items()}, static=self.config.static)
-        positions.memo = drained.memo
-        refused: list[EmitTuple] = []
-        if clock is not None:
-            positions.positions["clock"] = clock.input.reached
-            positions.tick, positions.end_offsets = clock.last_tick, self.spec.by_alias(clock.barrier)
-            refused = [
-                self.spec.dead_letter(record, self.spec.name, "invalid_tick", "the clock record cannot be read")
-                for record in clock.refused()
-            ]
+        store, producer = self._store, self._producer
+        if store is None or producer is None:
+            raise Broken(f"{self.spec.name}[{self.partition}] was to write a checkpoint while it is closed")
+        with pure(self.spec.name, self.partition):
+            drained, refused, positions = core.drain(self.config.static, self._ids)
         self._idle.clear()
+        self._unsettled = True
         try:
             async with asyncio.timeout(2 * self.config.transaction_timeout_s):
-                self._reached_changelog = await checkpoint(
+                await checkpoint(
                     self.spec, self.partition, self.config, producer, store, drained, refused, positions, self.figures
                 )
         finally:
             self._idle.set()
-        self._dirty, self._dirty_events = False, 0
-
-    # -- back-pressure -------------------------------------------------------------------------------------------
-
-    def _needed(self, alias: str) -> bool:
-        """Whether the current tick cannot be handled without more of this input."""
-        head = self._clock.current() if self._clock is not None else None
-        topic = self.spec.gated.get(alias)
-        if head is None or topic is None:
-            return False
-        return self._inputs[alias].arrived < head[0].barrier.get(topic, 0)
-
-    def _pause(self, alias: str) -> None:
-        if alias not in self._paused:
-            self._paused.add(alias)
-            self.host.pause(self._tp[alias])
-
-    def _resume(self, alias: str) -> None:
-        self._paused.discard(alias)
-        self.host.resume(self._tp[alias])
-
-    def _ease(self) -> None:
-        """Ask for more where there is room again, or where the tick in hand needs it."""
-        for alias in list(self._paused):
-            if alias == "clock":
-                continue
-            if self._inputs[alias].bytes < self.config.lane_buffer_bytes // 2 or self._needed(alias):
-                self._resume(alias)
+        self._unsettled = False
+        core.written()
 
     def bytes_held(self) -> int:
         """Fetched bytes waiting in memory."""
-        return bytes_held(self._inputs.values())
+        return bytes_held(self.inputs().values())
 
 
 def _text(error: BaseException) -> str:

@@ -25,11 +25,17 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from schemas.clock import decode_tick
 from schemas.common import rfc3339
 from stream_app.engine.protocol import EngineConfig
-from stream_app.engine.restore import new_consumer
+from stream_app.errors import present
+from stream_app.kafka import clients
 
 log = logging.getLogger(__name__)
 
 MINUTE_MS = 60_000
+
+#: How far the broker's time may leave this process' stop watch between two ticks, or its clock before the first.
+DOUBT_MS = 300_000
+#: Seconds between two looks at a broker's time that is doubted.
+LOOK_S = 15.0
 
 
 class ClockTopics(Protocol):
@@ -65,9 +71,14 @@ class LiveClock:
     """Writes ticks while this worker leads. Call :meth:`beat` about once a second."""
 
     def __init__(
-        self, config: EngineConfig, topics: ClockTopics, before_first: Callable[[], Awaitable[object]] | None = None
+        self,
+        config: EngineConfig,
+        topics: ClockTopics,
+        before_first: Callable[[], Awaitable[object]] | None = None,
+        *,
+        trust_broker_time: bool = False,
     ) -> None:
-        """``before_first`` is awaited once, before this process' first tick."""
+        """``before_first`` is awaited once, before this process' first tick. ``trust_broker_time``: whatever it is."""
         self._config = config
         self._topics = topics
         self._before_first = before_first
@@ -77,17 +88,23 @@ class LiveClock:
         self._last_ms = 0
         self._minute = -1
         self._seen: dict[Any, int] = {}
+        self._trusting = trust_broker_time
+        #: whether this process has written a tick: then its stop watch knows what the broker's time should be
+        self._ticked = False
+        self._look_at = 0.0
         self.refused: str | None = None
+        #: why no tick is written for now, for people
+        self.waits_for: str | None = None
 
     async def start(self) -> None:
         """Connect, read where the clock stands, learn the broker's time."""
-        self._reader = new_consumer(self._config)
+        self._reader = clients.log_reader(self._config.bootstrap, self._config.kafka_options)
         await self._reader.start()
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._config.bootstrap,
+        self._producer = clients.producer(
+            self._config.bootstrap,
+            self._config.kafka_options,
             transactional_id=f"{self._topics.clock}-writer",
             transaction_timeout_ms=int(self._config.transaction_timeout_s * 1000),
-            **self._config.kafka_options,
         )
         await self._producer.start()
         last = await self._tail()
@@ -102,7 +119,35 @@ class LiveClock:
         if self._before_first is not None:
             await self._before_first()
             self._before_first = None
+        await self._look()
+
+    async def _look(self) -> None:
+        """Learn the broker's time from a record that is no tick, and say so if it cannot be believed."""
+        before = self._offset_ms
         await self._write([(self._topics.clock, 0, orjson.dumps({"barrier": {}, "mode": "live"}))])
+        self._doubt(before)
+
+    def _doubt(self, before: float) -> None:
+        """Compare the offset just learnt with what held before; keep that, and wait, if they are too far apart."""
+        own_ms = time.monotonic() * 1000
+        known = before if self._ticked else time.time() * 1000 - own_ms
+        away = self._offset_ms - known
+        if abs(away) <= DOUBT_MS or self._trusting:
+            self._wait(None)
+            return
+        broker, mine = rfc3339(int(own_ms + self._offset_ms)), rfc3339(int(own_ms + known))
+        whose = "its stop watch since the last tick says" if self._ticked else "this machine's clock says"
+        self._offset_ms = known if self._ticked else self._offset_ms
+        self._look_at = time.monotonic() + LOOK_S
+        self._wait(
+            f"a broker's time that can be believed: it says {broker}, {whose} {mine}. No tick is written meanwhile. "
+            "Set the clock that is wrong, or start the worker with --trust-broker-time"
+        )
+
+    def _wait(self, why: str | None) -> None:
+        if why is not None and why[:40] != (self.waits_for or "")[:40]:
+            log.warning("the clock waits for %s", why)
+        self.waits_for = why
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -118,14 +163,22 @@ class LiveClock:
         try:
             if self._producer is None:
                 await self.start()
-            if self.refused is None:
+            if self.refused is None and self._look_at and time.monotonic() >= self._look_at:
+                self._look_at = 0.0
+                await self._look()
+            if self.refused is None and not self._look_at:
                 await self._beat()
         except BaseException:
             await self.stop()
             raise
 
     async def _beat(self) -> None:
-        now_ms = max(int(time.monotonic() * 1000 + self._offset_ms), self._last_ms + 1)
+        now_ms = int(time.monotonic() * 1000 + self._offset_ms)
+        if now_ms <= self._last_ms:
+            if now_ms < self._last_ms - 2_000:
+                self._wait(f"the last tick, which stands ahead: none is written before {rfc3339(self._last_ms)}")
+            return
+        self._wait(None)
         ends = await self._ends()
         topics = self._topics
         inputs = (topics.predictions, topics.outcomes)
@@ -145,8 +198,11 @@ class LiveClock:
                 (topics.line_clock, p, self._tick(now_ms, True, ends, orders, p)) for p in range(topics.line_partitions)
             ]
         if ticks:
+            before, ticked = self._offset_ms, self._ticked
             await self._write(ticks)
-            self._last_ms, self._seen = now_ms, ends
+            self._last_ms, self._seen, self._ticked = now_ms, ends, True
+            if ticked:
+                self._doubt(before)
             if line:
                 self._minute = minute
 
@@ -158,10 +214,9 @@ class LiveClock:
 
     async def _write(self, ticks: list[tuple[str, int, bytes]]) -> None:
         """One transaction; learns the broker's time from the last answer."""
-        if self._producer is None:
-            raise AssertionError("the clock is not started")
-        async with self._producer.transaction():
-            futures = [await self._producer.send(topic, value, partition=p) for topic, p, value in ticks]
+        producer = present(self._producer, "the clock's producer")
+        async with producer.transaction():
+            futures = [await producer.send(topic, value, partition=p) for topic, p, value in ticks]
             answers = [await future for future in futures]
         self._offset_ms = answers[-1].timestamp - time.monotonic() * 1000
 
@@ -188,16 +243,20 @@ class LiveClock:
         begins = await self._reader.beginning_offsets(tps)
         ends = await self._reader.end_offsets(tps)
         for tp in tps:
-            position = max(begins[tp], ends[tp] - 20)
+            position, live = max(begins[tp], ends[tp] - 20), False
             self._reader.assign([tp])
             self._reader.seek(tp, position)
             while await self._reader.position(tp) < ends[tp]:
                 for records in (await self._reader.getmany(tp, timeout_ms=200)).values():
                     for record in records:
                         try:
-                            tick = decode_tick(record.value, record.offset)
+                            tick = decode_tick(record.value, record.offset, record.timestamp)
                         except (ValueError, TypeError):
                             continue
-                        if tick is not None and tick.at_ms >= last.at_ms:
+                        # as the lanes have it: no simulated tick counts after a live one
+                        if tick is None or (live and tick.mode == "external"):
+                            continue
+                        live = tick.mode == "live"
+                        if tick.at_ms >= last.at_ms:
                             last = _Last(tick.at_ms, tick.mode)
         return last

@@ -3,6 +3,9 @@
 aiokafka's ``commit_transaction`` does not look at what became of the produced batches, and a failed batch breaks the
 producer's sequence for good. So every future is awaited and checked before the commit, and a producer that saw any
 failure is never used again: a new one with the same id settles the old transaction.
+
+A record that its topic would not take is found before it is sent, and a refusal of the broker for size is never
+retried: both are faults of ours, or of whoever lowered the topic's limit, and park the lane with topic and size.
 """
 
 from __future__ import annotations
@@ -12,9 +15,16 @@ import contextlib
 from collections.abc import Iterable
 from typing import Any
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
+from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
+from schemas import bounds
 from stream_app.engine.protocol import EngineConfig
+from stream_app.errors import Parked
+from stream_app.kafka import clients
+
+#: The broker's answers to a batch that is larger than the topic, or the log's segments, allow.
+_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 class LaneProducer:
@@ -22,18 +32,20 @@ class LaneProducer:
 
     def __init__(self, config: EngineConfig, transactional_id: str) -> None:
         self._config = config
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=config.bootstrap,
+        self._producer = clients.producer(
+            config.bootstrap,
+            config.kafka_options,
             client_id=transactional_id,
             transactional_id=transactional_id,
             transaction_timeout_ms=int(config.transaction_timeout_s * 1000),
             max_batch_size=config.max_batch_bytes,
-            max_request_size=16 << 20,
+            max_request_size=bounds.DEAD_LETTER,
             request_timeout_ms=int(config.transaction_timeout_s * 1000),
             linger_ms=0,
-            **config.kafka_options,
         )
         self._futures: list[Any] = []
+        #: topic and bytes of the batch of each future
+        self._batches: list[tuple[str, int]] = []
         #: records in the batch sent last; an answer tells the offset of its batch's first record only
         self.last_batch_count = 0
         #: bytes of all batches so far, as they go over the wire
@@ -47,6 +59,7 @@ class LaneProducer:
     async def begin(self) -> None:
         """Step 1 of the checkpoint."""
         self._futures.clear()
+        self._batches.clear()
         await self._producer.begin_transaction()
 
     async def send(
@@ -55,7 +68,10 @@ class LaneProducer:
         partition: int,
         records: Iterable[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]],
     ) -> None:
-        """Hand records of one partition to the producer in batches below the limit."""
+        """Hand records of one partition to the producer in batches below the limit; a larger record goes alone.
+
+        Raises :class:`Parked` before anything is sent that the topic would not take.
+        """
         producer = self._producer
         builder = producer.create_batch()
         append = builder.append
@@ -64,20 +80,33 @@ class LaneProducer:
                 await self._send_batch(builder, topic, partition)
                 builder = producer.create_batch()
                 append = builder.append
-                if append(timestamp=None, key=key, value=value, headers=headers) is None:
-                    raise ValueError(f"a record of {len(value or b'')} bytes does not fit a batch of {topic}")
+                append(timestamp=None, key=key, value=value, headers=headers)  # the first is always taken
         await self._send_batch(builder, topic, partition)
 
     async def _send_batch(self, builder: Any, topic: str, partition: int) -> None:
         if builder.record_count():
             self.last_batch_count = builder.record_count()
             builder.close()
-            self.bytes_sent += builder.size()
+            size = builder.size()
+            limit = self._config.message_limits.get(topic, bounds.MESSAGE)
+            if size > limit:
+                raise refused_for_size(
+                    topic, size, f"more than the {limit} bytes that its max.message.bytes was made with;"
+                )
+            self.bytes_sent += size
+            self._batches.append((topic, size))
             self._futures.append(await self._producer.send_batch(builder, topic, partition=partition))
 
     async def acknowledged(self) -> list[Any]:
         """Wait for every batch; raises the first failure. Returns the broker's answers in order of sending."""
-        return list(await asyncio.gather(*self._futures))
+        try:
+            return list(await asyncio.gather(*self._futures))
+        except _TOO_LARGE as error:
+            refused = [
+                b for f, b in zip(self._futures, self._batches, strict=True) if f.done() and f.exception() is error
+            ]
+            topic, size = refused[0] if refused else ("a topic", max(size for _, size in self._batches))
+            raise refused_for_size(topic, size, "and the broker refused it: was max.message.bytes lowered?") from error
 
     async def send_offsets(self, offsets: dict[TopicPartition, int]) -> None:
         """Step 5 of the checkpoint: the group's offsets, for those who watch its lag; the lanes do not read them."""
@@ -100,3 +129,12 @@ class LaneProducer:
         with contextlib.suppress(Exception):
             await asyncio.wait_for(producer.client.close(), 2)
         producer._closed = True
+
+
+def refused_for_size(topic: str, size: int, why: str) -> Parked:
+    """A batch that a topic does not take, and what to do."""
+    return Parked(
+        "size_refused",
+        f"a batch for {topic} has {size} bytes, {why} `plumbline topics check` says which limit it needs; nothing of "
+        "the checkpoint was written, and it is done again when the worker is restarted",
+    )

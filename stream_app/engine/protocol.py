@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
+from schemas import bounds
 from schemas.clock import TickView
 from stream_app.engine.store import Segmenting
+from stream_app.stored import Codec
 
 POSITIONS_FORMAT = 2
 
@@ -42,7 +44,11 @@ class Drained(Protocol):
 
 
 class Stage(Protocol):
-    """One partition of a stage. Thrown away and loaded anew after anything but a clean checkpoint."""
+    """One partition of a stage. Thrown away and loaded anew after anything but a clean checkpoint.
+
+    ``accept`` returns how many of the records it has handled. Fewer than all: of the next one, a part that is worth a
+    checkpoint; it is handed in again after that.
+    """
 
     live: bool
 
@@ -113,10 +119,19 @@ class EngineConfig:
     lane_buffer_bytes: int = 4 << 20
     #: a store older than this may have missed tombstones: half of Kafka's ``delete.retention.ms`` as we set it
     max_store_age_ms: int = 7 * 86_400_000 // 2
-    #: largest changelog or output batch; below the broker's ``message.max.bytes``
-    max_batch_bytes: int = 900_000
+    #: largest changelog or output batch of several records; below the broker's ``message.max.bytes``
+    max_batch_bytes: int = bounds.BATCH
+    #: ``max.message.bytes`` of the topics that are made with another than Kafka's own
+    message_limits: dict[str, int] = field(default_factory=dict)
     #: what the state must have been written with (partition counts, horizons, …): name → value
     static: dict[str, str] = field(default_factory=dict)
+    #: topic of the output prefix' owner; without one nobody is asked
+    owner_topic: str = ""
+    #: settings read at start, which all workers that run at the same time must agree on: name → value
+    at_start: dict[str, str] = field(default_factory=dict)
+    #: how often topic ids and partition counts are asked for, and the claim
+    identity_interval_s: float = 15.0
+    owner_interval_s: float = 30.0
     #: what figures tell published records apart by: (alias, value, headers) → values of its labels
     describe: Callable[[str, bytes | None, list[tuple[str, bytes]]], tuple[str, ...]] = lambda alias, value, headers: ()
 
@@ -130,20 +145,12 @@ class Positions(msgspec.Struct):
     #: highest end offset that a tick has named, by alias of the gated input
     end_offsets: dict[str, int] = {}
     static: dict[str, str] = {}
+    #: topic ids of the inputs and the changelog by alias, where the cluster has any
+    ids: dict[str, str] = {}
+    #: whether the last tick was a live one: simulated ones are refused after it
+    live: bool = False
     memo: bytes = b""
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Positions)
-
-
-def encode_positions(record: Positions) -> bytes:
-    """Format byte and MessagePack."""
-    return bytes((POSITIONS_FORMAT,)) + _encoder.encode(record)
-
-
-def decode_positions(value: bytes) -> Positions:
-    """Inverse of :func:`encode_positions`; ``ValueError`` for an unknown format."""
-    if not value or value[0] != POSITIONS_FORMAT:
-        raise ValueError(f"positions record has format {value[:1]!r}, this release reads {POSITIONS_FORMAT}")
-    return _decoder.decode(memoryview(value)[1:])
+_positions: Final = Codec[Positions](Positions, POSITIONS_FORMAT, "positions record")
+encode_positions, decode_positions = _positions.encode, _positions.decode

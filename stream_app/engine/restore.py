@@ -11,12 +11,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
+from schemas.unreadable import Unreadable
 from stream_app.engine import failpoints
 from stream_app.engine.protocol import POSITIONS_KEY, EngineConfig, Positions, StageSpec, decode_positions
 from stream_app.engine.store import FORMAT, Meta, Store
-from stream_app.errors import Incompatible
+from stream_app.errors import Broken, Incompatible, Parked, UnknownFormat
+from stream_app.kafka import clients
 
 log = logging.getLogger(__name__)
 
@@ -33,32 +35,17 @@ class Restored:
     seconds: float
 
 
-def new_consumer(config: EngineConfig, isolation_level: str = "read_committed") -> AIOKafkaConsumer:
-    """A consumer outside any group that never resets a position by itself."""
-    return AIOKafkaConsumer(
-        bootstrap_servers=config.bootstrap,
-        isolation_level=isolation_level,
-        enable_auto_commit=False,
-        auto_offset_reset="none",
-        max_partition_fetch_bytes=8 << 20,
-        fetch_max_bytes=32 << 20,
-        fetch_max_wait_ms=100,
-        check_crcs=False,
-        **config.kafka_options,
-    )
-
-
 async def restore(spec: StageSpec, partition: int, config: EngineConfig, store: Store) -> Restored:
     """Bring the store to the end of its changelog.
 
     Call it only after the lane's producer has taken its transactional id over: from then on the changelog's end does
     not move. A store behind the changelog's start, and one so old that it may have missed tombstones, is wiped first.
     Raises ``Incompatible`` for a store of another cluster or application, and if the changelog no longer holds what
-    it must.
+    it must; ``Parked`` if some of it cannot be read.
     """
     started = time.monotonic()
     tp = TopicPartition(spec.changelog, partition)
-    consumer = new_consumer(config)
+    consumer = clients.log_reader(config.bootstrap, config.kafka_options)
     await consumer.start()
     try:
         consumer.assign([tp])
@@ -81,6 +68,8 @@ async def restore(spec: StageSpec, partition: int, config: EngineConfig, store: 
             records = batches.get(tp, [])
             entries: list[tuple[bytes, bytes | None]] = []
             for item in records:
+                if isinstance(item.value, Unreadable):
+                    raise Parked("unreadable_log", item.value.parks(tp.topic, tp.partition))
                 if item.key == POSITIONS_KEY:
                     record = item.value or b""
                 else:
@@ -180,11 +169,10 @@ def _positions(record: bytes, spec: StageSpec, config: EngineConfig, partition: 
         return None
     try:
         positions = decode_positions(record)
-    except ValueError as error:
-        raise Incompatible(
-            f"{spec.changelog}[{partition}]: {error}. Run the release that wrote it, or start afresh with a new "
-            "PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX."
-        ) from error
+    except UnknownFormat as error:
+        raise UnknownFormat(f"{spec.changelog}[{partition}]: {error}") from error
+    except Broken as error:
+        raise Broken(f"{spec.changelog}[{partition}]: {error}") from error
     for name, value in config.static.items():
         stored = positions.static.get(name)
         if stored is not None and stored != value:

@@ -30,7 +30,8 @@ from rocksdict import (
     WriteOptions,
 )
 
-from stream_app.errors import Incompatible
+from stream_app.errors import UnknownFormat
+from stream_app.stored import Codec
 
 FORMAT: Final = 1
 _META: Final = b"\x00meta"
@@ -129,16 +130,16 @@ class Store:
     # -- reading -------------------------------------------------------------------------------------------------
 
     def meta(self) -> Meta | None:
-        """The lane's record, ``None`` in a new store. Raises :class:`Incompatible` for an unknown format."""
+        """The lane's record, ``None`` in a new store. Raises ``UnknownFormat`` or ``Broken``."""
         value = self._db.get(_META)
         if value is None:
             return None
-        if value[0] != FORMAT:
-            raise Incompatible(
-                f"{self.path} was written in store format {value[0]}, this release reads {FORMAT}. "
-                "Delete that folder: the state is restored from its changelog."
+        if value[:1] != bytes((FORMAT,)):
+            raise UnknownFormat(
+                f"{self.path} was written in store format {value[0] if value else 'none'}, this release reads "
+                f"{FORMAT}. Delete that folder: the state is restored from its changelog."
             )
-        return _meta_decoder.decode(memoryview(value)[1:])
+        return _meta.decode(value, _META)
 
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
         """Values by key in the order asked; segments are asked newest first, each only for what is still missing."""
@@ -199,14 +200,14 @@ class Store:
                 else:
                     put(key, value)
         else:
-            self._put_segmented(batch, puts)
-        put(_META, bytes((FORMAT,)) + _meta_encoder.encode(meta))
+            self._put_segmented(batch, puts, self._segmenting)
+        put(_META, _meta.encode(meta))
         self._db.write(batch, self._write_options)
 
-    def _put_segmented(self, batch: WriteBatch, puts: Iterable[tuple[bytes, bytes | None]]) -> None:
-        if self._segmenting is None:
-            raise AssertionError("a table without segments")
-        day_of, span = self._segmenting.day_of, self._segmenting.span
+    def _put_segmented(
+        self, batch: WriteBatch, puts: Iterable[tuple[bytes, bytes | None]], segmenting: Segmenting
+    ) -> None:
+        day_of, span = segmenting.day_of, segmenting.span
         put = batch.put
         day, family = -1, None
         for key, value in puts:
@@ -259,5 +260,4 @@ class Store:
         return total
 
 
-_meta_encoder = msgspec.msgpack.Encoder()
-_meta_decoder = msgspec.msgpack.Decoder(Meta)
+_meta: Final = Codec[Meta](Meta, FORMAT, "the lane's record in its store")

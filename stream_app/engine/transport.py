@@ -24,6 +24,7 @@ from faust.types import TP
 from mode.utils.objects import cached_property
 
 from stream_app.engine.chunks import Chunk
+from stream_app.kafka import clients
 
 _POLL_SECONDS = 0.1
 _FETCH_WAIT_MS = 100
@@ -60,25 +61,22 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf
         self._assignor = self.app.assignor
-        return aiokafka.AIOKafkaConsumer(
+        return clients.consumer(
+            driver.server_list(transport.url, transport.default_port),
+            cast("EngineApp", self.app).kafka_security,
             client_id=conf.broker_client_id,
             group_id=conf.id,
-            bootstrap_servers=driver.server_list(transport.url, transport.default_port),
             partition_assignment_strategy=[self._assignor],
-            enable_auto_commit=False,
             auto_offset_reset="none",
             max_poll_records=conf.broker_max_poll_records,
             max_poll_interval_ms=int((conf.broker_max_poll_interval or 300.0) * 1000),
             max_partition_fetch_bytes=conf.consumer_max_fetch_size,
             fetch_max_wait_ms=_FETCH_WAIT_MS,
             request_timeout_ms=int(conf.broker_request_timeout * 1000),
-            check_crcs=conf.broker_check_crcs,
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
-            isolation_level="read_committed",
             metadata_max_age_ms=conf.consumer_metadata_max_age_ms,
-            **cast("EngineApp", self.app).kafka_security,
         )
 
     async def on_start(self) -> None:

@@ -23,7 +23,8 @@ CONNECTIONS: Final = bounds.IN_WORK + 56
 
 def install(driver: Any, hosts: Hosts) -> None:
     """Bound Faust's web driver (``app.web``) before it starts: its runner and its middlewares."""
-    driver.web_app.middlewares.append(guard(hosts))
+    # the outermost: it reads bodies, which only the server's own loop can
+    driver.web_app.middlewares.insert(0, guard(hosts))
     driver._runner = _Runner(
         driver.web_app, access_log=None, keepalive_timeout=bounds.HEAD_S, lingering_time=bounds.LINGER_S,
         max_headers=64, auto_decompress=False,

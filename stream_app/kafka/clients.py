@@ -12,11 +12,26 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
+from stream_app.kafka import batches
 
-def consumer(bootstrap: str, options: Mapping[str, Any], *topics: str, **settings: Any) -> AIOKafkaConsumer:
+batches.install()
+
+
+def consumer(bootstrap: str | list[str], options: Mapping[str, Any], *topics: str, **settings: Any) -> AIOKafkaConsumer:
     """A consumer, not started. ``options``: TLS and SASL; ``settings``: aiokafka's own, over the shared ones."""
     shared = {"enable_auto_commit": False, "isolation_level": "read_committed"}
     return AIOKafkaConsumer(*topics, bootstrap_servers=bootstrap, **{**shared, **options, **settings})
+
+
+def log_reader(bootstrap: str, options: Mapping[str, Any], **settings: Any) -> AIOKafkaConsumer:
+    """A consumer outside any group that fetches in bulk and never resets a position by itself."""
+    bulk = {
+        "auto_offset_reset": "none",
+        "max_partition_fetch_bytes": 8 << 20,
+        "fetch_max_bytes": 32 << 20,
+        "fetch_max_wait_ms": 100,
+    }
+    return consumer(bootstrap, options, **{**bulk, **settings})
 
 
 def producer(bootstrap: str, options: Mapping[str, Any], **settings: Any) -> AIOKafkaProducer:

@@ -9,6 +9,10 @@ from typing import Any, Final
 
 import msgspec
 
+from stream_app.stored import Codec
+
+FORMAT: Final = 1
+
 #: Days of the fleet's trend, and of the metric beside it.
 TREND_DAYS, METRIC_DAYS = 30, 7
 #: Two-sided 95 % for what is shown beside a metric; nothing is decided by it.
@@ -65,18 +69,8 @@ class State(msgspec.Struct):
     job: dict[str, Any] | None = None
 
 
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(State)
-
-
-def encode(state: State) -> bytes:
-    """As it is stored."""
-    return _encoder.encode(state)
-
-
-def decode(value: bytes) -> State:
-    """A stored state."""
-    return _decoder.decode(value)
+_codec: Final = Codec[State](State, FORMAT, "line of the read model")
+encode, decode = _codec.encode, _codec.decode
 
 
 def snapshot(state: State, row: dict[str, Any]) -> None:

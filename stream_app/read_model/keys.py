@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from stream_app.read_model import fold, points
+
+#: What stands in Redis, as one word: another word there means another release, and everything is built anew.
+LAYOUT: Final = f"1.{fold.FORMAT}.{points.FORMAT}"
 #: Days a line's snapshots, points and drift events are kept, counted back from its newest day.
 KEPT_DAYS: Final = 90
 #: Newest audit records that are kept, of all lines and of each.
@@ -22,7 +26,7 @@ class Keys:
 
     def __init__(self, output_prefix: str) -> None:
         self.root = f"plumbline:{output_prefix}"
-        #: fields: generation, cluster, seq, state, updated_at
+        #: fields: generation, cluster, layout, seq, beat, filling; unreadable: what a reader met that it cannot read
         self.meta = self._key("meta")
         #: topic:partition → offset after the last record taken
         self.positions = self._key("positions")

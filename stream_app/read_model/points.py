@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+
+from stream_app.stored import Codec
+
+FORMAT: Final = 1
 
 
 class PointWindow(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -36,18 +40,8 @@ class Point(msgspec.Struct, frozen=True, array_like=True, gc=False):
     windows: list[PointWindow]
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Point)
-
-
-def encode(point: Point) -> bytes:
-    """As it is stored."""
-    return _encoder.encode(point)
-
-
-def decode(value: bytes) -> Point:
-    """A stored point."""
-    return _decoder.decode(value)
+_codec: Final = Codec[Point](Point, FORMAT, "point of the read model")
+encode, decode = _codec.encode, _codec.decode
 
 
 def point_of(event: dict[str, Any]) -> Point:

@@ -1,7 +1,8 @@
 """From the output topics into Redis, exactly once: the positions reached stand in the transaction that used them.
 
-Redis holds nothing that the topics do not. When it is empty, was flushed, belongs to another cluster or stands at
-positions that the topics no longer have, it is wiped and filled again from the start, as a new *generation*. Two
+Redis holds nothing that the topics do not. When it is empty, was flushed, belongs to another cluster, was written by a
+release with another layout, holds bytes that cannot be read, or stands at positions that the topics no longer have, it
+is wiped and filled again from the start, as a new *generation*. Two
 projectors cannot mix: each transaction watches the number of the last one.
 
 It runs beside the lanes and never in their way: a Redis that is slow or away delays this task alone.
@@ -23,11 +24,14 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.exceptions import RedisError, WatchError
 
 from stream_app.connect.reading import stop_consumer
+from stream_app.errors import Broken, UnknownFormat
+from stream_app.kafka import clients
+from stream_app.kafka.passed_by import readable
 from stream_app.kafka_reach import start
 from stream_app.read_model import fold
 from stream_app.read_model.apply import KINDS, Batch, cutoff_ms
 from stream_app.read_model.client import client
-from stream_app.read_model.keys import CHANGES, Keys
+from stream_app.read_model.keys import CHANGES, LAYOUT, Keys
 from stream_app.settings import Settings
 from stream_app.topics import Topics
 
@@ -59,6 +63,8 @@ class Projector:
         self._seq = 0
         #: the read model is filled from the topics' start; it just has been
         self._renewed = self._filled = False
+        #: whether what Redis holds cannot be read and must be made anew
+        self._unreadable = False
         #: end of each partition when the session began; empty once they are reached
         self._ends: dict[TopicPartition, int] = {}
         self._total = 0
@@ -85,14 +91,7 @@ class Projector:
         """Connect to both sides and carry over until something breaks."""
         redis = client(self._settings)
         bootstrap, options = self._settings.kafka_bootstrap, self._settings.kafka_client_options()
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            fetch_max_wait_ms=100,
-            **options,
-        )
+        consumer = clients.consumer(bootstrap, options, auto_offset_reset="none", fetch_max_wait_ms=100)
         try:
             await redis.ping()
             await start(consumer, bootstrap, options)
@@ -112,13 +111,15 @@ class Projector:
         end = await consumer.end_offsets(tps)
         known = await redis.hgetall(self.keys.meta)
         stored = await redis.hgetall(self.keys.positions)
-        at = {tp: int(stored.get(_field(tp).encode(), -1)) for tp in tps}
+        at = {tp: _number(stored.get(_field(tp).encode())) for tp in tps}
         fits = all(begin[tp] <= at[tp] <= end[tp] for tp in tps)
-        if known.get(b"cluster", b"").decode() != self._cluster or not fits:
+        same = (known.get(b"cluster"), known.get(b"layout")) == (self._cluster.encode(), LAYOUT.encode())
+        sound = not self._unreadable and b"unreadable" not in known and known.get(b"generation")
+        if not (same and sound and fits and _number(known.get(b"seq")) >= 0):
             await self._renew(redis, begin)
             at, self._renewed = begin, True
         else:
-            self._generation, self._seq = known[b"generation"].decode(), int(known[b"seq"])
+            self._generation, self._seq = known[b"generation"].decode(), _number(known[b"seq"])
         self._ends = {tp: end[tp] for tp in tps if at[tp] < end[tp]}
         self._total = sum(end[tp] - at[tp] for tp in self._ends)
         consumer.assign(tps)
@@ -129,12 +130,18 @@ class Projector:
         """Forget everything and begin a generation."""
         async for key in redis.scan_iter(f"{self.keys.root}:*", count=1_000):
             await redis.unlink(key)
-        self._generation, self._seq = str(uuid.uuid4()), 0
+        self._generation, self._seq, self._unreadable = str(uuid.uuid4()), 0, False
         async with redis.pipeline(transaction=True) as pipe:
             pipe.hset(self.keys.positions, mapping={_field(tp): offset for tp, offset in begin.items()})
             pipe.hset(
                 self.keys.meta,
-                mapping={"generation": self._generation, "cluster": self._cluster, "seq": 0, "filling": "0/0"},
+                mapping={
+                    "generation": self._generation,
+                    "cluster": self._cluster,
+                    "layout": LAYOUT,
+                    "seq": 0,
+                    "filling": "0/0",
+                },
             )
             await pipe.execute()
         log.info("the read model is filled from the topics")
@@ -149,10 +156,16 @@ class Projector:
         self._renewed = self._renewed and bool(self._ends)
         async with redis.pipeline(transaction=True) as pipe:
             await pipe.watch(self.keys.meta)
-            generation, seq = await pipe.hmget(self.keys.meta, "generation", "seq")
-            if generation is None or generation.decode() != self._generation or int(seq) != self._seq:
+            generation, seq, unreadable = await pipe.hmget(self.keys.meta, "generation", "seq", "unreadable")
+            if generation != self._generation.encode() or _number(seq) != self._seq:
                 raise Moved("Redis was flushed, or another worker goes on")
-            batch = await self._fold(pipe, records)
+            if unreadable is not None:
+                raise Moved(f"it is built anew: {unreadable.decode(errors='replace')}")
+            try:
+                batch = await self._fold(pipe, records)
+            except (UnknownFormat, Broken) as error:
+                self._unreadable = True
+                raise Moved(f"it is built anew: {error}") from error
             forgotten = await self._forgotten(pipe, batch)
             now = await pipe.time()
             pipe.multi()
@@ -174,7 +187,7 @@ class Projector:
         """Fold the records over what Redis has of their lines."""
         rows = [
             (self._kinds[record.topic], orjson.loads(record.value) if record.value is not None else None, record)
-            for record in records
+            for record in readable(records)
         ]
         lines = sorted({row["line"] for _, row, _ in rows if row is not None and row["line"] != "*"})
         stored = await pipe.hmget(self.keys.fleet, lines) if lines else []
@@ -241,6 +254,11 @@ class Projector:
         left = sum(end - positions[tp] for tp, end in self._ends.items())
         filling = f"{self._total - left}/{self._total}" if self._ends else ""
         pipe.hset(self.keys.meta, mapping={"seq": seq, "beat": now_ms, "filling": filling})
+
+
+def _number(value: bytes | None) -> int:
+    """A stored number, −1 for what is none."""
+    return int(value) if value is not None and value.isdigit() else -1
 
 
 def _field(tp: TopicPartition) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from redis.exceptions import RedisError
 
 from stream_app.read_model import points
 from stream_app.read_model.fleet import Fleet
-from stream_app.read_model.keys import Keys
+from stream_app.read_model.keys import LAYOUT, Keys
 
 #: Without a sign of life of the projector for so long, what is shown may be old.
 STALE_MS = 15_000
@@ -59,6 +60,9 @@ class Reader:
             return Status(
                 True, "nothing is here yet: start a worker with the same settings (`plumbline worker`)", None, ""
             )
+        if known.get(b"layout") != LAYOUT.encode() or b"unreadable" in known:
+            text = "what Redis holds was written by another release, or is damaged: a worker of this one builds it anew"
+            return Status(True, text, None, "")
         generation = known[b"generation"].decode()
         beat = int(known.get(b"beat", b"0"))
         filling = known.get(b"filling", b"").decode()
@@ -83,6 +87,12 @@ class Reader:
         wanted = sorted(fields)[start : start + limit]
         rows = await self.redis.hmget(key, wanted) if wanted else []
         return Page([row for row in rows if row is not None], start + limit if start + limit < len(fields) else None)
+
+    async def unreadable(self, error: str) -> None:
+        """Have the read model built anew: something in it cannot be read."""
+        with contextlib.suppress(RedisError, OSError):
+            if await self.redis.exists(self.keys.meta):
+                await self.redis.hset(self.keys.meta, "unreadable", error)
 
     async def line(self, line: str) -> dict[str, Any]:
         """Newest event of each check, newest job, open snapshots, versions."""

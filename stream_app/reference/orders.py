@@ -11,13 +11,18 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 
+from schemas import bounds
 from schemas.training import TrainingCommand, TrainingResult
+from stream_app.kafka import clients
+from stream_app.kafka.passed_by import readable
 from stream_app.kafka_reach import start
 
 #: record header that says which command it is, so that nobody decodes what is not theirs
 HEADER: Final = "plumbline.command"
+#: Bytes of an answer's error that are written; the coordinator keeps no more.
+_ERROR: Final = 1_000
 FINAL: Final = ("succeeded", "failed", "activated", "rolled_back")
 
 _orders = msgspec.json.Decoder(TrainingCommand)
@@ -49,13 +54,10 @@ class Orders:
 
     async def __aenter__(self) -> Orders:
         # aiokafka's clients belong to the event loop that they are made in
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap, group_id=self._group, isolation_level="read_committed",
-            enable_auto_commit=False, auto_offset_reset="earliest", **self._options,
-        )  # fmt: skip
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap, enable_idempotence=True, acks="all", **self._options
+        self._consumer = clients.consumer(
+            self._bootstrap, self._options, group_id=self._group, auto_offset_reset="earliest"
         )
+        self._producer = clients.producer(self._bootstrap, self._options, enable_idempotence=True, acks="all")
         await start(self._producer, self._bootstrap, self._options)
         self._consumer.subscribe([self._topic])
         await self._consumer.start()
@@ -69,7 +71,7 @@ class Orders:
         """Orders that have come; of other kinds, and of what nobody can read, only the offset is noted."""
         found = []
         for tp, records in (await self._consumer.getmany(timeout_ms=wait_ms)).items():
-            for record in records:
+            for record in readable(records):
                 kind = next((value.decode() for name, value in record.headers if name == HEADER), None)
                 if kind is not None and kind not in self._kinds:
                     continue
@@ -91,8 +93,10 @@ class Orders:
             await self._consumer.commit({order.tp: order.offset + 1})
 
     async def answer(self, order: Order, status: str, **rest: Any) -> None:
-        """Write an answer; returns when the broker has it."""
+        """Write an answer; returns when the broker has it. Of an error stands the beginning: answers are bounded."""
         command = order.command
+        if rest.get("error") is not None:
+            rest["error"] = bounds.cut(rest["error"], _ERROR)
         result = {
             "line": command.line, "command_id": command.command_id, "attempt": command.attempt, "status": status,
             **{name: value for name, value in rest.items() if value is not None},
@@ -113,15 +117,15 @@ class Orders:
         return False
 
     async def _results(self, tp: TopicPartition) -> AsyncIterator[TrainingResult]:
-        reader = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap, enable_auto_commit=False, auto_offset_reset="earliest", **self._options
+        reader = clients.consumer(
+            self._bootstrap, self._options, auto_offset_reset="earliest", isolation_level="read_uncommitted"
         )
         await reader.start()
         try:
             end = (await reader.end_offsets([tp]))[tp]
             reader.assign([tp])
             while await reader.position(tp) < end:
-                for record in (await reader.getmany(tp, timeout_ms=200)).get(tp, []):
+                for record in readable((await reader.getmany(tp, timeout_ms=200)).get(tp, [])):
                     try:
                         yield _results.decode(record.value or b"")
                     except msgspec.DecodeError:

@@ -13,7 +13,7 @@ from stream_app.reference.registry import Registry
 from stream_app.reference.rows import Encoding
 from stream_app.reference.training import threshold
 from stream_app.settings import Settings
-from stream_app.topics import Topics
+from stream_app.topics import topics_of
 
 log = logging.getLogger(__name__)
 
@@ -67,9 +67,7 @@ class Deployer:
     """Carries out ``activate`` and ``rollback``. Runs until it is cancelled."""
 
     def __init__(self, settings: Settings, registry: Registry, group: str = "plumbline-deployer") -> None:
-        topics = Topics(
-            settings.input_prefix, settings.output_prefix, settings.input_partitions, settings.line_partitions
-        )
+        topics = topics_of(settings)
         self._registry = registry
         self._orders = Orders(
             settings.kafka_bootstrap, settings.kafka_client_options(), topics.training_commands, group,

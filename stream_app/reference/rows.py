@@ -19,6 +19,8 @@ from schemas.common import parse_ms
 from schemas.inputs import OUTCOME_DECODER, PREDICTION_WITH_FEATURES_DECODER, time_ms
 from schemas.training import DataRange
 from stream_app.errors import Incompatible
+from stream_app.kafka import clients
+from stream_app.kafka.passed_by import readable
 from stream_app.reference.learners import Labels, Matrix
 
 #: Values of one text feature that get a column of their own; rarer ones count as absent.
@@ -53,10 +55,7 @@ async def labelled_rows(
     predictions: dict[str, Any] = {}
     outcomes: dict[str, tuple[int, bool]] = {}
     model_type, _, tenant = line.partition(":")
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False,
-        auto_offset_reset="none", **options,
-    )  # fmt: skip
+    consumer = clients.consumer(bootstrap, options, auto_offset_reset="none")
     await consumer.start()
     try:
         async for topic, value in _read(consumer, offsets):
@@ -101,7 +100,7 @@ async def _read(
     left = set(wanted)
     while left:
         for tp, records in (await consumer.getmany(*left, timeout_ms=100)).items():
-            for record in records:
+            for record in readable(records):
                 if record.offset < wanted[tp][1] and record.value is not None:
                     yield tp.topic, record.value
         left = {tp for tp in left if await consumer.position(tp) < wanted[tp][1]}

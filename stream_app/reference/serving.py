@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from aiokafka import AIOKafkaProducer
 
 from schemas.partitioning import partition_for
 from stream_app.connect.files import rows
 from stream_app.errors import Incompatible
+from stream_app.kafka import clients
 from stream_app.kafka_reach import started
 from stream_app.reference.predictor import Predictor
 from stream_app.settings import Settings
@@ -40,7 +40,7 @@ async def serve(settings: Settings, topics: Topics, predictor: Predictor, path: 
     sent, began = 0, time.monotonic()
     count = topics.input_partitions
     bootstrap, options = settings.kafka_bootstrap, settings.kafka_client_options()
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True, **options)
+    producer = clients.producer(bootstrap, options, enable_idempotence=True)
     async with started(producer, bootstrap, options):
         for request in requests(path):
             tenant = request.get("tenant_id")

@@ -20,7 +20,7 @@ from stream_app.reference.registry import Card, Registry
 from stream_app.reference.rows import Row, labelled_rows
 from stream_app.reference.training import Trained, Unusable, train
 from stream_app.settings import Settings
-from stream_app.topics import Topics
+from stream_app.topics import topics_of
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +32,7 @@ class Trainer:
     """Runs until it is cancelled."""
 
     def __init__(self, settings: Settings, registry: Registry, learner: str, group: str = "plumbline-trainer") -> None:
-        topics = Topics(
-            settings.input_prefix, settings.output_prefix, settings.input_partitions, settings.line_partitions
-        )
+        topics = topics_of(settings)
         self._settings, self._registry = settings, registry
         self._learner_name, self._learner = learner, find(learner)
         self._outcomes = topics.outcomes

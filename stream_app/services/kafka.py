@@ -13,9 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient
-
 from stream_app.errors import Incompatible, Unavailable
+from stream_app.kafka import clients
 from stream_app.services.artifacts import jars, require
 from stream_app.services.ports import free_ports, is_free, refuse_busy
 from stream_app.services.processes import Process, spawn, stop_all
@@ -191,7 +190,7 @@ def brokers(bootstrap: str, options: Mapping[str, Any] | None = None) -> int:
 
 
 async def _brokers(bootstrap: str, options: dict[str, Any]) -> int:
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=2_000, **options)
+    client = clients.admin(bootstrap, options, request_timeout_ms=2_000)
     try:
         await asyncio.wait_for(client.start(), 3)
         described = await asyncio.wait_for(client.describe_cluster(), 3)

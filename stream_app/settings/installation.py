@@ -65,6 +65,10 @@ class Installation(BaseModel):
     replication_factor: int = setting(
         1, "Replicas of topics made by `topics create` and by workers; 3 survives the loss of a broker.", ge=1, le=7
     )
+    identity_interval_s: float = setting(
+        15.0, "Seconds between two looks at the ids and partition counts of the topics.", ge=0.5, le=600
+    )
+    owner_interval_s: float = setting(30.0, "Seconds between two looks at who owns the output prefix.", ge=0.5, le=600)
     session_timeout_s: float = setting(
         6.0,
         "Seconds without heartbeat until a worker's partitions move. Shorter: pauses look like deaths.",
@@ -133,6 +137,13 @@ class Installation(BaseModel):
         "Address at which other workers reach these views, http://HOST:PORT, to ask for lines that this one owns; "
         "empty: web_host and web_port, which is right on one machine.",
         pattern=r"^(https?://[^\s/?#]{1,300})?$",
+    )
+    livez_after_s: float = setting(
+        60.0,
+        "Seconds without a sign of life of the event loop or the fetching thread after which the worker's /livez "
+        "answers 503; an open lane that has work and a broker that answers may stand still for ten times as long.",
+        ge=1,
+        le=3_600,
     )
     web_port: int = setting(6066, "Port of the worker's own views; 0 turns them off.", ge=0, le=65_535)
 

@@ -13,6 +13,8 @@ import orjson
 from pydantic import SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas import bounds
+from stream_app.settings.entry import check_together, entered, problems
 from stream_app.settings.fields import AT_START, EVERYWHERE, STATIC, marked, setting
 from stream_app.settings.installation import Installation, host_of, without_password
 from stream_app.settings.names import PREFIX, nearest
@@ -63,7 +65,11 @@ class Settings(Rules, Installation, BaseSettings):
         le=86_400,
     )
     max_record_bytes: int = setting(
-        262_144, "Bytes beyond which an input record is dead-lettered as oversized.", AT_START, ge=1024, le=900_000
+        bounds.RECORD,
+        "Bytes of key, value and headers, unpacked, beyond which an input record is dead-lettered as oversized.",
+        AT_START,
+        ge=1024,
+        le=bounds.RECORD,
     )
 
     # -- names: what a partition counts at a time, in the last cell_retention_days
@@ -112,18 +118,16 @@ class Settings(Rules, Installation, BaseSettings):
     @model_validator(mode="after")
     def _whole(self) -> Any:
         for model_type, override in self.types.items():
-            if not _NAME.fullmatch(model_type):
-                raise ValueError(
-                    f'types."{model_type}" is no name of a model type: letters, digits and . _ - can stand here'
-                )
+            self.check_type_name(model_type)
             self._check_override(f"types.{model_type}", override, (EVERYWHERE,))
             self._resolve(f"types.{model_type}", model_type, None)
         self._check_types()
+        of_types: dict[str, dict[str, Any]] = {}
         for line in self.lines:
-            self.check_line(line)
-        self._check_windows("settings", self.for_type(""))
+            self.check_line(line, of_types)
+        self._check_windows("settings", self.baseline_end_days)
         for name in self.named_types:
-            self._check_windows(f"types.{name}", self.for_type(name))
+            self._check_windows(f"types.{name}", self.for_type(name).baseline_end_days)
         return self
 
     def _check_types(self) -> None:
@@ -137,21 +141,40 @@ class Settings(Rules, Installation, BaseSettings):
                 f"{MOST_HORIZONS} can be: what waits is counted for each of them apart"
             )
 
-    def check_line(self, line: str) -> None:
-        """``ValueError`` if the rules of one line cannot be."""
+    @staticmethod
+    def check_type_name(model_type: str) -> None:
+        """``ValueError`` if a type cannot be called that."""
+        if not _NAME.fullmatch(model_type):
+            raise ValueError(
+                f'types."{model_type}" is no name of a model type: letters, digits and . _ - can stand here'
+            )
+
+    @staticmethod
+    def check_line_name(line: str, scope: str) -> None:
+        """``ValueError`` if a model cannot be called that, or its type's scope leaves no room for it."""
         where = f'lines."{line}"'
         model_type, _, tenant = line.partition(":")
         if not _NAME.fullmatch(model_type) or not _NAME.fullmatch(tenant):
             raise ValueError(f"{where}: a line is written TYPE:TENANT or TYPE:global")
-        self._check_override(where, self.lines.get(line, {}), (EVERYWHERE, STATIC))
-        rules = self._resolve(where, model_type, line)
-        if (rules.scope == "global") != (tenant == "global") and rules.scope != "auto":
-            owner = "global, its only line is" if rules.scope == "global" else "per tenant, so there is no line"
+        if (scope == "global") != (tenant == "global") and scope != "auto":
+            owner = "global, its only line is" if scope == "global" else "per tenant, so there is no line"
             raise ValueError(f"{where}: {model_type} is {owner} {model_type}:global")
-        self._check_windows(where, rules)
 
-    def _check_windows(self, where: str, rules: TypeSettings) -> None:
-        if rules.baseline_end_days > self.cell_retention_days:
+    def check_line(self, line: str, of_types: dict[str, dict[str, Any]]) -> None:
+        """``ValueError`` if the rules of one line cannot be. ``of_types`` remembers what holds for types."""
+        where, own = f'lines."{line}"', self.lines.get(line, {})
+        model_type = line.partition(":")[0]
+        self.check_line_name(line, "auto")
+        self._check_override(where, own, (EVERYWHERE, STATIC))
+        if model_type not in of_types:
+            of_types[model_type] = dict(self.for_type(model_type))
+        rules = {**of_types[model_type], **entered(where, own)}
+        self.check_line_name(line, rules["scope"])
+        check_together(where, rules, own)
+        self._check_windows(where, rules["baseline_end_days"])
+
+    def _check_windows(self, where: str, baseline_end_days: int) -> None:
+        if baseline_end_days > self.cell_retention_days:
             raise ValueError(f"{where}: baseline_end_days is above cell_retention_days, {self.cell_retention_days}")
 
     def _check_override(self, where: str, override: Mapping[str, Any], refused: Iterable[str]) -> None:
@@ -216,16 +239,30 @@ class Settings(Rules, Installation, BaseSettings):
         fields = type(self).model_fields
         return {name: str(getattr(self, name)) for name, field in fields.items() if marked(field, STATIC)}
 
+    def view_of_all(self) -> dict[str, Any]:
+        """What holds for all, of what a decision can depend on, as plain JSON: no addresses or limits of a process."""
+        return self.model_dump(mode="json", exclude={*Installation.model_fields, "types", "lines"})
+
+    def at_start_view(self) -> dict[str, str]:
+        """Settings that are read once, at start, and by which every worker that runs must count alike."""
+        fields = type(self).model_fields
+        return {name: str(getattr(self, name)) for name, field in fields.items() if marked(field, AT_START)}
+
     def decision_view(self) -> dict[str, Any]:
-        """All that a decision can depend on, as plain JSON; no addresses, secrets or limits of a process."""
-        view = self.model_dump(mode="json", exclude={*Installation.model_fields, "types", "lines"})
+        """All that any decision can depend on, those of every type and line."""
+        view = self.view_of_all()
         view["types"] = {name: self.for_type(name).model_dump(mode="json") for name in self.named_types}
         view["lines"] = {line: self.lines[line] for line in sorted(self.lines)}
         return view
 
     def hash(self) -> str:
-        """Digest of the settings that decisions depend on; every decision carries it."""
+        """Digest of all settings that decisions depend on: whether two processes would decide alike."""
         return settings_hash(self.decision_view())
+
+    def hash_of(self, line: str) -> str:
+        """Digest of what holds for a line, whoever set it; every decision about it carries it. ``*``: for all."""
+        view = self.view_of_all()
+        return settings_hash(view if line == "*" else view | self.for_line(line).model_dump(mode="json"))
 
     def shown(self) -> dict[str, Any]:
         """Every setting as it may be shown: secrets as stars, and of addresses that can hold one the host alone."""
@@ -239,14 +276,3 @@ class Settings(Rules, Installation, BaseSettings):
 def settings_hash(view: Mapping[str, Any]) -> str:
     """First 16 hex digits of the SHA-256 of a view as JSON with sorted keys."""
     return hashlib.sha256(orjson.dumps(view, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
-
-
-def problems(error: ValidationError, where: str = "") -> list[str]:
-    """One sentence for each fault, key first; values are left out, as one of them may be a secret."""
-    found = []
-    for item in error.errors(include_input=False, include_url=False, include_context=False):
-        path = ".".join(str(part) for part in item["loc"])
-        key = ".".join(part for part in (where, path) if part)
-        text = item["msg"].removeprefix("Value error, ")
-        found.append(f"{key}: {text}" if key else text)
-    return found

@@ -6,7 +6,9 @@ calibration bins, 50 histogram bins, the recall of ``precision_at_80_recall``, t
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -16,8 +18,29 @@ Metric = Literal["accuracy", "precision", "recall", "f1", "pr_auc", "precision_a
 Floor = Annotated[float, Field(ge=0, le=1)]
 
 
-class Rules(BaseModel):
-    """The fields that :class:`TypeSettings` and the global settings share."""
+#: Settings that are only possible together: each must be above the one before it; of judged days, not above.
+GROUPS: Final = (
+    ("baseline_start_days", "baseline_end_days"),
+    ("ks_high_bound", "ks_critical_bound"),
+    ("drop_points", "drop_high_points", "drop_critical_points"),
+    ("recent_min_judged_days", "recent_days"),
+)
+
+
+def contradiction(group: tuple[str, ...], values: Mapping[str, Any]) -> str | None:
+    """What is wrong between the values of a group; ``None`` if they can stand together."""
+    if group[1] == "recent_days":
+        if values["recent_min_judged_days"] > values["recent_days"]:
+            return f"recent_min_judged_days is more than recent_days, {values['recent_days']}"
+        return None
+    for low, high in pairwise(group):
+        if values[high] <= values[low]:
+            return f"{high} must be above {low}, it is {values[high]} and {values[low]}"
+    return None
+
+
+class RuleFields(BaseModel):
+    """The fields that :class:`TypeSettings` and the global settings share, each by itself."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -266,18 +289,16 @@ class Rules(BaseModel):
             raise ValueError("a number is needed, not true or false")
         return value
 
+
+class Rules(RuleFields):
+    """The same, and none contradicts another."""
+
     @model_validator(mode="after")
-    def _ordered(self) -> Any:
-        for low, high in (
-            ("baseline_start_days", "baseline_end_days"),
-            ("ks_high_bound", "ks_critical_bound"),
-            ("drop_points", "drop_high_points"),
-            ("drop_high_points", "drop_critical_points"),
-        ):
-            if getattr(self, high) <= getattr(self, low):
-                raise ValueError(f"{high} must be above {low}, it is {getattr(self, high)} and {getattr(self, low)}")
-        if self.recent_min_judged_days > self.recent_days:
-            raise ValueError(f"recent_min_judged_days is more than recent_days, {self.recent_days}")
+    def _together(self) -> Any:
+        for group in GROUPS:
+            fault = contradiction(group, self.__dict__)
+            if fault is not None:
+                raise ValueError(fault)
         return self
 
 

@@ -13,8 +13,9 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import SettingsError
 
 from stream_app.errors import Incompatible
+from stream_app.settings.entry import problems
 from stream_app.settings.installation import has_password
-from stream_app.settings.model import Settings, problems
+from stream_app.settings.model import Settings
 from stream_app.settings.names import NOT_SETTINGS, PREFIX, nearest
 
 #: What an environment changes. Production takes the defaults as they are: nothing is retrained without a person.

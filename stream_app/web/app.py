@@ -7,8 +7,9 @@ import contextlib
 import importlib.util
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
+import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
@@ -17,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
-from stream_app.errors import Incompatible, PlumblineError
+from stream_app.errors import Broken, Incompatible, PlumblineError, UnknownFormat
 from stream_app.http import hosts
 from stream_app.read_model.client import client
 from stream_app.settings import Settings
@@ -91,16 +92,15 @@ def _errors(app: FastAPI) -> None:
     """Every failure is the same shape and says what to do."""
 
     async def refused(request: Request, error: Exception) -> Response:
-        assert isinstance(error, Refused)
-        return error.response()
+        return cast(Refused, error).response()
 
     async def invalid(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        told = "; ".join(f"{'.'.join(map(str, item['loc'][1:]))}: {item['msg']}" for item in error.errors())
+        found = cast(RequestValidationError, error).errors()
+        told = "; ".join(f"{'.'.join(map(str, item['loc'][1:]))}: {item['msg']}" for item in found)
         return Refused(422, "invalid", told[:1_000]).response()
 
-    async def http(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
+    async def http(request: Request, found: Exception) -> Response:
+        error = cast(HTTPException, found)
         told = {404: "nothing is here: GET /api/v1/openapi.json lists what is", 405: "another method is needed here"}
         headers = dict(error.headers or {})
         text = told.get(error.status_code, str(error.detail))
@@ -109,6 +109,11 @@ def _errors(app: FastAPI) -> None:
     async def away(request: Request, error: Exception) -> Response:
         text = f"the read model does not answer ({type(error).__name__}); the pipeline goes on: try again"
         return Refused(503, "redis_away", text, {"retry-after": "5"}).response()
+
+    async def unreadable(request: Request, error: Exception) -> Response:
+        await request.app.state.site.reader.unreadable(str(error))
+        text = f"{error}; the read model is built anew, and the pipeline goes on: try again"
+        return Refused(503, "read_model_unreadable", text, {"retry-after": "5"}).response()
 
     async def unavailable(request: Request, error: Exception) -> Response:
         return Refused(503, "kafka_away", str(error), {"retry-after": "5"}).response()
@@ -119,6 +124,9 @@ def _errors(app: FastAPI) -> None:
         (HTTPException, http),
         (RedisError, away),
         (OSError, away),
+        (UnknownFormat, unreadable),
+        (Broken, unreadable),
+        (orjson.JSONDecodeError, unreadable),
         (PlumblineError, unavailable),
     ):
         app.add_exception_handler(kind, handler)

@@ -16,6 +16,7 @@ import orjson
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from redis.exceptions import RedisError
 
+from stream_app.errors import Broken, UnknownFormat
 from stream_app.http import bounds
 from stream_app.read_model.reader import Status
 from stream_app.web.answers import Refused
@@ -104,8 +105,12 @@ class Hub:
             await self.look()
             if self.status.updated_ms is not None:
                 # ahead of whoever asks: after a start and after a close there is much to read
-                with contextlib.suppress(RedisError, OSError):
+                try:
                     await self._site.reader.fleet.lines()
+                except (RedisError, OSError):
+                    pass
+                except (UnknownFormat, Broken) as error:
+                    await self._site.reader.unreadable(str(error))
             await asyncio.sleep(_STATUS_S)
 
     async def look(self) -> None:

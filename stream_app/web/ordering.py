@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from stream_app import settings as settings_module
 from stream_app.core.changes import Change
+from stream_app.read_model.published import Published
+from stream_app.settings import base
+from stream_app.stage_configs import values_of
 from stream_app.web.answers import Refused, answer
 from stream_app.web.auth import User
 from stream_app.web.reading import AnyId, Line
-from stream_app.web.settings_view import current
 from stream_app.web.site import operator, site_of
 
 router = APIRouter(prefix="/api/v1", tags=["ordering"])
@@ -86,9 +87,9 @@ async def acknowledge(request: Request, id: AnyId, body: Because, user: Operator
 async def change_setting(request: Request, body: SettingOrder, user: Operator, key: Key = None) -> Response:
     """Change a setting from the next tick on, for all lines or one."""
     site = site_of(request)
-    known = current(site.settings, await site.reader.settings())
+    known = Published(await site.reader.settings()).under(values_of(base(site.settings)))
     try:
-        settings_module.changed(known, Change(body.line, {body.key: body.value}))
+        known.change(Change(body.line, {body.key: body.value}))
     except ValueError as error:
         raise Refused(422, "cannot_be", str(error)) from error
     arguments = {"values": {body.key: body.value}}

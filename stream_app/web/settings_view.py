@@ -9,15 +9,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic_core import PydanticUndefined
 
-from stream_app import settings as settings_module
 from stream_app.core.changes import Change
+from stream_app.core.live_settings import LiveSettings, Values
 from stream_app.http.bounds import PAGE_ROWS
 from stream_app.read_model import impact
-from stream_app.settings import Settings
+from stream_app.read_model.published import Published
+from stream_app.settings import Settings, base
 from stream_app.settings.installation import Installation
+from stream_app.settings.layers import changeable
 from stream_app.settings.rules import TypeSettings
-from stream_app.settings.runtime import changeable
-from stream_app.stage_configs import alerts_config, drift_config
+from stream_app.stage_configs import alerts_config, drift_config, values_of
 from stream_app.web.answers import Refused, answer, following, position
 from stream_app.web.reading import Cursor, Limit, LineFilter, Viewer
 from stream_app.web.site import Site, site_of
@@ -28,19 +29,6 @@ router = APIRouter(prefix="/api/v1", tags=["settings"])
 _LISTED = 200
 
 
-def current(settings: Settings, records: list[dict[str, Any]]) -> Settings:
-    """The stages' settings: their start, and every change that was published since."""
-    found = settings_module.base(settings)
-    by_line: dict[str, dict[str, Any]] = {}
-    for row in records:
-        by_line.setdefault(row["line"], {})[row["key"]] = row["value"]
-    for line in sorted(by_line):  # "*" comes first
-        values = {key: value for key, value in by_line[line].items() if value is not None}
-        if values:
-            found = settings_module.changed(found, Change(line, values))
-    return found
-
-
 @router.get("/settings")
 async def list_settings(
     request: Request, user: Viewer, line: LineFilter = None, limit: Limit = PAGE_ROWS, cursor: Cursor = None
@@ -48,21 +36,26 @@ async def list_settings(
     """Every setting that decisions depend on: what it means, what holds, who changed it."""
     site = site_of(request)
     records = await site.reader.settings()
-    holds = current(site.settings, records)
+    holds = Published(records).under(values_of(base(site.settings)))
+    of_all = holds.everywhere().settings
     known = {(row["line"], row["key"]): row for row in records}
     items = []
     for name, field in Settings.model_fields.items():
         if name in Installation.model_fields or name in ("types", "lines"):
             continue
         of_line = line is not None and name in TypeSettings.model_fields
-        rules = holds.for_line(line) if of_line and line is not None else holds
+        value = holds.rules_of(line)[name] if of_line and line is not None else getattr(of_all, name)
         row = known.get((line or "*", name)) or known.get(("*", name))
-        items.append(_item(name, field, getattr(rules, name), line if of_line else "*", row))
+        items.append(_item(name, field, value, line if of_line else "*", row))
     for (owner, key), row in sorted(known.items()):
         name = key.rpartition(".")[2]
         own = owner == "*" and "." not in key
         if not own and row["value"] is not None and (line is None or owner == line):
-            items.append(_item(key, Settings.model_fields[name], row["value"], owner, row))
+            item = _item(key, Settings.model_fields[name], row["value"], owner, row)
+            if owner == line:
+                # set aside while it contradicts what was set later for all or for the type
+                item["in_force"] = holds.rules_of(owner)[name] == holds.own(owner)[name]
+            items.append(item)
     start = position(cursor)
     after = following(start + limit) if start + limit < len(items) else None
     return answer({"items": items[start : start + limit], "next": after})
@@ -103,18 +96,22 @@ async def preview(
         raise Refused(422, "no_preview", f"{key} cannot be previewed; these can: {known}")
     try:
         parsed = json.loads(value)
-        holds = current(site.settings, await site.reader.settings())
-        moved = settings_module.changed(holds, Change(line or "*", {key: parsed}))
+        published = Published(await site.reader.settings())
+        moved = Change(line or "*", {key: parsed})
+        published.under(values_of(base(site.settings))).change(moved)
     except ValueError as error:
         raise Refused(422, "cannot_be", str(error)) from error
     async with site.preview_lock:
-        return answer(await _walk(site, holds, moved, key, line, days))
+        return answer(await _walk(site, published, moved, line, days))
 
 
-async def _walk(site: Site, holds: Settings, moved: Settings, key: str, line: str | None, days: int) -> dict[str, Any]:
+async def _walk(site: Site, known: Published, moved: Change, line: str | None, days: int) -> dict[str, Any]:
+    start = base(site.settings)
     lines = [line] if line is not None else [entry.line for entry in await site.reader.fleet.lines()]
-    before_rules, after_rules = drift_config(holds).rules, drift_config(moved).rules
-    alerts = alerts_config(holds).rules
+    holds, would = known.under(drift_config(start).rules), known.under(drift_config(start).rules)
+    would.change(moved)
+    alerts = known.under(alerts_config(start).rules)
+    (key,) = moved.values
     before = after = events = 0
     come: list[impact.Episode] = []
     gone: list[impact.Episode] = []
@@ -124,16 +121,20 @@ async def _walk(site: Site, holds: Settings, moved: Settings, key: str, line: st
         first = (date.fromisoformat(max(d for _, d, _ in rows)) - timedelta(days=days)).isoformat()
         recent = [row for row in rows if row[1] > first]
         events += len(recent)
-        found = impact.compare(name, recent, before_rules(name), after_rules(name), alerts(name).alert_resolve_closes)
+        found = impact.compare(
+            name, recent, holds.rules_of(name), would.rules_of(name), alerts.rules_of(name).alert_resolve_closes
+        )
         come += found.come
         gone += found.gone
         before += found.before
         after += found.after
-    shown = getattr(holds.for_line(line) if line else holds, key)
+    of_line = values_of(start)
+    before_values, after_values = known.under(of_line), known.under(of_line)
+    after_values.change(moved)
     return {
         "key": key,
-        "value": getattr(moved.for_line(line) if line else moved, key),
-        "current": shown,
+        "value": _shown(after_values, line, key),
+        "current": _shown(before_values, line, key),
         "days": days,
         "lines": len(lines),
         "events": events,
@@ -144,6 +145,10 @@ async def _walk(site: Site, holds: Settings, moved: Settings, key: str, line: st
         "come_total": len(come),
         "gone_total": len(gone),
     }
+
+
+def _shown(holds: LiveSettings[None, Values], line: str | None, key: str) -> Any:
+    return holds.rules_of(line)[key] if line is not None else getattr(holds.everywhere().settings, key)
 
 
 def _newest(found: list[impact.Episode]) -> list[impact.Episode]:

@@ -65,6 +65,9 @@ class Site:
     ) -> str:
         """Send an operator's command; returns its id. The same key and content is one command, written once."""
         made = orders.order(line, command, arguments, user.name, reason)
+        too_large = orders.oversized(made)
+        if too_large is not None:
+            raise Refused(413, "too_large", too_large)
         if key is None:
             await self._send(made)
             return made.id

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from aiokafka import AIOKafkaProducer
 
 from schemas.partitioning import partition_for
+from stream_app.kafka import clients
 from stream_app.services.ports import free_ports
 from tests.support.kafka_io import Prefix, read, until
 from tests.support.reference import Process
@@ -35,7 +35,7 @@ def alert(number: int, revision: int, notify: str | None, **rest: Any) -> dict[s
 
 async def publish(prefix: Prefix, *alerts: dict[str, Any]) -> None:
     topics = prefix.topics
-    async with AIOKafkaProducer(bootstrap_servers=prefix.bootstrap) as kafka:
+    async with clients.producer(prefix.bootstrap, {}) as kafka:
         for row in alerts:
             partition = partition_for(row["line"].encode(), topics.line_partitions)
             await kafka.send_and_wait(topics.alerts, json.dumps(row).encode(), row["id"].encode(), partition)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from aiokafka import AIOKafkaProducer
-
+from stream_app.kafka import clients
 from tests.support.generate import history
 from tests.support.judge import compare, finished
 from tests.support.kafka_io import Prefix, until, write
@@ -15,9 +14,7 @@ from tests.support.worker import Worker
 
 async def _unsettled(bootstrap: str, topic: str, partition: int, rounds: list[int]) -> None:
     """Transactions on one partition, all aborted, without end."""
-    async with AIOKafkaProducer(
-        bootstrap_servers=bootstrap, transactional_id=f"{topic}-{partition}-test", linger_ms=0
-    ) as producer:
+    async with clients.producer(bootstrap, {}, transactional_id=f"{topic}-{partition}-test", linger_ms=0) as producer:
         while True:
             await producer.begin_transaction()
             await producer.send_and_wait(topic, b"never", key=b"committed", partition=partition)
@@ -36,7 +33,7 @@ async def test_a_worker_joins_while_its_changelog_moves(prefix: Prefix, worker: 
     settling = asyncio.gather(
         *(
             _unsettled(prefix.bootstrap, spec.name, partition, rounds)
-            for spec in prefix.topics.changelogs(running.env["PLUMBLINE_APP_ID"], 60)
+            for spec in prefix.topics.own(60)
             if spec.name.endswith("-changelog")
             for partition in range(spec.partitions)
         )

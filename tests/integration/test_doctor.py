@@ -8,7 +8,6 @@ import time
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner
 from confluent_kafka import Producer
 
@@ -17,6 +16,7 @@ from schemas.partitioning import partition_for
 from stream_app.cli import cli
 from stream_app.doctor.report import Context, Finding, examine, worst
 from stream_app.errors import Unavailable
+from stream_app.kafka import clients
 from tests.support.generate import Row
 from tests.support.kafka_io import Prefix, write
 
@@ -47,7 +47,7 @@ async def test_partitioners_that_differ_are_named_with_the_command_that_mends_it
     for key in _keys(300):
         librdkafka.produce(topics.predictions, b"{}", key=key.encode())
     librdkafka.flush(30)
-    async with AIOKafkaProducer(bootstrap_servers=prefix.bootstrap) as kafka:
+    async with clients.producer(prefix.bootstrap, {}) as kafka:
         for key in _keys(300):
             await kafka.send(topics.outcomes, b"{}", key=key.encode())
     code, (found,) = await doctor("partitioners")
@@ -67,14 +67,14 @@ async def test_partitioners_that_differ_are_named_with_the_command_that_mends_it
 
 async def test_the_same_partitioner_on_both_is_well_and_keyless_records_are_not(prefix: Prefix, doctor: Any) -> None:
     topics = prefix.topics
-    async with AIOKafkaProducer(bootstrap_servers=prefix.bootstrap) as kafka:
+    async with clients.producer(prefix.bootstrap, {}) as kafka:
         for topic in (topics.predictions, topics.outcomes):
             for key in _keys(200):
                 await kafka.send(topic, b"{}", key=key.encode(), partition=partition_for(key.encode(), 3))
     assert await doctor("partitioners") == (
         0, [{"check": "partitioners", "level": "ok", "what": "both inputs are placed by murmur2", "mend": ""}],
     )  # fmt: skip
-    async with AIOKafkaProducer(bootstrap_servers=prefix.bootstrap) as kafka:
+    async with clients.producer(prefix.bootstrap, {}) as kafka:
         for _ in range(200):
             await kafka.send(topics.outcomes, b"{}")
     code, rows = await doctor("partitioners")
@@ -94,7 +94,7 @@ async def test_an_installation_without_time_workers_or_redis_is_told_so(prefix: 
 
     await write(prefix, [(1_771_200_000_000, [Row("predictions", b"a", b"{}")])])
     await prefix.configure(prefix.topics.predictions, {"retention.ms": "1000"})
-    async with AIOKafkaProducer(bootstrap_servers=prefix.bootstrap) as kafka:
+    async with clients.producer(prefix.bootstrap, {}) as kafka:
         await kafka.send_and_wait(prefix.topics.dead_letters, b"x", headers=[("plumbline.reason", b"future")])
     code, rows = await doctor("ticks", "topics", "dead-letters")
     text = " ".join(row["what"] for row in rows)
@@ -108,7 +108,7 @@ async def test_an_installation_without_time_workers_or_redis_is_told_so(prefix: 
 
 async def test_live_time_that_stands_still_is_broken(prefix: Prefix, doctor: Any) -> None:
     now = int(time.time() * 1000)
-    async with AIOKafkaProducer(bootstrap_servers=prefix.bootstrap) as kafka:
+    async with clients.producer(prefix.bootstrap, {}) as kafka:
         for topic, count in ((prefix.topics.clock, 3), (prefix.topics.line_clock, 2)):
             for partition in range(count):
                 tick = {"at": rfc3339(now), "mode": "live", "line": True, "barrier": {}}

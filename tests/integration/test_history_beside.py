@@ -81,7 +81,7 @@ async def test_history_brought_into_a_new_line_gives_a_verdict_at_the_next_close
     names = prefix.topics
     alone = type(names)(names.input_prefix + "alone.", names.output_prefix + "alone.", 3, 2)
     other = await Prefix(prefix.bootstrap, alone).create()
-    second = worker("alone", app_id=running.env["PLUMBLINE_APP_ID"] + "-alone", topics=alone).start()
+    second = worker("alone", app_id=alone.app_id, topics=alone).start()
     await _run(other, second, None)
     assert second.stop() == 0, second.tail()
     assert sorted(with_it) == sorted(await _outputs(other, RUNS))

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer
 
+from stream_app.kafka import clients
 from stream_app.kafka_reach import start
 from tests.support.kafka_io import Prefix
 
@@ -19,7 +20,7 @@ from tests.support.kafka_io import Prefix
 async def _forgotten(prefix: Prefix, begin: Callable[[AIOKafkaConsumer], Coroutine[Any, Any, None]]) -> int:
     """How many connections stay open when forty starts are cancelled, spread over the time that a start takes."""
     for _ in range(3):  # the last takes as long as those that follow
-        whole = AIOKafkaConsumer(bootstrap_servers=prefix.bootstrap, enable_auto_commit=False)
+        whole = clients.consumer(prefix.bootstrap, {}, isolation_level="read_uncommitted")
         began = time.monotonic()
         await whole.start()
         step = (time.monotonic() - began) / 40
@@ -29,7 +30,7 @@ async def _forgotten(prefix: Prefix, begin: Callable[[AIOKafkaConsumer], Corouti
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", ResourceWarning)
         for number in range(40):
-            consumer = AIOKafkaConsumer(bootstrap_servers=prefix.bootstrap, enable_auto_commit=False)
+            consumer = clients.consumer(prefix.bootstrap, {}, isolation_level="read_uncommitted")
             starting = asyncio.create_task(begin(consumer))
             await asyncio.sleep(number * step)  # not a wait for anything: the moment of the cancellation
             starting.cancel()

@@ -7,9 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from stream_app.connect.reading import stop_consumer
+from stream_app.kafka import clients
 from tests.support.generate import DAY, START, Row
 from tests.support.kafka_io import Prefix, write
 from tests.support.relay import kill, plumbline, records_of, start
@@ -80,7 +81,7 @@ async def test_a_consumer_stops_although_aiokafka_swallows_a_cancellation_betwee
     prefix: Prefix,
 ) -> None:
     topics = prefix.topics
-    consumer = AIOKafkaConsumer(bootstrap_servers=prefix.bootstrap, enable_auto_commit=False, fetch_max_wait_ms=5_000)
+    consumer = clients.consumer(prefix.bootstrap, {}, fetch_max_wait_ms=5_000, isolation_level="read_uncommitted")
     await consumer.start()
     consumer.assign([TopicPartition(topics.clock, 0)])
     await consumer.seek_to_beginning()

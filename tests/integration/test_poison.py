@@ -1,4 +1,4 @@
-"""One bad record in a hundred, of every kind: dead letters are the injected ones, byte for byte."""
+"""One bad record in a hundred, of every kind: dead-lettered are the injected ones, byte for byte unless too large."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
+from tests.oracle.batch import Rules
 from tests.support.generate import Row, Step, history, poison
 from tests.support.judge import compare, finished
 from tests.support.kafka_io import Prefix, Reached, read, write
@@ -24,7 +25,8 @@ def _with_poison(steps: list[Step], share: float) -> tuple[list[Step], Counter[t
             if draw.random() < share:
                 topic, value = draw.choice(poison(draw, at - 1))
                 bad = Row(topic, b"poison-%d" % draw.randrange(1_000), value)
-                injected[topic, bad.key, value] += 1
+                large = value is not None and len(bad.key) + len(value) > Rules().record_bytes
+                injected[topic, bad.key, value[:1024] if value is not None and large else value] += 1
                 mixed.append(bad)
         out.append((at, mixed))
     return out, injected

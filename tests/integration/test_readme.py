@@ -11,9 +11,8 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from aiokafka import AIOKafkaProducer
-
 from schemas.partitioning import partition_for
+from stream_app.kafka import clients
 from tests.support.kafka_io import Prefix, read, until
 from tests.support.worker import Worker
 
@@ -65,7 +64,7 @@ async def _register(prefix: Prefix) -> None:
         "actor": "test", "reason": "test",
     }  # fmt: skip
     partition = partition_for(b"other:global", 2)
-    async with AIOKafkaProducer(bootstrap_servers=prefix.bootstrap) as producer:
+    async with clients.producer(prefix.bootstrap, {}) as producer:
         await producer.send_and_wait(prefix.topics.operator_commands, json.dumps(command).encode(), partition=partition)
 
 

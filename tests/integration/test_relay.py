@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaConsumer
 from aiokafka.partitioner import murmur2
 
+from stream_app.kafka import clients
 from tests.support.kafka_io import Prefix, until
 from tests.support.relay import Out, ended, kill, make_topic, plumbline, produce, records_of, start
 
@@ -180,10 +180,15 @@ async def test_a_relay_told_to_stop_at_the_end_waits_for_partitions_that_somebod
     source = await make_topic(prefix, "labels")
     labels = [{"prediction_id": f"p-{n}", "actual": True, "observed_at": n} for n in range(300)]
     await produce(prefix, source, [Out(json.dumps(row).encode(), partition=n % 3) for n, row in enumerate(labels)])
-    idle = AIOKafkaConsumer(
-        source, bootstrap_servers=prefix.bootstrap, group_id=f"{prefix.topics.input_prefix}app-relay-re-key",
-        enable_auto_commit=False, session_timeout_ms=2_000, heartbeat_interval_ms=300,
-    )  # fmt: skip
+    idle = clients.consumer(
+        prefix.bootstrap,
+        {},
+        source,
+        group_id=f"{prefix.topics.input_prefix}app-relay-re-key",
+        session_timeout_ms=2_000,
+        heartbeat_interval_ms=300,
+        isolation_level="read_uncommitted",
+    )
     await idle.start()
     try:
         relay = await start(prefix, "relay", source, "--map", "re-key", "--until-end", "--json")

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaProducer
 from confluent_kafka.admin import AclOperation, ResourceType
 from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -17,6 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from schemas.partitioning import partition_for
 from stream_app import kafka_admin
 from stream_app.errors import Incompatible, Unavailable
+from stream_app.kafka import clients
 from stream_app.read_model.client import client
 from stream_app.services.ports import free_ports
 from stream_app.settings import Settings
@@ -166,7 +166,7 @@ async def test_a_worker_and_its_operators_need_no_more_rights_than_the_guide_lis
     running = Worker(broker.plain, topics, app, tmp_path, **settings, clock="live").start()
     try:
         await until(lambda: '"ready":true' in running.ready(), 60, "the worker to be ready")
-        async with AIOKafkaProducer(bootstrap_servers=broker.plain) as kafka:
+        async with clients.producer(broker.plain, {}) as kafka:
             await kafka.send_and_wait(topics.predictions, b"{}", b"a", partition=partition_for(b"a", 3))
         settings |= {"app_id": app}
         code, said = await plumbline(

@@ -44,7 +44,7 @@ async def three(cluster: LocalKafka) -> Prefix:
     """Topics with three replicas."""
     prefix = Prefix(cluster.bootstrap, Topics("three.", "three.", 3, 2))
     async with kafka_admin.admin(prefix.bootstrap, {}) as client:
-        await kafka_admin.create(client, prefix.topics.specs(), 3)
+        await kafka_admin.create(client, [*prefix.topics.specs(), *prefix.topics.logs()], 3)
     return prefix
 
 
@@ -65,7 +65,7 @@ async def test_five_dead_leaders_seventy_seconds_without_brokers_and_a_restart_o
         async with Steady(three, steps, [running], pace_s=0.4) as load:
             pauses = []
             for number in range(5):
-                victim = await _leader(three, (three.topics.line_log, three.topics.predictions)[number % 2])
+                victim = await _leader(three, (three.topics.model_log, three.topics.predictions)[number % 2])
                 cluster.kill(victim)
                 pauses.append(await load.progress(PROGRESS_S))
                 await asyncio.to_thread(cluster.restart, victim)

@@ -109,7 +109,7 @@ async def test_an_emptied_changelog_is_named_and_never_passed_over(
     await finished(prefix, steps[9][0], [running])
     assert running.stop() == 0
     app = running.env["PLUMBLINE_APP_ID"]
-    changelogs = prefix.topics.changelogs(app, 60)
+    changelogs = prefix.topics.own(60)
     async with kafka_admin.admin(prefix.bootstrap, {}) as client:
         await client.delete_topics([spec.name for spec in changelogs if stage in spec.name])
 
@@ -158,7 +158,7 @@ async def test_a_truncated_changelog_is_named_unless_the_disk_holds_all_of_it(
     shutil.copytree(running.folder / "data", kept)
     topics = prefix.topics
     count = topics.input_partitions if stage == "labels" else topics.line_partitions
-    await _cut(prefix, topics.changelog(running.env["PLUMBLINE_APP_ID"], stage), count)
+    await _cut(prefix, topics.changelog(stage), count)
 
     shutil.rmtree(running.folder / "data")
     for _ in range(2):  # what was restored in vain is not trusted the second time
@@ -188,7 +188,7 @@ async def test_a_changelog_that_time_has_shortened_is_enough(prefix: Prefix, wor
     running = worker().start()
     await write(prefix, [*old, (turn, [])], reached)
     await finished(prefix, turn, [running], bound_s=180)
-    changelog = prefix.topics.changelog(running.env["PLUMBLINE_APP_ID"], "labels")
+    changelog = prefix.topics.changelog("labels")
     ends = await end_offsets(prefix.bootstrap, changelog, prefix.topics.input_partitions)
     await write(prefix, later[:-1], reached)
     await finished(prefix, later[-2][0], [running])
@@ -222,7 +222,7 @@ async def test_a_disk_from_before_the_cut_of_a_changelog_is_refused(
     await finished(prefix, steps[half - 1][0], [running])
     assert running.stop() == 0
     topics = prefix.topics
-    changelog = topics.changelog(running.env["PLUMBLINE_APP_ID"], stage)
+    changelog = topics.changelog(stage)
     count = topics.input_partitions if stage == "labels" else topics.line_partitions
     await _cut(prefix, changelog, count, whole=True)
     shutil.rmtree(running.folder / "data")

@@ -14,6 +14,7 @@ from schemas.clock import TickView
 from stream_app.core import cells, cells_codec, deltas, line_log
 from stream_app.core.deltas import Cell, DeltaRecord, HourCount, Intervals, Part
 from stream_app.core.effects import Emit
+from stream_app.core.live_settings import Fixed
 from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.core.metrics_stage.keys import cell_key
@@ -117,9 +118,13 @@ def delta_records(scenario: Scenario, rng: random.Random | None) -> list[tuple[i
     return out
 
 
-def config(sources: int, rules: Any = None, **rest: Any) -> MetricsConfig:
+def config(sources: int, rules: Any = None, days: tuple[int, ...] = (), **rest: Any) -> MetricsConfig:
     return MetricsConfig(
-        sources=sources, partitions=1, source="/plumbline/test", rules=rules or (lambda line: LineRules()), **rest
+        sources=sources,
+        partitions=1,
+        source="/plumbline/test",
+        rules=Fixed(rules or (lambda line: LineRules()), days=days),
+        **rest,
     )
 
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stream_app.core
-from stream_app.core import active_version, cells, cells_codec, changes, deltas, line_log, score_sketch
+from stream_app.core import active_version, cells, cells_codec, deltas, line_log, score_sketch, settings_table
 from stream_app.core.alerts import evidence, facts
 from stream_app.core.alerts import memo as alerts_memo
 from stream_app.core.alerts import state as alerts_state
@@ -64,6 +64,21 @@ def stored_cells(draw: st.DrawFn) -> Cell:
     note = st.builds(DriftNote, st.none() | unit, st.none() | unit, st.none() | unit, st.none() | st.booleans())
     return Cell(
         draw(counts()), draw(natural), draw(st.integers(0, 2**31 - 1)), draw(st.booleans()), draw(st.none() | note)
+    )
+
+
+@st.composite
+def parts(draw: st.DrawFn) -> deltas.Part:
+    known = draw(st.lists(st.builds(deltas.Cell, names, names, natural), max_size=3))
+    of_cell = st.integers(0, max(0, len(known) - 1))
+    rows = draw(st.lists(st.tuples(of_cell, st.integers(0, 5), scores, st.integers(-3, 5)), max_size=5 * len(known)))
+    columns = zip(*rows, strict=True) if rows else ((),) * 4
+    cell, kind, score, count = (
+        np.array(c, d).tobytes() for c, d in zip(columns, ("<u4", "u1", "<f8", "<i4"), strict=True)
+    )
+    intervals = st.lists(st.builds(deltas.Intervals, of_cell, natural, natural, natural), max_size=len(known))
+    return deltas.Part(
+        draw(natural), draw(st.none() | natural), {}, {}, known, cell, kind, score, count, draw(intervals)
     )
 
 
@@ -128,14 +143,7 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
         DeltaRecord,
         natural,
         st.lists(
-            st.builds(
-                deltas.Part,
-                natural,
-                st.none() | natural,
-                cells=st.lists(st.builds(deltas.Cell, names, names, natural), max_size=3),
-                score=st.binary(),
-                intervals=st.lists(st.builds(deltas.Intervals, natural, natural, natural, natural), max_size=3),
-            ),
+            parts(),
             max_size=3,
         ),
     ),
@@ -178,7 +186,7 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
     ),
     metrics_memo.__name__: st.builds(
         metrics_memo.Memo, natural, closed=st.dictionaries(natural, natural),
-        hours=st.lists(st.builds(deltas.HourCount, names, names, natural, natural)),
+        barriers=st.dictionaries(names, st.dictionaries(natural, natural, max_size=2), max_size=2),
     ),
     watch.__name__: st.builds(watch.Watch, st.text(max_size=8), st.text(max_size=8), natural),
     version_days.__name__: st.builds(
@@ -202,8 +210,9 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
         st.builds(facts.Forgotten, names),
         st.builds(facts.Changed, names, st.binary()),
     ),
-    changes.__name__: st.lists(
-        st.builds(changes.Change, names, st.dictionaries(names, natural | names, max_size=2)), max_size=3
+    settings_table.__name__: st.dictionaries(
+        names, natural | names | st.lists(names, max_size=2).map(tuple) | st.dictionaries(names, natural, max_size=2),
+        max_size=4,
     ),
     labels_memo.__name__: st.builds(labels_memo.Memo, natural, natural),
     retrain_memo.__name__: st.builds(retrain_memo.Memo, natural, offsets),
@@ -211,7 +220,7 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
     profile.__name__: st.lists(natural, min_size=24, max_size=24),
     history.__name__: st.builds(
         history.History,
-        st.dictionaries(natural, st.dictionaries(names, natural, max_size=2), max_size=3),
+        st.dictionaries(natural, natural, max_size=3),
         st.none() | st.builds(Coverage, natural, natural, natural), natural, st.lists(names, max_size=2),
     ),
     retrain_state.__name__: st.builds(

@@ -31,7 +31,7 @@ class Rules:
     early_days: int = 7
     max_age_days: int = 90
     future_ms: int = 300_000
-    record_bytes: int = 262_144
+    record_bytes: int = 1_048_576
     narrow_below: float = 0.2
     retention_days: int = 90
     #: model type → days after which unlabelled predictions count as negatives

@@ -20,7 +20,7 @@ from stream_app.core import cells_codec, deltas, line_log
 from stream_app.core.labels.stage import LabelsStage
 from stream_app.engine.chunks import Chunk
 from stream_app.engine.inbox import Clock
-from stream_app.engine.protocol import decode_positions
+from stream_app.engine.protocol import Positions, decode_positions
 from stream_app.errors import Incompatible, PlumblineError
 from stream_app.settings import Settings
 from stream_app.simulator import Row, Simulator
@@ -71,7 +71,7 @@ def _ordered(give: str) -> Callable[[bytes], None]:
 
 
 def _tick(value: bytes) -> None:
-    clock = Clock(0, 0, 0, {})
+    clock = Clock(0, Positions({"clock": 0}), {})
     record: Any = ConsumerRecord("ml.clock", 0, 0, seeds.NOW_MS, 1, None, value, None, -1, len(value), ())
     clock.put(Chunk(TP("ml.clock", 0), [record], 0, 1, 0))
 

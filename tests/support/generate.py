@@ -55,7 +55,7 @@ def poison(draw: random.Random, now: int) -> list[tuple[str, bytes | None]]:
         ("predictions", None),
         ("predictions", b""),
         ("predictions", b"[1]"),
-        ("predictions", bad(features={"blob": "y" * 300_000})),
+        ("predictions", bad(features={"blob": "y" * 1_100_000})),
         ("predictions", bad(predicted_at=now + DAY)),
         ("predictions", bad(predicted_at=now - 91 * DAY)),
         ("predictions", bad(predicted_at=0)),

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.partitioner import murmur2
 
 from stream_app import kafka_admin
+from stream_app.kafka import clients
 from stream_app.settings import Settings
 from stream_app.topics import Topics
 from tests.support.generate import Step
@@ -31,19 +32,26 @@ class Prefix:
         topics = self.topics
         return Settings(
             kafka_bootstrap=self.bootstrap, input_prefix=topics.input_prefix, output_prefix=topics.output_prefix,
-            input_partitions=topics.input_partitions, line_partitions=topics.line_partitions, **rules,
+            input_partitions=topics.input_partitions, line_partitions=topics.line_partitions, app_id=topics.app_id,
+            **rules,
         )  # fmt: skip
 
     async def create(self) -> Prefix:
         """Create every topic."""
         async with kafka_admin.admin(self.bootstrap, {}) as client:
-            await kafka_admin.create(client, self.topics.specs(), 1)
+            await kafka_admin.create(client, [*self.topics.specs(), *self.topics.logs()], 1)
         return self
 
     async def configure(self, topic: str, config: dict[str, str]) -> None:
         """Change a topic's configuration."""
         async with kafka_admin.admin(self.bootstrap, {}) as client:
             await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=config)])
+
+    async def produce(self, topic: str, rows: Iterable[tuple[bytes | None, bytes, int]]) -> None:
+        """Write records of (key, value, partition) outside any transaction."""
+        async with clients.producer(self.bootstrap, {}) as producer:
+            for key, value, partition in rows:
+                await producer.send_and_wait(topic, value, key=key, partition=partition)
 
     async def delete(self, below: str) -> None:
         """Remove every topic whose name starts with ``below``."""
@@ -70,9 +78,11 @@ async def write(prefix: Prefix, steps: list[Step], reached: Reached | None = Non
     reached = {} if reached is None else reached
     topics = prefix.topics
     names = {"predictions": topics.predictions, "outcomes": topics.outcomes}
-    producer = AIOKafkaProducer(
-        bootstrap_servers=prefix.bootstrap, transactional_id=f"{topics.clock}-test", transaction_timeout_ms=60_000
-    )
+    producer = clients.producer(
+        prefix.bootstrap, {}, transactional_id=f"{topics.clock}-test", transaction_timeout_ms=60_000,
+        # a record beyond max_record_bytes fits its topic only when it is compressed
+        compression_type="gzip", max_request_size=2 << 20,
+    )  # fmt: skip
     await producer.start()
     for name in names.values():
         reached.setdefault(name, dict.fromkeys(range(topics.input_partitions), 0))
@@ -97,7 +107,7 @@ async def write(prefix: Prefix, steps: list[Step], reached: Reached | None = Non
 async def write_orders(prefix: Prefix, at: int, orders: dict[int, int]) -> None:
     """A line tick without rows that covers operator commands up to an offset by partition."""
     topics = prefix.topics
-    producer = AIOKafkaProducer(bootstrap_servers=prefix.bootstrap, transactional_id=f"{topics.clock}-test")
+    producer = clients.producer(prefix.bootstrap, {}, transactional_id=f"{topics.clock}-test")
     await producer.start()
     try:
         async with producer.transaction():
@@ -130,7 +140,7 @@ async def _tick(producer: AIOKafkaProducer, topic: str, partition: int, at: int,
 
 async def read(bootstrap: str, topic: str, partitions: int) -> dict[int, list[Any]]:
     """Every committed record of a topic by partition."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False)
+    consumer = clients.consumer(bootstrap, {})
     await consumer.start()
     try:
         tps = [TopicPartition(topic, p) for p in range(partitions)]
@@ -150,7 +160,7 @@ async def read(bootstrap: str, topic: str, partitions: int) -> dict[int, list[An
 
 async def end_offsets(bootstrap: str, topic: str, partitions: int) -> dict[int, int]:
     """Offset after the last record, or marker, of each partition."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    consumer = clients.consumer(bootstrap, {}, isolation_level="read_uncommitted")
     await consumer.start()
     try:
         found = await consumer.end_offsets([TopicPartition(topic, p) for p in range(partitions)])

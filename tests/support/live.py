@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import httpx
 import redis
-from aiokafka import AIOKafkaProducer
 
 from schemas.partitioning import partition_for
 from stream_app.core.effects import Emit
+from stream_app.kafka import clients
 from stream_app.read_model.apply import KINDS
 from stream_app.services.ports import free_ports
 from stream_app.settings import Settings
@@ -110,7 +110,7 @@ def published() -> dict[str, tuple[Emit, ...]]:
 async def publish(prefix: Prefix, emits: dict[str, tuple[Emit, ...]]) -> None:
     """Write records as a stage would: each to its topic, key and partition."""
     topics = prefix.topics
-    async with AIOKafkaProducer(bootstrap_servers=prefix.bootstrap, linger_ms=5) as producer:
+    async with clients.producer(prefix.bootstrap, {}, linger_ms=5) as producer:
         for kind, rows in emits.items():
             for emit in rows:
                 line = json.loads(emit.value)["line"].encode() if emit.value is not None else emit.key or b""

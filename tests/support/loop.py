@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 
 from schemas.partitioning import partition_for
 from stream_app.connect.clock_writer import ClockWriter
 from stream_app.connect.follow import LogFollower
 from stream_app.connect.orders import Order, send
+from stream_app.kafka import clients
 from stream_app.settings import Settings
 from stream_app.simulator import Simulator
 from stream_app.stage_configs import alerts_config, drift_config, labels_config, metrics_config, retrain_config
@@ -70,7 +71,7 @@ class Stepper:
         self.turns: list[Turn] = []
         self._writer = ClockWriter(prefix.bootstrap, {}, prefix.topics)
         self._follower = LogFollower(prefix.bootstrap, {}, prefix.topics)
-        self._producer = AIOKafkaProducer(bootstrap_servers=prefix.bootstrap)
+        self._producer = clients.producer(prefix.bootstrap, {})
         self._settings = prefix.settings()
         topics = prefix.topics
         self._news = {
@@ -78,10 +79,7 @@ class Stepper:
             for name in (topics.training_commands, topics.training_jobs)
             for partition in range(topics.line_partitions)
         }
-        self._reader = AIOKafkaConsumer(
-            bootstrap_servers=prefix.bootstrap, isolation_level="read_committed", enable_auto_commit=False,
-            auto_offset_reset="earliest", fetch_max_wait_ms=20,
-        )  # fmt: skip
+        self._reader = clients.consumer(prefix.bootstrap, {}, auto_offset_reset="earliest", fetch_max_wait_ms=20)
 
     async def __aenter__(self) -> Stepper:
         await self._writer.__aenter__()

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from aiokafka import AIOKafkaProducer
 
 from schemas.partitioning import partition_for
+from stream_app.kafka import clients
 from tests.support.kafka_io import Prefix
 
 
@@ -93,7 +93,7 @@ def order_of(
 
 async def send_orders(prefix: Prefix, orders: Sequence[dict[str, Any]]) -> None:
     """Write orders with the header that says whose they are."""
-    async with AIOKafkaProducer(bootstrap_servers=prefix.bootstrap) as kafka:
+    async with clients.producer(prefix.bootstrap, {}) as kafka:
         for sent in orders:
             await kafka.send_and_wait(
                 prefix.topics.training_commands, orjson.dumps(sent), key=sent["line"].encode(),

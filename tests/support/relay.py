@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
-
 from stream_app import kafka_admin
+from stream_app.kafka import clients
 from stream_app.topics import TopicSpec
 from tests.support.kafka_io import Prefix, read
 
@@ -99,7 +98,7 @@ class Out:
 
 async def produce(prefix: Prefix, topic: str, rows: Iterable[Out]) -> None:
     """Write records, in order within partitions."""
-    async with AIOKafkaProducer(bootstrap_servers=prefix.bootstrap, linger_ms=5) as producer:
+    async with clients.producer(prefix.bootstrap, {}, linger_ms=5) as producer:
         futures = [
             await producer.send(
                 topic, row.value, key=row.key, headers=list(row.headers), timestamp_ms=row.timestamp,

@@ -12,6 +12,7 @@ import numpy as np
 from stream_app.core.alerts import AlertRules, AlertsConfig
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.drift import DriftConfig
+from stream_app.core.live_settings import Fixed
 from stream_app.core.metrics_stage import MetricsConfig
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.core.retrain import RetrainConfig
@@ -33,10 +34,10 @@ def simulator(alerts: AlertRules | None = None, retrain: RetrainConfig | None = 
     """All stages behind the labels, with the contract's rules."""
     found = alerts or AlertRules()
     return Simulator(
-        MetricsConfig(1, 1, "/plumbline/sim", lambda line: LineRules(comparison=comparison(line)), **metrics),
-        DriftConfig("/plumbline/sim", comparison),
+        MetricsConfig(1, 1, "/plumbline/sim", Fixed(lambda line: LineRules(comparison=comparison(line))), **metrics),
+        DriftConfig("/plumbline/sim", Fixed(comparison)),
         retrain or RetrainConfig("/plumbline/sim", "ml.training-results"),
-        AlertsConfig("/plumbline/sim", rules=lambda line: found),
+        AlertsConfig("/plumbline/sim", rules=Fixed(lambda line: found)),
     )
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,12 @@ class Worker:
         """From the next start on no file of the process may grow beyond that: what a full disk looks like."""
         self._limit = size
 
-    def start(self, **extra: str) -> Worker:
-        """Start, with further settings for this run alone."""
+    def start(self, *, arguments: Sequence[str] = (), **extra: str) -> Worker:
+        """Start, with further settings, and arguments of the command, for this run alone."""
         env = {**self.env, **{f"PLUMBLINE_{key.upper()}": value for key, value in extra.items()}}
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "stream_app", "worker"],
+                [sys.executable, "-m", "stream_app", "worker", *arguments],
                 env=env,
                 stdout=out,
                 stderr=out,

@@ -11,6 +11,7 @@ from sklearn import metrics as sk
 from stream_app.core import cells, cells_codec, deltas, score_edges, score_sketch
 from stream_app.core.cells import Cell, Counts
 from stream_app.core.metrics import figures
+from stream_app.errors import UnknownFormat
 
 
 def rows(scores: np.ndarray, predicted: np.ndarray, known: np.ndarray, actual: np.ndarray) -> deltas.Rows:
@@ -133,7 +134,7 @@ def test_stored_cells_come_back_as_they_were() -> None:
 
 
 def test_an_unknown_cell_format_is_named() -> None:
-    with pytest.raises(cells_codec.UnknownCellFormat, match="format 9"):
+    with pytest.raises(UnknownFormat, match="format 9"):
         cells_codec.decode(b"\x09" + bytes(40))
 
 

@@ -78,13 +78,17 @@ def test_every_stage_meets_the_change_and_decides_with_one_hash() -> None:
     sim = run({5: [order(values)], 6: [order({"drop_points": 6}, SCENARIO.line, "o-2")]})
     wanted = changed(changed(PLAIN, Change("*", values)), Change(SCENARIO.line, {"drop_points": 6}))
     for name in ("metrics", "drift", "retrain", "alerts"):
-        config = sim.stages[name].config
-        assert config.settings_hash == wanted.hash(), name
-    assert sim.stages["metrics"].config.rules(SCENARIO.line).comparison.drop_points == 6
-    assert sim.stages["metrics"].config.rules("other:a").comparison.drop_points == 5
-    assert sim.stages["alerts"].config.rules(SCENARIO.line).alert_reminder_h == 12
-    assert sim.stages["retrain"].config.rules(SCENARIO.line).retrain_cooldown_days == 2
-    assert records(sim, "drift-events")[-1]["settings_hash"] == wanted.hash()
+        held = sim.stages[name].settings
+        for model in (SCENARIO.line, "other:a", "*"):
+            assert held.hash_of(model) == wanted.hash_of(model), (name, model)
+        assert len({held.hash_of(SCENARIO.line), held.hash_of("other:a"), held.hash_of("fraud:a")}) == 3
+    assert sim.stages["metrics"].settings.rules_of(SCENARIO.line).comparison.drop_points == 6
+    assert sim.stages["metrics"].settings.rules_of("other:a").comparison.drop_points == 5
+    assert sim.stages["alerts"].settings.rules_of(SCENARIO.line).alert_reminder_h == 12
+    assert sim.stages["retrain"].settings.rules_of(SCENARIO.line).rules.retrain_cooldown_days == 2
+    assert records(sim, "drift-events")[-1]["settings_hash"] == wanted.hash_of(SCENARIO.line)
+    told = {row["line"]: row["inputs"]["settings_hash"] for row in records(sim, "audit") if row["action"] == "set"}
+    assert told == {"*": changed(PLAIN, Change("*", values)).hash_of("*"), SCENARIO.line: wanted.hash_of(SCENARIO.line)}
 
 
 def test_restarts_keep_what_was_changed_byte_for_byte() -> None:
@@ -113,7 +117,7 @@ def test_readers_and_the_audit_are_told_once() -> None:
         ("applied", "recent_days = 5: why"),
         ("applied", "recent_days = null: why"),
     ]
-    assert sim.stages["drift"].config.settings_hash == PLAIN.hash()
+    assert sim.stages["drift"].settings.hash_of(SCENARIO.line) == PLAIN.hash_of(SCENARIO.line)
 
 
 @pytest.mark.parametrize(
@@ -136,9 +140,9 @@ def test_what_cannot_be_is_refused_by_name_and_changes_nothing(values: dict[str,
     (told,) = [row for row in records(sim, "audit") if row["action"] == "set"]
     assert told["decision"] == "refused"
     assert said in told["reason"]
-    assert {sim.stages[name].config.settings_hash for name in ("metrics", "drift", "retrain", "alerts")} == {
-        PLAIN.hash()
-    }
+    for name in ("metrics", "drift", "retrain", "alerts"):
+        assert sim.stages[name].settings.hash_of("fraud:a") == PLAIN.hash_of("fraud:a")
+        assert not [key for key in sim.tables[name].rows if key.startswith(b"V")]
 
 
 def test_a_line_can_only_be_told_what_a_line_can_have() -> None:

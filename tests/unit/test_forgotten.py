@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from stream_app.core.alerts import AlertRules
+from stream_app.core.live_settings import Fixed
 from stream_app.core.retrain import Flags, RetrainConfig, RetrainRules
+from stream_app.core.retrain.config import Allowed
 from stream_app.simulator import Batch, Simulator
 from tests.support.simulate import records, simulator
 
@@ -52,7 +54,7 @@ def run(sim: Simulator, days: int = END, back: int | None = None) -> Simulator:
 def made() -> Simulator:
     """Trainings are ordered by themselves, wait for nobody's acceptance for ever, and alerts end by nothing else."""
     rules = RetrainRules(command_accept_min=400 * 1440.0, command_finish_h=9_600.0)
-    config = RetrainConfig("/plumbline/sim", "ml.training-results", rules=lambda line: rules, flags=flags)
+    config = RetrainConfig("/plumbline/sim", "ml.training-results", Fixed(lambda line: Allowed(rules, flags(line))))
     return simulator(AlertRules(alert_no_evidence_closes=1_000, alert_resolve_closes=1_000), config)
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from schemas.clock import TickView
+from schemas.unreadable import Unreadable
 from stream_app.core import deltas
 from stream_app.core.labels.config import DAY_MS, LabelsConfig, TypeRules, labels_partition
 from stream_app.core.labels.memo import promised, waiting_by
 from stream_app.core.labels.stage import LabelsStage
-from stream_app.errors import Incompatible
+from stream_app.errors import Broken, Incompatible
 from tests.unit.tables import DictTable, Rec, record
 
 T0 = 20_500 * DAY_MS
@@ -190,7 +191,7 @@ def test_an_early_outcome_waits_seven_days(bench: Bench) -> None:
         (p(predicted_at=T0 + HOUR - 90 * DAY_MS - 1), "too_old"),
         (p(ci_lower=0.4), "bad_interval"),
         (p(ci_lower=0.4, ci_upper=0.3), "bad_interval"),
-        (p(features={"x": "y" * 300_000}), "oversized"),
+        (p(features={"x": "y" * 1_100_000}), "oversized"),
     ],
 )
 def test_a_bad_prediction_is_dead_lettered_and_its_neighbours_go_on(bench: Bench, row: Any, reason: str) -> None:
@@ -304,5 +305,41 @@ def test_an_unknown_format_of_the_positions_record_is_named() -> None:
 
 
 def test_records_need_their_tick() -> None:
-    with pytest.raises(ValueError, match="gated"):
+    with pytest.raises(Broken, match="gated"):
         LabelsStage(CONFIG).accept("predictions", [Rec("t", 0, 0, 0, None, b"")], None)
+
+
+@pytest.mark.parametrize("alias", ["predictions", "outcomes"])
+def test_what_could_not_be_read_counts_as_many_records_as_it_stands_for_and_its_neighbours_go_on(
+    bench: Bench, alias: str
+) -> None:
+    value = Unreadable.of(
+        b"\x00\x01raw", reason="unreadable_batch", error="it does not frame", span=(3, 17), records=15, sha256="ab"
+    )
+    rows: list[Any] = [p("x"), p("y")] if alias == "predictions" else [o("x"), o("y")]
+    batch = [record(rows[0], 0), Rec("ml", 0, 3, 0, None, value), record(rows[1], 18)]
+    bench.now += HOUR
+    bench.stage.accept(alias, batch, TickView(bench.now, True, None, {}, 0))
+    bench.drain()
+    assert bench.dead == ["unreadable_batch"]
+    assert bench.counts(alias) == {"pending": 2, "dead_lettered": 15}
+
+
+@pytest.mark.parametrize("where", ["value", "key", "headers", "names"])
+@pytest.mark.parametrize("alias", ["predictions", "outcomes"])
+def test_key_value_and_headers_count_together(bench: Bench, alias: str, where: str) -> None:
+    """At the limit a record is taken; one byte more, wherever it is, and it is not."""
+    limit = CONFIG.max_record_bytes
+    row: Any = p("x") if alias == "predictions" else o("x")
+    plain = record(row, 0)
+    room = limit - len(plain.value) - len(plain.key)
+    for more, dead in ((0, []), (1, ["oversized"])):
+        size = room + more
+        value = plain.value[:-1] + b" " * size + b"}" if where == "value" else plain.value
+        key = plain.key + b"k" * size if where == "key" else plain.key
+        headers = {"headers": [("h", b"v" * (size - 1))], "names": [("é" * (size // 2) + "n" * (size % 2), b"")]}
+        found = Rec("ml", 0, 0, 0, key, value, tuple(headers.get(where, [])))
+        bench.now += HOUR
+        bench.stage.accept(alias, [found], TickView(bench.now, True, None, {}, 0))
+        bench.drain()
+        assert bench.dead == dead

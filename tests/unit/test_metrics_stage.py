@@ -12,6 +12,7 @@ from stream_app.core import deltas, line_log
 from stream_app.core.days import DAY_MS, HOUR_MS
 from stream_app.core.deltas import Cell, DeltaRecord, HourCount, Part
 from stream_app.core.effects import Emit
+from stream_app.core.live_settings import Fixed
 from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
 from stream_app.core.metrics_stage.config import LineRules
 from tests.unit.tables import DictTable, Rec
@@ -22,7 +23,7 @@ SOURCES = 2
 
 def config(**changes: Any) -> MetricsConfig:
     return MetricsConfig(
-        **{"sources": SOURCES, "partitions": 1, "source": "/t", "rules": lambda line: LineRules(), **changes}
+        **{"sources": SOURCES, "partitions": 1, "source": "/t", "rules": Fixed(lambda line: LineRules()), **changes}
     )
 
 
@@ -169,7 +170,7 @@ def test_cells_older_than_the_retention_are_forgotten_and_touched_no_more() -> N
 
 
 def test_unlabelled_predictions_count_as_negatives_after_their_days() -> None:
-    bench = Bench(config(rules=lambda line: LineRules(1, 2), assume_days=(2,)))
+    bench = Bench(config(rules=Fixed(lambda line: LineRules(1, 2), days=(2,))))
     bench.epoch(0, at(D, 10), ROWS)
     last = at(D, 10)
     for day in range(D + 1, D + 5):
@@ -206,7 +207,7 @@ def test_registering_names_the_active_version_and_foreign_lines_are_refused() ->
     (state,) = [json.loads(e.value or b"") for e in bench.emits if e.topic == "model-lifecycle"]
     assert (state["line"], state["active_version"], state["how"]) == (mine, "v9", "registered")
     reasons = [dict(e.headers)["plumbline.reason"] for e in bench.emits if e.topic == "dead-letters"]
-    assert reasons == [b"foreign_partition", b"invalid_order"]
+    assert reasons == [b"foreign_partition", b"invalid_command"]
 
 
 def _random_run(seed: int, restarts: bool, cells_a_step: int) -> list[tuple[Any, ...]]:

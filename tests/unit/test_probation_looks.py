@@ -9,6 +9,7 @@ import pytest
 
 from stream_app.core import line_log
 from stream_app.core.line_log import LifecycleEntry, ProbationEntry
+from stream_app.core.live_settings import Fixed
 from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.simulator import Batch, Simulator
@@ -31,7 +32,7 @@ def observed(changes: Iterable[tuple[int, str]], days: int, restarts: bool = Fal
     """A prediction day each noon by the version that ``changes`` (first day, version) says, with hourly ticks."""
     sim = simulator()
     rules = LineRules(comparison=comparison(LINE), rollback_metrics=("pr_auc", "recall"))
-    sim.stages["metrics"] = MetricsStage(MetricsConfig(1, 1, "/plumbline/sim", lambda line: rules), 0)
+    sim.stages["metrics"] = MetricsStage(MetricsConfig(1, 1, "/plumbline/sim", Fixed(lambda line: rules)), 0)
     sim.keep.add("line-log")
     sim.restart("metrics")
     batches = []

@@ -54,7 +54,7 @@ def test_the_numbers_are_those_of_the_contract() -> None:
         "circuit_failures": 2, "command_accept_min": 10, "command_finish_h": 6, "command_attempts": 3,
         "validation_max_loss_points": 1, "probation_first_look_h": 24, "probation_days": 14,
         "probation_drop_points": 5, "probation_min_labelled": 100, "probation_min_denominator": 30,
-        "probation_previous_days": 7, "input_partitions": 12, "line_partitions": 4, "max_record_bytes": 262_144,
+        "probation_previous_days": 7, "input_partitions": 12, "line_partitions": 4, "max_record_bytes": 1_048_576,
         "session_timeout_s": 6, "transaction_timeout_s": 10, "web_host": "127.0.0.1", "web_port": 6066,
     }  # fmt: skip
     assert {name: getattr(found, name) for name in expected} == expected
@@ -136,6 +136,7 @@ _OTHER: dict[str, Any] = {
     "input_prefix": "x.", "output_prefix": "x.", "app_id": "x", "clock": "follow", "environment": "staging",
     "replication_factor": 3, "session_timeout_s": 7, "transaction_timeout_s": 7, "checkpoint_interval_ms": 7,
     "max_checkpoint_events": 7, "cells_per_checkpoint": 7, "max_poll_records": 7, "lane_buffer_bytes": 99_999,
+    "livez_after_s": 7.0,
     "block_cache_mb": 7, "write_buffer_mb": 7, "web_host": "x", "web_port": 7, "kafka_sasl_mechanism": "PLAIN",
     "dashboard_url": "https://x", "bridge_alertmanager_url": "http://x", "bridge_webhook_url": "http://x",
     "bridge_webhook_secret": "x", "dashboard_host": "x", "dashboard_port": 7, "web_tokens": "x", "web_url": "http://x:1",
@@ -154,6 +155,7 @@ def test_the_hash_knows_everything_a_decision_depends_on() -> None:
         "scope": "tenant", "unlabelled_as": "negative", "performance_metrics": ("f1",), "rollback_metrics": (),
         "validation_floors": {"f1": 0.5}, "auto_retrain_types": {"churn": True}, "auto_retrain_tenants": ("*",),
         "types": {"churn": {"recent_days": 8}}, "lines": {"churn:a": {"recent_days": 8}}, "baseline_start_days": 31,
+        "max_record_bytes": 2_048,
         "ks_high_bound": 0.11, "drop_points": 6, "drop_high_points": 11,
     }  # fmt: skip
     hashes = {Settings().hash()}
@@ -209,7 +211,7 @@ def test_settings_that_nothing_reads_say_so_and_the_others_are_read() -> None:
         field.name for kind in (ComparisonRules, AlertRules, RetrainRules) for field in dataclasses.fields(kind)
     }
     for name in Settings.model_fields:
-        read = re.search(rf"(\bsettings|\bknown|\))\.{name}\b", outside)
+        read = re.search(rf"(\bsettings|\bknown|\))\.{name}\b|\bof\[\"{name}\"\]", outside)
         if name != "environment":  # chooses the profile
             assert read or name in handed_on or re.search(rf"\b(self|rules|t)\.{name}\b", inside), (
                 f"nothing reads {name}"
@@ -221,7 +223,7 @@ def test_settings_that_nothing_reads_say_so_and_the_others_are_read() -> None:
 def test_the_coordinators_flags_allow_what_the_settings_allow(environment: Any, line: str) -> None:
     for more in ({}, {"auto_retrain": True, "auto_retrain_types": {"churn": True}, "auto_retrain_tenants": ["acme"]}):
         found = Settings(environment=environment, **more)
-        flags = retrain_config(found, "ml.training-results").flags(line)
+        flags = retrain_config(found, "ml.training-results").rules(line).flags
         passed = flags.monitoring and flags.auto_retrain and flags.model_type and flags.tenant
         assert passed == found.may_retrain(line)
         assert flags.environment == environment
@@ -230,10 +232,12 @@ def test_the_coordinators_flags_allow_what_the_settings_allow(environment: Any, 
 def test_the_coordinators_numbers_are_those_of_the_line() -> None:
     found = Settings(retrain_cooldown_days=3, lines={"fraud:acme": {"retrain_cooldown_days": 1}})
     rules = retrain_config(found, "ml.training-results").rules
-    assert rules("fraud:acme").retrain_cooldown_days == 1
-    assert rules("fraud:other").retrain_cooldown_days == 3
-    assert rules("fraud:other").validation_floors == {"pr_auc": 0.70, "precision_at_80_recall": 0.50}
-    assert RetrainRules() == retrain_config(Settings(), "t").rules("churn:acme"), "the defaults stand in one place"
+    assert rules("fraud:acme").rules.retrain_cooldown_days == 1
+    assert rules("fraud:other").rules.retrain_cooldown_days == 3
+    assert rules("fraud:other").rules.validation_floors == {"pr_auc": 0.70, "precision_at_80_recall": 0.50}
+    assert RetrainRules() == retrain_config(Settings(), "t").rules("churn:acme").rules, (
+        "the defaults stand in one place"
+    )
 
 
 def test_what_the_stages_get_is_what_was_set() -> None:

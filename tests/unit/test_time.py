@@ -14,6 +14,7 @@ from stream_app.core.active_version import ActiveVersion
 from stream_app.core.days import DAY_MS, HOUR_MS
 from stream_app.engine.chunks import Chunk
 from stream_app.engine.inbox import Clock, Gap, Input
+from stream_app.engine.protocol import Positions
 from tests.unit.tables import Rec
 
 D = 20_500 * DAY_MS
@@ -141,7 +142,7 @@ def test_stale_chunks_are_dropped_and_gaps_are_noticed() -> None:
 
 
 def test_ticks_that_are_not_later_are_ignored_and_barriers_never_go_back() -> None:
-    clock = Clock(0, 1, last_tick=5_000, barrier={"x": 10})
+    clock = Clock(1, Positions({"clock": 0}, tick=5_000), {"x": 10})
     values = [
         b'{"at":"1970-01-01T00:00:04Z","barrier":{"x":12}}',
         b'{"at":"1970-01-01T00:00:05Z","barrier":{"x":3}}',
@@ -159,8 +160,39 @@ def test_ticks_that_are_not_later_are_ignored_and_barriers_never_go_back() -> No
     clock.handled(tick)
     assert clock.current() is None
     assert clock.input.reached == 4
-    assert [record.offset for record in clock.refused()] == [2]
+    assert [record.offset for record, _ in clock.refused()] == [2]
     assert clock.refused() == []
+
+
+def _clock(*values: tuple[str, int], state: Positions | None = None) -> Clock:
+    """A clock after records of (value, broker's time)."""
+    from faust.types import TP
+
+    clock = Clock(1, state or Positions({"clock": 0}), {})
+    records = [Rec("c", 0, i, at, None, value.encode()) for i, (value, at) in enumerate(values)]
+    clock.put(Chunk(TP("c", 0), _sized(records), 0, len(values), 1))
+    return clock
+
+
+@pytest.mark.parametrize("mode", ['"live"', "null"])
+@pytest.mark.parametrize(("second", "taken"), [(310, True), (311, False), (0, True), (4_000_000_000, False)])
+def test_a_live_tick_lies_at_most_five_minutes_after_the_brokers_time(mode: str, second: int, taken: bool) -> None:
+    at = rfc3339(second * 1000)
+    clock = _clock((f'{{"at":"{at}","barrier":{{}},"mode":{mode}}}', 10_000))
+    assert (len(clock.ticks), len(clock.unreadable)) == ((1, 0) if taken else (0, 1))
+    assert (clock.refusal is None) == taken
+
+
+def test_a_simulated_tick_may_lie_anywhere_until_a_live_one_has_come() -> None:
+    far, live = rfc3339(4_000_000_000_000), rfc3339(10_000)
+    simulated = (f'{{"at":"{far}","barrier":{{}},"mode":"external"}}', 10_000)
+    now = (f'{{"at":"{live}","barrier":{{}},"mode":"live"}}', 10_000)
+    assert len(_clock(simulated).ticks) == 1
+    refused = _clock(now, simulated)
+    assert (len(refused.ticks), [record.offset for record, _ in refused.unreadable]) == (1, [1])
+    assert "the clock is live" in (refused.refusal or "")
+    # after a restart too
+    assert not _clock(simulated, state=Positions({"clock": 0}, live=True)).ticks
 
 
 def _sized(records: list[Rec]) -> list[object]:
@@ -169,5 +201,6 @@ def _sized(records: list[Rec]) -> list[object]:
 
         def __init__(self, rec: Rec) -> None:
             self.value, self.offset, self.timestamp = rec.value, rec.offset, rec.timestamp
+            self.topic, self.partition = rec.topic, rec.partition
 
     return [Sized(rec) for rec in records]

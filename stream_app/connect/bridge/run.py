@@ -16,11 +16,14 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import aiohttp
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import ConsumerRebalanceListener, TopicPartition
 
-from schemas import deadletters
+from schemas import bounds, deadletters
 from schemas.partitioning import partition_for
 from stream_app.connect.bridge.destinations import Alert, Destination, Refused, Unreachable, dedup_key
+from stream_app.core.effects import dead_letter
+from stream_app.kafka import clients
+from stream_app.kafka.passed_by import readable
 from stream_app.kafka_reach import started
 from stream_app.settings import Settings
 from stream_app.topics import Topics
@@ -56,12 +59,13 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
     async def run(self) -> None:
         """Deliver for ever."""
         group = f"{self._settings.app_id}-bridge-{self._destination.name}"
-        common: dict[str, Any] = {"bootstrap_servers": self._settings.kafka_bootstrap, **self._options}
-        self._consumer = AIOKafkaConsumer(
-            group_id=group, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest",
-            max_poll_interval_ms=_PATIENCE_MS, **common,
-        )  # fmt: skip
-        self._producer = AIOKafkaProducer(enable_idempotence=True, **common)
+        bootstrap = self._settings.kafka_bootstrap
+        self._consumer = clients.consumer(
+            bootstrap, self._options, group_id=group, auto_offset_reset="earliest", max_poll_interval_ms=_PATIENCE_MS
+        )
+        self._producer = clients.producer(
+            bootstrap, self._options, enable_idempotence=True, max_request_size=bounds.DEAD_LETTER
+        )
         timeout = aiohttp.ClientTimeout(total=REQUEST_S)
         async with (
             started(self._producer, self._settings.kafka_bootstrap, self._options),
@@ -84,7 +88,7 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._consumer.commit({tp: next_offset})
             for tp, records in (await self._fetched()).items():
                 for record in records:
-                    if record.value is not None:
+                    if record.value is not None and [*readable([record])]:
                         await self._take(tp.partition, json.loads(record.value), record)
                     await self._consumer.commit({tp: record.offset + 1})
             if time.monotonic() - refreshed >= self._refresh_s:
@@ -145,19 +149,11 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
         self.counts["dead_lettered"] += 1
         if record is None:
             return
-        added = [
-            (deadletters.TOPIC, record.topic),
-            (deadletters.PARTITION, str(record.partition)),
-            (deadletters.OFFSET, str(record.offset)),
-            (deadletters.CLASS, "io.plumbline.refused_by_destination"),
-            (deadletters.MESSAGE, why[:1000]),
-            (deadletters.REASON, "refused_by_destination"),
-            (deadletters.STAGE, f"bridge-{self._destination.name}"),
-        ]
-        headers = [*record.headers, *((name, text.encode("utf-8", "replace")) for name, text in added)]
+        stage = f"bridge-{self._destination.name}"
+        refused = dead_letter(record, stage, deadletters.REFUSED_BY_DESTINATION, why)
         partition = partition_for(alert["line"].encode(), self._topics.line_partitions)
         await self._producer.send_and_wait(
-            self._topics.dead_letters, record.value, key=record.key, partition=partition, headers=headers
+            self._topics.dead_letters, refused.value, key=refused.key, partition=partition, headers=refused.headers
         )
 
     async def _refresh(self) -> None:
@@ -199,14 +195,11 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _history(self, tp: TopicPartition, until: int) -> list[Alert]:
         """Revisions before an offset, in order."""
-        reader = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap, isolation_level="read_committed",
-            enable_auto_commit=False, auto_offset_reset="earliest", **self._options,
-        )  # fmt: skip
+        reader = clients.consumer(self._settings.kafka_bootstrap, self._options, auto_offset_reset="earliest")
         found: list[Alert] = []
         async with reader:
             reader.assign([tp])
             while await reader.position(tp) < until:
                 records = (await reader.getmany(tp, timeout_ms=200)).get(tp, [])
-                found += [json.loads(r.value) for r in records if r.offset < until and r.value is not None]
+                found += [json.loads(r.value) for r in readable(records) if r.offset < until and r.value is not None]
         return found

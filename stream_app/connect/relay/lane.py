@@ -20,6 +20,7 @@ from dataclasses import dataclass, fields
 
 from aiokafka import TopicPartition
 
+from schemas.unreadable import Unreadable
 from stream_app.connect.relay.mapper import Mapper
 from stream_app.connect.relay.placement import partitions_for
 from stream_app.connect.relay.source import Unmappable
@@ -79,7 +80,8 @@ class Lane:
         for (topic, partition), batch in rows.items():
             await producer.send(topic, partition, batch)  # step 2
         await producer.acknowledged()  # step 3
-        after = fresh[-1].offset + 1
+        last = fresh[-1]
+        after = (last.value.last_offset if isinstance(last.value, Unreadable) else last.offset) + 1
         await producer.send_offsets({self._source: after})  # step 4
         await producer.commit()  # step 5
         self.position = after
@@ -97,10 +99,15 @@ class Lane:
         made: dict[str, list[tuple[bytes, bytes]]] = {"predictions": [], "outcomes": []}
         rows: defaultdict[tuple[str, int], list[_Row]] = defaultdict(list)
         for record in records:
+            unreadable = record.value if isinstance(record.value, Unreadable) else None
             try:
+                if unreadable is not None:
+                    raise Unmappable(unreadable.error, unreadable.reason)
                 found = self._mapper.map(record)
             except Unmappable as error:
-                counts.dead_lettered += 1
+                more = unreadable.records - 1 if unreadable is not None else 0
+                counts.records += more
+                counts.dead_lettered += 1 + more
                 letter = dead_letter(record, STAGE, error.reason, str(error))
                 place = (topics.dead_letters, record.partition % topics.line_partitions)
                 rows[place].append((letter.key, letter.value, letter.headers))

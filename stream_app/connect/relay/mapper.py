@@ -10,8 +10,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import orjson
 
-from schemas import deadletters
+from schemas import bounds, deadletters
 from schemas.inputs import OUTCOME_DECODER, PREDICTION_DECODER, Outcome, Prediction
+from schemas.unreadable import Unreadable
+from stream_app.connect.relay.expressions import Expression
 from stream_app.connect.relay.maps import Condition, Emit, Join, RelayMap
 from stream_app.connect.relay.source import Source, Unmappable
 from stream_app.core.effects import Record
@@ -74,7 +76,7 @@ class Mapper:
         self._held = Held(relay_map.join) if relay_map.join is not None else None
         if self._held is not None:
             self._source.find_joined = self._held.find
-        self._max_record_bytes = max_record_bytes
+        self._most = min(max_record_bytes, bounds.SENT)
         self._good_names: set[tuple[str, str, str | None]] = set()
 
     @property
@@ -94,6 +96,8 @@ class Mapper:
 
     def map(self, record: Record) -> list[Made]:
         """What the map makes of a record, nothing if no part of it selects the record. Raises ``Unmappable``."""
+        if isinstance(record.value, Unreadable):
+            raise Unmappable(record.value.error, record.value.reason)
         source = self._source
         source.load(record)
         if self._join is not None and self._held is not None and _hold(self._join.hold, source):
@@ -105,15 +109,13 @@ class Mapper:
             if emit.each is None:
                 made.append(self._one(emit, source))
             else:
-                self._each(emit, source, made)
+                self._each(emit, emit.each, source, made)
         return made
 
-    def _each(self, emit: Emit, source: Source, made: list[Made]) -> None:
-        if emit.each is None:
-            raise AssertionError("iteration without its list")
-        items = emit.each.evaluate(source)
+    def _each(self, emit: Emit, each: Expression, source: Source, made: list[Made]) -> None:
+        items = each.evaluate(source)
         if not isinstance(items, list):
-            raise Unmappable(f"each: {emit.each.text} is {'missing' if items is None else 'no list'}")
+            raise Unmappable(f"each: {each.text} is {'missing' if items is None else 'no list'}")
         for index, item in enumerate(items):
             source.item, source.index = item, index
             source.part = f"-{index}" if len(items) > 1 else ""
@@ -156,12 +158,13 @@ class Mapper:
             record = decode(value)
         except (msgspec.DecodeError, UnicodeError) as error:
             raise Unmappable(_explain(emit, error)) from error
-        if len(value) > self._max_record_bytes:
+        key = self._key(emit, record)
+        if len(key) + len(value) > self._most:
             raise Unmappable(
-                f"the {emit.to[:-1]} made of it has {len(value)} bytes, max_record_bytes is {self._max_record_bytes}",
+                f"the {emit.to[:-1]} made of it has {len(key) + len(value)} bytes, max_record_bytes is {self._most}",
                 deadletters.OVERSIZED,
             )
-        return self._key(emit, record)
+        return key
 
     def _key(self, emit: Emit, record: Prediction | Outcome) -> bytes:
         key = record.prediction_id.encode()

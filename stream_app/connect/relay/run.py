@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import (
     ConsumerStoppedError,
     GroupAuthorizationFailedError,
@@ -20,7 +20,8 @@ from aiokafka.errors import (
 from stream_app import kafka_admin
 from stream_app.connect.reading import stop_consumer
 from stream_app.connect.relay.session import Plan, Progress, Session
-from stream_app.errors import Incompatible
+from stream_app.errors import Incompatible, Parked
+from stream_app.kafka import clients
 from stream_app.settings import Settings
 from stream_app.topics import Topics
 
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 15.0
 #: Waiting does not mend these.
 _HOPELESS = (
-    MessageSizeTooLargeError, TopicAuthorizationFailedError, GroupAuthorizationFailedError, InvalidTopicError,
+    Parked, MessageSizeTooLargeError, TopicAuthorizationFailedError, GroupAuthorizationFailedError, InvalidTopicError,
 )  # fmt: skip
 #: What becomes of a batch when the broker is away, or when a fence comes between two of its steps.
 _PASSING = (KafkaError, IllegalOperation, ConsumerStoppedError, OSError, TimeoutError)
@@ -67,10 +68,7 @@ async def run_relay(
 
 async def _ends(settings: Settings, counts: dict[str, int]) -> dict[TopicPartition, int]:
     """Where the partitions that hold records end, for readers of what is committed."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap, isolation_level="read_committed", enable_auto_commit=False,
-        **settings.kafka_client_options(),
-    )  # fmt: skip
+    consumer = clients.consumer(settings.kafka_bootstrap, settings.kafka_client_options())
     await consumer.start()
     try:
         tps = [TopicPartition(name, partition) for name, count in counts.items() for partition in range(count)]

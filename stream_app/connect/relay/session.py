@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import ConsumerRebalanceListener, TopicPartition
 
 from stream_app.connect.reading import stop_consumer
 from stream_app.connect.relay.lane import Counts, Lane
@@ -19,6 +19,7 @@ from stream_app.connect.relay.maps import RelayMap
 from stream_app.engine.producer import LaneProducer
 from stream_app.engine.protocol import EngineConfig
 from stream_app.errors import Incompatible
+from stream_app.kafka import clients
 from stream_app.settings import Settings
 from stream_app.topics import Topics
 
@@ -77,18 +78,17 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carr
             data_dir=settings.data_dir,
             kafka_options=settings.kafka_client_options(),
             transaction_timeout_s=settings.transaction_timeout_s,
+            message_limits=topics.message_limits(),
         )
         session_ms = int(settings.session_timeout_s * 1000)
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap,
+        self._consumer = clients.consumer(
+            settings.kafka_bootstrap,
+            settings.kafka_client_options(),
             group_id=self._group,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=session_ms,
             heartbeat_interval_ms=session_ms // 3,
             fetch_max_wait_ms=100,
-            **settings.kafka_client_options(),
         )
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -7,11 +7,12 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from schemas import bounds
 from schemas.common import Count, Finite, Token
 from schemas.drift import DriftEvent, DriftWindow
 from stream_app.core.line_log import EventEntry
 
-#: Bounds of what is kept of an event: windows, faults, and the length of a text.
+#: Bounds of what is kept of an event: windows, faults, and the bytes of a text.
 WINDOWS: Final = 16
 FAULTS: Final = 8
 TEXT: Final = 400
@@ -112,9 +113,9 @@ def finding(entry: EventEntry) -> Finding:
         verdict=entry.verdict,
         severity=entry.severity,
         run_from=entry.run_from,
-        reason=entry.reason[:TEXT] if entry.reason is not None else None,
+        reason=bounds.cut(entry.reason, TEXT) if entry.reason is not None else None,
         revises=entry.revises,
-        faults=[fault[:TEXT] for fault in entry.faults[:FAULTS]],
+        faults=[bounds.cut(fault, TEXT) for fault in entry.faults[:FAULTS]],
         rule_verdict=event.rule_verdict,
         statistic=event.statistic,
         p_value=_set(event.p_value),

@@ -11,7 +11,7 @@ import msgspec
 
 from stream_app.core.alerts.evidence import Finding
 from stream_app.core.alerts.state import Decision
-from stream_app.core.stored import body
+from stream_app.stored import Codec
 
 FORMAT: Final = 1
 
@@ -70,16 +70,5 @@ class Tick(msgspec.Struct, frozen=True, tag="tick"):
 
 Fact = Event | Decided | Acknowledged | Accepted | Kept | Forgotten | Changed
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Fact)
-
-
-def encode(fact: Fact) -> bytes:
-    """Format byte and MessagePack."""
-    return bytes((FORMAT,)) + _encoder.encode(fact)
-
-
-def decode(value: bytes) -> Fact:
-    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    fact: Fact = _decoder.decode(body(value, FORMAT, "stored fact about alerts"))
-    return fact
+_codec: Final = Codec[Fact](Fact, FORMAT, "stored fact about alerts")
+encode, decode = _codec.encode, _codec.decode

@@ -182,7 +182,8 @@ def _more_drift(book: Book, alert: OpenAlert, event: Event, now_ms: int) -> tupl
     alert = replace(
         alert,
         version=finding.version,
-        event_ids=ids if len(ids) <= EVENTS else ids[:1] + ids[1 - EVENTS :],
+        event_ids=ids[-EVENTS:],
+        events=alert.events + (finding.id not in alert.event_ids),
         found={**alert.found, finding.slot: finding},
     )
     if finding.severe or kind in alert.streaks:

@@ -6,10 +6,9 @@ from typing import Final
 
 import msgspec
 
-from stream_app.core.changes import Change
-from stream_app.core.stored import body
+from stream_app.stored import Codec
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 class Memo(msgspec.Struct):
@@ -17,19 +16,7 @@ class Memo(msgspec.Struct):
 
     #: last tick handled, epoch ms; 0 before the first
     last_tick: int = 0
-    #: settings changed while running
-    changes: list[Change] = []
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Memo)
-
-
-def encode(memo: Memo) -> bytes:
-    """Format byte and MessagePack."""
-    return bytes((FORMAT,)) + _encoder.encode(memo)
-
-
-def decode(value: bytes) -> Memo:
-    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    return _decoder.decode(body(value, FORMAT, "alerts positions record"))
+_codec: Final = Codec[Memo](Memo, FORMAT, "alerts positions record")
+encode, decode = _codec.encode, _codec.decode

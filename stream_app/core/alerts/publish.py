@@ -19,7 +19,7 @@ from stream_app.core.effects import Emit
 ALERTS: Final = "alerts"
 
 
-def alert_record(config: AlertsConfig, partition: int, change: Change, at_ms: int) -> Emit:
+def alert_record(config: AlertsConfig, partition: int, change: Change, at_ms: int, *, settings_hash: str) -> Emit:
     """The revision a change makes."""
     alert = change.alert
     model_type, _, tenant = alert.line.partition(":")
@@ -45,9 +45,10 @@ def alert_record(config: AlertsConfig, partition: int, change: Change, at_ms: in
         recommendation=words.recommendation(alert, change.book, change.resolution),
         auto_retrain=AutoRetrain(alert.decision.eligible, [Safeguard(*answer) for answer in alert.decision.safeguards]),
         drift_event_ids=alert.event_ids,
+        drift_event_count=alert.events,
         resolution_reason=change.resolution or UNSET,
         link=f"{config.link.rstrip('/')}/alerts/{alert.id}",
-        report=report(alert, change.book, config.settings_hash),
+        report=report(alert, change.book, settings_hash),
     )
     headers = ce_headers("alert", alert.id, alert.line, at_ms, config.source)
     return Emit(ALERTS, partition, alert.id.encode(), encode(record), headers)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from stream_app.core.changes import Change
 from stream_app.core.days import HOUR_MS
+from stream_app.core.live_settings import Fixed, Resolver
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +37,13 @@ class AlertRules:
 
 @dataclass(frozen=True, slots=True)
 class AlertsConfig:
-    """Settings of an alerts lane. ``rules`` is pure: the same line gives the same rules until a change."""
+    """Settings of an alerts lane."""
 
     #: CloudEvents source, ``/plumbline/APP_ID``
     source: str
     #: address of the dashboard; an alert's page is ``/alerts/ID`` below it
     link: str = "http://127.0.0.1:8080"
-    rules: Callable[[str], AlertRules] = field(default=lambda line: AlertRules())
-    settings_hash: str = "0" * 16
-    #: the config after a change of settings
-    change: Callable[[Change], AlertsConfig] | None = None
+    rules: Resolver[AlertRules] = field(default_factory=lambda: Fixed(lambda model: AlertRules()))
     partition: int = 0
     #: partitions of the log; with more than one, a line of another one is refused as a fault of ours
     partitions: int = 1

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from schemas import bounds
 from schemas.clock import TickView
 from schemas.common import Actor
 from schemas.partitioning import partition_for
@@ -23,9 +24,9 @@ from stream_app.core.alerts.lifecycle import Step, next_due_ms, step, types_of
 from stream_app.core.alerts.publish import alert_record
 from stream_app.core.alerts.rules import AlertsConfig
 from stream_app.core.alerts.state import DRIFT, INCOMPLETE, Book, Decision
-from stream_app.core.changes import Adjustable
 from stream_app.core.effects import Drained, Record, TableReader
-from stream_app.core.log_stage import LogStage, decoding
+from stream_app.core.live_settings import LiveSettings
+from stream_app.core.log_stage import A_STEP, LogStage, decoding, entry_of
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.errors import Broken
 
@@ -35,8 +36,8 @@ LOG: Final = "log"
 #: Facts, or due alerts, whose books are read and written at once: at most 250 kB each, 5 kB as a rule.
 BATCH: Final = 256
 
-#: A wire record's limits on what the coordinator says.
-SAFEGUARDS, REASON = 32, 4_000
+#: What is kept of what the coordinator says: safeguards, and bytes of each one's reason.
+SAFEGUARDS, REASON = 32, 1_000
 
 
 class _Command(msgspec.Struct):
@@ -54,32 +55,24 @@ class AlertsStage(LogStage):
     """Alerts of one line partition. Not thread-safe; owned by its lane."""
 
     def __init__(self, config: AlertsConfig, partition: int | None = None) -> None:
-        self._base = config
+        self.config = config
         self.partition = config.partition if partition is None else partition
         self.load(None, None)
 
     def load(self, memo: bytes | None, table: TableReader | None) -> None:
         """Start from the last commit; open alerts are found by their marks."""
         self.memo = memos.decode(memo) if memo is not None else memos.Memo()
-        self._settings = Adjustable(self._base, self.memo.changes)
         self._outbox = Outbox(table, self.partition)
+        #: entries of epochs that the call in hand may still handle
+        self._budget = A_STEP
+        self.settings = LiveSettings(self.config, self.config.rules, self._outbox)
         self._books: dict[bytes, Book] = {}
         #: key of the book of each open alert → when its next timer falls due; ``None``: never
         self._due: dict[bytes, int | None] = {}
         after: bytes | None = None
         while batch := self._outbox.scan(state.OPEN, after, BATCH):
             after = batch[-1][0]
-            keys = [state.BOOK + key[1:] for key, _ in batch]
-            for key, value in zip(keys, self._outbox.get(keys), strict=True):
-                alert = state.decode(value).alert if value is not None else None
-                if alert is None:
-                    raise Broken(f"{' '.join(state.split_key(key))} is marked open in the alerts table and is not")
-                self._due[key] = next_due_ms(self.config.rules(alert.line), alert)
-
-    @property
-    def config(self) -> AlertsConfig:
-        """What holds now."""
-        return self._settings.current
+            self._set_timers([state.BOOK + key[1:] for key, _ in batch])
 
     @property
     def last_tick(self) -> int:
@@ -89,10 +82,16 @@ class AlertsStage(LogStage):
     # -- input ---------------------------------------------------------------------------------------------------
 
     def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
-        """Entries in the log's order."""
-        for record in batch:
+        """Entries in the log's order; stops at a tick whose epoch takes another step."""
+        self._budget = A_STEP
+        for number, record in enumerate(batch):
             with decoding(record):
-                self._entry(record.offset, line_log.decode(record.value or b""))
+                entry = entry_of(record)
+                if isinstance(entry, line_log.TickEntry):
+                    if not self._tick(entry.at_ms):
+                        return number
+                else:
+                    self._entry(record.offset, entry)
         return len(batch)
 
     def drain(self) -> Drained:
@@ -100,13 +99,11 @@ class AlertsStage(LogStage):
         return self._outbox.drain(memos.encode(self.memo))
 
     def _entry(self, offset: int, entry: line_log.Entry) -> None:
-        if isinstance(entry, line_log.TickEntry):
-            self._tick(entry.at_ms)
-        elif isinstance(entry, line_log.EventEntry):
+        if isinstance(entry, line_log.EventEntry):
             self._own(entry.line)
             self._remember(offset, facts.Event(evidence.finding(entry)))
         elif isinstance(entry, line_log.DecisionEntry):
-            answers = [(name, passed, why[:REASON]) for name, passed, why in entry.safeguards[:SAFEGUARDS]]
+            answers = [(name, passed, bounds.cut(why, REASON)) for name, passed, why in entry.safeguards[:SAFEGUARDS]]
             decided = facts.Decided(entry.event_id, Decision(entry.eligible, answers))
             self._outbox.put(state.decision_key(entry.event_id), facts.encode(decided))
         elif isinstance(entry, line_log.CommandEntry):
@@ -131,13 +128,17 @@ class AlertsStage(LogStage):
 
     # -- tick ----------------------------------------------------------------------------------------------------
 
-    def _tick(self, now_ms: int) -> None:
+    def _tick(self, now_ms: int) -> bool:
+        """Handle an epoch; ``False`` if the budget ends before it, and the rest waits in the table."""
         if now_ms <= self.memo.last_tick:
-            return
+            return True
         after: bytes | None = None
         while batch := self._outbox.scan(state.EPOCH, after, BATCH):
+            if self._budget <= 0:
+                return False
+            self._budget -= len(batch)
             after = batch[-1][0]
-            self._facts([facts.decode(value) for _, value in batch], now_ms)
+            self._facts([facts.decode(value, key) for key, value in batch], now_ms)
             for key, _ in batch:
                 self._outbox.remove_once_written(key)
         while batch := self._outbox.scan(state.DECISION, None, BATCH):
@@ -151,14 +152,16 @@ class AlertsStage(LogStage):
                 self._step(key, facts.Tick(), now_ms)
             self._books.clear()
         self.memo.last_tick = now_ms
+        return True
 
     def _facts(self, epoch: list[Fact], now_ms: int) -> None:
         """Some facts of the epoch in the log's order."""
         events = [fact.finding for fact in epoch if isinstance(fact, facts.Event)]
-        answers = self._outbox.get([state.decision_key(finding.id) for finding in events])
+        keys = [state.decision_key(finding.id) for finding in events]
+        answers = self._outbox.get(keys)
         decisions: dict[str, Decision] = {}
-        for finding, value in zip(events, answers, strict=True):
-            decided = facts.decode(value) if value is not None else None
+        for finding, key, value in zip(events, keys, answers, strict=True):
+            decided = facts.decode(value, key) if value is not None else None
             if isinstance(decided, facts.Decided):
                 decisions[finding.id] = decided.decision
         self._read(list(dict.fromkeys(state.book_key(f.line, type) for f in events for type in types_of(f))))
@@ -187,15 +190,21 @@ class AlertsStage(LogStage):
     def _change(self, fact: facts.Changed) -> None:
         """Change settings; the timers of open alerts are set anew. The coordinator tells people what became of it."""
         try:
-            self._settings.order(fact.record)
+            self.settings.command(fact.record)
         except ValueError:
             return
-        self.memo.changes = self._settings.changes
-        for key in self._open_of(fact.line):
-            self._read([key])
-            alert = self._books[key].alert
-            assert alert is not None
-            self._due[key] = next_due_ms(self.config.rules(alert.line), alert)
+        keys = self._open_of(fact.line)
+        for start in range(0, len(keys), BATCH):
+            self._set_timers(keys[start : start + BATCH])
+
+    def _set_timers(self, keys: list[bytes]) -> None:
+        """When the next timers of some open alerts fall due, by the settings that hold now."""
+        self._have_at_hand(keys)
+        for key, value in zip(keys, self._outbox.get(keys), strict=True):
+            alert = state.decode(value, key).alert if value is not None else None
+            if alert is None:
+                raise Broken(f"{' '.join(state.split_key(key))} is marked open in the alerts table and is not")
+            self._due[key] = next_due_ms(self.settings.rules_of(alert.line), alert)
 
     def _open_of(self, line: str) -> list[bytes]:
         if line == "*":
@@ -203,18 +212,24 @@ class AlertsStage(LogStage):
         return [key for type in (DRIFT, INCOMPLETE) if (key := state.book_key(line, type)) in self._due]
 
     def _read(self, keys: list[bytes]) -> None:
-        """Have the books of a batch at hand; they go when it is done."""
+        """Have the books of a batch at hand, and their models' settings; the books go when it is done."""
+        self._have_at_hand(keys)
         for key, value in zip(keys, self._outbox.get(keys), strict=True):
-            self._books[key] = state.decode(value) if value is not None else Book(state.split_key(key)[1])
+            self._books[key] = state.decode(value, key) if value is not None else Book(state.split_key(key)[1])
+
+    def _have_at_hand(self, keys: list[bytes]) -> None:
+        self.settings.read(state.split_key(key)[0] for key in keys)
 
     def _step(self, key: bytes, fact: Step, now_ms: int) -> None:
         if key not in self._books:
             self._read([key])
         before = self._books[key]
-        rules = self.config.rules(state.split_key(key)[0])
+        line = state.split_key(key)[0]
+        rules = self.settings.rules_of(line)
         book, news = step(rules, before, fact, now_ms)
         for change in news:
-            self._outbox.emit(alert_record(self.config, self.partition, change, now_ms))
+            hash = self.settings.hash_of(line)
+            self._outbox.emit(alert_record(self.config, self.partition, change, now_ms, settings_hash=hash))
         if book == before:
             return
         self._books[key] = book

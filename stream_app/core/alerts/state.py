@@ -3,11 +3,12 @@
 ==============================  ====================================================================================
 key                             value and growth
 ==============================  ====================================================================================
-``A`` + line, 0, type           book: the latest findings, the open alert; 2 a model, 2 to 10 kB as a rule,
-                                at most some 250 kB (1,000 ids, 12 findings, 32 safeguards)
+``A`` + line, 0, type           book: the latest findings, the open alert; 2 a line ever seen, 2 to 10 kB as a rule,
+                                at most some 200 kB (100 ids, 22 findings of 16 windows, 32 safeguards)
 ``O`` + line, 0, type           empty mark of an open alert; gone with it
 ``E`` + offset (u8)             fact (:mod:`~stream_app.core.alerts.facts`) of the epoch in hand; gone with its tick
 ``D`` + event id                decision of the epoch in hand; gone with its tick
+``V`` + …                       changed settings (:mod:`~stream_app.core.settings_table`)
 ==============================  ====================================================================================
 """
 
@@ -18,16 +19,16 @@ from typing import Final
 import msgspec
 
 from stream_app.core.alerts.evidence import Finding
-from stream_app.core.stored import body
+from stream_app.stored import Codec
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 BOOK, OPEN, EPOCH, DECISION = b"A", b"O", b"E", b"D"
 
 DRIFT: Final = "ML_DRIFT_DETECTED"
 INCOMPLETE: Final = "ML_OUTCOMES_INCOMPLETE"
 
-#: Ids of events that an alert names: the first, and the newest.
-EVENTS: Final = 1_000
+#: Ids of events that an alert names, the newest.
+EVENTS: Final = 100
 #: Newest severe events that can still be recomputed: a comparison is, at its next close; of two kinds, that is 4.
 REVISABLE: Final = 32
 
@@ -70,6 +71,8 @@ class OpenAlert(msgspec.Struct, frozen=True):
     severe_ids: list[str]
     #: last finding of drift of each sort while it was open: what it is about
     found: dict[str, Finding]
+    #: how many events there were; ``event_ids`` holds the newest
+    events: int = 1
     revision: int = 1
     escalation_level: int = 0
     #: reminders that fell due
@@ -90,18 +93,8 @@ class Book(msgspec.Struct, frozen=True):
     alert: OpenAlert | None = None
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Book)
-
-
-def encode(book: Book) -> bytes:
-    """Format byte and MessagePack."""
-    return bytes((FORMAT,)) + _encoder.encode(book)
-
-
-def decode(value: bytes) -> Book:
-    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    return _decoder.decode(body(value, FORMAT, "book of a line's alerts"))
+_codec: Final = Codec[Book](Book, FORMAT, "book of a line's alerts")
+encode, decode = _codec.encode, _codec.decode
 
 
 def book_key(line: str, type: str) -> bytes:

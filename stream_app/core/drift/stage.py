@@ -5,7 +5,7 @@ Deterministic by construction: one input in one order, a line's memory in the ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -14,7 +14,6 @@ from schemas.clock import TickView
 from schemas.common import ce_headers, encode
 from schemas.drift import DriftEvent, DriftWindow
 from stream_app.core import changes, line_log
-from stream_app.core.changes import Adjustable, Change
 from stream_app.core.comparisons.records import QualityValue
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.verdicts import (
@@ -28,7 +27,8 @@ from stream_app.core.days import date_of, day_of
 from stream_app.core.drift import events, state
 from stream_app.core.drift.state import LineState, Run
 from stream_app.core.effects import Drained, Emit, Record, TableReader
-from stream_app.core.log_stage import LogStage, decoding
+from stream_app.core.live_settings import Fixed, LiveSettings, Resolver
+from stream_app.core.log_stage import LogStage, decoding, entry_of
 from stream_app.core.metrics_stage.outbox import Outbox
 
 DRIFT_EVENTS: Final = "drift-events"
@@ -50,41 +50,45 @@ _FORWARDED = (
     line_log.ForgottenEntry,
 )
 
+#: What is judged by the rules of its model.
+_JUDGED = (
+    line_log.CompletenessEntry,
+    line_log.QualityEntry,
+    line_log.StatisticalEntry,
+    line_log.PerformanceEntry,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class DriftConfig:
-    """Settings of the drift lanes. ``rules`` is pure: the same line gives the same rules until a change."""
+    """Settings of the drift lanes."""
 
     source: str
-    rules: Callable[[str], ComparisonRules] = field(default=lambda line: ComparisonRules())
-    settings_hash: str = "0" * 16
-    #: the config after a change of settings
-    change: Callable[[Change], DriftConfig] | None = None
+    rules: Resolver[ComparisonRules] = field(default_factory=lambda: Fixed(lambda model: ComparisonRules()))
 
 
 class DriftStage(LogStage):
     """Verdicts of one line partition. Not thread-safe; owned by its lane."""
 
     def __init__(self, config: DriftConfig, partition: int) -> None:
-        self._base = config
+        self.config = config
         self.partition = partition
         self.load(None, None)
 
     def load(self, memo: bytes | None, table: TableReader | None) -> None:
-        """Everything stands in the table but the settings that were changed."""
-        self._settings = Adjustable(self._base, changes.decode(memo) if memo else ())
+        """Everything stands in the table."""
         self._outbox = Outbox(table, self.partition)
-
-    @property
-    def config(self) -> DriftConfig:
-        """What holds now."""
-        return self._settings.current
+        self.settings = LiveSettings(self.config, self.config.rules, self._outbox)
 
     def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
         """Entries in the log's order."""
+        entries = []
         for record in batch:
             with decoding(record):
-                entry = line_log.decode(record.value or b"")
+                entries.append(entry_of(record))
+        self.settings.read(entry.line for entry in entries if isinstance(entry, _JUDGED))
+        for record, entry in zip(batch, entries, strict=True):
+            with decoding(record):
                 self._entry(entry)
             if isinstance(entry, _FORWARDED):
                 self._outbox.emit(Emit(DRIFT_LOG, self.partition, record.key, record.value, []))
@@ -92,7 +96,7 @@ class DriftStage(LogStage):
 
     def drain(self) -> Drained:
         """Effects since the last drain."""
-        return self._outbox.drain(changes.encode(self._settings.changes))
+        return self._outbox.drain(b"")
 
     # -- entries -------------------------------------------------------------------------------------------------
 
@@ -101,7 +105,7 @@ class DriftStage(LogStage):
             if changes.is_set(entry.record):
                 # the coordinator tells people what became of it
                 with suppress(ValueError):
-                    self._settings.order(entry.record)
+                    self.settings.command(entry.record)
         elif isinstance(entry, line_log.CompletenessEntry):
             self._completeness(entry)
         elif isinstance(entry, line_log.QualityEntry):
@@ -115,7 +119,7 @@ class DriftStage(LogStage):
 
     def _completeness(self, entry: line_log.CompletenessEntry) -> None:
         memory = self._memory(entry.line)
-        judgement = completeness_verdict(entry.predictions, entry.labelled, self.config.rules(entry.line))
+        judgement = completeness_verdict(entry.predictions, entry.labelled, self.settings.rules_of(entry.line))
         text = None
         if judgement.verdict == "drift":
             if memory.incomplete_since is None:
@@ -133,7 +137,7 @@ class DriftStage(LogStage):
         )  # fmt: skip
 
     def _quality(self, entry: line_log.QualityEntry) -> None:
-        rules, memory = self.config.rules(entry.line), self._memory(entry.line)
+        rules, memory = self.settings.rules_of(entry.line), self._memory(entry.line)
         day = day_of(entry.close_ms)
         values = entry.values or [QualityValue(name, day, day, None, None, 0, 0) for name in QUALITY_CHECKS]
         for value in values:
@@ -151,7 +155,7 @@ class DriftStage(LogStage):
         self._keep(entry.line, memory)
 
     def _statistical(self, entry: line_log.StatisticalEntry) -> None:
-        rules = self.config.rules(entry.line)
+        rules = self.settings.rules_of(entry.line)
         judgement = _without_baseline(statistical_verdict(entry.windows, rules), entry.baseline)
         decisive = entry.windows[judgement.decisive] if entry.windows else None
         self._judged(
@@ -161,7 +165,7 @@ class DriftStage(LogStage):
         )  # fmt: skip
 
     def _performance(self, entry: line_log.PerformanceEntry) -> None:
-        rules = self.config.rules(entry.line)
+        rules = self.settings.rules_of(entry.line)
         judgement = _without_baseline(performance_verdict(entry.windows, rules), entry.baseline)
         drop = None
         if entry.windows and judgement.metric is not None:
@@ -223,7 +227,7 @@ class DriftStage(LogStage):
             faults = self._faults(memory, day_of(close_ms))
         record: DriftEvent = events.event(
             id=id, line=line, kind=kind, version=version, close_ms=close_ms, at_ms=at_ms, baseline=baseline,
-            judgement=judgement, windows=windows, settings_hash=self.config.settings_hash, check=check,
+            judgement=judgement, windows=windows, settings_hash=self.settings.hash_of(line), check=check,
             revises=revises, faults=faults or None, **rest,
         )  # fmt: skip
         value = encode(record)
@@ -237,7 +241,7 @@ class DriftStage(LogStage):
 
     def _memory(self, line: str) -> LineState:
         value = self._outbox.get([state.key(line)])[0]
-        return state.decode(value) if value is not None else LineState()
+        return state.decode(value, state.key(line)) if value is not None else LineState()
 
     def _keep(self, line: str, memory: LineState) -> None:
         self._outbox.put(state.key(line), state.encode(memory))

@@ -1,6 +1,7 @@
 """What the drift stage remembers of a line: its runs of drift, its last events, what is broken in its data.
 
-Stored under ``R`` + line: one format byte, then MessagePack. At most a few hundred bytes a line, whatever its age.
+Stored under ``R`` + line: one format byte, then MessagePack. At most a few hundred bytes a line, whatever its age. The
+table also holds changed settings, under ``V`` (:mod:`~stream_app.core.settings_table`).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from stream_app.core.stored import body
+from stream_app.stored import Codec
 
 FORMAT: Final = 1
 PREFIX: Final = b"R"
@@ -40,20 +41,10 @@ class LineState(msgspec.Struct):
     faults: dict[str, str] = {}
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(LineState)
+_codec: Final = Codec[LineState](LineState, FORMAT, "a line's drift memory")
+encode, decode = _codec.encode, _codec.decode
 
 
 def key(line: str) -> bytes:
     """Key of a line's memory."""
     return PREFIX + line.encode()
-
-
-def encode(state: LineState) -> bytes:
-    """Format byte and MessagePack."""
-    return bytes((FORMAT,)) + _encoder.encode(state)
-
-
-def decode(value: bytes) -> LineState:
-    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    return _decoder.decode(body(value, FORMAT, "a line's drift memory"))

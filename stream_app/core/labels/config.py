@@ -47,12 +47,12 @@ class LabelsConfig:
     max_age_days: int = 90
     future_ms: int = 300_000
     narrow_below: float = 0.2
-    max_record_bytes: int = 262_144
     limits: NameLimits = NameLimits()
     #: whole days without a prediction after which a name counts no more
     names_days: int = 90
     #: days between two writes of a name that is not seen; below the shortest time that the table's entries are kept
     refresh_days: int = 1
+    max_record_bytes: int = 1 << 20
 
     def for_source(self, partition: int) -> LabelsConfig:
         """The same settings for another source partition."""

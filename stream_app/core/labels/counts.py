@@ -139,8 +139,11 @@ def records(source: int, parts: list[Part]) -> list[bytes]:
 
 
 def _halves(part: Part) -> tuple[Part, Part]:
-    """Split a part between two cells, or within the rows of its only cell; the second half carries the close."""
-    rows = part.rows()
+    """Split a part between two cells, or within the rows of its only cell, and its hours; the second carries the close.
+
+    Hours are summed by metrics whatever part they stand in, so they need not stand with their cells.
+    """
+    rows, hour = part.rows(), len(part.hours) // 2
     if len(part.cells) > 1:
         middle = len(part.cells) // 2
         row = int(np.searchsorted(rows.cells, middle))
@@ -166,7 +169,7 @@ def _halves(part: Part) -> tuple[Part, Part]:
                 for i in part.intervals
                 if (i.cell < middle) == first
             ],
-            hours=part.hours if first else [],
+            hours=part.hours[:hour] if first else part.hours[hour:],
         )
 
     return piece(None, row, cells_a, 0, True), piece(row, None, cells_b, shift, False)

@@ -17,10 +17,13 @@ horizon's predictions and no further. Two predictions are the same exactly if th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from struct import Struct
 from typing import Final
 
 from stream_app.core.labels import names
+from stream_app.errors import Broken
+from stream_app.stored import at_key, body, reading
 
 FORMAT: Final = 1
 HAS_PREDICTION: Final = 1
@@ -39,18 +42,37 @@ NAMES_AT: Final = PREDICTION.size
 KEY_PREFIX: Final = b"e"
 
 
-class UnknownEntryFormat(ValueError):
-    """A stored entry was written by a release this one cannot read."""
-
-
 def entry_day(value: bytes) -> int:
-    """UTC day that decides which time segment holds the entry: the prediction's, else the early outcome's."""
-    if value[:1] in (names.PAIR, names.TYPE):
-        return names.written_day(value)
-    if value[0] != FORMAT:
-        raise UnknownEntryFormat(
-            f"labels entry has format {value[0]}, this release reads {FORMAT}: "
-            "use a new PLUMBLINE_APP_ID and output prefix, or the release that wrote it"
-        )
-    at = 2 if value[1] & HAS_PREDICTION else 4
-    return value[at] | value[at + 1] << 8
+    """UTC day that decides which time segment holds the entry: the prediction's, else the early outcome's.
+
+    Raises ``UnknownFormat``, or ``Broken`` for an entry that ends before it says a day.
+    """
+    try:
+        if value[:1] in (names.PAIR, names.TYPE):
+            return names.written_day(value)
+        if value[0] != FORMAT:
+            body(value, FORMAT, "labels entry")
+        at = 2 if value[1] & HAS_PREDICTION else 4
+        return value[at] | value[at + 1] << 8
+    except IndexError:
+        body(value, FORMAT, "labels entry")
+        raise Broken(f"labels entry cannot be read: it ends after {len(value)} bytes") from None
+
+
+def check(key: bytes, value: bytes) -> None:
+    """Raise ``UnknownFormat`` or ``Broken``, with the key, for an entry that cannot be one of ours."""
+    what = at_key("labels entry", key)
+    body(value, FORMAT, what)
+    with reading(what):
+        HEAD.unpack_from(value)
+        if value[1] & HAS_PREDICTION:
+            PREDICTION.unpack_from(value)
+            if value[NAMES_AT:].decode().count("|") != 2:
+                raise ValueError("the names of its model are damaged")
+
+
+def check_all(keys: Iterable[bytes], values: Iterable[bytes | None]) -> None:
+    """:func:`check` every entry that is there."""
+    for key, value in zip(keys, values, strict=True):
+        if value is not None:
+            check(key, value)

@@ -14,8 +14,9 @@ import msgspec
 
 from stream_app.core.labels import entry as entries
 from stream_app.core.labels.config import TypeRules
+from stream_app.core.labels.entry import FORMAT as ENTRIES
 from stream_app.core.labels.entry import HAS_OUTCOME, HAS_PREDICTION, NAMES_AT
-from stream_app.core.stored import body
+from stream_app.stored import Codec, body
 
 FORMAT: Final = 2
 
@@ -57,6 +58,8 @@ class Memo(msgspec.Struct):
     pending: dict[int, dict[int, int]] = {}
     #: covering day → outcomes still waiting for their prediction
     early: dict[int, int] = {}
+    #: format of the table's entries, which are read one by one without a look at their first byte
+    entries: int = ENTRIES
 
     def dispositions(self) -> dict[str, dict[str, int]]:
         """Both topics' dispositions as they stand."""
@@ -67,18 +70,19 @@ class Memo(msgspec.Struct):
         }
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Memo)
-
-
-def encode(memo: Memo) -> bytes:
-    """Format byte and MessagePack."""
-    return bytes((FORMAT,)) + _encoder.encode(memo)
+_codec: Final = Codec[Memo](Memo, FORMAT, "labels positions record")
+encode = _codec.encode
 
 
 def decode(value: bytes) -> Memo:
-    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    return _decoder.decode(body(value, FORMAT, "labels positions record"))
+    """Inverse of :func:`encode`. ``UnknownFormat`` also if the table's entries have another format than this release's.
+
+    ``Broken`` if it cannot be read.
+    """
+    memo = _codec.decode(value)
+    if memo.entries != ENTRIES:
+        body(bytes((memo.entries & 0xFF,)), ENTRIES, "every entry of the labels table")
+    return memo
 
 
 #: (horizon in days, covering day) of predictions that wait; of outcomes that wait, with horizon 0

@@ -32,7 +32,8 @@ from typing import Final, NamedTuple
 
 from stream_app.core.effects import TableReader
 from stream_app.core.labels.config import BadName, Name, NameLimits, TypeRules
-from stream_app.errors import Incompatible
+from stream_app.errors import Broken, Incompatible
+from stream_app.stored import body
 
 FORMAT: Final = 1
 PAIR: Final = b"n"
@@ -225,11 +226,10 @@ def _one_less(counts: dict[bytes, int], key: bytes) -> bool:
 
 
 def _checked(value: bytes) -> bytes:
-    if value[:1] not in (PAIR, TYPE) or value[1] != FORMAT:
-        raise Incompatible(
-            f"a name in the labels table has format {value[:2]!r}, this release reads {FORMAT}. "
-            "Run the release that wrote it, or use a new PLUMBLINE_APP_ID and PLUMBLINE_OUTPUT_PREFIX."
-        )
+    """A stored name as it is. ``UnknownFormat`` or ``Broken`` if it cannot be one."""
+    body(value[1:], FORMAT, "a name in the labels table")
+    if len(value) != {PAIR: _PAIR.size, TYPE: _TYPE.size}.get(value[:1]):
+        raise Broken(f"a name in the labels table cannot be read: {value[:20]!r}")
     return value
 
 

@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import msgspec
 
+from schemas import bounds
+from schemas.unreadable import Unreadable
+from stream_app.core.effects import Record
 from stream_app.core.labels.config import LabelsConfig
 
 Refusal = tuple[str, str]
 
 
-def undecoded(value: bytes | None, error: Exception, limit: int) -> Refusal:
+def undecoded(record: Record, error: Exception, limit: int) -> Refusal:
     """A record that is not what the contract describes."""
-    if value is None:
+    if isinstance(record.value, Unreadable):
+        return record.value.reason, record.value.error
+    if record.value is None:
         return "null_value", "the record has no value"
-    if len(value) > limit:
-        return "oversized", f"{len(value)} bytes, the limit is {limit}"
+    size = bounds.content(record.key, record.value, record.headers)
+    if size > limit:
+        return "oversized", f"{size} bytes, the limit is {limit}"
     return "invalid_field" if isinstance(error, msgspec.ValidationError) else "invalid_json", str(error)
 
 
-def too_long(value: bytes | None, key: bytes, limit: int) -> Refusal:
-    """A readable record with too long an id, or too long altogether. ``key``: prefix byte and id."""
+def too_long(record: Record, key: bytes, limit: int) -> Refusal | None:
+    """A readable record with too long an id, or too large with its key and headers. ``key``: prefix byte and id."""
     if len(key) > 129:
         return "invalid_field", "prediction_id is longer than 128 bytes"
-    return "oversized", f"{len(value or b'')} bytes, the limit is {limit}"
+    # every record of a producer that traces its requests comes by here: at most, by a sum that is quick
+    most = len(record.value or b"") + len(record.key or b"")
+    for name, text in record.headers:
+        most += 4 * len(name) + len(text or b"")
+    if most <= limit:
+        return None
+    size = bounds.content(record.key, record.value, record.headers)
+    return ("oversized", f"{size} bytes, the limit is {limit}") if size > limit else None
 
 
 def out_of_time(field: str, at: int, tick_ms: int, config: LabelsConfig) -> Refusal:

@@ -14,6 +14,7 @@ import msgspec
 
 from schemas.clock import TickView
 from schemas.inputs import OUTCOME_DECODER, PREDICTION_DECODER, Outcome, Prediction, time_ms
+from schemas.unreadable import Unreadable
 from stream_app.core.deltas import Part
 from stream_app.core.effects import Drained, Emit, Record, TableReader, dead_letter
 from stream_app.core.labels import memo as memos
@@ -31,10 +32,13 @@ from stream_app.core.labels.entry import (
     PREDICTED,
     PREDICTION,
     SHADOW,
+    check_all,
 )
 from stream_app.core.labels.name_cache import NameCache
 from stream_app.core.labels.names import Usage
 from stream_app.core.labels.refusals import out_of_time, too_long, undecoded
+from stream_app.errors import Broken
+from stream_app.stored import UNREADABLE
 
 STAGE: Final = "labels"
 PREDICTIONS: Final = "predictions"
@@ -60,6 +64,8 @@ class LabelsStage:
         """Start from the positions record of the last commit, or from nothing."""
         self.memo = memos.decode(memo) if memo is not None else memos.Memo()
         self._table = table
+        #: entries looked up last, for the message if one of them is damaged
+        self._seen: tuple[list[bytes], Sequence[bytes | None]] = ([], [])
         self._overlay: dict[bytes, bytes | None] = {}
         self._counts = Counts()
         self._parts: list[list[Part]] = [[] for _ in range(self.config.targets)]
@@ -69,13 +75,14 @@ class LabelsStage:
     def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
         """Take records that ``tick`` covers. Returns how many; every one of them gets exactly one disposition."""
         if tick is None:
-            raise ValueError(f"{alias} is gated by the clock and came without its covering tick")
+            raise Broken(f"{alias} is gated by the clock and came without its covering tick")
         # before the records: an id whose entry expires with this day may come again, and takes the entry's place
         self._turn(tick.at_ms // DAY_MS)
-        if alias == PREDICTIONS:
-            self._predictions(batch, tick)
-        else:
-            self._outcomes(batch, tick)
+        try:
+            (self._predictions if alias == PREDICTIONS else self._outcomes)(batch, tick)
+        except UNREADABLE:
+            check_all(*self._seen)
+            raise
         return len(batch)
 
     def waiting_for(self, tick: TickView) -> str | None:
@@ -136,10 +143,11 @@ class LabelsStage:
                 row = decode(value)  # type: ignore[arg-type]
                 key = KEY_PREFIX + row.prediction_id.encode()
             except (msgspec.DecodeError, TypeError, UnicodeError) as error:
-                self._refuse(record, self.memo.predictions, *undecoded(value, error, max_bytes))
+                self._refuse(record, self.memo.predictions, *undecoded(record, error, max_bytes))
                 continue
-            if len(value) > max_bytes or len(key) > 129:  # type: ignore[arg-type]
-                self._refuse(record, self.memo.predictions, *too_long(value, key, max_bytes))
+            large = record.headers or len(value) + len(record.key or b"") > max_bytes or len(key) > 129  # type: ignore[arg-type]
+            if large and (refusal := too_long(record, key, max_bytes)) is not None:
+                self._refuse(record, self.memo.predictions, *refusal)
                 continue
             good.append((key, row, record))
         found = self._read([item[0] for item in good])
@@ -232,10 +240,11 @@ class LabelsStage:
                 row = decode(value)  # type: ignore[arg-type]
                 key = KEY_PREFIX + row.prediction_id.encode()
             except (msgspec.DecodeError, TypeError, UnicodeError) as error:
-                self._refuse(record, self.memo.outcomes, *undecoded(value, error, max_bytes))
+                self._refuse(record, self.memo.outcomes, *undecoded(record, error, max_bytes))
                 continue
-            if len(value) > max_bytes or len(key) > 129:  # type: ignore[arg-type]
-                self._refuse(record, self.memo.outcomes, *too_long(value, key, max_bytes))
+            large = record.headers or len(value) + len(record.key or b"") > max_bytes or len(key) > 129  # type: ignore[arg-type]
+            if large and (refusal := too_long(record, key, max_bytes)) is not None:
+                self._refuse(record, self.memo.outcomes, *refusal)
                 continue
             good.append((key, row, record))
         found = self._read([item[0] for item in good])
@@ -284,7 +293,8 @@ class LabelsStage:
     def _read(self, keys: list[bytes]) -> Sequence[bytes | None]:
         if self._table is None or not keys:
             return [None] * len(keys)
-        return self._table.get_many(keys)
+        self._seen = keys, self._table.get_many(keys)
+        return self._seen[1]
 
     def _expired(self, entry: bytes, today: int) -> bool:
         cover = entry[2] | entry[3] << 8
@@ -302,7 +312,7 @@ class LabelsStage:
     def _join_early(self, old: bytes | None, name: Name, score: float, predicted: bool, actual: bool, at: int) -> None:
         """A prediction whose outcome waits already."""
         if old is None:
-            raise AssertionError("an early outcome without its entry")
+            raise Broken("the entry of an outcome that waits for its prediction is missing; please report it")
         if not name.shadow:
             self._label(name, at, score, predicted, actual, True)
         self._less(self.memo.early, old[4] | old[5] << 8, 1)
@@ -334,12 +344,8 @@ class LabelsStage:
             self.memo.outcomes.duplicate += 1
             return
         if at <= observed_at:
-            self._refuse(
-                record,
-                self.memo.outcomes,
-                "contradictory",
-                "another value for this prediction_id was observed at the same time or later",
-            )
+            text = "another value for this prediction_id was observed at the same time or later"
+            self._refuse(record, self.memo.outcomes, "contradictory", text)
             return
         self._overlay[key] = HEAD.pack(FORMAT, flags ^ ACTUAL, cover, waits, at) + old[BODY_AT:]
         self.memo.outcomes.corrected += 1
@@ -373,5 +379,5 @@ class LabelsStage:
     # -- refusals ------------------------------------------------------------------------------------------------
 
     def _refuse(self, record: Record, tally: memos.Tally, reason: str, error: str) -> None:
-        tally.dead_lettered += 1
-        self._emits.append(dead_letter(record, STAGE, reason, error))
+        tally.dead_lettered += record.value.records if isinstance(record.value, Unreadable) else 1
+        self._emits.append(dead_letter(record, STAGE, reason, error, limit=self.config.max_record_bytes))

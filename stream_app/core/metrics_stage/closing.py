@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 from stream_app.core import cells_codec, line_log
 from stream_app.core.cells import Cell
-from stream_app.core.changes import Adjustable
 from stream_app.core.days import Close, day_of, metrics_close
 from stream_app.core.metrics import figures
 from stream_app.core.metrics_stage import publish
 from stream_app.core.metrics_stage.compare import Comparer
-from stream_app.core.metrics_stage.config import MetricsConfig
+from stream_app.core.metrics_stage.config import MetricsConfig, MetricsSettings
 from stream_app.core.metrics_stage.keys import CELL, LINE, cell_prefix, split_cell_key
 from stream_app.core.metrics_stage.line_book import LineBook
 from stream_app.core.metrics_stage.memo import Progress
@@ -35,7 +34,7 @@ class Closer:
 
     def __init__(
         self,
-        settings: Adjustable[MetricsConfig],
+        settings: MetricsSettings,
         partition: int,
         outbox: Outbox,
         lines: LineBook,
@@ -49,7 +48,7 @@ class Closer:
 
     @property
     def _config(self) -> MetricsConfig:
-        return self._settings.current
+        return self._settings.config
 
     def run(self, closes: list[Close], progress: Progress, now: int) -> bool:
         """A bounded number of cells and lines of the closes the tick passed, in time order; ``False`` until done."""
@@ -64,6 +63,7 @@ class Closer:
                 batch = self._outbox.scan(prefix, progress.after, limit)
                 budget -= len(batch) * cost
                 ended = len(batch) < limit
+                self._have_at_hand(task, batch)
                 for key, value in batch:
                     if task.what == "expire" and split_cell_key(key)[2] >= task.day:
                         ended = True
@@ -82,6 +82,13 @@ class Closer:
             progress.close, progress.task = progress.close + 1, 0
         return True
 
+    def _have_at_hand(self, task: _Task, batch: list[tuple[bytes, bytes]]) -> None:
+        """Read the rules of a batch's models at once."""
+        if task.what == "compare":
+            self._settings.read(key[len(LINE) :].decode() for key, _ in batch)
+        elif task.what != "expire":
+            self._settings.read(split_cell_key(key)[0] for key, _ in batch)
+
     def _tasks(self, close: Close) -> list[_Task]:
         """Scans a close consists of."""
         last = close.day - 1
@@ -90,7 +97,7 @@ class Closer:
             return [lines]
         return [
             _Task("publish", last, 0),
-            *(_Task("assume", last - days, days) for days in self._config.assume_days),
+            *(_Task("assume", last - days, days) for days in self._settings.assume_days()),
             _Task("forget", close.day - self._config.retention_days, 0),
             lines,
             _Task("expire", close.day - self._config.retention_days, 0),
@@ -130,9 +137,9 @@ class Closer:
         if task.what == "expire":
             self._outbox.put(key, None)
             return
-        if task.what == "assume" and self._config.rules(line).assume_after_days != task.days:
+        if task.what == "assume" and self._settings.rules_of(line).assume_after_days != task.days:
             return
-        cell = cells_codec.decode(value)
+        cell = cells_codec.decode(value, key)
         if task.what == "publish" and cell.revision:
             return
         revised = self.revised(line, version, day, cell, cell, close.at_ms, now)
@@ -144,7 +151,7 @@ class Closer:
 
         ``old``: the cell as it was published last; ``closed_by`` (epoch ms): the close up to which rules apply.
         """
-        days = self._config.rules(line).assume_after_days
+        days = self._settings.rules_of(line).assume_after_days
         assume = old.assume_negative or (days is not None and metrics_close(day + days) <= closed_by)
         cell = replace(cell, assume_negative=assume)
         if (

@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from stream_app.core import cells_codec, line_log
 from stream_app.core.cells import Cell, DriftNote
-from stream_app.core.changes import Adjustable
 from stream_app.core.comparisons.labels import BY_SCORE, label_window
 from stream_app.core.comparisons.quality import quality_values
 from stream_app.core.comparisons.records import LabelWindow, ScoreWindow
@@ -22,7 +21,7 @@ from stream_app.core.comparisons.verdicts import performance_verdict, statistica
 from stream_app.core.days import Close
 from stream_app.core.line_log import BaselineEntry
 from stream_app.core.metrics_stage import version_days
-from stream_app.core.metrics_stage.config import LineRules, MetricsConfig
+from stream_app.core.metrics_stage.config import LineRules, MetricsConfig, MetricsSettings
 from stream_app.core.metrics_stage.keys import cell_prefix, days_key, stand_key
 from stream_app.core.metrics_stage.line_book import LineBook
 from stream_app.core.metrics_stage.outbox import Outbox
@@ -36,18 +35,18 @@ _SEVERE = ("HIGH", "CRITICAL")
 class Comparer:
     """Compares the lines of one partition. Keeps nothing between two calls but what stands in the table."""
 
-    def __init__(self, settings: Adjustable[MetricsConfig], outbox: Outbox, lines: LineBook) -> None:
+    def __init__(self, settings: MetricsSettings, outbox: Outbox, lines: LineBook) -> None:
         self._settings = settings
         self._outbox = outbox
         self._lines = lines
 
     @property
     def _config(self) -> MetricsConfig:
-        return self._settings.current
+        return self._settings.config
 
     def run(self, close: Close, line: str, now: int) -> list[tuple[bytes, Cell, DriftNote]]:
         """What one close asks of one line; returns cells (key, cell, new note) whose snapshot shows a comparison."""
-        rules = self._config.rules(line)
+        rules = self._settings.rules_of(line)
         if not rules.monitoring:
             return []
         if close.kind == "completeness":
@@ -67,8 +66,8 @@ class Comparer:
         day = close.day - 1 - rules.label_delay_days
         prefix = cell_prefix(day) + line.encode() + b"\0"
         predictions = labelled = 0
-        for _, value in self._outbox.scan(prefix, None, 1_000):
-            counts = cells_codec.decode(value).counts
+        for key, value in self._outbox.scan(prefix, None, 1_000):
+            counts = cells_codec.decode(value, key).counts
             predictions += counts.predictions
             # a missing outcome is an answer where it stands for a negative
             labelled += counts.predictions if rules.assume_after_days is not None else counts.labelled
@@ -82,7 +81,7 @@ class Comparer:
             return
         stand = self.stand(line)
         stand.day, stand.version = close.day, active.version
-        self._outbox.put(stand_key(line), version_days.encode(stand))
+        self._outbox.put(stand_key(line), version_days.encode_stand(stand))
         mine = VersionCells(self._outbox, line, active.version)
         days = self.days(line, active.version)
         limits = rules.comparison
@@ -102,7 +101,7 @@ class Comparer:
                 judged_baseline=total(judged_days(mine, baseline, limits)[1]),
             )
         self._outbox.log(
-            line_log.QualityEntry(line, active.version, close.at_ms, now, entry, values, self._config.settings_hash),
+            line_log.QualityEntry(line, active.version, close.at_ms, now, entry, values, self._settings.hash_of(line)),
             line,
         )
 
@@ -126,7 +125,7 @@ class Comparer:
         self._taint(line, version, days, newest, STATISTICAL, severe or _unhealthy(entry), close.day)
         self._outbox.log(
             line_log.StatisticalEntry(
-                line, version, close.at_ms, now, newest, entry, windows, self._config.settings_hash
+                line, version, close.at_ms, now, newest, entry, windows, self._settings.hash_of(line)
             ),
             line,
         )  # fmt: skip
@@ -152,7 +151,7 @@ class Comparer:
         mine = VersionCells(self._outbox, line, version)
         noted += self._compare_labels(close.at_ms, close.day, line, version, rules, mine, now, False)
         stand.performed = (close.day, now, version)
-        self._outbox.put(stand_key(line), version_days.encode(stand))
+        self._outbox.put(stand_key(line), version_days.encode_stand(stand))
         return noted
 
     def _compare_labels(
@@ -189,7 +188,7 @@ class Comparer:
         self._taint(line, version, days, newest, PERFORMANCE, severe or _unhealthy(entry), close)
         self._outbox.log(
             line_log.PerformanceEntry(
-                line, version, close_ms, now, newest, entry, windows, self._config.settings_hash, again
+                line, version, close_ms, now, newest, entry, windows, self._settings.hash_of(line), again
             ),
             line,
         )  # fmt: skip
@@ -206,12 +205,12 @@ class Comparer:
     def stand(self, line: str) -> Stand:
         """Where the line's comparisons stand."""
         value = self._outbox.get([stand_key(line)])[0]
-        return version_days.decode_stand(value) if value is not None else Stand()
+        return version_days.decode_stand(value, stand_key(line)) if value is not None else Stand()
 
     def days(self, line: str, version: str) -> VersionDays:
         """What is known of the version's days."""
         value = self._outbox.get([days_key(line, version)])[0]
-        return version_days.decode(value) if value is not None else VersionDays()
+        return version_days.decode(value, days_key(line, version)) if value is not None else VersionDays()
 
     def note_closed(self, line: str, version: str, day: int) -> None:
         """A day of the version was closed."""
@@ -221,7 +220,7 @@ class Comparer:
         stand = self.stand(line)
         if day > stand.newest:
             stand.newest = day
-            self._outbox.put(stand_key(line), version_days.encode(stand))
+            self._outbox.put(stand_key(line), version_days.encode_stand(stand))
 
     def forget(self, model: str) -> None:
         """Keep nothing of a model."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from stream_app.core.changes import Change
 from stream_app.core.comparisons.rules import ComparisonRules
+from stream_app.core.live_settings import LiveSettings, Resolver, Table, Values
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +32,37 @@ class LineRules:
     probation_previous_days: int = 7
 
 
+class MetricsResolver(Resolver[LineRules], Protocol):
+    """Makes the rules of models, and finds without reading them by which days they count what nobody labelled."""
+
+    def assume_days(self, everywhere: Any, of_types: Mapping[str, Values], marks: Collection[str]) -> tuple[int, ...]:
+        """Every value of ``assume_after_days`` that any model can have."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class MetricsConfig:
-    """Settings of the metrics lanes. ``rules`` is pure: the same line gives the same rules until a change."""
+    """Settings of the metrics lanes."""
 
     sources: int
     partitions: int
     source: str
-    rules: Callable[[str], LineRules]
-    #: every value of LineRules.assume_after_days that any line has
-    assume_days: tuple[int, ...] = ()
+    rules: MetricsResolver
     retention_days: int = 90
     #: cells handled by one call of advance; bounds a checkpoint, never changes a result
     cells_a_step: int = 400
-    #: digest of the settings that decisions depend on
-    settings_hash: str = "0" * 16
-    #: the config after a change of settings
-    change: Callable[[Change], MetricsConfig] | None = None
+
+
+class MetricsSettings(LiveSettings[MetricsConfig, LineRules]):
+    """The lane's settings under change."""
+
+    def __init__(self, config: MetricsConfig, table: Table) -> None:
+        super().__init__(config, config.rules, table)
+        self._days: tuple[int, tuple[int, ...]] | None = None
+
+    def assume_days(self) -> tuple[int, ...]:
+        """Every value of ``assume_after_days`` that any model can have now."""
+        if self._days is None or self._days[0] != self.applied:
+            days = self.config.rules.assume_days(self.everywhere(), self.of_types(), self.marks())
+            self._days = (self.applied, days)
+        return self._days[1]

@@ -10,41 +10,51 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from schemas import bounds
 from stream_app.core import active_version, deltas, line_log
 from stream_app.core.active_version import ActiveVersion
-from stream_app.core.changes import Adjustable
 from stream_app.core.days import HOUR_MS
 from stream_app.core.deltas import HourCount, Part
+from stream_app.core.live_settings import AT_HAND
 from stream_app.core.metrics_stage import publish, watch
-from stream_app.core.metrics_stage.config import MetricsConfig
-from stream_app.core.metrics_stage.keys import LINE, labelled_key, line_key, watch_key
+from stream_app.core.metrics_stage.config import MetricsSettings
+from stream_app.core.metrics_stage.keys import HOUR, LINE, hour_key, labelled_key, line_key, split_hour_key, watch_key
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.metrics_stage.watch import Watch
-from stream_app.core.stored import body
+from stream_app.errors import Broken
+from stream_app.stored import at_key, body
 
-#: Lines and versions in one entry of the log: some 100 kB, far below what a broker takes.
-LABELLED_A_RECORD = 2_000
 _LABELLED_FORMAT = 1
+_HOUR_FORMAT = 1
+#: Hours that are read at once when a lane is opened.
+_RELOAD = 1_000
 
 
 class LineBook:
     """Active versions and labelled counts of a lane's lines."""
 
-    def __init__(self, settings: Adjustable[MetricsConfig], partition: int, outbox: Outbox) -> None:
+    def __init__(self, settings: MetricsSettings, partition: int, outbox: Outbox) -> None:
         self._settings = settings
         self._outbox = outbox
         self._partition = partition
-        self._source = settings.current.source
+        self._source = settings.config.source
         self._lines: dict[str, ActiveVersion | None] = {}
         #: (line, version, hour) → predictions, of hours that have not ended
         self._hours: dict[tuple[str, str, int], int] = {}
+        #: the same as of the last fold, by key of the table
+        self._carried: dict[bytes, int] = {}
         #: (line, version) → labelled predictions since the last fold
         self._labelled: dict[tuple[str, str], int] = {}
 
-    def recount(self, hours: Iterable[HourCount], parts: Iterable[Part], now: int) -> None:
-        """After a restart: ``hours`` carried over at the last fold, and the epochs handled since, up to ``now``."""
-        for item in hours:
-            self._count_hour(item)
+    def recount(self, parts: Iterable[Part], now: int) -> None:
+        """After a restart: the hours carried over at the last fold, and the epochs handled since, up to ``now``."""
+        after: bytes | None = None
+        while batch := self._outbox.scan(HOUR, after, _RELOAD):
+            after = batch[-1][0]
+            for key, value in batch:
+                count = int.from_bytes(body(value, _HOUR_FORMAT, at_key("count of an hour", key)), "little")
+                self._carried[key] = count
+                self._count_hour(HourCount(*split_hour_key(key), count))
         for part in parts:
             self._count(part)
         self._forget_hours(now)
@@ -65,10 +75,13 @@ class LineBook:
                 ended.setdefault(hour, {}).setdefault(line, {})[version] = count
         self._log_hours(ended)
         for hour in sorted(ended):
-            for line in sorted(ended[hour]):
+            lines = sorted(ended[hour])
+            for number, line in enumerate(lines):
+                if not number % AT_HAND:
+                    self._settings.read(lines[number : number + AT_HAND])
                 known = self.active(line)
                 if known is not None:
-                    rules = self._settings.current.rules(line)
+                    rules = self._settings.rules_of(line)
                     found = active_version.after_hour(
                         known, hour, ended[hour][line], now, rules.observed_min_predictions, rules.observed_share
                     )
@@ -105,7 +118,7 @@ class LineBook:
         """The line's active version."""
         if line not in self._lines:
             value = self._outbox.get([line_key(line)])[0]
-            self._lines[line] = active_version.decode(value) if value is not None else None
+            self._lines[line] = active_version.decode(value, line_key(line)) if value is not None else None
         return self._lines[line]
 
     def known(self) -> list[str]:
@@ -124,31 +137,36 @@ class LineBook:
             for key, count in by_version(part, labels=True).items():
                 change[key] = change.get(key, 0) + count
         touched = sorted(key for key, count in change.items() if count)
-        for i in range(0, len(touched), LABELLED_A_RECORD):
-            keys = touched[i : i + LABELLED_A_RECORD]
-            totals = [(*key, total) for key, total in zip(keys, self._totals(keys), strict=True)]
-            self._outbox.log(line_log.LabelledEntry(totals), None)
+        totals = [(*key, total) for key, total in zip(touched, self._totals(touched), strict=True)]
+        for run in bounds.pieces(totals, line_log.LIST_BYTES):
+            self._outbox.log(line_log.LabelledEntry(run), None)
 
     def _log_hours(self, ended: dict[int, dict[str, dict[str, int]]]) -> None:
         """How a line's predictions lie over the day: the coordinator cuts its hold-outs by it."""
         counts = [
             (line, hour, sum(ended[hour][line].values())) for hour in sorted(ended) for line in sorted(ended[hour])
         ]
-        for i in range(0, len(counts), LABELLED_A_RECORD):
-            self._outbox.log(line_log.HoursEntry(counts[i : i + LABELLED_A_RECORD]), None)
+        for run in bounds.pieces(counts, line_log.LIST_BYTES):
+            self._outbox.log(line_log.HoursEntry(run), None)
 
-    def folded(self) -> list[HourCount]:
-        """At a fold: store the labelled counts; returns the hours to carry over."""
+    def folded(self) -> None:
+        """At a fold: store the labelled counts and the hours that have not ended, to carry them over."""
         # labels of days that are no longer kept may still come for a model that was forgotten
         keys = sorted(key for key, count in self._labelled.items() if count and self.active(key[0]) is not None)
         for key, total in zip(keys, self._totals(keys), strict=True):
             self._outbox.put(labelled_key(*key), bytes((_LABELLED_FORMAT,)) + total.to_bytes(8, "little"))
         self._labelled.clear()
-        return [HourCount(*key, count) for key, count in sorted(self._hours.items())]
+        carried = {hour_key(*key): count for key, count in sorted(self._hours.items())}
+        for gone in sorted(self._carried.keys() - carried.keys()):
+            self._outbox.put(gone, None)
+        for stored, count in carried.items():
+            if self._carried.get(stored) != count:
+                self._outbox.put(stored, bytes((_HOUR_FORMAT,)) + count.to_bytes(8, "little"))
+        self._carried = carried
 
     def _totals(self, keys: list[tuple[str, str]]) -> list[int]:
         stored = self._outbox.get([labelled_key(*key) for key in keys])
-        return [_labelled(value) + self._labelled.get(key, 0) for key, value in zip(keys, stored, strict=True)]
+        return [_labelled(value, key) + self._labelled.get(key, 0) for key, value in zip(keys, stored, strict=True)]
 
     def _count(self, part: Part) -> None:
         for item in part.hours:
@@ -178,7 +196,11 @@ def by_version(part: Part, *, labels: bool) -> dict[tuple[str, str], int]:
     return sums
 
 
-def _labelled(value: bytes | None) -> int:
+def _labelled(value: bytes | None, of: tuple[str, str]) -> int:
     if value is None:
         return 0
-    return int.from_bytes(body(value, _LABELLED_FORMAT, "labelled count"), "little")
+    what = at_key("labelled count", labelled_key(*of))
+    stored = body(value, _LABELLED_FORMAT, what)
+    if len(stored) != 8:
+        raise Broken(f"{what} cannot be read: it has {len(stored)} bytes, not 8")
+    return int.from_bytes(stored, "little")

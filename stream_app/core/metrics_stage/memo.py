@@ -1,6 +1,7 @@
 """What the metrics lane knows beside its table; written with every checkpoint into the positions record.
 
-Grows with the number of source partitions and stops there; hours carried over are a few minutes' clock skew at most.
+Grows with the number of source partitions, some 200 bytes each, and stops there: nothing that producers or operators
+name stands in it.
 """
 
 from __future__ import annotations
@@ -9,11 +10,10 @@ from typing import Final
 
 import msgspec
 
-from stream_app.core.changes import Change
-from stream_app.core.deltas import HourCount
-from stream_app.core.stored import body
+from stream_app.core.deltas import Part
+from stream_app.stored import Codec
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 class Progress(msgspec.Struct):
@@ -36,25 +36,31 @@ class Memo(msgspec.Struct):
     progress: Progress = msgspec.field(default_factory=Progress)
     #: source partition → line tick it has closed (epoch ms), as received
     closed: dict[int, int] = {}
-    #: source partition → input barriers of its last epoch handled
-    barriers: dict[int, dict[str, int]] = {}
-    #: source partition → dispositions by topic at its last epoch handled (partition 0 only)
-    dispositions: dict[int, dict[str, dict[str, int]]] = {}
-    #: predictions of hours that had not ended when their deltas were folded
-    hours: list[HourCount] = []
-    #: settings changed while running
-    changes: list[Change] = []
+    #: input barriers of the last epoch handled: topic → source partition → offset
+    barriers: dict[str, dict[int, int]] = {}
+    #: dispositions at the last epoch handled: topic → disposition → source partition → records (partition 0 only)
+    dispositions: dict[str, dict[str, dict[int, int]]] = {}
+
+    def note(self, source: int, part: Part) -> None:
+        """Take the barriers and dispositions of a source's epoch that ended with this part."""
+        for topic, offset in part.barrier.items():
+            self.barriers.setdefault(topic, {})[source] = offset
+        for topic, counts in part.dispositions.items():
+            known = self.dispositions.setdefault(topic, {})
+            for name, count in counts.items():
+                known.setdefault(name, {})[source] = count
+
+    def inputs(self) -> dict[str, dict[int, int]]:
+        """Barriers in order of topic and source."""
+        return {topic: dict(sorted(self.barriers[topic].items())) for topic in sorted(self.barriers)}
+
+    def totals(self) -> dict[str, dict[str, int]]:
+        """Dispositions over all sources."""
+        return {
+            topic: {name: sum(by_source.values()) for name, by_source in counts.items()}
+            for topic, counts in sorted(self.dispositions.items())
+        }
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Memo)
-
-
-def encode(memo: Memo) -> bytes:
-    """Format byte and MessagePack."""
-    return bytes((FORMAT,)) + _encoder.encode(memo)
-
-
-def decode(value: bytes) -> Memo:
-    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    return _decoder.decode(body(value, FORMAT, "metrics positions record"))
+_codec: Final = Codec[Memo](Memo, FORMAT, "metrics positions record")
+encode, decode = _codec.encode, _codec.decode

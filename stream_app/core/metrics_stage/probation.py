@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from stream_app.core import line_log
-from stream_app.core.changes import Adjustable
 from stream_app.core.comparisons.labels import BY_SCORE, label_window
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.days import DAY_MS, HOUR_MS, day_of
 from stream_app.core.metrics_stage.compare import Comparer
-from stream_app.core.metrics_stage.config import LineRules, MetricsConfig
+from stream_app.core.metrics_stage.config import LineRules, MetricsConfig, MetricsSettings
 from stream_app.core.metrics_stage.keys import WATCH
 from stream_app.core.metrics_stage.memo import Progress
 from stream_app.core.metrics_stage.outbox import Outbox
@@ -28,33 +27,34 @@ _COST = 10
 class Prober:
     """Writes the comparisons of one partition's lines. Keeps nothing between two calls but what stands in the table."""
 
-    def __init__(self, settings: Adjustable[MetricsConfig], outbox: Outbox, comparer: Comparer) -> None:
+    def __init__(self, settings: MetricsSettings, outbox: Outbox, comparer: Comparer) -> None:
         self._settings = settings
         self._outbox = outbox
         self._comparer = comparer
 
     @property
     def _config(self) -> MetricsConfig:
-        return self._settings.current
+        return self._settings.config
 
     def run(self, progress: Progress, now: int) -> bool:
         """Look at a bounded number of lines, ``progress.after`` being the last one's key; ``False`` until done."""
         limit = max(1, self._config.cells_a_step // _COST)
         batch = self._outbox.scan(WATCH, progress.after, limit)
+        self._settings.read(key[len(WATCH) :].decode() for key, _ in batch)
         for key, value in batch:
             progress.after = key
-            self._look(key, decode(value), now)
+            self._look(key, decode(value, key), now)
         return len(batch) < limit
 
     def _look(self, key: bytes, watch: Watch, now: int) -> None:
         line = key[len(WATCH) :].decode()
-        rules = self._config.rules(line)
+        rules = self._settings.rules_of(line)
         age = now - watch.since_ms
         if age < rules.probation_first_look_h * HOUR_MS:
             return
         entry = line_log.ProbationEntry(
             line, watch.version, watch.previous, watch.since_ms, now, age // HOUR_MS,
-            self._windows(line, watch, rules), self._config.settings_hash,
+            self._windows(line, watch, rules), self._settings.hash_of(line),
         )  # fmt: skip
         self._outbox.log(entry, line)
         if age >= rules.probation_days * DAY_MS:

@@ -18,21 +18,22 @@ from typing import Final
 
 import msgspec
 
+from schemas import bounds
 from schemas.clock import TickView
 from schemas.common import rfc3339
 from schemas.partitioning import partition_for
+from schemas.unreadable import Unreadable
 from stream_app.core import active_version, cells_codec, changes, deltas, line_log
 from stream_app.core.cells import EMPTY as NO_COUNTS
 from stream_app.core.cells import Cell
 from stream_app.core.cells import fold as fold_cell
-from stream_app.core.changes import Adjustable
 from stream_app.core.days import HOUR_MS, Close, closes_between, day_of, metrics_close
 from stream_app.core.effects import Drained, Record, TableReader, dead_letter
 from stream_app.core.metrics_stage import memo as memos
 from stream_app.core.metrics_stage import publish
 from stream_app.core.metrics_stage.closing import Closer
 from stream_app.core.metrics_stage.compare import Comparer
-from stream_app.core.metrics_stage.config import MetricsConfig
+from stream_app.core.metrics_stage.config import MetricsConfig, MetricsSettings
 from stream_app.core.metrics_stage.keys import CELL, DELTA, ORDER, cell_key, delta_key, order_key, split_cell_key
 from stream_app.core.metrics_stage.line_book import LineBook
 from stream_app.core.metrics_stage.orders import read_command, read_result
@@ -40,7 +41,7 @@ from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.metrics_stage.pending import Changes, Pending
 from stream_app.core.metrics_stage.probation import Prober
 from stream_app.core.metrics_stage.view import Taken
-from stream_app.errors import Broken
+from stream_app.errors import Broken, Parked, UnknownFormat
 
 STAGE: Final = "metrics"
 DELTAS: Final = "model-deltas"
@@ -55,6 +56,8 @@ RELOAD_RECORDS: Final = 32
 
 #: Days after the last tick's that cells may have: predictions may be some minutes ahead of it.
 _DAYS_AHEAD: Final = 2
+#: Closes that a tick's entry names, the newest: those of eight months.
+MOST_CLOSES: Final = 1_000
 
 _ORDERS, _FOLD, _CLOSES, _PROBATIONS = 0, 1, 2, 3
 
@@ -66,7 +69,7 @@ class MetricsStage:
     live = False
 
     def __init__(self, config: MetricsConfig, partition: int) -> None:
-        self._base = config
+        self.config = config
         self.partition = partition
         #: closes finished by this object, by kind; for figures alone
         self.closes_run: Counter[str] = Counter()
@@ -77,11 +80,11 @@ class MetricsStage:
         self.memo = memos.decode(memo) if memo is not None else memos.Memo()
         self._outbox = Outbox(table, self.partition)
         self._pending = Pending()
-        self._settings = Adjustable(self._base, self.memo.changes)
-        self._lines = LineBook(self._settings, self.partition, self._outbox)
-        self._comparer = Comparer(self._settings, self._outbox, self._lines)
-        self._closer = Closer(self._settings, self.partition, self._outbox, self._lines, self._comparer)
-        self._prober = Prober(self._settings, self._outbox, self._comparer)
+        self.settings = MetricsSettings(self.config, self._outbox)
+        self._lines = LineBook(self.settings, self.partition, self._outbox)
+        self._comparer = Comparer(self.settings, self._outbox, self._lines)
+        self._closer = Closer(self.settings, self.partition, self._outbox, self._lines, self._comparer)
+        self._prober = Prober(self.settings, self._outbox, self._comparer)
         self._changes: Changes | None = None
         #: open cells that the fold in hand shows
         self._to_show: set[bytes] = set()
@@ -93,21 +96,16 @@ class MetricsStage:
         if self.memo.progress.phase == _ORDERS:
             self._recount(self.memo.last_tick)
 
-    @property
-    def config(self) -> MetricsConfig:
-        """What holds now."""
-        return self._settings.current
-
     def _reload(self) -> None:
         after: bytes | None = None
         while batch := self._outbox.scan(DELTA, after, RELOAD_RECORDS):
             for key, value in batch:
-                self._pending.restore(int.from_bytes(key[3:], "big"), deltas.decode(value))
+                self._pending.restore(int.from_bytes(key[3:], "big"), deltas.decode(value, key))
             after = batch[-1][0]
         self._pending.forget(self.memo.folded)
 
     def _recount(self, until: int) -> None:
-        self._lines.recount(self.memo.hours, self._pending.parts(self.memo.folded, until), until)
+        self._lines.recount(self._pending.parts(self.memo.folded, until), until)
         self._counted = until
 
     # -- input ---------------------------------------------------------------------------------------------------
@@ -125,17 +123,17 @@ class MetricsStage:
         return len(batch)
 
     def _delta(self, record: Record) -> None:
+        where = f"{record.topic}[{record.partition}] offset {record.offset}"
+        if isinstance(record.value, Unreadable):
+            raise Parked("unreadable_log", record.value.parks(record.topic, record.partition))
         try:
             delta = deltas.decode(record.value or b"")
-        except (msgspec.DecodeError, ValueError) as error:
-            raise Broken(
-                f"{record.topic}[{record.partition}] offset {record.offset} is not a delta record: {error}"
-            ) from error
+        except Broken as error:
+            raise Broken(f"{where} is not a delta record: {error}") from error
+        except UnknownFormat as error:
+            raise UnknownFormat(f"{where}: {error}") from error
         if not 0 <= delta.source < self.config.sources:
-            raise Broken(
-                f"{record.topic}[{record.partition}] offset {record.offset} comes from source {delta.source}, "
-                f"and there are {self.config.sources}"
-            )
+            raise Broken(f"{where} comes from source {delta.source}, and there are {self.config.sources}")
         closed, kept = self._pending.put(record.offset, delta, self.memo.closed.get(delta.source, 0))
         self.memo.closed[delta.source] = closed
         if kept is not None:
@@ -143,10 +141,18 @@ class MetricsStage:
             self._outbox.put(delta_key(delta.source, record.offset), value)
 
     def _order(self, record: Record, command: bool) -> None:
+        size = bounds.content(record.key, record.value, record.headers)
+        if size > bounds.COMMAND:
+            text = f"{size} bytes, a command or result has {bounds.COMMAND} at most"
+            self._outbox.emit(dead_letter(record, STAGE, "oversized", text, limit=bounds.COMMAND))
+            return
         try:
             order = (read_command if command else read_result)(record.value)
         except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
-            self._outbox.emit(dead_letter(record, STAGE, "invalid_order", str(error)))
+            reason, why = "invalid_command", str(error)
+            if isinstance(record.value, Unreadable):
+                reason, why = record.value.reason, record.value.error
+            self._outbox.emit(dead_letter(record, STAGE, reason, why))
             return
         if order.line != "*" and partition_for(order.line.encode(), self.config.partitions) != self.partition:
             text = f"line {order.line!r} belongs to another partition; `plumbline dead-letters redrive` re-keys it"
@@ -225,10 +231,9 @@ class MetricsStage:
     def _set(self, line: str, record: bytes, now: int) -> None:
         """Change settings and tell readers; of what cannot be, the coordinator tells people."""
         try:
-            change = self._settings.order(record)
+            change = self.settings.command(record)
         except ValueError:
             return
-        self.memo.changes = self._settings.changes
         if line != "*" or self.partition == 0:
             for emit in publish.settings(change, record, now, self.partition, self.config.source):
                 self._outbox.emit(emit)
@@ -236,9 +241,7 @@ class MetricsStage:
     def _decide(self, before: int, now: int) -> None:
         for source, part in self._pending.epochs(before, now):
             if part.closed is not None:
-                self.memo.barriers[source] = part.barrier
-                if part.dispositions:
-                    self.memo.dispositions[source] = part.dispositions
+                self.memo.note(source, part)
         self._lines.decide(self._pending.parts(before, now), now)
         self._counted = now
 
@@ -256,11 +259,13 @@ class MetricsStage:
         stop = min(start + self.config.cells_a_step, len(keys))
         step = keys[start:stop]
         closed_by = before or now
+        if self.settings.of_models():
+            self.settings.read(line for line, _, day in map(split_cell_key, step) if metrics_close(day) <= closed_by)
         for key, change, stored in zip(step, self._changes.take(start, stop), self._outbox.get(step), strict=True):
             progress.after = key
             if not change.vector.any():
                 continue  # a label taken back and given again within the stretch is no change
-            old = cells_codec.decode(stored) if stored is not None else Cell(NO_COUNTS)
+            old = cells_codec.decode(stored, key) if stored is not None else Cell(NO_COUNTS)
             line, version, day = split_cell_key(key)
             if old.folded_to >= now:
                 raise Broken(f"{line} {version} day {day}: folded to {old.folded_to} already, would be counted twice")
@@ -281,21 +286,12 @@ class MetricsStage:
         memo = self.memo
         self._lines.log_labelled(self._pending.parts(memo.last_tick, now))
         if due:
-            memo.hours = self._lines.folded()
+            self._lines.folded()
             memo.folded = now
             for key in self._pending.forget(now):
                 self._outbox.remove_once_written(key)
-        inputs: dict[str, dict[int, int]] = {}
-        for source in sorted(memo.barriers):
-            for topic, offset in memo.barriers[source].items():
-                inputs.setdefault(topic, {})[source] = offset
-        totals: dict[str, dict[str, int]] = {}
-        for source in sorted(memo.dispositions):
-            for topic, counts in memo.dispositions[source].items():
-                total = totals.setdefault(topic, {})
-                for name, count in counts.items():
-                    total[name] = total.get(name, 0) + count
-        self._outbox.log(line_log.TickEntry(now, inputs, [(c.kind, c.at_ms) for c in closes], totals), None)
+        passed: list[tuple[str, int]] = [(c.kind, c.at_ms) for c in closes[-MOST_CLOSES:]]
+        self._outbox.log(line_log.TickEntry(now, memo.inputs(), passed, memo.totals()), None)
         self.closes_run.update(c.kind for c in closes)
         memo.last_tick = now
         memo.progress = memos.Progress()
@@ -321,7 +317,7 @@ class MetricsStage:
         found = Changes(self._pending.parts(self.memo.folded, now), 0, wanted)
         taken = found.take(0, len(found.keys))
         for key, change, stored in zip(found.keys, taken, self._outbox.get(found.keys), strict=True):
-            cell = cells_codec.decode(stored) if stored is not None else Cell(NO_COUNTS)
+            cell = cells_codec.decode(stored, key) if stored is not None else Cell(NO_COUNTS)
             self._emit_open(*split_cell_key(key), fold_cell(cell, change, now), now)
         self._shown, self._shown_minute = now, now // OPEN_EVERY_MS
 

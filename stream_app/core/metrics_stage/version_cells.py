@@ -47,7 +47,7 @@ class VersionCells:
             value = self._raw[day]
             if value is not None:
                 if day not in self._light:
-                    self._light[day] = cells_codec.decode(value, scores=False)
+                    self._light[day] = cells_codec.decode(value, cell_key(self._line, self._version, day), scores=False)
                 out.append((day, self._light[day]))
         return out
 
@@ -69,8 +69,9 @@ class VersionCells:
 
     def noted(self, day: int, note: Callable[[DriftNote], DriftNote]) -> list[tuple[bytes, Cell, DriftNote]]:
         """The day's cell and what its snapshot shows from now on, if the cell exists."""
-        found = [cells_codec.decode(value) for value in self._read([day])]
-        return [(cell_key(self._line, self._version, day), cell, note(cell.drift or DriftNote())) for cell in found]
+        key = cell_key(self._line, self._version, day)
+        found = [cells_codec.decode(value, key) for value in self._read([day])]
+        return [(key, cell, note(cell.drift or DriftNote())) for cell in found]
 
 
 def judged_days(mine: VersionCells, days: Iterable[int], limits: ComparisonRules) -> tuple[list[int], list[Counts]]:

@@ -10,7 +10,7 @@ import msgspec
 
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.line_log import BaselineEntry
-from stream_app.core.stored import body
+from stream_app.stored import Codec
 
 FORMAT: Final = 2
 #: As many first days as any setting of ``initial_baseline_days`` may ask for.
@@ -93,21 +93,7 @@ class Stand(msgspec.Struct):
     newest: int = 0
 
 
-_encoder = msgspec.msgpack.Encoder()
-_days = msgspec.msgpack.Decoder(VersionDays)
-_stand = msgspec.msgpack.Decoder(Stand)
-
-
-def encode(record: VersionDays | Stand) -> bytes:
-    """Stored bytes: format byte and MessagePack."""
-    return bytes((FORMAT,)) + _encoder.encode(record)
-
-
-def decode(value: bytes) -> VersionDays:
-    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    return _days.decode(body(value, FORMAT, "record of a version's days"))
-
-
-def decode_stand(value: bytes) -> Stand:
-    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    return _stand.decode(body(value, FORMAT, "stand of a line's comparisons"))
+_days: Final = Codec[VersionDays](VersionDays, FORMAT, "record of a version's days")
+_stand: Final = Codec[Stand](Stand, FORMAT, "stand of a line's comparisons")
+encode, decode = _days.encode, _days.decode
+encode_stand, decode_stand = _stand.encode, _stand.decode

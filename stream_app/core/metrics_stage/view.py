@@ -102,7 +102,7 @@ def _rows(taken: Taken, keys: list[bytes], line: str) -> Iterator[Row | None]:
     cells: dict[bytes, Cell] = {}
     for number, key in enumerate(keys, 1):
         value = taken.stored[key]
-        cells[key] = cells_codec.decode(value) if value is not None else Cell(NO_COUNTS)
+        cells[key] = cells_codec.decode(value, key) if value is not None else Cell(NO_COUNTS)
         if number % _AT_ONCE == 0:
             yield None
     # in the middle of a fold some cells hold a part of what is pending already

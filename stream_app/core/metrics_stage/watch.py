@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from stream_app.core.stored import body
+from stream_app.stored import Codec
 
 FORMAT: Final = 1
 
@@ -19,15 +19,5 @@ class Watch(msgspec.Struct, frozen=True):
     since_ms: int
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Watch)
-
-
-def encode(watch: Watch) -> bytes:
-    """Stored bytes: format byte and MessagePack."""
-    return bytes((FORMAT,)) + _encoder.encode(watch)
-
-
-def decode(value: bytes) -> Watch:
-    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    return _decoder.decode(body(value, FORMAT, "watch over a new version"))
+_codec: Final = Codec[Watch](Watch, FORMAT, "watch over a new version")
+encode, decode = _codec.encode, _codec.decode

@@ -8,34 +8,22 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
 from stream_app.core.days import day_of
 from stream_app.core.metrics_stage.outbox import Outbox
-from stream_app.core.stored import body
+from stream_app.stored import Codec
 
 FORMAT: Final = 1
 PREFIX: Final = b"B"
 
 Barriers = dict[str, dict[int, int]]
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Barriers)
+_codec: Final = Codec[Barriers](Barriers, FORMAT, "a day's barriers")
+encode, decode = _codec.encode, _codec.decode
 
 
 def key(day: int) -> bytes:
     """Key of a day's barriers."""
     return PREFIX + day.to_bytes(4, "big")
-
-
-def encode(barriers: Barriers) -> bytes:
-    """Format byte and MessagePack."""
-    return bytes((FORMAT,)) + _encoder.encode(barriers)
-
-
-def decode(value: bytes) -> Barriers:
-    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    return _decoder.decode(body(value, FORMAT, "a day's barriers"))
 
 
 def remember(outbox: Outbox, last_ms: int, last: Barriers, now_ms: int, keep_days: int) -> None:

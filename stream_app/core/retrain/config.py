@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from stream_app.core.changes import Change
+from stream_app.core.live_settings import Fixed, LiveSettings, Resolver, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +60,33 @@ class LineConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowed:
+    """What the settings make of a model: the numbers, and what may happen by itself."""
+
+    rules: RetrainRules = field(default_factory=RetrainRules)
+    flags: Flags = field(default_factory=Flags)
+
+
+@dataclass(frozen=True, slots=True)
 class RetrainConfig:
-    """Settings of the retrain lanes. ``rules`` and ``flags`` are pure functions of the line."""
+    """Settings of the retrain lanes."""
 
     #: CloudEvents source
     source: str
     #: topic that trainers and the deployer answer on; the lane's own partition of it
     reply_topic: str
-    rules: Callable[[str], RetrainRules] = field(default=lambda line: RetrainRules())
-    flags: Callable[[str], Flags] = field(default=lambda line: Flags())
-    settings_hash: str = "0" * 16
+    rules: Resolver[Allowed] = field(default_factory=lambda: Fixed(lambda model: Allowed()))
     #: days that counts of labels are remembered: the longest range a run of drift is trained on
     history_days: int = 90
-    #: the config after a change of settings
-    change: Callable[[Change], RetrainConfig] | None = None
+
+
+class RetrainSettings(LiveSettings[RetrainConfig, Allowed]):
+    """The lane's settings under change."""
+
+    def __init__(self, config: RetrainConfig, table: Table) -> None:
+        super().__init__(config, config.rules, table)
 
     def of(self, line: str) -> LineConfig:
         """What holds for one line."""
-        return LineConfig(line, self.rules(line), self.flags(line))
+        allowed = self.rules_of(line)
+        return LineConfig(line, allowed.rules, allowed.flags)

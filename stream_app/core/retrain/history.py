@@ -1,7 +1,9 @@
 """What is known of a line's data, for safeguards and ranges; nothing here decides.
 
-Stored under ``H`` + line: one format byte, then MessagePack. Labelled rows of up to ``history_days`` closed days by
-version (some 12 bytes and a name each), how complete the last mature day was, and what is broken.
+Stored under ``H`` + line: one format byte, then MessagePack. Labelled rows of up to ``history_days`` closed days (some
+12 bytes each), how complete the last mature day was, and what is broken. The rows of each version of a day stand beside
+it under ``V`` + line, 0, day (u4), version, and go with their day: versions are named by producers, so no record holds
+all of them.
 """
 
 from __future__ import annotations
@@ -12,31 +14,34 @@ import msgspec
 from msgspec import Meta
 
 from stream_app.core.days import day_of
-from stream_app.core.line_log import CompletenessEntry, EventEntry, SnapshotEntry
+from stream_app.core.line_log import CompletenessEntry, EventEntry
 from stream_app.core.retrain.safeguards import Coverage
-from stream_app.core.stored import body
+from stream_app.stored import Codec, body
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+ROWS_FORMAT: Final = 1
 PREFIX: Final = b"H"
+ROWS: Final = b"Y"
 
 
 class History(msgspec.Struct):
     """Memory of a line's data."""
 
-    #: day → version → labelled rows, as published last
-    labelled: dict[int, dict[str, int]] = {}
+    #: day → labelled rows over all versions, as published last
+    labelled: dict[int, int] = {}
     coverage: Coverage | None = None
     #: day of the close that ``faults`` belongs to
     faults_day: int = 0
     faults: list[str] = []
 
-    def closed(self, entry: SnapshotEntry, keep_days: int) -> None:
-        """A closed day was published, for the first time or again."""
-        outcomes = _snapshots.decode(entry.record).outcomes
-        self.labelled.setdefault(entry.day, {})[entry.version] = outcomes
+    def closed(self, day: int, rows: int, before: int, keep_days: int) -> list[int]:
+        """A version's closed day has ``rows`` labelled rows, and had ``before``; returns days that are forgotten."""
+        self.labelled[day] = self.labelled.get(day, 0) + rows - before
         oldest = max(self.labelled) - keep_days
-        if min(self.labelled) <= oldest:
-            self.labelled = {day: found for day, found in self.labelled.items() if day > oldest}
+        gone = [known for known in self.labelled if known <= oldest]
+        for known in gone:
+            del self.labelled[known]
+        return gone
 
     def completed(self, entry: CompletenessEntry) -> bool:
         """How many rows of the last mature day have their outcome; whether that is news."""
@@ -60,18 +65,14 @@ class History(msgspec.Struct):
         self.faults_day, self.faults = day, list(entry.faults)
         return not quiet
 
-    def by_day(self) -> dict[int, int]:
-        """Labelled rows of each day, over all versions."""
-        return {day: sum(found.values()) for day, found in self.labelled.items()}
-
 
 class _Snapshot(msgspec.Struct):
     outcomes: Annotated[int, Meta(ge=0)]
 
 
 _snapshots = msgspec.json.Decoder(_Snapshot)
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(History)
+_codec: Final = Codec[History](History, FORMAT, "a line's label history")
+encode, decode = _codec.encode, _codec.decode
 
 
 def key(line: str) -> bytes:
@@ -79,11 +80,26 @@ def key(line: str) -> bytes:
     return PREFIX + line.encode()
 
 
-def encode(history: History) -> bytes:
-    """Format byte and MessagePack."""
-    return bytes((FORMAT,)) + _encoder.encode(history)
+def rows_of(line: str) -> bytes:
+    """Prefix of the rows of every day of a line."""
+    return ROWS + line.encode() + b"\0"
 
 
-def decode(value: bytes) -> History:
-    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    return _decoder.decode(body(value, FORMAT, "a line's label history"))
+def rows_key(line: str, day: int, version: str = "") -> bytes:
+    """Key of a version's rows of a day; without a version the prefix of all of them."""
+    return rows_of(line) + day.to_bytes(4, "big") + version.encode()
+
+
+def encode_rows(rows: int) -> bytes:
+    """Format byte and i8, little-endian."""
+    return bytes((ROWS_FORMAT,)) + rows.to_bytes(8, "little")
+
+
+def decode_rows(value: bytes | None) -> int:
+    """Inverse of :func:`encode_rows`; 0 where there is none."""
+    return 0 if value is None else int.from_bytes(body(value, ROWS_FORMAT, "a version's labelled rows"), "little")
+
+
+def outcomes(record: bytes) -> int:
+    """Labelled rows of a published snapshot."""
+    return _snapshots.decode(record).outcomes

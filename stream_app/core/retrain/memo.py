@@ -9,10 +9,9 @@ from typing import Final
 
 import msgspec
 
-from stream_app.core.changes import Change
-from stream_app.core.stored import body
+from stream_app.stored import Codec
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 class Memo(msgspec.Struct):
@@ -22,19 +21,7 @@ class Memo(msgspec.Struct):
     last_tick: int = 0
     #: read barriers of the inputs at that tick: topic → partition → offset
     inputs: dict[str, dict[int, int]] = {}
-    #: settings changed while running
-    changes: list[Change] = []
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Memo)
-
-
-def encode(memo: Memo) -> bytes:
-    """Format byte and MessagePack."""
-    return bytes((FORMAT,)) + _encoder.encode(memo)
-
-
-def decode(value: bytes) -> Memo:
-    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    return _decoder.decode(body(value, FORMAT, "retrain positions record"))
+_codec: Final = Codec[Memo](Memo, FORMAT, "retrain positions record")
+encode, decode = _codec.encode, _codec.decode

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from stream_app.core.changes import Adjustable
 from stream_app.core.days import day_of
+from stream_app.core.line_log import SnapshotEntry
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.retrain import barriers, data_range, history, profile, state
 from stream_app.core.retrain.barriers import Barriers
-from stream_app.core.retrain.config import RetrainConfig
+from stream_app.core.retrain.config import RetrainSettings
 from stream_app.core.retrain.events import Seen
 from stream_app.core.retrain.history import History
 from stream_app.core.retrain.machine import next_due_ms
@@ -26,7 +26,7 @@ BATCH = 256
 class Memory:
     """Reads see the lane's own puts; ``states`` are at hand until :meth:`forget`."""
 
-    def __init__(self, settings: Adjustable[RetrainConfig], outbox: Outbox) -> None:
+    def __init__(self, settings: RetrainSettings, outbox: Outbox) -> None:
         self._settings = settings
         self._outbox = outbox
         self.states: dict[str, LineState] = {}
@@ -44,18 +44,21 @@ class Memory:
     def changed(self, line: str) -> None:
         """The settings of a line, or of all (``*``), changed: its timers are set anew."""
         lines = sorted(self.due) if line == "*" else [line] if line in self.due else []
-        self.read(lines)
-        for name in lines:
-            self.due[name] = self._next_due(name)
+        for start in range(0, len(lines), BATCH):
+            self.read(lines[start : start + BATCH])
+            for name in lines[start : start + BATCH]:
+                self.due[name] = self._next_due(name)
 
     def _next_due(self, line: str) -> int | None:
-        return next_due_ms(self._settings.current.rules(line), self.states[line])
+        return next_due_ms(self._settings.rules_of(line).rules, self.states[line])
 
     def read(self, lines: Iterable[str]) -> None:
-        """Have the coordinators of some lines at hand."""
+        """Have the coordinators of some lines at hand, and their settings."""
+        lines = list(lines)
+        self._settings.read(lines)
         wanted = [line for line in lines if line not in self.states]
         for line, value in zip(wanted, self._outbox.get([state.key(line) for line in wanted]), strict=True):
-            self.states[line] = state.decode(value) if value is not None else LineState()
+            self.states[line] = state.decode(value, state.key(line)) if value is not None else LineState()
 
     def forget(self) -> None:
         """Nothing is at hand any more."""
@@ -82,24 +85,42 @@ class Memory:
         self._outbox.put(state.key(model), state.encode(LineState(episode=after.episode)) if after.episode else None)
         self._outbox.put(history.key(model), None)
         self._outbox.put(profile.key(model), None)
+        self._clear(history.rows_of(model))
         if self.due.pop(model, _NEVER) is not _NEVER:
             self._outbox.put(MARK + model.encode(), None)
 
     def history(self, line: str) -> History:
         """What is known of a line's data."""
         value = self._outbox.get([history.key(line)])[0]
-        return history.decode(value) if value is not None else History()
+        return history.decode(value, history.key(line)) if value is not None else History()
 
     def keep(self, line: str, known: History) -> None:
         """Store it."""
         self._outbox.put(history.key(line), history.encode(known))
+
+    def closed(self, entry: SnapshotEntry) -> None:
+        """A closed day of a version was published, for the first time or again."""
+        known, rows = self.history(entry.line), history.outcomes(entry.record)
+        key = history.rows_key(entry.line, entry.day, entry.version)
+        before = history.decode_rows(self._outbox.get([key])[0])
+        self._outbox.put(key, history.encode_rows(rows))
+        for day in known.closed(entry.day, rows, before, self._settings.config.history_days):
+            self._clear(history.rows_key(entry.line, day))
+        self.keep(entry.line, known)
+
+    def _clear(self, prefix: bytes) -> None:
+        after: bytes | None = None
+        while batch := self._outbox.scan(prefix, after, BATCH):
+            after = batch[-1][0]
+            for key, _ in batch:
+                self._outbox.put(key, None)
 
     def hours(self, counts: Sequence[tuple[str, int, int]]) -> None:
         """Take hours that have ended into the lines' profiles."""
         lines = list(dict.fromkeys(line for line, _, _ in counts))
         stored = self._outbox.get([profile.key(line) for line in lines])
         known = {
-            line: profile.decode(value) if value is not None else [0] * profile.HOURS
+            line: profile.decode(value, profile.key(line)) if value is not None else [0] * profile.HOURS
             for line, value in zip(lines, stored, strict=True)
         }
         for line, hour, count in counts:
@@ -112,11 +133,10 @@ class Memory:
     ) -> Seen:
         """What safeguards may see at a tick of the range from ``first_day``; ``faults``: an event's own."""
         known = self.history(line)
-        config = self._settings.current
-        first = max(first_day, day_of(now_ms) - config.history_days)
-        share = config.rules(line).holdout_share
+        first = max(first_day, day_of(now_ms) - self._settings.config.history_days)
+        share = self._settings.rules_of(line).rules.holdout_share
         start = barriers.before(self._outbox, first - 1)
         value = self._outbox.get([profile.key(line)])[0]
-        hours = profile.decode(value) if value is not None else ()
-        plan = data_range.plan(first, now_ms, share, known.by_day(), hours, start, inputs)
+        hours = profile.decode(value, profile.key(line)) if value is not None else ()
+        plan = data_range.plan(first, now_ms, share, known.labelled, hours, start, inputs)
         return Seen(plan, known.coverage, tuple(known.faults if faults is None else faults))

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
-from stream_app.core.stored import body
+from stream_app.stored import Codec
 
 FORMAT: Final = 1
 PREFIX: Final = b"P"
@@ -40,20 +38,10 @@ def cut(profile: Sequence[int], share: float) -> int | None:
     return 0
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Profile)
+_codec: Final = Codec[Profile](Profile, FORMAT, "a line's hours")
+encode, decode = _codec.encode, _codec.decode
 
 
 def key(line: str) -> bytes:
     """Key of a line's profile."""
     return PREFIX + line.encode()
-
-
-def encode(profile: Profile) -> bytes:
-    """Format byte and MessagePack."""
-    return bytes((FORMAT,)) + _encoder.encode(profile)
-
-
-def decode(value: bytes) -> Profile:
-    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    return _decoder.decode(body(value, FORMAT, "a line's hours"))

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
+from schemas import bounds
 from schemas.alerts import Safeguard
 from schemas.audit import AuditInputs, AuditRecord
 from schemas.common import ce_headers, encode, rfc3339, uuid5
@@ -19,7 +20,7 @@ from stream_app.core.days import day_of
 from stream_app.core.drift.events import label_windows
 from stream_app.core.effects import Emit
 from stream_app.core.retrain import effects as fx
-from stream_app.core.retrain.config import RetrainConfig
+from stream_app.core.retrain.config import RetrainSettings
 from stream_app.core.retrain.data_range import Plan
 from stream_app.core.retrain.safeguards import Answer
 from stream_app.core.retrain.turn import job_id
@@ -33,15 +34,15 @@ DECISION_LOG: Final = "decision-log"
 #: header by which trainers and the deployer pick what is theirs
 COMMAND_HEADER: Final = "plumbline.command"
 
-#: A wire record's limits on words and ids.
-TEXT, IDS, TOKEN = 4_000, 1_000, 128
+#: What a record holds at most: bytes of a sentence, ids, characters of an id.
+TEXT, IDS, TOKEN = 4_000, 100, 128
 
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
     """Writes records of one tick."""
 
-    config: RetrainConfig
+    settings: RetrainSettings
     partition: int
     at_ms: int
     #: read barriers of the inputs at the tick
@@ -89,9 +90,9 @@ class Publisher:
             actor=actor,
             action=action,
             decision=decision,
-            safeguards=[Safeguard(a.name, a.passed, a.reason[:TEXT]) for a in answers],
-            inputs=AuditInputs([i[:TOKEN] for i in ids[:IDS]], self.barriers, self.config.settings_hash),
-            reason=reason[:TEXT],
+            safeguards=[Safeguard(a.name, a.passed, bounds.cut(a.reason, TEXT)) for a in answers],
+            inputs=AuditInputs([i[:TOKEN] for i in ids[:IDS]], self.barriers, self.settings.hash_of(line)),
+            reason=bounds.cut(reason, TEXT),
         )
         return self._emit(AUDIT, "audit-record", id.encode(), id, line, record)
 
@@ -107,11 +108,11 @@ class Publisher:
             model_version=sent.model_version,
             expected_current_version=sent.expected_current_version,
             candidate_version=sent.candidate_version or UNSET,
-            trigger=Trigger(cause.kind, list(cause.event_ids), cause.reason[:TEXT]),
+            trigger=Trigger(cause.kind, list(cause.event_ids[-IDS:]), bounds.cut(cause.reason, TEXT)),
             data=_data(sent.plan) if sent.plan is not None else UNSET,
             accept_by=rfc3339(sent.accept_by_ms) if sent.accept_by_ms is not None else UNSET,
             finish_by=rfc3339(sent.finish_by_ms) if sent.finish_by_ms is not None else UNSET,
-            reply_topic=self.config.reply_topic,
+            reply_topic=self.settings.config.reply_topic,
             reply_partition=self.partition,
         )
         emit = self._emit(COMMANDS, "training-command", line.encode(), id, line, record)
@@ -140,7 +141,7 @@ class Publisher:
         refusing = [f"{a.name}: {a.reason}" for a in answers if not a.passed]
         reason = "; ".join(refusing) or "all safeguards passed"
         entry = line_log.DecisionEntry(
-            line, effect.event_id, effect.eligible, [(a.name, a.passed, a.reason) for a in answers]
+            line, effect.event_id, effect.eligible, [(a.name, a.passed, bounds.cut(a.reason, TEXT)) for a in answers]
         )
         audit = self.audit(
             line, fx.COORDINATOR, "train", effect.decision, effect.event_id, (effect.event_id,), reason, answers
@@ -164,7 +165,7 @@ class Publisher:
             metric=effect.metric,
             windows=label_windows([windows[effect.window]]),
             second_opinion=None,
-            settings_hash=self.config.settings_hash,
+            settings_hash=self.settings.hash_of(line),
         )
         id = effect.event_id
         emit = self._emit(DRIFT_EVENTS, "drift-event", id.encode(), id, line, record)
@@ -180,9 +181,8 @@ class Publisher:
         return {"id": id, "at": rfc3339(self.at_ms), "line": line, "model_type": model_type, "tenant_id": tenant}
 
     def _emit(self, topic: str, kind: str, key: bytes, id: str, line: str, record: Any) -> Emit:
-        return Emit(
-            topic, self.partition, key, encode(record), ce_headers(kind, id, line, self.at_ms, self.config.source)
-        )
+        headers = ce_headers(kind, id, line, self.at_ms, self.settings.config.source)
+        return Emit(topic, self.partition, key, encode(record), headers)
 
     def _log(self, entry: line_log.Entry, line: str) -> Emit:
         return Emit(DECISION_LOG, self.partition, line.encode(), line_log.encode(entry), [])

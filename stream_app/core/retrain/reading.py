@@ -12,6 +12,7 @@ from schemas.operators import OperatorCommand
 from schemas.training import TrainingResult
 from stream_app.core.line_log import EventEntry, LifecycleEntry
 from stream_app.core.retrain.events import DriftFound, OrderByHand, Result, RunEnded, Seen, VersionChanged
+from stream_app.errors import Broken
 
 #: Orders that other stages carry out; here they are audited.
 PASSED_ON: Final = ("acknowledge", "register", "rebaseline")
@@ -45,9 +46,11 @@ def command(value: bytes) -> OperatorCommand | str:
 
 def by_hand(found: OperatorCommand) -> OrderByHand:
     """A reject, rollback or reset_circuit."""
-    assert found.command in ("reject", "rollback", "reset_circuit")
-    target = found.arguments.get("model_version" if found.command == "rollback" else "command_id")
-    return OrderByHand(found.command, found.id, found.actor, found.reason, target)
+    command = found.command
+    if command not in ("reject", "rollback", "reset_circuit"):
+        raise Broken(f"{command} is no order that a person gives to the coordinator; please report it")
+    target = found.arguments.get("model_version" if command == "rollback" else "command_id")
+    return OrderByHand(command, found.id, found.actor, found.reason, target)
 
 
 def result(value: bytes) -> Result | str:

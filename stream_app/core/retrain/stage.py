@@ -12,9 +12,11 @@ key                        value and growth
                            were trained the number of their trainings
 ``H`` + line               history of labels (:mod:`~stream_app.core.retrain.history`); one a model
 ``P`` + line               hours of a usual day (:mod:`~stream_app.core.retrain.profile`); one a model
+``Y`` + line, 0, day, …    labelled rows of a version's day; as long as the history remembers the day
 ``B`` + day                barriers (:mod:`~stream_app.core.retrain.barriers`); one a day remembered
 ``E`` + offset (u8)        entry of the epoch in hand (:mod:`~stream_app.core.line_log`), without its published record
 ``T`` + line               mark: the coordinator is not idle
+``V`` + …                  changed settings (:mod:`~stream_app.core.settings_table`)
 =========================  =========================================================================================
 """
 
@@ -30,15 +32,14 @@ from schemas.clock import TickView
 from schemas.common import uuid5
 from schemas.operators import OperatorCommand
 from stream_app.core import line_log
-from stream_app.core.changes import Adjustable
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.days import day_of
 from stream_app.core.effects import Drained, Emit, Record, TableReader
-from stream_app.core.log_stage import LogStage, decoding
+from stream_app.core.log_stage import A_STEP, LogStage, decoding, entry_of
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.retrain import barriers, reading
 from stream_app.core.retrain import memo as memos
-from stream_app.core.retrain.config import RetrainConfig
+from stream_app.core.retrain.config import RetrainConfig, RetrainSettings
 from stream_app.core.retrain.effects import COORDINATOR
 from stream_app.core.retrain.events import Approve, Event, Forgotten, ProbationLook, Retrain, Seen, Tick
 from stream_app.core.retrain.machine import step
@@ -56,7 +57,7 @@ class RetrainStage(LogStage):
     """Coordinators of one line partition. Not thread-safe; owned by its lane."""
 
     def __init__(self, config: RetrainConfig, partition: int) -> None:
-        self._base = config
+        self.config = config
         self.partition = partition
         self.load(None, None)
 
@@ -64,13 +65,10 @@ class RetrainStage(LogStage):
         """Start from the last commit; coordinators that are not idle are found by their marks."""
         self.memo = memos.decode(memo) if memo is not None else memos.Memo()
         self._outbox = Outbox(table, self.partition)
-        self._settings = Adjustable(self._base, self.memo.changes)
-        self._memory = Memory(self._settings, self._outbox)
-
-    @property
-    def config(self) -> RetrainConfig:
-        """What holds now."""
-        return self._settings.current
+        #: entries of epochs that the call in hand may still handle
+        self._budget = A_STEP
+        self.settings = RetrainSettings(self.config, self._outbox)
+        self._memory = Memory(self.settings, self._outbox)
 
     @property
     def last_tick(self) -> int:
@@ -80,12 +78,14 @@ class RetrainStage(LogStage):
     # -- input ---------------------------------------------------------------------------------------------------
 
     def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
-        """Entries in the log's order."""
-        for record in batch:
+        """Entries in the log's order; stops at a tick whose epoch takes another step."""
+        self._budget = A_STEP
+        for number, record in enumerate(batch):
             with decoding(record):
-                entry = line_log.decode(record.value or b"")
+                entry = entry_of(record)
                 if isinstance(entry, line_log.TickEntry):
-                    self._tick(entry)
+                    if not self._tick(entry):
+                        return number
                 else:
                     self._entry(record.offset, entry)
             self._outbox.emit(Emit(DECISION_LOG, self.partition, record.key, record.value, []))
@@ -98,9 +98,7 @@ class RetrainStage(LogStage):
     def _entry(self, offset: int, entry: line_log.Entry) -> None:
         """What is known of the data is noted at once; what a coordinator must answer waits for the tick."""
         if isinstance(entry, line_log.SnapshotEntry):
-            known = self._memory.history(entry.line)
-            known.closed(entry, self.config.history_days)
-            self._memory.keep(entry.line, known)
+            self._memory.closed(entry)
         elif isinstance(entry, line_log.CompletenessEntry):
             known = self._memory.history(entry.line)
             if known.completed(entry):
@@ -128,17 +126,21 @@ class RetrainStage(LogStage):
 
     # -- tick ----------------------------------------------------------------------------------------------------
 
-    def _tick(self, entry: line_log.TickEntry) -> None:
+    def _tick(self, entry: line_log.TickEntry) -> bool:
+        """Handle an epoch; ``False`` if the budget ends before it, and the rest waits in the table."""
         memo, now_ms = self.memo, entry.at_ms
         if now_ms <= memo.last_tick:
-            return
+            return True
         self._now_ms, self._inputs = now_ms, entry.inputs
-        self._publisher = Publisher(self.config, self.partition, now_ms, entry.inputs)
+        self._publisher = Publisher(self.settings, self.partition, now_ms, entry.inputs)
         barriers.remember(self._outbox, memo.last_tick, memo.inputs, now_ms, self.config.history_days + 2)
         after: bytes | None = None
         while batch := self._outbox.scan(EPOCH, after, BATCH):
+            if self._budget <= 0:
+                return False
+            self._budget -= len(batch)
             after = batch[-1][0]
-            entries = [line_log.decode(value) for _, value in batch]
+            entries = [line_log.decode(value, key) for key, value in batch]
             self._memory.read({line for e in entries if (line := getattr(e, "line", "*")) != "*"})
             for stored in entries:
                 self._handle(stored)
@@ -152,6 +154,7 @@ class RetrainStage(LogStage):
                 self._step(line, Tick())
             self._memory.forget()
         memo.last_tick, memo.inputs = now_ms, entry.inputs
+        return True
 
     def _handle(self, entry: line_log.Entry) -> None:
         if isinstance(entry, line_log.EventEntry):
@@ -210,12 +213,10 @@ class RetrainStage(LogStage):
     def _set(self, line: str, found: OperatorCommand, record: bytes) -> None:
         """Change settings, and say what became of it for all the stages that met the same command."""
         try:
-            change = self._settings.order(record)
+            change = self.settings.command(record)
         except ValueError as error:
             self._say(line, found.actor, "set", "refused", found.id, f"unusable_setting: {error}")
             return
-        self.memo.changes = self._settings.changes
-        self._publisher = Publisher(self.config, self.partition, self._now_ms, self._inputs)
         self._memory.changed(line)
         shown = ", ".join(f"{key} = {json.dumps(value)}" for key, value in change.values.items())
         self._say(line, found.actor, "set", "applied", found.id, f"{shown}: {found.reason}")
@@ -237,7 +238,7 @@ class RetrainStage(LogStage):
 
     def _step(self, line: str, event: Event, windows: Sequence[LabelWindow] = ()) -> None:
         before = self._memory.states[line]
-        config = self.config.of(line)
+        config = self.settings.of(line)
         after, effects = step(config, before, event, now_ms=self._now_ms)
         for effect in effects:
             for emit in self._publisher.effect(line, effect, windows):
@@ -249,7 +250,7 @@ class RetrainStage(LogStage):
         return self._memory.seen(line, first_day, self._now_ms, self._inputs, faults)
 
     def _days_back(self, line: str) -> int:
-        return day_of(self._now_ms) - self.config.rules(line).retrain_range_days
+        return day_of(self._now_ms) - self.settings.rules_of(line).rules.retrain_range_days
 
     # -- words ---------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import Final, Literal
 import msgspec
 
 from stream_app.core.retrain.data_range import Plan
-from stream_app.core.stored import body
+from stream_app.stored import Codec
 
 FORMAT: Final = 1
 PREFIX: Final = b"J"
@@ -111,20 +111,10 @@ class LineState(msgspec.Struct, frozen=True):
     recent: tuple[str, ...] = ()
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(LineState)
+_codec: Final = Codec[LineState](LineState, FORMAT, "a line's retraining memory")
+encode, decode = _codec.encode, _codec.decode
 
 
 def key(line: str) -> bytes:
     """Key of a line's memory."""
     return PREFIX + line.encode()
-
-
-def encode(state: LineState) -> bytes:
-    """Format byte and MessagePack."""
-    return bytes((FORMAT,)) + _encoder.encode(state)
-
-
-def decode(value: bytes) -> LineState:
-    """Inverse of :func:`encode`; ``Incompatible`` for an unknown format."""
-    return _decoder.decode(body(value, FORMAT, "a line's retraining memory"))

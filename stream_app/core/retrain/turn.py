@@ -12,6 +12,7 @@ from stream_app.core.retrain.config import LineConfig
 from stream_app.core.retrain.effects import COORDINATOR, Audit, Effect, Refused, SendCommand
 from stream_app.core.retrain.safeguards import Answer
 from stream_app.core.retrain.state import Cause, Job, LineState, Order, State
+from stream_app.errors import present
 
 #: Longest back-off: the next day's closes are worth another try.
 MAX_BACKOFF_H: Final = 24.0
@@ -54,14 +55,11 @@ class Turn:
 
     def job(self) -> Job:
         """The job there is."""
-        assert self.state.job is not None
-        return self.state.job
+        return present(self.state.job, f"the job of {self.config.line}")
 
     def order(self) -> Order:
         """The order on its way."""
-        order = self.job().order
-        assert order is not None
-        return order
+        return present(self.job().order, f"the order of {self.config.line}'s job")
 
     def change_job(self, **fields: Any) -> None:
         """Change the job's fields."""
@@ -78,9 +76,9 @@ class Turn:
 
     def begin(self, state: State, cause: Cause, **fields: Any) -> None:
         """Begin a new episode."""
-        assert self.state.active is not None
+        active = present(self.state.active, f"the active version of {self.config.line}")
         episode = self.state.episode + 1
-        self.change(state=state, episode=episode, job=Job(episode, cause, self.state.active, **fields), watch=None)
+        self.change(state=state, episode=episode, job=Job(episode, cause, active, **fields), watch=None)
 
     # -- orders --------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from stream_app.core.retrain.safeguards import ask
 from stream_app.core.retrain.state import Cause, LineState, Watch
 from stream_app.core.retrain.training import context
 from stream_app.core.retrain.turn import Turn
+from stream_app.errors import present
 
 OPEN_JOB = ("awaiting_approval", "requested", "training", "validating", "activating", "rolling_back")
 
@@ -62,9 +63,9 @@ def deployed(turn: Turn, event: Result) -> None:
         text = f"{job.candidate} was ordered, {event.candidate} was reported"
         turn.refuse(f"result_{event.status}", "wrong_version", event.key or "", text)
         return
-    assert job.candidate is not None
-    _watch(turn, job.candidate, job.base, turn.now_ms, _by(turn.state.state))
-    turn.change(active=job.candidate, previous=job.base, active_since_ms=turn.now_ms)
+    candidate = present(job.candidate, f"the candidate of {turn.config.line}'s job")
+    _watch(turn, candidate, job.base, turn.now_ms, _by(turn.state.state))
+    turn.change(active=candidate, previous=job.base, active_since_ms=turn.now_ms)
     action = turn.order().command
     text = f"{job.candidate} serves in place of {job.base}"
     turn.audit(action, event.status, turn.order().id, text, ids=(turn.order().id, *job.cause.event_ids))
@@ -132,18 +133,17 @@ def _conclude(turn: Turn, watch: Watch, look: Look, seen: Seen | None = None) ->
         turn.begin("rolling_back", cause, candidate=watch.previous)
         turn.send("rolling_back", "rollback")
     else:
-        assert seen is not None
-        _hand_over(turn, watch, look, seen)
+        _hand_over(turn, watch, look, present(seen, f"what a probation of {turn.config.line} looked at"))
         turn.rest()
 
 
 def _hand_over(turn: Turn, watch: Watch, look: Look, seen: Seen) -> None:
     """State the fact. It is answered as any drift is, and refused, because the probation is still the line's job."""
-    assert look.metric is not None
+    metric = present(look.metric, f"the metric that {turn.config.line}'s probation failed by")
     close_ms = turn.now_ms // HOUR_MS * HOUR_MS
     id = event_id(turn.config.line, "performance", "handover", close_ms)
     turn.effects.append(
-        HandOver(id, close_ms, watch.version, watch.previous, watch.since_ms, look.metric, look.window, look.points)
+        HandOver(id, close_ms, watch.version, watch.previous, watch.since_ms, metric, look.window, look.points)
     )
     answers = ask(context(turn, seen, close_ms, "performance", "HIGH", watch.version, {}))
     turn.effects.append(Decide(id, False, answers, "refused"))

@@ -16,6 +16,7 @@ from stream_app.core import line_log
 from stream_app.core.alerts import AlertRules, AlertsConfig, AlertsStage
 from stream_app.core.days import DAY_MS, HOUR_MS
 from stream_app.core.effects import Emit
+from stream_app.core.live_settings import Fixed
 from tests.unit.tables import DictTable, Rec
 
 #: Wednesday 4 March 2026
@@ -108,7 +109,7 @@ class Bench:
     def __init__(self, draw: random.Random | None = None, partition: int = 0, partitions: int = 1, **rules: Any):
         self.config = AlertsConfig(
             source="/plumbline/t", partition=partition, partitions=partitions, link="http://p",
-            rules=lambda line: AlertRules(**rules),
+            rules=Fixed(lambda line: AlertRules(**rules)),
         )  # fmt: skip
         self.draw, self.table = draw, DictTable()
         self.memo: bytes | None = None
@@ -121,7 +122,9 @@ class Bench:
         """Entries, in this order."""
         for each in entries:
             value = each if isinstance(each, bytes) else line_log.encode(each)
-            self.stage.accept("log", [Rec("drift-log", 0, self.offset, 0, None, value)], None)
+            record = Rec("drift-log", 0, self.offset, 0, None, value)
+            while not self.stage.accept("log", [record], None):
+                pass  # the tick of a large epoch is handed in again
             self.offset += 1
             if self.draw is not None and self.draw.random() < 0.5:
                 self.checkpoint(self.draw.random() < 0.6)

@@ -211,15 +211,13 @@ def test_even_without_a_gap_one_close_opens_one_alert() -> None:
     assert news(bench.close(D + 1, again)) == ["resolved"]
 
 
-def test_an_alert_names_its_first_event_and_its_newest_up_to_1000() -> None:
+def test_an_alert_names_its_newest_100_events_and_says_how_many_there_were() -> None:
     bench = Bench()
-    first = event("performance", D, "drift", "HIGH")
-    bench.close(D, first)
+    bench.close(D, event("performance", D, "drift", "HIGH"))
     days = range(D + 1, D + 1_011)
     bench.feed(*(event("performance", day, "drift", "HIGH") for day in days))
     last = bench.close(D + 1_010)[-2]
-    assert len(last.drift_event_ids) == 1_000
-    assert last.drift_event_ids[0] == first.id
-    assert last.drift_event_ids[-1] == event("performance", days[-1]).id
+    assert last.drift_event_ids == [event("performance", day, "drift").id for day in days[-100:]]
+    assert last.drift_event_count == 1_011
     assert len(bench.table.rows) == 2
-    assert max(map(len, bench.table.rows.values())) < 50_000
+    assert max(map(len, bench.table.rows.values())) < 10_000

@@ -13,7 +13,9 @@ from schemas.training import TrainingCommand, TrainingJob
 from stream_app.core import line_log
 from stream_app.core.days import DAY_MS, HOUR_MS
 from stream_app.core.effects import Emit
+from stream_app.core.live_settings import Fixed
 from stream_app.core.retrain import Flags, RetrainConfig, RetrainRules, RetrainStage
+from stream_app.core.retrain.config import Allowed
 from tests.machine.world import FLOORS, GOOD, ON, windows
 from tests.unit.tables import DictTable, Rec
 
@@ -95,7 +97,7 @@ class Bench:
         self, rules: RetrainRules = RULES, flags: Flags = ON, seed: int | None = None, partition: int = 0
     ) -> None:
         self.config = RetrainConfig(
-            "/plumbline/test", "ml.training-results", lambda line: rules, lambda line: flags, "0123456789abcdef"
+            "/plumbline/test", "ml.training-results", Fixed(lambda line: Allowed(rules, flags), "0123456789abcdef")
         )
         self.partition = partition
         self.table = DictTable()
@@ -115,7 +117,9 @@ class Bench:
         for entry in entries:
             line = getattr(entry, "line", None)
             key = line.encode() if line is not None else None
-            self.stage.accept("log", [Rec("l", 0, self.offset, 0, key, line_log.encode(entry))], None)
+            record = Rec("l", 0, self.offset, 0, key, line_log.encode(entry))
+            while not self.stage.accept("log", [record], None):
+                pass  # the tick of a large epoch is handed in again
             self.offset += 1
             if self.rng is not None and self.rng.random() < 0.4:
                 self.checkpoint()

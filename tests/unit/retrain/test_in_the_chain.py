@@ -14,9 +14,11 @@ from schemas.training import TrainingCommand
 from stream_app.core import line_log
 from stream_app.core.alerts import AlertsConfig
 from stream_app.core.drift import DriftConfig
+from stream_app.core.live_settings import Fixed
 from stream_app.core.metrics_stage import MetricsConfig
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.core.retrain import RetrainConfig, RetrainRules
+from stream_app.core.retrain.config import Allowed
 from stream_app.core.retrain.safeguards import SAFEGUARDS
 from stream_app.simulator import Simulator
 from tests.machine.world import FLOORS, GOOD, ON
@@ -35,9 +37,9 @@ class Loop(Simulator):
         self.draw = random.Random(seed) if seed is not None else None
         rules = RetrainRules(validation_floors=FLOORS)
         super().__init__(
-            MetricsConfig(1, 1, "/plumbline/sim", lambda line: LineRules(comparison=comparison(line))),
-            DriftConfig("/plumbline/sim", comparison),
-            RetrainConfig("/plumbline/sim", "ml.training-results", lambda line: rules, lambda line: ON),
+            MetricsConfig(1, 1, "/plumbline/sim", Fixed(lambda line: LineRules(comparison=comparison(line)))),
+            DriftConfig("/plumbline/sim", Fixed(comparison)),
+            RetrainConfig("/plumbline/sim", "ml.training-results", Fixed(lambda line: Allowed(rules, ON))),
             AlertsConfig("/plumbline/sim"),
         )
         self.log: list[line_log.Entry] = []
@@ -47,10 +49,10 @@ class Loop(Simulator):
         record = {"line": sent.line, "command_id": sent.command_id, "attempt": sent.attempt, "status": status, **rest}
         self.answer(encode(record), at_ms)
 
-    def _feed(self, name: str, alias: str, values: Any) -> None:
+    def _feed(self, name: str, alias: str, values: Any) -> Any:
         if name == "alerts":
             self.log += [line_log.decode(value) for value in values]
-        super()._feed(name, alias, values)
+        return super()._feed(name, alias, values)
 
     def _checkpoint(self, name: str) -> Any:
         sent = super()._checkpoint(name)

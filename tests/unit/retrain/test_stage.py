@@ -285,5 +285,5 @@ def test_state_of_another_release_is_refused_by_name() -> None:
     bench = Bench().serving()
     bench.checkpoint()
     bench.table.rows[b"J" + LINE.encode()] = b"\x07"
-    with pytest.raises(Incompatible, match="retraining memory has format 7"):
+    with pytest.raises(Incompatible, match=r"retraining memory under key .* has format 7"):
         bench.feed(event("performance", D), tick(at(D)))

@@ -1,0 +1,61 @@
+"""Back-pressure: which inputs a lane asks no more of while its queues are full."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from faust.types import TP
+
+from stream_app.engine.host import Host
+from stream_app.engine.inbox import Clock, Input
+from stream_app.engine.protocol import StageSpec
+
+#: Ticks a lane may hold before it asks for no more; a tick is about 1 kB decoded.
+MAX_TICKS: Final = 1_000
+
+
+class Pressure:
+    """Paused inputs of one lane. What the tick in hand needs is never paused."""
+
+    def __init__(self, spec: StageSpec, tps: dict[str, TP], host: Host, buffer_bytes: int) -> None:
+        self.paused: set[str] = set()
+        self._spec = spec
+        self._tps = tps
+        self._host = host
+        self._buffer_bytes = buffer_bytes
+
+    def received(self, alias: str, item: Input, clock: Clock | None) -> None:
+        """Ask for no more of an input that has filled its queue."""
+        if item.bytes > self._buffer_bytes and not self._needed(alias, item, clock):
+            self._pause(alias)
+
+    def ticked(self, clock: Clock) -> None:
+        """Ask for no more ticks while too many wait, and for more once half of them are handled."""
+        if len(clock.ticks) > MAX_TICKS:
+            self._pause("clock")
+        elif "clock" in self.paused and len(clock.ticks) < MAX_TICKS // 2:
+            self._resume("clock")
+
+    def ease(self, inputs: dict[str, Input], clock: Clock | None) -> None:
+        """Ask for more where there is room again, or where the tick in hand needs it."""
+        for alias in self.paused - {"clock"}:
+            item = inputs[alias]
+            if item.bytes < self._buffer_bytes // 2 or self._needed(alias, item, clock):
+                self._resume(alias)
+
+    def _needed(self, alias: str, item: Input, clock: Clock | None) -> bool:
+        """Whether the current tick cannot be handled without more of this input."""
+        head = clock.current() if clock is not None else None
+        topic = self._spec.gated.get(alias)
+        if head is None or topic is None:
+            return False
+        return item.arrived < head[0].barrier.get(topic, 0)
+
+    def _pause(self, alias: str) -> None:
+        if alias not in self.paused:
+            self.paused.add(alias)
+            self._host.pause(self._tps[alias])
+
+    def _resume(self, alias: str) -> None:
+        self.paused.discard(alias)
+        self._host.resume(self._tps[alias])

@@ -1,0 +1,118 @@
+"""A batch whose checksum is wrong, or that does not frame: how often it is fetched, and where it ends."""
+
+from __future__ import annotations
+
+import struct
+import time
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.record.legacy_records import LegacyRecordBatch
+
+from stream_app.kafka.unpacking import MOST
+
+#: Seconds before each further fetch of a batch with a wrong checksum. A fault on the way or in a page of memory is gone
+#: with the next fetch; one on the broker's disk is not gone after an hour either.
+AGAIN_S: Final = (1.0, 3.0, 6.0)
+
+LENGTH = struct.Struct(">i")
+HEADER = struct.Struct(">qiibIhiqqqhii")
+OVERHEAD = 12
+MAGIC_AT = 16
+_SMALLEST = 26  # a legacy message without key and value
+
+
+class Attempts:
+    """Fetches of the batch at which a partition stands and that fails its checksum."""
+
+    __slots__ = ("count", "due", "given_up", "offset")
+
+    def __init__(self) -> None:
+        self.offset = -1
+        self.count = 0
+        self.due = 0.0
+        #: digest of the batch given up last: bytes passed by piecemeal are not tried again for each offset
+        self.given_up = ""
+
+    def wait(self, offset: int, digest: str) -> float | None:
+        """Monotonic time of the next fetch, or ``None`` when there were enough."""
+        now = time.monotonic()
+        if digest == self.given_up:
+            return None
+        if offset != self.offset:
+            self.offset, self.count, self.due = offset, 0, now + AGAIN_S[0]
+        elif now >= self.due:
+            self.count += 1
+            if self.count == len(AGAIN_S):
+                self.given_up = digest
+                return None
+            self.due = now + AGAIN_S[self.count]
+        return self.due
+
+
+_ATTEMPTS: WeakKeyDictionary[Any, Attempts] = WeakKeyDictionary()
+
+
+def attempts_of(state: Any) -> Attempts:
+    """Of a consumer's partition, by aiokafka's state of it."""
+    return _ATTEMPTS.setdefault(state, Attempts())
+
+
+def checked(view: memoryview, at: int, stop: int) -> Any:
+    """The batch between two positions if it has a batch's form and its checksum is right, else ``None``."""
+    if not _SMALLEST <= stop - at <= min(len(view) - at, MOST):
+        return None
+    magic = view[at + MAGIC_AT]
+    try:
+        if magic == 2:
+            if stop - at < HEADER.size:
+                return None
+            batch: Any = DefaultRecordBatch(view[at:stop])
+        elif magic < 2:
+            batch = LegacyRecordBatch(view[at:stop], magic)
+        else:
+            return None
+        return batch if batch.validate_crc() else None
+    except Exception:
+        return None
+
+
+def extent(buffer: bytes, first: int) -> tuple[bytes, int, int]:
+    """(bytes, last offset, records or 0) of a batch at the buffer's start whose header cannot be believed.
+
+    It ends where the next sound batch begins. Without one in this fetch its header is believed only where its fields
+    say the same twice; else one offset is passed by, and the next fetch begins at the one after.
+    """
+    view, end = memoryview(buffer), len(buffer)
+    framed = OVERHEAD + LENGTH.unpack_from(buffer, 8)[0]
+    base = delta = count = -1
+    if end >= HEADER.size and buffer[MAGIC_AT] == 2:
+        base, _, _, _, _, _, delta, _, _, _, _, _, count = HEADER.unpack_from(buffer)
+    agrees = 0 <= delta < 1 << 31 and count == delta + 1
+    at, last = _following(view, framed, first)
+    if at:
+        return buffer[:at], last, count if agrees else 0
+    if agrees and base <= first <= base + delta and _SMALLEST <= framed <= end:
+        return buffer[:framed], base + delta, count
+    return buffer[: framed if _SMALLEST <= framed <= end else end], first, 1
+
+
+def _following(view: memoryview, framed: int, first: int) -> tuple[int, int]:
+    """(position of the next sound batch, offset before its first), or zeros."""
+    buffer, end = bytes(view), len(view)
+    at = framed if _SMALLEST <= framed < end else 0
+    position = 0
+    while True:
+        if at and end - at > MAGIC_AT and (base := _base(view, at)) > first and base - first < 1 << 31:
+            stop = at + OVERHEAD + LENGTH.unpack_from(view, at + 8)[0]
+            if checked(view, at, stop) is not None:
+                return at, base - 1
+        found = buffer.find(b"\x02", position + 1 + MAGIC_AT)
+        if found < 0:
+            return 0, 0
+        at = position = found - MAGIC_AT
+
+
+def _base(view: memoryview, at: int) -> int:
+    return int.from_bytes(view[at : at + 8], "big", signed=True)

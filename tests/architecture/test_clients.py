@@ -1,0 +1,28 @@
+"""Kafka clients come from one factory."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FACTORY = ROOT / "stream_app/kafka/clients.py"
+CLIENTS = {"AIOKafkaConsumer", "AIOKafkaProducer", "AIOKafkaAdminClient"}
+
+
+def _made() -> Iterator[str]:
+    for room in ("stream_app", "agents", "benchmarks", "tests"):
+        for path in (ROOT / room).rglob("*.py"):
+            if path == FACTORY:
+                continue
+            for node in ast.walk(ast.parse(path.read_text())):
+                if not isinstance(node, ast.Call):
+                    continue
+                name = getattr(node.func, "id", None) or getattr(node.func, "attr", None)
+                if name in CLIENTS:
+                    yield f"{path.relative_to(ROOT)}:{node.lineno}"
+
+
+def test_nobody_but_the_factory_makes_a_kafka_client() -> None:
+    assert not list(_made()), "stream_app/kafka/clients.py makes clients: consumer, log_reader, producer, admin"
