@@ -164,4 +164,5 @@ def faust_app(settings: Settings) -> EngineApp:
         web_in_thread=True,
     )
     app.kafka_security = settings.kafka_client_options()
+    app.allowed_hosts = settings.web_allowed_hosts
     return app

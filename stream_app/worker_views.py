@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
+import time
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -12,9 +13,7 @@ from faust.web import View
 
 from schemas.common import rfc3339
 from schemas.partitioning import partition_for
-from stream_app.core import days
-from stream_app.core.metrics import figures
-from stream_app.core.metrics_stage import MetricsStage
+from stream_app import line_page
 from stream_app.engine.engine import Engine
 from stream_app.engine.lanes import Lane
 from stream_app.engine.live_clock import LiveClock
@@ -22,6 +21,7 @@ from stream_app.engine.parking import way_out
 from stream_app.engine.transport import EngineApp
 from stream_app.engine.vitals import Vitals
 from stream_app.exposition import exposition
+from stream_app.http import hosts, worker_guard
 from stream_app.topics import Topics
 
 LIVEZ: Final = "/livez"
@@ -80,20 +80,46 @@ def attach(app: EngineApp, engine: Engine, topics: Topics, vitals: Vitals, clock
 
     @app.page("/lines/{line}")
     async def line_view(view: View, request: web.Request, line: str) -> Any:
-        """A line's daily cells as the table of the worker that owns it holds them, newest first."""
+        """A page of a line's daily cells as the table of the worker that owns it holds them, newest day first."""
         partition = partition_for(line.encode(), topics.line_partitions)
         lane = engine.lanes.get(("metrics", partition))
-        if lane is not None and lane.store is not None:
-            found = _cells(lane, line)
-            if not found:
-                return view.json({"error": f"no cells of line {line!r}"}, status=404)
-            return view.json({"line": line, "partition": partition, "cells": found})
-        return await _ask_owner(app, view, request, line, partition)
+        try:
+            after, limit = line_page.asked(request.query)
+        except ValueError as error:
+            return view.json({"error": str(error)}, status=400)
+        if lane is None or lane.store is None:
+            return await _ask_owner(app, view, request, line, partition)
+        found = await line_page.read(lane, line, after, limit)
+        if found is None:
+            return view.json({"error": f"partition {partition} is moving: ask again in a few seconds"}, status=503)
+        if not found.rows and after is None:
+            return view.json({"error": f"no cells of line {line!r}"}, status=404)
+        return view.json({"line": line, "partition": partition, "cells": found.rows, "next": found.next})
+
+    rendered = Rendered(lambda: exposition(engine))
 
     @app.page("/metrics")
     async def metrics(view: View, request: web.Request) -> Any:
-        """Prometheus exposition; base units, stable names."""
-        return view.text(exposition(engine), content_type="text/plain")
+        """Prometheus exposition; base units, stable names. Rendered at most once a second."""
+        return view.text(rendered.text(), content_type="text/plain")
+
+    ours = hosts.allowed(app.allowed_hosts, app.conf.web_host, str(app.conf.canonical_url or ""))
+    worker_guard.install(app.web, ours)
+
+
+class Rendered:
+    """A page that is made at most once a second, however many ask for it."""
+
+    def __init__(self, render: Callable[[], str], clock: Callable[[], float] = time.monotonic) -> None:
+        self._render, self._clock = render, clock
+        self._made: tuple[float, str] | None = None
+
+    def text(self) -> str:
+        """The page, at most a second old."""
+        now = self._clock()
+        if self._made is None or now - self._made[0] >= 1.0:
+            self._made = now, self._render()
+        return self._made[1]
 
 
 def _parked(lane: Lane) -> dict[str, str] | None:
@@ -115,25 +141,12 @@ async def _ask_owner(app: EngineApp, view: View, request: web.Request, line: str
         return view.json({"error": f"{where}, which no worker has open now: ask again in a few seconds"}, status=503)
     try:
         async with app.http_client.get(
-            f"{owners[0]}/lines/{quote(line, safe=':')}", headers={_ROUTED: "1"}, timeout=ClientTimeout(total=_OWNER_S)
+            f"{owners[0]}/lines/{quote(line, safe=':')}",
+            params=dict(request.query),
+            headers={_ROUTED: "1"},
+            timeout=ClientTimeout(total=_OWNER_S),
         ) as answer:
             return view.json(await answer.json(), status=answer.status)
     except (ClientError, TimeoutError, OSError) as error:
         told = f"{where} of the worker at {owners[0]}, which does not answer ({type(error).__name__})"
         return view.json({"error": f"{told}: is PLUMBLINE_WEB_URL right there?"}, status=503)
-
-
-def _cells(lane: Lane, line: str) -> list[dict[str, Any]]:
-    stage = lane.stage
-    if not isinstance(stage, MetricsStage):
-        return []
-    return [
-        {
-            "date": days.date_of(day),
-            "model_version": version,
-            "revision": cell.revision,
-            "folded_to": rfc3339(cell.folded_to),
-            **asdict(figures(cell.counts, cell.assume_negative)),
-        }
-        for version, day, cell in stage.view(line)
-    ]

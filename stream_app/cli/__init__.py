@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from stream_app import log_limit
 from stream_app.errors import PlumblineError
 
 #: command → (module below stream_app.cli, attribute, one line for the list)
@@ -72,6 +73,7 @@ def cli() -> None:
 
 def main(argv: list[str] | None = None) -> Any:
     """Entry point: expected errors are one sentence and exit code 1, never a traceback."""
+    log_limit.install()
     # aiokafka logs what it also raises; people get the sentence, not both.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:

@@ -33,6 +33,8 @@ def web(host: str | None, port: int | None) -> None:
     """
     import uvicorn
 
+    from stream_app.http import bounds
+    from stream_app.http.protocol import BoundedProtocol
     from stream_app.web import app, auth
 
     settings = settings_module.load()
@@ -46,15 +48,19 @@ def web(host: str | None, port: int | None) -> None:
                 "NAME:viewer:TOKEN or NAME:operator:TOKEN"
             )
         tokens, token = auth.one_time(_who())
-    application = app.create(settings, topics_of(settings), tokens)
+    application = app.create(settings, topics_of(settings), tokens, host)
     if _loopback(host) and not is_free(port):
         raise Unavailable(f"port {port} is taken by another program: take another with --port, or stop that program")
     click.echo(f"Plumbline is at {address(host, port, token)}")
     if not _loopback(host):
         click.echo("plain HTTP beyond this machine: put a proxy with TLS in front, or tokens can be read on the way")
+    bounds.raise_descriptors()
+    BoundedProtocol.most = bounds.connections()
     config = uvicorn.Config(
         application, host=host, port=port, log_level="warning", access_log=False, server_header=False,
         date_header=False, proxy_headers=False, ws_max_size=16_384, timeout_graceful_shutdown=3,
+        http=BoundedProtocol, loop="asyncio", backlog=bounds.ACCEPTS, timeout_keep_alive=int(bounds.IDLE_S),
+        h11_max_incomplete_event_size=bounds.HEAD_BYTES,
     )  # fmt: skip
     server = uvicorn.Server(config)
     # its own way of handling signals ends the process by the signal once it has shut down; asked to stop is no failure

@@ -210,6 +210,8 @@ class EngineApp(faust.App):
 
     #: keyword arguments of aiokafka clients for TLS and SASL
     kafka_security: dict[str, Any] = {}
+    #: names under which the views are asked for, with commas between
+    allowed_hosts: str = ""
 
     def _new_transport(self) -> Any:
         return Transport(self.conf.broker_consumer, self)

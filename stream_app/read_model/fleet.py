@@ -10,6 +10,8 @@ from stream_app.read_model.keys import Keys
 
 #: Lines read at once: some ten milliseconds.
 _AT_ONCE = 100
+#: Lines sorted in one go: some ten milliseconds.
+_SORTED_AT_ONCE = 10_000
 
 
 class Entry(NamedTuple):
@@ -43,6 +45,11 @@ class Fleet:
                 await self._refresh(int(seq))
             return self._sorted
 
+    async def view(self, line: str) -> dict[str, Any] | None:
+        """One line as of now; ``None`` if nothing was ever seen of it."""
+        await self.lines()
+        return self._views.get(line)
+
     async def _refresh(self, seq: int) -> None:
         names = [name.decode() for name in await self._redis.zrangebyscore(self._keys.touched, f"({self._seq}", seq)]
         for start in range(0, len(names), _AT_ONCE):
@@ -55,5 +62,20 @@ class Fleet:
             await asyncio.sleep(0)
         self._seq = seq
         if names:
-            entries = [Entry(view["attention"], line, view) for line, view in self._views.items()]
-            self._sorted = sorted(entries, key=lambda entry: (-entry.attention, entry.line))
+            self._sorted = await self._merged(set(names))
+
+    async def _merged(self, changed: set[str]) -> list[Entry]:
+        """The sorted list with changed lines in their new places: what is in order already is merged, not sorted."""
+        out = [entry for entry in self._sorted if entry.line not in changed]
+        fresh = [
+            Entry(self._views[name]["attention"], name, self._views[name]) for name in changed & self._views.keys()
+        ]
+        for start in range(0, len(fresh), _SORTED_AT_ONCE):
+            out += sorted(fresh[start : start + _SORTED_AT_ONCE], key=_order)
+            await asyncio.sleep(0)
+        out.sort(key=_order)
+        return out
+
+
+def _order(entry: Entry) -> tuple[int, str]:
+    return -entry.attention, entry.line

@@ -18,6 +18,10 @@ STALE_MS = 15_000
 
 #: Records looked at for one page of a filtered list; a page may be short and still have a next one.
 _LOOKED_AT = 2_000
+#: Fields of a hash that are read at once: some milliseconds.
+_SCANNED = 500
+#: Newest versions, jobs and commands of a line, and revisions of an alert, that are shown.
+_SHOWN = 500
 
 
 class Status(NamedTuple):
@@ -72,23 +76,29 @@ class Reader:
             return Status(True, f"nothing new for {age // 1000} s: is a worker running?", beat, generation)
         return Status(False, None, beat, generation)
 
+    async def snapshots(self, line: str, keep: Callable[[str, str], bool], start: int, limit: int) -> Page:
+        """Closed snapshots of a line whose (date, version) is kept, oldest first; newest revision each."""
+        key, at, fields = self.keys.days(line), 0, set()
+        while True:
+            at, found = await self.redis.hscan(key, at, count=_SCANNED)
+            fields |= {field for field in found if keep(*field.decode().split("|", 1))}
+            if not at:
+                break
+        wanted = sorted(fields)[start : start + limit]
+        rows = await self.redis.hmget(key, wanted) if wanted else []
+        return Page([row for row in rows if row is not None], start + limit if start + limit < len(fields) else None)
+
     async def unreadable(self, error: str) -> None:
         """Have the read model built anew: something in it cannot be read."""
         with contextlib.suppress(RedisError, OSError):
             if await self.redis.exists(self.keys.meta):
                 await self.redis.hset(self.keys.meta, "unreadable", error)
 
-    async def snapshots(self, line: str) -> list[dict[str, Any]]:
-        """Closed snapshots of a line, oldest first; newest revision each."""
-        found = await self.redis.hvals(self.keys.days(line))
-        rows = [orjson.loads(value) for value in found]
-        return sorted(rows, key=lambda row: (row["date"], row["model_version"]))
-
     async def line(self, line: str) -> dict[str, Any]:
         """Newest event of each check, newest job, open snapshots, versions."""
         async with self.redis.pipeline(transaction=False) as pipe:
             pipe.hgetall(self.keys.line(line))
-            pipe.zrange(self.keys.versions(line), 0, -1)
+            pipe.zrange(self.keys.versions(line), -_SHOWN, -1)
             stored, versions = await pipe.execute()
         fields = {name.decode(): orjson.loads(value) for name, value in stored.items()}
         quality = [row for name, row in sorted(fields.items()) if name.startswith("event:quality:")]
@@ -154,7 +164,9 @@ class Reader:
             newest, stored = await pipe.execute()
         if newest is None:
             return None
-        revisions = [orjson.loads(value) for _, value in sorted(stored.items(), key=lambda item: int(item[0]))]
+        revisions = [
+            orjson.loads(value) for _, value in sorted(stored.items(), key=lambda item: int(item[0]))[-_SHOWN:]
+        ]
         return orjson.loads(newest), revisions
 
     async def audit(self, line: str | None, keep: Callable[[dict[str, Any]], bool], start: int, limit: int) -> Page:
@@ -170,8 +182,8 @@ class Reader:
     async def history(self, line: str) -> tuple[list[bytes], list[bytes]]:
         """A line's job records and its training commands, newest first."""
         async with self.redis.pipeline(transaction=False) as pipe:
-            pipe.zrevrange(self.keys.jobs(line), 0, -1)
-            pipe.zrevrange(self.keys.commands(line), 0, -1)
+            pipe.zrevrange(self.keys.jobs(line), 0, _SHOWN - 1)
+            pipe.zrevrange(self.keys.commands(line), 0, _SHOWN - 1)
             jobs, commands = await pipe.execute()
         return jobs, commands
 

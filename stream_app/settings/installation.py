@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, SecretStr, field_validator, model_validator
 
 from stream_app.errors import Incompatible
+from stream_app.http import hosts
 from stream_app.settings.fields import setting
 
 _TOPIC_PART = re.compile(r"[A-Za-z0-9._-]{0,64}")
@@ -114,6 +115,12 @@ class Installation(BaseModel):
         "Where people reach the dashboard; links in alerts begin with it.",
         pattern=r"^https?://[^\s?#]{1,500}$",
     )
+    web_allowed_hosts: str = setting(
+        "",
+        "Names under which people and programs ask for the dashboard and the workers' views, beside IP addresses, "
+        "localhost and the hosts of dashboard_url and web_url: NAME or *.NAME, with commas between. Others get 421.",
+        max_length=4_000,
+    )
     bridge_alertmanager_url: str = setting(
         "", "Address of Alertmanager that the bridge delivers to, http://HOST:9093; empty: none.",
         pattern=r"^(https?://[^\s]{1,500})?$", repr=False,
@@ -139,6 +146,12 @@ class Installation(BaseModel):
         le=3_600,
     )
     web_port: int = setting(6066, "Port of the worker's own views; 0 turns them off.", ge=0, le=65_535)
+
+    @field_validator("web_allowed_hosts")
+    @classmethod
+    def _names_of_hosts(cls, value: str) -> str:
+        hosts.split(value)
+        return value
 
     @field_validator("input_prefix", "output_prefix", "app_id")
     @classmethod

@@ -19,6 +19,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
 from stream_app.errors import Broken, Incompatible, PlumblineError, UnknownFormat
+from stream_app.http import hosts
 from stream_app.read_model.client import client
 from stream_app.settings import Settings
 from stream_app.topics import Topics
@@ -35,9 +36,21 @@ _PAGES: Final = (
     "/", "/lines/{line}", "/alerts", "/alerts/{id}", "/retraining", "/retraining/{line}", "/settings", "/audit",
 )  # fmt: skip
 
+#: What any request may be answered with, whatever it asks (:mod:`stream_app.http.bounds`).
+_BOUNDS: Final[dict[int | str, str]] = {
+    408: "The request did not come whole within ten seconds.",
+    413: "The body has more than 1 MiB.",
+    421: "The name in Host is none of this installation's: setting web_allowed_hosts.",
+    429: "This token is wrong, like many before it from the same address; a right one is taken at any time.",
+    503: "Too much is in work, or Redis or Kafka is away: try again after Retry-After.",
+}
 
-def create(settings: Settings, topics: Topics, tokens: Tokens) -> FastAPI:
-    """Make the application; connections open when it starts. ``Incompatible`` if it could never work."""
+
+def create(settings: Settings, topics: Topics, tokens: Tokens, host: str = "") -> FastAPI:
+    """Make the application; connections open when it starts. ``Incompatible`` if it could never work.
+
+    ``host``: a further name that it is asked for by.
+    """
 
     redis, blocking = client(settings), client(settings, answer_s=None)
     _plotly()
@@ -63,13 +76,15 @@ def create(settings: Settings, topics: Topics, tokens: Tokens) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        responses={status: {"description": text} for status, text in _BOUNDS.items()},
     )
     for part in (reading, ordering, settings_view, live):
         app.include_router(part.router)
     _errors(app)
     _pages(app)
     app.add_middleware(GZipMiddleware, minimum_size=2_048, compresslevel=1)
-    app.add_middleware(Guard)
+    ours = hosts.allowed(settings.web_allowed_hosts, settings.dashboard_url, settings.dashboard_host, host)
+    app.add_middleware(Guard, hosts=ours)
     return app
 
 
@@ -118,14 +133,14 @@ def _errors(app: FastAPI) -> None:
 
 
 def _pages(app: FastAPI) -> None:
-    def livez() -> Any:
+    async def livez() -> Any:
         """The process answers; what Redis does is for `/api/v1/status`."""
         return {"alive": True}
 
-    def page() -> Any:
+    async def page() -> Any:
         return FileResponse(_STATIC / "index.html", headers={"cache-control": "no-cache"})
 
-    def chart() -> Any:
+    async def chart() -> Any:
         return FileResponse(_plotly(), media_type="text/javascript", headers={"cache-control": "max-age=604800"})
 
     app.add_api_route("/livez", livez, include_in_schema=False)

@@ -1,4 +1,4 @@
-"""Who may do what: bearer tokens with roles, compared in constant time, guesses slowed down."""
+"""Who may do what: bearer tokens with roles, compared in constant time; guesses are answered with 429."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hmac
 import re
 import secrets
 import time
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -16,7 +17,9 @@ Role = Literal["viewer", "operator"]
 
 #: Shortest token: 16 characters of what `secrets` makes cannot be guessed.
 LEAST: Final = 16
-#: Failed attempts of one address within the window, after which it has to wait.
+#: Longest token; what is longer is not even looked at.
+MOST: Final = 256
+#: Failed attempts of one address within the window, after which its wrong tokens get 429. Right ones always enter.
 ATTEMPTS, WINDOW_S = 10, 60.0
 #: Addresses that are remembered; beyond it the oldest are forgotten.
 _ADDRESSES: Final = 10_000
@@ -56,6 +59,8 @@ class Tokens:
 
     def user(self, token: str) -> User | None:
         """Whose token this is; every known one is compared, whatever comes first."""
+        if len(token) > MOST:
+            return None
         given, found = _digest(token), None
         for known, user in self._users:
             if hmac.compare_digest(given, known):
@@ -74,23 +79,19 @@ def _digest(token: str) -> bytes:
 
 
 class Attempts:
-    """Failed attempts by address."""
+    """Failed attempts by address; at most :data:`ATTEMPTS` times of each are kept."""
 
     def __init__(self) -> None:
-        self._failed: dict[str, list[float]] = {}
+        self._failed: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def wait_s(self, address: str) -> float:
-        """Seconds until this address may try again; 0 if it may now."""
+    def failed(self, address: str) -> float:
+        """Remember a failure; returns seconds until a further one would not be too many, 0 if this one is not."""
         now = time.monotonic()
-        failed = [at for at in self._failed.get(address, ()) if now - at < WINDOW_S]
-        if not failed:
-            self._failed.pop(address, None)
-            return 0.0
-        self._failed[address] = failed
-        return WINDOW_S - (now - failed[0]) if len(failed) >= ATTEMPTS else 0.0
-
-    def failed(self, address: str) -> None:
-        """Remember a failure."""
-        if address not in self._failed and len(self._failed) >= _ADDRESSES:
-            del self._failed[next(iter(self._failed))]
-        self._failed.setdefault(address, []).append(time.monotonic())
+        times = self._failed.setdefault(address, deque(maxlen=ATTEMPTS))
+        self._failed.move_to_end(address)
+        if len(self._failed) > _ADDRESSES:
+            self._failed.popitem(last=False)
+        if len(times) == ATTEMPTS and now - times[0] < WINDOW_S:
+            return WINDOW_S - (now - times[0])
+        times.append(now)
+        return 0.0

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from typing import Any, Final
+from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from stream_app.http import bounds
+from stream_app.http.hosts import PROBES, Hosts, absolute
 from stream_app.web.answers import Refused
 
-#: Bytes of a request's body and of its path and query.
-BODY, TARGET = 16_384, 4_096
+#: Bytes of a request's path and query.
+TARGET: Final = 4_096
 
 #: The page loads nothing from elsewhere, runs no inline script and is framed by nobody. Plotly writes style rules.
 _POLICY: Final = (
@@ -26,14 +29,33 @@ _HEADERS: Final = [
 ]
 
 
-class Guard:
-    """ASGI middleware."""
+_MISDIRECTED: Final = Refused(
+    421,
+    "other_host",
+    "this name is not known here: ask by IP address or localhost, or add the name to web_allowed_hosts",
+)
+_TOO_LARGE: Final = Refused(413, "too_large", f"a body may have {bounds.BODY_BYTES} bytes")
+_BUSY: Final = Refused(503, "busy", "too many requests are in work: try again", {"retry-after": "1"})
 
-    def __init__(self, app: ASGIApp) -> None:
+
+class Guard:
+    """ASGI middleware. A request is in work from when it is whole until it is answered."""
+
+    def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
         self._app = app
+        self._hosts = hosts
+        self._in_work = 0
+        self._bodies = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse what is too large; put the headers on every answer."""
+        """Refuse what is too large, too much, or for somebody else; put the headers on every answer."""
+        if scope["type"] == "websocket":
+            if self._is_ours(scope):
+                await self._app(scope, receive, send)
+            else:
+                await send({"type": "websocket.http.response.start", "status": 421, "headers": _HEADERS})
+                await send({"type": "websocket.http.response.body", "body": _MISDIRECTED.message.encode()})
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -46,33 +68,68 @@ class Guard:
                 message = {**message, "headers": headers}
             await send(message)
 
+        try:
+            await self._bounded(scope, receive, guarded)
+        except Refused as refused:
+            await refused.response()(scope, receive, guarded)
+
+    async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._is_ours(scope):
+            raise _MISDIRECTED
         if len(scope.get("raw_path", b"")) + len(scope.get("query_string", b"")) > TARGET:
-            refused = Refused(414, "too_long", f"path and query may have {TARGET} bytes")
-            await refused.response()(scope, receive, guarded)
-            return
-        body = await _body(scope, receive)
+            raise Refused(414, "too_long", f"path and query may have {TARGET} bytes")
+        body = await self._body(scope, receive)
         if body is None:
-            refused = Refused(413, "too_large", f"a body may have {BODY} bytes")
-            await refused.response()(scope, receive, guarded)
             return
-        await self._app(scope, _replay(body, receive), guarded)
+        try:
+            if self._in_work >= bounds.IN_WORK and scope["path"] not in PROBES:
+                raise _BUSY
+            self._in_work += 1
+            try:
+                await self._app(scope, _replay(body, receive), send)
+            finally:
+                self._in_work -= 1
+        finally:
+            self._bodies -= len(body)
 
+    def _is_ours(self, scope: Scope) -> bool:
+        """Whether the request names us; a target in absolute form becomes a usual one."""
+        target = scope.get("raw_path", b"").decode("latin-1")
+        found = absolute(target)
+        if found is not None:
+            authority, path = found
+            if not self._hosts.allow(authority):
+                return False
+            scope["raw_path"], scope["path"] = path.encode("latin-1"), unquote(path)
+        if scope["path"] in PROBES and scope["type"] == "http":
+            return True
+        given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        return len(given) == 1 and self._hosts.allow(given[0].strip())
 
-async def _body(scope: Scope, receive: Receive) -> bytes | None:
-    """The whole body; ``None`` as soon as it is too large."""
-    declared = dict(scope["headers"]).get(b"content-length", b"0")
-    if not declared.isdigit() or int(declared) > BODY:
-        return None
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
+    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
+        """The whole body, which counts into the sum of all; ``None`` if the client left before it was whole."""
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if not declared.isdigit() or len(declared) > 20 or int(declared) > bounds.BODY_BYTES:
+            raise _TOO_LARGE
+        body = bytearray()
+        whole = False
+        try:
+            while not whole:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return None
+                part = message.get("body", b"")
+                body += part
+                self._bodies += len(part)
+                if len(body) > bounds.BODY_BYTES:
+                    raise _TOO_LARGE
+                if self._bodies > bounds.BODIES_BYTES:
+                    raise _BUSY
+                whole = not message.get("more_body", False)
             return bytes(body)
-        body += message.get("body", b"")
-        if len(body) > BODY:
-            return None
-        if not message.get("more_body", False):
-            return bytes(body)
+        finally:
+            if not whole:
+                self._bodies -= len(body)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

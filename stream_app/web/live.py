@@ -17,6 +17,7 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from redis.exceptions import RedisError
 
 from stream_app.errors import Broken, UnknownFormat
+from stream_app.http import bounds
 from stream_app.read_model.reader import Status
 from stream_app.web.answers import Refused
 from stream_app.web.auth import User
@@ -25,8 +26,10 @@ from stream_app.web.site import Site
 log = logging.getLogger(__name__)
 router = APIRouter()
 
-#: Changes a client may be behind, clients at once, seconds until it must have said who it is, between heartbeats.
-QUEUE, CLIENTS, AUTH_S, HEARTBEAT_S = 1_000, 1_000, 5.0, 15.0
+#: Changes a client may be behind, seconds until it must have said who it is, between heartbeats.
+QUEUE, AUTH_S, HEARTBEAT_S = 1_000, 5.0, 15.0
+#: Changes read at once for a client that takes up where it stood.
+_MISSED: Final = 500
 #: Seconds between two looks at how the read model is.
 _STATUS_S: Final = 2.0
 _FIRST_MESSAGE: Final = 8_192
@@ -60,6 +63,9 @@ class Hub:
 
     def __init__(self, site: Site, redis: Any) -> None:
         self.clients: set[Client] = set()
+        #: sockets that have not said who they are, oldest first; set: the socket has to go
+        self.waiting: dict[asyncio.Event, None] = {}
+        self.most = min(bounds.SOCKETS, bounds.connections() // 2)
         self.last = "0-0"
         self.status = Status(True, "starting", None, "")
         self._site = site
@@ -116,6 +122,19 @@ class Hub:
             for client in self.clients:
                 client.put(self.degraded())
 
+    def admit(self) -> asyncio.Event | None:
+        """A place for a socket of nobody yet; ``None`` if all are taken by people. The oldest of nobody makes room."""
+        full = len(self.clients) + len(self.waiting) >= self.most
+        if full and not self.waiting:
+            return None
+        if full or len(self.waiting) >= bounds.UNKNOWN_SOCKETS:
+            oldest = next(iter(self.waiting))
+            del self.waiting[oldest]
+            oldest.set()
+        place = asyncio.Event()
+        self.waiting[place] = None
+        return place
+
     def id(self, stream_id: str) -> str:
         """An id that only fits the generation it was given in."""
         return f"{self.status.generation[:8]}.{stream_id}"
@@ -143,14 +162,15 @@ class Hub:
         first = await self._site.redis.xrange(key, count=1)
         if first and _number(stream_id) < _number(first[0][0].decode()):
             return None
-        found = await self._site.redis.xrange(key, f"({stream_id}", upto)
         out = []
-        for id, fields in found:
-            topic = fields[b"topic"].decode()
-            if topic == "reset":
-                return None
-            if client.wants(topic, fields[b"line"].decode()):
-                out.append(self.change(id.decode(), fields))
+        while found := await self._site.redis.xrange(key, f"({stream_id}", upto, _MISSED):
+            for id, fields in found:
+                stream_id = id.decode()
+                topic = fields[b"topic"].decode()
+                if topic == "reset":
+                    return None
+                if client.wants(topic, fields[b"line"].decode()):
+                    out.append(self.change(stream_id, fields))
         return out
 
 
@@ -167,12 +187,17 @@ async def live(socket: WebSocket) -> None:
     if not _same_origin(socket):
         await socket.close(_POLICY, "another origin")
         return
-    await socket.accept()
-    if len(hub.clients) >= CLIENTS:
-        await socket.close(_TRY_AGAIN, "too many clients")
+    place = hub.admit()
+    if place is None:
+        busy = Refused(503, "busy", "too many clients listen: try again", {"retry-after": "5"})
+        await socket.send_denial_response(busy.response())
         return
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-        asked = await _first_message(socket, site)
+        try:
+            await socket.accept()
+            asked = await _first_message(socket, site, place)
+        finally:
+            hub.waiting.pop(place, None)
         if asked is None:
             return
         user, client, after = asked
@@ -189,10 +214,23 @@ def _same_origin(socket: WebSocket) -> bool:
     return origin is None or origin.partition("://")[2] == socket.headers.get("host")
 
 
-async def _first_message(socket: WebSocket, site: Site) -> tuple[User, Client, str | None] | None:
+async def _first_text(socket: WebSocket, place: asyncio.Event) -> str:
+    """What the client says first; ``TimeoutError`` if it took too long, or its place was needed."""
+    said, needed = asyncio.create_task(socket.receive_text()), asyncio.create_task(place.wait())
+    try:
+        await asyncio.wait((said, needed), timeout=AUTH_S, return_when=asyncio.FIRST_COMPLETED)
+        if not said.done():
+            raise TimeoutError
+        return said.result()
+    finally:
+        said.cancel()
+        needed.cancel()
+
+
+async def _first_message(socket: WebSocket, site: Site, place: asyncio.Event) -> tuple[User, Client, str | None] | None:
     address = socket.client.host if socket.client else ""
     try:
-        text = await asyncio.wait_for(socket.receive_text(), AUTH_S)
+        text = await _first_text(socket, place)
         message = orjson.loads(text) if len(text) <= _FIRST_MESSAGE else None
         if not isinstance(message, dict) or message.get("type") != "auth":
             raise ValueError

@@ -11,6 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from stream_app.core.changes import Change
 from stream_app.core.live_settings import LiveSettings, Values
+from stream_app.http.bounds import PAGE_ROWS
 from stream_app.read_model import impact
 from stream_app.read_model.published import Published
 from stream_app.settings import Settings, base
@@ -18,8 +19,8 @@ from stream_app.settings.installation import Installation
 from stream_app.settings.layers import changeable
 from stream_app.settings.rules import TypeSettings
 from stream_app.stage_configs import alerts_config, drift_config, values_of
-from stream_app.web.answers import Refused, answer
-from stream_app.web.reading import LineFilter, Viewer
+from stream_app.web.answers import Refused, answer, following, position
+from stream_app.web.reading import Cursor, Limit, LineFilter, Viewer
 from stream_app.web.site import Site, site_of
 
 router = APIRouter(prefix="/api/v1", tags=["settings"])
@@ -29,7 +30,9 @@ _LISTED = 200
 
 
 @router.get("/settings")
-async def list_settings(request: Request, user: Viewer, line: LineFilter = None) -> Response:
+async def list_settings(
+    request: Request, user: Viewer, line: LineFilter = None, limit: Limit = PAGE_ROWS, cursor: Cursor = None
+) -> Response:
     """Every setting that decisions depend on: what it means, what holds, who changed it."""
     site = site_of(request)
     records = await site.reader.settings()
@@ -53,7 +56,9 @@ async def list_settings(request: Request, user: Viewer, line: LineFilter = None)
                 # set aside while it contradicts what was set later for all or for the type
                 item["in_force"] = holds.rules_of(owner)[name] == holds.own(owner)[name]
             items.append(item)
-    return answer({"items": items, "next": None})
+    start = position(cursor)
+    after = following(start + limit) if start + limit < len(items) else None
+    return answer({"items": items[start : start + limit], "next": after})
 
 
 def _item(key: str, field: Any, value: Any, line: str | None, row: dict[str, Any] | None) -> dict[str, Any]:

@@ -42,23 +42,23 @@ class Site:
         self._locks: OrderedDict[str, asyncio.Lock] = OrderedDict()
 
     def user(self, token: str, address: str) -> User:
-        """Whose token it is; 401 for nobody's, 429 for an address that guessed too often."""
-        wait = self.attempts.wait_s(address)
+        """Whose token it is. A right one always enters, whatever wrong ones came from the same address (all people
+        behind one proxy share it). 401 for nobody's; 429 for a wrong one from an address that guessed too often."""
+        found = self._tokens.user(token) if token else None
+        if found is not None:
+            return found
+        wait = self.attempts.failed(address) if token else 0.0
         if wait > 0:
             seconds = int(wait) + 1
             raise Refused(
-                429, "too_many_attempts", f"too many wrong tokens from here: wait {seconds} s",
+                429, "too_many_attempts",
+                f"this token is wrong, like many from here: wait {seconds} s; a right one is taken at any time",
                 {"retry-after": str(seconds)},
             )  # fmt: skip
-        found = self._tokens.user(token) if token else None
-        if found is None:
-            if token:
-                self.attempts.failed(address)
-            raise Refused(
-                401, "sign_in", "sign in: send `Authorization: Bearer TOKEN` with a token of PLUMBLINE_WEB_TOKENS",
-                {"www-authenticate": "Bearer"},
-            )  # fmt: skip
-        return found
+        raise Refused(
+            401, "sign_in", "sign in: send `Authorization: Bearer TOKEN` with a token of PLUMBLINE_WEB_TOKENS",
+            {"www-authenticate": "Bearer"},
+        )  # fmt: skip
 
     async def order(
         self, user: User, key: str | None, line: str, command: str, arguments: dict[str, Any], reason: str

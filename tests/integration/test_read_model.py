@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from stream_app.core.effects import Emit
@@ -64,7 +65,7 @@ async def compare_with_topics(reader: Reader) -> None:
     entries = await reader.fleet.lines()
     assert sorted(entry.line for entry in entries) == lines
     for line in lines:
-        found = await reader.snapshots(line)
+        found = [orjson.loads(row) for row in (await reader.snapshots(line, lambda *_: True, 0, 100_000)).items]
         wanted = sorted(
             (r for (of, _, _), r in snapshots.items() if of == line and r["state"] == "closed"),
             key=lambda r: (r["date"], r["model_version"]),
@@ -255,7 +256,8 @@ async def test_a_slow_or_absent_redis_holds_no_checkpoint_and_is_made_whole_agai
     found = await prefix_snapshots(prefix)
     for line in {line for line, _, _ in found}:
         wanted = sorted((r for (of, _, _), r in found.items() if of == line), key=lambda r: r["id"])
-        assert sorted(await reader.snapshots(line), key=lambda r: r["id"]) == wanted
+        found = (await reader.snapshots(line, lambda *_: True, 0, 100_000)).items
+        assert sorted(map(orjson.loads, found), key=lambda r: r["id"]) == wanted
     await redis.aclose()
 
 

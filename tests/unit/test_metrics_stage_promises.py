@@ -13,6 +13,7 @@ from stream_app.core.deltas import DeltaRecord
 from stream_app.core.metrics_stage import MetricsStage
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.core.metrics_stage.keys import CELL, DELTA
+from stream_app.core.metrics_stage.view import page
 from stream_app.errors import Broken, UnknownFormat
 from tests.laws.stage_driver import DAY, HOUR, Drive, Event, Row, Scenario, config, part
 
@@ -353,6 +354,29 @@ def test_one_call_of_advance_touches_a_bounded_number_of_cells() -> None:
     assert drive.steps >= 20
 
 
+@pytest.mark.parametrize("limit", [1, 7, 500])
+@pytest.mark.parametrize("ticks", [1, 3])
+def test_pages_of_a_view_hold_every_cell_once_newest_day_first(limit: int, ticks: int) -> None:
+    hours = [START + HOUR * (i + 1) for i in range(ticks)]
+    made = [
+        [Event("t:b", f"v{n:02}", START - day * DAY + 5, 0.7, True) for n in range(20) for day in range(3)]
+        + [Event(other, "v1", START + 5, 0.7, True) for other in ("t:a", "t:bb", "t:c")]
+        for _ in hours
+    ]
+    drive = Drive(Scenario(hours, [[events] for events in made]), config(1)).run()
+    found: list[tuple[int, str]] = []
+    counts = []
+    after = None
+    while rows := [row for row in page(drive.stage, "t:b", after, limit) if row is not None]:
+        assert len(rows) <= limit
+        found += [(-row.day, row.version) for row in rows]
+        counts += [row.cell.counts.predictions for row in rows]
+        after = rows[-1].day, rows[-1].version
+    assert found == sorted(found)
+    assert len(found) == len(set(found)) == 60
+    assert counts == [ticks] * 60
+
+
 @pytest.mark.parametrize("seed", [None, 3, 4])
 def test_a_view_shows_pending_counts_once_also_in_the_middle_of_a_fold(seed: int | None) -> None:
     made = [Event(f"t:{v}", "v1", START + 5, 0.7, True) for v in "abc"]
@@ -362,7 +386,8 @@ def test_a_view_shows_pending_counts_once_also_in_the_middle_of_a_fold(seed: int
         drive._feed("model-deltas", None)
     done = False
     for _ in range(10):
-        assert [c.counts.predictions for line in "abc" for _, _, c in drive.stage.view(f"t:{line}")] == [1, 1, 1]
+        rows = [row for line in "abc" for row in page(drive.stage, f"t:{line}", None, 10) if row is not None]
+        assert [row.cell.counts.predictions for row in rows] == [1, 1, 1]
         done = done or drive.stage.advance(tick)
         drive.checkpoint()
     assert done

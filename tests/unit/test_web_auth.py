@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from stream_app.errors import Incompatible
+from stream_app.settings import Settings
+from stream_app.topics import Topics
 from stream_app.web import auth
 from stream_app.web.answers import Refused, following, position
+from stream_app.web.site import Site
 
 LONG = "0123456789abcdef"
 
@@ -36,19 +39,37 @@ def test_a_token_made_for_one_run_is_good_for_it_alone() -> None:
     assert second.user(token) is None
 
 
-def test_ten_failures_within_a_minute_make_an_address_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ten_failures_within_a_minute_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(auth.time, "monotonic", lambda: now)
     attempts = auth.Attempts()
-    for _ in range(auth.ATTEMPTS):
-        assert attempts.wait_s("a") == 0
-        attempts.failed("a")
-    assert attempts.wait_s("a") == auth.WINDOW_S
-    assert attempts.wait_s("b") == 0
+    assert [attempts.failed("a") for _ in range(auth.ATTEMPTS)] == [0.0] * auth.ATTEMPTS
+    assert attempts.failed("a") == auth.WINDOW_S
+    assert attempts.failed("b") == 0
     now += auth.WINDOW_S - 1
-    assert attempts.wait_s("a") == pytest.approx(1)
+    assert attempts.failed("a") == pytest.approx(1)
     now += 1
-    assert attempts.wait_s("a") == 0
+    assert attempts.failed("a") == 0
+
+
+def test_a_right_token_enters_however_many_wrong_ones_came_from_its_address() -> None:
+    site = Site(
+        Settings(environment="development"), Topics("ml.", "ml.", 1, 1), None, auth.Tokens(f"ada:viewer:{LONG}")
+    )
+    statuses = []
+    for number in range(50):
+        with pytest.raises(Refused) as caught:
+            site.user(f"wrong-{number}", "10.0.0.1")
+        statuses.append(caught.value.status)
+        assert site.user(LONG, "10.0.0.1") == auth.User("ada", "viewer")
+    assert statuses == [401] * auth.ATTEMPTS + [429] * (50 - auth.ATTEMPTS)
+
+
+def test_wrong_tokens_of_very_many_addresses_take_bounded_memory() -> None:
+    attempts = auth.Attempts()
+    for number in range(30_000):
+        attempts.failed(str(number))
+    assert len(attempts._failed) == auth._ADDRESSES
 
 
 @pytest.mark.parametrize("text", ["", "x", "MQ==MQ", "LTE", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5", "MDE", "é", "IDE"])

@@ -40,6 +40,7 @@ from stream_app.core.metrics_stage.orders import read_command, read_result
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.metrics_stage.pending import Changes, Pending
 from stream_app.core.metrics_stage.probation import Prober
+from stream_app.core.metrics_stage.view import Taken
 from stream_app.errors import Broken, Parked, UnknownFormat
 
 STAGE: Final = "metrics"
@@ -53,6 +54,8 @@ OPEN_EVERY_MS: Final = 60_000
 #: Delta records read at once when a lane is opened: at most 26 MB at their largest.
 RELOAD_RECORDS: Final = 32
 
+#: Days after the last tick's that cells may have: predictions may be some minutes ahead of it.
+_DAYS_AHEAD: Final = 2
 #: Closes that a tick's entry names, the newest: those of eight months.
 MOST_CLOSES: Final = 1_000
 
@@ -331,23 +334,22 @@ class MetricsStage:
         """Effects since the last drain; the table holds them before the stage is called again."""
         return self._outbox.drain(memos.encode(self.memo))
 
-    def view(self, line: str) -> list[tuple[str, int, Cell]]:
-        """(version, day, cell) of a line, newest first, with what is not folded yet; for people, not for the log."""
+    # -- for people, not for the log (:mod:`.view`) --------------------------------------------------------------
+
+    def cell_days(self) -> tuple[int, int]:
+        """The oldest and the newest day that may have stored cells; (1, 0) if there are none."""
+        oldest = self._outbox.scan(CELL, None, 1)
+        if not oldest:
+            return 1, 0
+        first = split_cell_key(oldest[0][0])[2]
+        return first, max(first, day_of(max(self.memo.last_tick, self.memo.folded)) + _DAYS_AHEAD)
+
+    def scan_cells(self, prefix: bytes, after: bytes | None, limit: int) -> list[bytes]:
+        """Keys of stored cells under ``prefix`` above ``after``."""
+        return [key for key, _ in self._outbox.scan(prefix, after, limit)]
+
+    def take(self, keys: list[bytes]) -> Taken:
+        """Stored cells by key and what is pending, as of now."""
         until = max(self.memo.closed.values(), default=0)
-        found: dict[bytes, Cell] = {}
-        after: bytes | None = None
-        while batch := self._outbox.scan(CELL, after, 1_000):
-            found.update({k: cells_codec.decode(v, k) for k, v in batch if split_cell_key(k)[0] == line})
-            after = batch[-1][0]
-        waiting = {
-            cell_key(cell.line, cell.version, cell.day)
-            for part in self._pending.parts(self.memo.folded, until)
-            for cell in part.cells
-            if cell.line == line
-        }
-        # in the middle of a fold some cells hold a part of what is pending already
-        waiting -= {key for key, cell in found.items() if cell.folded_to > self.memo.folded}
-        ahead = Changes(self._pending.parts(self.memo.folded, until), 0, waiting)
-        for key, change in zip(ahead.keys, ahead.take(0, len(ahead.keys)), strict=True):
-            found[key] = fold_cell(found.get(key, Cell(NO_COUNTS)), change, until)
-        return [(*split_cell_key(key)[1:], found[key]) for key in sorted(found, reverse=True)]
+        stored = dict(zip(keys, self._outbox.get(keys), strict=True))
+        return Taken(stored, list(self._pending.parts(self.memo.folded, until)), self.memo.folded, until)
