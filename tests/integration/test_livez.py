@@ -85,7 +85,7 @@ async def test_a_broker_that_is_away_and_a_parked_lane_are_no_reason(
     broker.start()
     topics = Topics("away.", "away.", 3, 2)
     prefix = await Prefix(broker.bootstrap, topics).create()
-    running = Worker(broker.bootstrap, topics, "away", tmp_path / "w", **limits)
+    running = Worker(broker.bootstrap, topics, topics.app_id, tmp_path / "w", **limits)
     asked: list[int] = []
 
     async def alive_for(seconds: float) -> None:

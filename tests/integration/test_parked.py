@@ -12,6 +12,8 @@ from aiokafka import TopicPartition
 from aiokafka.partitioner import murmur2
 
 from schemas.common import rfc3339
+from stream_app.doctor.report import Context
+from stream_app.doctor.workers import workers
 from stream_app.kafka import clients
 from tests.support.generate import Row, Step, history
 from tests.support.judge import compare, finished
@@ -64,10 +66,12 @@ async def test_a_refusal_for_size_parks_one_lane_and_counts_are_exact_once_the_l
     bad = Row("outcomes", _key_in(PARTITION, topics.input_partitions), b"{" + b"x" * 60_000)
     at, rows = steps[1]
     steps[1] = (at, [*rows, bad])
-    # nobody but the labels lane of that record writes a dead letter that is so large
-    await prefix.configure(topics.dead_letters, {"max.message.bytes": "30000"})
     reached: Reached = {}
     running = worker("first").start()
+    await until(lambda: _ready(running), 60, "the worker to be ready")
+    # lowered under the running worker, which looks at it only when it starts; nobody but the labels lane of that
+    # record writes a dead letter that is so large
+    await prefix.configure(topics.dead_letters, {"max.message.bytes": "30000"})
     await write(prefix, steps, reached)
     last = steps[-1][0]
     name = f"labels-{PARTITION}"
@@ -81,7 +85,7 @@ async def test_a_refusal_for_size_parks_one_lane_and_counts_are_exact_once_the_l
     lane = told["lanes"][name]
     assert not lane["open"]
     assert lane["parked"]["reason"] == "size_refused"
-    assert name.replace("-", "[") + "]" in lane["parked"]["sentence"]
+    assert f"a batch for {topics.dead_letters} has 6" in lane["parked"]["sentence"]
     assert "max.message.bytes" in lane["parked"]["way_out"]
     assert running.view("/livez") == (200, {"alive": True})
     metric = f'plumbline_lane_parked{{stage="labels",partition="{PARTITION}",reason="size_refused"}} 1'
@@ -140,6 +144,10 @@ async def test_what_a_stage_cannot_read_parks_its_lane_once_and_again_only_in_a_
     assert all(_lane(first, name)["open"] for name in going_on)
     assert _times_parked(first, "metrics-0") == 1
     assert first.view("/livez")[0] == 200
+    address = f"http://127.0.0.1:{first.env['PLUMBLINE_WEB_PORT']}"
+    context = Context(prefix.settings(), topics, (address,))
+    (found,) = await workers(context)
+    assert (found.level, parked["sentence"] in found.what, found.mend) == ("fail", True, parked["way_out"])
 
     # a new assignment tries it again, wherever it is then, and finds the same
     second = worker("second").start()
