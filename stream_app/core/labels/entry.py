@@ -48,9 +48,9 @@ def entry_day(value: bytes) -> int:
     Raises ``UnknownFormat``, or ``Broken`` for an entry that ends before it says a day.
     """
     try:
-        if value[:1] in (names.PAIR, names.TYPE):
-            return names.written_day(value)
         if value[0] != FORMAT:
+            if value[:1] in (names.PAIR, names.TYPE):
+                return names.written_day(value)
             body(value, FORMAT, "labels entry")
         at = 2 if value[1] & HAS_PREDICTION else 4
         return value[at] | value[at + 1] << 8
