@@ -14,9 +14,10 @@ from stream_app.kafka import clients
 from stream_app.reference.learners import logistic
 from stream_app.reference.predictor import seed
 from stream_app.reference.registry import FolderRegistry
-from tests.integration.test_reference import DAY_MS, LINE, START, data, records, table
+from tests.integration.test_reference import LINE, START, data, records, table
 from tests.support.kafka_io import Prefix, read, until, write
 from tests.support.reference import Process, order_of, send_orders
+from tests.support.scenarios import DAY_MS
 
 HEADER = "plumbline.command"
 DEEP = b"[" * 100_000 + b"]" * 100_000

@@ -75,7 +75,7 @@ ENTRANCES: dict[str, Callable[[str], object]] = {
     "a type that retrains": lambda name: Settings(auto_retrain_types={name: True}),
     "address of a model": lambda name: _web(Line, f"{name}:acme"),
     "filter by model": lambda name: _web(LineFilter, f"churn:{name}"),
-    "version to put back": lambda name: ordering.LineOrder(reason="because", model_version=name),
+    "version to put back": lambda name: ordering.LineOrder(reason="because", command_id=None, model_version=name),
     "model of a setting": lambda name: ordering.SettingOrder.__pydantic_validator__.validate_assignment(
         ordering.SettingOrder.model_construct(), "line", f"churn:{name}"
     ),
