@@ -18,16 +18,18 @@ NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:plumbline")
 MAX_MS: Final = 5_400_000_000_000
 _MAX_INT: Final = 2**63 - 1
 
-_NAME: Final = "[A-Za-z0-9._-]{1,128}"
+#: 1 to 128 characters A-Z a-z 0-9 . _ -, and neither `.` nor `..`, which are no names wherever names become paths or
+#: addresses. Without looking ahead, as not every reader of patterns can; unanchored, so that names can be put together.
+NAME: Final = r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}|\.[A-Za-z0-9_-][A-Za-z0-9._-]{0,126}|\.\.[A-Za-z0-9._-]{1,126})"
 #: Ends patterns: `$` alone also matches before a last line break. Both Python and ECMAScript read it so.
 END: Final = r"(?!\n)$"
-NAME_PATTERN: Final = f"^{_NAME}{END}"
+NAME_PATTERN: Final = f"^{NAME}{END}"
 
 # Types of output fields. Patterns are native here: outputs are decoded by readers, not once per event.
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
-Line = Annotated[str, Meta(pattern=f"^{_NAME}:{_NAME}{END}", description="model type and tenant, `TYPE:TENANT`")]
-Everything = Annotated[str, Meta(pattern=rf"^(\*|{_NAME}){END}")]
-LineOrAll = Annotated[str, Meta(pattern=rf"^(\*|{_NAME}:{_NAME}){END}", description="`TYPE:TENANT`, or `*` for all")]
+Line = Annotated[str, Meta(pattern=f"^{NAME}:{NAME}{END}", description="model type and tenant, `TYPE:TENANT`")]
+Everything = Annotated[str, Meta(pattern=rf"^(\*|{NAME}){END}")]
+LineOrAll = Annotated[str, Meta(pattern=rf"^(\*|{NAME}:{NAME}){END}", description="`TYPE:TENANT`, or `*` for all")]
 Uuid = Annotated[str, Meta(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}" + END)]
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 Timestamp = Annotated[

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from schemas.common import NAME
 from stream_app import settings as settings_module
 from stream_app.cli.alerts import read_alerts
 from stream_app.connect import orders
@@ -18,8 +19,6 @@ from stream_app.settings import Settings
 from stream_app.topics import topics_of
 
 _FOR_ALL = ("approve", "reject", "reset_circuit", "rebaseline", "acknowledge", "set")
-
-_NAME = r"[A-Za-z0-9._-]{1,128}"
 
 
 def _who() -> str:
@@ -82,7 +81,7 @@ def register(line: str, version: str, actor: str, reason: str) -> None:
     \b
     Example: plumbline models register conflict:global v7 --reason "deployed at noon"
     """
-    if not re.fullmatch(_NAME, version):
+    if not re.fullmatch(NAME, version):
         raise click.BadParameter("letters, digits and . _ - can stand here", param_hint="VERSION")
     send(settings_module.load(), line, "register", {"model_version": version}, actor, reason)
 
@@ -139,7 +138,7 @@ def rollback(line: str, version: str | None, actor: str, reason: str) -> None:
     \b
     Example: plumbline rollback fraud:acme --reason "complaints since the new version"
     """
-    if version is not None and not re.fullmatch(_NAME, version):
+    if version is not None and not re.fullmatch(NAME, version):
         raise click.BadParameter("letters, digits and . _ - can stand here", param_hint="--to")
     send(settings_module.load(), line, "rollback", _named("model_version", version), actor, reason)
 
@@ -199,7 +198,7 @@ def send(settings: Settings, line: str, command: str, arguments: dict[str, Any],
     """Write an operator's command to the line's partition, or to all of them for ``*``."""
     if line == "*" and command not in _FOR_ALL:
         raise click.BadParameter(f"{command} needs one line", param_hint="LINE")
-    if line != "*" and not re.fullmatch(f"{_NAME}:{_NAME}", line):
+    if line != "*" and not re.fullmatch(f"{NAME}:{NAME}", line):
         raise click.BadParameter("a line is written TYPE:TENANT or TYPE:global", param_hint="LINE")
     written = orders.order(line, command, arguments, actor, reason)
     asyncio.run(orders.send(settings, topics_of(settings), [written]))

@@ -151,11 +151,12 @@ def _event(batch: Batch, row: dict[str, Any], value: bytes) -> None:
 
 def _alert(batch: Batch, row: dict[str, Any], value: bytes) -> None:
     keys, opened = batch.keys, parse_ms(row["opened_at"])
-    fold.alert(batch.state(row), row)
+    batch.run("HSET", keys.revisions(row["id"]), str(row["revision"]), value)
+    if not fold.alert(batch.state(row), row):
+        return  # it came again, and what is known is newer
     batch.run("HSET", keys.alert, row["id"], value)
     batch.run("ZADD", keys.alerts, opened, row["id"])
     batch.run("ZADD", keys.line_alerts(row["line"]), opened, row["id"])
-    batch.run("HSET", keys.revisions(row["id"]), str(row["revision"]), value)
     batch.tell("alerts", row, value)
 
 

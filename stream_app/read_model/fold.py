@@ -11,10 +11,12 @@ import msgspec
 
 from stream_app.stored import Codec
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 #: Days of the fleet's trend, and of the metric beside it.
 TREND_DAYS, METRIC_DAYS = 30, 7
+#: Alerts of a model whose newest revision is remembered; few are open at a time, and what comes again is near.
+KEPT_REVISIONS: Final = 50
 #: Two-sided 95 % for what is shown beside a metric; nothing is decided by it.
 _Z: Final = 1.959964
 
@@ -66,6 +68,8 @@ class State(msgspec.Struct):
     quality: dict[str, dict[str, Any]] = {}
     #: open alerts by id
     alerts: dict[str, dict[str, Any]] = {}
+    #: the newest revision of each alert that was taken, at most 50 alerts, the latest last
+    revisions: dict[str, int] = {}
     job: dict[str, Any] | None = None
 
 
@@ -117,16 +121,24 @@ def event(state: State, row: dict[str, Any]) -> bool:
     return True
 
 
-def alert(state: State, row: dict[str, Any]) -> None:
-    """Take a revision of an alert."""
+def alert(state: State, row: dict[str, Any]) -> bool:
+    """Take a revision of an alert; ``False`` if a later one is known already, even of an alert that is over."""
+    id, revision = row["id"], row["revision"]
+    if state.revisions.get(id, 0) > revision:
+        return False
+    state.revisions.pop(id, None)
+    state.revisions[id] = revision
+    while len(state.revisions) > KEPT_REVISIONS:
+        del state.revisions[next(iter(state.revisions))]
     if row["status"] == "resolved":
-        state.alerts.pop(row["id"], None)
-        return
+        state.alerts.pop(id, None)
+        return True
     names = ("id", "type", "severity", "status", "opened_at", "summary", "escalation_level")
-    state.alerts[row["id"]] = {
+    state.alerts[id] = {
         **{name: row[name] for name in names},
         "acknowledged_by": row.get("acknowledged_by"),
     }
+    return True
 
 
 def job(state: State, row: dict[str, Any]) -> None:

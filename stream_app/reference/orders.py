@@ -16,13 +16,17 @@ from aiokafka import TopicPartition
 from schemas import bounds
 from schemas.training import TrainingCommand, TrainingResult
 from stream_app.kafka import clients
+from stream_app.kafka.arrived import decoded, header, skip
 from stream_app.kafka.passed_by import readable
 from stream_app.kafka_reach import start
+from stream_app.topics import Topics
 
 #: record header that says which command it is, so that nobody decodes what is not theirs
 HEADER: Final = "plumbline.command"
 #: Bytes of an answer's error that are written; the coordinator keeps no more.
 _ERROR: Final = 1_000
+#: every value that the header has; any other one says nothing, and the command itself decides
+KINDS: Final = ("train", "cancel", "activate", "rollback")
 FINAL: Final = ("succeeded", "failed", "activated", "rolled_back")
 
 _orders = msgspec.json.Decoder(TrainingCommand)
@@ -45,10 +49,12 @@ class Order(NamedTuple):
 class Orders:
     """Commands of some kinds as a consumer group, and answers to them. An async context manager."""
 
-    def __init__(self, bootstrap: str, options: dict[str, Any], topic: str, group: str, kinds: Sequence[str]) -> None:
+    def __init__(
+        self, bootstrap: str, options: dict[str, Any], topics: Topics, group: str, kinds: Sequence[str]
+    ) -> None:
         self._bootstrap, self._options = bootstrap, options
         self._kinds = frozenset(kinds)
-        self._topic, self._group = topic, group
+        self._topics, self._group = topics, group
         self._consumer: Any = None
         self._producer: Any = None
 
@@ -59,7 +65,7 @@ class Orders:
         )
         self._producer = clients.producer(self._bootstrap, self._options, enable_idempotence=True, acks="all")
         await start(self._producer, self._bootstrap, self._options)
-        self._consumer.subscribe([self._topic])
+        self._consumer.subscribe([self._topics.training_commands])
         await self._consumer.start()
         return self
 
@@ -72,16 +78,30 @@ class Orders:
         found = []
         for tp, records in (await self._consumer.getmany(timeout_ms=wait_ms)).items():
             for record in readable(records):
-                kind = next((value.decode() for name, value in record.headers if name == HEADER), None)
-                if kind is not None and kind not in self._kinds:
-                    continue
-                try:
-                    command = _orders.decode(record.value or b"")
-                except msgspec.DecodeError:
-                    continue
-                if command.command in self._kinds:
+                command = self._command(record)
+                if command is not None:
                     found.append(Order(command, tp, record.offset))
         return found
+
+    def _command(self, record: Any) -> TrainingCommand | None:
+        """A command of ours. One that asks for its answer anywhere else than among this prefix's results is skipped:
+        nobody may have us write where they please."""
+        kind = header(record, HEADER)
+        if kind in KINDS and kind not in self._kinds:
+            return None
+        command = decoded(_orders.decode, record)
+        if command is None or command.command not in self._kinds:
+            return None
+        topics = self._topics
+        if command.reply_topic != topics.training_results or command.reply_partition >= topics.line_partitions:
+            asked = f"{command.reply_topic[:249]}[{command.reply_partition}]"
+            skip(
+                record,
+                f"its answer is to stand in {asked}, and answers stand in {topics.training_results}, partitions 0 to "
+                f"{topics.line_partitions - 1}",
+            )
+            return None
+        return command
 
     def holds(self, order: Order) -> bool:
         """Whether the order's partition is still this consumer's."""
@@ -126,9 +146,8 @@ class Orders:
             reader.assign([tp])
             while await reader.position(tp) < end:
                 for record in readable((await reader.getmany(tp, timeout_ms=200)).get(tp, [])):
-                    try:
-                        yield _results.decode(record.value or b"")
-                    except msgspec.DecodeError:
-                        continue  # metrics dead-letters it
+                    result = decoded(_results.decode, record)  # metrics dead-letters what cannot be read
+                    if result is not None:
+                        yield result
         finally:
             await reader.stop()

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from stream_app.errors import Incompatible
 from stream_app.reference.learners import Fitted, Labels, Learner, Matrix
 from stream_app.reference.orders import Order, Orders
@@ -70,7 +72,7 @@ class Deployer:
         topics = topics_of(settings)
         self._registry = registry
         self._orders = Orders(
-            settings.kafka_bootstrap, settings.kafka_client_options(), topics.training_commands, group,
+            settings.kafka_bootstrap, settings.kafka_client_options(), topics, group,
             ("activate", "rollback"),
         )  # fmt: skip
 
@@ -87,18 +89,31 @@ class Deployer:
     async def _deploy(self, order: Order) -> None:
         """Switch, and say so. What an earlier attempt, or a killed deployer, has done already is answered as done."""
         command = order.command
-        wanted, serves = str(command.candidate_version), self._registry.active(command.line)
         await self._orders.answer(order, "accepted")
-        if serves not in (command.expected_current_version, wanted):
-            error = f"{serves} serves, the order is for {command.expected_current_version}"
-        elif self._registry.card(command.line, wanted) is None:
-            error = f"version {wanted} is not in the registry"
-        else:
-            if serves != wanted:
-                self._registry.activate(command.line, wanted, f"{command.command_id}/{command.attempt}")
-            status = "activated" if command.command == "activate" else "rolled_back"
-            await self._orders.answer(order, status, candidate_version=wanted)
-            log.info("%s: %s serves (%s)", command.line, wanted, status)
+        try:
+            error = self._switch(order)
+        except Exception as fault:
+            # a registry that is damaged or away is no reason to leave the other models alone
+            log.exception("%s: %s failed", command.line, command.command)
+            error = f"{type(fault).__name__}: {fault}"
+        if error is not None:
+            await self._orders.answer(order, "failed", error=error)
+            log.warning("%s: %s refused: %s", command.line, command.command, error)
             return
-        await self._orders.answer(order, "failed", error=error)
-        log.warning("%s: %s refused: %s", command.line, command.command, error)
+        status = "activated" if command.command == "activate" else "rolled_back"
+        await self._orders.answer(order, status, candidate_version=command.candidate_version)
+        log.info("%s: %s serves (%s)", command.line, command.candidate_version, status)
+
+    def _switch(self, order: Order) -> str | None:
+        """Let the version serve; a sentence if it cannot be."""
+        command = order.command
+        if command.candidate_version is msgspec.UNSET:
+            return "the command names no version"
+        wanted, serves = command.candidate_version, self._registry.active(command.line)
+        if serves not in (command.expected_current_version, wanted):
+            return f"{serves} serves, the order is for {command.expected_current_version}"
+        if self._registry.card(command.line, wanted) is None:
+            return f"version {wanted} is not in the registry"
+        if serves != wanted:
+            self._registry.activate(command.line, wanted, f"{command.command_id}/{command.attempt}")
+        return None

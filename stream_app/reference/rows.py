@@ -11,7 +11,6 @@ import math
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -20,8 +19,10 @@ from schemas.inputs import OUTCOME_DECODER, PREDICTION_WITH_FEATURES_DECODER, ti
 from schemas.training import DataRange
 from stream_app.errors import Incompatible
 from stream_app.kafka import clients
+from stream_app.kafka.arrived import decoded
 from stream_app.kafka.passed_by import readable
 from stream_app.reference.learners import Labels, Matrix
+from stream_app.topics import Topics
 
 #: Values of one text feature that get a column of their own; rarer ones count as absent.
 MOST_VALUES = 50
@@ -42,15 +43,18 @@ class Row(NamedTuple):
 async def labelled_rows(
     bootstrap: str,
     options: dict[str, Any],
-    outcomes_topic: str,
+    topics: Topics,
     line: str,
     is_global: bool,
     ranges: Sequence[DataRange],
 ) -> list[list[Row]]:
-    """Rows of each range, in order of time. Raises ``Incompatible`` if retention deleted what a range names.
+    """Rows of each range, in order of time. Raises ``Incompatible`` if retention deleted what a range names, and if
+    it names anything but rows of this prefix's inputs.
 
     ``is_global``: predictions of the type belong to one line, whatever tenant they name.
     """
+    for named in ranges:
+        _refuse_foreign(named, topics)
     offsets = ranges[0].offsets
     predictions: dict[str, Any] = {}
     outcomes: dict[str, tuple[int, bool]] = {}
@@ -58,18 +62,18 @@ async def labelled_rows(
     consumer = clients.consumer(bootstrap, options, auto_offset_reset="none")
     await consumer.start()
     try:
-        async for topic, value in _read(consumer, offsets):
-            if topic == outcomes_topic:
-                _take_outcome(value, outcomes)
+        async for record in _read(consumer, offsets):
+            if record.topic == topics.outcomes:
+                _take_outcome(record, outcomes)
             else:
-                _take_prediction(value, model_type, None if is_global else tenant, predictions)
+                _take_prediction(record, model_type, None if is_global else tenant, predictions)
     finally:
         await consumer.stop()
     rows = [
         Row(
             time_ms(p.predicted_at), id, p.model_version, p.score,
             bool(p.predicted) if p.predicted is not None else p.score >= p.threshold,
-            outcomes[id][1], p.features or {},
+            outcomes[id][1], usable(p.features or {}),
         )
         for id, p in predictions.items()
         if id in outcomes and p.role == "active"
@@ -78,10 +82,8 @@ async def labelled_rows(
     return [[r for r in rows if parse_ms(w.from_) <= r.at_ms < parse_ms(w.to)] for w in ranges]
 
 
-async def _read(
-    consumer: AIOKafkaConsumer, offsets: dict[str, dict[int, tuple[int, int]]]
-) -> AsyncIterator[tuple[str, bytes]]:
-    """(topic, value) of what lies between the offsets, in order within a partition."""
+async def _read(consumer: AIOKafkaConsumer, offsets: dict[str, dict[int, tuple[int, int]]]) -> AsyncIterator[Any]:
+    """Records between the offsets, in order within a partition."""
     wanted = {
         TopicPartition(topic, int(partition)): (first, end)
         for topic, partitions in offsets.items()
@@ -94,6 +96,11 @@ async def _read(
                 f"{tp.topic}[{tp.partition}] begins at offset {begin}, the command names {wanted[tp][0]}: retention "
                 "deleted rows to train on. `plumbline topics check` says which retention keeps them."
             )
+    for tp, end in (await consumer.end_offsets(list(wanted))).items():
+        if end < wanted[tp][1]:
+            raise Incompatible(
+                f"{tp.topic}[{tp.partition}] ends at offset {end}, the command names rows up to {wanted[tp][1]}"
+            )
     consumer.assign(list(wanted))
     for tp, (first, _) in wanted.items():
         consumer.seek(tp, first)
@@ -101,29 +108,63 @@ async def _read(
     while left:
         for tp, records in (await consumer.getmany(*left, timeout_ms=100)).items():
             for record in readable(records):
-                if record.offset < wanted[tp][1] and record.value is not None:
-                    yield tp.topic, record.value
+                if record.offset < wanted[tp][1]:
+                    yield record
         left = {tp for tp in left if await consumer.position(tp) < wanted[tp][1]}
 
 
-def _take_outcome(value: bytes, outcomes: dict[str, tuple[int, bool]]) -> None:
+def _refuse_foreign(named: DataRange, topics: Topics) -> None:
+    inputs, count = (topics.predictions, topics.outcomes), topics.input_partitions
+    for topic, partitions in named.offsets.items():
+        if topic not in inputs:
+            raise Incompatible(f"the command names rows of {topic}; rows stand in {inputs[0]} and {inputs[1]}")
+        for partition, (first, end) in partitions.items():
+            if partition >= count:
+                raise Incompatible(f"the command names {topic}[{partition}]; its partitions are 0 to {count - 1}")
+            if first > end:
+                raise Incompatible(f"the command names {topic}[{partition}] from offset {first} to {end}, backwards")
+
+
+def _outcome(value: bytes) -> tuple[str, int, bool]:
+    found = OUTCOME_DECODER.decode(value)
+    return found.prediction_id, time_ms(found.observed_at), bool(found.actual)
+
+
+def _prediction(value: bytes) -> Any:
+    found = PREDICTION_WITH_FEATURES_DECODER.decode(value)
+    time_ms(found.predicted_at)  # whoever uses the row reads it again
+    return found
+
+
+def _take_outcome(record: Any, outcomes: dict[str, tuple[int, bool]]) -> None:
     """Kept whatever line they belong to: an outcome does not say."""
-    try:
-        found = OUTCOME_DECODER.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    found = decoded(_outcome, record)
+    if found is None:
         return
-    known, at = outcomes.get(found.prediction_id), time_ms(found.observed_at)
+    id, at, actual = found
+    known = outcomes.get(id)
     if known is None or at > known[0]:
-        outcomes[found.prediction_id] = (at, bool(found.actual))
+        outcomes[id] = (at, actual)
 
 
-def _take_prediction(value: bytes, model_type: str, tenant: str | None, predictions: dict[str, Any]) -> None:
-    try:
-        found = PREDICTION_WITH_FEATURES_DECODER.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+def _take_prediction(record: Any, model_type: str, tenant: str | None, predictions: dict[str, Any]) -> None:
+    found = decoded(_prediction, record)
+    if found is None:
         return
     if found.model_type == model_type and (tenant is None or (found.tenant_id or "global") == tenant):
         predictions.setdefault(found.prediction_id, found)
+
+
+def usable(features: dict[str, Any]) -> dict[str, Any]:
+    """Texts, booleans and finite numbers; other things nobody learns from, and deep ones could not be handed on."""
+    return {name: value for name, value in features.items() if isinstance(value, str) or _finite(value)}
+
+
+def _finite(value: Any) -> bool:
+    try:
+        return isinstance(value, bool | int | float) and math.isfinite(value)
+    except OverflowError:  # an integer beyond any float
+        return False
 
 
 class Encoding:
@@ -142,7 +183,7 @@ class Encoding:
                 if isinstance(value, str):
                     seen = texts.setdefault(name, {})
                     seen[value] = seen.get(value, 0) + 1
-                elif isinstance(value, bool | int | float):
+                elif _finite(value):
                     numbers.add(name)
         columns = sorted(numbers)
         for name in sorted(texts):
@@ -157,7 +198,7 @@ class Encoding:
             name, sign, wanted = column.partition("=")
             for i, found in enumerate(features):
                 value = found.get(column) if not sign else float(found.get(name) == wanted)
-                if isinstance(value, bool | int | float) and math.isfinite(value):
+                if _finite(value):
                     out[i, j] = value
         return out
 

@@ -35,9 +35,9 @@ class Trainer:
         topics = topics_of(settings)
         self._settings, self._registry = settings, registry
         self._learner_name, self._learner = learner, find(learner)
-        self._outcomes = topics.outcomes
+        self._topics = topics
         self._orders = Orders(
-            settings.kafka_bootstrap, settings.kafka_client_options(), topics.training_commands, group,
+            settings.kafka_bootstrap, settings.kafka_client_options(), topics, group,
             ("train", "cancel"),
         )  # fmt: skip
         self._waiting: deque[Order] = deque()
@@ -111,7 +111,7 @@ class Trainer:
             raise Unusable("the order names no rows")
         settings, data = self._settings, command.data
         rows, holdout = await labelled_rows(
-            settings.kafka_bootstrap, settings.kafka_client_options(), self._outcomes, command.line,
+            settings.kafka_bootstrap, settings.kafka_client_options(), self._topics, command.line,
             command.tenant_id == "global", [data.train, data.holdout],
         )  # fmt: skip
         champion = self._registry.load(command.line, command.expected_current_version)

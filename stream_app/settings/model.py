@@ -14,13 +14,14 @@ from pydantic import SecretStr, ValidationError, field_validator, model_validato
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas import bounds
+from schemas.common import NAME
 from stream_app.settings.entry import check_together, entered, problems
 from stream_app.settings.fields import AT_START, EVERYWHERE, STATIC, marked, setting
 from stream_app.settings.installation import Installation, host_of, without_password
 from stream_app.settings.names import PREFIX, nearest
 from stream_app.settings.rules import BUILT_IN, Rules, TypeSettings
 
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_NAME = re.compile(NAME)
 
 #: Different horizons over all types. The labels lanes count what waits by horizon and day, and each checkpoint writes
 #: these counts: 16 horizons of a year are 50 kB.
@@ -112,7 +113,9 @@ class Settings(Rules, Installation, BaseSettings):
     def _names(cls, value: Any) -> Any:
         for name in value:
             if name != "*" and not _NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no name: letters, digits and . _ - can stand here")
+                raise ValueError(
+                    f"{name!r} is no name: letters, digits and . _ - can stand here, and not . or .. alone"
+                )
         return value
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from schemas.common import NAME
 from stream_app.core.changes import Change
 from stream_app.read_model.published import Published
 from stream_app.settings import base
@@ -18,7 +19,6 @@ from stream_app.web.site import operator, site_of
 
 router = APIRouter(prefix="/api/v1", tags=["ordering"])
 
-_NAME = "[A-Za-z0-9._-]{1,128}"
 Operator = Annotated[User, Depends(operator)]
 Key = Annotated[
     str | None,
@@ -41,13 +41,13 @@ class LineOrder(Because):
     """An order about a line."""
 
     command_id: str | None = Field(None, pattern=r"^[0-9a-f-]{36}$", description="approve, reject: only this request")
-    model_version: str | None = Field(None, pattern=f"^{_NAME}$", description="rollback: the version to put back")
+    model_version: str | None = Field(None, pattern=f"^{NAME}$", description="rollback: the version to put back")
 
 
 class SettingOrder(Because):
     """A changed setting; ``null`` takes a change back."""
 
-    line: str = Field("*", pattern=rf"^(\*|{_NAME}:{_NAME})$")
+    line: str = Field("*", pattern=rf"^(\*|{NAME}:{NAME})$")
     key: str = Field(pattern=r"^[a-z][a-z0-9_]*(\.[A-Za-z0-9_-]+)*$", max_length=300)
     value: JsonValue = None
 

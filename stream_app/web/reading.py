@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from schemas.common import rfc3339
+from schemas.common import NAME, rfc3339
 from stream_app.http.bounds import PAGE_ROWS
 from stream_app.read_model.fleet import Entry
 from stream_app.web.answers import Refused, answer, following, page, position
@@ -18,9 +18,8 @@ from stream_app.web.site import site_of, viewer
 
 router = APIRouter(prefix="/api/v1", tags=["reading"])
 
-_NAME = "[A-Za-z0-9._-]{1,128}"
-Line = Annotated[str, Path(pattern=f"^{_NAME}:{_NAME}$", description="TYPE:TENANT, or TYPE:global")]
-LineFilter = Annotated[str | None, Query(pattern=f"^{_NAME}:{_NAME}$", description="only this line")]
+Line = Annotated[str, Path(pattern=f"^{NAME}:{NAME}$", description="TYPE:TENANT, or TYPE:global")]
+LineFilter = Annotated[str | None, Query(pattern=f"^{NAME}:{NAME}$", description="only this line")]
 AnyId = Annotated[str, Path(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Limit = Annotated[int, Query(ge=1, le=PAGE_ROWS)]
 Cursor = Annotated[str | None, Query(max_length=64, description="`next` of the page before")]
@@ -59,7 +58,7 @@ async def models(
     request: Request,
     user: Viewer,
     q: Annotated[str | None, Query(max_length=128, description="part of the line's name or of its version")] = None,
-    model_type: Annotated[str | None, Query(pattern=f"^{_NAME}$")] = None,
+    model_type: Annotated[str | None, Query(pattern=f"^{NAME}$")] = None,
     state: Annotated[Literal["alert", "drift", "job", "quiet"] | None, Query()] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -109,7 +108,7 @@ async def snapshots(
     request: Request,
     line: Line,
     user: Viewer,
-    version: Annotated[str | None, Query(pattern=f"^{_NAME}$")] = None,
+    version: Annotated[str | None, Query(pattern=f"^{NAME}$")] = None,
     from_: Annotated[str | None, Query(alias="from", pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] = None,
     to: Annotated[str | None, Query(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$", description="included")] = None,
     limit: Limit = 400,

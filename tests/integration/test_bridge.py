@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from schemas import deadletters
 from schemas.partitioning import partition_for
 from stream_app.kafka import clients
 from stream_app.services.ports import free_ports
@@ -39,6 +40,14 @@ async def publish(prefix: Prefix, *alerts: dict[str, Any]) -> None:
         for row in alerts:
             partition = partition_for(row["line"].encode(), topics.line_partitions)
             await kafka.send_and_wait(topics.alerts, json.dumps(row).encode(), row["id"].encode(), partition)
+
+
+async def send_bytes(prefix: Prefix, *values: bytes | None) -> None:
+    """The same on every partition of the alerts."""
+    async with clients.producer(prefix.bootstrap, {}) as kafka:
+        for partition in range(prefix.topics.line_partitions):
+            for value in values:
+                await kafka.send_and_wait(prefix.topics.alerts, value, b"odd", partition)
 
 
 class Hook:
@@ -158,6 +167,8 @@ async def test_a_webhook_that_dies_loses_nothing_and_gets_each_revision_in_order
         await hook.start()
         await until(lambda: hook.asked > 8, 60, "attempts")
         hook.status = 200
+        # what nobody can read is passed by, before and after a new start
+        await send_bytes(prefix, b"\xff\xfe", b"[" * 100_000, b"{}", b"null", None)
         await publish(prefix, *(alert(n, 3, "resolved") for n in range(1, 6)))
         await until(
             lambda: all(any(k.endswith("-3") for k in hook.taken[f"fraud:t{n}"]) for n in range(1, 6)), 60, "all"
@@ -178,11 +189,35 @@ async def test_a_webhook_that_dies_loses_nothing_and_gets_each_revision_in_order
         (letter,) = await until(letters, 60, "the dead letter")
         headers = {name: value.decode() for name, value in letter.headers}
         assert headers["plumbline.stage"] == "bridge-webhook"
+        assert headers["plumbline.reason"] == deadletters.REFUSED_BY_DESTINATION
         assert json.loads(letter.value) == alert(9, 1, "opened")
         assert running.stop() == 0, running.tail()
     finally:
         running.kill()
     assert secret not in running.log.read_text()
+
+
+async def test_an_open_alert_that_is_refused_at_the_first_start_is_dead_lettered_too(
+    prefix: Prefix, tmp_path: Path, hook: Hook
+) -> None:
+    hook.status = 302
+    await send_bytes(prefix, b"\xff\xfe", b"[" * 100_000)
+    await publish(prefix, alert(9, 1, "opened"))
+    env = {"PLUMBLINE_BRIDGE_WEBHOOK_URL": f"http://127.0.0.1:{hook.port}/"}
+    running = Process(prefix, tmp_path, "bridge", ["bridge"], env=env).start()
+    try:
+
+        async def refused() -> list[Any]:
+            parts = await read(prefix.bootstrap, prefix.topics.dead_letters, prefix.topics.line_partitions)
+            return [record for part in parts.values() for record in part]
+
+        (record,) = await until(refused, 90, f"the dead-lettered record\n{running.tail()}")
+        assert dict(record.headers)["plumbline.reason"] == deadletters.REFUSED_BY_DESTINATION.encode()
+        assert json.loads(record.value) == alert(9, 1, "opened")
+        assert hook.asked == 5
+        assert running.stop() == 0, running.tail()
+    finally:
+        running.kill()
 
 
 def test_without_a_destination_it_says_what_to_set(prefix: Prefix, tmp_path: Path) -> None:

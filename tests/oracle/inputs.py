@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 DAY = 86_400_000
-NAME = re.compile(r"\A[A-Za-z0-9._-]{1,128}\Z")
+NAME = re.compile(r"\A(?!\.\.?\Z)[A-Za-z0-9._-]{1,128}\Z")
 
 
 class Refused(Exception):

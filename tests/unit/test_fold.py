@@ -69,7 +69,7 @@ def test_an_older_revision_changes_nothing() -> None:
 def alert(severity: str = "HIGH", **more: Any) -> dict[str, Any]:
     return {
         "id": "a", "type": "ML_DRIFT_DETECTED", "severity": severity, "status": "open", "escalation_level": 0,
-        "opened_at": "2026-01-01T03:00:00.000Z", "summary": "s", **more,
+        "opened_at": "2026-01-01T03:00:00.000Z", "summary": "s", "revision": 1, **more,
     }  # fmt: skip
 
 
@@ -119,3 +119,23 @@ def test_days_beyond_those_kept_are_dropped_once() -> None:
     again.finish()
     dropped = [command for command in again.commands if command[0] == "HDEL"]
     assert ("HDEL", again.keys.days("churn:acme"), "2026-01-02|v1") in dropped
+
+
+@pytest.mark.parametrize("last", ["open", "updated", "resolved"])
+def test_an_older_revision_of_an_alert_that_arrives_again_changes_nothing(last: str) -> None:
+    line = state()
+    story = [alert("HIGH", revision=1), alert("CRITICAL", revision=2), alert("MEDIUM", revision=3, status=last)]
+    for row in story:
+        assert fold.alert(line, row)
+    known = fold.encode(line)
+    for row in story[:2]:
+        assert not fold.alert(line, row)
+    assert fold.alert(line, story[2]), "the newest one again is the same once more"
+    assert fold.encode(line) == known
+
+
+def test_few_alerts_of_a_model_are_remembered() -> None:
+    line = state()
+    for number in range(3 * fold.KEPT_REVISIONS):
+        fold.alert(line, alert(id=f"a{number}", status="resolved"))
+    assert list(line.revisions) == [f"a{n}" for n in range(2 * fold.KEPT_REVISIONS, 3 * fold.KEPT_REVISIONS)]

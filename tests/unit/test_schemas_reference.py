@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.catalogue import FAMILIES, records
+from schemas.common import NAME
 from schemas.generate import TARGET, asyncapi, documents, write
 
 
@@ -35,7 +36,7 @@ def test_every_record_has_a_schema_of_its_own_with_bounds() -> None:
         assert len(schema["properties"]) > 2
     prediction = json.loads(documents()["prediction.schema.json"])["properties"]
     assert (prediction["score"]["minimum"], prediction["score"]["maximum"]) == (0, 1)
-    assert prediction["model_type"]["pattern"].startswith("^[A-Za-z0-9._-]{1,128}")
+    assert prediction["model_type"]["pattern"].startswith(f"^{NAME}")
     assert "128 bytes" in prediction["prediction_id"]["description"]
 
 

@@ -6,6 +6,8 @@ import hashlib
 import hmac
 import time
 from collections.abc import Sequence
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, Protocol
 
 import aiohttp
@@ -22,6 +24,10 @@ DEDUP_KEY: Final = "X-Plumbline-Dedup-Key"
 _PASSING: Final = (408, 425, 429)
 #: An answer's body as it is shown in errors.
 _SHOWN: Final = 300
+#: Bytes of an answer's body that are read; the client itself bounds the head.
+MOST_READ: Final = 64 << 10
+#: Seconds: what a destination may ask for, at least and at most.
+SHORTEST_AFTER_S, LONGEST_AFTER_S = 1.0, 3600.0
 
 
 class Refused(Exception):
@@ -146,19 +152,59 @@ def sign(secret: bytes, body: bytes, at_s: int) -> str:
 
 
 async def post(http: aiohttp.ClientSession, url: str, body: bytes, headers: dict[str, str]) -> None:
-    """One request; anything but 2xx is :class:`Refused` or :class:`Unreachable`. The address is never shown: it may
-    hold a token."""
+    """One request; anything but 2xx of the POST itself is :class:`Refused` or :class:`Unreachable`.
+
+    A redirect is a no: who asks to be called elsewhere, such as at a sign-in page, has taken nothing. Of an answer at
+    most ``MOST_READ`` bytes are read. The address is never shown: it may hold a token.
+    """
+    sent = {**headers, "Content-Type": "application/json", "Accept-Encoding": "identity"}
     try:
-        async with http.post(url, data=body, headers={**headers, "Content-Type": "application/json"}) as answer:
-            if answer.status < 300:
+        async with http.post(url, data=body, headers=sent, allow_redirects=False, auto_decompress=False) as answer:
+            status, after = answer.status, answer.headers.get("Retry-After", "")
+            if 200 <= status < 300:
                 return
-            said = f"answered {answer.status}: {(await answer.text(errors='replace'))[:_SHOWN]}"
-            after = answer.headers.get("Retry-After", "")
-    except (aiohttp.ClientError, TimeoutError) as error:
+            said = f"answered {status}: {shown(await _beginning(answer))}"
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        # a ValueError is an answer that is no HTTP: the client makes neither head nor tail of it
         raise Unreachable(f"{type(error).__name__}") from error
-    if answer.status < 500 and answer.status not in _PASSING:
+    if status < 500 and status not in _PASSING:
         raise Refused(said)
-    raise Unreachable(said, float(after) if after.isdigit() else None)
+    raise Unreachable(said, retry_after(after))
+
+
+async def _beginning(answer: aiohttp.ClientResponse) -> bytes:
+    """What a body begins with; nothing, or a part, where it breaks off."""
+    found = bytearray()
+    try:
+        while len(found) < MOST_READ:
+            part = await answer.content.read(MOST_READ - len(found))
+            if not part:
+                break
+            found += part
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+        pass  # the status has said it already
+    return bytes(found)
+
+
+def shown(body: bytes) -> str:
+    """The beginning of a body as it may stand in a log: printable, on one line."""
+    text = body[: 4 * _SHOWN].decode("utf-8", "replace")
+    return "".join(each if each.isprintable() else " " for each in text)[:_SHOWN]
+
+
+def retry_after(text: str, now_s: float | None = None) -> float | None:
+    """Seconds of a Retry-After header, which names seconds or a date, between 1 s and 1 h; ``None`` for nonsense."""
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        seconds = float(text) if len(text) < 10 else LONGEST_AFTER_S
+    else:
+        try:
+            when = parsedate_to_datetime(text)
+        except (ValueError, TypeError, IndexError, OverflowError):
+            return None
+        at = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
+        seconds = at.timestamp() - (time.time() if now_s is None else now_s)
+    return min(max(seconds, SHORTEST_AFTER_S), LONGEST_AFTER_S)
 
 
 def _now() -> str:

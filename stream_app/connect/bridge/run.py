@@ -8,27 +8,30 @@ nothing else is stored.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, Final
 
 import aiohttp
+import msgspec
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 
-from schemas import bounds, deadletters
+from schemas import alerts, bounds, deadletters
 from schemas.partitioning import partition_for
 from stream_app.connect.bridge.destinations import Alert, Destination, Refused, Unreachable, dedup_key
 from stream_app.core.effects import dead_letter
 from stream_app.kafka import clients
+from stream_app.kafka.arrived import decoded
 from stream_app.kafka.passed_by import readable
 from stream_app.kafka_reach import started
 from stream_app.settings import Settings
 from stream_app.topics import Topics
 
 log = logging.getLogger(__name__)
+
+_REVISION: Final = msgspec.json.Decoder(alerts.Alert)
 
 #: Seconds: first pause, longest pause, of one request, between two refreshes.
 FIRST_S, LONGEST_S, REQUEST_S, REFRESH_S = 0.5, 60.0, 10.0, 60.0
@@ -50,7 +53,7 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
         #: partition → id of each alert that is open → its newest revision here, and the newest that was delivered
         self._open: dict[int, dict[str, Alert]] = {}
         self._delivered: dict[str, Alert] = {}
-        self._due: list[tuple[TopicPartition, int, Alert]] = []
+        self._due: list[tuple[TopicPartition, int, Alert, Any]] = []
         #: partitions whose history is known; the client hands records out while it still waits for us to learn it
         self._ready: set[TopicPartition] = set()
         self._draw = random.Random()
@@ -83,13 +86,13 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
         refreshed = time.monotonic()
         while True:
             while self._due:
-                tp, next_offset, alert = self._due.pop(0)
-                await self._deliver(alert, None)
+                tp, next_offset, alert, record = self._due.pop(0)
+                await self._deliver(alert, record)
                 await self._consumer.commit({tp: next_offset})
             for tp, records in (await self._fetched()).items():
                 for record in records:
-                    if record.value is not None and [*readable([record])]:
-                        await self._take(tp.partition, json.loads(record.value), record)
+                    for alert in _alerts([record]):
+                        await self._take(tp.partition, alert, record)
                     await self._consumer.commit({tp: record.offset + 1})
             if time.monotonic() - refreshed >= self._refresh_s:
                 refreshed = time.monotonic()
@@ -147,8 +150,6 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _dead_letter(self, alert: Alert, record: Any, why: str) -> None:
         """What a destination does not want must not hold back what comes after it."""
         self.counts["dead_lettered"] += 1
-        if record is None:
-            return
         stage = f"bridge-{self._destination.name}"
         refused = dead_letter(record, stage, deadletters.REFUSED_BY_DESTINATION, why)
         partition = partition_for(alert["line"].encode(), self._topics.line_partitions)
@@ -179,27 +180,42 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
             committed = await self._consumer.committed(tp)
             first = committed is None
             until = committed if committed is not None else (await self._consumer.end_offsets([tp]))[tp]
-            for alert in await self._history(tp, until):
+            newest: dict[str, Any] = {}
+            async for alert, record in self._history(tp, until):
+                newest[alert["id"]] = record
+                if alert["status"] == "resolved":
+                    newest.pop(alert["id"])
                 self._remember(tp.partition, alert)
                 if not first and "notify" in alert:
                     self._delivered[alert["id"]] = alert
             known = self._open.get(tp.partition, {})
             self._delivered = {id: alert for id, alert in self._delivered.items() if self._is_open(id)}
             if first:
-                self._due += [(tp, until, alert) for alert in known.values()]
+                self._due += [(tp, until, alert, newest[id]) for id, alert in known.items()]
                 self._consumer.seek(tp, until)
             self._ready.add(tp)
 
     def _is_open(self, id: str) -> bool:
         return any(id in known for known in self._open.values())
 
-    async def _history(self, tp: TopicPartition, until: int) -> list[Alert]:
-        """Revisions before an offset, in order."""
+    async def _history(self, tp: TopicPartition, until: int) -> AsyncIterator[tuple[Alert, Any]]:
+        """Revisions before an offset, in order, and the records they stand in."""
         reader = clients.consumer(self._settings.kafka_bootstrap, self._options, auto_offset_reset="earliest")
-        found: list[Alert] = []
         async with reader:
             reader.assign([tp])
             while await reader.position(tp) < until:
-                records = (await reader.getmany(tp, timeout_ms=200)).get(tp, [])
-                found += [json.loads(r.value) for r in readable(records) if r.offset < until and r.value is not None]
-        return found
+                for record in (await reader.getmany(tp, timeout_ms=200)).get(tp, []):
+                    for alert in _alerts([record]) if record.offset < until else ():
+                        yield alert, record
+
+
+def _alerts(records: Iterable[Any]) -> Iterator[Alert]:
+    """The alerts among the records; what nobody can read is passed by and counted."""
+    for record in readable(records):
+        alert = decoded(_alert, record)
+        if alert is not None:
+            yield alert
+
+
+def _alert(value: bytes) -> Alert:
+    return Alert(msgspec.to_builtins(_REVISION.decode(value)))

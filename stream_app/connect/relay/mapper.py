@@ -11,6 +11,7 @@ import msgspec
 import orjson
 
 from schemas import bounds, deadletters
+from schemas.common import NAME
 from schemas.inputs import OUTCOME_DECODER, PREDICTION_DECODER, Outcome, Prediction
 from schemas.unreadable import Unreadable
 from stream_app.connect.relay.expressions import Expression
@@ -18,7 +19,7 @@ from stream_app.connect.relay.maps import Condition, Emit, Join, RelayMap
 from stream_app.connect.relay.source import Source, Unmappable
 from stream_app.core.effects import Record
 
-_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+_NAME: Final = re.compile(NAME)
 _MISSING: Final = re.compile(r"missing required field `(\w+)`")
 #: The labels stage's own decoders: what they take, it takes.
 _DECODE: Final = {"predictions": PREDICTION_DECODER.decode, "outcomes": OUTCOME_DECODER.decode}

@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from schemas.common import NAME
 from schemas.partitioning import partition_for
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+_NAME = re.compile(NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def resolve(config: LabelsConfig, model_type: str, tenant: str | None, version: 
     """Check the names and find the line they belong to (CONTRACT section 1). Raises :class:`BadName`."""
     for label, text in (("model_type", model_type), ("model_version", version)):
         if not _NAME.fullmatch(text):
-            raise BadName("bad_name", f"{label} {text[:140]!r} does not match [A-Za-z0-9._-]{{1,128}}")
+            raise BadName("bad_name", f"{label} {text[:140]!r} is no name: 1 to 128 of A-Z a-z 0-9 . _ -")
     rules = config.rules(model_type)
     if rules.scope == "global":
         owner = "global"
@@ -96,7 +97,7 @@ def resolve(config: LabelsConfig, model_type: str, tenant: str | None, version: 
         owner = "global"
     else:
         if not _NAME.fullmatch(tenant):
-            raise BadName("bad_name", f"tenant_id {tenant[:140]!r} does not match [A-Za-z0-9._-]{{1,128}}")
+            raise BadName("bad_name", f"tenant_id {tenant[:140]!r} is no name: 1 to 128 of A-Z a-z 0-9 . _ -")
         if tenant == "global":
             raise BadName("bad_name", "tenant_id 'global' is reserved")
         owner = tenant

@@ -7,10 +7,10 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta
 
-Line = Annotated[
-    str, Meta(min_length=1, max_length=257, pattern=r"^(\*|[A-Za-z0-9._-]{1,128}:[A-Za-z0-9._-]{1,128})\Z")
-]
-Version = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,128}\Z")]
+from schemas.common import NAME
+
+Line = Annotated[str, Meta(min_length=1, max_length=257, pattern=rf"^(\*|{NAME}:{NAME})\Z")]
+Version = Annotated[str, Meta(pattern=rf"^{NAME}\Z")]
 
 
 class Order(NamedTuple):
