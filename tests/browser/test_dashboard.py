@@ -101,7 +101,8 @@ async def test_every_view_is_whole_and_fits(site: Site, browser: Browser, size: 
             await expect(page.locator("h1")).to_be_visible()
             await expect(page.locator(".skeleton")).to_have_count(0)
             for chart in await page.locator(".chart").all():
-                await expect(chart.locator("svg").first.or_(chart.locator("p"))).to_be_visible()
+                # the chart library is 4 MB: on a busy machine it takes its time
+                await expect(chart.locator("svg").first.or_(chart.locator("p"))).to_be_visible(timeout=30_000)
             assert await page.locator("[role=alert]:visible").count() == 0, path
             assert await page.evaluate("document.documentElement.scrollWidth") <= size["width"], f"{path} is too wide"
             shown = await page.evaluate("document.documentElement.dataset.theme")

@@ -89,7 +89,7 @@ async def test_a_flood_of_model_types_stops_nothing_and_every_refusal_names_its_
     churn = [row for r in shown if (row := json.loads(r.value))["model_type"] == "churn" and row["state"] == "closed"]
     assert [row["predictions"] for row in churn] == [90], "every good record beside the flood is counted"
 
-    changelog = topics.changelog(running.env["PLUMBLINE_APP_ID"], "labels")
+    changelog = topics.changelog("labels")
     records = [r for part in (await read(prefix.bootstrap, changelog, 3)).values() for r in part]
     largest = max(len(r.value) for r in records if r.key == b"\x00positions")
     print(f"largest positions record: {largest} bytes")

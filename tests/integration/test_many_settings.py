@@ -79,7 +79,7 @@ async def many(prefix: Prefix, worker: Callable[..., Worker], folder: Path, mode
     print(f"{models:,} models: longest step of a lane, seconds: {spent}")
     assert max(spent.values()) < 1, spent
     for stage in ("metrics", "drift", "retrain", "alerts"):
-        name = topics.changelog(running.env["PLUMBLINE_APP_ID"], stage)
+        name = topics.changelog(stage)
         parts = await read(prefix.bootstrap, name, topics.line_partitions)
         sizes = [len(r.value) for part in parts.values() for r in part if r.key == POSITIONS_KEY]
         assert max(sizes) < 2_000, (stage, max(sizes))

@@ -205,7 +205,7 @@ async def test_a_topic_that_takes_too_little_is_named_with_what_it_needs_before_
     prefix: Prefix, worker: Callable[..., Worker]
 ) -> None:
     topics = prefix.topics
-    changelog = topics.changelog(f"{topics.input_prefix}app", "metrics")
+    changelog = topics.changelog("metrics")
     async with kafka_admin.admin(prefix.bootstrap, {}) as client:
         await kafka_admin.create(client, topics.own(60), 1)
         assert await kafka_admin.check(client, topics, topics.specs()) == []

@@ -136,7 +136,7 @@ _OTHER: dict[str, Any] = {
     "input_prefix": "x.", "output_prefix": "x.", "app_id": "x", "clock": "follow", "environment": "staging",
     "replication_factor": 3, "session_timeout_s": 7, "transaction_timeout_s": 7, "checkpoint_interval_ms": 7,
     "max_checkpoint_events": 7, "cells_per_checkpoint": 7, "max_poll_records": 7, "lane_buffer_bytes": 99_999,
-    "livez_after_s": 7.0,
+    "web_allowed_hosts": "x.example", "livez_after_s": 7.0, "identity_interval_s": 7.0, "owner_interval_s": 7.0,
     "block_cache_mb": 7, "write_buffer_mb": 7, "web_host": "x", "web_port": 7, "kafka_sasl_mechanism": "PLAIN",
     "dashboard_url": "https://x", "bridge_alertmanager_url": "http://x", "bridge_webhook_url": "http://x",
     "bridge_webhook_secret": "x", "dashboard_host": "x", "dashboard_port": 7, "web_tokens": "x", "web_url": "http://x:1",
