@@ -256,8 +256,8 @@ async def test_a_slow_or_absent_redis_holds_no_checkpoint_and_is_made_whole_agai
     found = await prefix_snapshots(prefix)
     for line in {line for line, _, _ in found}:
         wanted = sorted((r for (of, _, _), r in found.items() if of == line), key=lambda r: r["id"])
-        found = (await reader.snapshots(line, lambda *_: True, 0, 100_000)).items
-        assert sorted(map(orjson.loads, found), key=lambda r: r["id"]) == wanted
+        held = (await reader.snapshots(line, lambda *_: True, 0, 100_000)).items
+        assert sorted(map(orjson.loads, held), key=lambda r: r["id"]) == wanted
     await redis.aclose()
 
 
