@@ -34,9 +34,29 @@ def log_reader(bootstrap: str, options: Mapping[str, Any], **settings: Any) -> A
     return consumer(bootstrap, options, **{**bulk, **settings})
 
 
+class _Producer(AIOKafkaProducer):
+    """A producer whose end is quiet.
+
+    When another producer fences it, aiokafka fails the waiters of the transaction and of each batch as well as what was
+    sent, and nobody asks those: the event loop would print tracebacks of an error that the sender was told of.
+    """
+
+    async def stop(self) -> None:
+        await super().stop()
+        batches = [*self._message_accumulator._pending_batches]
+        for waiting in self._message_accumulator._batches.values():
+            batches += waiting
+        waiters = [batch._drain_waiter for batch in batches]
+        if self._txn_manager is not None:
+            waiters.append(self._txn_manager._transaction_waiter)
+        for waiter in waiters:
+            if waiter is not None and waiter.done() and not waiter.cancelled():
+                waiter.exception()
+
+
 def producer(bootstrap: str, options: Mapping[str, Any], **settings: Any) -> AIOKafkaProducer:
     """A producer, not started. ``options``: TLS and SASL; ``settings``: aiokafka's own."""
-    return AIOKafkaProducer(bootstrap_servers=bootstrap, **{**options, **settings})
+    return _Producer(bootstrap_servers=bootstrap, **{**options, **settings})
 
 
 def admin(bootstrap: str, options: Mapping[str, Any], **settings: Any) -> AIOKafkaAdminClient:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import Callable
 from typing import Any
@@ -56,8 +57,8 @@ async def test_of_two_applications_that_claim_a_prefix_at_once_one_is_refused(pr
 
         return decide
 
-    for race in range(20):
-        topic = f"{prefix.topics.output_prefix}race-{race}.owner"
+    async def race(number: int) -> None:
+        topic = f"{prefix.topics.output_prefix}race-{number}.owner"
         async with kafka_admin.admin(prefix.bootstrap, {}) as client:
             await kafka_admin.create(client, [s for s in Topics("", topic[:-5], 3, 2).specs() if s.name == topic], 1)
         done = await asyncio.gather(
@@ -66,6 +67,13 @@ async def test_of_two_applications_that_claim_a_prefix_at_once_one_is_refused(pr
         assert sorted(type(result).__name__ for result in done) == ["Incompatible", "Incompatible", "NoneType"], done
         records = await read(prefix.bootstrap, topic, 1)
         assert len({json.loads(record.value)["app"] for record in records[0]}) == 1
+
+    untold: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: untold.append(context))
+    for first in range(0, 20, 5):
+        await asyncio.gather(*(race(first + number) for number in range(5)))
+    gc.collect()
+    assert not untold, "an error that nobody was told ends up as a traceback in the log"
 
 
 async def test_a_second_application_is_refused_and_takes_over_when_it_is_told_to(
