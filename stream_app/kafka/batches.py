@@ -32,7 +32,7 @@ from aiokafka.structs import ConsumerRecord
 from schemas.unreadable import Unreadable
 from stream_app.kafka import legacy, salvage
 from stream_app.kafka.budget import BUDGET, Evicted, Lease
-from stream_app.kafka.faults import HEADER, LENGTH, MAGIC_AT, OVERHEAD, attempts_of, checked, extent
+from stream_app.kafka.faults import HEADER, LENGTH, MAGIC_AT, OVERHEAD, Extent, attempts_of, checked, extent
 from stream_app.kafka.unpacking import MOST, NotUnpacked, TooLarge, unpack
 
 log = logging.getLogger(__name__)
@@ -98,8 +98,12 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             if batch is None:
                 if at:
                     return  # fetched again, it is the first
-                yield from self._faulty(buffer)
-                return
+                found = extent(buffer, self.next_fetch_offset)
+                if found.last >= self.next_fetch_offset:
+                    yield from self._faulty(found)
+                    return
+                self._at = found.stop
+                continue
             last = batch.next_offset - 1
             if buffer[MAGIC_AT + at] < 2:
                 yield from self._legacy(view[at:stop], last)
@@ -264,15 +268,15 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                 -1 if key is None else len(key), -1 if value is None else len(value), (),
             )  # fmt: skip
 
-    def _faulty(self, buffer: bytes) -> Iterator[ConsumerRecord]:
+    def _faulty(self, found: Extent) -> Iterator[ConsumerRecord]:
         """The first batch of the fetch fails its checksum or does not frame: again later, or passed by."""
         first = self.next_fetch_offset
-        raw, last, count = extent(buffer, first)
-        self.due = attempts_of(self.state).wait(first, hashlib.sha256(raw).hexdigest())
+        self.due = attempts_of(self.state).wait(first, hashlib.sha256(found.raw).hexdigest())
         if self.due is not None:
             log.warning("%s: the batch at offset %d fails its checksum; it is fetched again", self._where(), first)
             return
-        yield self._unreadable(raw, (first, last), count, "its checksum or its length is wrong", 0)
+        span = (first, found.last)
+        yield self._unreadable(found.raw, span, found.records, "its checksum or its length is wrong", 0)
 
     # -- markers ---------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from aiokafka.record.default_records import DefaultRecordBatch
@@ -78,11 +78,25 @@ def checked(view: memoryview, at: int, stop: int) -> Any:
         return None
 
 
-def extent(buffer: bytes, first: int) -> tuple[bytes, int, int]:
-    """(bytes, last offset, records or 0) of a batch at the buffer's start whose header cannot be believed.
+class Extent(NamedTuple):
+    """What stands at a buffer's start in the place of a batch. ``last`` is before the first offset that is wanted where
+    nothing of that is lost; ``records`` 0 if nobody knows; ``stop`` where the next sound batch begins, 0 without one.
+    """
+
+    raw: bytes
+    last: int
+    records: int
+    stop: int
+
+
+def extent(buffer: bytes, first: int) -> Extent:
+    """Where a batch ends whose header cannot be believed; ``first`` is the offset that is wanted.
 
     It ends where the next sound batch begins. Without one in this fetch its header is believed only where its fields
     say the same twice; else one offset is passed by, and the next fetch begins at the one after.
+
+    A batch whose base offset is damaged stands in front of what a broker answers for later offsets too: it looks for
+    the first batch that ends at the wanted one or after, and goes by the headers. Nothing of those is lost by it.
     """
     view, end = memoryview(buffer), len(buffer)
     framed = OVERHEAD + LENGTH.unpack_from(buffer, 8)[0]
@@ -92,21 +106,21 @@ def extent(buffer: bytes, first: int) -> tuple[bytes, int, int]:
     agrees = 0 <= delta < 1 << 31 and count == delta + 1
     at, last = _following(view, framed, first)
     if at:
-        return buffer[:at], last, count if agrees else 0
+        return Extent(buffer[:at], last, count if agrees else 0, at)
     if agrees and base <= first <= base + delta and _SMALLEST <= framed <= end:
-        return buffer[:framed], base + delta, count
-    return buffer[: framed if _SMALLEST <= framed <= end else end], first, 1
+        return Extent(buffer[:framed], base + delta, count, 0)
+    return Extent(buffer[: framed if _SMALLEST <= framed <= end else end], first, 1, 0)
 
 
 def _following(view: memoryview, framed: int, first: int) -> tuple[int, int]:
-    """(position of the next sound batch, offset before its first), or zeros."""
+    """(position of the next sound batch that ends at ``first`` or after, offset before its first), or zeros."""
     buffer, end = bytes(view), len(view)
     at = framed if _SMALLEST <= framed < end else 0
     position = 0
     while True:
-        if at and end - at > MAGIC_AT and (base := _base(view, at)) > first and base - first < 1 << 31:
-            stop = at + OVERHEAD + LENGTH.unpack_from(view, at + 8)[0]
-            if checked(view, at, stop) is not None:
+        if at and end - at > MAGIC_AT and -(1 << 31) < (base := _base(view, at)) - first < 1 << 31:
+            batch = checked(view, at, at + OVERHEAD + LENGTH.unpack_from(view, at + 8)[0])
+            if batch is not None and batch.next_offset > first:
                 return at, base - 1
         found = buffer.find(b"\x02", position + 1 + MAGIC_AT)
         if found < 0:
