@@ -32,7 +32,7 @@ from aiokafka.structs import ConsumerRecord
 from schemas.unreadable import Unreadable
 from stream_app.kafka import legacy, salvage
 from stream_app.kafka.budget import BUDGET, Evicted, Lease
-from stream_app.kafka.faults import HEADER, LENGTH, MAGIC_AT, OVERHEAD, Extent, attempts_of, checked, extent
+from stream_app.kafka.faults import HEADER, LENGTH, MAGIC_AT, OVERHEAD, Extent, Kept, attempts_of, checked, extent
 from stream_app.kafka.unpacking import MOST, NotUnpacked, TooLarge, unpack
 
 log = logging.getLogger(__name__)
@@ -77,6 +77,8 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         #: whether it ended to wait for its turn, with records left in the buffer
         self.waits = False
         self.state: Any = None
+        #: whether the broker says that it cannot read its log here
+        self.unserved = False
         self._at = 0
 
     def resume(self) -> None:
@@ -89,18 +91,22 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
     def _unpack_records(self) -> Iterator[ConsumerRecord]:
         buffer = self._records.buffer
         view, end = memoryview(buffer), len(buffer)
+        if self.unserved:
+            yield from self._faulty(Extent(b"", self.next_fetch_offset, 1, 0), buffer)
         while end - self._at > MAGIC_AT:
             at = self._at
             stop = at + OVERHEAD + LENGTH.unpack_from(buffer, at + 8)[0]
             if at and stop > end:
-                return  # the last batch of a fetch is cut where the fetch ends
+                self._keep(buffer[at:])
+                return  # the last batch of a fetch is cut where the fetch ends, or its length is wrong
             batch = self._sound(view, at, stop)
             if batch is None:
                 if at:
+                    self._keep(buffer[at:])
                     return  # fetched again, it is the first
                 found = extent(buffer, self.next_fetch_offset)
                 if found.last >= self.next_fetch_offset:
-                    yield from self._faulty(found)
+                    yield from self._faulty(found, buffer)
                     return
                 self._at = found.stop
                 continue
@@ -268,15 +274,23 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                 -1 if key is None else len(key), -1 if value is None else len(value), (),
             )  # fmt: skip
 
-    def _faulty(self, found: Extent) -> Iterator[ConsumerRecord]:
+    def _faulty(self, found: Extent, buffer: bytes) -> Iterator[ConsumerRecord]:
         """The first batch of the fetch fails its checksum or does not frame: again later, or passed by."""
         first = self.next_fetch_offset
         self.due = attempts_of(self.state).wait(first, hashlib.sha256(found.raw).hexdigest())
         if self.due is not None:
+            self._keep(buffer)
             log.warning("%s: the batch at offset %d fails its checksum; it is fetched again", self._where(), first)
             return
-        span = (first, found.last)
-        yield self._unreadable(found.raw, span, found.records, "its checksum or its length is wrong", 0)
+        error = "the broker cannot read its log there" if self.unserved else "its checksum or its length is wrong"
+        yield self._unreadable(found.raw, (first, found.last), found.records, error, 0)
+        self._keep(buffer[found.stop :] if found.stop else b"")
+
+    def _keep(self, rest: bytes) -> None:
+        """In case that the broker cannot serve the log from here on."""
+        aborted = [(producer, self.next_fetch_offset) for producer in self._aborted_producers]
+        kept = Kept(self.next_fetch_offset, rest, [*aborted, *self._aborted_transactions]) if rest else None
+        attempts_of(self.state).kept = kept
 
     # -- markers ---------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import time
 from typing import Any, Final, NamedTuple
@@ -23,12 +24,24 @@ MAGIC_AT = 16
 _SMALLEST = 26  # a legacy message without key and value
 
 
+class Kept(NamedTuple):
+    """What came of a partition's log from a damaged batch on, at the offset that is wanted next.
+
+    ``aborted``: (producer, first offset) of transactions in it that were taken back.
+    """
+
+    offset: int
+    buffer: bytes
+    aborted: list[tuple[int, int]]
+
+
 class Attempts:
     """Fetches of the batch at which a partition stands and that fails its checksum."""
 
-    __slots__ = ("count", "due", "given_up", "offset")
+    __slots__ = ("count", "due", "given_up", "kept", "offset")
 
     def __init__(self) -> None:
+        self.kept: Kept | None = None
         self.offset = -1
         self.count = 0
         self.due = 0.0
@@ -50,6 +63,15 @@ class Attempts:
             self.due = now + AGAIN_S[self.count]
         return self.due
 
+    def served(self) -> None:
+        """The broker answers again: what it could not serve next is waited for anew, and what was kept has no use."""
+        self.kept = None
+        if self.given_up == NOTHING:
+            self.given_up = ""
+
+
+#: digest of an offset for which the broker has no bytes
+NOTHING: Final = hashlib.sha256().hexdigest()
 
 _ATTEMPTS: WeakKeyDictionary[Any, Attempts] = WeakKeyDictionary()
 
@@ -57,6 +79,11 @@ _ATTEMPTS: WeakKeyDictionary[Any, Attempts] = WeakKeyDictionary()
 def attempts_of(state: Any) -> Attempts:
     """Of a consumer's partition, by aiokafka's state of it."""
     return _ATTEMPTS.setdefault(state, Attempts())
+
+
+def known_attempts(state: Any) -> Attempts | None:
+    """The same, if there were any."""
+    return _ATTEMPTS.get(state) if state is not None else None
 
 
 def checked(view: memoryview, at: int, stop: int) -> Any:
