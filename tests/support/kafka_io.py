@@ -70,7 +70,9 @@ def time_text(ms: int) -> str:
 Reached = dict[str, dict[int, int]]
 
 
-async def write(prefix: Prefix, steps: list[Step], reached: Reached | None = None, ticks: bool = True) -> None:
+async def write(
+    prefix: Prefix, steps: list[Step], reached: Reached | None = None, ticks: bool = True, compression: str = "gzip"
+) -> None:
     """Write steps, a transaction each: the rows, then ticks whose barriers cover exactly what came before.
 
     ``reached``: barriers by topic and partition, carried from one call to the next.
@@ -81,7 +83,7 @@ async def write(prefix: Prefix, steps: list[Step], reached: Reached | None = Non
     producer = clients.producer(
         prefix.bootstrap, {}, transactional_id=f"{topics.clock}-test", transaction_timeout_ms=60_000,
         # a record beyond max_record_bytes fits its topic only when it is compressed
-        compression_type="gzip", max_request_size=2 << 20,
+        compression_type=compression, max_request_size=2 << 20,
     )  # fmt: skip
     await producer.start()
     for name in names.values():

@@ -1,0 +1,386 @@
+"""Batches damaged in every way, on a real broker's disk: what is good beside them counts once, each loss is named.
+
+Everything of a step is written behind a transaction that stays open until the damage is done, so a worker that runs
+sees all of it at once and nothing before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import random
+import struct
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+
+from schemas import deadletters
+from schemas.partitioning import partition_for
+from schemas.unreadable import Unreadable
+from stream_app.kafka import clients, faults
+from stream_app.topics import Topics
+from tests.oracle import batch as oracle
+from tests.support.batches import CODECS, batch, compress, record, varint
+from tests.support.damage import Disk, Put, Spoil, put
+from tests.support.generate import DAY, HOUR, START
+from tests.support.judge import compare_counts, finished
+from tests.support.kafka_io import Prefix, Reached, read, until, write
+from tests.support.relay import make_topic, plumbline, records_of
+from tests.support.worker import Worker
+
+PACKED = ("gzip", "snappy", "lz4", "zstd")
+#: codec and whether it is written in a transaction; each has an input partition of its own
+COMBINATIONS = [(codec, transactional) for codec in PACKED for transactional in (False, True)]
+MODEL = "churn:global"
+
+Row = tuple[bytes, bytes]  # key, value
+
+
+@dataclass(frozen=True)
+class Made:
+    """A batch of some rows, and what is to become of them."""
+
+    content: bytes
+    good: set[int]
+    reason: str = ""
+    #: the bytes that the dead-lettered record tells the digest of; ``None``: the whole batch
+    lost: bytes | None = None
+    spoil: Spoil | None = None
+
+
+def _records(rows: list[Row], odd: dict[int, bytes] | None = None) -> list[bytes]:
+    return [(odd or {}).get(i) or record(i, key, value, [(b"h", b"1")]) for i, (key, value) in enumerate(rows)]
+
+
+def _sound(rows: list[Row], codec: str) -> Made:
+    return Made(batch(0, _records(rows), codec=codec), set(range(len(rows))))
+
+
+def _odd_header(rows: list[Row], codec: str) -> Made:
+    odd = {2: record(2, *rows[2], [(b"\xff\xfe", b"1"), (b"fine", None)])}
+    return Made(batch(0, _records(rows, odd), codec=codec), set(range(len(rows))))
+
+
+def _unknown_codec(rows: list[Row], codec: str) -> Made:
+    payload = compress(codec, b"".join(_records(rows)))
+    number = 5 + CODECS[codec] % 3
+    return Made(batch(0, _records(rows), codec=number, payload=payload), set(), "unreadable_batch")
+
+
+def _not_packed(rows: list[Row], codec: str) -> Made:
+    payload = random.Random(codec).randbytes(len(compress(codec, b"".join(_records(rows)))))
+    return Made(batch(0, _records(rows), codec=codec, payload=payload), set(), "unreadable_batch")
+
+
+def _inside(rows: list[Row], codec: str) -> Made:
+    """The third record has a value that is longer than all that is left."""
+    body = b"\0" + varint(2) + varint(2) + varint(1) + b"k" + varint(1 << 40) + rows[2][1]
+    bad = varint(len(body)) + body
+    content = batch(0, _records(rows, {2: bad}), codec=codec)
+    return Made(content, set(range(len(rows))) - {2}, "unreadable_record", bad)
+
+
+def _headers_missing(rows: list[Row], codec: str) -> Made:
+    """The last record says that it has headers, and has none."""
+    last = len(rows) - 1
+    body = b"\0" + varint(last) + varint(last) + varint(1) + b"k" + varint(1) + b"v" + varint(9)
+    bad = varint(len(body)) + body
+    return Made(batch(0, _records(rows, {last: bad}), codec=codec), set(range(last)), "unreadable_record", bad)
+
+
+def _one_missing(rows: list[Row], codec: str) -> Made:
+    """The header counts one record more than there is."""
+    content = batch(0, _records(rows[:-1]), codec=codec, last=len(rows) - 1, count=len(rows))
+    return Made(content, set(range(len(rows) - 1)), "unreadable_record", b"")
+
+
+def _flipped(rows: list[Row], codec: str) -> Made:
+    def spoil(raw: bytearray) -> None:
+        raw[random.Random(codec).randrange(61, len(raw))] ^= 0x55
+
+    return Made(batch(0, _records(rows), codec=codec), set(), "unreadable_batch", spoil=spoil)
+
+
+def _length(rows: list[Row], codec: str) -> Made:
+    length = {"gzip": 2**31 - 1, "snappy": -1, "lz4": 200, "zstd": 5_000}[codec]
+
+    def spoil(raw: bytearray) -> None:
+        struct.pack_into(">i", raw, 8, length)
+
+    return Made(batch(0, _records(rows), codec=codec), set(), "unreadable_batch", spoil=spoil)
+
+
+Kind = Callable[[list[Row], str], Made]
+#: read or given up at once
+AT_ONCE: list[Kind] = [_sound, _odd_header, _unknown_codec, _not_packed, _inside, _headers_missing, _one_missing]
+DAMAGE: list[Kind] = [*AT_ONCE[1:], _flipped, _length]
+
+
+@dataclass
+class Written:
+    """What lies in the topics: rows for the oracle, and dead-lettered records that must come."""
+
+    rows: dict[str, dict[int, list[tuple[int, bytes | None]]]] = field(default_factory=dict)
+    #: (topic, partition, first offset) → reason, last offset, records, digest
+    letters: dict[tuple[str, int, int], tuple[str, int, int, str]] = field(default_factory=dict)
+    ends: Reached = field(default_factory=dict)
+
+    def add(self, found: Put, rows: list[Row], made: Made) -> None:
+        """A batch as it was put."""
+        part = self.rows.setdefault(found.topic, {}).setdefault(found.partition, [])
+        for i, (_, value) in enumerate(rows):
+            part.append((found.first + i, value if i in made.good else b"\0"))
+        lost = [i for i in range(len(rows)) if i not in made.good]
+        if lost:
+            raw = found.raw if made.lost is None else made.lost
+            self.letters[found.topic, found.partition, found.first + lost[0]] = (
+                made.reason, found.first + lost[-1], len(lost), hashlib.sha256(raw).hexdigest(),
+            )  # fmt: skip
+        ends = self.ends.setdefault(found.topic, {})
+        ends[found.partition] = max(ends.get(found.partition, 0), found.first + len(rows))
+
+
+class Writer:
+    """Producers of one step; what they wrote is seen when it ends."""
+
+    def __init__(self, disk: Disk, written: Written, plain: AIOKafkaProducer, transactional: AIOKafkaProducer) -> None:
+        self._disk, self._written = disk, written
+        self._producers = {False: plain, True: transactional}
+
+    async def put(self, topic: str, partition: int, rows: list[Row], made: Made, transactional: bool = False) -> Put:
+        """Write a batch."""
+        producer = self._producers[transactional]
+        found = await put(self._disk, producer, topic, partition, made.content, made.spoil)
+        self._written.add(found, rows, made)
+        return found
+
+
+@asynccontextmanager
+async def unseen(prefix: Prefix, written: Written, topics: dict[str, list[int]]) -> AsyncIterator[Writer]:
+    """Batches that are written within it are seen by readers of committed records when it ends."""
+    async with AsyncExitStack() as stack:
+
+        async def producer(**more: Any) -> AIOKafkaProducer:
+            return await stack.enter_async_context(
+                clients.producer(prefix.bootstrap, {}, max_batch_size=1 << 20, **more)
+            )
+
+        name = f"{prefix.topics.input_prefix}damage"
+        first = await producer(transactional_id=f"{name}-first", transaction_timeout_ms=60_000)
+        within = await producer(transactional_id=f"{name}-within", transaction_timeout_ms=60_000)
+        disk = await Disk.of(prefix.bootstrap)
+        async with first.transaction():
+            # of no model and of no command: what opens the transaction is a dead-lettered record like any other
+            for topic, partitions in topics.items():
+                for partition in partitions:
+                    sent = await first.send_and_wait(topic, b"\0", partition=partition)
+                    written.rows.setdefault(topic, {}).setdefault(partition, []).append((sent.offset, b"\0"))
+            writer = Writer(disk, written, await producer(), within)
+            async with within.transaction():
+                yield writer
+
+
+class Source:
+    """Rows of a partition, each with an id of its own."""
+
+    def __init__(self, partition: int, partitions: int) -> None:
+        numbers = (n for n in range(1 << 30) if partition_for(b"p%d" % n, partitions) == partition)
+        self._predictions, self._outcomes = [], []
+        self._numbers: Iterator[int] = numbers
+        self._ready: list[int] = []
+
+    def predictions(self, count: int, at: int) -> list[Row]:
+        """So many new ones."""
+        rows = []
+        for _ in range(count):
+            number = next(self._numbers)
+            self._ready.append(number)
+            row = {"prediction_id": f"p{number}", "model_type": "churn", "model_version": "v1", "predicted_at": at}
+            rows.append((b"p%d" % number, json.dumps({**row, "score": number % 10 / 10}).encode()))
+        return rows
+
+    def outcomes(self, count: int, at: int) -> list[Row]:
+        """Of the predictions that have none yet, the newest first, so that good ones stand beside lost ones."""
+        rows = []
+        for _ in range(count):
+            number = self._ready.pop()
+            row = {"prediction_id": f"p{number}", "actual": number % 3 == 0, "observed_at": at}
+            rows.append((b"p%d" % number, json.dumps(row).encode()))
+        return rows
+
+
+@pytest.fixture
+async def wide(kafka: str, prefix: Prefix) -> AsyncIterator[Prefix]:
+    """An input partition for each codec, plain and transactional."""
+    name = f"{prefix.topics.input_prefix}wide."
+    made = await Prefix(kafka, Topics(name, name, len(COMBINATIONS), 2)).create()
+    yield made
+    await made.delete(name)
+
+
+async def _step(
+    prefix: Prefix, written: Written, running: Worker, at: int, kinds: list[list[Kind]], sources: list[Source]
+) -> float:
+    """Write predictions and outcomes of these kinds to every partition, then a tick; seconds until it has come out."""
+    topics = prefix.topics
+    everywhere = list(range(topics.input_partitions))
+    async with unseen(prefix, written, {topics.predictions: everywhere, topics.outcomes: everywhere}) as writer:
+        for partition, (codec, transactional) in enumerate(COMBINATIONS):
+            source = sources[partition]
+            for topic, kind, make in zip(
+                (topics.predictions, topics.outcomes), kinds, (source.predictions, source.outcomes), strict=True
+            ):
+                for each in kind:
+                    rows = make(5, at - HOUR)
+                    await writer.put(topic, partition, rows, each(rows, codec), transactional)
+                    one = make(1, at - HOUR)
+                    await writer.put(topic, partition, one, _sound(one, codec), transactional)
+    begun = time.monotonic()
+    await write(prefix, [(at, [])], {name: dict(written.ends[name]) for name in (topics.predictions, topics.outcomes)})
+    await finished(prefix, at, [running])
+    return time.monotonic() - begun
+
+
+async def _check_letters(prefix: Prefix, written: Written, opening: int) -> None:
+    topics = prefix.topics
+    parts = await read(prefix.bootstrap, topics.dead_letters, topics.line_partitions)
+    got: dict[tuple[str, int, int], tuple[str, int, int, str]] = {}
+    plain = 0
+    for found in (r for part in parts.values() for r in part):
+        added = deadletters.added(found.headers)
+        if added[deadletters.REASON] not in ("unreadable_batch", "unreadable_record"):
+            plain += 1
+            continue
+        place = added[deadletters.TOPIC], int(added[deadletters.PARTITION]), int(added[deadletters.OFFSET])
+        assert place not in got, "dead-lettered twice"
+        numbers = int(added[deadletters.LAST_OFFSET]), int(added[deadletters.RECORDS])
+        got[place] = (added[deadletters.REASON], *numbers, added[deadletters.SHA256])
+    assert got == written.letters
+    assert plain == opening
+
+
+async def test_damage_of_every_kind_costs_itself_alone_in_every_codec_plain_and_transactional(
+    wide: Prefix, worker: Callable[..., Worker]
+) -> None:
+    topics = wide.topics
+    running = worker(topics=topics).start()
+    await until(lambda: '"ready":true' in running.ready(), 90, "the worker to be ready")
+    written = Written()
+    sources = [Source(p, topics.input_partitions) for p in range(topics.input_partitions)]
+    at = START + HOUR
+    spent = await _step(wide, written, running, at, [AT_ONCE, AT_ONCE[::-1]], sources)
+    assert spent < 10
+    # one of each in a partition: what fails its checksum is fetched again for ten seconds
+    waited = await _step(wide, written, running, at + HOUR, [[_sound, _flipped], [_length, _sound]], sources)
+    assert waited < 20
+    close = START + DAY + 3 * HOUR
+    await write(wide, [(close, [])], {n: dict(written.ends[n]) for n in (topics.predictions, topics.outcomes)})
+    follower = await finished(wide, close, [running])
+    parts = await read(wide.bootstrap, topics.clock, topics.input_partitions)
+    ticks = {p: [(r.offset, r.value) for r in part] for p, part in parts.items()}
+    names = (topics.predictions, topics.outcomes)
+    want = oracle.compute(names, written.rows[names[0]], written.rows[names[1]], ticks)
+    await compare_counts(wide, follower, want)
+    assert want.predictions["joined"] > 200
+    await _check_letters(wide, written, opening=4 * topics.input_partitions)
+    assert "recovering" not in running.log.read_text()
+    print(f"{len(written.letters)} dead-lettered; out after {spent:.1f} s, and {waited:.1f} s with wrong checksums")
+
+
+async def test_of_four_partitions_with_one_poisoned_every_good_record_is_read_once_200_times(
+    prefix: Prefix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty layouts by seed, each read by ten consumers that fetch in pieces of other sizes."""
+    monkeypatch.setattr(faults, "AGAIN_S", (0.01, 0.01, 0.01))
+    layouts, readers = 20, 10
+    topic = await make_topic(prefix, "four", 4 * layouts)
+    disk = await Disk.of(prefix.bootstrap)
+    for seed in range(layouts):
+        draw = random.Random(seed)
+        partitions = range(4 * seed, 4 * seed + 4)
+        poisoned = draw.choice(partitions)
+        good: dict[tuple[int, int], bytes] = {}
+        lost: set[tuple[int, int]] = set()
+        async with clients.producer(prefix.bootstrap, {}, max_batch_size=1 << 20) as producer:
+            for partition in partitions:
+                place = draw.randrange(5)
+                for number in range(5):
+                    rows = [(b"k", b"%d-%d-%d" % (partition, number, i)) for i in range(draw.randrange(3, 9))]
+                    bad = partition == poisoned and number == place
+                    made = (draw.choice(DAMAGE) if bad else _sound)(rows, draw.choice(PACKED))
+                    found = await put(disk, producer, topic, partition, made.content, made.spoil)
+                    for i, (_, value) in enumerate(rows):
+                        if i in made.good:
+                            good[partition, found.first + i] = value
+                        else:
+                            lost.add((partition, found.first + i))
+        ends = Counter(partition for partition, _ in (*good, *lost))
+        sizes = [draw.choice((200, 400, 1_000, 1 << 20)) for _ in range(readers)]
+        runs = [_everything(prefix, topic, ends, size, draw.choice((None, 1, 3))) for size in sizes]
+        for got in await asyncio.gather(*runs):
+            assert len(got) == len(set(got)), f"seed {seed}: read twice"
+            assert {(p, o): v for p, o, v in got if not isinstance(v, Unreadable)} == good, f"seed {seed}"
+            spans = [(p, o) for p, _, v in got if isinstance(v, Unreadable) for o in range(v.offset, v.last_offset + 1)]
+            assert sorted(spans) == sorted(lost), f"seed {seed}"
+
+
+async def _everything(
+    prefix: Prefix, topic: str, ends: dict[int, int], size: int, most: int | None
+) -> list[tuple[int, int, bytes]]:
+    async with clients.consumer(prefix.bootstrap, {}, max_partition_fetch_bytes=size) as consumer:
+        tps = [TopicPartition(topic, partition) for partition in ends]
+        consumer.assign(tps)
+        for tp in tps:
+            consumer.seek(tp, 0)
+        got = []
+
+        async def all_read() -> bool:
+            for tp, records in (await consumer.getmany(timeout_ms=200, max_records=most)).items():
+                got.extend((tp.partition, record.offset, record.value) for record in records)
+            return all([await consumer.position(tp) >= ends[tp.partition] for tp in tps])
+
+        while not await asyncio.wait_for(all_read(), 20):
+            pass
+        return got
+
+
+MAP = """
+[[emit]]
+to = "predictions"
+[emit.fields]
+prediction_id = "value.id"
+model_type = "'churn'"
+model_version = "'v1'"
+predicted_at = "value.at"
+score = "value.p"
+"""
+
+
+async def test_the_relay_sends_on_what_is_good_beside_damage_in_every_codec(prefix: Prefix, tmp_path: Path) -> None:
+    source, written = await make_topic(prefix, "events", len(COMBINATIONS)), Written()
+    sent, number = set(), 0
+    async with unseen(prefix, written, {source: list(range(len(COMBINATIONS)))}) as writer:
+        for partition, (codec, transactional) in enumerate(COMBINATIONS):
+            for kind in AT_ONCE:
+                ids = [f"e{number + i}" for i in range(5)]
+                number += 5
+                rows = [(i.encode(), json.dumps({"id": i, "at": START, "p": 0.5}).encode()) for i in ids]
+                made = kind(rows, codec)
+                await writer.put(source, partition, rows, made, transactional)
+                sent |= {id for i, id in enumerate(ids) if i in made.good}
+    path = tmp_path / "events.toml"
+    path.write_text(MAP)
+    done = await plumbline(prefix, "relay", source, "--map", str(path), "--until-end", "--json")
+    assert done.code == 0, done.err
+    topics = prefix.topics
+    got = [json.loads(r.value)["prediction_id"] for r in await records_of(prefix, topics.predictions, 3)]
+    assert (len(got), set(got)) == (len(sent), sent)
+    await _check_letters(prefix, written, opening=len(COMBINATIONS))
