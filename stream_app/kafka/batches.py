@@ -289,7 +289,8 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
     def _keep(self, rest: bytes) -> None:
         """In case that the broker cannot serve the log from here on."""
         aborted = [(producer, self.next_fetch_offset) for producer in self._aborted_producers]
-        kept = Kept(self.next_fetch_offset, rest, [*aborted, *self._aborted_transactions]) if rest else None
+        more = len(rest) > MAGIC_AT
+        kept = Kept(self.next_fetch_offset, rest, [*aborted, *self._aborted_transactions]) if more else None
         attempts_of(self.state).kept = kept
 
     # -- markers ---------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.structs import TopicPartition
 
 from stream_app.kafka.batches import Batches, FetchResult, PartitionRecords
-from stream_app.kafka.faults import known_attempts
+from stream_app.kafka.faults import LENGTH, OVERHEAD, Kept, checked, extent, known_attempts
 
 log = logging.getLogger(__name__)
 
@@ -103,8 +103,8 @@ class Fetcher(fetcher.Fetcher):  # type: ignore[misc]
             return False
         attempts = known_attempts(state)
         kept = attempts.kept if attempts is not None and attempts.kept and attempts.kept.offset == offset else None
-        if kept is None and error != _CORRUPT:
-            return False
+        if error != _CORRUPT and (kept is None or not _shows_damage(kept)):
+            return False  # a broker that is slow or ill says the same
         records = PartitionRecords(
             tp, Batches(kept.buffer if kept is not None else None), kept.aborted if kept is not None else [], offset,
             None, None, True, self._isolation_level,
@@ -114,6 +114,12 @@ class Fetcher(fetcher.Fetcher):  # type: ignore[misc]
             tp, assignment=assignment, partition_records=records, backoff=self._prefetch_backoff
         )
         return True
+
+
+def _shows_damage(kept: Kept) -> bool:
+    """Whether a sound batch stands in it: a batch that a fetch cut short holds none."""
+    view, stop = memoryview(kept.buffer), OVERHEAD + LENGTH.unpack_from(kept.buffer, 8)[0]
+    return checked(view, 0, stop) is not None or extent(kept.buffer, kept.offset).stop > 0
 
 
 def install() -> None:

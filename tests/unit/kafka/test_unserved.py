@@ -138,3 +138,11 @@ async def test_an_answer_that_held_this_partition_back_says_nothing_of_its_log(
     """A fetch that ends within a batch, then answers without room for this partition."""
     broker = Broker({0: _sound(0) + _sound(5)[:70]}, 0, **held_back)
     assert await _read(broker, clock) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("error", [0, -1])
+async def test_a_batch_that_a_fetch_cut_short_is_not_given_up_however_long_the_broker_is_ill(
+    error: int, clock: Clock
+) -> None:
+    broker = Broker({0: _sound(0) + _sound(5)[:70]}, error)
+    assert await _read(broker, clock) == [0, 1, 2, 3, 4]
