@@ -70,6 +70,18 @@ class Disk:
                     at += 12 + struct.unpack_from(">i", data, at + 8)[0]
         return found
 
+    def flip(self, topic: str, partition: int) -> tuple[int, int]:
+        """Spoil the first batch of records there that the broker holds; its first and last offset."""
+        path = min((self._folder / f"{topic}-{partition}").glob("*.log"))
+        data, at = path.read_bytes(), 0
+        while data[at + 22] & 0x20:  # a marker
+            at += 12 + struct.unpack_from(">i", data, at + 8)[0]
+        with path.open("r+b") as segment:
+            segment.seek(at + HEADER.size)
+            segment.write(bytes([data[at + HEADER.size] ^ 0xFF]))
+        first, delta = struct.unpack_from(">q", data, at)[0], struct.unpack_from(">i", data, at + 23)[0]
+        return first, first + delta
+
     def replace(self, topic: str, partition: int, offset: int, content: bytes, spoil: Spoil | None = None) -> Put:
         """Put other bytes of the same size there; what the log and the transaction say of the batch stays."""
         path, at, there = self.find(topic, partition, offset, len(content))

@@ -88,7 +88,8 @@ async def write(
     await producer.start()
     for name in names.values():
         reached.setdefault(name, dict.fromkeys(range(topics.input_partitions), 0))
-    orders = await end_offsets(prefix.bootstrap, topics.operator_commands, topics.line_partitions)
+    said = (topics.operator_commands, topics.training_results)
+    orders = {name: await end_offsets(prefix.bootstrap, name, topics.line_partitions) for name in said}
     try:
         for at, rows in steps:
             async with producer.transaction():
@@ -121,15 +122,13 @@ async def write_orders(prefix: Prefix, at: int, orders: dict[int, int]) -> None:
         await producer.stop()
 
 
-async def _ticks(
-    producer: AIOKafkaProducer, topics: Topics, at: int, reached: dict[str, dict[int, int]], orders: dict[int, int]
-) -> None:
+async def _ticks(producer: AIOKafkaProducer, topics: Topics, at: int, reached: Reached, orders: Reached) -> None:
     futures = [
         await _tick(producer, topics.clock, p, at, {name: offsets[p] for name, offsets in reached.items()})
         for p in range(topics.input_partitions)
     ]
     futures += [
-        await _tick(producer, topics.line_clock, p, at, {topics.operator_commands: orders[p]})
+        await _tick(producer, topics.line_clock, p, at, {name: offsets[p] for name, offsets in orders.items()})
         for p in range(topics.line_partitions)
     ]
     await asyncio.gather(*futures)
