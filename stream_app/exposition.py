@@ -12,6 +12,8 @@ import orjson
 from stream_app.core.metrics_stage import MetricsStage
 from stream_app.engine.engine import Engine
 from stream_app.engine.lanes import Lane
+from stream_app.kafka.arrived import SKIPPED
+from stream_app.kafka.passed_by import PASSED_BY
 
 #: Published records that are counted by what they say: alias → (metric, help, fields of the record).
 _TOLD: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
@@ -77,6 +79,10 @@ def exposition(engine: Engine) -> str:
         _published(page, lane, where)
         _of_stage(page, lane, where)
     page.put("assignments_total", "counter", "Times partitions were assigned to this worker.", engine.assignments)
+    for reason, counts in (("unreadable", PASSED_BY), ("undecodable", SKIPPED)):
+        for topic, count in sorted(counts.items()) or [("", 0)]:
+            page.put("passed_by_records_total", "counter", "Records that a reader passed by, for nobody can read them.",
+                     count, topic=topic, reason=reason)  # fmt: skip
     return page.text()
 
 
