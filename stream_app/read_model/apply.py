@@ -84,8 +84,14 @@ class Batch:
         self.run("ZADD", key, parse_ms(at) + (self._offset % 4096) / 4096, value)
         self.run("ZREMRANGEBYRANK", key, 0, -(kept + 1))
 
+    def snapshot(self, key: str, row: dict[str, Any], value: bytes) -> None:
+        """Put a snapshot under its day and version."""
+        field = f"{row['date']}|{row['model_version']}"
+        self.run("HSET", key, field, value)
+        self.run("ZADD", self.keys.in_order(key), 0, field)
+
     def finish(self) -> None:
-        """Commands that write the fleet entries and forget snapshots and points beyond the days that are kept."""
+        """Commands that write the fleet entries and forget points beyond the days that are kept."""
         entries = [
             item
             for line in sorted(self.touched)
@@ -98,8 +104,6 @@ class Batch:
             days = outlived(before, now)
             if not days:
                 continue
-            versions = self.states[line].versions
-            self.run("HDEL", self.keys.days(line), *(f"{day}|{version}" for day in days for version in versions))
             kinds = ("statistical", "performance")
             self.run("HDEL", self.keys.points(line), *(f"{kind}|{day}" for day in days for kind in kinds))
 
@@ -113,7 +117,12 @@ def outlived(before: str, now: str) -> list[str]:
 
 def cutoff_ms(now: str) -> int:
     """Before it a line's events and resolved alerts are forgotten, once its newest day is ``now``."""
-    return parse_ms(f"{date.fromisoformat(now) - timedelta(days=KEPT_DAYS)}T00:00:00Z")
+    return parse_ms(f"{kept_from(now)}T00:00:00Z")
+
+
+def kept_from(now: str) -> str:
+    """The oldest day that is kept of a line whose newest is ``now``."""
+    return (date.fromisoformat(now) - timedelta(days=KEPT_DAYS)).isoformat()
 
 
 def _snapshot(batch: Batch, row: dict[str, Any], value: bytes) -> None:
@@ -121,14 +130,14 @@ def _snapshot(batch: Batch, row: dict[str, Any], value: bytes) -> None:
     batch.tell("metric-snapshots", row, value)
     if row["state"] == "open":
         batch.state(row)
-        batch.run("HSET", batch.keys.line(line), f"open:{row['model_version']}", value)
+        batch.snapshot(batch.keys.open(line), row, value)
         return
     state = batch.state(row)
     before = state.newest
     fold.snapshot(state, row)
     if state.newest != before:
         batch.advanced[line] = (batch.advanced.get(line, (before or row["date"], ""))[0], state.newest)
-    batch.run("HSET", batch.keys.days(line), f"{row['date']}|{row['model_version']}", value)
+    batch.snapshot(batch.keys.days(line), row, value)
 
 
 def _event(batch: Batch, row: dict[str, Any], value: bytes) -> None:

@@ -11,10 +11,12 @@ import msgspec
 
 from stream_app.stored import Codec
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 #: Days of the fleet's trend, and of the metric beside it.
 TREND_DAYS, METRIC_DAYS = 30, 7
+#: Versions of a day that count in what the fleet shows: those with most predictions, and the active one.
+DAY_VERSIONS: Final = 50
 #: Alerts of a model whose newest revision is remembered; few are open at a time, and what comes again is near.
 KEPT_REVISIONS: Final = 50
 #: Two-sided 95 % for what is shown beside a metric; nothing is decided by it.
@@ -57,11 +59,9 @@ class State(msgspec.Struct):
     tenant_id: str
     metric: str
     version: dict[str, Any] | None = None
-    #: date → its versions, at most 30 dates
+    #: date → its versions, at most 30 dates and :data:`DAY_VERSIONS` of each
     days: dict[str, list[Day]] = {}
     newest: str = ""
-    #: versions that have snapshots, newest last, at most 20
-    versions: list[str] = []
     statistical: dict[str, Any] | None = None
     performance: dict[str, Any] | None = None
     #: quality check → its latest close and verdict
@@ -94,11 +94,12 @@ def snapshot(state: State, row: dict[str, Any]) -> None:
     )
     if known is None:
         versions.append(day)
+        if len(versions) > DAY_VERSIONS:
+            active = state.version["active_version"] if state.version else None
+            versions.remove(min(versions, key=lambda day: (day.version == active, day.predictions)))
     else:
         versions[known] = day
     state.newest = max(state.newest, row["date"])
-    if row["model_version"] not in state.versions:
-        state.versions = [*state.versions[-19:], row["model_version"]]
     for old in sorted(state.days)[:-TREND_DAYS]:
         del state.days[old]
 

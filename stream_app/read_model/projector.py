@@ -29,7 +29,7 @@ from stream_app.kafka import clients
 from stream_app.kafka.passed_by import readable
 from stream_app.kafka_reach import start
 from stream_app.read_model import fold
-from stream_app.read_model.apply import KINDS, Batch, cutoff_ms
+from stream_app.read_model.apply import KINDS, Batch, cutoff_ms, kept_from
 from stream_app.read_model.client import client
 from stream_app.read_model.keys import CHANGES, LAYOUT, Keys
 from stream_app.settings import Settings
@@ -43,6 +43,8 @@ MOST: Final = 300
 BEAT_S: Final = 1.0
 #: Longest wait before trying again, in seconds.
 LONGEST_WAIT_S: Final = 5.0
+#: Fields that one command drops.
+_AT_ONCE: Final = 1_000
 
 
 class Moved(Exception):
@@ -229,9 +231,11 @@ class Projector:
                 await self._forget(pipe, batch, model)
 
     async def _forgotten(self, pipe: Any, batch: Batch) -> list[tuple[Any, ...]]:
-        """Commands that drop events and resolved alerts of lines whose newest day moved on."""
+        """Commands that drop snapshots, events and resolved alerts of lines whose newest day moved on."""
         keys, out = self.keys, []
         for line, (_, now) in sorted(batch.advanced.items()):
+            out += await _outlived(pipe, keys.days(line), f"({kept_from(now)}")
+            out += await _outlived(pipe, keys.open(line), f"({now}~")
             cutoff = f"({cutoff_ms(now)}"
             events = await pipe.zrangebyscore(keys.line_events(line), "-inf", cutoff)
             opened = await pipe.zrangebyscore(keys.line_alerts(line), "-inf", cutoff)
@@ -254,6 +258,16 @@ class Projector:
         left = sum(end - positions[tp] for tp, end in self._ends.items())
         filling = f"{self._total - left}/{self._total}" if self._ends else ""
         pipe.hset(self.keys.meta, mapping={"seq": seq, "beat": now_ms, "filling": filling})
+
+
+async def _outlived(pipe: Any, snapshots: str, end: str) -> list[tuple[Any, ...]]:
+    """Commands that drop what lies before a day of snapshots that are kept in order."""
+    index = Keys.in_order(snapshots)
+    gone = await pipe.zrangebylex(index, "-", end)
+    out: list[tuple[Any, ...]] = [
+        ("HDEL", snapshots, *gone[at : at + _AT_ONCE]) for at in range(0, len(gone), _AT_ONCE)
+    ]
+    return [*out, ("ZREMRANGEBYLEX", index, "-", end)] if gone else out
 
 
 def _number(value: bytes | None) -> int:

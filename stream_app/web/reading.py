@@ -115,12 +115,7 @@ async def snapshots(
     cursor: Cursor = None,
 ) -> Response:
     """Closed daily snapshots of the last 90 days, oldest first, newest revision each."""
-    start = position(cursor)
-
-    def keep(date: str, of: str) -> bool:
-        return (version is None or of == version) and (from_ is None or date >= from_) and (to is None or date <= to)
-
-    found = await site_of(request).reader.snapshots(line, keep, start, limit)
+    found = await site_of(request).reader.snapshots(line, version, from_, to, position(cursor), limit)
     return page(found.items, found.next)
 
 

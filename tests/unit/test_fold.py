@@ -118,7 +118,17 @@ def test_days_beyond_those_kept_are_dropped_once() -> None:
     again.take("metric-snapshots", {**row, "date": "2026-04-03"}, b"{}", 3)
     again.finish()
     dropped = [command for command in again.commands if command[0] == "HDEL"]
-    assert ("HDEL", again.keys.days("churn:acme"), "2026-01-02|v1") in dropped
+    assert dropped == [("HDEL", again.keys.points("churn:acme"), "statistical|2026-01-02", "performance|2026-01-02")]
+
+
+def test_of_a_day_with_very_many_versions_the_fleet_keeps_the_active_one_and_those_with_most_predictions() -> None:
+    line = state()
+    fold.lifecycle(line, {"active_version": "v0", "previous_version": None, "how": "observed", "since": "x"})
+    for number in range(3 * fold.DAY_VERSIONS):
+        row = snapshot("2026-01-01")
+        fold.snapshot(line, {**row, "model_version": f"v{number}", "predictions": number})
+    kept = {day.version for day in line.days["2026-01-01"]}
+    assert kept == {"v0", *(f"v{number}" for number in range(2 * fold.DAY_VERSIONS + 1, 3 * fold.DAY_VERSIONS))}
 
 
 @pytest.mark.parametrize("last", ["open", "updated", "resolved"])
