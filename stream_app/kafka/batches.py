@@ -27,12 +27,12 @@ from typing import Any, Final
 from aiokafka.consumer import fetcher
 from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
 from aiokafka.record.default_records import DefaultRecordBatch
-from aiokafka.structs import ConsumerRecord
 
 from schemas.unreadable import Unreadable
 from stream_app.kafka import legacy, salvage
 from stream_app.kafka.budget import BUDGET, Evicted, Lease
 from stream_app.kafka.faults import HEADER, LENGTH, MAGIC_AT, OVERHEAD, attempts_of, checked, extent
+from stream_app.kafka.record import Record
 from stream_app.kafka.unpacking import MOST, NotUnpacked, TooLarge, unpack
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
 
     # -- batches ---------------------------------------------------------------------------------------------------
 
-    def _unpack_records(self) -> Iterator[ConsumerRecord]:
+    def _unpack_records(self) -> Iterator[Record]:
         buffer = self._records.buffer
         view, end = memoryview(buffer), len(buffer)
         while end - self._at > MAGIC_AT:
@@ -123,10 +123,8 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                             if offset < start:
                                 continue
                             self.next_fetch_offset = expected
-                            key, value = record.key, record.value
-                            yield ConsumerRecord(
-                                topic, partition, offset, record.timestamp, kind, key, value, None,
-                                -1 if key is None else len(key), -1 if value is None else len(value),
+                            yield Record(
+                                topic, partition, offset, record.timestamp, kind, record.key, record.value,
                                 tuple(record.headers),
                             )  # fmt: skip
                     except Exception as error:
@@ -170,9 +168,7 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
 
     # -- what aiokafka does not read -------------------------------------------------------------------------------
 
-    def _compressed(
-        self, data: memoryview, frame: tuple[int, int, int], kind: int, max_ms: int
-    ) -> Iterator[ConsumerRecord]:
+    def _compressed(self, data: memoryview, frame: tuple[int, int, int], kind: int, max_ms: int) -> Iterator[Record]:
         base, last, count = frame
         plain = bytearray(data[: HEADER.size])
         codec = plain[22] & _CODEC_BITS
@@ -200,7 +196,7 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         finally:
             BUDGET.give_back(lease)
 
-    def _leased(self, lease: Lease, base: int, last: int, kind: int) -> Iterator[ConsumerRecord]:
+    def _leased(self, lease: Lease, base: int, last: int, kind: int) -> Iterator[Record]:
         start, expected = self.next_fetch_offset, base
         topic, partition = self._tp.topic, self._tp.partition
         take: Any = lease.take if lease.held else lease.iterator.__next__
@@ -220,12 +216,9 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             if offset < start:
                 continue
             self.next_fetch_offset = expected
-            yield ConsumerRecord(
-                topic, partition, offset, record.timestamp, kind, key, value, None,
-                -1 if key is None else len(key), -1 if value is None else len(value), headers,
-            )  # fmt: skip
+            yield Record(topic, partition, offset, record.timestamp, kind, key, value, headers)
 
-    def _salvaged(self, batch: memoryview, error: Exception) -> Iterator[ConsumerRecord]:
+    def _salvaged(self, batch: memoryview, error: Exception) -> Iterator[Record]:
         """The rest of a sound, unpacked batch that the C parser raised on."""
         base, _, _, _, _, attributes, delta, first_ms, max_ms, _, _, _, count = HEADER.unpack_from(batch)
         last, start = base + delta, self.next_fetch_offset
@@ -238,17 +231,16 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                 if item.offset < start:
                     continue
                 self.next_fetch_offset = item.offset + 1
-                key, value = item.key, item.value
-                yield ConsumerRecord(
-                    self._tp.topic, self._tp.partition, item.offset, item.timestamp, kind, key, value, None,
-                    -1 if key is None else len(key), -1 if value is None else len(value), item.headers,
+                yield Record(
+                    self._tp.topic, self._tp.partition, item.offset, item.timestamp, kind, item.key, item.value,
+                    item.headers,
                 )  # fmt: skip
             elif item.last >= start:
                 yield self._unreadable(
                     item.raw, (item.offset, item.last), item.records, item.error, max_ms, reason="unreadable_record"
                 )
 
-    def _legacy(self, message: memoryview, last: int) -> Iterator[ConsumerRecord]:
+    def _legacy(self, message: memoryview, last: int) -> Iterator[Record]:
         """A message of format 0 or 1, or the messages that are packed in it."""
         try:
             found = legacy.records(message, self.next_fetch_offset)
@@ -259,12 +251,9 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             if offset < self.next_fetch_offset or offset > last:
                 continue
             self.next_fetch_offset = offset + 1
-            yield ConsumerRecord(
-                self._tp.topic, self._tp.partition, offset, timestamp, kind, key, value, None,
-                -1 if key is None else len(key), -1 if value is None else len(value), (),
-            )  # fmt: skip
+            yield Record(self._tp.topic, self._tp.partition, offset, timestamp, kind, key, value)
 
-    def _faulty(self, buffer: bytes) -> Iterator[ConsumerRecord]:
+    def _faulty(self, buffer: bytes) -> Iterator[Record]:
         """The first batch of the fetch fails its checksum or does not frame: again later, or passed by."""
         first = self.next_fetch_offset
         raw, last, count = extent(buffer, first)
@@ -282,7 +271,7 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
     def _unreadable(
         self, raw: bytes | memoryview, span: tuple[int, int], count: int, error: str, timestamp: int,
         *, reason: str = "unreadable_batch",
-    ) -> ConsumerRecord:  # fmt: skip
+    ) -> Record:  # fmt: skip
         first, last = max(span[0], self.next_fetch_offset), span[1]
         offsets = last - first + 1
         records = count if 0 < count <= offsets else offsets
@@ -295,9 +284,7 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         )  # fmt: skip
         self.next_fetch_offset = last + 1
         log.warning("%s: %s at offsets %d to %d: %s", self._where(), reason, first, last, error)
-        return ConsumerRecord(
-            self._tp.topic, self._tp.partition, last, max(0, timestamp), 0, None, value, None, -1, len(value), ()
-        )
+        return Record(self._tp.topic, self._tp.partition, last, max(0, timestamp), 0, None, value)
 
 
 class _Misread(ValueError):
@@ -313,7 +300,7 @@ class FetchResult(fetcher.FetchResult):  # type: ignore[misc]
         super().__init__(tp, assignment=assignment, partition_records=partition_records, backoff=backoff)
         partition_records.state = assignment.state_value(tp)
 
-    def getall(self, max_records: int | None = None) -> list[ConsumerRecord]:
+    def getall(self, max_records: int | None = None) -> list[Record]:
         """Records that are there; none while the partition waits."""
         kept: PartitionRecords | None = self._partition_records
         if kept is None:
@@ -330,10 +317,10 @@ class FetchResult(fetcher.FetchResult):  # type: ignore[misc]
             self._keep(kept)
         return found
 
-    def getone(self) -> ConsumerRecord | None:
+    def getone(self) -> Record | None:
         """One record, or ``None`` if there is none now."""
         kept: PartitionRecords | None = self._partition_records
-        found: ConsumerRecord | None = super().getone()
+        found: Record | None = super().getone()
         if kept is not None:
             self._keep(kept)
         return found

@@ -34,7 +34,7 @@ def log_reader(bootstrap: str, options: Mapping[str, Any], **settings: Any) -> A
     return consumer(bootstrap, options, **{**bulk, **settings})
 
 
-class _Producer(AIOKafkaProducer):
+class _Producer(AIOKafkaProducer):  # type: ignore[misc]
     """A producer whose end is quiet.
 
     When another producer fences it, aiokafka fails the waiters of the transaction and of each batch as well as what was

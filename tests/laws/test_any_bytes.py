@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from stream_app.engine.chunks import Chunk
 from stream_app.engine.inbox import Clock
 from stream_app.engine.protocol import Positions
+from stream_app.kafka.record import Record
 from tests.support import seeds
 from tests.support.fuzz_targets import chain
 from tests.support.spoil import spoiled
@@ -46,7 +46,7 @@ def test_no_record_stops_a_stage_and_each_has_one_disposition(
 @given(value=spoiled((seeds.TICK,)))
 def test_no_clock_record_stops_the_clock(value: bytes) -> None:
     clock = Clock(0, Positions({"clock": 0}), {})
-    record: Any = ConsumerRecord("ml.clock", 0, 0, seeds.NOW_MS, 1, None, value, None, -1, len(value), ())
+    record: Any = Record("ml.clock", 0, 0, seeds.NOW_MS, 1, None, value)
     clock.put(Chunk(TP("ml.clock", 0), [record], 0, 1, 0))
     assert len(clock.ticks) + len(clock.refused()) <= 1
     assert clock.input.arrived == 1

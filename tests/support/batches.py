@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import cramjam
 from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
 from aiokafka.record.util import calc_crc32c, encode_varint
-from aiokafka.structs import ConsumerRecord, TopicPartition
+from aiokafka.structs import TopicPartition
 
 from stream_app.kafka import batches
+from stream_app.kafka.record import Record
 
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 HEADER = struct.Struct(">qiibIhiqqqhii")
@@ -119,12 +120,12 @@ class Clock:
 
 def read(
     log: Log, *, clock: Clock, most: int = 1 << 20, max_records: int | None = None, committed: bool = True
-) -> list[ConsumerRecord]:
+) -> list[Record]:
     """Everything a consumer gets from the log, position by position; time moves while it waits."""
     end = log.batches[-1][1] + 1
     state = State(end)
     assignment = Assignment(state)
-    got: list[ConsumerRecord] = []
+    got: list[Record] = []
     for _ in range(100_000):
         if state.position >= end:
             return got

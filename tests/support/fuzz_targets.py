@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
 from schemas.clock import TickView
@@ -22,6 +21,7 @@ from stream_app.engine.chunks import Chunk
 from stream_app.engine.inbox import Clock
 from stream_app.engine.protocol import Positions, decode_positions
 from stream_app.errors import Incompatible, PlumblineError
+from stream_app.kafka.record import Record
 from stream_app.settings import Settings
 from stream_app.simulator import Row, Simulator
 from stream_app.stage_configs import alerts_config, drift_config, labels_config, metrics_config, retrain_config
@@ -72,7 +72,7 @@ def _ordered(give: str) -> Callable[[bytes], None]:
 
 def _tick(value: bytes) -> None:
     clock = Clock(0, Positions({"clock": 0}), {})
-    record: Any = ConsumerRecord("ml.clock", 0, 0, seeds.NOW_MS, 1, None, value, None, -1, len(value), ())
+    record: Any = Record("ml.clock", 0, 0, seeds.NOW_MS, 1, None, value)
     clock.put(Chunk(TP("ml.clock", 0), [record], 0, 1, 0))
 
 
