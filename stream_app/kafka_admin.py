@@ -45,7 +45,8 @@ async def admin(bootstrap: str, options: dict[str, Any]) -> AsyncIterator[AIOKaf
     """A connected admin client. Raises :class:`Unavailable`, which says why, when it cannot connect."""
     client = clients.admin(bootstrap, options, request_timeout_ms=int(TIMEOUT_S * 1000))
     try:
-        await asyncio.wait_for(client.start(), TIMEOUT_S)
+        async with asyncio.timeout(TIMEOUT_S):
+            await client.start()
     except (TimeoutError, KafkaError, OSError) as error:
         await client.close()
         raise await unreachable(bootstrap, options) from error

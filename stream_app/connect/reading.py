@@ -25,7 +25,8 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
     on; ``stop`` then waits for ever. A second cancellation reaches it.
     """
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(consumer.stop(), _STOP_S)
+        async with asyncio.timeout(_STOP_S):
+            await consumer.stop()
 
 
 async def records(

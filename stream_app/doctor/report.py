@@ -62,7 +62,8 @@ async def examine(
     for name, check in checks.items():
         say(name)
         try:
-            found += await asyncio.wait_for(check(context), BOUND_S)
+            async with asyncio.timeout(BOUND_S):
+                found += await check(context)
         except TimeoutError:
             found.append(Finding(name, "fail", f"no answer within {BOUND_S:.0f} s"))
         except PlumblineError as error:

@@ -19,6 +19,7 @@ from stream_app.engine.store import Memory
 from stream_app.engine.transport import EngineApp
 from stream_app.errors import Incompatible, Parked
 from stream_app.kafka import clients
+from stream_app.tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -116,8 +117,7 @@ class Engine:
     async def _stopping(self, _app: Any, **kwargs: Any) -> None:
         """Let checkpoints in hand finish and close every lane, while the consumer is still in its group."""
         if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.wait({self._watch})
+            await end(self._watch)
             self._watch = None
         await self._revoked(self.app, set())
         await self._identity.stop()

@@ -39,6 +39,7 @@ from stream_app.engine.protocol import EngineConfig, Stage, StageSpec
 from stream_app.engine.restore import restore
 from stream_app.engine.store import Memory, Store
 from stream_app.errors import Broken, Incompatible, Parked, PlumblineError
+from stream_app.tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +168,8 @@ class Lane:
         """Take nothing more and let the checkpoint in hand finish; cut short after ``bound`` seconds."""
         self._suspended = True
         try:
-            await asyncio.wait_for(self._idle.wait(), bound)
+            async with asyncio.timeout(bound):
+                await self._idle.wait()
         except TimeoutError:
             log.warning("%s[%d]: drain cut short after %.1f s", self.spec.name, self.partition, bound)
         await self._cancel()
@@ -179,10 +181,8 @@ class Lane:
 
     async def _cancel(self) -> None:
         task, self._task = self._task, None
-        while task is not None and not task.done():
-            # More than once: some of aiokafka's clean-up swallows a cancellation that meets it.
-            task.cancel()
-            await asyncio.wait({task}, timeout=0.2)
+        if task is not None:
+            await end(task, again_s=0.2)
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -255,7 +255,8 @@ class Lane:
             return
         heir = self._new_producer()
         try:
-            await asyncio.wait_for(heir.start(), 2 * self.config.transaction_timeout_s)
+            async with asyncio.timeout(2 * self.config.transaction_timeout_s):
+                await heir.start()
             self._unsettled = False
         except Exception as error:
             log.warning(
@@ -345,7 +346,8 @@ class Lane:
                 wait = due - time.monotonic()
                 if wait > 0:
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._wake.wait(), wait)
+                        async with asyncio.timeout(wait):
+                            await self._wake.wait()
             self._wake.clear()
             self._heed()
             if not self.running:

@@ -127,7 +127,8 @@ class LaneProducer:
                 producer._sender.sender_task.cancel()
                 await asyncio.wait([producer._sender.sender_task], timeout=1)
         with contextlib.suppress(Exception):
-            await asyncio.wait_for(producer.client.close(), 2)
+            async with asyncio.timeout(2):
+                await producer.client.close()
         producer._closed = True
 
 

@@ -132,7 +132,8 @@ async def fence(kafka: Kafka, owner: Owner) -> bool:
     for name in ids:
         producer = clients.producer(kafka.bootstrap, kafka.options, transactional_id=name)
         try:
-            await asyncio.wait_for(producer.start(), 3 * _TIMEOUT_S)
+            async with asyncio.timeout(3 * _TIMEOUT_S):
+                await producer.start()
         except TransactionalIdAuthorizationFailed:
             return False
         except (KafkaError, TimeoutError) as error:

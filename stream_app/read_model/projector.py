@@ -33,6 +33,7 @@ from stream_app.read_model.apply import KINDS, Batch, cutoff_ms
 from stream_app.read_model.client import client
 from stream_app.read_model.keys import CHANGES, LAYOUT, Keys
 from stream_app.settings import Settings
+from stream_app.tasks import heed_cancellation
 from stream_app.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class Projector:
         """For ever: while this worker leads, keep Redis up to date."""
         wait, told = 0.2, ""
         while True:
+            heed_cancellation()
             if not leads():
                 await asyncio.sleep(1)
                 continue
@@ -97,6 +99,7 @@ class Projector:
             await start(consumer, bootstrap, options)
             await self._begin(redis, consumer)
             while leads():
+                heed_cancellation()
                 found = await consumer.getmany(timeout_ms=int(BEAT_S * 1000), max_records=MOST)
                 await self._carry(redis, consumer, found)
         finally:

@@ -20,6 +20,7 @@ from stream_app.reference.registry import Card, Registry
 from stream_app.reference.rows import Row, labelled_rows
 from stream_app.reference.training import Trained, Unusable, train
 from stream_app.settings import Settings
+from stream_app.tasks import end
 from stream_app.topics import topics_of
 
 log = logging.getLogger(__name__)
@@ -86,8 +87,7 @@ class Trainer:
                 await self._orders.answer(order, **answer)
                 log.info("%s: %s", order.command.line, answer["status"])
         finally:
-            work.cancel()
-            await asyncio.wait({work})
+            await end(work)
         await self._orders.done(order)
 
     async def _mine(self, order: Order) -> bool:

@@ -192,8 +192,9 @@ def brokers(bootstrap: str, options: Mapping[str, Any] | None = None) -> int:
 async def _brokers(bootstrap: str, options: dict[str, Any]) -> int:
     client = clients.admin(bootstrap, options, request_timeout_ms=2_000)
     try:
-        await asyncio.wait_for(client.start(), 3)
-        described = await asyncio.wait_for(client.describe_cluster(), 3)
+        async with asyncio.timeout(6):
+            await client.start()
+            described = await client.describe_cluster()
         return len(described.get("brokers", []))
     except Exception:
         return 0  # whatever it is, it does not answer yet; the caller has the deadline

@@ -22,6 +22,7 @@ from stream_app.errors import Broken, Incompatible, PlumblineError, UnknownForma
 from stream_app.http import hosts
 from stream_app.read_model.client import client
 from stream_app.settings import Settings
+from stream_app.tasks import end
 from stream_app.topics import Topics
 from stream_app.web import live, ordering, reading, settings_view
 from stream_app.web.answers import Refused
@@ -63,8 +64,7 @@ def create(settings: Settings, topics: Topics, tokens: Tokens, host: str = "") -
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end(task)
             await redis.aclose()
             await blocking.aclose()
 

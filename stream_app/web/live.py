@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from stream_app.errors import Broken, UnknownFormat
 from stream_app.http import bounds
 from stream_app.read_model.reader import Status
+from stream_app.tasks import end, heed_cancellation
 from stream_app.web.answers import Refused
 from stream_app.web.auth import User
 from stream_app.web.site import Site
@@ -79,6 +80,7 @@ class Hub:
     async def _read(self) -> None:
         key = self._site.keys.changes
         while True:
+            heed_cancellation()
             try:
                 if not self._ready.is_set():
                     newest = await self._redis.xrevrange(key, count=1)
@@ -102,6 +104,7 @@ class Hub:
 
     async def _watch(self) -> None:
         while True:
+            heed_cancellation()
             await self.look()
             if self.status.updated_ms is not None:
                 # ahead of whoever asks: after a start and after a close there is much to read
@@ -283,19 +286,19 @@ async def _serve(socket: WebSocket, hub: Hub, user: User, client: Client, after:
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if client.lost.is_set():
-            await asyncio.wait_for(socket.close(_TRY_AGAIN, "too slow: take up after the last id"), 1)
+            async with asyncio.timeout(1):
+                await socket.close(_TRY_AGAIN, "too slow: take up after the last id")
     except TimeoutError:
         log.info("a client that is not reading was left")
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
 
 
 async def _send(socket: WebSocket, hub: Hub, client: Client) -> None:
     while True:
         try:
-            message = await asyncio.wait_for(client.queue.get(), HEARTBEAT_S)
+            async with asyncio.timeout(HEARTBEAT_S):
+                message = await client.queue.get()
         except TimeoutError:
             message = orjson.dumps({"type": "heartbeat", "id": hub.id(hub.last)})
         await socket.send_text(message.decode())

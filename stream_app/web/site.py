@@ -84,7 +84,8 @@ class Site:
 
     async def _send(self, made: orders.Order) -> None:
         try:
-            await asyncio.wait_for(orders.send(self.settings, self.topics, [made]), _ORDER_S)
+            async with asyncio.timeout(_ORDER_S):
+                await orders.send(self.settings, self.topics, [made])
         except TimeoutError as error:
             raise Refused(
                 503, "kafka_slow", "Kafka did not take the order in time; with an Idempotency-Key it can be sent again"

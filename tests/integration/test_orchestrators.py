@@ -64,7 +64,8 @@ async def test_the_dags_functions_accept_train_and_answer_each_attempt_once(pref
     ]  # fmt: skip
     # what is answered is not taken again, even by a group that has forgotten everything
     dag.GROUP = "another"
-    assert await asyncio.wait_for(dag.take_orders(wait_ms=2_000), 30) == []
+    async with asyncio.timeout(30):
+        assert await dag.take_orders(wait_ms=2_000) == []
 
 
 def test_the_sensor_submits_a_workflow_with_the_order_for_train_alone() -> None:

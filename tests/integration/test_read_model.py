@@ -19,6 +19,7 @@ from stream_app.read_model.client import client
 from stream_app.read_model.keys import Keys
 from stream_app.read_model.projector import Projector
 from stream_app.read_model.reader import Reader
+from stream_app.tasks import end
 from tests.support.generate import history
 from tests.support.judge import compare, finished
 from tests.support.kafka_io import Prefix, read, until, write
@@ -42,8 +43,7 @@ async def projecting(prefix: Prefix, url: str) -> AsyncIterator[Reader]:
     try:
         yield Reader(redis, Keys(settings.output_prefix))
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end(task)
         await redis.aclose()
 
 

@@ -112,7 +112,8 @@ async def test_the_live_feed_lets_nobody_in_who_does_not_say_who(site: Site, hel
     async with websockets.connect(site.web.address.replace("http", "ws") + "/ws") as socket:
         await socket.send(json.dumps(hello))
         with pytest.raises(websockets.ConnectionClosed):
-            await asyncio.wait_for(socket.recv(), 20)
+            async with asyncio.timeout(20):
+                await socket.recv()
         assert socket.close_code == code
 
 

@@ -57,7 +57,8 @@ async def start(prefix: Prefix, *arguments: str) -> asyncio.subprocess.Process:
 async def ended(process: asyncio.subprocess.Process, bound_s: float = 60.0) -> Done:
     """Its end; it is killed and the test fails if that does not come."""
     try:
-        out, err = await asyncio.wait_for(process.communicate(), bound_s)
+        async with asyncio.timeout(bound_s):
+            out, err = await process.communicate()
     except TimeoutError:
         process.kill()
         out, err = await process.communicate()

@@ -113,7 +113,8 @@ class Steady:
                     except _AWAY:
                         writer = None
                         with contextlib.suppress(*_AWAY):
-                            await asyncio.wait_for(stack.aclose(), 10)
+                            async with asyncio.timeout(10):
+                                await stack.aclose()
                         await asyncio.sleep(0.2)  # a broker that is away has no condition to wait for
                 self.written.append(Moment(time.monotonic(), at))
                 self.rows += len(rows)

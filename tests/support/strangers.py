@@ -31,13 +31,15 @@ async def close(writer: asyncio.StreamWriter) -> None:
     """Close and let go."""
     writer.close()
     with contextlib.suppress(ConnectionError, TimeoutError):
-        await asyncio.wait_for(writer.wait_closed(), 1)
+        async with asyncio.timeout(1):
+            await writer.wait_closed()
 
 
 async def answer(reader: asyncio.StreamReader, bound_s: float = 30.0) -> Answer:
     """The next answer of a connection."""
     try:
-        head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), bound_s)).decode("latin-1")
+        async with asyncio.timeout(bound_s):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     except (asyncio.IncompleteReadError, ConnectionError):
         return Answer(0, "", b"")
     length = next((int(r.split(":")[1]) for r in head.lower().split("\r\n") if r.startswith("content-length:")), None)
@@ -62,7 +64,8 @@ async def drip(port: int, first: bytes, every_s: float = 0.5, bound_s: float = 3
     try:
         found = await answer(reader, bound_s)
         with contextlib.suppress(ConnectionError):
-            await asyncio.wait_for(reader.read(), bound_s)
+            async with asyncio.timeout(bound_s):
+                await reader.read()
         return found, asyncio.get_running_loop().time() - start
     finally:
         task.cancel()

@@ -60,7 +60,8 @@ async def run_relay(
                 wait = _FIRST_WAIT_S
             log.warning("%s; joining again in %.2f s", _sentence(error), wait)
         try:
-            await asyncio.wait_for(stop.wait(), wait)
+            async with asyncio.timeout(wait):
+                await stop.wait()
         except TimeoutError:
             wait = min(wait * 2, _LONGEST_WAIT_S)
     return progress
