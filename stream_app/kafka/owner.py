@@ -13,13 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import (
-    ConcurrentTransactions,
-    InvalidProducerEpoch,
-    KafkaError,
-    ProducerFenced,
-    TransactionalIdAuthorizationFailed,
-)
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, TransactionalIdAuthorizationFailed
 
 from schemas.common import encode, rfc3339
 from schemas.owner import Owner
@@ -96,6 +90,7 @@ async def take(kafka: Kafka, topic: str, wanted: Callable[[Owner | None], Owner 
 
     Returns the claim that stood before. Raises what ``wanted`` raises; nothing is written then.
     """
+    failed: KafkaError | None = None
     for attempt in range(_TRIES):
         producer = clients.producer(
             kafka.bootstrap, kafka.options, transactional_id=topic, transaction_timeout_ms=int(_TIMEOUT_S * 1000)
@@ -110,12 +105,16 @@ async def take(kafka: Kafka, topic: str, wanted: Callable[[Owner | None], Owner 
                 async with producer.transaction():
                     await producer.send_and_wait(topic, encode(mine), key=KEY, partition=0)
             return stands
-        except (ProducerFenced, InvalidProducerEpoch, ConcurrentTransactions):
+        except (TopicAuthorizationFailedError, TransactionalIdAuthorizationFailed):
+            raise
+        except KafkaError as error:
+            # Fenced as a rule, which aiokafka says in several ways; whether ours was written, the next read tells.
+            failed = error
             await asyncio.sleep(0.05 * (attempt + 1))
         finally:
             await reader.stop()
             await producer.stop()
-    raise Unavailable(f"{topic}: other workers claim it all the time; start this one again")
+    raise Unavailable(f"{topic}: it could not be claimed in {_TRIES} tries ({failed}); start this worker again")
 
 
 async def fence(kafka: Kafka, owner: Owner) -> bool:
