@@ -6,7 +6,9 @@ import asyncio
 import concurrent.futures
 import logging
 import multiprocessing
+import os
 import re
+import threading
 from collections import deque
 from typing import Any, Final
 
@@ -14,6 +16,7 @@ import msgspec
 
 from schemas.common import uuid5
 from schemas.training import TrainingCommand
+from stream_app.errors import Broken
 from stream_app.reference.learners import find
 from stream_app.reference.orders import Order, Orders
 from stream_app.reference.registry import Card, Registry
@@ -146,6 +149,19 @@ class Trainer:
         }
 
 
+def _end_with_parent() -> None:
+    """In the process that fits: a trainer that is killed takes it along, whatever it does then."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        raise Broken("the process that fits has no parent")
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
 class _Apart:
     """A process that fits: heartbeats and calls back go on meanwhile, and a call back ends it at once."""
 
@@ -155,7 +171,8 @@ class _Apart:
     async def __call__(self, *arguments: Any) -> Trained:
         if self._pool is None:
             # a fresh interpreter: a fork would inherit the clients' sockets and threads
-            self._pool = concurrent.futures.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+            context = multiprocessing.get_context("spawn")
+            self._pool = concurrent.futures.ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, _work, *arguments)
         except BaseException:
