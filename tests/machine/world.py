@@ -93,7 +93,7 @@ class World:
         rules = self.config.rules
         if isinstance(event, Forgotten):
             self.last_train = None  # a model that comes back after 90 days is new
-        moved = replace(self.state, recent=before.recent) != before
+        moved = replace(self.state, recent=before.recent, noted=before.noted) != before
         for effect in effects:
             if isinstance(effect, fx.SendCommand):
                 self._sent(effect, event)

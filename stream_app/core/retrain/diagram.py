@@ -87,8 +87,10 @@ Asked in this order, all of them, for every statistical or performance event wit
 ## What is refused
 
 Refusals move nothing and are audited by these names. `drift`, `retrain` and `approve` are refused by safeguards;
-results also as `unknown_command`, `other_attempt` or `wrong_version`; `approve` and `reject` of something else as
-`another_job`; a rollback to nowhere as `no_previous_version`.
+results also as `unknown_command`, `other_attempt` or `wrong_version`; an `activated` or `rolled_back` that no order
+waits for is believed, and audited once: as the change of version that it is, or, where that version serves already or
+none is named, as `not_ordered`; `approve` and `reject` of something else as `another_job`; a rollback to nowhere as
+`no_previous_version`.
 
 {refusals}
 """

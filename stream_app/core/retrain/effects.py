@@ -24,6 +24,8 @@ class SendCommand(NamedTuple):
     plan: Plan | None
     accept_by_ms: int | None
     finish_by_ms: int | None
+    #: of the candidate's artefact, in hex
+    artifact_sha256: str | None = None
 
 
 class PublishJob(NamedTuple):

@@ -112,6 +112,8 @@ class Result:
     candidate_metrics: dict[str, float | None] | None = None
     champion_metrics: dict[str, float | None] | None = None
     error: str | None = None
+    #: of the candidate's artefact, in hex
+    artifact_sha256: str | None = None
 
     @property
     def kind(self) -> Kind:

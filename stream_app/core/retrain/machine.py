@@ -32,6 +32,7 @@ _HANDLERS: Final[dict[str, Callable[[Turn, Any], None]]] = {
     "validate": training.judge_candidate,
     "accepted": orders.accepted,
     "progress": orders.accepted,
+    "reported": orders.reported,
     "order_failed": orders.order_failed,
     "deadlines": orders.deadlines,
     "back_off": orders.back_off,
@@ -55,7 +56,9 @@ def step(config: LineConfig, state: LineState, event: Event, *, now_ms: int) -> 
     turn = Turn(config, state, now_ms)
     if isinstance(cell, Refuse):
         _refuse(turn, event, cell)
-    elif isinstance(cell, Go) and (not isinstance(event, Result) or orders.ours(turn, event)):
+    elif isinstance(cell, Go) and (
+        not isinstance(event, Result) or cell.handler == "reported" or orders.ours(turn, event)
+    ):
         _HANDLERS[cell.handler](turn, event)
         reached = turn.state.state
         if reached != state.state and reached not in cell.to:

@@ -108,6 +108,7 @@ class Publisher:
             model_version=sent.model_version,
             expected_current_version=sent.expected_current_version,
             candidate_version=sent.candidate_version or UNSET,
+            artifact_sha256=sent.artifact_sha256 or UNSET,
             trigger=Trigger(cause.kind, list(cause.event_ids[-IDS:]), bounds.cut(cause.reason, TEXT)),
             data=_data(sent.plan) if sent.plan is not None else UNSET,
             accept_by=rfc3339(sent.accept_by_ms) if sent.accept_by_ms is not None else UNSET,

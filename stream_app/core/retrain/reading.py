@@ -67,6 +67,7 @@ def result(value: bytes) -> Result | str:
         _known(found.candidate_metrics),
         _known(found.champion_metrics),
         found.error[:_ERROR] if found.error is not None else None,
+        found.artifact_sha256,
     )
 
 

@@ -13,7 +13,7 @@ import msgspec
 from stream_app.core.retrain.data_range import Plan
 from stream_app.stored import Codec
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 PREFIX: Final = b"J"
 
 State = Literal[
@@ -23,6 +23,8 @@ State = Literal[
 
 #: Events whose repetition is recognised. Producers repeat within minutes; an event a day needs a fortnight of them.
 REMEMBERED: Final = 32
+#: Facts that are said once. They are about the version that serves, or about none.
+NOTED: Final = 4
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -65,6 +67,8 @@ class Job(msgspec.Struct, frozen=True):
     asked: Literal["train", "activate"] | None = None
     #: version that came out of training, or the one to roll back to
     candidate: str | None = None
+    #: SHA-256 of the candidate's artefact, in hex, as its trainer said
+    artifact_sha256: str | None = None
     candidate_metrics: dict[str, float | None] | None = None
     champion_metrics: dict[str, float | None] | None = None
     #: whether the candidate passed the thresholds, or a person approved it
@@ -109,6 +113,8 @@ class LineState(msgspec.Struct, frozen=True):
     runs: dict[str, int] = {}
     #: ids of the last events handled, oldest first
     recent: tuple[str, ...] = ()
+    #: what deployers reported unasked and was said, oldest first
+    noted: tuple[str, ...] = ()
 
 
 _codec: Final = Codec[LineState](LineState, FORMAT, "a line's retraining memory")

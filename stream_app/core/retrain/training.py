@@ -107,7 +107,7 @@ def succeeded(turn: Turn, event: Result) -> None:
     turn.change(
         state="validating",
         job=replace(
-            job, candidate=candidate, candidate_metrics=event.candidate_metrics,
+            job, candidate=candidate, artifact_sha256=event.artifact_sha256, candidate_metrics=event.candidate_metrics,
             champion_metrics=event.champion_metrics, order=replace(turn.order(), accepted=True),
         ),
     )  # fmt: skip

@@ -3,6 +3,8 @@
 Theory. A line is at rest (`idle`; `failed` while it backs off; `halted` while the circuit is open), or it has a job
 (`awaiting_approval` to `activating`, `rolling_back`), or it watches a version (`probation`). At most one order is on
 its way at any time, and it belongs to the job. Results count only for the order that is on its way, by id and attempt.
+An `activated` or `rolled_back` that no order waits for is a report of what serves: it is said once.
+
 A change of the active version that no order here asked for ends whatever job there is and begins a probation; a model
 that metrics forgets, for want of predictions, ends it too, and nothing is kept. The circuit is not a state but a flag,
 because a probation must go on while it is open: `halted` is how it shows at rest.
@@ -50,7 +52,10 @@ Cell = Go | Stay | Refuse
 _NO_ORDER: Final = Refuse("no_order", "no order is on its way")
 _NOT_ASKED: Final = Refuse("nothing_awaits", "nothing waits for a person's word")
 _LATE: Final = Refuse("answered_already", "the order was answered already")
+#: the change of version that follows, if one does, says it
+_REPORTED: Final = Go("reported", ())
 _WRONG: Final = Refuse("no_such_answer", "this order cannot be answered so")
+_UNASKED: Final[dict[Kind, Cell]] = {"activated": _REPORTED, "rolled_back": _REPORTED}
 _JUDGED: Final = Stay("no probation is under way; metrics writes its comparisons unasked")
 _BUSY: Final = Refuse("active_job", "a job is under way")
 _CLOSED: Final = Refuse("circuit_closed", "the circuit is closed")
@@ -75,6 +80,7 @@ def _at_rest(state: State) -> dict[Kind, Cell]:
         "probation_look": _JUDGED,
         "tick": Go("back_off", ("idle",)) if state == "failed" else Stay("no timer runs"),
         **dict.fromkeys(RESULTS, _NO_ORDER),
+        **_UNASKED,
         "retrain": Go("retrain", ("requested",) if state == "idle" else ()),
         "approve": _NOT_ASKED,
         "reject": _NOT_ASKED,
@@ -90,6 +96,7 @@ _JOB: Final[dict[Kind, Cell]] = {
     "forgotten": _FORGOTTEN,
     "probation_look": _JUDGED,
     **dict.fromkeys(RESULTS, _NO_ORDER),
+    **_UNASKED,
     "retrain": _DRIFT_BUSY._replace(handler="retrain"),
     "approve": _NOT_ASKED,
     "reject": _NOT_ASKED,
@@ -115,8 +122,6 @@ TABLE: Final[dict[State, dict[Kind, Cell]]] = {
         "progress": Go("progress", ("training",)),
         "succeeded": Go("succeeded", ("validating", "failed", "halted")),
         "failed": Go("order_failed", ("failed", "halted")),
-        "activated": _WRONG,
-        "rolled_back": _WRONG,
     },
     "training": {
         **_JOB,
@@ -125,13 +130,12 @@ TABLE: Final[dict[State, dict[Kind, Cell]]] = {
         "progress": Go("progress", ()),
         "succeeded": Go("succeeded", ("validating", "failed", "halted")),
         "failed": Go("order_failed", ("failed", "halted")),
-        "activated": _WRONG,
-        "rolled_back": _WRONG,
     },
     "validating": {
         **_JOB,
         "tick": Go("validate", ("activating", "awaiting_approval", "idle")),
         **dict.fromkeys(RESULTS, _LATE),
+        **_UNASKED,
     },
     "activating": {
         **_JOB,
@@ -141,13 +145,13 @@ TABLE: Final[dict[State, dict[Kind, Cell]]] = {
         "succeeded": _WRONG,
         "failed": Go("order_failed", ("failed", "halted")),
         "activated": Go("activated", ("probation",)),
-        "rolled_back": _WRONG,
     },
     "probation": {
         **_JOB,
         "tick": Go("probation_ends", REST),
         "probation_look": Go("probation_look", ("rolling_back", *REST)),
         **dict.fromkeys(RESULTS, _LATE),
+        **_UNASKED,
         "reset_circuit": _RESET_BESIDE,
     },
     "rolling_back": {
@@ -157,7 +161,6 @@ TABLE: Final[dict[State, dict[Kind, Cell]]] = {
         "progress": Go("progress", ()),
         "succeeded": _WRONG,
         "failed": Go("order_failed", ("failed", "halted")),
-        "activated": _WRONG,
         "rolled_back": Go("rolled_back", ("probation",)),
         "rollback": _BUSY._replace(name="rollback_under_way", why="a rollback is under way"),
         "reset_circuit": _RESET_BESIDE,

@@ -11,7 +11,7 @@ from stream_app.core.days import HOUR_MS
 from stream_app.core.retrain.config import LineConfig
 from stream_app.core.retrain.effects import COORDINATOR, Audit, Effect, Refused, SendCommand
 from stream_app.core.retrain.safeguards import Answer
-from stream_app.core.retrain.state import Cause, Job, LineState, Order, State
+from stream_app.core.retrain.state import NOTED, Cause, Job, LineState, Order, State
 from stream_app.errors import present
 
 #: Longest back-off: the next day's closes are worth another try.
@@ -80,6 +80,13 @@ class Turn:
         episode = self.state.episode + 1
         self.change(state=state, episode=episode, job=Job(episode, cause, active, **fields), watch=None)
 
+    def note(self, fact: str) -> bool:
+        """Remember what was said unasked, however many events come between; whether it is news."""
+        if fact in self.state.noted:
+            return False
+        self.change(noted=(*self.state.noted, fact)[-NOTED:])
+        return True
+
     # -- orders --------------------------------------------------------------------------------------------------
 
     def send(self, state: State, command: Literal["train", "activate", "rollback"]) -> None:
@@ -119,6 +126,7 @@ class Turn:
                 plan=job.plan if command == "train" else None,
                 accept_by_ms=order.accept_by_ms if deadlines else None,
                 finish_by_ms=order.finish_by_ms if deadlines else None,
+                artifact_sha256=job.artifact_sha256 if command == "activate" else None,
             )
         )
 

@@ -38,13 +38,21 @@ def version_changed(turn: Turn, event: VersionChanged) -> None:
         decision = "activated" if order.command == "activate" else "rolled_back"
         text = f"{event.version} serves in place of {job.base} ({event.how})"
         turn.audit(order.command, decision, order.id, text, ids=(order.id, *job.cause.event_ids))
-    elif event.previous is not None:
+    elif event.previous is None:
+        if event.how == "commanded":
+            text = f"{event.version} serves, as a deployer reported; no order here asked for it, and none served before"
+            turn.audit("version", "reported", f"{event.version}/{event.since_ms}", text)
+            turn.note(f"reported/{event.version}/{event.since_ms}")
+    else:
         why = f"{event.version} became active ({event.how}), which nobody here ordered"
         _end_open_job(turn, why, f"{event.version}/{event.since_ms}")
         turn.change(job=None)
         _watch(turn, event.version, event.previous, event.since_ms, "outside")
-        text = f"{event.version} after {event.previous}, {event.how}"
+        whose = "as a deployer reported" if event.how == "commanded" else event.how
+        text = f"{event.version} serves in place of {event.previous}, {whose}; no order here asked for it"
         turn.audit("probation", "began", f"{event.version}/{event.since_ms}", text)
+        if event.how == "commanded":
+            turn.note(f"reported/{event.version}/{event.since_ms}")
 
 
 def forgotten(turn: Turn, event: Forgotten) -> None:
