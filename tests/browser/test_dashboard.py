@@ -206,7 +206,7 @@ async def test_an_operator_rolls_back_by_hand_and_sees_it_happen(
     rows = [{"a": float(n), "b": float(n % 3)} for n in range(60)]
     for version in ("v1", "v2"):
         seed(registry, line, version, logistic, rows, np.array([n % 2 for n in range(60)]))
-        model = registry.load(line, "v1")
+        model = registry.load(line, "v1", None)
         assert model is not None
         registry.put(line, "v2", model, {"parent": "v1", "training_samples": 60, "champion_by": "nothing"})
     registry.activate(line, "v2", "by hand")

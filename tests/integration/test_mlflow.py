@@ -69,18 +69,19 @@ async def test_versions_aliases_and_artefacts_live_in_mlflow_and_a_rollback_move
     assert registry.active(LINE) == "v1"
     card = {"command_id": "c", "attempt": 1, "candidate_metrics": {"accuracy": 0.8, "precision": None}}
     other = Fitted(logistic(-features, actual), "abc")
-    uri = registry.put(LINE, "v2", other, card)
-    assert registry.put(LINE, "v2", other, card) == uri
+    stored = registry.put(LINE, "v2", other, card)
+    assert registry.put(LINE, "v2", other, card) == stored
+    assert registry.digest(LINE, "v2") == stored.sha256
     name = "plumbline.churn.at.acme"
     assert [v.tags["plumbline.version"] for v in client.search_model_versions(f"name = '{name}'")] == ["v2", "v1"]
     challenger = client.get_model_version_by_alias(name, "challenger")
     assert challenger.tags["plumbline.version"] == "v2"
     assert client.get_run(challenger.run_id).data.metrics == {"candidate.accuracy": 0.8}
-    loaded = registry.load(LINE, "v2")
+    loaded = registry.load(LINE, "v2", stored.sha256)
     assert loaded is not None
     assert np.array_equal(loaded.scores(features), other.scores(features))
     assert (registry.card(LINE, "v2") or {})["version"] == "v2"
-    assert registry.load(LINE, "v9") is registry.card(LINE, "v9") is None
+    assert registry.load(LINE, "v9", None) is registry.card(LINE, "v9") is None
     with pytest.raises(Incompatible, match="no version v9"):
         registry.activate(LINE, "v9", "x")
 
@@ -88,7 +89,7 @@ async def test_versions_aliases_and_artefacts_live_in_mlflow_and_a_rollback_move
     env = {"MLFLOW_TRACKING_URI": server}
     deployer = Process(prefix, tmp_path, "deployer", ["predictor", "deploy"], env=env).start()
     try:
-        await send_orders(prefix, [order_of(prefix, LINE, "activate", 1, candidate="v2")])
+        await send_orders(prefix, [order_of(prefix, LINE, "activate", 1, candidate="v2", sha256=stored.sha256)])
         await said(prefix, deployer, 1, "activated")
         assert client.get_model_version_by_alias(name, "champion").tags["plumbline.version"] == "v2"
         assert Predictor(registry).predict(LINE, named[:1])[0].version == "v2"

@@ -13,7 +13,7 @@ from aiokafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.training import DataRange
+from schemas.training import DataRange, TrainingResult
 from stream_app.errors import Incompatible
 from stream_app.kafka import arrived
 from stream_app.reference import rows
@@ -44,8 +44,25 @@ def record(value: bytes | None, topic: str = "t", headers: Any = ()) -> Any:
     return SimpleNamespace(topic=topic, partition=1, offset=7, key=b"k", value=value, headers=headers)
 
 
-def a_reader(kinds: tuple[str, ...] = ("train", "cancel")) -> Orders:
-    return Orders("127.0.0.1:1", {}, TOPICS, "g", kinds)
+class Reading(Orders):
+    """Without a broker: what is answered is kept, and found again."""
+
+    def __init__(self, kinds: tuple[str, ...]) -> None:
+        super().__init__("127.0.0.1:1", {}, TOPICS, "g", kinds)
+        self.said: list[tuple[str, int, dict[str, Any]]] = []
+        self._producer = self
+
+    async def send_and_wait(self, topic: str, value: bytes, key: bytes, partition: int) -> None:
+        self.said.append((topic, partition, json.loads(value)))
+
+    async def _results(self, tp: TopicPartition) -> Any:
+        for topic, partition, row in self.said:
+            if (topic, partition) == tp:
+                yield msgspec.convert(row, TrainingResult)
+
+
+def a_reader(kinds: tuple[str, ...] = ("train", "cancel")) -> Reading:
+    return Reading(kinds)
 
 
 class Handed:
@@ -133,6 +150,34 @@ async def test_nobody_has_an_answer_written_elsewhere(
     with caplog.at_level(logging.WARNING):
         assert await taken(record(json.dumps(COMMAND | elsewhere).encode())) == []
     assert f"answers stand in {TOPICS.training_results}, partitions 0 to 3" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"data": 7}, "data"),
+        ({"data": {"train": RANGE | {"offsets": {"ml.predictions": {"0": [-1, 5]}}}, "holdout": RANGE}}, "offsets"),
+        ({"data": {"train": RANGE | {"offsets": {"ml.predictions": {"-1": [0, 5]}}}, "holdout": RANGE}}, "offsets"),
+        ({"data": {"train": RANGE | {"offsets": {"ml.predictions": {"0": [0, 2**70]}}}, "holdout": RANGE}}, "offsets"),
+        ({"expected_current_version": ".."}, "expected_current_version"),
+        ({"artifact_sha256": "abc"}, "artifact_sha256"),
+    ],
+    ids=str,
+)
+async def test_a_command_that_has_an_address_and_no_sense_is_told_so_once(fields: dict[str, Any], why: str) -> None:
+    orders = a_reader()
+    for _ in range(3):
+        orders._consumer = Handed(record(json.dumps(COMMAND | fields).encode()))
+        assert await orders.read() == []
+    ((topic, partition, row),) = orders.said
+    assert (topic, partition, row["status"], row["command_id"]) == (TOPICS.training_results, 1, "failed", ID)
+    assert row["error"].startswith("the command cannot be read: ")
+    assert why in row["error"]
+    # and nobody is, whose answer would stand elsewhere, or who only calls back
+    for more in ({"reply_topic": "ml.predictions"}, {"reply_partition": 4}, {"command": "cancel"}):
+        orders._consumer = Handed(record(json.dumps(COMMAND | fields | more | {"attempt": 2}).encode()))
+        assert await orders.read() == []
+    assert len(orders.said) == 1
 
 
 def test_what_is_skipped_is_counted_and_said_once_in_a_while(
