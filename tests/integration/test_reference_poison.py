@@ -27,7 +27,9 @@ def odd(start: bytes) -> list[bytes | None]:
     """Values that begin as good ones do."""
     return [
         start + b',"error":"\xff\xfe"}', start + b',"junk":' + DEEP + b"}", start + b',"attempt":' + b"9" * 400 + b"}",
-        start + b',"attempt":null}', start, DEEP, b"\xff\xfe", b"null", b"", None,
+        start + b',"attempt":null}', start + b',"line":7}', start + b',"line":"\\ud800"}', start + b',"command_id":[]}',
+        start + b',"reply_partition":"1"}', start + b',"reply_partition":-1}', start + b',"artifact_sha256":7}',
+        start, DEEP, b"\xff\xfe", b"null", b"", None,
     ]  # fmt: skip
 
 
