@@ -30,6 +30,8 @@ class Batch:
         self.touched: set[str] = set()
         #: line → (its newest day before, and now) where that moved on
         self.advanced: dict[str, tuple[str, str]] = {}
+        #: ``line|key`` → time of the setting that is known
+        self.settings: dict[str, str] = {}
         #: models that were forgotten, and those that this batch forgets
         self.gone: set[str] = set()
         self.forgotten: set[str] = set()
@@ -118,14 +120,17 @@ def cutoff_ms(now: str) -> int:
 
 def _snapshot(batch: Batch, row: dict[str, Any], value: bytes) -> None:
     line = row["line"]
-    batch.tell("metric-snapshots", row, value)
     if row["state"] == "open":
-        batch.state(row)
+        if fold.is_closed(batch.state(row), row):
+            return  # it came again, and its day is over
+        batch.tell("metric-snapshots", row, value)
         batch.run("HSET", batch.keys.line(line), f"open:{row['model_version']}", value)
         return
     state = batch.state(row)
     before = state.newest
-    fold.snapshot(state, row)
+    if not fold.snapshot(state, row):
+        return  # it came again, and what is known is newer
+    batch.tell("metric-snapshots", row, value)
     if state.newest != before:
         batch.advanced[line] = (batch.advanced.get(line, (before or row["date"], ""))[0], state.newest)
     batch.run("HSET", batch.keys.days(line), f"{row['date']}|{row['model_version']}", value)
@@ -161,8 +166,8 @@ def _alert(batch: Batch, row: dict[str, Any], value: bytes) -> None:
 
 
 def _job(batch: Batch, row: dict[str, Any], value: bytes) -> None:
-    fold.job(batch.state(row), row)
-    batch.run("HSET", batch.keys.line(row["line"]), "job", value)
+    if fold.job(batch.state(row), row):
+        batch.run("HSET", batch.keys.line(row["line"]), "job", value)
     batch.tail(batch.keys.jobs(row["line"]), row["at"], value, LINE_TAIL)
     batch.tell("training-jobs", row, value)
 
@@ -186,7 +191,11 @@ def _audit(batch: Batch, row: dict[str, Any], value: bytes) -> None:
 
 
 def _setting(batch: Batch, row: dict[str, Any], value: bytes) -> None:
-    batch.run("HSET", batch.keys.settings, f"{row['line']}|{row['key']}", value)
+    name = f"{row['line']}|{row['key']}"
+    if batch.settings.get(name, "") > row["at"]:
+        return  # it came again, and what is known is newer
+    batch.settings[name] = row["at"]
+    batch.run("HSET", batch.keys.settings, name, value)
     batch.tell("settings", row, value)
 
 

@@ -77,12 +77,17 @@ _codec: Final = Codec[State](State, FORMAT, "line of the read model")
 encode, decode = _codec.encode, _codec.decode
 
 
-def snapshot(state: State, row: dict[str, Any]) -> None:
-    """Take a closed day; an older revision than the known one changes nothing."""
+def is_closed(state: State, row: dict[str, Any]) -> bool:
+    """Whether the day of a snapshot is known as closed, for its version."""
+    return any(day.version == row["model_version"] for day in state.days.get(row["date"], ()))
+
+
+def snapshot(state: State, row: dict[str, Any]) -> bool:
+    """Take a closed day; ``False`` if a later revision is known already, and nothing changes."""
     versions = state.days.setdefault(row["date"], [])
     known = next((n for n, day in enumerate(versions) if day.version == row["model_version"]), None)
     if known is not None and versions[known].revision > row["revision"]:
-        return
+        return False
     counts = (row["true_positives"], row["false_positives"], row["true_negatives"], row["false_negatives"])
     day = Day(
         row["model_version"],
@@ -101,6 +106,7 @@ def snapshot(state: State, row: dict[str, Any]) -> None:
         state.versions = [*state.versions[-19:], row["model_version"]]
     for old in sorted(state.days)[:-TREND_DAYS]:
         del state.days[old]
+    return True
 
 
 def event(state: State, row: dict[str, Any]) -> bool:
@@ -141,13 +147,18 @@ def alert(state: State, row: dict[str, Any]) -> bool:
     return True
 
 
-def job(state: State, row: dict[str, Any]) -> None:
-    """Take a state of the line's job."""
+def job(state: State, row: dict[str, Any]) -> bool:
+    """Take a state of the line's job; ``False`` if one that began later is known."""
+    if state.job is not None and state.job["since"] > row["since"]:
+        return False
     state.job = {name: row[name] for name in ("state", "since", "candidate_version", "circuit", "command_id")}
+    return True
 
 
 def lifecycle(state: State, row: dict[str, Any]) -> None:
-    """Take a change of the active version."""
+    """Take a change of the active version; an earlier one than the known changes nothing."""
+    if state.version is not None and state.version["since"] > row["since"]:
+        return
     state.version = {name: row[name] for name in ("active_version", "previous_version", "how", "since")}
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import time
 import uuid
 from collections.abc import Callable
@@ -23,15 +24,18 @@ import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.exceptions import RedisError, WatchError
 
+from schemas.common import NAME
 from stream_app.connect.reading import stop_consumer
 from stream_app.errors import Broken, UnknownFormat
 from stream_app.kafka import clients
+from stream_app.kafka.arrived import decoded, skip
 from stream_app.kafka.passed_by import readable
 from stream_app.kafka_reach import start
 from stream_app.read_model import fold
 from stream_app.read_model.apply import KINDS, Batch, cutoff_ms
 from stream_app.read_model.client import client
 from stream_app.read_model.keys import CHANGES, LAYOUT, Keys
+from stream_app.read_model.records import DECODE, Row
 from stream_app.settings import Settings
 from stream_app.tasks import heed_cancellation
 from stream_app.topics import Topics
@@ -44,6 +48,19 @@ MOST: Final = 300
 BEAT_S: Final = 1.0
 #: Longest wait before trying again, in seconds.
 LONGEST_WAIT_S: Final = 5.0
+_MODEL: Final = re.compile(f"{NAME}:{NAME}".encode())
+
+
+#: What laying a record out raises where its fields contradict each other.
+UNFIT: Final = (ValueError, TypeError, LookupError, ArithmeticError)
+
+
+class _Unfit(Exception):
+    """A record of its topic's type that says what cannot be."""
+
+    def __init__(self, record: Any, why: str) -> None:
+        super().__init__(why)
+        self.record = record
 
 
 class Moved(Exception):
@@ -188,21 +205,44 @@ class Projector:
 
     async def _fold(self, pipe: Any, records: list[Any]) -> Batch:
         """Fold the records over what Redis has of their lines."""
-        rows = [
-            (self._kinds[record.topic], orjson.loads(record.value) if record.value is not None else None, record)
-            for record in readable(records)
-        ]
+        rows = [taken for record in readable(records) if (taken := self._taken(record)) is not None]
+        while True:
+            try:
+                return await self._folded(pipe, rows)
+            except _Unfit as error:
+                skip(error.record, str(error))
+                rows = [taken for taken in rows if taken[2] is not error.record]
+
+    def _taken(self, record: Any) -> tuple[str, Row | None, Any] | None:
+        """Kind, row and record; no row where a model was forgotten. ``None``: the record is passed by."""
+        kind = self._kinds[record.topic]
+        if record.value is not None:
+            row = decoded(DECODE[kind], record)
+            return None if row is None else (kind, row, record)
+        # a tombstone of a job only lets compaction take it
+        if kind != "model-lifecycle" or not _MODEL.fullmatch(record.key or b""):
+            return None
+        return kind, None, record
+
+    async def _folded(self, pipe: Any, rows: list[tuple[str, Row | None, Any]]) -> Batch:
+        """The same of records that can be read. :class:`_Unfit` names one that cannot be laid out after all."""
         lines = sorted({row["line"] for _, row, _ in rows if row is not None and row["line"] != "*"})
         stored = await pipe.hmget(self.keys.fleet, lines) if lines else []
         states = {line: fold.decode(value) for line, value in zip(lines, stored, strict=True) if value is not None}
         batch = Batch(self.keys, self._metric_of, states)
         marks = await pipe.mget([self.keys.gone(line) for line in lines]) if lines else []
         batch.gone = {line for line, mark in zip(lines, marks, strict=True) if mark is not None}
+        fields = [f"{row['line']}|{row['key']}" for kind, row, _ in rows if kind == "settings" and row is not None]
+        known = await pipe.hmget(self.keys.settings, fields) if fields else []
+        batch.settings = {name: orjson.loads(value)["at"] for name, value in zip(fields, known, strict=True) if value}
         for kind, row, record in rows:
-            if row is not None:
-                batch.take(kind, row, record.value, record.offset)
-            elif kind == "model-lifecycle":  # a tombstone of a job only lets compaction take it
+            if row is None:
                 await self._forget(pipe, batch, record.key.decode())
+                continue
+            try:
+                batch.take(kind, row, record.value, record.offset)
+            except UNFIT as error:
+                raise _Unfit(record, f"{type(error).__name__}: {error}") from error
         if self._filled:
             await self._without_version(pipe, batch)
         batch.finish()
