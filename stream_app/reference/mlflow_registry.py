@@ -7,7 +7,6 @@ twice harmless. Of several that carry one name, the one with the digest that is 
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from pathlib import Path
 from typing import Any, Final
@@ -55,9 +54,9 @@ class MlflowRegistry:
         content = self._file(self._find(line, version, sha256), MODEL)
         return None if content is None else artefacts.undump(content, sha256, f"{version} of {line}")
 
-    def digest(self, line: str, version: str) -> str | None:
+    def digest(self, line: str, version: str, sha256: str | None = None) -> str | None:
         """Of the file, fetched whole."""
-        content = self._file(self._find(line, version), MODEL)
+        content = self._file(self._find(line, version, sha256), MODEL)
         return None if content is None else artefacts.sha256(content)
 
     def card(self, line: str, version: str) -> Card | None:
@@ -96,9 +95,9 @@ class MlflowRegistry:
         replaced = self._find(line, before) if before is not None and before != version else None
         if replaced is not None and not replaced.tags.get(_SERVED):
             # it served, whoever registered it: one can go back to these bytes, and to no others
-            with contextlib.suppress(self._error, OSError):  # of another kind of model, which has no such file
-                was = artefacts.sha256(self._file(replaced, MODEL) or b"")
-                self._client.set_model_version_tag(_name(line), replaced.version, _SERVED, was)
+            was = self._file(replaced, MODEL)
+            if was is not None:
+                self._client.set_model_version_tag(_name(line), replaced.version, _SERVED, artefacts.sha256(was))
         self._client.set_model_version_tag(_name(line), found.version, _SERVED, artefacts.sha256(content))
         self._client.set_registered_model_alias(_name(line), CHAMPION, found.version)
         self._client.set_model_version_tag(_name(line), found.version, "plumbline.activated_by", by)
@@ -150,8 +149,8 @@ class MlflowRegistry:
         return next((v for v in found if sha256 and v.tags.get(_SHA256) == sha256), found[0] if found else None)
 
     def _file(self, found: Any, name: str) -> bytes | None:
-        """A file of the run that made a registered version; ``None`` if it made none."""
-        if found is None:
+        """A file of the run that made a registered version; ``None`` if it made none, as other kinds of models do."""
+        if found is None or name not in {file.path for file in self._client.list_artifacts(found.run_id)}:
             return None
         with tempfile.TemporaryDirectory() as folder:
             path = Path(self._client.download_artifacts(found.run_id, name, folder))

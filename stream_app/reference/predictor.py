@@ -122,12 +122,12 @@ class Deployer:
         if serves not in (command.expected_current_version, wanted):
             return f"{serves} serves, the order is for {command.expected_current_version}"
         line, registry = command.line, self._registry
-        found = registry.digest(line, wanted)
-        if found is None:
-            return f"version {wanted} is not in the registry"
         # what the trainer said of it, through the log; for a way back, what it served with
         named = command.artifact_sha256
         digest = named if named is not msgspec.UNSET else registry.served(line, wanted)
+        found = registry.digest(line, wanted, digest)
+        if found is None:
+            return f"version {wanted} is not in the registry"
         if digest is None and not self._trust:
             raise artefacts.unknown(f"version {wanted} of {line}")
         if digest is not None and found != digest:

@@ -41,8 +41,9 @@ class Registry(Protocol):
         """The fitted model of a version, if it is here and its bytes have that digest; ``None``: they are trusted."""
         ...
 
-    def digest(self, line: str, version: str) -> str | None:
-        """SHA-256 of the artefact's bytes as they are now, unloaded; ``None`` if there is no such version."""
+    def digest(self, line: str, version: str, sha256: str | None = None) -> str | None:
+        """SHA-256 of the artefact's bytes as they are now, unloaded; ``None`` if there is no such version. ``sha256``:
+        the one that is meant, where several have that name."""
         ...
 
     def card(self, line: str, version: str) -> Card | None:
@@ -94,8 +95,8 @@ class FolderRegistry:
         content = self._read(line, version, MODEL)
         return None if content is None else artefacts.undump(content, sha256, f"{version} of {line}")
 
-    def digest(self, line: str, version: str) -> str | None:
-        """Of the file, read whole."""
+    def digest(self, line: str, version: str, sha256: str | None = None) -> str | None:
+        """Of the file, read whole. One version has a name here."""
         content = self._read(line, version, MODEL)
         return None if content is None else artefacts.sha256(content)
 

@@ -16,7 +16,7 @@ import msgspec
 
 from schemas.common import uuid5
 from schemas.training import TrainingCommand
-from stream_app.errors import Broken
+from stream_app.errors import Broken, Incompatible
 from stream_app.reference import artefacts
 from stream_app.reference.artefacts import Card
 from stream_app.reference.learners import Fitted, find
@@ -140,14 +140,18 @@ class Trainer:
         }
 
     async def _champion(self, line: str, version: str) -> Fitted | None:
-        """The model that serves, if its artefact is here and its digest is known; else what it recorded has to do."""
+        """The model that serves, if its artefact is here and is the one that is known; else what it recorded has to
+        do: a registry that is damaged, or that others write to, is no reason not to train."""
         registry = self._registry
-        digest = registry.served(line, version) or await self._orders.made(line, version)
-        if digest is None and not self._settings.registry_trust:
+        try:
+            digest = registry.served(line, version) or await self._orders.made(line, version)
+            if digest is not None or self._settings.registry_trust:
+                return registry.load(line, version, digest)
             if registry.digest(line, version) is not None:
-                log.warning("%s: %s", line, artefacts.unknown(f"version {version} of {line}"))
-            return None
-        return registry.load(line, version, digest)
+                raise artefacts.unknown(f"version {version} of {line}")
+        except Incompatible as error:
+            log.warning("%s: judged by what was recorded of version %s: %s", line, version, error)
+        return None
 
     def _card(self, command: TrainingCommand, trained: Trained) -> Card:
         return {

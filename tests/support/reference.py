@@ -75,6 +75,16 @@ class Process:
         return self.log.read_text(errors="replace")[-3_000:] if self.log.exists() else ""
 
 
+class Runs:
+    """Pickled, it leaves a file behind when it is loaded."""
+
+    def __init__(self, trace: Path) -> None:
+        self._trace = trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self._trace,)
+
+
 def order_of(
     prefix: Prefix, line: str, command: str, number: int, attempt: int = 1, candidate: str | None = None,
     current: str = "v1", data: dict[str, Any] | None = None, sha256: str | None = None,

@@ -20,6 +20,9 @@ from stream_app.reference import artefacts
 from stream_app.reference.learners import Fitted, logistic
 from stream_app.reference.predictor import Predictor, seed
 from stream_app.reference.registry import ACTIVE, CARD, MODEL, FolderRegistry
+from stream_app.reference.trainer import Trainer
+from stream_app.settings import Settings
+from tests.support.reference import Runs
 
 LINE = "churn:acme"
 ROWS: list[dict[str, Any]] = [{"x": float(n)} for n in range(40)]
@@ -28,16 +31,6 @@ ACTUAL = np.array([0, 1] * 20)
 
 def fitted(sign: int = 1) -> Fitted:
     return Fitted(logistic(sign * np.array([[row["x"]] for row in ROWS]), ACTUAL), ["x"])
-
-
-class Runs:
-    """Pickled, it leaves a file behind when it is loaded."""
-
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.trace,)
 
 
 @pytest.fixture
@@ -74,6 +67,37 @@ def test_a_predictor_loads_what_was_made_to_serve_and_nothing_that_took_its_plac
     assert not trace.exists()
     path.write_bytes(artefacts.dump(fitted()))
     assert Predictor(registry, trust=True).predict(LINE, ROWS[:1])[0].version == "v1"
+
+
+async def test_a_trainer_judges_against_what_is_known_to_serve_and_else_against_what_was_recorded(
+    registry: FolderRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    named: dict[str, str] = {}
+
+    async def made(line: str, version: str) -> str | None:
+        return named.get(version)
+
+    def trainer(trust: bool) -> Trainer:
+        found = Trainer(Settings(registry_trust=trust), registry, "logistic")
+        monkeypatch.setattr(found._orders, "made", made)
+        return found
+
+    trace, folder = tmp_path / "trace", tmp_path / "registry" / "churn@acme"
+    assert await trainer(trust=False)._champion(LINE, "v1") is not None
+    # one that was deployed elsewhere: its trainer's word is in the log, or nobody's is
+    named["v2"] = registry.put(LINE, "v2", fitted(), {}).sha256
+    registry.put(LINE, "v3", fitted(), {})
+    assert await trainer(trust=False)._champion(LINE, "v2") is not None
+    assert await trainer(trust=False)._champion(LINE, "v3") is None
+    assert await trainer(trust=True)._champion(LINE, "v3") is not None
+    assert "version v3 of churn:acme was registered by somebody else" in caplog.text
+    # other bytes under a name that is known, trusted or not
+    (folder / "v2" / MODEL).write_bytes(pickle.dumps(Runs(trace)))
+    for trust in (False, True):
+        caplog.clear()
+        assert await trainer(trust)._champion(LINE, "v2") is None
+        assert f"and {named['v2']} was expected" in caplog.text
+    assert not trace.exists()
 
 
 def test_one_can_go_back_to_the_bytes_that_served_and_to_no_others(registry: FolderRegistry, tmp_path: Path) -> None:
