@@ -14,16 +14,17 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, Final
 
-import aiohttp
 import msgspec
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 
 from schemas import alerts, bounds, deadletters
+from schemas.common import parse_ms
 from schemas.partitioning import partition_for
-from stream_app.connect.bridge.destinations import Alert, Destination, Refused, Unreachable, dedup_key
+from schemas.unreadable import Unreadable
+from stream_app.connect.bridge.destinations import Alert, Destination, Refused, Unreachable, dedup_key, session
 from stream_app.core.effects import dead_letter
 from stream_app.kafka import clients
-from stream_app.kafka.arrived import decoded
+from stream_app.kafka.arrived import decoded, skip
 from stream_app.kafka.passed_by import readable
 from stream_app.kafka_reach import started
 from stream_app.settings import Settings
@@ -69,10 +70,9 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
         self._producer = clients.producer(
             bootstrap, self._options, enable_idempotence=True, max_request_size=bounds.DEAD_LETTER
         )
-        timeout = aiohttp.ClientTimeout(total=REQUEST_S)
         async with (
             started(self._producer, self._settings.kafka_bootstrap, self._options),
-            aiohttp.ClientSession(timeout=timeout) as self._http,
+            session(REQUEST_S) as self._http,
         ):
             self._consumer.subscribe([self._topics.alerts], listener=self)
             await self._consumer.start()
@@ -93,7 +93,8 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
                 for record in records:
                     for alert in _alerts([record]):
                         await self._take(tp.partition, alert, record)
-                    await self._consumer.commit({tp: record.offset + 1})
+                    last = record.value.last_offset if isinstance(record.value, Unreadable) else record.offset
+                    await self._consumer.commit({tp: last + 1})
             if time.monotonic() - refreshed >= self._refresh_s:
                 refreshed = time.monotonic()
                 await self._refresh()
@@ -108,13 +109,21 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
         return {tp: records for tp, records in found.items() if tp in self._ready}
 
     async def _take(self, partition: int, alert: Alert, record: Any) -> None:
-        """A revision: news is delivered, the rest is only remembered."""
+        """A revision: news is delivered, the rest is only remembered. One that is older than what is known of an open
+        alert came again, and is no news."""
+        known = self._open.get(partition, {}).get(alert["id"])
+        if known is not None and alert["revision"] < known["revision"]:
+            skip(record, f"revision {alert['revision']} of {alert['id']} is older than {known['revision']}")
+            return
         if "notify" in alert:
             await self._deliver(alert, record)
         self._remember(partition, alert)
 
     def _remember(self, partition: int, alert: Alert) -> None:
         known = self._open.setdefault(partition, {})
+        newest = known.get(alert["id"])
+        if newest is not None and alert["revision"] < newest["revision"]:
+            return
         if alert["status"] == "resolved":
             known.pop(alert["id"], None)
             self._delivered.pop(alert["id"], None)
@@ -218,4 +227,8 @@ def _alerts(records: Iterable[Any]) -> Iterator[Alert]:
 
 
 def _alert(value: bytes) -> Alert:
-    return Alert(msgspec.to_builtins(_REVISION.decode(value)))
+    found = Alert(msgspec.to_builtins(_REVISION.decode(value)))
+    parse_ms(found["opened_at"])
+    if found["status"] == "resolved" and "resolution_reason" not in found:
+        raise ValueError("a resolved alert has no resolution_reason")
+    return found
