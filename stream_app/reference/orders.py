@@ -162,7 +162,8 @@ class Orders:
 
     async def _answer(self, command: TrainingCommand | Address, status: str, **rest: Any) -> None:
         if rest.get("error") is not None:
-            rest["error"] = bounds.cut(rest["error"], _ERROR)
+            # a message may hold halves of characters: a path that is no UTF-8, or what a learner of yours says
+            rest["error"] = bounds.cut(rest["error"].encode("utf-8", "replace").decode(), _ERROR)
         result = {
             "line": command.line, "command_id": command.command_id, "attempt": command.attempt, "status": status,
             **{name: value for name, value in rest.items() if value is not None},

@@ -13,7 +13,7 @@ from aiokafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.training import DataRange, TrainingResult
+from schemas.training import DataRange, TrainingCommand, TrainingResult
 from stream_app.errors import Incompatible
 from stream_app.kafka import arrived
 from stream_app.reference import rows
@@ -25,6 +25,7 @@ from tests.support.seeds import OUTCOME, PREDICTION, RESULTS
 from tests.support.spoil import ODD_VALUES, spoiled
 
 TOPICS = Topics("ml.", "plumbline.", 3, 4)
+TP = TopicPartition(TOPICS.training_commands, 1)
 ID = "4f0c2f2a-6f2f-5d5e-8f3e-2b8f0b6f7a10"
 RANGE = {
     "from": "2026-03-01T00:00:00.000Z",
@@ -73,7 +74,7 @@ class Handed:
 
     async def getmany(self, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
         found, self.records = self.records, []
-        return {TopicPartition(TOPICS.training_commands, 1): found}
+        return {TP: found}
 
 
 async def taken(*records: Any, kinds: tuple[str, ...] = ("train", "cancel")) -> list[Order]:
@@ -178,6 +179,16 @@ async def test_a_command_that_has_an_address_and_no_sense_is_told_so_once(fields
         orders._consumer = Handed(record(json.dumps(COMMAND | fields | more | {"attempt": 2}).encode()))
         assert await orders.read() == []
     assert len(orders.said) == 1
+
+
+async def test_any_error_can_be_answered() -> None:
+    sent = msgspec.json.decode(json.dumps(COMMAND), type=TrainingCommand)
+    orders = a_reader()
+    for text in ("no file \udcff", "\ud800" * 5_000, "\0", "é" * 5_000, "😀" * 5_000):
+        await orders.answer(Order(sent, TP, 7), "failed", error=text)
+    told = [msgspec.convert(row, TrainingResult).error or "" for _, _, row in orders.said]
+    assert told[0] == "no file ?"
+    assert all(0 < len(text.encode()) <= 1_000 for text in told)
 
 
 def test_what_is_skipped_is_counted_and_said_once_in_a_while(
