@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiokafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -264,3 +265,29 @@ async def test_an_older_revision_that_arrives_again_is_no_news() -> None:
         await bridge._take(0, {**ALERT, "revision": revision}, record)
     assert sent == [1, 3, 3, 4], "the newest one again is the same once more"
     assert bridge._open[0][ALERT["id"]]["revision"] == 4
+
+
+async def test_what_was_committed_beyond_the_end_of_a_topic_made_anew_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Anew:
+        async def committed(self, tp: TopicPartition) -> int:
+            return 100
+
+        async def end_offsets(self, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
+            return dict.fromkeys(tps, 3)
+
+    looked: list[int] = []
+
+    async def history(tp: TopicPartition, until: int) -> AsyncIterator[Any]:
+        looked.append(until)
+        for each in ():
+            yield each
+
+    settings, tp = Settings(), TopicPartition("ml.alerts", 0)
+    bridge = Bridge(settings, topics_of(settings), Webhook("http://127.0.0.1:1", ""))
+    bridge._consumer = Anew()
+    monkeypatch.setattr(bridge, "_history", history)
+    await bridge.on_partitions_assigned([tp])
+    assert looked == [3]
+    assert bridge._ready == {tp}

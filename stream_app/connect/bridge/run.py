@@ -187,8 +187,9 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
         """Learn what is open. Where nothing was ever delivered, history is passed over but for what is still open."""
         for tp in assigned:
             committed = await self._consumer.committed(tp)
-            first = committed is None
-            until = committed if committed is not None else (await self._consumer.end_offsets([tp]))[tp]
+            first, end = committed is None, (await self._consumer.end_offsets([tp]))[tp]
+            # a topic made anew may end before what was committed, and would be waited for in vain
+            until = end if committed is None else min(committed, end)
             newest: dict[str, Any] = {}
             async for alert, record in self._history(tp, until):
                 newest[alert["id"]] = record
