@@ -9,12 +9,14 @@ with what is wrong with it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import orjson
 from aiokafka import TopicPartition
+from aiokafka.errors import CommitFailedError
 
 from schemas import bounds
 from schemas.common import Line, Partition, Uuid
@@ -25,6 +27,8 @@ from stream_app.kafka.arrived import FAULTS, decoded, header, skip
 from stream_app.kafka.passed_by import readable
 from stream_app.kafka_reach import start
 from stream_app.topics import Topics
+
+log = logging.getLogger(__name__)
 
 #: record header that says which command it is, so that nobody decodes what is not theirs
 HEADER: Final = "plumbline.command"
@@ -153,8 +157,13 @@ class Orders:
 
     async def done(self, order: Order) -> None:
         """The order and what came before it need not be read again."""
-        if self.holds(order):
+        if not self.holds(order):
+            return
+        try:
             await self._consumer.commit({order.tp: order.offset + 1})
+        except CommitFailedError:
+            # whoever has the partition now finds the answer that stands
+            log.info("%s: offset %d was not noted: the group has rebalanced", order.command.line, order.offset)
 
     async def answer(self, order: Order, status: str, **rest: Any) -> None:
         """Write an answer; returns when the broker has it. Of an error stands the beginning: answers are bounded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -98,7 +99,8 @@ class Deployer:
         command = order.command
         await self._orders.answer(order, "accepted")
         try:
-            error = self._switch(order)
+            # a registry may be far away and slow, and the group must hear of this process meanwhile
+            error = await asyncio.to_thread(self._switch, order)
         except Incompatible as fault:
             error = str(fault)
         except Exception as fault:

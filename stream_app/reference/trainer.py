@@ -127,7 +127,8 @@ class Trainer:
         champion = await self._champion(command.line, command.expected_current_version)
         trained = await self._apart(self._learner_name, rows, holdout, champion, command.expected_current_version)
         version = candidate_version(command)
-        stored = self._registry.put(command.line, version, trained.model, self._card(command, trained))
+        card = self._card(command, trained)
+        stored = await asyncio.to_thread(self._registry.put, command.line, version, trained.model, card)
         return {
             "status": "succeeded",
             "candidate_version": version,
@@ -144,10 +145,11 @@ class Trainer:
         do: a registry that is damaged, or that others write to, is no reason not to train."""
         registry = self._registry
         try:
-            digest = registry.served(line, version) or await self._orders.made(line, version)
+            # a registry may be far away and slow, and the group must hear of this process meanwhile
+            digest = await asyncio.to_thread(registry.served, line, version) or await self._orders.made(line, version)
             if digest is not None or self._settings.registry_trust:
-                return registry.load(line, version, digest)
-            if registry.digest(line, version) is not None:
+                return await asyncio.to_thread(registry.load, line, version, digest)
+            if await asyncio.to_thread(registry.digest, line, version) is not None:
                 raise artefacts.unknown(f"version {version} of {line}")
         except Incompatible as error:
             log.warning("%s: judged by what was recorded of version %s: %s", line, version, error)

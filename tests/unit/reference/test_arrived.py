@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import CommitFailedError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -179,6 +180,23 @@ async def test_a_command_that_has_an_address_and_no_sense_is_told_so_once(fields
         orders._consumer = Handed(record(json.dumps(COMMAND | fields | more | {"attempt": 2}).encode()))
         assert await orders.read() == []
     assert len(orders.said) == 1
+
+
+async def test_a_group_that_rebalanced_meanwhile_ends_nobody() -> None:
+    class Late:
+        asked = 0
+
+        def assignment(self) -> set[TopicPartition]:
+            return {TP}
+
+        async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+            self.asked += 1
+            raise CommitFailedError
+
+    orders, late = a_reader(), Late()
+    orders._consumer = late
+    await orders.done(Order(msgspec.json.decode(json.dumps(COMMAND), type=TrainingCommand), TP, 7))
+    assert late.asked == 1
 
 
 async def test_any_error_can_be_answered() -> None:
