@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import msgspec
 from aiokafka import ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import CommitFailedError
 
 from schemas import alerts, bounds, deadletters
 from schemas.common import parse_ms
@@ -88,16 +89,23 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
             while self._due:
                 tp, next_offset, alert, record = self._due.pop(0)
                 await self._deliver(alert, record)
-                await self._consumer.commit({tp: next_offset})
+                await self._commit(tp, next_offset)
             for tp, records in (await self._fetched()).items():
                 for record in records:
                     for alert in _alerts([record]):
                         await self._take(tp.partition, alert, record)
                     last = record.value.last_offset if isinstance(record.value, Unreadable) else record.offset
-                    await self._consumer.commit({tp: last + 1})
+                    await self._commit(tp, last + 1)
             if time.monotonic() - refreshed >= self._refresh_s:
                 refreshed = time.monotonic()
                 await self._refresh()
+
+    async def _commit(self, tp: TopicPartition, next_offset: int) -> None:
+        try:
+            await self._consumer.commit({tp: next_offset})
+        except CommitFailedError:
+            # this process stood still, and whoever has the partition now delivers once more
+            log.info("%s: %s was not noted up to %d: the group has rebalanced", self._destination.name, tp, next_offset)
 
     async def _fetched(self) -> dict[TopicPartition, list[Any]]:
         """Records of the partitions that are ready; those given up meanwhile are somebody else's."""
