@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from stream_app.core.active_version import ObservedRules
 from stream_app.core.alerts import AlertsConfig
 from stream_app.core.alerts.rules import AlertRules
 from stream_app.core.changes import Change
@@ -161,8 +162,13 @@ def metrics_config(settings: Settings) -> MetricsConfig:
         return LineRules(
             of["label_delay_days"],
             of["unlabelled_after_days"] if of["unlabelled_as"] == "negative" else None,
-            of["observed_min_predictions"],
-            of["observed_share"],
+            ObservedRules(
+                of["observed_share"],
+                of["observed_min_predictions"],
+                of["observed_daily_predictions"],
+                of["observed_days"],
+                of["observed_pause_h"],
+            ),
             _named(ComparisonRules, of),
             known.monitoring,
             known.statistical_drift,

@@ -179,11 +179,11 @@ def test_unlabelled_predictions_count_as_negatives_after_their_days() -> None:
     assert [(r["revision"], r["assumed_negatives"], r["outcomes"]) for r in bench.closed()] == [(1, 0, 2), (2, 2, 2)]
 
 
-def test_the_active_version_is_observed_and_changes_with_the_majority_of_an_hour() -> None:
+def test_the_active_version_is_observed_and_changes_with_two_hours_of_another() -> None:
     bench = Bench()
     new = Cell("fraud:a", "v2", D)
     bench.epoch(0, at(D, 10), ROWS)
-    hours = [HourCount("fraud:a", "v2", D * 24 + 10, 40)]
+    hours = [HourCount("fraud:a", "v2", D * 24 + hour, 40) for hour in (9, 10)]
     bench.epoch(at(D, 10), at(D, 11), [(new, 1, 0.5, 40)], hours)
     states = [json.loads(e.value or b"") for e in bench.emits if e.topic == "model-lifecycle"]
     assert [(s["active_version"], s["previous_version"], s["how"]) for s in states] == [

@@ -105,7 +105,7 @@ class MetricsStage:
         self._pending.forget(self.memo.folded)
 
     def _recount(self, until: int) -> None:
-        self._lines.recount(self._pending.parts(self.memo.folded, until), until)
+        self._lines.recount(self._pending.parts(self.memo.folded, until))
         self._counted = until
 
     # -- input ---------------------------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ class MetricsStage:
         for source, part in self._pending.epochs(before, now):
             if part.closed is not None:
                 self.memo.note(source, part)
-        self._lines.decide(self._pending.parts(before, now), now)
+        self._lines.decide(self._pending.parts(before, now), before, now)
         self._counted = now
 
     def _fold(self, before: int, now: int) -> bool:
@@ -286,7 +286,7 @@ class MetricsStage:
         memo = self.memo
         self._lines.log_labelled(self._pending.parts(memo.last_tick, now))
         if due:
-            self._lines.folded()
+            self._lines.fold(now)
             memo.folded = now
             for key in self._pending.forget(now):
                 self._outbox.remove_once_written(key)
