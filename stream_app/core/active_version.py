@@ -87,18 +87,21 @@ def after_close(
     """The active version at a 02:00 close, for models whose hours are too small to speak.
 
     ``days``: predictions by version that were made since the last change, of the closed day and of those before it,
-    newest first. As many of them count as hold ``enough``, ``rules.days`` at most.
+    newest first. As many of them count as hold ``enough``, ``rules.days`` at most. Where no version leads and the
+    active one made none of all ``rules.days``, the one that made most is the best guess there is.
     """
     made: Counter[str] = Counter()
-    for day in islice(days, rules.days):
+    left = islice(days, rules.days)
+    for day in left:
         made.update(day)
         if made.total() >= rules.enough:
             break
-    if made.total() < rules.least:
-        return current
-    leader = _leader(made, rules.share)
+    leader = _leader(made, rules.share) if made.total() >= rules.least else None
     if leader is None and not made[current.version]:
-        leader = min(made, key=lambda version: (-made[version], version))
+        for day in left:
+            made.update(day)
+        if made.total() >= rules.least and not made[current.version]:
+            leader = min((version for version in made if version), key=lambda version: (-made[version], version))
     return _observed(current, leader, at_ms)
 
 

@@ -60,6 +60,8 @@ class Traffic:
     def ended(self, before: int, now: int) -> dict[int, list[str]]:
         """Hours that ended in (before, now] (epoch ms), in order, each with the models that predicted in it, sorted."""
         found: dict[int, set[str]] = {}
+        if before // HOUR_MS == now // HOUR_MS:
+            return {}
         for model, hours in self._fresh.items():
             for hour in hours:
                 if before < (hour + 1) * HOUR_MS <= now:
@@ -94,7 +96,9 @@ class Traffic:
         models = self.models()
         for model, record in zip(models, self._read(models), strict=True):
             state = states[model]
-            since = self._since(record, model, state) if state is not None else {}
+            if state is None:
+                continue  # forgotten at this very close
+            since = self._since(record, model, state)
             hours = {h: dict(v) for h, v in record.hours.items()}
             for hour, made in self._fresh[model].items():
                 _add(hours.setdefault(hour, {}), made)
@@ -102,7 +106,7 @@ class Traffic:
             for hour in kept:
                 if (hour + 1) * HOUR_MS > now:
                     self._outbox.put(open_hour_key(hour, model), b"\x01")
-            fresh = _Record(kept, state.since_ms if state is not None else -1, _largest(since))
+            fresh = _Record(kept, state.since_ms, _largest(since, state.version))
             self._outbox.put(traffic_key(model), _codec.encode(fresh))
         self._fresh.clear()
 
@@ -141,10 +145,10 @@ def _add(into: Versions, more: Mapping[str, int]) -> Versions:
     return into
 
 
-def _largest(made: Versions) -> Versions:
-    """In order of name; beyond :data:`MOST_VERSIONS` the smallest as one."""
+def _largest(made: Versions, active: str = _OTHERS) -> Versions:
+    """In order of name; beyond :data:`MOST_VERSIONS` the smallest as one, but never the active version."""
     if len(made) > MOST_VERSIONS:
-        order = sorted(made, key=lambda version: (-made[version], version))
+        order = sorted(made, key=lambda version: (version != active, -made[version], version))
         others = sum(made[version] for version in order[MOST_VERSIONS:])
         made = _add({version: made[version] for version in order[:MOST_VERSIONS]}, {_OTHERS: others})
     return {version: made[version] for version in sorted(made)}
