@@ -13,6 +13,7 @@ from rich.table import Table
 from stream_app import settings as settings_module
 from stream_app.cli.operators import register
 from stream_app.connect.reading import records
+from stream_app.read_model.versions import Made
 from stream_app.settings import Settings
 
 
@@ -31,15 +32,25 @@ def models(ctx: click.Context, as_json: bool) -> None:
         click.echo("no lines yet: they appear with the first tick after their first prediction")
         return
     table = Table()
-    for name in ("line", "active version", "since", "how", "last day", "predictions", "coverage", "accuracy", "PR-AUC"):
+    table.add_column("line", no_wrap=True)
+    for name in (
+        "active version", "since", "how", "last seen", "others, 7 days", "last day", "predictions", "coverage",
+        "accuracy", "PR-AUC",
+    ):  # fmt: skip
         table.add_column(name)
     for row in found:
-        last = row["last_snapshot"] or {}
+        last, traffic = row["last_snapshot"] or {}, row["traffic"]
         table.add_row(
-            row["line"], row["active_version"], row["since"][:16], row["how"], last.get("date", "–"),
-            f"{last.get('predictions', 0):,}", *(show(last.get(f)) for f in ("coverage", "accuracy", "pr_auc")),
+            row["line"], row["active_version"], row["since"][:16], row["how"], traffic["last_seen"] or "never",
+            _others(traffic), last.get("date", "–"), f"{last.get('predictions', 0):,}",
+            *(show(last.get(f)) for f in ("coverage", "accuracy", "pr_auc")),
         )  # fmt: skip
     Console().print(table)
+
+
+def _others(traffic: dict[str, Any]) -> str:
+    named = [f"{other['version']} {other['predictions']:,}" for other in traffic["others"]]
+    return ", ".join(named + [f"{traffic['more']} more"] * bool(traffic["more"])) or "none"
 
 
 models.add_command(register)
@@ -56,12 +67,16 @@ async def _read(settings: Settings) -> list[dict[str, Any]]:
     async for record in records(settings.kafka_bootstrap, options, f"{prefix}model-lifecycle"):
         row = json.loads(record.value)
         lines[row["line"]] = {**row, "last_snapshot": None}
+    made = {name: Made(row["active_version"]) for name, row in lines.items()}
     async for record in records(settings.kafka_bootstrap, options, f"{prefix}metric-snapshots"):
         row = json.loads(record.value)
         line = lines.get(row["line"])
-        if line is None or row["state"] != "closed" or row["model_version"] != line["active_version"]:
+        if line is None:
+            continue
+        made[row["line"]].take(row)
+        if row["state"] != "closed" or row["model_version"] != line["active_version"]:
             continue
         last = line["last_snapshot"]
         if last is None or (row["date"], row["revision"]) >= (last["date"], last["revision"]):
             line["last_snapshot"] = row
-    return [lines[name] for name in sorted(lines)]
+    return [{**lines[name], "traffic": made[name].traffic()} for name in sorted(lines)]

@@ -13,6 +13,7 @@ from rich.table import Table
 from stream_app import settings as settings_module
 from stream_app.cli.models import show
 from stream_app.connect.reading import records
+from stream_app.read_model.versions import Made
 from stream_app.settings import Settings
 
 _COLUMNS = ("accuracy", "precision", "recall", "f1", "pr_auc", "brier", "calibration_score")
@@ -34,7 +35,11 @@ def snapshots(line: str, version: str | None, days: int | None, follow: bool, as
     if follow:
         asyncio.run(_follow(settings, line, version))
         return
-    found = asyncio.run(_read(settings, line, version))
+    found, active = asyncio.run(_read(settings, line))
+    made = Made(active)
+    for row in found:
+        made.take(row)
+    found = [row for row in found if version in (None, row["model_version"])]
     if days is not None:
         newest = sorted({row["date"] for row in found})[-days:]
         found = [row for row in found if row["date"] in newest]
@@ -43,6 +48,7 @@ def snapshots(line: str, version: str | None, days: int | None, follow: bool, as
             click.echo(json.dumps(row, sort_keys=True))
     elif found:
         Console().print(_table(line, found))
+        click.echo(made.traffic()["sentence"])
     else:
         click.echo(f"no snapshots of {line}; `plumbline models` lists the lines", err=True)
         raise SystemExit(1)
@@ -60,16 +66,22 @@ def _table(line: str, found: list[dict[str, Any]]) -> Table:
     return table
 
 
-async def _read(settings: Settings, line: str, version: str | None) -> list[dict[str, Any]]:
+async def _read(settings: Settings, line: str) -> tuple[list[dict[str, Any]], str | None]:
+    """Snapshots in their newest revision, and the active version."""
     latest: dict[tuple[str, str], dict[str, Any]] = {}
-    topic = f"{settings.output_prefix}metric-snapshots"
-    async for record in records(settings.kafka_bootstrap, settings.kafka_client_options(), topic):
+    active = None
+    bootstrap, options, prefix = settings.kafka_bootstrap, settings.kafka_client_options(), settings.output_prefix
+    async for record in records(bootstrap, options, f"{prefix}model-lifecycle"):
         row = json.loads(record.value)
-        if row["line"] == line and version in (None, row["model_version"]):
+        if row["line"] == line:
+            active = row["active_version"]
+    async for record in records(bootstrap, options, f"{prefix}metric-snapshots"):
+        row = json.loads(record.value)
+        if row["line"] == line:
             key = (row["date"], row["model_version"])
             if key not in latest or row["revision"] >= latest[key]["revision"]:
                 latest[key] = row
-    return [latest[key] for key in sorted(latest)]
+    return [latest[key] for key in sorted(latest)], active
 
 
 async def _follow(settings: Settings, line: str, version: str | None) -> None:

@@ -120,7 +120,7 @@ def _snapshot(batch: Batch, row: dict[str, Any], value: bytes) -> None:
     line = row["line"]
     batch.tell("metric-snapshots", row, value)
     if row["state"] == "open":
-        batch.state(row)
+        fold.predicted(batch.state(row), row)
         batch.run("HSET", batch.keys.line(line), f"open:{row['model_version']}", value)
         return
     state = batch.state(row)

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import msgspec
 
+from stream_app.read_model.versions import DAYS, see, traffic
 from stream_app.stored import Codec
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 #: Days of the fleet's trend, and of the metric beside it.
 TREND_DAYS, METRIC_DAYS = 30, 7
@@ -62,6 +63,8 @@ class State(msgspec.Struct):
     newest: str = ""
     #: versions that have snapshots, newest last, at most 20
     versions: list[str] = []
+    #: version → newest day, open or closed, on which it predicted (:mod:`~stream_app.read_model.versions`)
+    seen: dict[str, str] = {}
     statistical: dict[str, Any] | None = None
     performance: dict[str, Any] | None = None
     #: quality check → its latest close and verdict
@@ -96,11 +99,19 @@ def snapshot(state: State, row: dict[str, Any]) -> None:
         versions.append(day)
     else:
         versions[known] = day
+    predicted(state, row)
     state.newest = max(state.newest, row["date"])
     if row["model_version"] not in state.versions:
         state.versions = [*state.versions[-19:], row["model_version"]]
     for old in sorted(state.days)[:-TREND_DAYS]:
         del state.days[old]
+
+
+def predicted(state: State, row: dict[str, Any]) -> None:
+    """Note that a version predicted on the day of a snapshot, open or closed."""
+    if row["predictions"]:
+        active = state.version["active_version"] if state.version else None
+        see(state.seen, row["model_version"], row["date"], active)
 
 
 def event(state: State, row: dict[str, Any]) -> bool:
@@ -158,17 +169,20 @@ def fleet_line(state: State) -> dict[str, Any]:
     predictions, outcomes = sum(d.predictions for d in newest), sum(d.outcomes for d in newest)
     attention, reasons = _attention(state)
     version = state.version or {}
+    active, metric = version.get("active_version"), _metric(state, dates)
+    made = {day: [(d.version, d.predictions) for d in state.days[day]] for day in dates[-DAYS:]}
     return {
         "line": state.line,
         "model_type": state.model_type,
         "tenant_id": state.tenant_id,
-        "active_version": version.get("active_version"),
+        "active_version": active,
         "since": version.get("since"),
         "how": version.get("how"),
         "date": dates[-1] if dates else None,
         "predictions": predictions,
         "coverage": outcomes / predictions if predictions else None,
-        "metric": _metric(state, dates),
+        "metric": metric,
+        "traffic": traffic(active, metric["version"], made, state.seen),
         "trend": _trend(state, dates),
         "drift": {
             "statistical": state.statistical,
@@ -200,17 +214,21 @@ def _trend(state: State, dates: Sequence[str]) -> list[float | None]:
 
 
 def _metric(state: State, dates: Sequence[str]) -> dict[str, Any]:
-    """The active version's metric over the last seven closed days that are a day old, when most labels are there."""
+    """The active version's metric over the last seven closed days that are a day old, when most labels are there.
+
+    Where it has no outcomes of them, that of all versions, and ``version`` is ``None``.
+    """
+    active = state.version["active_version"] if state.version else None
+    out = {"name": state.metric, "version": active, "value": None, "low": None, "high": None, "days": METRIC_DAYS}
     if not dates:
-        return {"name": state.metric, "value": None, "low": None, "high": None, "days": METRIC_DAYS}
+        return out
     end = date.fromisoformat(dates[-1])
     chosen = [day for day in dates if end - timedelta(days=METRIC_DAYS) <= date.fromisoformat(day) < end] or dates[-1:]
     found = [d for day in chosen for d in state.days[day]]
-    active = state.version["active_version"] if state.version else None
     own = [d for d in found if d.version == active and d.outcomes]
     value, rows = _pooled(state.metric, own or found)
     low, high = _wilson(value, rows) if value is not None and rows else (None, None)
-    return {"name": state.metric, "value": value, "low": low, "high": high, "days": METRIC_DAYS}
+    return {**out, "version": active if own else None, "value": value, "low": low, "high": high}
 
 
 def _pooled(metric: str, days: Sequence[Day]) -> tuple[float | None, int]:

@@ -63,7 +63,12 @@ async def models(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """Every line, the one that needs people most first."""
+    """Every line, the one that needs people most first.
+
+    ``traffic`` says whose figures ``metric`` shows (``figures_of``; null: all versions, because the active one has no
+    outcomes of these days), when the active version predicted last (``last_seen``), and how many predictions it and up
+    to five ``others`` made in the seven days that end with the newest closed one; ``sentence`` says it for people.
+    """
     start = position(cursor)
     wanted = (q or "").lower()
     found = [

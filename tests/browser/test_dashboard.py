@@ -120,6 +120,8 @@ async def test_the_line_shows_what_its_snapshots_say(site: Site, browser: Browse
             for name in ("true_positives", "false_positives", "false_negatives", "true_negatives")
         ]
         assert [int(word) for word in (label or "").replace(",", "").split() if word.isdigit()] == wanted
+        seen = f"Figures are of the active version {week[-1]['model_version']}, last seen on "
+        await expect(page.get_by_text(seen)).to_be_visible()
         await page.get_by_text("Snapshots (").click()
         last = page.locator("table[aria-label=Snapshots] tbody tr", has_text=week[-1]["date"]).last
         await expect(last).to_contain_text(f"{week[-1]['accuracy']:.3f}")

@@ -119,7 +119,7 @@ function fleet(rows) {
         "Line",
         (row) => [
           h("a", { class: "name", href: `/lines/${linePath(row.line)}` }, row.line),
-          h("div", { class: "small soft" }, row.active_version ?? "no active version"),
+          h("div", { class: "small soft" }, row.traffic.sentence),
         ],
       ],
       ["Needs", needs, { class: "wide needs" }],

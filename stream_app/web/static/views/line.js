@@ -182,6 +182,7 @@ function head(line, model) {
           ? [h("b", {}, model.active_version), ` ${words(model.how)} `, when(model.since)]
           : "no active version yet",
       ),
+      h("p", { class: "soft" }, model.traffic.sentence),
     ),
     actions(line, model),
   );
