@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stream_app import settings as settings_module
+from stream_app.cli.quality import quality
 from stream_app.connect.reading import records
 from stream_app.settings import Settings
 
@@ -27,7 +28,8 @@ def alerts(alert_id: str | None, line: str | None, everything: bool, as_json: bo
     Examples: plumbline alerts --line conflict:global --all
               plumbline alerts 3d5f0a7e-…   (the beginning of an id is enough)
     """
-    found = asyncio.run(read_alerts(settings_module.load()))
+    settings = settings_module.load()
+    found = asyncio.run(read_alerts(settings))
     if alert_id is not None:
         _show(_one(found, alert_id), as_json)
         return
@@ -41,6 +43,7 @@ def alerts(alert_id: str | None, line: str | None, everything: bool, as_json: bo
         Console().print(_table(latest))
     else:
         click.echo("no alerts" if everything else "no open alerts; --all also lists the resolved ones")
+        click.echo(quality(settings))
 
 
 async def read_alerts(settings: Settings) -> dict[str, list[dict[str, Any]]]:

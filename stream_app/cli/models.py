@@ -12,6 +12,7 @@ from rich.table import Table
 
 from stream_app import settings as settings_module
 from stream_app.cli.operators import register
+from stream_app.cli.quality import quality
 from stream_app.connect.reading import records
 from stream_app.settings import Settings
 
@@ -23,12 +24,14 @@ def models(ctx: click.Context, as_json: bool) -> None:
     """List the lines, their active versions and their latest closed snapshots; or register a version."""
     if ctx.invoked_subcommand is not None:
         return
-    found = asyncio.run(_read(settings_module.load()))
+    settings = settings_module.load()
+    found = asyncio.run(_read(settings))
     if as_json:
         click.echo(json.dumps(found))
         return
     if not found:
         click.echo("no lines yet: they appear with the first tick after their first prediction")
+        click.echo(quality(settings))
         return
     table = Table()
     for name in ("line", "active version", "since", "how", "last day", "predictions", "coverage", "accuracy", "PR-AUC"):
@@ -40,6 +43,7 @@ def models(ctx: click.Context, as_json: bool) -> None:
             f"{last.get('predictions', 0):,}", *(show(last.get(f)) for f in ("coverage", "accuracy", "pr_auc")),
         )  # fmt: skip
     Console().print(table)
+    click.echo(quality(settings))
 
 
 models.add_command(register)

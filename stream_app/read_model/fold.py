@@ -11,7 +11,7 @@ import msgspec
 
 from stream_app.stored import Codec
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 #: Days of the fleet's trend, and of the metric beside it.
 TREND_DAYS, METRIC_DAYS = 30, 7
@@ -106,6 +106,8 @@ def snapshot(state: State, row: dict[str, Any]) -> None:
 def event(state: State, row: dict[str, Any]) -> bool:
     """Take a drift event; ``False`` if a later close of its check is known already."""
     brief = {"verdict": row["verdict"], "severity": row.get("severity"), "close": row["close"]}
+    if row["kind"] == "performance" and row.get("windows"):
+        brief |= {"from": row["windows"][0]["from"][:10], "to": row["windows"][0]["to"][:10]}
     if row["kind"] == "quality":
         known, name = state.quality.get(row["check"]), row["check"]
         if known is not None and known["close"] > row["close"]:
@@ -174,13 +176,34 @@ def fleet_line(state: State) -> dict[str, Any]:
             "statistical": state.statistical,
             "performance": state.performance,
             "quality": sorted(name for name, brief in state.quality.items() if brief["verdict"] == "drift"),
+            "quality_close": max(
+                (brief["close"] for brief in state.quality.values() if brief["verdict"] != "insufficient_evidence"),
+                default=None,
+            ),
         },
+        "standing": _standing(state, dates),
         "alert": worst(state.alerts.values()),
         "alerts": len(state.alerts),
         "job": state.job,
         "attention": attention,
         "reasons": reasons,
     }
+
+
+def _standing(state: State, dates: Sequence[str]) -> str:
+    """What the newest performance check could do: ``judged``, ``too_little_data``, ``without_labels``, or none came."""
+    check = state.performance
+    if check is None:
+        return "not_yet_judged"
+    if check["verdict"] != "insufficient_evidence":
+        return "judged"
+    if "from" in check:
+        first, end = check["from"], check["to"]
+    else:  # nothing to compare with: the days that most labels are there for
+        first, end = (dates[-METRIC_DAYS - 1 :][0], dates[-1]) if dates else ("", "")
+    found = [d for day in dates if first <= day < end for d in state.days[day]]
+    labels = sum(d.outcomes for d in found)
+    return "without_labels" if not labels and any(d.predictions for d in found) else "too_little_data"
 
 
 def worst(alerts: Any) -> dict[str, Any] | None:
@@ -256,9 +279,9 @@ def _attention(state: State) -> tuple[int, list[str]]:
     for kind in ("performance", "statistical"):
         brief = getattr(state, kind)
         if brief is not None and brief["verdict"] == "drift":
-            found.append((30 * _RANK.get(brief["severity"], 1), f"{kind} drift"))
+            found.append((30 * _RANK.get(brief["severity"], 1), f"{brief['severity']} {kind} drift"))
     for name, brief in sorted(state.quality.items()):
         if brief["verdict"] == "drift":
-            found.append((20, name.replace("_", " ")))
+            found.append((20, f"{brief['severity']} {name.replace('_', ' ')} drift"))
     found.sort(key=lambda item: -item[0])
     return sum(weight for weight, _ in found), [word for _, word in found]

@@ -26,7 +26,8 @@ class Keys:
 
     def __init__(self, output_prefix: str) -> None:
         self.root = f"plumbline:{output_prefix}"
-        #: fields: generation, cluster, layout, seq, beat, filling; unreadable: what a reader met that it cannot read
+        #: fields: generation, cluster, layout, seq, beat, filling; tick and ticked: the last tick of the models' clock
+        #: and when it was written; unreadable: what a reader met that it cannot read
         self.meta = self._key("meta")
         #: topic:partition → offset after the last record taken
         self.positions = self._key("positions")

@@ -23,6 +23,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.exceptions import RedisError, WatchError
 
+from schemas.clock import decode_tick
 from stream_app.connect.reading import stop_consumer
 from stream_app.errors import Broken, UnknownFormat
 from stream_app.kafka import clients
@@ -41,6 +42,8 @@ log = logging.getLogger(__name__)
 MOST: Final = 300
 #: Seconds between two looks at Redis while nothing comes: how soon a flush is noticed.
 BEAT_S: Final = 1.0
+#: Newest records of each partition of the clock that are looked at: some are no ticks, and transactions take places.
+TICKS: Final = 50
 #: Longest wait before trying again, in seconds.
 LONGEST_WAIT_S: Final = 5.0
 
@@ -58,6 +61,9 @@ class Projector:
         self._topics = topics
         self._cluster = cluster
         self._kinds = {f"{topics.output_prefix}{kind}": kind for kind in KINDS}
+        self._clocks = [TopicPartition(topics.line_clock, p) for p in range(topics.line_partitions)]
+        #: newest tick of each partition: (its time, the broker's time of it)
+        self._ticks: dict[TopicPartition, tuple[int, int]] = {}
         self._metric_of = lru_cache(10_000)(lambda line: settings.for_line(line).performance_metrics[0])
         self._generation = ""
         self._seq = 0
@@ -122,9 +128,14 @@ class Projector:
             self._generation, self._seq = known[b"generation"].decode(), _number(known[b"seq"])
         self._ends = {tp: end[tp] for tp in tps if at[tp] < end[tp]}
         self._total = sum(end[tp] - at[tp] for tp in self._ends)
-        consumer.assign(tps)
+        # of the clock only the newest ticks matter, and no position is kept
+        first, last = await consumer.beginning_offsets(self._clocks), await consumer.end_offsets(self._clocks)
+        self._ticks = {}
+        consumer.assign([*tps, *self._clocks])
         for tp in tps:
             consumer.seek(tp, at[tp])
+        for tp in self._clocks:
+            consumer.seek(tp, max(first[tp], last[tp] - TICKS))
 
     async def _renew(self, redis: Any, begin: dict[TopicPartition, int]) -> None:
         """Forget everything and begin a generation."""
@@ -148,6 +159,7 @@ class Projector:
 
     async def _carry(self, redis: Any, consumer: AIOKafkaConsumer, found: dict[TopicPartition, list[Any]]) -> None:
         """One transaction: what was fetched, where it ends, and that we are alive."""
+        self._hear(found)
         records = sorted((r for rows in found.values() for r in rows), key=lambda r: (r.timestamp, r.topic, r.offset))
         positions = {tp: await consumer.position(tp) for tp in {*found, *self._ends}}
         was_filling = bool(self._ends)
@@ -182,6 +194,15 @@ class Projector:
             except WatchError as error:
                 raise Moved("another worker goes on") from error
         self._seq += 1
+
+    def _hear(self, found: dict[TopicPartition, list[Any]]) -> None:
+        """Take the ticks out of what was fetched."""
+        for tp in self._clocks:
+            for record in readable(found.pop(tp, ())):
+                with contextlib.suppress(ValueError, TypeError):  # the lanes refuse it likewise, and say so
+                    tick = decode_tick(record.value, record.offset, record.timestamp)
+                    if tick is not None:
+                        self._ticks[tp] = (tick.at_ms, record.timestamp)
 
     async def _fold(self, pipe: Any, records: list[Any]) -> Batch:
         """Fold the records over what Redis has of their lines."""
@@ -253,7 +274,9 @@ class Projector:
             pipe.zadd(self.keys.touched, dict.fromkeys(sorted(batch.touched), seq))
         left = sum(end - positions[tp] for tp, end in self._ends.items())
         filling = f"{self._total - left}/{self._total}" if self._ends else ""
-        pipe.hset(self.keys.meta, mapping={"seq": seq, "beat": now_ms, "filling": filling})
+        tick = min(self._ticks[tp] for tp in self._clocks) if len(self._ticks) == len(self._clocks) else ("", "")
+        told = {"tick": tick[0], "ticked": tick[1]}
+        pipe.hset(self.keys.meta, mapping={"seq": seq, "beat": now_ms, "filling": filling, **told})
 
 
 def _number(value: bytes | None) -> int:

@@ -9,9 +9,12 @@ from typing import Any, NamedTuple
 import orjson
 from redis.exceptions import RedisError
 
+from stream_app.errors import Broken, UnknownFormat
 from stream_app.read_model import points
 from stream_app.read_model.fleet import Fleet
+from stream_app.read_model.judgement import Judgement, Tally, judge
 from stream_app.read_model.keys import LAYOUT, Keys
+from stream_app.read_model.status import Status
 
 #: Without a sign of life of the projector for so long, what is shown may be old.
 STALE_MS = 15_000
@@ -22,15 +25,6 @@ _LOOKED_AT = 2_000
 _SCANNED = 500
 #: Newest versions, jobs and commands of a line, and revisions of an alert, that are shown.
 _SHOWN = 500
-
-
-class Status(NamedTuple):
-    """Whether what is shown is whole and new; ``reason`` says what is wrong and what to do."""
-
-    degraded: bool
-    reason: str | None
-    updated_ms: int | None
-    generation: str
 
 
 class Page(NamedTuple):
@@ -54,27 +48,39 @@ class Reader:
             known = await self.redis.hgetall(self.keys.meta)
             seconds, micros = await self.redis.time()
         except (RedisError, OSError) as error:
-            why = f"Redis does not answer ({type(error).__name__}): the pipeline goes on, and this page fills again"
-            return Status(True, f"{why} when Redis is back", None, "")
+            return _away(error)
         if not known:
-            return Status(
-                True, "nothing is here yet: start a worker with the same settings (`plumbline worker`)", None, ""
-            )
+            text = "nothing is here yet: start a worker with the same settings (`plumbline worker`)"
+            return Status(True, text, None, "", "no_worker")
         if known.get(b"layout") != LAYOUT.encode() or b"unreadable" in known:
             text = "what Redis holds was written by another release, or is damaged: a worker of this one builds it anew"
-            return Status(True, text, None, "")
-        generation = known[b"generation"].decode()
-        beat = int(known.get(b"beat", b"0"))
+            return Status(True, text, None, "", "unreadable")
+        now_ms, beat = seconds * 1000 + micros // 1000, int(known.get(b"beat", b"0"))
+        tick, ticked = (int(known[name]) if known.get(name) else None for name in (b"tick", b"ticked"))
+        whole = Status(False, None, beat, known[b"generation"].decode(), "", now_ms, tick, ticked)
         filling = known.get(b"filling", b"").decode()
         if filling:
             done, _, total = filling.partition("/")
-            return Status(
-                True, f"being filled from the topics, {int(done):,} of {int(total):,} records", beat, generation
-            )
-        age = seconds * 1000 + micros // 1000 - beat
+            text = f"being filled from the topics, {int(done):,} of {int(total):,} records"
+            return whole._replace(degraded=True, reason=text, code="filling")
+        age = now_ms - beat
         if age > STALE_MS:
-            return Status(True, f"nothing new for {age // 1000} s: is a worker running?", beat, generation)
-        return Status(False, None, beat, generation)
+            text = f"nothing new for {age // 1000} s: is a worker running?"
+            return whole._replace(degraded=True, reason=text, code="no_worker")
+        return whole
+
+    async def judgement(self) -> Judgement:
+        """What may be said of the fleet's quality; a read model that cannot be asked is a reason, and no error."""
+        status = await self.status()
+        if status.updated_ms is None:
+            return judge(Tally(), status)
+        try:
+            return judge(await self.fleet.tally(), status)
+        except (RedisError, OSError) as error:
+            return judge(Tally(), _away(error))
+        except (UnknownFormat, Broken) as error:
+            await self.unreadable(str(error))
+            return judge(Tally(), await self.status())
 
     async def snapshots(self, line: str, keep: Callable[[str, str], bool], start: int, limit: int) -> Page:
         """Closed snapshots of a line whose (date, version) is kept, oldest first; newest revision each."""
@@ -200,6 +206,11 @@ class Reader:
             return [value for value in found if value is not None]
 
         return await _filtered(read, keep, start, limit)
+
+
+def _away(error: Exception) -> Status:
+    text = f"Redis does not answer ({type(error).__name__}): the pipeline goes on, and the pages fill again"
+    return Status(True, f"{text} when Redis is back", None, "", "redis_away")
 
 
 async def _filtered(

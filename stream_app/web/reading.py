@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from schemas.common import NAME, rfc3339
 from stream_app.http.bounds import PAGE_ROWS
 from stream_app.read_model.fleet import Entry
+from stream_app.read_model.judgement import Judgement
 from stream_app.web.answers import Refused, answer, following, page, position
 from stream_app.web.auth import User
 from stream_app.web.site import site_of, viewer
@@ -41,16 +42,26 @@ async def status(request: Request, user: Viewer) -> Response:
     """Whether what is shown is whole and new."""
     reader = site_of(request).reader
     found = await reader.status()
-    lines = [] if found.updated_ms is None else await reader.fleet.lines()
+    lines = None if found.updated_ms is None else await reader.fleet.lines()
     return answer(
         {
             "degraded": found.degraded,
             "reason": found.reason,
             "updated_at": rfc3339(found.updated_ms) if found.updated_ms is not None else None,
-            "lines": len(lines),
-            "open_alerts": sum(entry.view["alerts"] for entry in lines),
+            # null, not 0: where nothing can be read nobody knows
+            "lines": len(lines) if lines is not None else None,
+            "open_alerts": sum(entry.view["alerts"] for entry in lines) if lines is not None else None,
         }
     )
+
+
+@router.get("/judgement", responses={200: {"model": Judgement}})
+async def judgement(request: Request, user: Viewer) -> Response:
+    """What may be said of the whole fleet's quality: how many models the newest performance check judged, how many it
+    could not and why, how many need a look. ``sentence`` says it for people. ``withheld`` names each reason why nothing
+    may be said: redis_away, unreadable, filling, no_worker, no_tick, no_check, no_model, none_judged. Counts are null
+    where nothing can be read. Only with ``all_clear`` may anybody say that quality is good."""
+    return answer((await site_of(request).reader.judgement()).plain())
 
 
 @router.get("/models")

@@ -6,10 +6,10 @@ let socket = null,
   last = null,
   wait = 500,
   closing = false,
-  timer = null,
-  heard = 0;
+  timer = null;
 
-export const state = { connected: false, degraded: false, reason: null };
+/** `heard`: when the last message came, by this browser's clock. */
+export const state = { connected: false, degraded: false, reason: null, heard: 0 };
 
 /** Call `listener` with every message; returns a function that ends it. */
 export function listen(listener) {
@@ -27,7 +27,7 @@ export function connect() {
   socket.onopen = () => socket.send(JSON.stringify({ type: "auth", token: token(), after: last }));
   socket.onmessage = (event) => {
     const message = JSON.parse(event.data);
-    heard = Date.now();
+    state.heard = Date.now();
     if (message.type === "ready") {
       wait = 500;
       state.connected = true;
@@ -59,5 +59,5 @@ export function disconnect() {
 
 // Heartbeats come every 15 s: a connection that is silent for longer is dead, whatever the browser thinks.
 setInterval(() => {
-  if (socket && state.connected && Date.now() - heard > 40_000) socket.close();
+  if (socket && state.connected && Date.now() - state.heard > 40_000) socket.close();
 }, 5_000);

@@ -23,7 +23,7 @@ export async function open(main, _part, current) {
     return input;
   };
 
-  const load = paged({
+  const { load } = paged({
     list,
     more,
     current,

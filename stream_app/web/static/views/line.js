@@ -1,5 +1,6 @@
 // A line: how good its model is, what the checks saw, which versions served, and what can be ordered.
 import { get, linePath } from "../api.js";
+import { outdated, watch } from "../judgement.js";
 import { listen } from "../live.js";
 import { count, day, h, metricName, percent, ratio, replace, soon, when, words } from "../dom.js";
 import { histograms } from "../charts.js";
@@ -11,6 +12,7 @@ import { jobTag, mayOrder, order, problem, severityTag, skeleton, verdictTag } f
 export async function open(main, line, current) {
   let metric = null,
     data = null;
+  const figures = h("div", {});
   const path = `/models/${linePath(line)}`;
 
   async function load() {
@@ -36,7 +38,7 @@ export async function open(main, line, current) {
       paint();
     } catch (error) {
       if (error.status === 401) throw error;
-      if (current()) replace(main, problem(error, load));
+      if (current() && !(data && error.status === 503)) replace(main, problem(error, load));
     }
   }
 
@@ -68,7 +70,7 @@ export async function open(main, line, current) {
         "div",
         { class: "stack" },
         head(line, model),
-        facts(model),
+        replace(figures, facts(model)),
         data.alerts.some((a) => a.status !== "resolved")
           ? openAlerts(data.alerts.filter((a) => a.status !== "resolved"))
           : null,
@@ -125,7 +127,7 @@ export async function open(main, line, current) {
             h("h2", {}, "Drift found"),
             data.events.length
               ? eventTable(data.events)
-              : h("p", { class: "soft", style: { paddingBottom: "1rem" } }, "None in the last 90 days."),
+              : h("p", { class: "soft", style: { paddingBottom: "1rem" } }, noneFound(data.checks)),
           ),
           h("section", { class: "card flush half" }, h("h2", {}, "Versions"), versionTable(data)),
           h(
@@ -160,11 +162,15 @@ export async function open(main, line, current) {
 
   replace(main, skeleton());
   const again = soon(load, 250, 1_500);
-  const end = listen((message) => {
-    if (message.type === "reset" || (message.type === "change" && message.line === line)) again();
-  });
+  const ends = [
+    // what was loaded stays while the read model is away, and says no more than from when it is
+    watch(() => current() && (outdated() ? data && replace(figures, facts(data.model)) : again())),
+    listen((message) => {
+      if (message.type === "reset" || (message.type === "change" && message.line === line)) again();
+    }),
+  ];
   await load();
-  return { close: end };
+  return { close: () => ends.forEach((end) => end()) };
 }
 
 function head(line, model) {
@@ -329,11 +335,20 @@ function facts(model) {
       "Data",
       model.drift.quality.length
         ? h("span", { class: "tag warn" }, model.drift.quality.map(words).join(", "))
-        : h("span", { class: "tag good" }, "sound"),
+        : verdictTag(
+            model.drift.quality_close ? { verdict: "no_drift", close: model.drift.quality_close } : null,
+          ),
       "completeness, volume, intervals",
     ),
     fact("Job", jobTag(model.job), h("a", { href: `/retraining/${linePath(model.line)}` }, "safeguards")),
   );
+}
+
+/** No drift was found: in how many comparisons, and when. */
+function noneFound(checks) {
+  const judged = checks.filter((check) => check.verdict !== "insufficient_evidence");
+  if (!judged.length) return "Nothing could be compared in the last 90 days.";
+  return `None in ${count(judged.length)} comparisons from ${judged[0].date} to ${judged.at(-1).date}.`;
 }
 
 const openAlerts = (alerts) =>
