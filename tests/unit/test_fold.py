@@ -139,3 +139,57 @@ def test_few_alerts_of_a_model_are_remembered() -> None:
     for number in range(3 * fold.KEPT_REVISIONS):
         fold.alert(line, alert(id=f"a{number}", status="resolved"))
     assert list(line.revisions) == [f"a{n}" for n in range(2 * fold.KEPT_REVISIONS, 3 * fold.KEPT_REVISIONS)]
+
+
+def check(verdict: str, close: str = "2026-01-12T04:00:00.000Z", **more: Any) -> dict[str, Any]:
+    return {"kind": "performance", "verdict": verdict, "close": close, "windows": [], **more}
+
+
+WINDOW = {"windows": [{"from": "2026-01-04T00:00:00.000Z", "to": "2026-01-11T00:00:00.000Z"}]}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "windows", "labelled", "standing"),
+    [
+        ("no_drift", WINDOW, range(4, 11), "judged"),
+        ("drift", WINDOW, range(4, 11), "judged"),
+        ("insufficient_evidence", WINDOW, range(0), "without_labels"),
+        # labels that ended before the window, and those of days after it, are none of the days looked at
+        ("insufficient_evidence", WINDOW, range(1, 4), "without_labels"),
+        ("insufficient_evidence", WINDOW, range(11, 12), "without_labels"),
+        ("insufficient_evidence", WINDOW, range(4, 5), "too_little_data"),
+        # nothing to compare with: the seven days before the newest, which is too young for labels
+        ("insufficient_evidence", {}, range(0), "without_labels"),
+        ("insufficient_evidence", {}, range(10, 11), "too_little_data"),
+        ("insufficient_evidence", {}, range(1, 4), "without_labels"),
+    ],
+)
+def test_a_line_that_was_not_judged_says_whether_for_want_of_labels(
+    verdict: str, windows: dict[str, Any], labelled: range, standing: str
+) -> None:
+    line = state()
+    assert fold.fleet_line(line)["standing"] == "not_yet_judged"
+    for day in range(1, 12):
+        right, wrong = (80, 20) if day in labelled else (0, 0)
+        row = {**snapshot(f"2026-01-{day:02d}"), "outcomes": right + wrong}
+        fold.snapshot(line, row)
+    severity = {"severity": "MEDIUM"} if verdict == "drift" else {}
+    fold.event(line, check(verdict, **windows, **severity))
+    assert fold.fleet_line(line)["standing"] == standing
+
+
+def test_a_line_without_predictions_has_too_little_data() -> None:
+    line = state()
+    fold.event(line, check("insufficient_evidence"))
+    assert fold.fleet_line(line)["standing"] == "too_little_data"
+    fold.snapshot(line, snapshot("2026-01-11"))
+    assert fold.fleet_line(line)["standing"] == "too_little_data"
+
+
+def test_drift_that_needs_a_look_says_how_severe_it_is_and_of_what() -> None:
+    line = state()
+    fold.event(line, check("drift", severity="MEDIUM"))
+    fold.event(line, {**check("drift", severity="MEDIUM"), "kind": "quality", "check": "positive_rate"})
+    view = fold.fleet_line(line)
+    assert view["reasons"] == ["MEDIUM performance drift", "MEDIUM positive rate drift"]
+    assert view["drift"]["quality_close"] == "2026-01-12T04:00:00.000Z"

@@ -29,7 +29,8 @@ export const maySay = (close) =>
 /** The sentence about the quality of all models; the only place where a page says that it is good. */
 export function quality() {
   if (told?.withheld.length) return told.sentence;
-  if (lost || !told || !state.connected) return "Nothing is said of quality until the page has loaded again.";
+  if (!told) return "What can be said of quality is being loaded.";
+  if (lost || !state.connected) return "Nothing is said of quality until the page has loaded again.";
   return told.sentence;
 }
 
