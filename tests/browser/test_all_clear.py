@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Locator, Page, async_playwright, expect
 
 from schemas.common import rfc3339
 from schemas.partitioning import partition_for
@@ -106,6 +106,7 @@ class Walk:
         # nothing is green, and no model "needs nothing"
         assert await self.standing.locator("main .tag.good").count() == 0, code
         assert "nothing" not in await self.standing.locator("td.needs").all_inner_texts(), code
+        await expect(await self.good_news_of_a_model()).to_have_count(0)
 
     async def clear(self) -> None:
         """The same places say that all is well, and what of: or the walk could not fail."""
@@ -115,6 +116,7 @@ class Walk:
         await expect(self.standing.locator("main .tag.good")).to_have_count(len(LINES))
         for name, text in [*await self._commands(), *await self._pages(CLEAR)]:
             assert CLEAR in text, (name, text)
+        await expect(await self.good_news_of_a_model()).to_have_count(1, timeout=15_000)
 
     async def _text(self) -> str:
         return await self.standing.locator("main").inner_text()
@@ -129,6 +131,12 @@ class Walk:
             await expect(main.get_by_text(wanted).or_(unloaded).first).to_be_visible(timeout=15_000)
             out.append((path, await main.inner_text() + (f"{wanted} of quality" if await unloaded.count() else "")))
         return out
+
+    async def good_news_of_a_model(self) -> Locator:
+        """What a model's own page, opened now, shows in green."""
+        await self._page.goto(f"{self._web.address}/lines/{LINES[0]}")
+        await expect(self._page.locator("h1, main [role=alert]").first).to_be_visible(timeout=15_000)
+        return self._page.locator("main .tag.good")
 
     async def _commands(self) -> list[tuple[str, str]]:
         asked = (["models"], ["alerts"], ["doctor", "--only", "quality", "--json"])

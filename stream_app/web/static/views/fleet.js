@@ -160,7 +160,7 @@ function fleet(rows) {
 }
 
 function needs(row) {
-  if (!row.reasons.length) return h("span", { class: "faint small" }, unneeding(row));
+  if (!row.reasons.length) return unneeding(row);
   return h(
     "div",
     { class: "row" },
@@ -184,9 +184,9 @@ const SEVERITY = /^(MEDIUM|HIGH|CRITICAL)(?= )/;
 
 /** A line without a finding: nothing of what was judged, or why it was not judged. */
 function unneeding(row) {
-  if (row.standing !== "judged") return words(row.standing);
-  const { close } = row.drift.performance;
-  return maySay(close) ? "nothing" : ["no finding at ", when(close)];
+  const close = row.standing === "judged" ? row.drift.performance.close : null;
+  if (close && maySay(close)) return h("span", { class: "faint small" }, "nothing");
+  return h("span", { class: "soft small" }, close ? ["no finding at ", when(close)] : words(row.standing));
 }
 
 function nothing(asked) {
