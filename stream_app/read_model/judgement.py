@@ -141,11 +141,10 @@ def _late(tally: Tally, status: Status) -> list[Withheld]:
     out = []
     age = status.now_ms - status.ticked_ms
     if age > LATEST_MS:
-        out.append(Withheld("no_tick", f"no tick came for {age // _HOUR_MS} h, and without ticks nothing is checked"))
+        out.append(Withheld("no_tick", f"no tick came for {_span(age)}, and without ticks nothing is checked"))
     if tally.as_of is not None and status.tick_ms - parse_ms(tally.as_of) > LATEST_MS:
-        hours = (status.tick_ms - parse_ms(tally.as_of)) // _HOUR_MS
-        at = _when(tally.as_of, status.now_ms)
-        out.append(Withheld("no_check", f"the newest performance check is of {at}, {hours} h before the last tick"))
+        at, behind = _when(tally.as_of, status.now_ms), _span(status.tick_ms - parse_ms(tally.as_of))
+        out.append(Withheld("no_check", f"the newest performance check is of {at}, {behind} before the last tick"))
     return out
 
 
@@ -173,6 +172,11 @@ def _looks(tally: Tally) -> str:
 def _nothing(withheld: Iterable[Withheld]) -> str:
     reasons = "; ".join(item.text for item in withheld)
     return f"Nothing can be said of quality: {reasons}" + ("" if reasons.endswith("?") else ".")
+
+
+def _span(ms: int) -> str:
+    hours = ms // _HOUR_MS
+    return f"{hours} h" if hours < 72 else f"{hours // 24:,} days"
 
 
 def _when(at: str, now_ms: int) -> str:

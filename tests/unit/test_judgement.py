@@ -115,3 +115,9 @@ def test_another_year_is_named() -> None:
     old = "2016-01-18T04:00:00.000Z"
     found = judge(tally(model("judged", old)), WELL._replace(tick_ms=parse_ms(old) + HOUR_MS))
     assert "as of 18 Jan 2016 04:00 UTC" in found.sentence
+
+
+def test_how_late_it_is_stands_in_hours_then_in_days() -> None:
+    for hours, told in ((27, "27 h"), (71, "71 h"), (72, "3 days"), (24 * 1_200, "1,200 days")):
+        (found,) = judge(tally(JUDGED), WELL._replace(ticked_ms=NOW - hours * HOUR_MS)).withheld
+        assert f"no tick came for {told}, " in found.text
