@@ -212,7 +212,7 @@ async def test_no_state_that_says_nothing_says_that_all_is_well(
         await expect(walk.standing.locator("#notice")).to_contain_text(
             re.compile(r"was known at \d{4}-\d\d-\d\d \d\d:\d\d UTC")
         )
-        await expect(walk.standing.locator("td.needs").first).to_contain_text("no finding at")  # what it last knew
+        await expect(walk.standing.locator("td.needs").first).to_contain_text("no finding on")  # what it last knew
         redis.signal(signal.SIGCONT)
         await walk.clear()
         await expect(walk.standing.locator("#notice")).to_be_empty()

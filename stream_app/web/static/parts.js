@@ -18,7 +18,7 @@ export function verdictTag(brief) {
   if (brief.verdict === "no_drift")
     return maySay(brief.close)
       ? h("span", { class: "tag good" }, "no drift")
-      : h("span", { class: "tag" }, "no drift at ", when(brief.close));
+      : h("span", { class: "tag" }, "no drift on ", when(brief.close, false));
   return h("span", { class: "tag", title: "not enough data to tell" }, "no evidence");
 }
 

@@ -186,7 +186,7 @@ const SEVERITY = /^(MEDIUM|HIGH|CRITICAL)(?= )/;
 function unneeding(row) {
   const close = row.standing === "judged" ? row.drift.performance.close : null;
   if (close && maySay(close)) return h("span", { class: "faint small" }, "nothing");
-  return h("span", { class: "soft small" }, close ? ["no finding at ", when(close)] : words(row.standing));
+  return h("span", { class: "soft small" }, close ? ["no finding on ", when(close, false)] : words(row.standing));
 }
 
 function nothing(asked) {
