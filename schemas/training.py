@@ -91,6 +91,18 @@ class TrainingResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     error: Text | None = None
 
 
+class Failure(msgspec.Struct, frozen=True):
+    """An order that came to nothing, and why."""
+
+    command: Literal["train", "activate", "rollback"]
+    command_id: Uuid
+    #: the attempt that failed
+    attempt: Attempt
+    #: tick that gave it up
+    at: Timestamp
+    reason: Text
+
+
 class TrainingJob(Output, frozen=True, kw_only=True):
     """Where a line's retraining stands."""
 
@@ -101,3 +113,5 @@ class TrainingJob(Output, frozen=True, kw_only=True):
     candidate_version: Name | None
     circuit: Literal["closed", "open"]
     since: Timestamp
+    #: what failed last; there until an order of its kind succeeds, or a person dismisses it or resets the circuit
+    failure: Failure | UnsetType = UNSET

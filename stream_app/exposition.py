@@ -18,7 +18,7 @@ _TOLD: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "alerts": ("alerts_total", "Revisions of alerts; notify is empty where nobody is told.", ("type", "notify")),
     "drift-events": ("drift_events_total", "Verdicts of checks.", ("kind", "verdict", "severity")),
     "training-commands": ("training_commands_total", "Orders to trainers and the deployer.", ("command",)),
-    "audit": ("decisions_total", "Decisions of the coordinator and answers to orders.", ("action", "decision")),
+    "audit": ("decisions_total", "Decisions, and answers to orders.", ("action", "decision")),
 }
 _REASON: Final = "plumbline.reason"
 

@@ -150,6 +150,7 @@ def test_a_version_takes_over_at_the_full_hour_by_what_is_known_then_whatever_re
 def test_an_hour_is_judged_once(seed: int | None) -> None:
     scenario = _hand_over(0)
     command = {"id": "c", "line": "t:a", "command": "register", "arguments": {"model_version": "v1"}}
+    command |= {"actor": "ada", "reason": "deployed"}
     scenario.commands[5] = [orjson.dumps(command)]  # after v2 took over by the hour before
     scenario.ticks.append(scenario.ticks[-1] + HOUR)
     scenario.epochs.append([[], []])
@@ -160,6 +161,7 @@ def test_an_hour_is_judged_once(seed: int | None) -> None:
 def test_a_version_registered_within_the_hour_is_not_overruled_by_that_hour() -> None:
     scenario = _hand_over(0)
     command = {"id": "c", "line": "t:a", "command": "register", "arguments": {"model_version": "v1"}}
+    command |= {"actor": "ada", "reason": "deployed"}
     scenario.commands[3] = [orjson.dumps({**command, "arguments": {"model_version": "v3"}})]
     drive = Drive(scenario, config(2)).run()
     records = [orjson.loads(e.value or b"") for e in drive.of("model-lifecycle")]

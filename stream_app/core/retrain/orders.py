@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from schemas.common import rfc3339
-from stream_app.core.retrain.events import Result, Tick
+from stream_app.core.retrain.events import OrderByHand, Result, Tick
 from stream_app.core.retrain.turn import Turn
 
 
@@ -51,7 +51,15 @@ def deadlines(turn: Turn, event: Tick) -> None:
         turn.fail(f"accepted, and not finished by {rfc3339(order.finish_by_ms)}")
 
 
-def back_off(turn: Turn, event: Tick) -> None:
-    """The line may be retrained again."""
-    if turn.state.backoff_until_ms is None or turn.now_ms >= turn.state.backoff_until_ms:
-        turn.rest()
+def dismiss(turn: Turn, event: OrderByHand) -> None:
+    """A person has seen the failure, and it is over. The back-off and the count of failures stay as they are."""
+    failure = turn.state.failure
+    if failure is None:
+        turn.refuse("dismiss", "nothing_failed", event.id, "no failure stands", actor=event.actor)
+        return
+    text = f"{failure.command} of {rfc3339(failure.at_ms)}, {failure.reason}: {event.reason}"
+    turn.audit("dismiss", "dismissed", event.id, text, actor=event.actor, ids=(event.id, failure.id))
+    if turn.state.state == "failed":
+        turn.rest(failure=None)
+    else:
+        turn.change(failure=None)

@@ -71,6 +71,31 @@ class Job(msgspec.Struct, frozen=True):
     validated: bool = False
 
 
+class Failure(msgspec.Struct, frozen=True):
+    """An order that came to nothing; remembered until a success of its kind ends it, or a person."""
+
+    command: Literal["train", "activate", "rollback"]
+    id: str
+    attempt: int
+    #: tick that gave it up (epoch ms)
+    at_ms: int
+    reason: str
+
+
+class Refusals(msgspec.Struct, frozen=True):
+    """The same refusal of the same drift, check after check: one fact, and one audit record with a count."""
+
+    #: id of the first event refused
+    subject: str
+    #: first day of the run of drift that asks
+    run_from: int
+    #: safeguards that refuse
+    names: tuple[str, ...]
+    count: int
+    #: tick of the first refusal (epoch ms)
+    first_ms: int
+
+
 class Watch(msgspec.Struct, frozen=True):
     """Probation of a version."""
 
@@ -105,8 +130,12 @@ class LineState(msgspec.Struct, frozen=True):
     last_train_ms: int | None = None
     #: nothing is trained before; ``None``: there is no back-off
     backoff_until_ms: int | None = None
+    #: what failed last, if neither a success nor a person ended it
+    failure: Failure | None = None
     #: kind → first day of the run of ``drift`` that stands
     runs: dict[str, int] = {}
+    #: kind → the refusal that its run of ``drift`` met last
+    refusals: dict[str, Refusals] = {}
     #: ids of the last events handled, oldest first
     recent: tuple[str, ...] = ()
 

@@ -1,16 +1,19 @@
 """The coordinator's rules as a table: every pair of state and event is a transition, a quiet stay or a named refusal.
 
-Theory. A line is at rest (`idle`; `failed` while it backs off; `halted` while the circuit is open), or it has a job
+Theory. A line is at rest (`idle`; `failed` once an order came to nothing, until a success of its kind or a person ends
+that; `halted` while the circuit is open), or it has a job
 (`awaiting_approval` to `activating`, `rolling_back`), or it watches a version (`probation`). At most one order is on
 its way at any time, and it belongs to the job. Results count only for the order that is on its way, by id and attempt.
 A change of the active version that no order here asked for ends whatever job there is and begins a probation; a model
 that metrics forgets, for want of predictions, ends it too, and nothing is kept. The circuit is not a state but a flag,
-because a probation must go on while it is open: `halted` is how it shows at rest.
+because a probation must go on while it is open: `halted` is how it shows at rest. So is a failure: it is remembered
+while the next training is under way, and `failed` is how it shows at rest. The back-off is no state either: the
+safeguard `active_job` refuses while it lasts.
 
-Dead ends, on purpose: nothing leaves `halted` for a job but through ``reset_circuit``; nothing but time, a change of
-version or a rollback by hand leaves `failed`.
+Dead ends, on purpose: nothing leaves `halted` for a job but through ``reset_circuit``, which is a person's word on the
+failures too.
 
-Deadlines, lapses, the back-off and the end of a probation are all answers to ``tick``: nothing else knows the time.
+Deadlines, lapses and the end of a probation are all answers to ``tick``: nothing else knows the time.
 """
 
 from __future__ import annotations
@@ -61,25 +64,33 @@ _DRIFT_BUSY: Final = Go("drift", ())
 _FORGOTTEN: Final = Go("forgotten", ("idle",))
 _CHANGED: Final = Go("version_changed", ("probation",))
 _ROLLBACK: Final = Go("rollback", ("rolling_back",))
-_RESET: Final = Go("reset_circuit", ("idle", "failed"))
+_RESET: Final = Go("reset_circuit", ("idle",))
 _RESET_BESIDE: Final = Go("reset_circuit", ())
+_DISMISS_BESIDE: Final = Go("dismiss", ())
+_DISMISS: Final[dict[State, Cell]] = {
+    "idle": Refuse("nothing_failed", "no failure stands"),
+    "failed": Go("dismiss", ("idle",)),
+    "halted": Refuse("circuit_open", "the circuit is open: reset_circuit closes it and ends the failure"),
+}
 
 
 def _at_rest(state: State) -> dict[Kind, Cell]:
-    train: tuple[State, ...] = ("requested", "awaiting_approval") if state == "idle" else ()
+    free = state in ("idle", "failed")
+    train: tuple[State, ...] = ("requested", "awaiting_approval") if free else ()
     return {
         "drift": Go("drift", train),
         "run_ended": _RUN_ENDED,
         "version_changed": _CHANGED,
         "forgotten": _FORGOTTEN,
         "probation_look": _JUDGED,
-        "tick": Go("back_off", ("idle",)) if state == "failed" else Stay("no timer runs"),
+        "tick": Stay("no timer runs"),
         **dict.fromkeys(RESULTS, _NO_ORDER),
-        "retrain": Go("retrain", ("requested",) if state == "idle" else ()),
+        "retrain": Go("retrain", ("requested",) if free else ()),
         "approve": _NOT_ASKED,
         "reject": _NOT_ASKED,
         "rollback": _ROLLBACK,
         "reset_circuit": _RESET if state == "halted" else _CLOSED,
+        "dismiss": _DISMISS[state],
     }
 
 
@@ -95,6 +106,7 @@ _JOB: Final[dict[Kind, Cell]] = {
     "reject": _NOT_ASKED,
     "rollback": _ROLLBACK,
     "reset_circuit": _CLOSED,
+    "dismiss": _DISMISS_BESIDE,
 }
 
 TABLE: Final[dict[State, dict[Kind, Cell]]] = {
@@ -103,10 +115,10 @@ TABLE: Final[dict[State, dict[Kind, Cell]]] = {
     "halted": _at_rest("halted"),
     "awaiting_approval": {
         **_JOB,
-        "tick": Go("approval_lapses", ("idle",)),
+        "tick": Go("approval_lapses", ("idle", "failed")),
         "retrain": Go("retrain", ("requested",)),
         "approve": Go("approve", ("requested", "activating")),
-        "reject": Go("reject", ("idle",)),
+        "reject": Go("reject", ("idle", "failed")),
     },
     "requested": {
         **_JOB,
@@ -130,7 +142,7 @@ TABLE: Final[dict[State, dict[Kind, Cell]]] = {
     },
     "validating": {
         **_JOB,
-        "tick": Go("validate", ("activating", "awaiting_approval", "idle")),
+        "tick": Go("validate", ("activating", "awaiting_approval", "idle", "failed")),
         **dict.fromkeys(RESULTS, _LATE),
     },
     "activating": {

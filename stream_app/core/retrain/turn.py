@@ -11,7 +11,7 @@ from stream_app.core.days import HOUR_MS
 from stream_app.core.retrain.config import LineConfig
 from stream_app.core.retrain.effects import COORDINATOR, Audit, Effect, Refused, SendCommand
 from stream_app.core.retrain.safeguards import Answer
-from stream_app.core.retrain.state import Cause, Job, LineState, Order, State
+from stream_app.core.retrain.state import Cause, Failure, Job, LineState, Order, State
 from stream_app.errors import present
 
 #: Longest back-off: the next day's closes are worth another try.
@@ -67,12 +67,17 @@ class Turn:
 
     def rest(self, **fields: Any) -> None:
         """Go to the state at rest that fits; the job, if any, is over."""
-        backing_off = self.state.backoff_until_ms is not None and self.now_ms < self.state.backoff_until_ms
         circuit_open = fields.get("circuit_open", self.state.circuit_open)
-        state: State = "halted" if circuit_open else "failed" if backing_off else "idle"
-        if not backing_off:
+        failure = fields.get("failure", self.state.failure)
+        state: State = "halted" if circuit_open else "failed" if failure is not None else "idle"
+        if self.backing_off() is None:
             fields["backoff_until_ms"] = None
         self.change(state=state, job=None, watch=None, **fields)
+
+    def backing_off(self) -> int | None:
+        """Until when nothing is trained (epoch ms), if that is not over."""
+        until = self.state.backoff_until_ms
+        return until if until is not None and self.now_ms < until else None
 
     def begin(self, state: State, cause: Cause, **fields: Any) -> None:
         """Begin a new episode."""
@@ -134,7 +139,7 @@ class Turn:
         self.change(failures=failures, circuit_open=self.state.circuit_open or failures >= self.rules.circuit_failures)
 
     def fail(self, reason: str) -> None:
-        """The order came to nothing: back off. A rollback that fails was counted when it was ordered."""
+        """The order came to nothing: say so until it is over, and back off. A rollback was counted when ordered."""
         job, order = self.job(), self.order()
         if order.command != "rollback":
             self.count_failure()
@@ -142,6 +147,7 @@ class Turn:
         self.change(
             state="halted" if self.state.circuit_open else "failed",
             backoff_until_ms=self.now_ms + round(backoff_h * HOUR_MS),
+            failure=Failure(order.command, order.id, order.attempt, self.now_ms, reason),
             watch=None,
         )
         self.audit(order.command, "failed", f"{order.id}/{order.attempt}", reason, ids=(order.id, *job.cause.event_ids))

@@ -66,7 +66,7 @@ def test_no_second_training_begins_while_anything_is_under_way(state: State, kin
     before = world.state
     effects = world.do(event(world, kind))
     assert not [e for e in effects if isinstance(e, fx.SendCommand)]
-    assert replace(world.state, recent=(), runs={}) == replace(before, recent=(), runs={})
+    assert replace(world.state, recent=(), runs={}, refusals={}) == replace(before, recent=(), runs={}, refusals={})
     found = next(e for e in effects if isinstance(e, fx.Decide | fx.Refused))
     refusing = {a.name for a in found.answers if not a.passed}
     assert refusing & {"active_job", "approval", "circuit"}
@@ -239,13 +239,13 @@ def test_a_failure_backs_off_twice_as_long_each_time() -> None:
     rules = places.RetrainRules(validation_floors=FLOORS, retrain_cooldown_days=0, circuit_failures=9)
     world = places.world(rules)
     for hours in (1, 2, 4, 8, 16, 24):
-        world.do(world.drift())
+        assert sent(world.do(world.drift())) == [("train", 1)]
         world.do(world.result("failed"))
         assert world.state.backoff_until_ms == world.now + hours * HOUR_MS
         world.tick(hours - 0.01)
-        assert world.state.state == "failed"
+        refused = next(e for e in world.do(world.drift()) if isinstance(e, fx.Decide))
+        assert [a.name for a in refused.answers if not a.passed] == ["active_job"]
         world.tick(0.01)
-        assert world.state.state == "idle"
 
 
 # -- versions ---------------------------------------------------------------------------------------------------------
