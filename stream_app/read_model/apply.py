@@ -179,6 +179,13 @@ def _lifecycle(batch: Batch, row: dict[str, Any], value: bytes) -> None:
 
 
 def _audit(batch: Batch, row: dict[str, Any], value: bytes) -> None:
+    if "count" in row and row["line"] not in batch.gone:
+        news, before = fold.repeated(batch.state(row), row, value)
+        if not news:
+            return
+        if before is not None and before != value:
+            batch.run("ZREM", batch.keys.audit, before)
+            batch.run("ZREM", batch.keys.line_audit(row["line"]), before)
     batch.tail(batch.keys.audit, row["at"], value, AUDIT_TAIL)
     if row["line"] != "*" and row["line"] not in batch.gone:
         batch.tail(batch.keys.line_audit(row["line"]), row["at"], value, LINE_AUDIT_TAIL)

@@ -17,15 +17,16 @@ FORMAT: Final = 2
 TREND_DAYS, METRIC_DAYS = 30, 7
 #: Alerts of a model whose newest revision is remembered; few are open at a time, and what comes again is near.
 KEPT_REVISIONS: Final = 50
+#: Audit records of a model that may come again; of each kind of drift the last one can.
+KEPT_REPEATED: Final = 8
 #: Two-sided 95 % for what is shown beside a metric; nothing is decided by it.
 _Z: Final = 1.959964
 
 _RANK: Final = {"MEDIUM": 1, "HIGH": 2, "CRITICAL": 3}
-#: What a job in each of these states adds to the attention a line needs, and the word for it.
+#: What a job in each of these states adds to the attention a line needs, and the word for it; a failure has its own.
 _JOBS: Final = {
     "awaiting_approval": (300, "waits for approval"),
     "halted": (260, "retraining halted"),
-    "failed": (200, "training failed"),
     "rolling_back": (180, "rolling back"),
     "probation": (60, "on probation"),
     "activating": (40, "activating"),
@@ -33,6 +34,8 @@ _JOBS: Final = {
     "training": (40, "training"),
     "requested": (40, "training requested"),
 }
+#: What failed, by the command that came to nothing.
+_FAILED: Final = {"train": "training failed", "activate": "activation failed", "rollback": "rollback failed"}
 
 
 class Day(msgspec.Struct, array_like=True):
@@ -71,6 +74,8 @@ class State(msgspec.Struct):
     #: the newest revision of each alert that was taken, at most 50 alerts, the latest last
     revisions: dict[str, int] = {}
     job: dict[str, Any] | None = None
+    #: audit records that may come again with a higher count: id → the newest, as it came; at most 8, the latest last
+    repeated: dict[str, bytes] = {}
 
 
 _codec: Final = Codec[State](State, FORMAT, "line of the read model")
@@ -143,7 +148,20 @@ def alert(state: State, row: dict[str, Any]) -> bool:
 
 def job(state: State, row: dict[str, Any]) -> None:
     """Take a state of the line's job."""
-    state.job = {name: row[name] for name in ("state", "since", "candidate_version", "circuit", "command_id")}
+    names = ("state", "since", "candidate_version", "circuit", "command_id", "attempt")
+    state.job = {**{name: row[name] for name in names}, "failure": row.get("failure")}
+
+
+def repeated(state: State, row: dict[str, Any], value: bytes) -> tuple[bool, bytes | None]:
+    """Take an audit record with a count: whether it is news, and the record of the same fact whose place it takes."""
+    before = state.repeated.get(row["id"])
+    if before is not None and msgspec.json.decode(before)["count"] > row["count"]:
+        return False, None
+    state.repeated.pop(row["id"], None)
+    state.repeated[row["id"]] = value
+    while len(state.repeated) > KEPT_REPEATED:
+        del state.repeated[next(iter(state.repeated))]
+    return True, before
 
 
 def lifecycle(state: State, row: dict[str, Any]) -> None:
@@ -249,6 +267,9 @@ def _attention(state: State) -> tuple[int, list[str]]:
         word = f"{alert['severity']} alert" + (" taken" if taken else "")
         found.append((weight // 2 if taken else weight + 50 * alert["escalation_level"], word))
     if state.job is not None:
+        failure = state.job.get("failure")
+        if failure is not None:
+            found.append((200, _FAILED[failure["command"]]))
         if state.job["state"] in _JOBS:
             found.append(_JOBS[state.job["state"]])
         if state.job["circuit"] == "open":

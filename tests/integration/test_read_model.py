@@ -100,7 +100,10 @@ async def compare_with_topics(reader: Reader) -> None:
         at = found_page.next
     assert ids == drift
     audit = await reader.audit(None, everything, 0, 200)
-    assert sorted(audit.items) == sorted(e.value or b"" for e in published()["audit"])
+    # what was decided alike again and again stands there once, in its newest revision
+    rows = {json.loads(e.value or b"")["id"]: e.value or b"" for e in published()["audit"]}
+    assert len(rows) < len(published()["audit"])
+    assert sorted(audit.items) == sorted(rows.values())
     jobs, commands = await reader.history("churn:step-25-300-on")
     for found_rows, kind in ((jobs, "training-jobs"), (commands, "training-commands")):
         rows = [e.value or b"" for e in published()[kind] if b'"churn:step-25-300-on"' in (e.value or b"")]
@@ -128,8 +131,8 @@ async def test_it_equals_the_topics_and_again_after_a_flush_and_a_restart(
         second = (await reader.status()).generation
     # another process goes on where the first one stood, and makes nothing twice
     async with projecting(prefix, redis_server.url) as reader:
-        await publish(prefix, {"audit": published()["audit"][:1]})
-        audit = published()["audit"][0].value
+        await publish(prefix, {"audit": published()["audit"][-1:]})
+        audit = published()["audit"][-1].value
 
         async def taken() -> bool:
             positions = await reader.redis.hgetall(reader.keys.positions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from scipy.stats import binomtest
 
@@ -139,3 +140,43 @@ def test_few_alerts_of_a_model_are_remembered() -> None:
     for number in range(3 * fold.KEPT_REVISIONS):
         fold.alert(line, alert(id=f"a{number}", status="resolved"))
     assert list(line.revisions) == [f"a{n}" for n in range(2 * fold.KEPT_REVISIONS, 3 * fold.KEPT_REVISIONS)]
+
+
+def refusal(count: int, id: str = "r", **more: Any) -> tuple[dict[str, Any], bytes]:
+    row = {"id": id, "line": "churn:acme", "model_type": "churn", "tenant_id": "acme", "count": count,
+           "at": f"2026-01-{count:02d}T04:00:00.000Z", **more}  # fmt: skip
+    return row, msgspec.json.encode(row)
+
+
+def test_what_was_decided_again_takes_the_place_of_what_was_decided_before() -> None:
+    batch = Batch(Keys("t"), lambda _: "accuracy", {})
+    audit = {batch.keys.audit, batch.keys.line_audit("churn:acme")}
+    for count in (1, 2, 3, 2, 3):  # records come at least once
+        batch.take("audit", *refusal(count), 0)
+    gone = [(key, member) for name, key, member in (c for c in batch.commands if c[0] == "ZREM")]
+    assert sorted(gone) == sorted((key, refusal(n)[1]) for key in audit for n in (1, 2))
+    added = [command[3] for command in batch.commands if command[0] == "ZADD" and command[1] == batch.keys.audit]
+    assert added == [refusal(n)[1] for n in (1, 2, 3, 3)]
+    for n in range(20):
+        batch.take("audit", *refusal(1, f"other-{n}"), 0)
+    assert len(batch.states["churn:acme"].repeated) == fold.KEPT_REPEATED
+
+
+@pytest.mark.parametrize(
+    ("state", "command", "reasons"),
+    [
+        ("failed", "train", ["training failed"]),
+        ("failed", "rollback", ["rollback failed"]),
+        ("requested", "activate", ["activation failed", "training requested"]),
+    ],
+)
+def test_a_failure_is_named_by_what_failed_also_beside_the_next_job(
+    state: str, command: str, reasons: list[str]
+) -> None:
+    line = fold.State("churn:acme", "churn", "acme", "accuracy")
+    failure = {"command": command, "reason": "why", "attempt": 1}
+    known = {"since": "", "candidate_version": None, "circuit": "closed", "command_id": None, "attempt": 1}
+    fold.job(line, {"state": state, "failure": failure, **known})
+    view = fold.fleet_line(line)
+    assert view["reasons"] == reasons
+    assert view["job"]["failure"] == failure
