@@ -18,7 +18,7 @@ from stream_app.core.changes import Change
 from stream_app.settings import Settings
 from stream_app.topics import topics_of
 
-_FOR_ALL = ("approve", "reject", "reset_circuit", "rebaseline", "acknowledge", "set")
+_FOR_ALL = ("approve", "reject", "reset_circuit", "dismiss", "rebaseline", "acknowledge", "set")
 
 
 def _who() -> str:
@@ -52,7 +52,7 @@ def acknowledge(alert_id: str, actor: str, reason: str) -> None:
         )
     alert = matching[0]
     if alert["status"] == "resolved":
-        raise click.ClickException(f"alert {alert['id']} is resolved already ({alert['resolution_reason']})")
+        raise click.ClickException(f"alert {alert['id']} is resolved already ({alert['resolution']})")
     send(settings, alert["line"], "acknowledge", {"alert_id": alert["id"]}, actor, reason)
 
 
@@ -153,6 +153,21 @@ def reset_circuit(line: str, actor: str, reason: str) -> None:
     Example: plumbline reset-circuit fraud:acme --reason "label pipeline mended"
     """
     send(settings_module.load(), line, "reset_circuit", {}, actor, reason)
+
+
+@click.command()
+@click.argument("line")
+@_options
+def dismiss(line: str, actor: str, reason: str) -> None:
+    """End a failure that a person has seen: a training, activation or rollback that failed. LINE may be '*'.
+
+    It changes nothing but what is shown: the back-off goes on, and the failure counts for the circuit. Where the
+    circuit is open, `plumbline reset-circuit` ends both.
+
+    \b
+    Example: plumbline dismiss fraud:acme --reason "the trainer was down, it runs again"
+    """
+    send(settings_module.load(), line, "dismiss", {}, actor, reason)
 
 
 @click.command(name="set")

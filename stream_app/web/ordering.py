@@ -25,7 +25,8 @@ Key = Annotated[
     Header(alias="Idempotency-Key", pattern=r"^[\x21-\x7e]{1,128}$", description="the same key orders once"),
 ]
 Action = Annotated[
-    Literal["approve", "reject", "retrain", "rollback", "rebaseline", "reset_circuit"], Path(description="the order")
+    Literal["approve", "reject", "retrain", "rollback", "rebaseline", "reset_circuit", "dismiss"],
+    Path(description="the order"),
 ]
 
 

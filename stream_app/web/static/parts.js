@@ -1,7 +1,7 @@
 // What several views share: tags, sparklines, dialogs, orders, messages.
 import { ApiError, newKey, post } from "./api.js";
 import { listen } from "./live.js";
-import { h, s, replace, sentence, words } from "./dom.js";
+import { h, s, replace, sentence, when, words } from "./dom.js";
 
 export const session = { actor: "", role: "viewer" };
 export const mayOrder = () => session.role === "operator";
@@ -29,6 +29,19 @@ export const jobTag = (job) =>
   job
     ? h("span", { class: `tag ${JOB_CLASS[job.state] ?? "info"}` }, words(job.state))
     : h("span", { class: "tag" }, "idle");
+
+const FAILED = { train: "Training", activate: "Activation", rollback: "Rollback" };
+
+/** What failed, since when, at which attempt and why; it stands until a success or a person ends it. */
+export const failed = (failure) =>
+  h(
+    "span",
+    { class: "failure" },
+    `${FAILED[failure.command]} failed `,
+    when(failure.at),
+    `, attempt ${failure.attempt}: `,
+    sentence(failure.reason),
+  );
 
 /** Thirty days of a metric as a small picture; gaps stay gaps. */
 export function sparkline(values, name) {

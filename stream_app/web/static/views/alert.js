@@ -54,7 +54,7 @@ function paint(main, { alert, revisions, events }) {
             { class: "row" },
             severityTag(alert.severity),
             resolved
-              ? h("span", { class: "tag good" }, `resolved: ${words(alert.resolution_reason)}`)
+              ? h("span", { class: "tag good" }, alert.resolution)
               : h("span", { class: "tag bad" }, "open"),
             alert.escalation_level ? h("span", { class: "tag warn" }, "escalated") : null,
           ),
@@ -113,7 +113,11 @@ function paint(main, { alert, revisions, events }) {
           h(
             "h2",
             {},
-            alert.auto_retrain.eligible ? "May be retrained without a person" : "Why it is not retrained by itself",
+            alert.replaced_by?.how === "retrained"
+              ? "It was retrained; what the safeguards said"
+              : alert.auto_retrain.eligible
+                ? "May be retrained without a person"
+                : "Why it is not retrained by itself",
           ),
           alert.auto_retrain.safeguards.length
             ? guards(alert.auto_retrain.safeguards)

@@ -18,7 +18,7 @@ const COLUMNS = [
     "What",
     (row) => [
       h("div", {}, row.summary),
-      row.status === "resolved" ? h("span", { class: "small soft" }, `ended: ${words(row.resolution_reason)}`) : null,
+      row.status === "resolved" ? h("span", { class: "small soft" }, row.resolution) : null,
     ],
     { class: "wide" },
   ],

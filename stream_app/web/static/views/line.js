@@ -6,7 +6,7 @@ import { histograms } from "../charts.js";
 import { seriesChart, checksChart, SERIES } from "./line_charts.js";
 import { eventTable, matrix, snapshotTable, versionTable } from "./line_tables.js";
 import { decisions } from "./audit.js";
-import { jobTag, mayOrder, order, problem, severityTag, skeleton, verdictTag } from "../parts.js";
+import { failed, jobTag, mayOrder, order, problem, severityTag, skeleton, verdictTag } from "../parts.js";
 
 export async function open(main, line, current) {
   let metric = null,
@@ -241,6 +241,21 @@ export function actions(line, model) {
         },
         "Close circuit…",
       ),
+    model.job?.failure &&
+      model.job.state !== "halted" &&
+      h(
+        "button",
+        {
+          onclick: () =>
+            order({
+              heading: `Dismiss the failure of ${line}`,
+              text: "It is shown no longer. The back-off goes on, and the failure counts for the circuit.",
+              button: "Dismiss the failure",
+              path: `${path}/dismiss`,
+            }),
+        },
+        "Dismiss failure…",
+      ),
     h(
       "button",
       {
@@ -332,7 +347,10 @@ function facts(model) {
         : h("span", { class: "tag good" }, "sound"),
       "completeness, volume, intervals",
     ),
-    fact("Job", jobTag(model.job), h("a", { href: `/retraining/${linePath(model.line)}` }, "safeguards")),
+    fact("Job", jobTag(model.job), [
+      model.job?.failure ? [h("span", { class: "problem" }, failed(model.job.failure)), " "] : null,
+      h("a", { href: `/retraining/${linePath(model.line)}` }, "safeguards"),
+    ]),
   );
 }
 
