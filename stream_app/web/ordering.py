@@ -10,8 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from schemas.common import NAME
 from stream_app.core.changes import Change
 from stream_app.read_model.published import Published
-from stream_app.settings import base
-from stream_app.stage_configs import values_of
 from stream_app.web.answers import Refused, answer
 from stream_app.web.auth import User
 from stream_app.web.reading import AnyId, Line
@@ -87,7 +85,7 @@ async def acknowledge(request: Request, id: AnyId, body: Because, user: Operator
 async def change_setting(request: Request, body: SettingOrder, user: Operator, key: Key = None) -> Response:
     """Change a setting from the next tick on, for all lines or one."""
     site = site_of(request)
-    known = Published(await site.reader.settings()).under(values_of(base(site.settings)))
+    known = Published(await site.reader.settings()).under(site.start)
     try:
         known.change(Change(body.line, {body.key: body.value}))
     except ValueError as error:
