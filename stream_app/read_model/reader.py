@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from stream_app.read_model import points
 from stream_app.read_model.fleet import Fleet
+from stream_app.read_model.holding import fields_of
 from stream_app.read_model.keys import LAYOUT, Keys
 
 #: Without a sign of life of the projector for so long, what is shown may be old.
@@ -190,6 +191,11 @@ class Reader:
     async def settings(self) -> list[dict[str, Any]]:
         """Newest record of every setting that was ever changed."""
         return [orjson.loads(value) for value in await self.redis.hvals(self.keys.settings)]
+
+    async def settings_of(self, model: str) -> list[dict[str, Any]]:
+        """Newest record of every changed setting that concerns a model."""
+        found = await self.redis.hmget(self.keys.settings, fields_of(model))
+        return [orjson.loads(value) for value in found if value is not None]
 
     async def _by_id(
         self, index: str, table: str, keep: Callable[[dict[str, Any]], bool], start: int, limit: int

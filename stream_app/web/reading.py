@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from schemas.common import NAME, rfc3339
 from stream_app.http.bounds import PAGE_ROWS
 from stream_app.read_model.fleet import Entry
+from stream_app.read_model.holding import rules_of
 from stream_app.web.answers import Refused, answer, following, page, position
 from stream_app.web.auth import User
 from stream_app.web.site import site_of, viewer
@@ -98,9 +99,11 @@ async def _view(request: Request, line: str) -> dict[str, Any]:
 
 @router.get("/models/{line}")
 async def model(request: Request, line: Line, user: Viewer) -> Response:
-    """A line: what the fleet shows of it, its versions, today so far, the newest event of each check, its job."""
-    view = await _view(request, line)
-    return answer({**view, **await site_of(request).reader.line(line)})
+    """A line: what the fleet shows of it, its versions, today so far, the newest event of each check, its job, and
+    the rules that hold for it now."""
+    view, site = await _view(request, line), site_of(request)
+    rules = rules_of(line, await site.reader.settings_of(line), site.start)
+    return answer({**view, **await site.reader.line(line), "rules": rules})
 
 
 @router.get("/models/{line}/snapshots")

@@ -174,11 +174,13 @@ class Site(NamedTuple):
 
 
 @contextlib.contextmanager
-def serving(kafka: str, folder: Path, name: str) -> Iterator[Site]:
+def serving(
+    kafka: str, folder: Path, name: str, records: Callable[[], dict[str, tuple[Emit, ...]]] = published
+) -> Iterator[Site]:
     """Start all of it, with topics under ``name``."""
     prefix = Prefix(kafka, Topics(name, name, 3, 2))
     asyncio.run(prefix.create())
-    asyncio.run(publish(prefix, published()))
+    asyncio.run(publish(prefix, records()))
     redis = RedisServer(folder / "redis").start()
     web = Web(prefix, folder, redis.url)
     web.process.start()

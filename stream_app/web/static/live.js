@@ -34,8 +34,11 @@ export function connect() {
       // what was missed follows; without an id to resume from, whatever is shown is loaded anew
       if (last === null) last = message.id;
     } else if (message.id) last = message.id;
+    const back = message.type === "degraded" && state.degraded && !message.degraded;
     if (message.type === "degraded") Object.assign(state, { degraded: message.degraded, reason: message.reason });
     tell(message);
+    // what was opened or loaded meanwhile shows an error, or what held before: it is loaded anew
+    if (back) tell({ type: "reset" });
   };
   socket.onclose = (event) => {
     socket = null;

@@ -75,16 +75,22 @@ export const meter = (value) =>
 export const empty = (title, ...text) => h("div", { class: "empty" }, h("h2", {}, title), ...text);
 export const skeleton = (text = "Loading…") => h("p", { class: "skeleton" }, text);
 
-/** An error as people should see it, with a way on. */
+/** Milliseconds until what could not be loaded because something was away is tried again. */
+const RETRY_MS = 5_000;
+
+/** An error as people should see it, with a way on. What is away comes back: then it is loaded without a hand. */
 export function problem(error, again) {
   const told = error instanceof ApiError ? error.message : String(error);
-  return h(
+  const box = h(
     "div",
     { class: "empty", role: "alert" },
     h("h2", {}, error.status === 404 ? "Nothing here" : "This could not be loaded"),
     h("p", {}, told),
     again && h("p", {}, h("button", { onclick: () => again() }, "Try again")),
   );
+  if (again && (error.status === 503 || error.status === 0))
+    setTimeout(() => box.isConnected && again(), RETRY_MS);
+  return box;
 }
 
 export function toast(kind, ...children) {

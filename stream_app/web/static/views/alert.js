@@ -217,8 +217,8 @@ const timeline = (revisions) =>
 /** Each metric before and now, with the interval that its drop stands in. */
 function dropChart(element, event) {
   const rows = event.windows.filter((w) => w.recent !== null && w.baseline !== null);
-  const name = (w) =>
-    `${metricName(w.metric)}, ${w.from.slice(0, 10) === event.windows[0].from.slice(0, 10) ? "7 days" : "last day"}`;
+  const days = (w) => Math.round((Date.parse(w.to) - Date.parse(w.from)) / 86_400_000);
+  const name = (w) => `${metricName(w.metric)}, ${days(w) > 1 ? `${days(w)} days` : "last day"}`;
   return draw(
     element,
     (c) => ({

@@ -19,7 +19,7 @@ export async function open(main, line, current) {
         get(path),
         get(`${path}/snapshots`),
         get(`${path}/checks`),
-        get("/drift-events", { line, limit: 100 }),
+        get("/drift-events", { line, limit: 500 }),
         get("/alerts", { line, limit: 20 }),
         get("/audit", { line, limit: 12 }),
       ]);
@@ -83,7 +83,7 @@ export async function open(main, line, current) {
             h(
               "p",
               { class: "small soft" },
-              "Shaded: 95 % interval of the day. Lines across: activations. Triangles: drift, by the close that found it. Each day in its newest revision; the table below says which were revised by later labels.",
+              "Shaded: 95 % interval of the day. Dotted lines: activations. Triangles: drift found on that day. Each day in its newest revision; the table below says which were revised by later labels.",
             ),
           ),
           h(
@@ -97,7 +97,7 @@ export async function open(main, line, current) {
                   { class: "soft" },
                   event
                     ? `No comparison yet: ${words(event.reason)}.`
-                    : "No comparison yet. The first comes at 03:00 after seven closed days of a version.",
+                    : `No comparison yet. The first comes at 03:00 once ${model.rules.initial_baseline_days} closed days of a version lie before the recent ones.`,
                 ),
             bins
               ? h(
@@ -124,7 +124,7 @@ export async function open(main, line, current) {
             { class: "card flush half" },
             h("h2", {}, "Drift found"),
             data.events.length
-              ? eventTable(data.events)
+              ? eventTable(data.events.slice(0, 100))
               : h("p", { class: "soft", style: { paddingBottom: "1rem" } }, "None in the last 90 days."),
           ),
           h("section", { class: "card flush half" }, h("h2", {}, "Versions"), versionTable(data)),
@@ -153,15 +153,16 @@ export async function open(main, line, current) {
       ),
     );
     draw();
-    checksChart(distance, data.checks, "statistical");
-    checksChart(drops, data.checks, "performance", model.metric.name);
+    checksChart(distance, data.checks, "statistical", model.rules);
+    checksChart(drops, data.checks, "performance", model.rules, model.metric.name);
     if (bins) histograms(scores, bins);
   }
 
   replace(main, skeleton());
   const again = soon(load, 250, 1_500);
   const end = listen((message) => {
-    if (message.type === "reset" || (message.type === "change" && message.line === line)) again();
+    const ours = message.line === line || (message.line === "*" && message.topic === "settings");
+    if (message.type === "reset" || (message.type === "change" && ours)) again();
   });
   await load();
   return { close: end };
@@ -234,7 +235,7 @@ export function actions(line, model) {
           onclick: () =>
             order({
               heading: `Close the circuit of ${line}`,
-              text: "Trainings are allowed again after two that failed or were taken back.",
+              text: `Trainings are allowed again after ${model.rules.circuit_failures} that failed or were taken back.`,
               button: "Close the circuit",
               path: `${path}/reset_circuit`,
             }),
@@ -247,7 +248,7 @@ export function actions(line, model) {
         onclick: () =>
           order({
             heading: `Retrain ${line}`,
-            text: "Trains on the last 30 days, needs no drift and no approval. Every other safeguard is asked, and says no by name.",
+            text: `Trains on the last ${model.rules.retrain_range_days} days, needs no drift and no approval. Every other safeguard is asked, and says no by name.`,
             button: "Order a training",
             path: `${path}/retrain`,
           }),
@@ -260,7 +261,7 @@ export function actions(line, model) {
         onclick: () =>
           order({
             heading: `Accept the present of ${line}`,
-            text: "Its baseline begins again today and its open drift alert ends. For a fortnight nothing is compared.",
+            text: `Its baseline begins again today and its open drift alert ends. Nothing is compared until ${model.rules.initial_baseline_days} days from today and the ${model.rules.recent_days} recent ones after them are closed.`,
             button: "Accept as normal",
             path: `${path}/rebaseline`,
           }),

@@ -3,8 +3,10 @@ import { count, h, metricName, percent, ratio, when, words } from "../dom.js";
 import { severityTag, table } from "../parts.js";
 
 export function matrix(snapshots, version) {
-  const own = snapshots.filter((s) => s.model_version === version);
-  const used = (own.length ? own : snapshots).slice(-7);
+  const of = (name) => snapshots.filter((s) => s.model_version === name);
+  const own = of(version);
+  // counts of two versions are no model's: where the active one has no closed day, the newest that has
+  const used = (own.length ? own : of(snapshots.at(-1)?.model_version)).slice(-7);
   const sum = (name) => used.reduce((all, s) => all + s[name], 0);
   const cells = {
     tp: sum("true_positives"),

@@ -135,7 +135,7 @@ function paint(main, line, model, training, audit) {
           job?.circuit === "open" ? h("span", { class: "tag bad" }, "circuit open") : null,
         ),
         steps(job),
-        h("p", { class: "soft" }, EXPLAIN[job?.state ?? "idle"] ?? ""),
+        h("p", { class: "soft" }, explain(job?.state ?? "idle", model.rules)),
         job?.candidate_version ? h("p", {}, "Candidate: ", h("b", {}, job.candidate_version)) : null,
       ),
       h(
@@ -191,9 +191,14 @@ function paint(main, line, model, training, audit) {
 
 const PATH = ["requested", "training", "validating", "activating", "probation"];
 
+const explain = (state, rules) => {
+  const text = EXPLAIN[state] ?? "";
+  return typeof text === "function" ? text(rules) : text;
+};
+
 const EXPLAIN = {
   idle: "Nothing is under way.",
-  awaiting_approval: "A person has to approve or reject it within 72 hours.",
+  awaiting_approval: (rules) => `A person has to approve or reject it within ${rules.approval_lapses_h} hours.`,
   requested: "The trainer has been asked and has not accepted yet.",
   training: "The trainer is at work.",
   validating: "The candidate is judged on rows it has not seen, beside the active version.",
