@@ -12,18 +12,17 @@ from rich.table import Table
 
 from stream_app import settings as settings_module
 from stream_app.cli.operators import register
-from stream_app.connect.reading import records
-from stream_app.settings import Settings
+from stream_app.connect import published
 
 
 @click.group(invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_context
 def models(ctx: click.Context, as_json: bool) -> None:
-    """List the lines, their active versions and their latest closed snapshots; or register a version."""
+    """List the lines: active version, newest closed day over all versions, days so far; or register a version."""
     if ctx.invoked_subcommand is not None:
         return
-    found = asyncio.run(_read(settings_module.load()))
+    found = asyncio.run(published.models(settings_module.load()))
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -31,13 +30,14 @@ def models(ctx: click.Context, as_json: bool) -> None:
         click.echo("no lines yet: they appear with the first tick after their first prediction")
         return
     table = Table()
-    for name in ("line", "active version", "since", "how", "last day", "predictions", "coverage", "accuracy", "PR-AUC"):
+    for name in ("line", "active version", "since", "how", "last day", "predictions", "labelled", "metric, 7 days"):
         table.add_column(name)
+    table.add_column("so far")
     for row in found:
-        last = row["last_snapshot"] or {}
         table.add_row(
-            row["line"], row["active_version"], row["since"][:16], row["how"], last.get("date", "–"),
-            f"{last.get('predictions', 0):,}", *(show(last.get(f)) for f in ("coverage", "accuracy", "pr_auc")),
+            row["line"], row["active_version"], row["since"][:16], row["how"], row["date"] or "–",
+            f"{row['predictions']:,}", _percent(row["coverage"]), _metric(row["metric"]),
+            "\n".join(f"{day['predictions']:,} on {day['date']}" for day in row["so_far"]) or "–",
         )  # fmt: skip
     Console().print(table)
 
@@ -50,18 +50,10 @@ def show(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-async def _read(settings: Settings) -> list[dict[str, Any]]:
-    options, prefix = settings.kafka_client_options(), settings.output_prefix
-    lines: dict[str, dict[str, Any]] = {}
-    async for record in records(settings.kafka_bootstrap, options, f"{prefix}model-lifecycle"):
-        row = json.loads(record.value)
-        lines[row["line"]] = {**row, "last_snapshot": None}
-    async for record in records(settings.kafka_bootstrap, options, f"{prefix}metric-snapshots"):
-        row = json.loads(record.value)
-        line = lines.get(row["line"])
-        if line is None or row["state"] != "closed" or row["model_version"] != line["active_version"]:
-            continue
-        last = line["last_snapshot"]
-        if last is None or (row["date"], row["revision"]) >= (last["date"], last["revision"]):
-            line["last_snapshot"] = row
-    return [lines[name] for name in sorted(lines)]
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.0f} %"
+
+
+def _metric(metric: dict[str, Any]) -> str:
+    limits = "" if metric["low"] is None else f" ({show(metric['low'])} to {show(metric['high'])})"
+    return f"{metric['name']} {show(metric['value'])}{limits}"

@@ -111,21 +111,28 @@ def outlived(before: str, now: str) -> list[str]:
     return [(first + timedelta(days=n)).isoformat() for n in range((end - first).days)]
 
 
+def first_kept(newest: str) -> str:
+    """The oldest day that is kept of a line whose newest closed day is ``newest``."""
+    return (date.fromisoformat(newest) - timedelta(days=KEPT_DAYS)).isoformat()
+
+
 def cutoff_ms(now: str) -> int:
     """Before it a line's events and resolved alerts are forgotten, once its newest day is ``now``."""
-    return parse_ms(f"{date.fromisoformat(now) - timedelta(days=KEPT_DAYS)}T00:00:00Z")
+    return parse_ms(f"{first_kept(now)}T00:00:00Z")
 
 
 def _snapshot(batch: Batch, row: dict[str, Any], value: bytes) -> None:
-    line = row["line"]
+    line, so_far = row["line"], f"open:{row['model_version']}"
     batch.tell("metric-snapshots", row, value)
-    if row["state"] == "open":
-        batch.state(row)
-        batch.run("HSET", batch.keys.line(line), f"open:{row['model_version']}", value)
-        return
     state = batch.state(row)
-    before = state.newest
+    if row["state"] == "open":
+        if fold.open_day(state, row):
+            batch.run("HSET", batch.keys.line(line), so_far, value)
+        return
+    before, was_open = state.newest, row["model_version"] in state.open
     fold.snapshot(state, row)
+    if was_open and row["model_version"] not in state.open:
+        batch.run("HDEL", batch.keys.line(line), so_far)
     if state.newest != before:
         batch.advanced[line] = (batch.advanced.get(line, (before or row["date"], ""))[0], state.newest)
     batch.run("HSET", batch.keys.days(line), f"{row['date']}|{row['model_version']}", value)

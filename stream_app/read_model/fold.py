@@ -11,7 +11,7 @@ import msgspec
 
 from stream_app.stored import Codec
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 #: Days of the fleet's trend, and of the metric beside it.
 TREND_DAYS, METRIC_DAYS = 30, 7
@@ -49,6 +49,14 @@ class Day(msgspec.Struct, array_like=True):
     value: float | None
 
 
+class OpenDay(msgspec.Struct, array_like=True):
+    """One version's day that has not closed yet."""
+
+    date: str
+    predictions: int
+    outcomes: int
+
+
 class State(msgspec.Struct):
     """A line in the fleet."""
 
@@ -60,6 +68,8 @@ class State(msgspec.Struct):
     #: date → its versions, at most 30 dates
     days: dict[str, list[Day]] = {}
     newest: str = ""
+    #: version → its day that has not closed yet
+    open: dict[str, OpenDay] = {}
     #: versions that have snapshots, newest last, at most 20
     versions: list[str] = []
     statistical: dict[str, Any] | None = None
@@ -79,6 +89,9 @@ encode, decode = _codec.encode, _codec.decode
 
 def snapshot(state: State, row: dict[str, Any]) -> None:
     """Take a closed day; an older revision than the known one changes nothing."""
+    so_far = state.open.get(row["model_version"])
+    if so_far is not None and so_far.date <= row["date"]:
+        del state.open[row["model_version"]]
     versions = state.days.setdefault(row["date"], [])
     known = next((n for n, day in enumerate(versions) if day.version == row["model_version"]), None)
     if known is not None and versions[known].revision > row["revision"]:
@@ -101,6 +114,15 @@ def snapshot(state: State, row: dict[str, Any]) -> None:
         state.versions = [*state.versions[-19:], row["model_version"]]
     for old in sorted(state.days)[:-TREND_DAYS]:
         del state.days[old]
+
+
+def open_day(state: State, row: dict[str, Any]) -> bool:
+    """Take a day so far; ``False`` if it has closed already."""
+    version, date = row["model_version"], row["date"]
+    if any(day.version == version for day in state.days.get(date, ())):
+        return False
+    state.open[version] = OpenDay(date, row["predictions"], row["outcomes"])
+    return True
 
 
 def event(state: State, row: dict[str, Any]) -> bool:
@@ -168,6 +190,7 @@ def fleet_line(state: State) -> dict[str, Any]:
         "date": dates[-1] if dates else None,
         "predictions": predictions,
         "coverage": outcomes / predictions if predictions else None,
+        "so_far": _so_far(state),
         "metric": _metric(state, dates),
         "trend": _trend(state, dates),
         "drift": {
@@ -181,6 +204,16 @@ def fleet_line(state: State) -> dict[str, Any]:
         "attention": attention,
         "reasons": reasons,
     }
+
+
+def _so_far(state: State) -> list[dict[str, Any]]:
+    """Days that have not closed yet, over all versions; two between midnight and the close of 02:00."""
+    days: dict[str, list[int]] = {}
+    for day in state.open.values():
+        counts = days.setdefault(day.date, [0, 0])
+        counts[0] += day.predictions
+        counts[1] += day.outcomes
+    return [{"date": date, "predictions": made, "outcomes": known} for date, (made, known) in sorted(days.items())]
 
 
 def worst(alerts: Any) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from tests.support.browsing import launched, signed_in
+from tests.support.browsing import go, launched, signed_in
 from tests.support.live import VIEWER, Site, serving
 from tests.support.planted import NONE, active, days, drawn, emits, event, setting, snapshot
 
@@ -70,13 +70,6 @@ async def page(site: Site) -> AsyncIterator[Page]:
     async with launched() as browser, signed_in(browser, site.web, VIEWER, "/audit") as (found, faults):
         yield found
         assert not [fault for fault in faults if "503" not in fault]  # Redis hung in one of the tests
-
-
-async def go(page: Page, path: str) -> None:
-    """Go to another view as a link of the page does."""
-    await page.evaluate(
-        "path => { history.pushState(null, '', path); dispatchEvent(new PopStateEvent('popstate')) }", path
-    )
 
 
 async def show(page: Page, model: str) -> None:

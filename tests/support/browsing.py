@@ -22,6 +22,13 @@ async def launched() -> AsyncIterator[Browser]:
         await found.close()
 
 
+async def go(page: Page, path: str) -> None:
+    """Go to another view as a link of the page does; what was loaded once stays."""
+    await page.evaluate(
+        "path => { history.pushState(null, '', path); dispatchEvent(new PopStateEvent('popstate')) }", path
+    )
+
+
 @asynccontextmanager
 async def signed_in(
     browser: Browser, web: Web, token: str, path: str = "/", size: Any = None, **options: Any

@@ -187,7 +187,7 @@ def serving(
     # a process of its own: threads that draw random numbers disturb hypothesis
     projecting = Worker(kafka, prefix.topics, f"{name}app", folder, redis_url=redis.url).start()
     try:
-        asyncio.run(web.answers())
+        asyncio.run(web.answers(bound_s=180))
         yield Site(prefix, redis, web)
     finally:
         web.process.kill()

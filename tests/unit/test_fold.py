@@ -139,3 +139,34 @@ def test_few_alerts_of_a_model_are_remembered() -> None:
     for number in range(3 * fold.KEPT_REVISIONS):
         fold.alert(line, alert(id=f"a{number}", status="resolved"))
     assert list(line.revisions) == [f"a{n}" for n in range(2 * fold.KEPT_REVISIONS, 3 * fold.KEPT_REVISIONS)]
+
+
+def test_a_day_is_so_far_until_it_closes() -> None:
+    line = state()
+    assert fold.open_day(line, snapshot("2026-01-07", version="v1"))
+    assert fold.open_day(line, snapshot("2026-01-07", version="v2"))
+    assert fold.open_day(line, snapshot("2026-01-08", version="v2"))
+    both = [
+        {"date": "2026-01-07", "predictions": 120, "outcomes": 100},
+        {"date": "2026-01-08", "predictions": 120, "outcomes": 100},
+    ]
+    assert fold.fleet_line(line)["so_far"] == both
+    assert fold.fleet_line(line)["date"] is None
+    fold.snapshot(line, snapshot("2026-01-07", version="v1"))
+    fold.snapshot(line, snapshot("2026-01-06", version="v2"))  # a revision of a day before it
+    assert fold.fleet_line(fold.decode(fold.encode(line)))["so_far"] == both[1:]
+    assert not fold.open_day(line, snapshot("2026-01-07", version="v1"))  # it came again
+    assert fold.fleet_line(line)["so_far"] == both[1:]
+
+
+def test_the_read_model_forgets_a_day_so_far_once_it_has_closed() -> None:
+    keys = Keys("ml.")
+    batch = Batch(keys, lambda line: "accuracy", {})
+    row = {**snapshot("2026-01-07"), "line": "churn:acme", "model_type": "churn", "tenant_id": "acme"}
+    batch.take("metric-snapshots", {**row, "state": "open", "revision": 0}, b"{}", 1)
+    assert ("HSET", keys.line("churn:acme"), "open:v1", b"{}") in batch.commands
+    batch.take("metric-snapshots", {**row, "state": "closed"}, b"{}", 2)
+    assert ("HDEL", keys.line("churn:acme"), "open:v1") in batch.commands
+    batch.commands.clear()
+    batch.take("metric-snapshots", {**row, "state": "open", "revision": 0}, b"{}", 3)
+    assert not batch.commands

@@ -144,6 +144,9 @@ function fleet(rows) {
             { class: "small soft num" },
             row.date ? [`of ${count(row.predictions)} on `, when(row.date)] : "no closed day",
           ),
+          row.so_far.map((day) =>
+            h("div", { class: "small soft num" }, `${count(day.predictions)} so far on `, when(day.date)),
+          ),
         ],
         { label: "labelled" },
       ],
