@@ -140,10 +140,12 @@ async def test_five_days_have_five_labels(page: Page, width: int) -> None:
     assert shown["ticks"] == ["2 Mar", "3 Mar", "4 Mar", "5 Mar", "6 Mar"]
 
 
-async def test_twelve_days_have_no_label_twice(page: Page) -> None:
+@pytest.mark.parametrize(("width", "labels"), [(390, 4), (1440, 6)])
+async def test_twelve_days_have_no_label_twice(page: Page, width: int, labels: int) -> None:
+    await page.set_viewport_size({"width": width, "height": 900})
     await show(page, "two-kinds")
     ticks = (await drawing(page, DAY_BY_DAY))["ticks"]
-    assert len(ticks) == len(set(ticks)) == 6
+    assert len(ticks) == len(set(ticks)) == labels
 
 
 async def test_without_labels_the_chart_says_so(page: Page) -> None:

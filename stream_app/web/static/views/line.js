@@ -95,7 +95,7 @@ export async function open(main, line, current) {
               : h(
                   "p",
                   { class: "soft" },
-                  event
+                  event?.reason
                     ? `No comparison yet: ${words(event.reason)}.`
                     : `No comparison yet. The first comes at 03:00 once ${model.rules.initial_baseline_days} closed days of a version lie before the recent ones.`,
                 ),

@@ -32,10 +32,11 @@ const dayNumber = (date) => Math.round(Date.parse(`${date}T00:00:00Z`) / DAY_MS)
 const dateOf = (number) => new Date(number * DAY_MS).toISOString().slice(0, 10);
 const known = (value) => value !== null && value !== undefined;
 
-/** Ticks at whole days, one label a day, some eight of them. */
-function dayAxis(first, last) {
-  const days = dayNumber(last) - dayNumber(first) + 1;
-  return { type: "date", tickformat: "%-d %b", tick0: first, dtick: Math.max(1, Math.ceil(days / 8)) * DAY_MS };
+/** Ticks at whole days, one label a day, as many as stand side by side: eight at most. */
+function dayAxis(element, first, last) {
+  const days = dayNumber(last) - dayNumber(first) + 1,
+    labels = Math.min(8, Math.max(2, Math.floor(element.clientWidth / 60)));
+  return { type: "date", tickformat: "%-d %b", tick0: first, dtick: Math.max(1, Math.ceil(days / labels)) * DAY_MS };
 }
 
 /** The day that an event judges: the newest of its first window, which ends before `to`. */
@@ -143,12 +144,12 @@ export function seriesChart(element, { snapshots, events, model }, metric) {
           palette[n % palette.length],
         ),
       );
-      const top = Math.max(...values, 0),
-        bottom = Math.min(...values, 1);
+      const edges = [...values, ...snapshots.flatMap((s) => interval(s, metric) ?? [])].filter(known);
+      const top = Math.max(...edges),
+        bottom = Math.min(...edges);
       const from = snapshots[0].date,
         to = snapshots.at(-1).date;
-      const step = metric === "predictions" ? 0.06 * top : 0.06 * Math.max(0.1, top - bottom);
-      const base = metric === "predictions" ? top * 1.06 : Math.min(1.06, top + step + 0.02);
+      const step = 0.08 * (top - bottom || top || 1);
       const marks = driftMarks(events, from);
       if (marks.length)
         data.push({
@@ -156,7 +157,7 @@ export function seriesChart(element, { snapshots, events, model }, metric) {
           mode: "markers",
           name: "drift",
           x: marks.map((mark) => mark.day),
-          y: marks.map((mark) => base + mark.level * step),
+          y: marks.map((mark) => top + (mark.level + 1) * step),
           marker: { symbol: "triangle-down", size: 11, color: marks.map((mark) => severityColour(c, mark.severity)) },
           text: marks.map((mark) => `${mark.severity} ${mark.check} drift`),
           hovertemplate: "%{text}<extra></extra>",
@@ -167,7 +168,7 @@ export function seriesChart(element, { snapshots, events, model }, metric) {
       return {
         data,
         layout: {
-          xaxis: dayAxis(from, to),
+          xaxis: dayAxis(element, from, to),
           yaxis: { tickformat: metric === "predictions" ? ",d" : ".2f" },
           shapes: activations.map((v) => ({
             type: "line",
@@ -196,10 +197,12 @@ export function seriesChart(element, { snapshots, events, model }, metric) {
   );
 }
 
+/** The 95 % interval of a day's metric; null where it is no share, or has no value. */
+const interval = (row, metric) => (SHARES[metric] && known(row[metric]) ? wilson(...SHARES[metric](row)) : null);
+
 function lines(rows, version, metric, colour) {
-  const limits = (row) => (known(row[metric]) ? wilson(...SHARES[metric](row)) : null);
   return [
-    ...(SHARES[metric] ? bands(rows, limits, { fillcolor: faded(colour, 0.14) }) : []),
+    ...bands(rows, (row) => interval(row, metric), { fillcolor: faded(colour, 0.14) }),
     {
       type: "scatter",
       mode: "lines+markers",
@@ -266,7 +269,7 @@ export function checksChart(element, checks, kind, rules, metric = "") {
         },
       ],
       layout: {
-        xaxis: dayAxis(week[0].date, week.at(-1).date),
+        xaxis: dayAxis(element, week[0].date, week.at(-1).date),
         yaxis: { title: { text: kind === "statistical" ? "D" : `${metricName(metric)}, points` } },
         shapes: LIMITS[kind].map((name, n) => ({
           type: "line",

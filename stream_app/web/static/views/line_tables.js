@@ -101,7 +101,7 @@ export function snapshotTable(snapshots, open) {
   const rows = [...open, ...snapshots.slice().reverse()];
   return table(
     [
-      ["Day", (r) => [r.date, r.state === "open" ? h("span", { class: "tag info" }, " so far") : null]],
+      ["Day", (r) => [r.date, r.state === "open" ? [" ", h("span", { class: "tag info" }, "so far")] : null]],
       ["Version", (r) => r.model_version, { class: "right" }],
       [
         "Rev.",
