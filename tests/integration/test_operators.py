@@ -155,8 +155,8 @@ async def test_what_the_running_system_holds_stands_beside_what_is_said_here(
     assert held(await said("explain", "web_port")) == "in the running system: each process has its own"
     told = json.loads(await said("show", "--json"))["running"]
     assert [(row["owner"], row["key"], row["here"], row["holds"]) for row in told["differs"]] == [
-        ("*", "future_tolerance_s", "300.0", "60.0"),
         ("*", "drop_points", 5.0, 4.0),
+        ("*", "future_tolerance_s", "300.0", "60.0"),
         ("churn:acme", "drop_points", 5.0, 3.0),
     ]
     assert "churn:acme drop_points holds 3.0, here 5.0   (ada, " in await said("show")
