@@ -1,4 +1,4 @@
-"""Alerts agent, the only writer of alerts: the decision log in; alerts out."""
+"""Alerts agent, the only writer of alerts: the decision log in; alerts and audit out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ def alerts(topics: Topics, changelog: str, config: AlertsConfig) -> StageSpec:
         clock=None,
         gated={},
         ungated={"log": topics.decision_log},
-        outputs={"alerts": (topics.alerts, topics.line_partitions)},
+        outputs={
+            "alerts": (topics.alerts, topics.line_partitions),
+            "audit": (topics.audit, topics.line_partitions),
+        },
         make=lambda partition: AlertsStage(config, partition),
         changelog=changelog,
         dead_letter=dead_letter,

@@ -1,4 +1,5 @@
-"""Metrics agent: deltas, operator commands, training results and line clock in; snapshots and line log out."""
+"""Metrics agent: deltas, operator commands, training results and line clock in; snapshots, audit and
+line log out."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ def metrics(topics: Topics, changelog: str, config: MetricsConfig) -> StageSpec:
         "metric-snapshots": topics.metric_snapshots,
         "model-lifecycle": topics.model_lifecycle,
         "settings": topics.settings,
+        "audit": topics.audit,
         "line-log": topics.model_log,
         "dead-letters": topics.dead_letters,
     }

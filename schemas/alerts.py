@@ -29,6 +29,18 @@ class AutoRetrain(msgspec.Struct, frozen=True):
     safeguards: Safeguards
 
 
+class ReplacedBy(msgspec.Struct, frozen=True):
+    """The version that became active while an alert was open."""
+
+    version: Name
+    previous: Name
+    since: Timestamp
+    #: trained by Plumbline's order; deployed by somebody else; or the version before, put back by Plumbline's order
+    how: Literal["retrained", "deployed", "rolled_back"]
+    #: id of the ``train`` command it came from, or of the ``rollback`` command
+    command_id: Uuid | UnsetType = UNSET
+
+
 class Alert(Output, frozen=True, kw_only=True):
     """Revision of an alert. Only one with ``notify`` is news to people."""
 
@@ -56,6 +68,10 @@ class Alert(Output, frozen=True, kw_only=True):
         Literal["no_drift", "no_evidence", "labels_revised", "version_replaced", "accepted", "no_predictions"]
         | UnsetType
     ) = UNSET
+    #: why it is over, in words for people; there with ``resolution_reason``
+    resolution: Text | UnsetType = UNSET
+    #: the version that took the place of the one it is about, the latest
+    replaced_by: ReplacedBy | UnsetType = UNSET
     #: address of the alert in the dashboard
     link: Annotated[str, Meta(max_length=2_000)]
     report: dict[str, Any]

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from schemas.alerts import Safeguards
-from schemas.common import Actor, Digest, Everything, Id, LineOrAll, Offset, Output, Partition, Text, Token
+from schemas.common import Actor, Digest, Everything, Id, LineOrAll, Offset, Output, Partition, Text, Timestamp, Token
+
+#: The stages that decide.
+Stage = Literal["metrics", "retrain", "alerts"]
 
 
 class AuditInputs(msgspec.Struct, frozen=True):
@@ -22,15 +25,24 @@ class AuditInputs(msgspec.Struct, frozen=True):
 
 
 class AuditRecord(Output, frozen=True, kw_only=True):
-    """A decision. One about everything has ``*`` for line, model_type and tenant_id."""
+    """A decision. One about everything has ``*`` for line, model_type and tenant_id.
+
+    What is decided alike again and again is one record: each time a newer one with the same id and a higher ``count``.
+    """
 
     schema: Literal["io.plumbline.audit-record.v1"]
     line: LineOrAll
     model_type: Everything
     tenant_id: Everything
+    #: the stage that did it, or would not
+    stage: Stage
     actor: Actor
     action: Token
     decision: Token
     safeguards: Safeguards
     inputs: AuditInputs
     reason: Text
+    #: how often the same was decided by now, ``at`` being the last time; absent for what cannot come again
+    count: Annotated[int, Meta(ge=1, le=2**31 - 1)] | UnsetType = UNSET
+    #: when it was decided for the first time; stands beside ``count``
+    first_at: Timestamp | UnsetType = UNSET

@@ -42,6 +42,7 @@ Timestamp = Annotated[
 ]
 Date = Annotated[str, Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}" + END, extra_json_schema={"format": "date"})]
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{8,64}" + END)]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}" + END, description="SHA-256 of all bytes, in hex")]
 Token = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}" + END)]
 Count = Annotated[int, Meta(ge=0, le=_MAX_INT)]
 Offset = Count

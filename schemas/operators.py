@@ -10,7 +10,16 @@ from msgspec import Meta
 from schemas.common import Actor, Id, LineOrAll, Text
 
 Command = Literal[
-    "retrain", "approve", "reject", "rollback", "acknowledge", "reset_circuit", "register", "rebaseline", "set"
+    "retrain",
+    "approve",
+    "reject",
+    "rollback",
+    "acknowledge",
+    "reset_circuit",
+    "dismiss",
+    "register",
+    "rebaseline",
+    "set",
 ]
 
 

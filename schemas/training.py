@@ -17,6 +17,7 @@ from schemas.common import (
     Offset,
     Output,
     Partition,
+    Sha256,
     Text,
     Timestamp,
     Token,
@@ -65,6 +66,8 @@ class TrainingCommand(Output, frozen=True, kw_only=True):
     #: the order is void if another version is active
     expected_current_version: Name
     candidate_version: Name | UnsetType = UNSET
+    #: activate: what the trainer said of the candidate's artefact; a deployer checks the bytes before it loads them
+    artifact_sha256: Sha256 | UnsetType = UNSET
     trigger: Trigger | UnsetType = UNSET
     data: TrainingData | UnsetType = UNSET
     #: deadlines that the coordinator keeps, by ticks; never to be compared with a local clock
@@ -82,13 +85,28 @@ class TrainingResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     attempt: Attempt
     status: Literal["accepted", "progress", "succeeded", "failed", "activated", "rolled_back"]
     candidate_version: Name | None = None
+    #: for people: nobody opens it. The reference registry's is a path inside the registry
     artifact_uri: Annotated[str, Meta(max_length=2_000)] | None = None
+    #: of the artefact's bytes, with ``succeeded``; it comes back in the ``activate`` command
+    artifact_sha256: Sha256 | None = None
     training_samples: Count | None = None
     holdout_samples: Count | None = None
     candidate_metrics: Metrics | None = None
     #: of the active version, on the same rows
     champion_metrics: Metrics | None = None
     error: Text | None = None
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """An order that came to nothing, and why."""
+
+    command: Literal["train", "activate", "rollback"]
+    command_id: Uuid
+    #: the attempt that failed
+    attempt: Attempt
+    #: tick that gave it up
+    at: Timestamp
+    reason: Text
 
 
 class TrainingJob(Output, frozen=True, kw_only=True):
@@ -101,3 +119,5 @@ class TrainingJob(Output, frozen=True, kw_only=True):
     candidate_version: Name | None
     circuit: Literal["closed", "open"]
     since: Timestamp
+    #: what failed last; there until an order of its kind succeeds, or a person dismisses it or resets the circuit
+    failure: Failure | UnsetType = UNSET

@@ -12,13 +12,15 @@ import orjson
 from stream_app.core.metrics_stage import MetricsStage
 from stream_app.engine.engine import Engine
 from stream_app.engine.lanes import Lane
+from stream_app.kafka.arrived import SKIPPED
+from stream_app.kafka.passed_by import PASSED_BY
 
 #: Published records that are counted by what they say: alias → (metric, help, fields of the record).
 _TOLD: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "alerts": ("alerts_total", "Revisions of alerts; notify is empty where nobody is told.", ("type", "notify")),
     "drift-events": ("drift_events_total", "Verdicts of checks.", ("kind", "verdict", "severity")),
     "training-commands": ("training_commands_total", "Orders to trainers and the deployer.", ("command",)),
-    "audit": ("decisions_total", "Decisions of the coordinator and answers to orders.", ("action", "decision")),
+    "audit": ("decisions_total", "Decisions, and answers to orders.", ("action", "decision")),
 }
 _REASON: Final = "plumbline.reason"
 
@@ -77,6 +79,10 @@ def exposition(engine: Engine) -> str:
         _published(page, lane, where)
         _of_stage(page, lane, where)
     page.put("assignments_total", "counter", "Times partitions were assigned to this worker.", engine.assignments)
+    for reason, counts in (("unreadable", PASSED_BY), ("undecodable", SKIPPED)):
+        for topic, count in sorted(counts.items()) or [("", 0)]:
+            page.put("passed_by_records_total", "counter", "Records that a reader passed by, for nobody can read them.",
+                     count, topic=topic, reason=reason)  # fmt: skip
     return page.text()
 
 

@@ -32,7 +32,7 @@ async def claim(settings: Settings, topics: Topics, *, take_over: bool = False) 
     by other settings of those that are read at start.
     """
     kafka = Kafka(settings.kafka_bootstrap, settings.kafka_client_options())
-    alone = not await _runs(kafka, settings.app_id)
+    alone = not await runs(kafka, settings.app_id)
 
     def wanted(stands: Owner | None) -> Owner | None:
         at_start = settings.at_start_view()
@@ -64,7 +64,7 @@ async def claim(settings: Settings, topics: Topics, *, take_over: bool = False) 
         await asyncio.sleep(wait_s)
 
 
-async def _runs(kafka: Kafka, group: str) -> bool:
+async def runs(kafka: Kafka, group: str) -> bool:
     """Whether workers of the application are in its group now."""
     async with admin(kafka.bootstrap, dict(kafka.options)) as client:
         try:

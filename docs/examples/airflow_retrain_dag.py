@@ -14,10 +14,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 BROKER = os.environ.get("PLUMBLINE_KAFKA_BOOTSTRAP", "127.0.0.1:19092")
 COMMANDS = os.environ.get("PLUMBLINE_OUTPUT_PREFIX", "ml.") + "training-commands"
+RESULTS = os.environ.get("PLUMBLINE_INPUT_PREFIX", "ml.") + "training-results"
 GROUP = "airflow-trainer"
 
 Order = dict[str, Any]
@@ -25,7 +26,19 @@ Order = dict[str, Any]
 
 def fit(order: Order) -> dict[str, Any]:
     """Train on ``order["data"]["train"]``, store the model, and measure it and the active version on the hold-out."""
-    raise NotImplementedError("put your training here; return candidate_version, candidate_metrics, champion_metrics")
+    raise NotImplementedError(
+        "put your training here; return candidate_version, artifact_sha256, candidate_metrics, champion_metrics"
+    )
+
+
+def content(record: ConsumerRecord) -> Order:
+    """What a record says, if it is an order or the answer to one; nothing otherwise: a topic may hold anything."""
+    try:
+        row = json.loads(record.value)
+        row["line"].encode(), row["command_id"].encode()
+        return row | {"partition": record.partition} if type(row["attempt"]) is int else {}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return {}
 
 
 async def take_orders(wait_ms: int = 5_000) -> list[Order]:
@@ -38,8 +51,9 @@ async def take_orders(wait_ms: int = 5_000) -> list[Order]:
     async with consumer, AIOKafkaProducer(bootstrap_servers=BROKER, enable_idempotence=True) as kafka:
         for records in (await consumer.getmany(timeout_ms=wait_ms)).values():
             for record in records:
-                order = json.loads(record.value)
-                if order["command"] == "train" and not await answered(order):
+                order = content(record)
+                mine = order.get("command") == "train" and order.get("reply_topic") == RESULTS
+                if mine and not await answered(order):
                     await answer(kafka, order, "accepted")
                     found.append(order)
         await consumer.commit()
@@ -60,24 +74,22 @@ async def train_and_answer(order: Order, train: Callable[[Order], dict[str, Any]
 
 
 async def answer(kafka: AIOKafkaProducer, order: Order, status: str, **rest: Any) -> None:
-    """An answer where the order asks for it."""
+    """An answer on this prefix' own topic, on the partition of the order, whatever a record asks for."""
     body = {name: order[name] for name in ("line", "command_id", "attempt")} | {"status": status} | rest
-    await kafka.send_and_wait(
-        order["reply_topic"], json.dumps(body).encode(), order["line"].encode(), order["reply_partition"]
-    )
+    await kafka.send_and_wait(RESULTS, json.dumps(body).encode(), order["line"].encode(), order["partition"])
 
 
 async def answered(order: Order) -> bool:
     """Whether this attempt has its final answer."""
-    tp = TopicPartition(order["reply_topic"], order["reply_partition"])
+    tp = TopicPartition(RESULTS, order["partition"])
     async with AIOKafkaConsumer(bootstrap_servers=BROKER, auto_offset_reset="earliest") as reader:
         end = (await reader.end_offsets([tp]))[tp]
         reader.assign([tp])
         while await reader.position(tp) < end:
             for record in (await reader.getmany(tp, timeout_ms=200)).get(tp, []):
-                row = json.loads(record.value)
-                mine = (row["command_id"], row["attempt"]) == (order["command_id"], order["attempt"])
-                if mine and row["status"] in ("succeeded", "failed"):
+                row = content(record)
+                mine = (row.get("command_id"), row.get("attempt")) == (order["command_id"], order["attempt"])
+                if mine and row.get("status") in ("succeeded", "failed"):
                     return True
     return False
 

@@ -34,6 +34,7 @@ _COMMANDS = {
     "retrain": ("operators", "retrain", "Order a training by hand."),
     "rollback": ("operators", "rollback", "Put a version back."),
     "reset-circuit": ("operators", "reset_circuit", "Allow trainings again after failures."),
+    "dismiss": ("operators", "dismiss", "End a failure that a person has seen."),
     "set": ("operators", "set_", "Change settings while the workers run."),
     "audit": ("audit", "audit", "Every decision, with what it was based on."),
     "trainer": ("reference", "trainer", "Train what is ordered: the reference trainer."),

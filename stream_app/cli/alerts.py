@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stream_app import settings as settings_module
+from stream_app.cli.quality import quality
 from stream_app.connect.reading import records
 from stream_app.settings import Settings
 
@@ -27,7 +28,8 @@ def alerts(alert_id: str | None, line: str | None, everything: bool, as_json: bo
     Examples: plumbline alerts --line conflict:global --all
               plumbline alerts 3d5f0a7e-…   (the beginning of an id is enough)
     """
-    found = asyncio.run(read_alerts(settings_module.load()))
+    settings = settings_module.load()
+    found = asyncio.run(read_alerts(settings))
     if alert_id is not None:
         _show(_one(found, alert_id), as_json)
         return
@@ -41,6 +43,7 @@ def alerts(alert_id: str | None, line: str | None, everything: bool, as_json: bo
         Console().print(_table(latest))
     else:
         click.echo("no alerts" if everything else "no open alerts; --all also lists the resolved ones")
+        click.echo(quality(settings))
 
 
 async def read_alerts(settings: Settings) -> dict[str, list[dict[str, Any]]]:
@@ -72,9 +75,15 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         severity = row["severity"] + (" escalated" if row["escalation_level"] else "")
         table.add_row(
             row["id"][:8], row["opened_at"][:16], row["line"], row["model_version"],
-            row["type"].removeprefix("ML_").replace("_", " ").lower(), severity, row["status"], row["summary"],
+            row["type"].removeprefix("ML_").replace("_", " ").lower(), severity, row["status"], _what(row),
         )  # fmt: skip
     return table
+
+
+def _what(row: dict[str, Any]) -> str:
+    """Why it is over, if it is, and what it is about."""
+    ended = row.get("resolution")
+    return f"{ended}\n{row['summary']}" if ended is not None else row["summary"]
 
 
 def _show(revisions: list[dict[str, Any]], as_json: bool) -> None:
@@ -85,16 +94,24 @@ def _show(revisions: list[dict[str, Any]], as_json: bool) -> None:
     last = revisions[-1]
     console = Console()
     console.print(f"[bold]{last['line']} {last['model_version']}  {last['severity']}  {last['status']}[/bold]")
+    if "resolution" in last:
+        console.print(last["resolution"], markup=False)
     console.print(f"{last['summary']}\n{last['recommendation']}\n{last['link']}\n", markup=False)
     table = Table()
     for name in ("rev", "at", "status", "severity", "news", "what"):
         table.add_column(name)
     for row in revisions:
-        what = row.get("resolution_reason") or (f"seen by {row['acknowledged_by']}" if "acknowledged_by" in row else "")
+        taken = f"seen by {row['acknowledged_by']}" if "acknowledged_by" in row else ""
+        changed = f"now {row['replaced_by']['version']}" if "replaced_by" in row else ""
+        what = row.get("resolution") or ", ".join(filter(None, (changed, taken)))
         table.add_row(str(row["revision"]), row["at"][:16], row["status"], row["severity"], row.get("notify", ""), what)
     console.print(table)
     auto = last["auto_retrain"]
-    console.print("may be retrained without a person" if auto["eligible"] else "will not be retrained by itself:")
+    by = last.get("replaced_by")
+    if by is not None and by["how"] == "retrained":
+        console.print(f"was retrained: {by['version']} by training {by['command_id']}; the safeguards said:")
+    else:
+        console.print("may be retrained without a person" if auto["eligible"] else "will not be retrained by itself:")
     for guard in auto["safeguards"]:
         mark = "passed" if guard["passed"] else "refused"
         console.print(f"  {guard['name']}: {mark}, {guard['reason']}", markup=False)

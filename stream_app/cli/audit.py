@@ -49,12 +49,14 @@ def audit(audit_id: str | None, last: int, as_json: bool, **wanted: str | None) 
 
 
 async def read_audit(settings: Settings) -> list[dict[str, Any]]:
-    """Every record once, in order of its tick; within a tick and partition as decided."""
+    """Every record once, in its newest revision, in order of its tick; within a tick and partition as decided."""
     found: dict[str, tuple[tuple[str, int, int], dict[str, Any]]] = {}
     topic = f"{settings.output_prefix}audit"
     async for record in records(settings.kafka_bootstrap, settings.kafka_client_options(), topic):
         row = json.loads(record.value)
-        found.setdefault(row["id"], ((row["at"], record.partition, record.offset), row))
+        known = found.get(row["id"])
+        if known is None or row.get("count", 1) > known[1].get("count", 1):
+            found[row["id"]] = ((row["at"], record.partition, record.offset), row)
     return [row for _, row in sorted(found.values(), key=lambda item: item[0])]
 
 
@@ -65,15 +67,23 @@ def _table(rows: list[dict[str, Any]], count: int) -> Table:
         table.add_column(name, overflow="fold" if name == "why" else "ellipsis")
     for row in rows:
         table.add_row(
-            row["id"][:8], row["at"][:16], row["line"], row["actor"], row["action"], row["decision"], row["reason"]
-        )
+            row["id"][:8], row["at"][:16], row["line"], row["actor"], row["action"], row["decision"],
+            _times(row) + row["reason"],
+        )  # fmt: skip
     return table
+
+
+def _times(row: dict[str, Any]) -> str:
+    """How often, of what was decided alike more than once: the time beside it is that of the last."""
+    count = row.get("count", 1)
+    return f"{count} times since {row['first_at'][:16]}: " if count > 1 else ""
 
 
 def _show(row: dict[str, Any]) -> None:
     console = Console()
     console.print(f"[bold]{row['line']}  {row['action']}  {row['decision']}[/bold]")
-    console.print(f"{row['at']}  by {row['actor']}\n{row['reason']}", markup=False)
+    console.print(f"{row['at']}  by {row['actor']}, done by {row['stage']}", markup=False)
+    console.print(f"{_times(row)}{row['reason']}", markup=False)
     for guard in row["safeguards"]:
         mark = "passed " if guard["passed"] else "refused"
         console.print(f"  {mark}  {guard['name']}: {guard['reason']}", markup=False)

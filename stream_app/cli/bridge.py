@@ -9,12 +9,19 @@ import time
 import uuid
 from contextlib import suppress
 
-import aiohttp
 import click
 
 from schemas.common import rfc3339
 from stream_app import settings as settings_module
-from stream_app.connect.bridge.destinations import Alert, Alertmanager, Destination, Refused, Unreachable, Webhook
+from stream_app.connect.bridge.destinations import (
+    Alert,
+    Alertmanager,
+    Destination,
+    Refused,
+    Unreachable,
+    Webhook,
+    session,
+)
 from stream_app.connect.bridge.run import REFRESH_S, REQUEST_S, Bridge
 from stream_app.errors import Incompatible, Unavailable
 from stream_app.settings import Settings
@@ -68,7 +75,7 @@ async def _run(settings: Settings, found: list[Destination], refresh_s: float) -
 
 async def _check(found: list[Destination]) -> None:
     alert = _example()
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S)) as http:
+    async with session(REQUEST_S) as http:
         for each in found:
             try:
                 await each.deliver(http, alert, None)

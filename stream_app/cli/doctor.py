@@ -27,6 +27,7 @@ CHECKS: dict[str, Check] = {
     "partitioners": partitioners.partitioners,
     "dead-letters": kafka_checks.dead_letters,
     "redis": machine.redis,
+    "quality": machine.quality,
     "disk": machine.disk,
 }
 

@@ -12,34 +12,51 @@ from rich.table import Table
 
 from stream_app import settings as settings_module
 from stream_app.cli.operators import register
-from stream_app.connect.reading import records
-from stream_app.settings import Settings
+from stream_app.cli.quality import quality
+from stream_app.connect import published
 
 
 @click.group(invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_context
 def models(ctx: click.Context, as_json: bool) -> None:
-    """List the lines, their active versions and their latest closed snapshots; or register a version."""
+    """List the lines: active version, newest closed day, days so far and retraining; or register a version."""
     if ctx.invoked_subcommand is not None:
         return
-    found = asyncio.run(_read(settings_module.load()))
+    settings = settings_module.load()
+    found = asyncio.run(published.models(settings))
     if as_json:
         click.echo(json.dumps(found))
         return
     if not found:
         click.echo("no lines yet: they appear with the first tick after their first prediction")
+        click.echo(quality(settings))
         return
     table = Table()
-    for name in ("line", "active version", "since", "how", "last day", "predictions", "coverage", "accuracy", "PR-AUC"):
+    table.add_column("line", no_wrap=True)
+    for name in (
+        "active version", "since", "how", "last seen", "others, 7 days", "last day", "predictions", "labelled",
+        "metric, 7 days",
+    ):  # fmt: skip
         table.add_column(name)
+    table.add_column("so far")
+    table.add_column("retraining", overflow="fold")
     for row in found:
-        last = row["last_snapshot"] or {}
+        traffic = row["traffic"]
         table.add_row(
-            row["line"], row["active_version"], row["since"][:16], row["how"], last.get("date", "–"),
-            f"{last.get('predictions', 0):,}", *(show(last.get(f)) for f in ("coverage", "accuracy", "pr_auc")),
+            row["line"], row["active_version"], row["since"][:16], row["how"], traffic["last_seen"] or "never",
+            _others(traffic), row["date"] or "–", f"{row['predictions']:,}", _percent(row["coverage"]),
+            _metric(row["metric"]),
+            "\n".join(f"{day['predictions']:,} on {day['date']}" for day in row["so_far"]) or "–",
+            retraining(row["job"]),
         )  # fmt: skip
     Console().print(table)
+    click.echo(quality(settings))
+
+
+def _others(traffic: dict[str, Any]) -> str:
+    named = [f"{other['version']} {other['predictions']:,}" for other in traffic["others"]]
+    return ", ".join(named + [f"{traffic['more']} more"] * bool(traffic["more"])) or "none"
 
 
 models.add_command(register)
@@ -50,18 +67,21 @@ def show(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-async def _read(settings: Settings) -> list[dict[str, Any]]:
-    options, prefix = settings.kafka_client_options(), settings.output_prefix
-    lines: dict[str, dict[str, Any]] = {}
-    async for record in records(settings.kafka_bootstrap, options, f"{prefix}model-lifecycle"):
-        row = json.loads(record.value)
-        lines[row["line"]] = {**row, "last_snapshot": None}
-    async for record in records(settings.kafka_bootstrap, options, f"{prefix}metric-snapshots"):
-        row = json.loads(record.value)
-        line = lines.get(row["line"])
-        if line is None or row["state"] != "closed" or row["model_version"] != line["active_version"]:
-            continue
-        last = line["last_snapshot"]
-        if last is None or (row["date"], row["revision"]) >= (last["date"], last["revision"]):
-            line["last_snapshot"] = row
-    return [lines[name] for name in sorted(lines)]
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.0f} %"
+
+
+def _metric(metric: dict[str, Any]) -> str:
+    limits = "" if metric["low"] is None else f" ({show(metric['low'])} to {show(metric['high'])})"
+    return f"{metric['name']} {show(metric['value'])}{limits}"
+
+
+def retraining(job: dict[str, Any] | None) -> str:
+    """State of a line's job; and of what failed last what it was, since when, at which attempt and why."""
+    if job is None:
+        return "idle"
+    failure = job.get("failure")
+    if failure is None:
+        return str(job["state"]).replace("_", " ")
+    told = f"{failure['command']} failed {failure['at'][:16]}, attempt {failure['attempt']}: {failure['reason']}"
+    return told if job["state"] == "failed" else f"{job['state'].replace('_', ' ')}; {told}"

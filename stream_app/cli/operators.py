@@ -18,7 +18,7 @@ from stream_app.core.changes import Change
 from stream_app.settings import Settings
 from stream_app.topics import topics_of
 
-_FOR_ALL = ("approve", "reject", "reset_circuit", "rebaseline", "acknowledge", "set")
+_FOR_ALL = ("approve", "reject", "reset_circuit", "dismiss", "rebaseline", "acknowledge", "set")
 
 
 def _who() -> str:
@@ -52,7 +52,7 @@ def acknowledge(alert_id: str, actor: str, reason: str) -> None:
         )
     alert = matching[0]
     if alert["status"] == "resolved":
-        raise click.ClickException(f"alert {alert['id']} is resolved already ({alert['resolution_reason']})")
+        raise click.ClickException(f"alert {alert['id']} is resolved already ({alert['resolution']})")
     send(settings, alert["line"], "acknowledge", {"alert_id": alert["id"]}, actor, reason)
 
 
@@ -62,8 +62,8 @@ def acknowledge(alert_id: str, actor: str, reason: str) -> None:
 def rebaseline(line: str, actor: str, reason: str) -> None:
     """Accept a line's present as normal: its baseline begins again today, and its open drift alert ends.
 
-    For a fortnight after it nothing is compared: a new baseline takes seven closed days that the recent ones do not
-    overlap.
+    Nothing is compared until a new baseline stands: it takes initial_baseline_days closed days, and recent_days after
+    them. `plumbline settings explain KEY --model LINE` says how many that is.
 
     \b
     Example: plumbline rebaseline fraud:acme --reason "new customer segment since Monday"
@@ -93,7 +93,8 @@ def register(line: str, version: str, actor: str, reason: str) -> None:
 def approve(line: str, command_id: str | None, actor: str, reason: str) -> None:
     """Let a line's waiting request go on: a training that needs a person, or a candidate of a type without thresholds.
 
-    A request lapses after 72 hours. The other safeguards are asked again.
+    A request lapses after approval_lapses_h hours (`plumbline settings explain approval_lapses_h --model LINE`). The
+    other safeguards are asked again.
 
     \b
     Example: plumbline approve fraud:acme --reason "labels checked, go"
@@ -118,7 +119,7 @@ def reject(line: str, command_id: str | None, actor: str, reason: str) -> None:
 @click.argument("line")
 @_options
 def retrain(line: str, actor: str, reason: str) -> None:
-    """Order a training by hand, on the last 30 days.
+    """Order a training by hand, on the last retrain_range_days days.
 
     It needs no drift, no flags and no approval; every other safeguard is asked, and says no by name in the audit.
 
@@ -147,12 +148,27 @@ def rollback(line: str, version: str | None, actor: str, reason: str) -> None:
 @click.argument("line")
 @_options
 def reset_circuit(line: str, actor: str, reason: str) -> None:
-    """Allow trainings again after two that failed or were rolled back in a row. LINE may be '*'.
+    """Allow trainings again after circuit_failures that failed or were rolled back in a row. LINE may be '*'.
 
     \b
     Example: plumbline reset-circuit fraud:acme --reason "label pipeline mended"
     """
     send(settings_module.load(), line, "reset_circuit", {}, actor, reason)
+
+
+@click.command()
+@click.argument("line")
+@_options
+def dismiss(line: str, actor: str, reason: str) -> None:
+    """End a failure that a person has seen: a training, activation or rollback that failed. LINE may be '*'.
+
+    It changes nothing but what is shown: the back-off goes on, and the failure counts for the circuit. Where the
+    circuit is open, `plumbline reset-circuit` ends both.
+
+    \b
+    Example: plumbline dismiss fraud:acme --reason "the trainer was down, it runs again"
+    """
+    send(settings_module.load(), line, "dismiss", {}, actor, reason)
 
 
 @click.command(name="set")

@@ -23,7 +23,8 @@ from stream_app.topics import topics_of
 
 _registry = click.option(
     "--registry", type=click.Path(path_type=Path), default=Path(".plumbline/registry"), show_default=True,
-    help="Folder of models; not used if MLFLOW_TRACKING_URI is set. Loading a model runs its code: use what you trust.",
+    help="Folder of models; not used if MLFLOW_TRACKING_URI is set. Only what was made or served here is loaded, "
+    "unless registry_trust is set.",
 )  # fmt: skip
 _learner = click.option(
     "--learner", default="boosting", show_default=True, help=f"{', '.join(sorted(LEARNERS))}, or module:function."
@@ -75,7 +76,8 @@ def serve_(file: Path, registry: Path, rate: float) -> None:
     Example row: {"prediction_id": "p-1", "model_type": "churn", "features": {"age": 41}, "actual": true}
     """
     settings = settings_module.load()
-    sent = asyncio.run(serve(settings, topics_of(settings), Predictor(open_registry(registry)), file, rate))
+    predictor_ = Predictor(open_registry(registry), settings.registry_trust)
+    sent = asyncio.run(serve(settings, topics_of(settings), predictor_, file, rate))
     click.echo(f"sent {sent:,} predictions")
 
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 from typing import Any
 
 import click
 
 from stream_app import settings as settings_module
+from stream_app.connect.running import running
 from stream_app.errors import Incompatible
 from stream_app.settings import PREFIX, Settings, TypeSettings
 from stream_app.settings.fields import EVERYWHERE, STATIC, marked
+from stream_app.settings.installation import Installation
+from stream_app.settings.layers import TABLES
+
+#: Differences that are printed; ``--json`` has all of them.
+_PRINTED = 100
 
 
 @click.group()
@@ -21,16 +29,32 @@ def settings() -> None:
 @settings.command()
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def show(as_json: bool) -> None:
-    """Print what applies here and who set it; secrets are masked."""
+    """Print what applies here and who set it, and what the running system holds otherwise; secrets are masked.
+
+    What applies here is what a worker that starts here begins with. `plumbline set` and the settings of the other
+    workers change what holds.
+    """
     found = settings_module.find()
-    view = found.settings.shown()
+    view, runs = found.settings.shown(), asyncio.run(running(found.settings))
+    differs = runs.differences() if runs.known else iter(())
     if as_json:
-        click.echo(json.dumps({**view, "hash": found.settings.hash()}, default=str))
+        told = {"state": runs.state, "says": runs.says, "differs": [item._asdict() for item in differs]}
+        click.echo(json.dumps({**view, "hash": found.settings.hash(), "running": told}, default=str))
         return
     for name, value in view.items():
         source = found.origin.get(name)
         click.echo(f"{name:30} {_text(value)}{f'   ({source})' if source else ''}")
     click.echo(f"{'hash':30} {found.settings.hash()}")
+    click.echo(f"\nthe running system: {runs.says}")
+    printed = list(itertools.islice(differs, _PRINTED + 1))
+    if runs.known and not printed:
+        click.echo("it holds what is said here")
+    for item in printed[:_PRINTED]:
+        owner = "" if item.owner == "*" else f"{item.owner} "
+        by = f"   ({item.by})" if item.by else ""
+        click.echo(f"{owner}{item.key} holds {_text(item.holds)}, here {_text(item.here)}{by}")
+    if len(printed) > _PRINTED:
+        click.echo("… and more: --json has all of them")
 
 
 @settings.command()
@@ -43,13 +67,24 @@ def check() -> None:
 
 @settings.command()
 @click.argument("key")
-def explain(key: str) -> None:
-    """Say what a setting means, what it is now and how to set it.
+@click.option("--model", metavar="TYPE:TENANT", help="For this model; TYPE:global for one that all tenants share.")
+def explain(key: str, model: str | None) -> None:
+    """Say what a setting means, what it is here, what holds in the running system, and how to set it.
 
     KEY is a name, also of a variable, or types.TYPE.NAME, or lines.TYPE:TENANT.NAME.
     """
     found = settings_module.find()
     where, owner, name = _parts(key.removeprefix(PREFIX).lower() if key.startswith(PREFIX) else key)
+    if model is not None:
+        if owner:
+            raise Incompatible(f"{key} names its owner already: leave it or --model out")
+        if name in Settings.model_fields and name not in TypeSettings.model_fields:
+            raise Incompatible(f"{name} can only be set for all models: leave --model out")
+        where, owner, key = "lines", model, f"lines.{model}.{name}"
+        try:
+            Settings.check_line_name(model, "auto")
+        except ValueError as error:
+            raise Incompatible(f"--model {model}: {error}") from error
     known: Any = TypeSettings.model_fields if owner else Settings.model_fields
     if name not in known:
         raise Incompatible(f"unknown setting {key!r}{settings_module.nearest(name, known)}")
@@ -69,10 +104,27 @@ def explain(key: str) -> None:
     field = _field(name)
     source = found.origin.get(name, "default") if not owner else ""
     click.echo(f"{key} = {_text(value)}{f'   ({source})' if source else ''}")
+    click.echo(f"in the running system: {_held(found.settings, where, owner, name)}")
     click.echo(str(field.description))
     click.echo(f"set it by {how}")
     if marked(field, STATIC):
         click.echo("fixed for the life of the input prefix: the state was built with it")
+
+
+def _held(here: Settings, where: str, owner: str, name: str) -> str:
+    """What holds now, in a line."""
+    if name in TABLES:
+        return "ask for one of them, with types.TYPE.NAME or NAME --model TYPE:TENANT; `show` lists what differs"
+    if name in Installation.model_fields:
+        return "each process has its own"
+    if marked(_field(name), STATIC):
+        return "what its state was built with; a worker that says otherwise does not start"
+    runs = asyncio.run(running(here))
+    if not runs.known:
+        return f"not known, {runs.says}"
+    model_type, model = (owner.partition(":")[0], owner) if where == "lines" else (owner, "")
+    by = runs.by(name, model_type, model)
+    return f"{_text(runs.value(name, model_type, model))}{f'   ({by})' if by else ''}; {runs.says}"
 
 
 def _parts(key: str) -> tuple[str, str, str]:

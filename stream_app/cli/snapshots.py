@@ -12,6 +12,7 @@ from rich.table import Table
 
 from stream_app import settings as settings_module
 from stream_app.cli.models import show
+from stream_app.connect import published
 from stream_app.connect.reading import records
 from stream_app.settings import Settings
 
@@ -22,10 +23,11 @@ _COLUMNS = ("accuracy", "precision", "recall", "f1", "pr_auc", "brier", "calibra
 @click.argument("line")
 @click.option("--version", help="Only this model version.")
 @click.option("--days", type=click.IntRange(1), help="Only the newest days.")
+@click.option("--all", "all_days", is_flag=True, help="Also days before the last 90, and of forgotten models.")
 @click.option("--follow", is_flag=True, help="Go on and print each snapshot as it comes.")
 @click.option("--json", "as_json", is_flag=True, help="One snapshot a line, newest revision of each day.")
-def snapshots(line: str, version: str | None, days: int | None, follow: bool, as_json: bool) -> None:
-    """Show a line's daily snapshots, oldest first, the newest revision of each day.
+def snapshots(line: str, version: str | None, days: int | None, all_days: bool, follow: bool, as_json: bool) -> None:
+    """Show a line's daily snapshots, oldest first, the newest revision of each day: the days that the page shows.
 
     \b
     Example: plumbline snapshots conflict:global --days 7
@@ -34,7 +36,8 @@ def snapshots(line: str, version: str | None, days: int | None, follow: bool, as
     if follow:
         asyncio.run(_follow(settings, line, version))
         return
-    found = asyncio.run(_read(settings, line, version))
+    history = asyncio.run(published.history(settings, line, version, all_days=all_days))
+    found = history.days
     if days is not None:
         newest = sorted({row["date"] for row in found})[-days:]
         found = [row for row in found if row["date"] in newest]
@@ -43,6 +46,7 @@ def snapshots(line: str, version: str | None, days: int | None, follow: bool, as
             click.echo(json.dumps(row, sort_keys=True))
     elif found:
         Console().print(_table(line, found))
+        click.echo(history.sentence)
     else:
         click.echo(f"no snapshots of {line}; `plumbline models` lists the lines", err=True)
         raise SystemExit(1)
@@ -58,18 +62,6 @@ def _table(line: str, found: list[dict[str, Any]]) -> Table:
             show(row["coverage"]), *(show(row[name]) for name in _COLUMNS),
         )  # fmt: skip
     return table
-
-
-async def _read(settings: Settings, line: str, version: str | None) -> list[dict[str, Any]]:
-    latest: dict[tuple[str, str], dict[str, Any]] = {}
-    topic = f"{settings.output_prefix}metric-snapshots"
-    async for record in records(settings.kafka_bootstrap, settings.kafka_client_options(), topic):
-        row = json.loads(record.value)
-        if row["line"] == line and version in (None, row["model_version"]):
-            key = (row["date"], row["model_version"])
-            if key not in latest or row["revision"] >= latest[key]["revision"]:
-                latest[key] = row
-    return [latest[key] for key in sorted(latest)]
 
 
 async def _follow(settings: Settings, line: str, version: str | None) -> None:

@@ -9,6 +9,7 @@ import msgspec
 from aiokafka import TopicPartition
 
 from stream_app.kafka import clients
+from stream_app.kafka.arrived import decoded
 from stream_app.kafka.passed_by import readable
 from stream_app.kafka_reach import start
 from stream_app.topics import Topics
@@ -91,22 +92,20 @@ class AnswerFollower:
         for tp in sorted(found, key=lambda tp: tp.topic == self._orders):
             for record in readable(found[tp]):
                 if tp.topic == self._orders:
-                    self._ordered(_orders.decode(record.value))
+                    self._ordered(decoded(_orders.decode, record))
                 else:
-                    self._answer(record.value)
+                    self._answer(decoded(_answers.decode, record))
 
-    def _ordered(self, order: _Order) -> None:
+    def _ordered(self, order: _Order | None) -> None:
+        if order is None:
+            return
         if order.command == "cancel":
             self.waiting.pop(order.command_id, None)
         elif (order.command_id, order.attempt) not in self._answered:
             self.waiting[order.command_id] = order.attempt
 
-    def _answer(self, value: bytes) -> None:
-        try:
-            answer = _answers.decode(value)
-        except msgspec.DecodeError:
-            return
-        if answer.status in _FINAL:
+    def _answer(self, answer: _Answer | None) -> None:
+        if answer is not None and answer.status in _FINAL:
             self._answered.add((answer.command_id, answer.attempt))
             if self.waiting.get(answer.command_id) == answer.attempt:
                 del self.waiting[answer.command_id]

@@ -224,6 +224,20 @@ class KeptEntry(msgspec.Struct, frozen=True, tag="kept"):
     at_ms: int
 
 
+class ReplacedEntry(msgspec.Struct, frozen=True, tag="replaced"):
+    """A version is active in place of another, and the coordinator knows how that came."""
+
+    line: str
+    version: str
+    previous: str
+    #: as in its ``LifecycleEntry``
+    since_ms: int
+    #: retrained, deployed (by somebody else), or rolled_back
+    how: str
+    #: id of the train or rollback command it came from
+    command_id: str | None
+
+
 class ForgottenEntry(msgspec.Struct, frozen=True, tag="forgotten"):
     """A model made no predictions for as long as counts are kept: every stage forgets it. Back again, it is new."""
 
@@ -250,6 +264,7 @@ Entry = (
     | EventEntry
     | DecisionEntry
     | KeptEntry
+    | ReplacedEntry
     | ForgottenEntry
 )
 

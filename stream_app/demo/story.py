@@ -81,7 +81,7 @@ class Story:
             self.alerts += 1
             yield f"alert, {row['severity']}, {row['line']}: {row['summary']}"
         elif row.get("notify") == "resolved":
-            yield f"the alert of {row['line']} ends: {row['resolution_reason'].replace('_', ' ')}"
+            yield f"the alert of {row['line']} ends: {row['resolution']}"
 
     def _decision(self, row: dict[str, Any]) -> Iterator[str]:
         step = (row["action"], row["decision"])

@@ -33,6 +33,16 @@ async def redis(context: Context) -> list[Finding]:
     return [Finding("redis", "ok", "answers")]
 
 
+async def quality(context: Context) -> list[Finding]:
+    """What may be said of the models: well only where they were judged and none needs a look."""
+    from stream_app.read_model.asked import judgement_now
+
+    found = await judgement_now(context.settings)
+    if found.all_clear or not context.settings.redis_url:  # turned off is a choice, and the sentence says so
+        return [Finding("quality", "ok", found.sentence)]
+    return [Finding("quality", "warn", found.sentence, "plumbline alerts, or the first page of the dashboard")]
+
+
 async def disk(context: Context) -> list[Finding]:
     """Room for RocksDB where this machine's worker keeps its state."""
     usage = await asyncio.to_thread(_usage, context.settings.data_dir)

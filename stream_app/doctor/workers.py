@@ -38,7 +38,9 @@ def _examine(address: str, named: bool) -> list[Finding]:
         if named:
             mend = "is it running, and is its PLUMBLINE_WEB_HOST reachable from here?"
             return [Finding("workers", "warn", text, mend)]
-        return [Finding("workers", "ok", f"{text}; name others with --worker http://HOST:PORT")]
+        return [
+            Finding("workers", "warn", text, "plumbline worker; name those elsewhere with --worker http://HOST:PORT")
+        ]
     lanes: dict[str, Any] = ready.get("lanes", {})
     parked = {name: lane["parked"] for name, lane in lanes.items() if lane.get("parked")}
     if parked:

@@ -34,7 +34,7 @@ MINUTE_MS = 60_000
 
 #: How far the broker's time may leave this process' stop watch between two ticks, or its clock before the first.
 DOUBT_MS = 300_000
-#: Seconds between two looks at a broker's time that is doubted.
+#: Seconds after which the broker's time is looked at again although no tick was due, or it was not believed.
 LOOK_S = 15.0
 
 
@@ -91,6 +91,7 @@ class LiveClock:
         self._trusting = trust_broker_time
         #: whether this process has written a tick: then its stop watch knows what the broker's time should be
         self._ticked = False
+        self._doubted = False
         self._look_at = 0.0
         self.refused: str | None = None
         #: why no tick is written for now, for people
@@ -132,13 +133,12 @@ class LiveClock:
         own_ms = time.monotonic() * 1000
         known = before if self._ticked else time.time() * 1000 - own_ms
         away = self._offset_ms - known
-        if abs(away) <= DOUBT_MS or self._trusting:
-            self._wait(None)
+        self._doubted = abs(away) > DOUBT_MS and not self._trusting
+        if not self._doubted:
             return
         broker, mine = rfc3339(int(own_ms + self._offset_ms)), rfc3339(int(own_ms + known))
         whose = "its stop watch since the last tick says" if self._ticked else "this machine's clock says"
         self._offset_ms = known if self._ticked else self._offset_ms
-        self._look_at = time.monotonic() + LOOK_S
         self._wait(
             f"a broker's time that can be believed: it says {broker}, {whose} {mine}. No tick is written meanwhile. "
             "Set the clock that is wrong, or start the worker with --trust-broker-time"
@@ -163,10 +163,9 @@ class LiveClock:
         try:
             if self._producer is None:
                 await self.start()
-            if self.refused is None and self._look_at and time.monotonic() >= self._look_at:
-                self._look_at = 0.0
+            if self.refused is None and time.monotonic() >= self._look_at:
                 await self._look()
-            if self.refused is None and not self._look_at:
+            if self.refused is None and not self._doubted:
                 await self._beat()
         except BaseException:
             await self.stop()
@@ -219,6 +218,7 @@ class LiveClock:
             futures = [await producer.send(topic, value, partition=p) for topic, p, value in ticks]
             answers = [await future for future in futures]
         self._offset_ms = answers[-1].timestamp - time.monotonic() * 1000
+        self._look_at = time.monotonic() + LOOK_S
 
     async def _ends(self) -> dict[Any, int]:
         topics = self._topics

@@ -31,7 +31,7 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from schemas.unreadable import Unreadable
 from stream_app.kafka import legacy, salvage
 from stream_app.kafka.budget import BUDGET, Evicted, Lease
-from stream_app.kafka.faults import HEADER, LENGTH, MAGIC_AT, OVERHEAD, attempts_of, checked, extent
+from stream_app.kafka.faults import HEADER, LENGTH, MAGIC_AT, OVERHEAD, Extent, Kept, attempts_of, checked, extent
 from stream_app.kafka.record import Record
 from stream_app.kafka.unpacking import MOST, NotUnpacked, TooLarge, unpack
 
@@ -77,6 +77,8 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         #: whether it ended to wait for its turn, with records left in the buffer
         self.waits = False
         self.state: Any = None
+        #: whether the broker says that it cannot read its log here
+        self.unserved = False
         self._at = 0
 
     def resume(self) -> None:
@@ -89,17 +91,25 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
     def _unpack_records(self) -> Iterator[Record]:
         buffer = self._records.buffer
         view, end = memoryview(buffer), len(buffer)
+        if self.unserved:
+            yield from self._faulty(Extent(b"", self.next_fetch_offset, 1, 0), buffer)
         while end - self._at > MAGIC_AT:
             at = self._at
             stop = at + OVERHEAD + LENGTH.unpack_from(buffer, at + 8)[0]
             if at and stop > end:
-                return  # the last batch of a fetch is cut where the fetch ends
+                self._keep(buffer[at:])
+                return  # the last batch of a fetch is cut where the fetch ends, or its length is wrong
             batch = self._sound(view, at, stop)
             if batch is None:
                 if at:
+                    self._keep(buffer[at:])
                     return  # fetched again, it is the first
-                yield from self._faulty(buffer)
-                return
+                found = extent(buffer, self.next_fetch_offset)
+                if found.last >= self.next_fetch_offset:
+                    yield from self._faulty(found, buffer)
+                    return
+                self._at = found.stop
+                continue
             last = batch.next_offset - 1
             if buffer[MAGIC_AT + at] < 2:
                 yield from self._legacy(view[at:stop], last)
@@ -253,15 +263,24 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             self.next_fetch_offset = offset + 1
             yield Record(self._tp.topic, self._tp.partition, offset, timestamp, kind, key, value)
 
-    def _faulty(self, buffer: bytes) -> Iterator[Record]:
+    def _faulty(self, found: Extent, buffer: bytes) -> Iterator[Record]:
         """The first batch of the fetch fails its checksum or does not frame: again later, or passed by."""
         first = self.next_fetch_offset
-        raw, last, count = extent(buffer, first)
-        self.due = attempts_of(self.state).wait(first, hashlib.sha256(raw).hexdigest())
+        self.due = attempts_of(self.state).wait(first, hashlib.sha256(found.raw).hexdigest())
         if self.due is not None:
+            self._keep(buffer)
             log.warning("%s: the batch at offset %d fails its checksum; it is fetched again", self._where(), first)
             return
-        yield self._unreadable(raw, (first, last), count, "its checksum or its length is wrong", 0)
+        error = "the broker cannot read its log there" if self.unserved else "its checksum or its length is wrong"
+        yield self._unreadable(found.raw, (first, found.last), found.records, error, 0)
+        self._keep(buffer[found.stop :] if found.stop else b"")
+
+    def _keep(self, rest: bytes) -> None:
+        """In case that the broker cannot serve the log from here on."""
+        aborted = [(producer, self.next_fetch_offset) for producer in self._aborted_producers]
+        more = len(rest) > MAGIC_AT
+        kept = Kept(self.next_fetch_offset, rest, [*aborted, *self._aborted_transactions]) if more else None
+        attempts_of(self.state).kept = kept
 
     # -- markers ---------------------------------------------------------------------------------------------------
 

@@ -12,9 +12,10 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from stream_app.kafka import batches
+from stream_app.kafka import batches, unserved
 
 batches.install()
+unserved.install()
 
 
 def consumer(bootstrap: str | list[str], options: Mapping[str, Any], *topics: str, **settings: Any) -> AIOKafkaConsumer:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import time
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from aiokafka.record.default_records import DefaultRecordBatch
@@ -23,12 +24,24 @@ MAGIC_AT = 16
 _SMALLEST = 26  # a legacy message without key and value
 
 
+class Kept(NamedTuple):
+    """What came of a partition's log from a damaged batch on, at the offset that is wanted next.
+
+    ``aborted``: (producer, first offset) of transactions in it that were taken back.
+    """
+
+    offset: int
+    buffer: bytes
+    aborted: list[tuple[int, int]]
+
+
 class Attempts:
     """Fetches of the batch at which a partition stands and that fails its checksum."""
 
-    __slots__ = ("count", "due", "given_up", "offset")
+    __slots__ = ("count", "due", "given_up", "kept", "offset")
 
     def __init__(self) -> None:
+        self.kept: Kept | None = None
         self.offset = -1
         self.count = 0
         self.due = 0.0
@@ -50,6 +63,15 @@ class Attempts:
             self.due = now + AGAIN_S[self.count]
         return self.due
 
+    def served(self) -> None:
+        """The broker answers again: what it could not serve next is waited for anew, and what was kept has no use."""
+        self.kept = None
+        if self.given_up == NOTHING:
+            self.given_up = ""
+
+
+#: digest of an offset for which the broker has no bytes
+NOTHING: Final = hashlib.sha256().hexdigest()
 
 _ATTEMPTS: WeakKeyDictionary[Any, Attempts] = WeakKeyDictionary()
 
@@ -57,6 +79,11 @@ _ATTEMPTS: WeakKeyDictionary[Any, Attempts] = WeakKeyDictionary()
 def attempts_of(state: Any) -> Attempts:
     """Of a consumer's partition, by aiokafka's state of it."""
     return _ATTEMPTS.setdefault(state, Attempts())
+
+
+def known_attempts(state: Any) -> Attempts | None:
+    """The same, if there were any."""
+    return _ATTEMPTS.get(state) if state is not None else None
 
 
 def checked(view: memoryview, at: int, stop: int) -> Any:
@@ -78,11 +105,25 @@ def checked(view: memoryview, at: int, stop: int) -> Any:
         return None
 
 
-def extent(buffer: bytes, first: int) -> tuple[bytes, int, int]:
-    """(bytes, last offset, records or 0) of a batch at the buffer's start whose header cannot be believed.
+class Extent(NamedTuple):
+    """What stands at a buffer's start in the place of a batch. ``last`` is before the first offset that is wanted where
+    nothing of that is lost; ``records`` 0 if nobody knows; ``stop`` where the next sound batch begins, 0 without one.
+    """
+
+    raw: bytes
+    last: int
+    records: int
+    stop: int
+
+
+def extent(buffer: bytes, first: int) -> Extent:
+    """Where a batch ends whose header cannot be believed; ``first`` is the offset that is wanted.
 
     It ends where the next sound batch begins. Without one in this fetch its header is believed only where its fields
     say the same twice; else one offset is passed by, and the next fetch begins at the one after.
+
+    A batch whose base offset is damaged stands in front of what a broker answers for later offsets too: it looks for
+    the first batch that ends at the wanted one or after, and goes by the headers. Nothing of those is lost by it.
     """
     view, end = memoryview(buffer), len(buffer)
     framed = OVERHEAD + LENGTH.unpack_from(buffer, 8)[0]
@@ -92,21 +133,21 @@ def extent(buffer: bytes, first: int) -> tuple[bytes, int, int]:
     agrees = 0 <= delta < 1 << 31 and count == delta + 1
     at, last = _following(view, framed, first)
     if at:
-        return buffer[:at], last, count if agrees else 0
+        return Extent(buffer[:at], last, count if agrees else 0, at)
     if agrees and base <= first <= base + delta and _SMALLEST <= framed <= end:
-        return buffer[:framed], base + delta, count
-    return buffer[: framed if _SMALLEST <= framed <= end else end], first, 1
+        return Extent(buffer[:framed], base + delta, count, 0)
+    return Extent(buffer[: framed if _SMALLEST <= framed <= end else end], first, 1, 0)
 
 
 def _following(view: memoryview, framed: int, first: int) -> tuple[int, int]:
-    """(position of the next sound batch, offset before its first), or zeros."""
+    """(position of the next sound batch that ends at ``first`` or after, offset before its first), or zeros."""
     buffer, end = bytes(view), len(view)
     at = framed if _SMALLEST <= framed < end else 0
     position = 0
     while True:
-        if at and end - at > MAGIC_AT and (base := _base(view, at)) > first and base - first < 1 << 31:
-            stop = at + OVERHEAD + LENGTH.unpack_from(view, at + 8)[0]
-            if checked(view, at, stop) is not None:
+        if at and end - at > MAGIC_AT and -(1 << 31) < (base := _base(view, at)) - first < 1 << 31:
+            batch = checked(view, at, at + OVERHEAD + LENGTH.unpack_from(view, at + 8)[0])
+            if batch is not None and batch.next_offset > first:
                 return at, base - 1
         found = buffer.find(b"\x02", position + 1 + MAGIC_AT)
         if found < 0:

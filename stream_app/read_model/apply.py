@@ -30,6 +30,8 @@ class Batch:
         self.touched: set[str] = set()
         #: line → (its newest day before, and now) where that moved on
         self.advanced: dict[str, tuple[str, str]] = {}
+        #: ``line|key`` → time of the setting that is known
+        self.settings: dict[str, str] = {}
         #: models that were forgotten, and those that this batch forgets
         self.gone: set[str] = set()
         self.forgotten: set[str] = set()
@@ -84,8 +86,14 @@ class Batch:
         self.run("ZADD", key, parse_ms(at) + (self._offset % 4096) / 4096, value)
         self.run("ZREMRANGEBYRANK", key, 0, -(kept + 1))
 
+    def snapshot(self, key: str, row: dict[str, Any], value: bytes) -> None:
+        """Put a snapshot under its day and version."""
+        field = f"{row['date']}|{row['model_version']}"
+        self.run("HSET", key, field, value)
+        self.run("ZADD", self.keys.in_order(key), 0, field)
+
     def finish(self) -> None:
-        """Commands that write the fleet entries and forget snapshots and points beyond the days that are kept."""
+        """Commands that write the fleet entries and forget points beyond the days that are kept."""
         entries = [
             item
             for line in sorted(self.touched)
@@ -98,8 +106,6 @@ class Batch:
             days = outlived(before, now)
             if not days:
                 continue
-            versions = self.states[line].versions
-            self.run("HDEL", self.keys.days(line), *(f"{day}|{version}" for day in days for version in versions))
             kinds = ("statistical", "performance")
             self.run("HDEL", self.keys.points(line), *(f"{kind}|{day}" for day in days for kind in kinds))
 
@@ -111,24 +117,31 @@ def outlived(before: str, now: str) -> list[str]:
     return [(first + timedelta(days=n)).isoformat() for n in range((end - first).days)]
 
 
+def first_kept(newest: str) -> str:
+    """The oldest day that is kept of a line whose newest closed day is ``newest``."""
+    return (date.fromisoformat(newest) - timedelta(days=KEPT_DAYS)).isoformat()
+
+
 def cutoff_ms(now: str) -> int:
     """Before it a line's events and resolved alerts are forgotten, once its newest day is ``now``."""
-    return parse_ms(f"{date.fromisoformat(now) - timedelta(days=KEPT_DAYS)}T00:00:00Z")
+    return parse_ms(f"{first_kept(now)}T00:00:00Z")
 
 
 def _snapshot(batch: Batch, row: dict[str, Any], value: bytes) -> None:
     line = row["line"]
-    batch.tell("metric-snapshots", row, value)
-    if row["state"] == "open":
-        batch.state(row)
-        batch.run("HSET", batch.keys.line(line), f"open:{row['model_version']}", value)
-        return
     state = batch.state(row)
+    if row["state"] == "open":
+        if fold.open_day(state, row):
+            batch.tell("metric-snapshots", row, value)
+            batch.snapshot(batch.keys.open(line), row, value)
+        return  # or it came again, and its day is over
     before = state.newest
-    fold.snapshot(state, row)
+    if not fold.snapshot(state, row):
+        return  # it came again, and what is known is newer
+    batch.tell("metric-snapshots", row, value)
     if state.newest != before:
         batch.advanced[line] = (batch.advanced.get(line, (before or row["date"], ""))[0], state.newest)
-    batch.run("HSET", batch.keys.days(line), f"{row['date']}|{row['model_version']}", value)
+    batch.snapshot(batch.keys.days(line), row, value)
 
 
 def _event(batch: Batch, row: dict[str, Any], value: bytes) -> None:
@@ -161,8 +174,8 @@ def _alert(batch: Batch, row: dict[str, Any], value: bytes) -> None:
 
 
 def _job(batch: Batch, row: dict[str, Any], value: bytes) -> None:
-    fold.job(batch.state(row), row)
-    batch.run("HSET", batch.keys.line(row["line"]), "job", value)
+    if fold.job(batch.state(row), row):
+        batch.run("HSET", batch.keys.line(row["line"]), "job", value)
     batch.tail(batch.keys.jobs(row["line"]), row["at"], value, LINE_TAIL)
     batch.tell("training-jobs", row, value)
 
@@ -179,6 +192,13 @@ def _lifecycle(batch: Batch, row: dict[str, Any], value: bytes) -> None:
 
 
 def _audit(batch: Batch, row: dict[str, Any], value: bytes) -> None:
+    if "count" in row and row["line"] not in batch.gone:
+        news, before = fold.repeated(batch.state(row), row, value)
+        if not news:
+            return
+        if before is not None and before != value:
+            batch.run("ZREM", batch.keys.audit, before)
+            batch.run("ZREM", batch.keys.line_audit(row["line"]), before)
     batch.tail(batch.keys.audit, row["at"], value, AUDIT_TAIL)
     if row["line"] != "*" and row["line"] not in batch.gone:
         batch.tail(batch.keys.line_audit(row["line"]), row["at"], value, LINE_AUDIT_TAIL)
@@ -186,7 +206,11 @@ def _audit(batch: Batch, row: dict[str, Any], value: bytes) -> None:
 
 
 def _setting(batch: Batch, row: dict[str, Any], value: bytes) -> None:
-    batch.run("HSET", batch.keys.settings, f"{row['line']}|{row['key']}", value)
+    name = f"{row['line']}|{row['key']}"
+    if batch.settings.get(name, "") > row["at"]:
+        return  # it came again, and what is known is newer
+    batch.settings[name] = row["at"]
+    batch.run("HSET", batch.keys.settings, name, value)
     batch.tell("settings", row, value)
 
 

@@ -6,12 +6,15 @@ import asyncio
 from typing import Any, NamedTuple
 
 from stream_app.read_model import fold
+from stream_app.read_model.judgement import Tally
 from stream_app.read_model.keys import Keys
 
 #: Lines read at once: some ten milliseconds.
 _AT_ONCE = 100
 #: Lines sorted in one go: some ten milliseconds.
 _SORTED_AT_ONCE = 10_000
+#: Lines counted in one go: some milliseconds.
+_COUNTED_AT_ONCE = 2_000
 
 
 class Entry(NamedTuple):
@@ -33,6 +36,8 @@ class Fleet:
         self._seq = -1
         self._views: dict[str, dict[str, Any]] = {}
         self._sorted: list[Entry] = []
+        #: the list that was counted last, and what came of it
+        self._counted: tuple[list[Entry], Tally] = ([], Tally())
 
     async def lines(self) -> list[Entry]:
         """Every line, most attention first, as of now."""
@@ -49,6 +54,19 @@ class Fleet:
         """One line as of now; ``None`` if nothing was ever seen of it."""
         await self.lines()
         return self._views.get(line)
+
+    async def tally(self) -> Tally:
+        """All lines, counted; anew only where one has changed."""
+        lines = await self.lines()
+        counted, tally = self._counted
+        if counted is not lines:
+            tally = Tally()
+            for number, entry in enumerate(lines, 1):
+                tally.add(entry.view)
+                if number % _COUNTED_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+            self._counted = lines, tally
+        return tally
 
     async def _refresh(self, seq: int) -> None:
         names = [name.decode() for name in await self._redis.zrangebyscore(self._keys.touched, f"({self._seq}", seq)]

@@ -9,23 +9,27 @@ from typing import Any, Final
 
 import msgspec
 
+from stream_app.read_model.versions import DAYS, see, traffic
 from stream_app.stored import Codec
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 #: Days of the fleet's trend, and of the metric beside it.
 TREND_DAYS, METRIC_DAYS = 30, 7
+#: Versions of a day that count in what the fleet shows: those with most predictions, and the active one.
+DAY_VERSIONS: Final = 50
 #: Alerts of a model whose newest revision is remembered; few are open at a time, and what comes again is near.
 KEPT_REVISIONS: Final = 50
+#: Audit records of a model that may come again; of each kind of drift the last one can.
+KEPT_REPEATED: Final = 8
 #: Two-sided 95 % for what is shown beside a metric; nothing is decided by it.
 _Z: Final = 1.959964
 
 _RANK: Final = {"MEDIUM": 1, "HIGH": 2, "CRITICAL": 3}
-#: What a job in each of these states adds to the attention a line needs, and the word for it.
+#: What a job in each of these states adds to the attention a line needs, and the word for it; a failure has its own.
 _JOBS: Final = {
     "awaiting_approval": (300, "waits for approval"),
     "halted": (260, "retraining halted"),
-    "failed": (200, "training failed"),
     "rolling_back": (180, "rolling back"),
     "probation": (60, "on probation"),
     "activating": (40, "activating"),
@@ -33,6 +37,8 @@ _JOBS: Final = {
     "training": (40, "training"),
     "requested": (40, "training requested"),
 }
+#: What failed, by the command that came to nothing.
+_FAILED: Final = {"train": "training failed", "activate": "activation failed", "rollback": "rollback failed"}
 
 
 class Day(msgspec.Struct, array_like=True):
@@ -49,6 +55,14 @@ class Day(msgspec.Struct, array_like=True):
     value: float | None
 
 
+class OpenDay(msgspec.Struct, array_like=True):
+    """One version's day that has not closed yet."""
+
+    date: str
+    predictions: int
+    outcomes: int
+
+
 class State(msgspec.Struct):
     """A line in the fleet."""
 
@@ -57,11 +71,13 @@ class State(msgspec.Struct):
     tenant_id: str
     metric: str
     version: dict[str, Any] | None = None
-    #: date → its versions, at most 30 dates
+    #: date → its versions, at most 30 dates and :data:`DAY_VERSIONS` of each
     days: dict[str, list[Day]] = {}
     newest: str = ""
-    #: versions that have snapshots, newest last, at most 20
-    versions: list[str] = []
+    #: version → its day that has not closed yet, at most :data:`DAY_VERSIONS`
+    open: dict[str, OpenDay] = {}
+    #: version → newest day, open or closed, on which it predicted (:mod:`~stream_app.read_model.versions`)
+    seen: dict[str, str] = {}
     statistical: dict[str, Any] | None = None
     performance: dict[str, Any] | None = None
     #: quality check → its latest close and verdict
@@ -71,18 +87,23 @@ class State(msgspec.Struct):
     #: the newest revision of each alert that was taken, at most 50 alerts, the latest last
     revisions: dict[str, int] = {}
     job: dict[str, Any] | None = None
+    #: audit records that may come again with a higher count: id → the newest, as it came; at most 8, the latest last
+    repeated: dict[str, bytes] = {}
 
 
 _codec: Final = Codec[State](State, FORMAT, "line of the read model")
 encode, decode = _codec.encode, _codec.decode
 
 
-def snapshot(state: State, row: dict[str, Any]) -> None:
-    """Take a closed day; an older revision than the known one changes nothing."""
+def snapshot(state: State, row: dict[str, Any]) -> bool:
+    """Take a closed day; ``False`` if a later revision is known already, and nothing changes."""
     versions = state.days.setdefault(row["date"], [])
     known = next((n for n, day in enumerate(versions) if day.version == row["model_version"]), None)
     if known is not None and versions[known].revision > row["revision"]:
-        return
+        return False
+    so_far = state.open.get(row["model_version"])
+    if so_far is not None and so_far.date <= row["date"]:
+        del state.open[row["model_version"]]
     counts = (row["true_positives"], row["false_positives"], row["true_negatives"], row["false_negatives"])
     day = Day(
         row["model_version"],
@@ -94,18 +115,43 @@ def snapshot(state: State, row: dict[str, Any]) -> None:
     )
     if known is None:
         versions.append(day)
+        if len(versions) > DAY_VERSIONS:
+            active = state.version["active_version"] if state.version else None
+            versions.remove(min(versions, key=lambda day: (day.version == active, day.predictions)))
     else:
         versions[known] = day
+    _predicted(state, row)
     state.newest = max(state.newest, row["date"])
-    if row["model_version"] not in state.versions:
-        state.versions = [*state.versions[-19:], row["model_version"]]
     for old in sorted(state.days)[:-TREND_DAYS]:
         del state.days[old]
+    return True
+
+
+def open_day(state: State, row: dict[str, Any]) -> bool:
+    """Take a day so far; ``False`` if it has closed already."""
+    version, date = row["model_version"], row["date"]
+    if any(day.version == version for day in state.days.get(date, ())):
+        return False
+    state.open[version] = OpenDay(date, row["predictions"], row["outcomes"])
+    if len(state.open) > DAY_VERSIONS:
+        active = state.version["active_version"] if state.version else None
+        del state.open[min(state.open, key=lambda known: (known == active, state.open[known].predictions))]
+    _predicted(state, row)
+    return True
+
+
+def _predicted(state: State, row: dict[str, Any]) -> None:
+    """Note that a version predicted on the day of a snapshot, open or closed."""
+    if row["predictions"]:
+        active = state.version["active_version"] if state.version else None
+        see(state.seen, row["model_version"], row["date"], active)
 
 
 def event(state: State, row: dict[str, Any]) -> bool:
     """Take a drift event; ``False`` if a later close of its check is known already."""
     brief = {"verdict": row["verdict"], "severity": row.get("severity"), "close": row["close"]}
+    if row["kind"] == "performance" and row.get("windows"):
+        brief |= {"from": row["windows"][0]["from"][:10], "to": row["windows"][0]["to"][:10]}
     if row["kind"] == "quality":
         known, name = state.quality.get(row["check"]), row["check"]
         if known is not None and known["close"] > row["close"]:
@@ -141,13 +187,31 @@ def alert(state: State, row: dict[str, Any]) -> bool:
     return True
 
 
-def job(state: State, row: dict[str, Any]) -> None:
-    """Take a state of the line's job."""
-    state.job = {name: row[name] for name in ("state", "since", "candidate_version", "circuit", "command_id")}
+def job(state: State, row: dict[str, Any]) -> bool:
+    """Take a state of the line's job; ``False`` if one that began later is known."""
+    if state.job is not None and state.job["since"] > row["since"]:
+        return False
+    names = ("state", "since", "candidate_version", "circuit", "command_id", "attempt")
+    state.job = {**{name: row[name] for name in names}, "failure": row.get("failure")}
+    return True
+
+
+def repeated(state: State, row: dict[str, Any], value: bytes) -> tuple[bool, bytes | None]:
+    """Take an audit record with a count: whether it is news, and the record of the same fact whose place it takes."""
+    before = state.repeated.get(row["id"])
+    if before is not None and msgspec.json.decode(before)["count"] > row["count"]:
+        return False, None
+    state.repeated.pop(row["id"], None)
+    state.repeated[row["id"]] = value
+    while len(state.repeated) > KEPT_REPEATED:
+        del state.repeated[next(iter(state.repeated))]
+    return True, before
 
 
 def lifecycle(state: State, row: dict[str, Any]) -> None:
-    """Take a change of the active version."""
+    """Take a change of the active version; an earlier one than the known changes nothing."""
+    if state.version is not None and state.version["since"] > row["since"]:
+        return
     state.version = {name: row[name] for name in ("active_version", "previous_version", "how", "since")}
 
 
@@ -158,29 +222,64 @@ def fleet_line(state: State) -> dict[str, Any]:
     predictions, outcomes = sum(d.predictions for d in newest), sum(d.outcomes for d in newest)
     attention, reasons = _attention(state)
     version = state.version or {}
+    active, metric = version.get("active_version"), _metric(state, dates)
+    made = {day: [(d.version, d.predictions) for d in state.days[day]] for day in dates[-DAYS:]}
     return {
         "line": state.line,
         "model_type": state.model_type,
         "tenant_id": state.tenant_id,
-        "active_version": version.get("active_version"),
+        "active_version": active,
         "since": version.get("since"),
         "how": version.get("how"),
         "date": dates[-1] if dates else None,
         "predictions": predictions,
         "coverage": outcomes / predictions if predictions else None,
-        "metric": _metric(state, dates),
+        "so_far": _so_far(state),
+        "metric": metric,
+        "traffic": traffic(active, metric["version"], made, state.seen),
         "trend": _trend(state, dates),
         "drift": {
             "statistical": state.statistical,
             "performance": state.performance,
             "quality": sorted(name for name, brief in state.quality.items() if brief["verdict"] == "drift"),
+            "quality_close": max(
+                (brief["close"] for brief in state.quality.values() if brief["verdict"] != "insufficient_evidence"),
+                default=None,
+            ),
         },
+        "standing": _standing(state, dates),
         "alert": worst(state.alerts.values()),
         "alerts": len(state.alerts),
         "job": state.job,
         "attention": attention,
         "reasons": reasons,
     }
+
+
+def _so_far(state: State) -> list[dict[str, Any]]:
+    """Days that have not closed yet, over all versions; two between midnight and the close of 02:00."""
+    days: dict[str, list[int]] = {}
+    for day in state.open.values():
+        counts = days.setdefault(day.date, [0, 0])
+        counts[0] += day.predictions
+        counts[1] += day.outcomes
+    return [{"date": date, "predictions": made, "outcomes": known} for date, (made, known) in sorted(days.items())]
+
+
+def _standing(state: State, dates: Sequence[str]) -> str:
+    """What the newest performance check could do: ``judged``, ``too_little_data``, ``without_labels``, or none came."""
+    check = state.performance
+    if check is None:
+        return "not_yet_judged"
+    if check["verdict"] != "insufficient_evidence":
+        return "judged"
+    if "from" in check:
+        first, end = check["from"], check["to"]
+    else:  # nothing to compare with: the days that most labels are there for
+        first, end = (dates[-METRIC_DAYS - 1 :][0], dates[-1]) if dates else ("", "")
+    found = [d for day in dates if first <= day < end for d in state.days[day]]
+    labels = sum(d.outcomes for d in found)
+    return "without_labels" if not labels and any(d.predictions for d in found) else "too_little_data"
 
 
 def worst(alerts: Any) -> dict[str, Any] | None:
@@ -200,17 +299,21 @@ def _trend(state: State, dates: Sequence[str]) -> list[float | None]:
 
 
 def _metric(state: State, dates: Sequence[str]) -> dict[str, Any]:
-    """The active version's metric over the last seven closed days that are a day old, when most labels are there."""
+    """The active version's metric over the last seven closed days that are a day old, when most labels are there.
+
+    Where it has no outcomes of them, that of all versions, and ``version`` is ``None``.
+    """
+    active = state.version["active_version"] if state.version else None
+    out = {"name": state.metric, "version": active, "value": None, "low": None, "high": None, "days": METRIC_DAYS}
     if not dates:
-        return {"name": state.metric, "value": None, "low": None, "high": None, "days": METRIC_DAYS}
+        return out
     end = date.fromisoformat(dates[-1])
     chosen = [day for day in dates if end - timedelta(days=METRIC_DAYS) <= date.fromisoformat(day) < end] or dates[-1:]
     found = [d for day in chosen for d in state.days[day]]
-    active = state.version["active_version"] if state.version else None
     own = [d for d in found if d.version == active and d.outcomes]
     value, rows = _pooled(state.metric, own or found)
     low, high = _wilson(value, rows) if value is not None and rows else (None, None)
-    return {"name": state.metric, "value": value, "low": low, "high": high, "days": METRIC_DAYS}
+    return {**out, "version": active if own else None, "value": value, "low": low, "high": high}
 
 
 def _pooled(metric: str, days: Sequence[Day]) -> tuple[float | None, int]:
@@ -249,6 +352,9 @@ def _attention(state: State) -> tuple[int, list[str]]:
         word = f"{alert['severity']} alert" + (" taken" if taken else "")
         found.append((weight // 2 if taken else weight + 50 * alert["escalation_level"], word))
     if state.job is not None:
+        failure = state.job.get("failure")
+        if failure is not None:
+            found.append((200, _FAILED[failure["command"]]))
         if state.job["state"] in _JOBS:
             found.append(_JOBS[state.job["state"]])
         if state.job["circuit"] == "open":
@@ -256,9 +362,9 @@ def _attention(state: State) -> tuple[int, list[str]]:
     for kind in ("performance", "statistical"):
         brief = getattr(state, kind)
         if brief is not None and brief["verdict"] == "drift":
-            found.append((30 * _RANK.get(brief["severity"], 1), f"{kind} drift"))
+            found.append((30 * _RANK.get(brief["severity"], 1), f"{brief['severity']} {kind} drift"))
     for name, brief in sorted(state.quality.items()):
         if brief["verdict"] == "drift":
-            found.append((20, name.replace("_", " ")))
+            found.append((20, f"{brief['severity']} {name.replace('_', ' ')} drift"))
     found.sort(key=lambda item: -item[0])
     return sum(weight for weight, _ in found), [word for _, word in found]

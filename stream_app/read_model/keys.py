@@ -7,7 +7,7 @@ from typing import Final
 from stream_app.read_model import fold, points
 
 #: What stands in Redis, as one word: another word there means another release, and everything is built anew.
-LAYOUT: Final = f"1.{fold.FORMAT}.{points.FORMAT}"
+LAYOUT: Final = f"2.{fold.FORMAT}.{points.FORMAT}"
 #: Days a line's snapshots, points and drift events are kept, counted back from its newest day.
 KEPT_DAYS: Final = 90
 #: Newest audit records that are kept, of all lines and of each.
@@ -26,7 +26,8 @@ class Keys:
 
     def __init__(self, output_prefix: str) -> None:
         self.root = f"plumbline:{output_prefix}"
-        #: fields: generation, cluster, layout, seq, beat, filling; unreadable: what a reader met that it cannot read
+        #: fields: generation, cluster, layout, seq, beat, filling; tick and ticked: the last tick of the models' clock
+        #: and when it was written; unreadable: what a reader met that it cannot read
         self.meta = self._key("meta")
         #: topic:partition → offset after the last record taken
         self.positions = self._key("positions")
@@ -51,12 +52,22 @@ class Keys:
         return f"{self.root}:{name}"
 
     def line(self, line: str) -> str:
-        """Newest event of each check, the newest job and today's open snapshot: ``event:kind[:check]``, ``job``."""
+        """Newest event of each check and the newest job: ``event:kind[:check]``, ``job``."""
         return self._key(f"line:{line}")
 
     def days(self, line: str) -> str:
-        """``date|version`` → snapshot."""
+        """``date|version`` → closed snapshot."""
         return self._key(f"days:{line}")
+
+    def open(self, line: str) -> str:
+        """``date|version`` → snapshot of a day that is not closed."""
+        return self._key(f"open:{line}")
+
+    @staticmethod
+    def in_order(snapshots: str) -> str:
+        """Fields of :meth:`days` or :meth:`open` in order, all with the same score: a model may have more versions
+        than can be read at once."""
+        return f"{snapshots}:in-order"
 
     def points(self, line: str) -> str:
         """``kind|close`` → numbers of a statistical or performance event (see points.py)."""
@@ -96,9 +107,11 @@ class Keys:
 
     def of_model(self, model: str) -> list[str]:
         """Every key that belongs to one model alone."""
+        snapshots = (self.days(model), self.open(model))
         return [
-            self.line(model), self.days(model), self.points(model), self.line_events(model), self.line_alerts(model),
-            self.line_audit(model), self.jobs(model), self.commands(model), self.versions(model),
+            self.line(model), *snapshots, *map(self.in_order, snapshots), self.points(model), self.line_events(model),
+            self.line_alerts(model), self.line_audit(model), self.jobs(model), self.commands(model),
+            self.versions(model),
         ]  # fmt: skip
 
     def order(self, id: str) -> str:

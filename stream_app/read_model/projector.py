@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import time
 import uuid
 from collections.abc import Callable
@@ -23,15 +24,19 @@ import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.exceptions import RedisError, WatchError
 
+from schemas.clock import decode_tick
+from schemas.common import NAME
 from stream_app.connect.reading import stop_consumer
 from stream_app.errors import Broken, UnknownFormat
 from stream_app.kafka import clients
+from stream_app.kafka.arrived import decoded, skip
 from stream_app.kafka.passed_by import readable
 from stream_app.kafka_reach import start
 from stream_app.read_model import fold
-from stream_app.read_model.apply import KINDS, Batch, cutoff_ms
+from stream_app.read_model.apply import KINDS, Batch, cutoff_ms, first_kept
 from stream_app.read_model.client import client
 from stream_app.read_model.keys import CHANGES, LAYOUT, Keys
+from stream_app.read_model.records import DECODE, Row
 from stream_app.settings import Settings
 from stream_app.tasks import heed_cancellation
 from stream_app.topics import Topics
@@ -42,8 +47,25 @@ log = logging.getLogger(__name__)
 MOST: Final = 300
 #: Seconds between two looks at Redis while nothing comes: how soon a flush is noticed.
 BEAT_S: Final = 1.0
+#: Newest records of each partition of the clock that are looked at: some are no ticks, and transactions take places.
+TICKS: Final = 50
 #: Longest wait before trying again, in seconds.
 LONGEST_WAIT_S: Final = 5.0
+#: Fields that one command drops.
+_AT_ONCE: Final = 1_000
+_MODEL: Final = re.compile(f"{NAME}:{NAME}".encode())
+
+
+#: What laying a record out raises where its fields contradict each other.
+UNFIT: Final = (ValueError, TypeError, LookupError, ArithmeticError)
+
+
+class _Unfit(Exception):
+    """A record of its topic's type that says what cannot be."""
+
+    def __init__(self, record: Any, why: str) -> None:
+        super().__init__(why)
+        self.record = record
 
 
 class Moved(Exception):
@@ -59,6 +81,9 @@ class Projector:
         self._topics = topics
         self._cluster = cluster
         self._kinds = {f"{topics.output_prefix}{kind}": kind for kind in KINDS}
+        self._clocks = [TopicPartition(topics.line_clock, p) for p in range(topics.line_partitions)]
+        #: newest tick of each partition: (its time, the broker's time of it)
+        self._ticks: dict[TopicPartition, tuple[int, int]] = {}
         self._metric_of = lru_cache(10_000)(lambda line: settings.for_line(line).performance_metrics[0])
         self._generation = ""
         self._seq = 0
@@ -125,9 +150,14 @@ class Projector:
             self._generation, self._seq = known[b"generation"].decode(), _number(known[b"seq"])
         self._ends = {tp: end[tp] for tp in tps if at[tp] < end[tp]}
         self._total = sum(end[tp] - at[tp] for tp in self._ends)
-        consumer.assign(tps)
+        # of the clock only the newest ticks matter, and no position is kept
+        first, last = await consumer.beginning_offsets(self._clocks), await consumer.end_offsets(self._clocks)
+        self._ticks = {}
+        consumer.assign([*tps, *self._clocks])
         for tp in tps:
             consumer.seek(tp, at[tp])
+        for tp in self._clocks:
+            consumer.seek(tp, max(first[tp], last[tp] - TICKS))
 
     async def _renew(self, redis: Any, begin: dict[TopicPartition, int]) -> None:
         """Forget everything and begin a generation."""
@@ -151,6 +181,7 @@ class Projector:
 
     async def _carry(self, redis: Any, consumer: AIOKafkaConsumer, found: dict[TopicPartition, list[Any]]) -> None:
         """One transaction: what was fetched, where it ends, and that we are alive."""
+        self._hear(found)
         records = sorted((r for rows in found.values() for r in rows), key=lambda r: (r.timestamp, r.topic, r.offset))
         positions = {tp: await consumer.position(tp) for tp in {*found, *self._ends}}
         was_filling = bool(self._ends)
@@ -186,23 +217,55 @@ class Projector:
                 raise Moved("another worker goes on") from error
         self._seq += 1
 
+    def _hear(self, found: dict[TopicPartition, list[Any]]) -> None:
+        """Take the ticks out of what was fetched."""
+        for tp in self._clocks:
+            for record in readable(found.pop(tp, ())):
+                with contextlib.suppress(ValueError, TypeError):  # the lanes refuse it likewise, and say so
+                    tick = decode_tick(record.value, record.offset, record.timestamp)
+                    if tick is not None:
+                        self._ticks[tp] = (tick.at_ms, record.timestamp)
+
     async def _fold(self, pipe: Any, records: list[Any]) -> Batch:
         """Fold the records over what Redis has of their lines."""
-        rows = [
-            (self._kinds[record.topic], orjson.loads(record.value) if record.value is not None else None, record)
-            for record in readable(records)
-        ]
+        rows = [taken for record in readable(records) if (taken := self._taken(record)) is not None]
+        while True:
+            try:
+                return await self._folded(pipe, rows)
+            except _Unfit as error:
+                skip(error.record, str(error))
+                rows = [taken for taken in rows if taken[2] is not error.record]
+
+    def _taken(self, record: Any) -> tuple[str, Row | None, Any] | None:
+        """Kind, row and record; no row where a model was forgotten. ``None``: the record is passed by."""
+        kind = self._kinds[record.topic]
+        if record.value is not None:
+            row = decoded(DECODE[kind], record)
+            return None if row is None else (kind, row, record)
+        # a tombstone of a job only lets compaction take it
+        if kind != "model-lifecycle" or not _MODEL.fullmatch(record.key or b""):
+            return None
+        return kind, None, record
+
+    async def _folded(self, pipe: Any, rows: list[tuple[str, Row | None, Any]]) -> Batch:
+        """The same of records that can be read. :class:`_Unfit` names one that cannot be laid out after all."""
         lines = sorted({row["line"] for _, row, _ in rows if row is not None and row["line"] != "*"})
         stored = await pipe.hmget(self.keys.fleet, lines) if lines else []
         states = {line: fold.decode(value) for line, value in zip(lines, stored, strict=True) if value is not None}
         batch = Batch(self.keys, self._metric_of, states)
         marks = await pipe.mget([self.keys.gone(line) for line in lines]) if lines else []
         batch.gone = {line for line, mark in zip(lines, marks, strict=True) if mark is not None}
+        fields = [f"{row['line']}|{row['key']}" for kind, row, _ in rows if kind == "settings" and row is not None]
+        known = await pipe.hmget(self.keys.settings, fields) if fields else []
+        batch.settings = {name: orjson.loads(value)["at"] for name, value in zip(fields, known, strict=True) if value}
         for kind, row, record in rows:
-            if row is not None:
-                batch.take(kind, row, record.value, record.offset)
-            elif kind == "model-lifecycle":  # a tombstone of a job only lets compaction take it
+            if row is None:
                 await self._forget(pipe, batch, record.key.decode())
+                continue
+            try:
+                batch.take(kind, row, record.value, record.offset)
+            except UNFIT as error:
+                raise _Unfit(record, f"{type(error).__name__}: {error}") from error
         if self._filled:
             await self._without_version(pipe, batch)
         batch.finish()
@@ -232,9 +295,11 @@ class Projector:
                 await self._forget(pipe, batch, model)
 
     async def _forgotten(self, pipe: Any, batch: Batch) -> list[tuple[Any, ...]]:
-        """Commands that drop events and resolved alerts of lines whose newest day moved on."""
+        """Commands that drop snapshots, events and resolved alerts of lines whose newest day moved on."""
         keys, out = self.keys, []
         for line, (_, now) in sorted(batch.advanced.items()):
+            out += await _outlived(pipe, keys.days(line), f"({first_kept(now)}")
+            out += await _outlived(pipe, keys.open(line), f"({now}~")
             cutoff = f"({cutoff_ms(now)}"
             events = await pipe.zrangebyscore(keys.line_events(line), "-inf", cutoff)
             opened = await pipe.zrangebyscore(keys.line_alerts(line), "-inf", cutoff)
@@ -256,7 +321,19 @@ class Projector:
             pipe.zadd(self.keys.touched, dict.fromkeys(sorted(batch.touched), seq))
         left = sum(end - positions[tp] for tp, end in self._ends.items())
         filling = f"{self._total - left}/{self._total}" if self._ends else ""
-        pipe.hset(self.keys.meta, mapping={"seq": seq, "beat": now_ms, "filling": filling})
+        tick = min(self._ticks[tp] for tp in self._clocks) if len(self._ticks) == len(self._clocks) else ("", "")
+        told = {"tick": tick[0], "ticked": tick[1]}
+        pipe.hset(self.keys.meta, mapping={"seq": seq, "beat": now_ms, "filling": filling, **told})
+
+
+async def _outlived(pipe: Any, snapshots: str, end: str) -> list[tuple[Any, ...]]:
+    """Commands that drop what lies before a day of snapshots that are kept in order."""
+    index = Keys.in_order(snapshots)
+    gone = await pipe.zrangebylex(index, "-", end)
+    out: list[tuple[Any, ...]] = [
+        ("HDEL", snapshots, *gone[at : at + _AT_ONCE]) for at in range(0, len(gone), _AT_ONCE)
+    ]
+    return [*out, ("ZREMRANGEBYLEX", index, "-", end)] if gone else out
 
 
 def _number(value: bytes | None) -> int:

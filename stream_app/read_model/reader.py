@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 import orjson
 from redis.exceptions import RedisError
 
+from stream_app.errors import Broken, UnknownFormat
 from stream_app.read_model import points
 from stream_app.read_model.fleet import Fleet
-from stream_app.read_model.keys import LAYOUT, Keys
+from stream_app.read_model.holding import fields_of
+from stream_app.read_model.judgement import Judgement, Tally, judge
+from stream_app.read_model.keys import KEPT_DAYS, LAYOUT, Keys
+from stream_app.read_model.status import Status
 
 #: Without a sign of life of the projector for so long, what is shown may be old.
 STALE_MS = 15_000
 
 #: Records looked at for one page of a filtered list; a page may be short and still have a next one.
 _LOOKED_AT = 2_000
-#: Fields of a hash that are read at once: some milliseconds.
-_SCANNED = 500
-#: Newest versions, jobs and commands of a line, and revisions of an alert, that are shown.
+#: Newest versions, open snapshots, jobs and commands of a line, and revisions of an alert, that are shown.
 _SHOWN = 500
-
-
-class Status(NamedTuple):
-    """Whether what is shown is whole and new; ``reason`` says what is wrong and what to do."""
-
-    degraded: bool
-    reason: str | None
-    updated_ms: int | None
-    generation: str
 
 
 class Page(NamedTuple):
@@ -54,39 +48,57 @@ class Reader:
             known = await self.redis.hgetall(self.keys.meta)
             seconds, micros = await self.redis.time()
         except (RedisError, OSError) as error:
-            why = f"Redis does not answer ({type(error).__name__}): the pipeline goes on, and this page fills again"
-            return Status(True, f"{why} when Redis is back", None, "")
+            return _away(error)
         if not known:
-            return Status(
-                True, "nothing is here yet: start a worker with the same settings (`plumbline worker`)", None, ""
-            )
+            text = "nothing is here yet: start a worker with the same settings (`plumbline worker`)"
+            return Status(True, text, None, "", "no_worker")
         if known.get(b"layout") != LAYOUT.encode() or b"unreadable" in known:
             text = "what Redis holds was written by another release, or is damaged: a worker of this one builds it anew"
-            return Status(True, text, None, "")
-        generation = known[b"generation"].decode()
-        beat = int(known.get(b"beat", b"0"))
+            return Status(True, text, None, "", "unreadable")
+        now_ms, beat = seconds * 1000 + micros // 1000, int(known.get(b"beat", b"0"))
+        tick, ticked = (int(known[name]) if known.get(name) else None for name in (b"tick", b"ticked"))
+        whole = Status(False, None, beat, known[b"generation"].decode(), "", now_ms, tick, ticked)
         filling = known.get(b"filling", b"").decode()
         if filling:
             done, _, total = filling.partition("/")
-            return Status(
-                True, f"being filled from the topics, {int(done):,} of {int(total):,} records", beat, generation
-            )
-        age = seconds * 1000 + micros // 1000 - beat
+            text = f"being filled from the topics, {int(done):,} of {int(total):,} records"
+            return whole._replace(degraded=True, reason=text, code="filling")
+        age = now_ms - beat
         if age > STALE_MS:
-            return Status(True, f"nothing new for {age // 1000} s: is a worker running?", beat, generation)
-        return Status(False, None, beat, generation)
+            text = f"nothing new for {age // 1000} s: is a worker running?"
+            return whole._replace(degraded=True, reason=text, code="no_worker")
+        return whole
 
-    async def snapshots(self, line: str, keep: Callable[[str, str], bool], start: int, limit: int) -> Page:
-        """Closed snapshots of a line whose (date, version) is kept, oldest first; newest revision each."""
-        key, at, fields = self.keys.days(line), 0, set()
-        while True:
-            at, found = await self.redis.hscan(key, at, count=_SCANNED)
-            fields |= {field for field in found if keep(*field.decode().split("|", 1))}
-            if not at:
-                break
-        wanted = sorted(fields)[start : start + limit]
-        rows = await self.redis.hmget(key, wanted) if wanted else []
-        return Page([row for row in rows if row is not None], start + limit if start + limit < len(fields) else None)
+    async def judgement(self) -> Judgement:
+        """What may be said of the fleet's quality; a read model that cannot be asked is a reason, and no error."""
+        status = await self.status()
+        if status.updated_ms is None:
+            return judge(Tally(), status)
+        try:
+            return judge(await self.fleet.tally(), status)
+        except (RedisError, OSError) as error:
+            return judge(Tally(), _away(error))
+        except (UnknownFormat, Broken) as error:
+            await self.unreadable(str(error))
+            return judge(Tally(), await self.status())
+
+    async def snapshots(
+        self, line: str, version: str | None, first: str | None, last: str | None, start: int, limit: int
+    ) -> Page:
+        """Closed snapshots of a line by day and version, oldest first; newest revision each. The days are included."""
+        key = self.keys.days(line)
+        index = self.keys.in_order(key)
+        low, high = "-" if first is None else f"[{first}", "+" if last is None else f"({last}~"
+        if version is None:
+            fields = await self.redis.zrangebylex(index, low, high, start, limit + 1)
+        else:
+            ends = await self.redis.zrangebylex(index, low, high, 0, 1)
+            ends += await self.redis.zrevrangebylex(index, high, low, 0, 1)
+            fields = [f"{day}|{version}" for day in _days(*(end.decode()[:10] for end in ends))]
+            known = await self.redis.zmscore(index, fields) if fields else []
+            fields = [field for field, score in zip(fields, known, strict=True) if score is not None][start:]
+        rows = await self.redis.hmget(key, fields[:limit]) if fields else []
+        return Page([row for row in rows if row is not None], start + limit if len(fields) > limit else None)
 
     async def unreadable(self, error: str) -> None:
         """Have the read model built anew: something in it cannot be read."""
@@ -99,14 +111,16 @@ class Reader:
         async with self.redis.pipeline(transaction=False) as pipe:
             pipe.hgetall(self.keys.line(line))
             pipe.zrange(self.keys.versions(line), -_SHOWN, -1)
-            stored, versions = await pipe.execute()
+            pipe.zrevrangebylex(self.keys.in_order(self.keys.days(line)), "+", "-", 0, 1)
+            stored, versions, closed = await pipe.execute()
+        after = f"({closed[0].decode()[:10]}~" if closed else "-"
+        newest = await self.redis.zrevrangebylex(self.keys.in_order(self.keys.open(line)), "+", after, 0, _SHOWN)
+        opened = await self.redis.hmget(self.keys.open(line), newest[::-1]) if newest else []
         fields = {name.decode(): orjson.loads(value) for name, value in stored.items()}
         quality = [row for name, row in sorted(fields.items()) if name.startswith("event:quality:")]
         return {
             "versions": [orjson.loads(value) for value in versions],
-            "open": sorted(
-                (row for name, row in fields.items() if name.startswith("open:")), key=lambda row: row["date"]
-            ),
+            "open": [orjson.loads(value) for value in opened if value is not None],
             "events": {
                 "statistical": fields.get("event:statistical"),
                 "performance": fields.get("event:performance"),
@@ -191,6 +205,11 @@ class Reader:
         """Newest record of every setting that was ever changed."""
         return [orjson.loads(value) for value in await self.redis.hvals(self.keys.settings)]
 
+    async def settings_of(self, model: str) -> list[dict[str, Any]]:
+        """Newest record of every changed setting that concerns a model."""
+        found = await self.redis.hmget(self.keys.settings, fields_of(model))
+        return [orjson.loads(value) for value in found if value is not None]
+
     async def _by_id(
         self, index: str, table: str, keep: Callable[[dict[str, Any]], bool], start: int, limit: int
     ) -> Page:
@@ -200,6 +219,11 @@ class Reader:
             return [value for value in found if value is not None]
 
         return await _filtered(read, keep, start, limit)
+
+
+def _away(error: Exception) -> Status:
+    text = f"Redis does not answer ({type(error).__name__}): the pipeline goes on, and the pages fill again"
+    return Status(True, f"{text} when Redis is back", None, "", "redis_away")
 
 
 async def _filtered(
@@ -219,6 +243,14 @@ async def _filtered(
                 if len(items) == limit:
                     return Page(items, at)
     return Page(items, at)
+
+
+def _days(first: str = "", last: str = "") -> list[str]:
+    """The days between two, both included, the newest that are kept; none without the two."""
+    if not first:
+        return []
+    begin = max(date.fromisoformat(first), date.fromisoformat(last) - timedelta(days=KEPT_DAYS))
+    return [(begin + timedelta(days=n)).isoformat() for n in range((date.fromisoformat(last) - begin).days + 1)]
 
 
 def _plain(point: points.Point) -> dict[str, Any]:

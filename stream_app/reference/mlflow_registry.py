@@ -1,26 +1,28 @@
 """The same registry in MLflow's: a registered model for each line, ``champion`` serves, ``challenger`` came last.
 
 A version's artefact and card are files of its run, so nothing is tied to a flavour of model. Versions carry their own
-name in a tag, because MLflow numbers them; that tag is also what makes storing one twice harmless.
+name in a tag, because MLflow numbers them, and their artefact's digest in another, which is also what makes storing one
+twice harmless. Of several that carry one name, the one with the digest that is asked for is meant, else the newest.
 """
 
 from __future__ import annotations
 
-import io
 import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-import joblib
 import orjson
 
 from stream_app.errors import Incompatible, Unavailable
+from stream_app.reference import artefacts
+from stream_app.reference.artefacts import CARD, MODEL, Card, Stored
 from stream_app.reference.learners import Fitted
-from stream_app.reference.registry import CARD, MODEL, Card
 
 EXPERIMENT: Final = "plumbline"
 CHAMPION, CHALLENGER = "champion", "challenger"
-_VERSION: Final = "plumbline.version"
+_VERSION, _LINE = "plumbline.version", "plumbline.line"
+#: digest of the artefact as it was stored, and with which it was made to serve
+_SHA256, _SERVED = "plumbline.sha256", "plumbline.served_sha256"
 #: numbers of a card that are shown as metrics, with the side they belong to
 _METRICS: Final = ("candidate_metrics", "champion_metrics")
 
@@ -37,27 +39,36 @@ class MlflowRegistry:
         self._client: Any = MlflowClient(tracking_uri=uri)
         self._error: Any = MlflowException
 
-    def put(self, line: str, version: str, model: Fitted, card: Card) -> str:
+    def put(self, line: str, version: str, model: Fitted, card: Card) -> Stored:
         """Log a run with artefact, card and metrics, and register it as the line's challenger."""
-        known = self._find(line, version)
-        if known is None:
-            known = self._register(line, version, model, card)
+        content = artefacts.dump(model)
+        digest = artefacts.sha256(content)
+        known = self._find(line, version, digest)
+        if known is None or self._file(known, MODEL) != content:
+            known = self._register(line, version, content, {**card, "sha256": digest})
         self._client.set_registered_model_alias(_name(line), CHALLENGER, known.version)
-        return f"models:/{_name(line)}/{known.version}"
+        return Stored(f"models:/{_name(line)}/{known.version}", digest)
 
-    def load(self, line: str, version: str) -> Fitted | None:
-        """The fitted model, fetched from the run that made it."""
-        content = self._file(line, version, MODEL)
-        if content is None:
-            return None
-        model: Fitted = joblib.load(io.BytesIO(content))
-        return model
+    def load(self, line: str, version: str, sha256: str | None) -> Fitted | None:
+        """The fitted model, fetched from the run that made it. The bytes that are checked are those that are loaded."""
+        content = self._file(self._find(line, version, sha256), MODEL)
+        return None if content is None else artefacts.undump(content, sha256, f"{version} of {line}")
+
+    def digest(self, line: str, version: str, sha256: str | None = None) -> str | None:
+        """Of the file, fetched whole."""
+        content = self._file(self._find(line, version, sha256), MODEL)
+        return None if content is None else artefacts.sha256(content)
 
     def card(self, line: str, version: str) -> Card | None:
         """The card, fetched from the run that made it."""
-        content = self._file(line, version, CARD)
-        card: Card | None = orjson.loads(content) if content is not None else None
-        return card
+        content = self._file(self._find(line, version), CARD)
+        if content is None:
+            return None
+        try:
+            card = orjson.loads(content)
+        except ValueError as error:
+            raise Incompatible(f"the card of {version} of {line} is not JSON: {error}") from error
+        return card if isinstance(card, dict) else None
 
     def active(self, line: str) -> str | None:
         """The version that the alias ``champion`` names."""
@@ -67,21 +78,37 @@ class MlflowRegistry:
             return None
         return str(found.tags[_VERSION]) if _VERSION in found.tags else None
 
-    def activate(self, line: str, version: str, by: str) -> None:
-        """Move the alias ``champion``. ``Incompatible`` if the version is not registered."""
-        found = self._find(line, version)
-        if found is None:
+    def served(self, line: str, version: str) -> str | None:
+        """The tag that :meth:`activate` left."""
+        found = [v.tags[_SERVED] for v in self._all(line, version) if v.tags.get(_SERVED)]
+        return str(found[0]) if found else None
+
+    def activate(self, line: str, version: str, by: str, sha256: str | None = None) -> None:
+        """Move the alias ``champion``. ``Incompatible`` if the version is not registered, or is another."""
+        found = self._find(line, version, sha256)
+        content = self._file(found, MODEL)
+        if found is None or content is None:
             raise Incompatible(f"no version {version} of {line} is registered in MLflow")
+        if sha256 is not None:
+            artefacts.check(content, sha256, f"{version} of {line}")
+        before = self.active(line)
+        replaced = self._find(line, before) if before is not None and before != version else None
+        if replaced is not None and not replaced.tags.get(_SERVED):
+            # it served, whoever registered it: one can go back to these bytes, and to no others
+            was = self._file(replaced, MODEL)
+            if was is not None:
+                self._client.set_model_version_tag(_name(line), replaced.version, _SERVED, artefacts.sha256(was))
+        self._client.set_model_version_tag(_name(line), found.version, _SERVED, artefacts.sha256(content))
         self._client.set_registered_model_alias(_name(line), CHAMPION, found.version)
         self._client.set_model_version_tag(_name(line), found.version, "plumbline.activated_by", by)
 
     # -- MLflow --------------------------------------------------------------------------------------------------
 
-    def _register(self, line: str, version: str, model: Fitted, card: Card) -> Any:
+    def _register(self, line: str, version: str, content: bytes, card: Card) -> Any:
         client = self._client
         experiment = client.get_experiment_by_name(EXPERIMENT)
         id = experiment.experiment_id if experiment is not None else self._experiment()
-        tags = {_VERSION: version, "plumbline.line": line}
+        tags = {_VERSION: version, _LINE: line, _SHA256: card["sha256"]}
         tags |= {f"plumbline.{name}": str(card[name]) for name in ("command_id", "attempt", "parent") if card.get(name)}
         run = client.create_run(id, run_name=f"{line} {version}", tags=tags).info
         for name in ("learner", "threshold", "training_samples", "holdout_samples", "champion_by"):
@@ -92,13 +119,13 @@ class MlflowRegistry:
                 if value is not None:
                     client.log_metric(run.run_id, f"{side.removesuffix('_metrics')}.{name}", value)
         with tempfile.TemporaryDirectory() as folder:
-            joblib.dump(model, Path(folder, MODEL))
+            Path(folder, MODEL).write_bytes(content)
             Path(folder, CARD).write_bytes(orjson.dumps({**card, "line": line, "version": version}))
             client.log_artifacts(run.run_id, folder)
         client.set_terminated(run.run_id)
         name = _name(line)
         try:
-            client.create_registered_model(name, tags={"plumbline.line": line})
+            client.create_registered_model(name, tags={_LINE: line})
         except self._error as error:
             if "RESOURCE_ALREADY_EXISTS" not in str(getattr(error, "error_code", error)):
                 raise
@@ -110,17 +137,26 @@ class MlflowRegistry:
         except self._error:  # somebody else was faster
             return str(self._client.get_experiment_by_name(EXPERIMENT).experiment_id)
 
-    def _find(self, line: str, version: str) -> Any:
-        """The registered version that carries the name."""
+    def _all(self, line: str, version: str) -> list[Any]:
+        """Registered versions that carry the name, newest first."""
+        artefacts.check_names(line, version)  # they become part of a query
         found = self._client.search_model_versions(f"name = '{_name(line)}' and tags.`{_VERSION}` = '{version}'")
-        return found[0] if found else None
+        # two models may share a name in MLflow, where it has no colon
+        return sorted((v for v in found if v.tags.get(_LINE) == line), key=lambda v: -int(v.version))
 
-    def _file(self, line: str, version: str, name: str) -> bytes | None:
-        found = self._find(line, version)
-        if found is None:
+    def _find(self, line: str, version: str, sha256: str | None = None) -> Any:
+        found = self._all(line, version)
+        return next((v for v in found if sha256 and v.tags.get(_SHA256) == sha256), found[0] if found else None)
+
+    def _file(self, found: Any, name: str) -> bytes | None:
+        """A file of the run that made a registered version; ``None`` if it made none, as other kinds of models do."""
+        if found is None or name not in {file.path for file in self._client.list_artifacts(found.run_id)}:
             return None
         with tempfile.TemporaryDirectory() as folder:
-            return Path(self._client.download_artifacts(found.run_id, name, folder)).read_bytes()
+            path = Path(self._client.download_artifacts(found.run_id, name, folder))
+            if not path.resolve().is_relative_to(Path(folder).resolve()) or not path.is_file():
+                raise Incompatible(f"{name} of {_name(found.tags.get(_LINE, ''))} leads out of its run")
+            return path.read_bytes()
 
 
 def _name(line: str) -> str:

@@ -2,24 +2,33 @@
 
 An order is done when its final answer stands in the reply topic; nothing else is remembered. So whoever is killed
 before that does the work again, and whoever reads an order twice finds the answer and does nothing.
+
+What cannot be read is skipped. A command that can be read as far as its address, and no further, is answered ``failed``
+with what is wrong with it.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import orjson
 from aiokafka import TopicPartition
+from aiokafka.errors import CommitFailedError
 
 from schemas import bounds
-from schemas.training import TrainingCommand, TrainingResult
+from schemas.common import Line, Partition, Uuid
+from schemas.partitioning import partition_for
+from schemas.training import Attempt, TopicName, TrainingCommand, TrainingResult
 from stream_app.kafka import clients
-from stream_app.kafka.arrived import decoded, header, skip
+from stream_app.kafka.arrived import FAULTS, decoded, header, skip
 from stream_app.kafka.passed_by import readable
 from stream_app.kafka_reach import start
 from stream_app.topics import Topics
+
+log = logging.getLogger(__name__)
 
 #: record header that says which command it is, so that nobody decodes what is not theirs
 HEADER: Final = "plumbline.command"
@@ -31,6 +40,20 @@ FINAL: Final = ("succeeded", "failed", "activated", "rolled_back")
 
 _orders = msgspec.json.Decoder(TrainingCommand)
 _results = msgspec.json.Decoder(TrainingResult)
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Whom a command is for, and where it is answered."""
+
+    line: Line
+    command: str
+    command_id: Uuid
+    attempt: Attempt
+    reply_topic: TopicName
+    reply_partition: Partition
+
+
+_addresses = msgspec.json.Decoder(Address)
 
 
 class Order(NamedTuple):
@@ -55,6 +78,8 @@ class Orders:
         self._bootstrap, self._options = bootstrap, options
         self._kinds = frozenset(kinds)
         self._topics, self._group = topics, group
+        #: commands that make no sense and have an address, with what is wrong with them
+        self._senseless: list[tuple[Address, str]] = []
         self._consumer: Any = None
         self._producer: Any = None
 
@@ -81,6 +106,10 @@ class Orders:
                 command = self._command(record)
                 if command is not None:
                     found.append(Order(command, tp, record.offset))
+        while self._senseless:
+            address, why = self._senseless.pop(0)
+            if not await self._answered(address):
+                await self._answer(address, "failed", error=f"the command cannot be read: {why}")
         return found
 
     def _command(self, record: Any) -> TrainingCommand | None:
@@ -90,10 +119,13 @@ class Orders:
         if kind in KINDS and kind not in self._kinds:
             return None
         command = decoded(_orders.decode, record)
-        if command is None or command.command not in self._kinds:
+        if command is None:
+            self._address(record)
             return None
-        topics = self._topics
-        if command.reply_topic != topics.training_results or command.reply_partition >= topics.line_partitions:
+        if command.command not in self._kinds:
+            return None
+        if not self._is_ours(command):
+            topics = self._topics
             asked = f"{command.reply_topic[:249]}[{command.reply_partition}]"
             skip(
                 record,
@@ -103,20 +135,44 @@ class Orders:
             return None
         return command
 
+    def _address(self, record: Any) -> None:
+        """Remember an address to answer, if a record that is no command has one that is ours."""
+        try:
+            address = _addresses.decode(record.value)
+        except FAULTS:
+            return
+        if address.command in self._kinds and address.command != "cancel" and self._is_ours(address):
+            try:
+                _orders.decode(record.value)
+            except FAULTS as error:
+                self._senseless.append((address, str(error)))
+
+    def _is_ours(self, found: TrainingCommand | Address) -> bool:
+        topics = self._topics
+        return found.reply_topic == topics.training_results and found.reply_partition < topics.line_partitions
+
     def holds(self, order: Order) -> bool:
         """Whether the order's partition is still this consumer's."""
         return order.tp in self._consumer.assignment()
 
     async def done(self, order: Order) -> None:
         """The order and what came before it need not be read again."""
-        if self.holds(order):
+        if not self.holds(order):
+            return
+        try:
             await self._consumer.commit({order.tp: order.offset + 1})
+        except CommitFailedError:
+            # whoever has the partition now finds the answer that stands
+            log.info("%s: offset %d was not noted: the group has rebalanced", order.command.line, order.offset)
 
     async def answer(self, order: Order, status: str, **rest: Any) -> None:
         """Write an answer; returns when the broker has it. Of an error stands the beginning: answers are bounded."""
-        command = order.command
+        await self._answer(order.command, status, **rest)
+
+    async def _answer(self, command: TrainingCommand | Address, status: str, **rest: Any) -> None:
         if rest.get("error") is not None:
-            rest["error"] = bounds.cut(rest["error"], _ERROR)
+            # a message may hold halves of characters: a path that is no UTF-8, or what a learner of yours says
+            rest["error"] = bounds.cut(rest["error"].encode("utf-8", "replace").decode(), _ERROR)
         result = {
             "line": command.line, "command_id": command.command_id, "attempt": command.attempt, "status": status,
             **{name: value for name, value in rest.items() if value is not None},
@@ -130,11 +186,23 @@ class Orders:
 
     async def answered(self, order: Order) -> bool:
         """Whether the order has its final answer already."""
-        command = order.command
+        return await self._answered(order.command)
+
+    async def _answered(self, command: TrainingCommand | Address) -> bool:
+        key = command.command_id, command.attempt
         async for result in self._results(TopicPartition(command.reply_topic, command.reply_partition)):
-            if (result.command_id, result.attempt) == order.key and result.status in FINAL:
+            if (result.command_id, result.attempt) == key and result.status in FINAL:
                 return True
         return False
+
+    async def made(self, line: str, version: str) -> str | None:
+        """SHA-256 of a version's artefact as the newest ``succeeded`` names it; ``None`` if none is in the log."""
+        topics, found = self._topics, None
+        partition = partition_for(line.encode(), topics.line_partitions)
+        async for result in self._results(TopicPartition(topics.training_results, partition)):
+            if (result.line, result.status, result.candidate_version) == (line, "succeeded", version):
+                found = result.artifact_sha256 or found
+        return found
 
     async def _results(self, tp: TopicPartition) -> AsyncIterator[TrainingResult]:
         reader = clients.consumer(

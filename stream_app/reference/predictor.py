@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from stream_app.errors import Incompatible
+from stream_app.reference import artefacts
 from stream_app.reference.learners import Fitted, Labels, Learner, Matrix
 from stream_app.reference.orders import Order, Orders
 from stream_app.reference.registry import Registry
@@ -29,10 +31,13 @@ class Served(NamedTuple):
 
 
 class Predictor:
-    """Scores with the active version of a registry; looks at every call which one that is."""
+    """Scores with the active version of a registry; looks at every call which one that is.
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    Only an artefact with the digest that it was made to serve with is loaded; ``trust``: any that is there.
+    """
+
+    def __init__(self, registry: Registry, trust: bool = False) -> None:
+        self._registry, self._trust = registry, trust
         self._loaded: dict[tuple[str, str], Any] = {}
 
     def predict(self, line: str, features: Sequence[dict[str, Any]]) -> list[Served]:
@@ -42,7 +47,10 @@ class Predictor:
             raise Incompatible(f"no version of {line} is active in the registry: `plumbline predictor seed` makes one")
         model = self._loaded.get((line, version))
         if model is None:
-            model = self._registry.load(line, version)
+            digest = self._registry.served(line, version)
+            if digest is None and not self._trust:
+                raise artefacts.unknown(f"version {version} of {line}")
+            model = self._registry.load(line, version, digest)
             if model is None:
                 raise Incompatible(f"version {version} of {line} is active and its artefact is not in the registry")
             self._loaded = {key: kept for key, kept in self._loaded.items() if key[0] != line}
@@ -61,8 +69,8 @@ def seed(
     matrix: Matrix = encoding.matrix(features)
     fitted = Fitted(learner(matrix, actual), encoding.columns)
     fitted.threshold = threshold(fitted.scores(matrix), actual)
-    registry.put(line, version, fitted, {"parent": None, "training_samples": len(actual), "champion_by": "nothing"})
-    registry.activate(line, version, "seed")
+    card = {"parent": None, "training_samples": len(actual), "champion_by": "nothing"}
+    registry.activate(line, version, "seed", registry.put(line, version, fitted, card).sha256)
 
 
 class Deployer:
@@ -70,7 +78,7 @@ class Deployer:
 
     def __init__(self, settings: Settings, registry: Registry, group: str = "plumbline-deployer") -> None:
         topics = topics_of(settings)
-        self._registry = registry
+        self._registry, self._trust = registry, settings.registry_trust
         self._orders = Orders(
             settings.kafka_bootstrap, settings.kafka_client_options(), topics, group,
             ("activate", "rollback"),
@@ -91,7 +99,10 @@ class Deployer:
         command = order.command
         await self._orders.answer(order, "accepted")
         try:
-            error = self._switch(order)
+            # a registry may be far away and slow, and the group must hear of this process meanwhile
+            error = await asyncio.to_thread(self._switch, order)
+        except Incompatible as fault:
+            error = str(fault)
         except Exception as fault:
             # a registry that is damaged or away is no reason to leave the other models alone
             log.exception("%s: %s failed", command.line, command.command)
@@ -105,15 +116,24 @@ class Deployer:
         log.info("%s: %s serves (%s)", command.line, command.candidate_version, status)
 
     def _switch(self, order: Order) -> str | None:
-        """Let the version serve; a sentence if it cannot be."""
+        """Let the version serve; a sentence, here or as ``Incompatible``, if it cannot be."""
         command = order.command
         if command.candidate_version is msgspec.UNSET:
             return "the command names no version"
         wanted, serves = command.candidate_version, self._registry.active(command.line)
         if serves not in (command.expected_current_version, wanted):
             return f"{serves} serves, the order is for {command.expected_current_version}"
-        if self._registry.card(command.line, wanted) is None:
+        line, registry = command.line, self._registry
+        # what the trainer said of it, through the log; for a way back, what it served with
+        named = command.artifact_sha256
+        digest = named if named is not msgspec.UNSET else registry.served(line, wanted)
+        found = registry.digest(line, wanted, digest)
+        if found is None:
             return f"version {wanted} is not in the registry"
+        if digest is None and not self._trust:
+            raise artefacts.unknown(f"version {wanted} of {line}")
+        if digest is not None and found != digest:
+            raise artefacts.other(f"{wanted} of {line}", found, digest)
         if serves != wanted:
-            self._registry.activate(command.line, wanted, f"{command.command_id}/{command.attempt}")
+            registry.activate(line, wanted, f"{command.command_id}/{command.attempt}", found)
         return None

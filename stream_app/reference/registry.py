@@ -2,44 +2,48 @@
 
 ::
 
-    REGISTRY/TYPE@TENANT/VERSION/model.joblib   the fitted model; loading one runs its code, so trust the folder
+    REGISTRY/TYPE@TENANT/VERSION/model.joblib   the fitted model; loading one runs its code
                                  card.json      what it is made of: rows, metrics, libraries, digest
-    REGISTRY/TYPE@TENANT/active.json            the version that serves, and the one before
+    REGISTRY/TYPE@TENANT/active.json            the version that serves, the one before, digests of those that served
 
-Every write goes to a name of its own first and is renamed, so whoever is killed leaves nothing half written.
+Every write goes to a name of its own first and is renamed, so whoever is killed leaves nothing half written. Names are
+checked before they become paths, and a path that leads out of the registry, by a link, is refused.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
 import tempfile
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import joblib
 import orjson
 
 from stream_app.errors import Incompatible
+from stream_app.reference import artefacts
+from stream_app.reference.artefacts import CARD, MODEL, Card, Stored
 from stream_app.reference.learners import Fitted
 
-MODEL: Final = "model.joblib"
-CARD: Final = "card.json"
 ACTIVE: Final = "active.json"
-
-Card = dict[str, Any]
+#: Versions whose digests are remembered because they served: as many as anybody goes back to.
+_SERVED: Final = 50
 
 
 class Registry(Protocol):
-    """What the trainer and the deployer ask of a registry."""
+    """What the trainer and the deployer ask of a registry. Every call raises ``Incompatible`` for names that are none,
+    and for what stands in the registry and cannot be read."""
 
-    def put(self, line: str, version: str, model: Fitted, card: Card) -> str:
-        """Store a version; returns the artefact's URI. The same version again changes nothing."""
+    def put(self, line: str, version: str, model: Fitted, card: Card) -> Stored:
+        """Store a version. The same version with the same artefact again changes nothing."""
         ...
 
-    def load(self, line: str, version: str) -> Fitted | None:
-        """The fitted model of a version, if it is here."""
+    def load(self, line: str, version: str, sha256: str | None) -> Fitted | None:
+        """The fitted model of a version, if it is here and its bytes have that digest; ``None``: they are trusted."""
+        ...
+
+    def digest(self, line: str, version: str, sha256: str | None = None) -> str | None:
+        """SHA-256 of the artefact's bytes as they are now, unloaded; ``None`` if there is no such version. ``sha256``:
+        the one that is meant, where several have that name."""
         ...
 
     def card(self, line: str, version: str) -> Card | None:
@@ -50,8 +54,12 @@ class Registry(Protocol):
         """The version that serves."""
         ...
 
-    def activate(self, line: str, version: str, by: str) -> None:
-        """Let a version serve from now on; ``by``: id of the order."""
+    def served(self, line: str, version: str) -> str | None:
+        """The digest with which a version was last made to serve here; ``None`` if it never was."""
+        ...
+
+    def activate(self, line: str, version: str, by: str, sha256: str | None = None) -> None:
+        """Let a version serve from now on, if its bytes have that digest; ``by``: id of the order."""
         ...
 
 
@@ -61,65 +69,123 @@ class FolderRegistry:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def put(self, line: str, version: str, model: Fitted, card: Card) -> str:
-        """Store a version under its name; what is there already stays."""
-        target = self._of(line) / version
-        if not target.is_dir():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            stream = io.BytesIO()
-            joblib.dump(model, stream)
-            artefact = stream.getvalue()
-            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as scratch:
-                made = Path(scratch, version)
-                made.mkdir()
-                (made / MODEL).write_bytes(artefact)
-                digest = hashlib.sha256(artefact).hexdigest()
-                (made / CARD).write_bytes(_json({**card, "line": line, "version": version, "sha256": digest}))
-                try:
-                    made.rename(target)
-                except OSError:
-                    if not target.is_dir():  # another trainer was faster with the same version
-                        raise
-        return (target / MODEL).absolute().as_uri()
+    def put(self, line: str, version: str, model: Fitted, card: Card) -> Stored:
+        """Store a version under its name. One that is there with other bytes was never answered for: it is replaced."""
+        target, content = self._of(line, version), artefacts.dump(model)
+        stored = Stored(str(target.relative_to(self._folder) / MODEL), artefacts.sha256(content))
+        if self.digest(line, version) == stored.sha256:
+            return stored
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as scratch:
+            made = Path(scratch, version)
+            made.mkdir()
+            (made / MODEL).write_bytes(content)
+            (made / CARD).write_bytes(_json({**card, "line": line, "version": version, "sha256": stored.sha256}))
+            try:
+                made.rename(target)
+            except OSError:
+                if not target.is_dir():
+                    raise
+                for name in (MODEL, CARD):
+                    (made / name).replace(target / name)
+        return stored
 
-    def load(self, line: str, version: str) -> Fitted | None:
-        """The model, if its bytes are those that its card names; ``Incompatible`` if they are not."""
-        folder = self._of(line) / version
-        if not folder.is_dir():
-            return None
-        artefact = (folder / MODEL).read_bytes()
-        card = self.card(line, version) or {}
-        if hashlib.sha256(artefact).hexdigest() != card.get("sha256"):
-            raise Incompatible(f"{folder / MODEL} is not what its card describes: restore it, or remove {folder}")
-        model: Fitted = joblib.load(io.BytesIO(artefact))
-        return model
+    def load(self, line: str, version: str, sha256: str | None) -> Fitted | None:
+        """The model. The bytes that are checked are those that are loaded."""
+        content = self._read(line, version, MODEL)
+        return None if content is None else artefacts.undump(content, sha256, f"{version} of {line}")
+
+    def digest(self, line: str, version: str, sha256: str | None = None) -> str | None:
+        """Of the file, read whole. One version has a name here."""
+        content = self._read(line, version, MODEL)
+        return None if content is None else artefacts.sha256(content)
 
     def card(self, line: str, version: str) -> Card | None:
         """The card, if the version is here."""
-        path = self._of(line) / version / CARD
-        if not path.is_file():
-            return None
-        card: Card = orjson.loads(path.read_bytes())
-        return card
+        content = self._read(line, version, CARD)
+        return None if content is None else _object(content, f"the card of {version} of {line}")
 
     def active(self, line: str) -> str | None:
         """The version that serves, as :meth:`activate` wrote it last."""
-        path = self._of(line) / ACTIVE
-        return str(orjson.loads(path.read_bytes())["version"]) if path.is_file() else None
+        pointer = self._pointer(line)
+        if pointer is None:
+            return None
+        version = str(pointer.get("version"))
+        self._of(line, version)
+        return version
 
-    def activate(self, line: str, version: str, by: str) -> None:
-        """Replace the pointer in one step. ``Incompatible`` if the version is not here."""
-        folder = self._of(line)
-        if not (folder / version).is_dir():
+    def served(self, line: str, version: str) -> str | None:
+        """What the pointer remembers."""
+        found = ((self._pointer(line) or {}).get("served") or {}).get(version)
+        return found if isinstance(found, str) else None
+
+    def activate(self, line: str, version: str, by: str, sha256: str | None = None) -> None:
+        """Replace the pointer in one step. ``Incompatible`` if the version is not here, or is another."""
+        content = self._read(line, version, MODEL)
+        if content is None:
             raise Incompatible(f"no version {version} of {line} is in the registry")
-        before = self.active(line)
+        if sha256 is not None:
+            artefacts.check(content, sha256, f"{version} of {line}")
+        pointer = self._pointer(line) or {}
+        before, served = pointer.get("version"), dict(pointer.get("served") or {})
+        if isinstance(before, str) and before not in served:
+            # it served, whoever registered it: one can go back to these bytes, and to no others
+            digest = self.digest(line, before)
+            served |= {before: digest} if digest is not None else {}
+        served.pop(version, None)
+        served[version] = artefacts.sha256(content)
+        kept = dict(list(served.items())[-_SERVED:])
+        folder = self._line(line)
         fresh = folder / f".{ACTIVE}.{os.getpid()}"
-        fresh.write_bytes(_json({"version": version, "previous": before, "by": by}))
+        # the order of ``served`` says who served last, so keys are not sorted
+        fresh.write_bytes(
+            orjson.dumps({"version": version, "previous": before, "by": by, "served": kept}, option=orjson.OPT_INDENT_2)
+        )
         fresh.replace(folder / ACTIVE)
 
-    def _of(self, line: str) -> Path:
+    # -- paths -----------------------------------------------------------------------------------------------------
+
+    def _line(self, line: str) -> Path:
+        artefacts.check_names(line, "any")
         # a colon cannot stand in names, and an @ neither: no two lines share a folder
-        return self._folder / line.replace(":", "@")
+        return self._inside(self._folder / line.replace(":", "@"))
+
+    def _of(self, line: str, version: str) -> Path:
+        artefacts.check_names(line, version)
+        if version == ACTIVE:
+            raise Incompatible(f"no version can be called {ACTIVE}: the registry keeps its pointer there")
+        return self._inside(self._line(line) / version)
+
+    def _inside(self, path: Path) -> Path:
+        """The path, if whatever links there are keep it in the registry."""
+        try:
+            inside = path.resolve().is_relative_to(self._folder.resolve())
+        except (OSError, RuntimeError) as error:  # links that lead in a circle
+            raise Incompatible(f"{path} cannot be followed: {error}") from error
+        if not inside:
+            raise Incompatible(f"{path} leads out of the registry, to {path.resolve()}: nothing there is used")
+        return path
+
+    def _read(self, line: str, version: str, name: str) -> bytes | None:
+        return _content(self._inside(self._of(line, version) / name))
+
+    def _pointer(self, line: str) -> dict[str, Any] | None:
+        content = _content(self._inside(self._line(line) / ACTIVE))
+        return None if content is None else _object(content, f"{ACTIVE} of {line}")
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def _object(content: bytes, what: str) -> dict[str, Any]:
+    try:
+        found = orjson.loads(content)
+    except ValueError as error:
+        raise Incompatible(f"{what} is not JSON: {error}; restore it or take it away") from error
+    if not isinstance(found, dict):
+        raise Incompatible(f"{what} is no JSON object; restore it or take it away")
+    return found
 
 
 def _json(value: Any) -> bytes:

@@ -16,10 +16,12 @@ import msgspec
 
 from schemas.common import uuid5
 from schemas.training import TrainingCommand
-from stream_app.errors import Broken
-from stream_app.reference.learners import find
+from stream_app.errors import Broken, Incompatible
+from stream_app.reference import artefacts
+from stream_app.reference.artefacts import Card
+from stream_app.reference.learners import Fitted, find
 from stream_app.reference.orders import Order, Orders
-from stream_app.reference.registry import Card, Registry
+from stream_app.reference.registry import Registry
 from stream_app.reference.rows import Row, labelled_rows
 from stream_app.reference.training import Trained, Unusable, train
 from stream_app.settings import Settings
@@ -30,6 +32,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two signs of life.
 PROGRESS_S: Final = 30.0
+#: Orders called back that are remembered: those that wait, and far more.
+_CALLED_BACK: Final = 10_000
 
 
 class Trainer:
@@ -45,7 +49,8 @@ class Trainer:
             ("train", "cancel"),
         )  # fmt: skip
         self._waiting: deque[Order] = deque()
-        self._cancelled: set[str] = set()
+        #: ids of orders that were called back; the newest are kept
+        self._cancelled: dict[str, None] = {}
         self._apart = _Apart()
 
     async def run(self) -> None:
@@ -63,7 +68,9 @@ class Trainer:
     async def _take(self, wait_ms: int = 500) -> None:
         for order in await self._orders.read(wait_ms):
             if order.command.command == "cancel":
-                self._cancelled.add(order.command.command_id)
+                self._cancelled[order.command.command_id] = None
+                if len(self._cancelled) > _CALLED_BACK:
+                    del self._cancelled[next(iter(self._cancelled))]
             else:
                 self._waiting.append(order)
 
@@ -117,19 +124,36 @@ class Trainer:
             settings.kafka_bootstrap, settings.kafka_client_options(), self._topics, command.line,
             command.tenant_id == "global", [data.train, data.holdout],
         )  # fmt: skip
-        champion = self._registry.load(command.line, command.expected_current_version)
+        champion = await self._champion(command.line, command.expected_current_version)
         trained = await self._apart(self._learner_name, rows, holdout, champion, command.expected_current_version)
         version = candidate_version(command)
-        uri = self._registry.put(command.line, version, trained.model, self._card(command, trained))
+        card = self._card(command, trained)
+        stored = await asyncio.to_thread(self._registry.put, command.line, version, trained.model, card)
         return {
             "status": "succeeded",
             "candidate_version": version,
-            "artifact_uri": uri,
+            "artifact_uri": stored.uri,
+            "artifact_sha256": stored.sha256,
             "training_samples": trained.training_samples,
             "holdout_samples": trained.holdout_samples,
             "candidate_metrics": trained.candidate_metrics,
             "champion_metrics": trained.champion_metrics,
         }
+
+    async def _champion(self, line: str, version: str) -> Fitted | None:
+        """The model that serves, if its artefact is here and is the one that is known; else what it recorded has to
+        do: a registry that is damaged, or that others write to, is no reason not to train."""
+        registry = self._registry
+        try:
+            # a registry may be far away and slow, and the group must hear of this process meanwhile
+            digest = await asyncio.to_thread(registry.served, line, version) or await self._orders.made(line, version)
+            if digest is not None or self._settings.registry_trust:
+                return await asyncio.to_thread(registry.load, line, version, digest)
+            if await asyncio.to_thread(registry.digest, line, version) is not None:
+                raise artefacts.unknown(f"version {version} of {line}")
+        except Incompatible as error:
+            log.warning("%s: judged by what was recorded of version %s: %s", line, version, error)
+        return None
 
     def _card(self, command: TrainingCommand, trained: Trained) -> Card:
         return {

@@ -61,6 +61,12 @@ class Installation(BaseModel):
         "live", "Whether this app's leader writes live ticks, or only follows recorded ones (replays, tests)."
     )
 
+    registry_trust: bool = setting(
+        False,
+        "Whether the reference trainer, deployer and predictor load models that others put into the registry, of whose "
+        "artefacts no digest is known. Loading a model runs its code.",
+    )
+
     # -- engine
     replication_factor: int = setting(
         1, "Replicas of topics made by `topics create` and by workers; 3 survives the loss of a broker.", ge=1, le=7

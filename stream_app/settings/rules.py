@@ -53,17 +53,34 @@ class RuleFields(BaseModel):
     )
     observed_min_predictions: int = setting(
         30,
-        "Predictions of a line in an hour before another version can take over by being seen. Lower: a few stray ones "
-        "change the active version. Higher: quiet lines never notice a deployment.",
+        "Predictions in each of two full hours before another version can take over by being seen, and of closed days "
+        "before older days are added. Lower: a few stray ones change the active version. Higher: a deployment shows "
+        "at the 02:00 close instead of after two hours.",
         ge=1,
         le=1_000_000,
     )
     observed_share: float = setting(
-        0.5,
-        "Share of an hour's predictions, 0 to 1, that another version must exceed to be taken as active.",
+        2 / 3,
+        "Share of the predictions, 0 to 1, that another version must exceed to be taken as active. At a half, canaries "
+        "with half the traffic changed it some 100 times a month.",
         ge=0.5,
         lt=1,
     )
+    observed_daily_predictions: int = setting(
+        10,
+        "Predictions of the last closed days, seven at most, before another version can take over at a 02:00 close. "
+        "Fewer change nothing, and the views say when the active version was last seen.",
+        ge=1,
+        le=1_000_000,
+    )
+    observed_days: int = setting(
+        7, "Closed days that such a look goes back at most. Less than a week: weekly jobs are never followed.",
+        ge=1, le=30,
+    )  # fmt: skip
+    observed_pause_h: float = setting(
+        72.0, "Hours after a change by observation in which hours cause no other: versions that share the traffic "
+        "would take turns.", ge=0, le=720,
+    )  # fmt: skip
     label_delay_days: int = setting(
         1,
         "Days until outcomes can be expected; performance windows end that long before the close. Too short: days are "

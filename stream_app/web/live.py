@@ -16,9 +16,10 @@ import orjson
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from redis.exceptions import RedisError
 
+from schemas.common import rfc3339
 from stream_app.errors import Broken, UnknownFormat
 from stream_app.http import bounds
-from stream_app.read_model.reader import Status
+from stream_app.read_model.status import Status
 from stream_app.tasks import end, heed_cancellation
 from stream_app.web.answers import Refused
 from stream_app.web.auth import User
@@ -68,7 +69,9 @@ class Hub:
         self.waiting: dict[asyncio.Event, None] = {}
         self.most = min(bounds.SOCKETS, bounds.connections() // 2)
         self.last = "0-0"
-        self.status = Status(True, "starting", None, "")
+        self.status = Status(True, "starting", None, "", "starting")
+        #: last sign of life of the read model that was ever seen here
+        self.known_ms: int | None = None
         self._site = site
         self._redis = redis
         self._ready = asyncio.Event()
@@ -121,6 +124,7 @@ class Hub:
         found = await self._site.reader.status()
         changed = (found.degraded, found.reason) != (self.status.degraded, self.status.reason)
         self.status = found
+        self.known_ms = found.updated_ms or self.known_ms
         if changed:
             for client in self.clients:
                 client.put(self.degraded())
@@ -153,8 +157,10 @@ class Hub:
         return head[:-1] + b',"record":' + fields[b"record"] + b"}"
 
     def degraded(self) -> bytes:
-        """How the read model is, as it is sent."""
-        return orjson.dumps({"type": "degraded", "degraded": self.status.degraded, "reason": self.status.reason})
+        """How the read model is, as it is sent; ``updated_at``: from when the newest is that was ever to be seen."""
+        status, at = self.status, rfc3339(self.known_ms) if self.known_ms is not None else None
+        told = {"degraded": status.degraded, "reason": status.reason, "updated_at": at}
+        return orjson.dumps({"type": "degraded", **told})
 
     async def missed(self, client: Client, after: str, upto: str) -> list[bytes] | None:
         """What the client wants of the changes after an id it saw; ``None`` if they are no longer all there."""

@@ -10,8 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from schemas.common import NAME
 from stream_app.core.changes import Change
 from stream_app.read_model.published import Published
-from stream_app.settings import base
-from stream_app.stage_configs import values_of
 from stream_app.web.answers import Refused, answer
 from stream_app.web.auth import User
 from stream_app.web.reading import AnyId, Line
@@ -25,7 +23,8 @@ Key = Annotated[
     Header(alias="Idempotency-Key", pattern=r"^[\x21-\x7e]{1,128}$", description="the same key orders once"),
 ]
 Action = Annotated[
-    Literal["approve", "reject", "retrain", "rollback", "rebaseline", "reset_circuit"], Path(description="the order")
+    Literal["approve", "reject", "retrain", "rollback", "rebaseline", "reset_circuit", "dismiss"],
+    Path(description="the order"),
 ]
 
 
@@ -87,7 +86,7 @@ async def acknowledge(request: Request, id: AnyId, body: Because, user: Operator
 async def change_setting(request: Request, body: SettingOrder, user: Operator, key: Key = None) -> Response:
     """Change a setting from the next tick on, for all lines or one."""
     site = site_of(request)
-    known = Published(await site.reader.settings()).under(values_of(base(site.settings)))
+    known = Published(await site.reader.settings()).under(site.start)
     try:
         known.change(Change(body.line, {body.key: body.value}))
     except ValueError as error:

@@ -12,6 +12,8 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from schemas.common import NAME, rfc3339
 from stream_app.http.bounds import PAGE_ROWS
 from stream_app.read_model.fleet import Entry
+from stream_app.read_model.holding import rules_of
+from stream_app.read_model.judgement import Judgement
 from stream_app.web.answers import Refused, answer, following, page, position
 from stream_app.web.auth import User
 from stream_app.web.site import site_of, viewer
@@ -41,16 +43,26 @@ async def status(request: Request, user: Viewer) -> Response:
     """Whether what is shown is whole and new."""
     reader = site_of(request).reader
     found = await reader.status()
-    lines = [] if found.updated_ms is None else await reader.fleet.lines()
+    lines = None if found.updated_ms is None else await reader.fleet.lines()
     return answer(
         {
             "degraded": found.degraded,
             "reason": found.reason,
             "updated_at": rfc3339(found.updated_ms) if found.updated_ms is not None else None,
-            "lines": len(lines),
-            "open_alerts": sum(entry.view["alerts"] for entry in lines),
+            # null, not 0: where nothing can be read nobody knows
+            "lines": len(lines) if lines is not None else None,
+            "open_alerts": sum(entry.view["alerts"] for entry in lines) if lines is not None else None,
         }
     )
+
+
+@router.get("/judgement", responses={200: {"model": Judgement}})
+async def judgement(request: Request, user: Viewer) -> Response:
+    """What may be said of the whole fleet's quality: how many models the newest performance check judged, how many it
+    could not and why, how many need a look. ``sentence`` says it for people. ``withheld`` names each reason why nothing
+    may be said: redis_away, unreadable, filling, no_worker, no_tick, no_check, no_model, none_judged. Counts are null
+    where nothing can be read. Only with ``all_clear`` may anybody say that quality is good."""
+    return answer((await site_of(request).reader.judgement()).plain())
 
 
 @router.get("/models")
@@ -63,7 +75,12 @@ async def models(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """Every line, the one that needs people most first."""
+    """Every line, the one that needs people most first.
+
+    ``traffic`` says whose figures ``metric`` shows (``figures_of``; null: all versions, because the active one has no
+    outcomes of these days), when the active version predicted last (``last_seen``), and how many predictions it and up
+    to five ``others`` made in the seven days that end with the newest closed one; ``sentence`` says it for people.
+    """
     start = position(cursor)
     wanted = (q or "").lower()
     found = [
@@ -98,9 +115,11 @@ async def _view(request: Request, line: str) -> dict[str, Any]:
 
 @router.get("/models/{line}")
 async def model(request: Request, line: Line, user: Viewer) -> Response:
-    """A line: what the fleet shows of it, its versions, today so far, the newest event of each check, its job."""
-    view = await _view(request, line)
-    return answer({**view, **await site_of(request).reader.line(line)})
+    """A line: what the fleet shows of it, its versions, today so far, the newest event of each check, its job, and
+    the rules that hold for it now."""
+    view, site = await _view(request, line), site_of(request)
+    rules = rules_of(line, await site.reader.settings_of(line), site.start)
+    return answer({**view, **await site.reader.line(line), "rules": rules})
 
 
 @router.get("/models/{line}/snapshots")
@@ -115,12 +134,7 @@ async def snapshots(
     cursor: Cursor = None,
 ) -> Response:
     """Closed daily snapshots of the last 90 days, oldest first, newest revision each."""
-    start = position(cursor)
-
-    def keep(date: str, of: str) -> bool:
-        return (version is None or of == version) and (from_ is None or date >= from_) and (to is None or date <= to)
-
-    found = await site_of(request).reader.snapshots(line, keep, start, limit)
+    found = await site_of(request).reader.snapshots(line, version, from_, to, position(cursor), limit)
     return page(found.items, found.next)
 
 

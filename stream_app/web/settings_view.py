@@ -18,7 +18,7 @@ from stream_app.settings import Settings, base
 from stream_app.settings.installation import Installation
 from stream_app.settings.layers import changeable
 from stream_app.settings.rules import TypeSettings
-from stream_app.stage_configs import alerts_config, drift_config, values_of
+from stream_app.stage_configs import alerts_config, drift_config
 from stream_app.web.answers import Refused, answer, following, position
 from stream_app.web.reading import Cursor, Limit, LineFilter, Viewer
 from stream_app.web.site import Site, site_of
@@ -36,7 +36,7 @@ async def list_settings(
     """Every setting that decisions depend on: what it means, what holds, who changed it."""
     site = site_of(request)
     records = await site.reader.settings()
-    holds = Published(records).under(values_of(base(site.settings)))
+    holds = Published(records).under(site.start)
     of_all = holds.everywhere().settings
     known = {(row["line"], row["key"]): row for row in records}
     items = []
@@ -98,7 +98,7 @@ async def preview(
         parsed = json.loads(value)
         published = Published(await site.reader.settings())
         moved = Change(line or "*", {key: parsed})
-        published.under(values_of(base(site.settings))).change(moved)
+        published.under(site.start).change(moved)
     except ValueError as error:
         raise Refused(422, "cannot_be", str(error)) from error
     async with site.preview_lock:
@@ -128,8 +128,7 @@ async def _walk(site: Site, known: Published, moved: Change, line: str | None, d
         gone += found.gone
         before += found.before
         after += found.after
-    of_line = values_of(start)
-    before_values, after_values = known.under(of_line), known.under(of_line)
+    before_values, after_values = known.under(site.start), known.under(site.start)
     after_values.change(moved)
     return {
         "key": key,

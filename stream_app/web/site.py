@@ -14,7 +14,8 @@ from schemas.common import uuid5
 from stream_app.connect import orders
 from stream_app.read_model.keys import Keys
 from stream_app.read_model.reader import Reader
-from stream_app.settings import Settings
+from stream_app.settings import Settings, base
+from stream_app.settings.resolver import values_of
 from stream_app.topics import Topics
 from stream_app.web.answers import Refused
 from stream_app.web.auth import Attempts, Tokens, User
@@ -35,6 +36,8 @@ class Site:
         self.keys = Keys(settings.output_prefix)
         self.redis = redis
         self.reader = Reader(redis, self.keys)
+        #: what the stages start with; what was changed since lies over it
+        self.start = values_of(base(settings))
         self.attempts = Attempts()
         #: previews walk through the whole history: one at a time
         self.preview_lock = asyncio.Lock()

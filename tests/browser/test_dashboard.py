@@ -6,19 +6,19 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, expect
 
 from stream_app.connect.orders import Order
 from stream_app.reference.learners import logistic
 from stream_app.reference.predictor import seed
 from stream_app.reference.registry import FolderRegistry
+from tests.support.browsing import DESKTOP, PHONE, signed_in
 from tests.support.kafka_io import Prefix, until
 from tests.support.live import OPERATOR, VIEWER, RedisServer, Site, Web, newest, publish, published
 from tests.support.loop import Stepper, Turn
@@ -27,32 +27,6 @@ from tests.support.scenarios import DAY_MS, FIRST_DAY
 from tests.support.worker import Worker
 
 LINE = "churn:step-25-300-on"
-DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        found = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield found
-        await found.close()
-
-
-@asynccontextmanager
-async def signed_in(
-    browser: Browser, web: Web, token: str, path: str = "/", size: Any = None, **options: Any
-) -> AsyncIterator[tuple[Page, list[str]]]:
-    """A page that is signed in, and the faults it logged."""
-    context = await browser.new_context(viewport=size or DESKTOP, **options)
-    page = await context.new_page()
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-    await page.goto(f"{web.address}{path}#token={token}")
-    await expect(page.locator("#bar .live")).to_have_attribute("data-state", "live", timeout=20_000)
-    assert "token" not in page.url
-    yield page, faults
-    await context.close()
 
 
 async def news(site: Site, **changes: Any) -> dict[str, Any]:
@@ -120,6 +94,8 @@ async def test_the_line_shows_what_its_snapshots_say(site: Site, browser: Browse
             for name in ("true_positives", "false_positives", "false_negatives", "true_negatives")
         ]
         assert [int(word) for word in (label or "").replace(",", "").split() if word.isdigit()] == wanted
+        seen = f"Figures are of the active version {week[-1]['model_version']}, last seen on "
+        await expect(page.get_by_text(seen)).to_be_visible()
         await page.get_by_text("Snapshots (").click()
         last = page.locator("table[aria-label=Snapshots] tbody tr", has_text=week[-1]["date"]).last
         await expect(last).to_contain_text(f"{week[-1]['accuracy']:.3f}")
@@ -206,7 +182,7 @@ async def test_an_operator_rolls_back_by_hand_and_sees_it_happen(
     rows = [{"a": float(n), "b": float(n % 3)} for n in range(60)]
     for version in ("v1", "v2"):
         seed(registry, line, version, logistic, rows, np.array([n % 2 for n in range(60)]))
-        model = registry.load(line, "v1")
+        model = registry.load(line, "v1", None)
         assert model is not None
         registry.put(line, "v2", model, {"parent": "v1", "training_samples": 60, "champion_by": "nothing"})
     registry.activate(line, "v2", "by hand")

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -98,6 +99,44 @@ async def test_a_worker_more_than_an_hour_fast_doubts_the_broker_and_ticks_by_it
 
     found = await until(ticked, 90, "a live tick")
     assert all(abs(difference) < 5_000 for difference in found), found
+
+
+@pytest.mark.long
+async def test_a_brokers_time_that_jumps_is_named_within_half_a_minute_and_no_tick_is_written_until_it_is_right(
+    prefix: Prefix, worker: Callable[..., Worker], tmp_path: Path
+) -> None:
+    """No JVM starts under a clock that can be moved, so the time that the leader is told is moved where it can be: a
+    topic that keeps the writer's time answers with it, and the writer's clock jumps while its stop watch does not."""
+    offset = tmp_path / "offset"
+    offset.write_text("+0")
+    running = worker(clock="live")
+    running.env |= await asyncio.to_thread(_off, 0)
+    del running.env["FAKETIME"]
+    running.env |= {"FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_CACHE_DURATION": "1"}
+    running.start()
+    await until(lambda: _ticks(prefix), 90, "a live tick")
+    for topic in (prefix.topics.clock, prefix.topics.line_clock):
+        await prefix.configure(topic, {"message.timestamp.type": "CreateTime"})
+    for jump in (600, -600):
+        offset.write_text(f"{jump:+d}")
+        # nothing is written to its inputs: the leader has to find it out by itself
+        await until(lambda: "a broker's time that can be believed" in running.ready(), 30, "both times on /readyz")
+        assert "its stop watch since the last tick says" in running.ready()
+        last = max(at for _, at in await _ticks(prefix))
+        assert last < time.time() * 1000 + 5_000, "no tick has the time that jumped"
+        offset.write_text("+0")
+        await until(lambda: '"ticks_wait_for":null' in running.ready(), 60, "the broker's time to be believed again")
+        await running_on(prefix, last)
+
+
+async def running_on(prefix: Prefix, last: int) -> None:
+    """Return when a tick was written after one; none is ahead of this machine."""
+
+    async def goes_on() -> bool:
+        return max(at for _, at in await _ticks(prefix)) > last
+
+    await until(goes_on, 90, "ticks as before")
+    assert max(at for _, at in await _ticks(prefix)) < time.time() * 1000 + 5_000
 
 
 @pytest.mark.long

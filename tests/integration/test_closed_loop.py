@@ -248,6 +248,9 @@ def _judge(story: Story) -> None:
         assert story.accuracy(line, DAYS - 1) > healthy - 0.05
         (resolved,) = story.alerts(line, "resolved")
         assert resolved["resolution_reason"] == "version_replaced"
+        by = resolved["replaced_by"]
+        assert by["how"] == "retrained"
+        assert resolved["resolution"].startswith(f"retrained: {by['version']} since ")
 
     # approval required → waits, approved, runs
     assert story.decisions(ASKS, "train")[0] == ("train", "awaiting_approval")

@@ -99,11 +99,15 @@ async def test_a_line_can_be_read_at_a_terminal_and_by_programs(
     await finished(prefix, START + 3 * 24 * HOUR + 4 * HOUR, [running])
     (model,) = json.loads(plumbline("models", "--json").stdout)
     assert (model["line"], model["active_version"]) == ("churn:global", "v1")
+    traffic = model["traffic"]
+    assert (traffic["last_seen"], traffic["from"], traffic["to"]) == ("2026-02-18", "2026-02-12", "2026-02-18")
+    assert (traffic["predictions"], traffic["others"]) == (200, [])
     rows = [json.loads(line) for line in plumbline("snapshots", "churn:global", "--json").stdout.splitlines()]
     assert [row["date"] for row in rows] == ["2026-02-16", "2026-02-17", "2026-02-18"]
     assert sum(row["predictions"] for row in rows) == 200
     text = plumbline("snapshots", "churn:global", "--days", "2").stdout
     assert "2026-02-18" in text
+    assert traffic["sentence"] in text
     assert "2026-02-16" not in text
     assert plumbline("snapshots", "no:line").returncode == 1
     assert "churn:global" in plumbline("models").stdout

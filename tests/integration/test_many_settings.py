@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from stream_app.cli import cli
 from stream_app.engine.protocol import POSITIONS_KEY
 from tests.support.kafka_io import Prefix, end_offsets, read, until
+from tests.support.steps import measured, steps
 from tests.support.worker import Worker
 
 
@@ -24,17 +25,25 @@ def file_of(models: int, folder: Path) -> str:
     return str(path)
 
 
-def longest_step(running: Worker, since: int) -> float:
-    """Seconds of the longest step of any lane that asyncio speaks of, those above a tenth, in the log since a place."""
-    text = running.log.read_text(errors="replace")[since:]
-    return max((float(found) for found in re.findall(r"name='lane [^\n]* took ([0-9.]+) seconds", text)), default=0.0)
+def longest_step(file: Path) -> tuple[float, float]:
+    """Seconds of the longest step of any lane so far, of its thread and on the wall; forgets what it has seen."""
+    found = [step for step in steps(file) if step.task.startswith("lane ")]
+    file.unlink(missing_ok=True)
+    return max((s.own_ms for s in found), default=0) / 1e3, max((s.wall_ms for s in found), default=0) / 1e3
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds that a process has computed."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def many(prefix: Prefix, worker: Callable[..., Worker], folder: Path, models: int, bound_s: float) -> None:
     """Announce, stop and kill and open again, change one thing more: nobody waits long, and nothing is lost."""
     topics = prefix.topics
     running = worker(clock="live", environment="production", config=file_of(models, folder))
-    running.env["PYTHONASYNCIODEBUG"] = "1"  # asyncio itself says which task held the loop, and for how long
+    long_steps = folder / "steps"
+    running.env |= measured(long_steps)
     running.start()
     await until(lambda: '"ready":true' in running.ready(), 120 + bound_s, "the worker to be ready")
 
@@ -51,13 +60,13 @@ async def many(prefix: Prefix, worker: Callable[..., Worker], folder: Path, mode
         await until(there, bound_s, f"{wanted} settings")
 
     await told(models)
-    spent = {"announced": longest_step(running, 0)}
+    each_ms = 1e3 * cpu_s(running.pid) / models
+    spent = {"announced": longest_step(long_steps)}
     for how in ("stopped", "killed"):
         assert running.stop() == 0 if how == "stopped" else running.kill() is None
-        place = len(running.log.read_text(errors="replace"))
         running.start()
         await until(lambda: '"ready":true' in running.ready(), 120, "the worker to be ready again")
-        spent[how] = longest_step(running, place)
+        spent[how] = longest_step(long_steps)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in running.env.items():
             patch.setenv(name, value)
@@ -76,8 +85,10 @@ async def many(prefix: Prefix, worker: Callable[..., Worker], folder: Path, mode
 
     await until(all_audited, bound_s, "the audit of every setting")
     assert len({row["id"] for row in await audited()}) == models + 1, "each once"
-    print(f"{models:,} models: longest step of a lane, seconds: {spent}")
-    assert max(spent.values()) < 1, spent
+    print(f"{models:,} models: {each_ms:.2f} ms of the worker's time for each setting, all stages and its start")
+    print(f"longest step of a lane, seconds of its thread and on the wall: {spent}")
+    # the wall's own clock counts what everybody else on the machine does meanwhile
+    assert max(own for own, _ in spent.values()) < 1, spent
     for stage in ("metrics", "drift", "retrain", "alerts"):
         name = topics.changelog(stage)
         parts = await read(prefix.bootstrap, name, topics.line_partitions)
@@ -95,4 +106,4 @@ async def test_a_file_of_many_models_is_announced_and_a_worker_opens_at_once_wit
 async def test_a_file_of_100_000_models_is_announced_and_a_worker_opens_at_once_with_all_of_them(
     prefix: Prefix, worker: Callable[..., Worker], tmp_path: Path
 ) -> None:
-    await many(prefix, worker, tmp_path, 100_000, 560)
+    await many(prefix, worker, tmp_path, 100_000, 1_500)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import urllib.request
@@ -14,14 +15,15 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from stream_app.errors import Incompatible
+from stream_app.reference.artefacts import MODEL
 from stream_app.reference.learners import Fitted, logistic
 from stream_app.reference.mlflow_registry import MlflowRegistry
 from stream_app.reference.predictor import Predictor, seed
 from stream_app.reference.registry import open_registry
 from stream_app.services.ports import free_ports
-from tests.integration.test_reference import said, table
+from tests.integration.test_reference import results, said, table
 from tests.support.kafka_io import Prefix, until
-from tests.support.reference import Process, order_of, send_orders
+from tests.support.reference import Process, Runs, order_of, send_orders
 
 LINE = "churn:acme"
 
@@ -69,18 +71,19 @@ async def test_versions_aliases_and_artefacts_live_in_mlflow_and_a_rollback_move
     assert registry.active(LINE) == "v1"
     card = {"command_id": "c", "attempt": 1, "candidate_metrics": {"accuracy": 0.8, "precision": None}}
     other = Fitted(logistic(-features, actual), "abc")
-    uri = registry.put(LINE, "v2", other, card)
-    assert registry.put(LINE, "v2", other, card) == uri
+    stored = registry.put(LINE, "v2", other, card)
+    assert registry.put(LINE, "v2", other, card) == stored
+    assert registry.digest(LINE, "v2") == stored.sha256
     name = "plumbline.churn.at.acme"
     assert [v.tags["plumbline.version"] for v in client.search_model_versions(f"name = '{name}'")] == ["v2", "v1"]
     challenger = client.get_model_version_by_alias(name, "challenger")
     assert challenger.tags["plumbline.version"] == "v2"
     assert client.get_run(challenger.run_id).data.metrics == {"candidate.accuracy": 0.8}
-    loaded = registry.load(LINE, "v2")
+    loaded = registry.load(LINE, "v2", stored.sha256)
     assert loaded is not None
     assert np.array_equal(loaded.scores(features), other.scores(features))
     assert (registry.card(LINE, "v2") or {})["version"] == "v2"
-    assert registry.load(LINE, "v9") is registry.card(LINE, "v9") is None
+    assert registry.load(LINE, "v9", None) is registry.card(LINE, "v9") is None
     with pytest.raises(Incompatible, match="no version v9"):
         registry.activate(LINE, "v9", "x")
 
@@ -88,13 +91,50 @@ async def test_versions_aliases_and_artefacts_live_in_mlflow_and_a_rollback_move
     env = {"MLFLOW_TRACKING_URI": server}
     deployer = Process(prefix, tmp_path, "deployer", ["predictor", "deploy"], env=env).start()
     try:
-        await send_orders(prefix, [order_of(prefix, LINE, "activate", 1, candidate="v2")])
+        await send_orders(prefix, [order_of(prefix, LINE, "activate", 1, candidate="v2", sha256=stored.sha256)])
         await said(prefix, deployer, 1, "activated")
         assert client.get_model_version_by_alias(name, "champion").tags["plumbline.version"] == "v2"
         assert Predictor(registry).predict(LINE, named[:1])[0].version == "v2"
         await send_orders(prefix, [order_of(prefix, LINE, "rollback", 2, candidate="v1", current="v2")])
         await said(prefix, deployer, 2, "rolled_back")
         assert client.get_model_version_by_alias(name, "champion").tags["plumbline.version"] == "v1"
+
+        # strangers register under our names: what the log names serves, and nothing of theirs is ever run
+        trace = tmp_path / "trace"
+        for version, content in (("v2", pickle.dumps(Runs(trace))), ("v3", pickle.dumps(Runs(trace))), ("v4", None)):
+            _register(client, version, content, tmp_path)
+        assert registry.load(LINE, "v4", None) is registry.digest(LINE, "v4") is None
+        await send_orders(
+            prefix,
+            [
+                order_of(prefix, LINE, "activate", 3, candidate="v2", sha256=stored.sha256),
+                order_of(prefix, LINE, "activate", 4, candidate="v3", current="v2"),
+                order_of(prefix, LINE, "activate", 5, candidate="v3", current="v2", sha256=stored.sha256),
+                order_of(prefix, LINE, "activate", 6, candidate="v4", current="v2", sha256=stored.sha256),
+            ],
+        )
+        await said(prefix, deployer, 6, "failed")
+        finals = {row["command_id"][-1]: row for row in await results(prefix) if row["status"] != "accepted"}
+        assert finals["3"]["status"] == "activated"
+        assert "v3 of churn:acme was registered by somebody else" in finals["4"]["error"]
+        assert f"and {stored.sha256} was expected" in finals["5"]["error"]
+        assert "version v4 is not in the registry" in finals["6"]["error"]
+        assert client.get_model_version_by_alias(name, "champion").version == challenger.version
+        assert np.array_equal(
+            [answer.score for answer in Predictor(registry).predict(LINE, named[:9])],
+            np.round(other.scores(features[:9]), 6),
+        )
+        assert not trace.exists()
         assert deployer.stop() == 0, deployer.tail()
     finally:
         deployer.kill()
+
+
+def _register(client: MlflowClient, version: str, content: bytes | None, folder: Path) -> None:
+    """A version with our tags, as whoever may write to MLflow makes one; with an artefact if there is any content."""
+    run = client.create_run("0").info
+    if content is not None:
+        (folder / MODEL).write_bytes(content)
+        client.log_artifact(run.run_id, str(folder / MODEL))
+    tags = {"plumbline.version": version, "plumbline.line": LINE}
+    client.create_model_version("plumbline.churn.at.acme", run.artifact_uri, run_id=run.run_id, tags=tags)

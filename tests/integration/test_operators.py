@@ -113,3 +113,58 @@ async def test_the_file_and_people_change_settings_and_the_later_one_wins(
 
 async def _enough(audited: Callable[[], Any], count: int) -> bool:
     return len(await audited()) >= count
+
+
+async def test_what_the_running_system_holds_stands_beside_what_is_said_here(
+    prefix: Prefix, worker: Callable[..., Worker], plumbline: Callable[..., Result]
+) -> None:
+    async def said(*arguments: str) -> str:
+        done = await asyncio.to_thread(plumbline, "settings", *arguments)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    def held(text: str) -> str:
+        return next(line for line in text.splitlines() if line.startswith("in the running system: "))
+
+    never = f"not known, no worker has run yet on the output prefix {prefix.topics.output_prefix}"
+    assert held(await said("explain", "drop_points")).endswith(never)
+    assert json.loads(await said("show", "--json"))["running"]["state"] == "never"
+
+    running = worker(clock="live", environment="production", drop_points="4", future_tolerance_s="60").start()
+    change = ("set", "drop_points=3", "--line", "churn:acme", "--actor", "ada", "--reason", "strict")
+    done = await asyncio.to_thread(plumbline, *change)
+    assert done.exit_code == 0, done.output
+
+    async def all_there() -> bool:
+        assert running.exit_code is None, running.tail()
+        parts = await read(prefix.bootstrap, prefix.topics.settings, prefix.topics.line_partitions)
+        return sum(map(len, parts.values())) >= 2
+
+    await until(all_there, 60, "the settings")
+    runs = f"; a worker of {running.env['PLUMBLINE_APP_ID']} runs"
+    of_all = await said("explain", "drop_points")
+    of_model = await said("explain", "drop_points", "--model", "churn:acme")
+    assert "drop_points = 5.0   (default)\n" in of_all
+    assert "lines.churn:acme.drop_points = 5.0\n" in of_model
+    assert held(of_all).startswith("in the running system: 4.0   (settings-file, ")
+    assert held(of_model).startswith("in the running system: 3.0   (ada, ")
+    assert held(of_model).endswith(f"UTC: strict){runs}")
+    assert held(await said("explain", "types.churn.drop_points")).startswith("in the running system: 4.0   (settings-")
+    assert held(await said("explain", "drop_high_points")) == f"in the running system: 10.0{runs}"
+    assert held(await said("explain", "future_tolerance_s")) == f"in the running system: 60.0{runs}"
+    assert held(await said("explain", "web_port")) == "in the running system: each process has its own"
+    told = json.loads(await said("show", "--json"))["running"]
+    assert [(row["owner"], row["key"], row["here"], row["holds"]) for row in told["differs"]] == [
+        ("*", "drop_points", 5.0, 4.0),
+        ("*", "future_tolerance_s", "300.0", "60.0"),
+        ("churn:acme", "drop_points", 5.0, 3.0),
+    ]
+    assert "churn:acme drop_points holds 3.0, here 5.0   (ada, " in await said("show")
+
+    running.kill()
+
+    async def gone() -> bool:
+        return "runs now; this is what it held at last" in held(await said("explain", "drop_points"))
+
+    await until(gone, 60, "the group to notice")
+    assert held(await said("explain", "drop_points", "--model", "churn:acme")).startswith("in the running system: 3.0")

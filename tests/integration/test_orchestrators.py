@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from stream_app.core.retrain.publish import COMMAND_HEADER
+from tests.integration.test_reference_poison import answers, poison
 from tests.support.kafka_io import Prefix, read, until
 from tests.support.reference import order_of, send_orders
 
@@ -23,6 +24,7 @@ LINE = "churn:acme"
 @pytest.fixture
 def dag(prefix: Prefix, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setenv("PLUMBLINE_KAFKA_BOOTSTRAP", prefix.bootstrap)
+    monkeypatch.setenv("PLUMBLINE_INPUT_PREFIX", prefix.topics.input_prefix)
     monkeypatch.setenv("PLUMBLINE_OUTPUT_PREFIX", prefix.topics.output_prefix)
     spec = importlib.util.spec_from_file_location("airflow_retrain_dag", EXAMPLES / "airflow_retrain_dag.py")
     assert spec is not None
@@ -66,6 +68,22 @@ async def test_the_dags_functions_accept_train_and_answer_each_attempt_once(pref
     dag.GROUP = "another"
     async with asyncio.timeout(30):
         assert await dag.take_orders(wait_ms=2_000) == []
+
+
+async def test_no_bytes_in_front_of_an_order_end_the_dag(prefix: Prefix, dag: ModuleType) -> None:
+    await poison(prefix, ("train", "cancel"))
+    wanted = order_of(prefix, LINE, "train", 1)
+    await send_orders(prefix, [wanted])
+    orders: list[dict[str, Any]] = []
+
+    async def there() -> bool:
+        orders.extend(await dag.take_orders(wait_ms=2_000))
+        return wanted["command_id"] in [order["command_id"] for order in orders]
+
+    await until(there, 60, "the order")
+    for order in orders:
+        await dag.train_and_answer(order, lambda order: {"candidate_version": "v2"})
+    assert (await answers(prefix))[1]["status"] == "succeeded"
 
 
 def test_the_sensor_submits_a_workflow_with_the_order_for_train_alone() -> None:

@@ -13,7 +13,7 @@ from stream_app.settings import Settings
 from stream_app.topics import Topics
 from tests.support.generate import HOUR, history
 from tests.support.judge import closed_snapshots, compare, finished
-from tests.support.kafka_io import Prefix, write
+from tests.support.kafka_io import Prefix, read, write
 from tests.support.worker import Worker
 
 
@@ -31,10 +31,11 @@ async def test_generated_history_equals_the_oracle(prefix: Prefix, worker: Calla
 
 
 async def test_replays_are_identical_byte_for_byte(prefix: Prefix, worker: Callable[..., Worker]) -> None:
-    """One worker, three workers, tiny chunks: the same closed snapshots to the last byte."""
+    """One worker, three workers, tiny chunks: the same closed snapshots and active versions to the last byte."""
     steps = history(seed=5, days=3, per_day=300)
     await write(prefix, steps)
     seen: list[list[tuple[bytes, bytes]]] = []
+    active: list[list[tuple[bytes, bytes]]] = []
     runs: list[tuple[str, int, dict[str, str]]] = [
         ("one", 1, {}),
         ("three", 3, {}),
@@ -51,10 +52,15 @@ async def test_replays_are_identical_byte_for_byte(prefix: Prefix, worker: Calla
         for item in workers:
             assert item.stop() == 0, item.tail()
         seen.append(await closed_snapshots(mine))
+        versions = await read(mine.bootstrap, topics.model_lifecycle, topics.line_partitions)
+        active.append([(r.key, r.value) for _, records in sorted(versions.items()) for r in records])
         await mine.delete(output)
     assert len(seen[0]) > 20
     assert seen[1] == seen[0]
     assert seen[2] == seen[0]
+    assert {b"v1", b"v2"} <= {value.partition(b'"active_version":"')[2][:2] for _, value in active[0]}
+    assert active[1] == active[0]
+    assert active[2] == active[0]
 
 
 @pytest.mark.parametrize("rows", [6_000, pytest.param(277_677, marks=pytest.mark.long)])

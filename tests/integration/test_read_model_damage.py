@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from stream_app.errors import Broken, UnknownFormat
+from stream_app.kafka import clients
+from stream_app.read_model.apply import KINDS
 from stream_app.read_model.reader import Reader
 from tests.integration.test_read_model import compare_with_topics, projecting, redis_server, whole
-from tests.support.kafka_io import Prefix, until
+from tests.support.kafka_io import Prefix, end_offsets, until
 from tests.support.live import RedisServer, publish, published
 
 __all__ = ["redis_server"]
@@ -77,3 +79,59 @@ async def _renewed(reader: Reader, first: str) -> None:
     await until(renewed, 60, "a new generation")
     assert {entry.line for entry in await reader.fleet.lines()}
     assert await reader.points(LINE)
+
+
+async def test_records_that_are_none_are_passed_by_and_older_ones_that_arrive_again_change_nothing(
+    prefix: Prefix, redis_server: RedisServer
+) -> None:
+    story = published()
+    odd = [
+        b"", b"\xff\xfe", b"null", b"[]", b"7", b"[" * 100_000 + b"]" * 100_000, b"{}", b'{"line":"churn:acme"}',
+        b'{"line":"..:..","at":"x"}', b'{"line":7}',
+    ]  # fmt: skip
+    stranger = LINE.encode()
+
+    async def poison() -> None:
+        async with clients.producer(prefix.bootstrap, {}) as kafka:
+            for kind, rows in story.items():
+                good = next((emit.value for emit in rows if emit.value is not None), b"{}")
+                spoilt = [
+                    good[:-1] + b',"junk":"\xff"}', good[:-1] + b',"junk":' + b"[" * 900 + b"]" * 900 + b"}",
+                    good[:-1] + b',"at":"2026-99-99T00:00:00.000Z"}', good[:-1] + b',"line":"a:b:c"}',
+                    good[:-1] + b',"date":"0001-01-01"}' if kind == "metric-snapshots" else b"0",
+                    good[:-1] + b',"windows":[]}' if kind == "drift-events" else b"0", None,
+                ]  # fmt: skip
+                for value in (*odd, *spoilt):
+                    key = b"\xff" if kind == "model-lifecycle" or value is not None else stranger
+                    await kafka.send(
+                        f"{prefix.topics.output_prefix}{kind}", value, key, 0, headers=[("\u00e9", b"\xff")]
+                    )
+            await kafka.flush()
+
+    await poison()
+    await publish(prefix, story)
+    async with projecting(prefix, redis_server.url) as reader:
+        await whole(reader)
+        await compare_with_topics(reader)
+        generation = (await reader.status()).generation
+        await poison()
+        again = ("alerts", "training-jobs", "model-lifecycle", "metric-snapshots", "settings")
+        await publish(prefix, {kind: story[kind][: len(story[kind]) // 2] for kind in again})
+        await _caught_up(reader, prefix)
+        await compare_with_topics(reader)
+        assert (await reader.status()).generation == generation
+
+
+async def _caught_up(reader: Reader, prefix: Prefix) -> None:
+    topics = prefix.topics
+
+    async def there() -> bool:
+        at = await reader.redis.hgetall(reader.keys.positions)
+        for kind in KINDS:
+            name = f"{topics.output_prefix}{kind}"
+            for partition, end in (await end_offsets(prefix.bootstrap, name, topics.line_partitions)).items():
+                if int(at.get(f"{name}:{partition}".encode(), 0)) < end:
+                    return False
+        return True
+
+    await until(there, 60, "the projector to catch up")

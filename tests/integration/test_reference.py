@@ -135,6 +135,8 @@ async def test_a_trainer_learns_from_exactly_the_rows_an_order_names_and_answers
     gate.unlink()
     (answer,) = await said(prefix, trainer, 1, "succeeded", "failed")
     assert answer["status"] == "succeeded", answer
+    assert answer["artifact_sha256"] == registry.digest(LINE, answer["candidate_version"])
+    assert answer["artifact_uri"] == f"churn@acme/{answer['candidate_version']}/model.joblib"
     assert (answer["training_samples"], answer["holdout_samples"]) == (SPLIT, ROWS - SPLIT)
 
     # the same by scikit-learn alone, from the same rows
@@ -150,7 +152,7 @@ async def test_a_trainer_learns_from_exactly_the_rows_an_order_names_and_answers
             "pr_auc": average_precision_score(truth, scores),
         }
     )
-    champion = registry.load(LINE, "v1")
+    champion = registry.load(LINE, "v1", registry.served(LINE, "v1"))
     assert champion is not None
     assert answer["champion_metrics"]["accuracy"] == accuracy_score(truth, champion.scores(held) >= 0.5)
 
@@ -185,16 +187,16 @@ async def test_a_deployer_switches_once_refuses_what_does_not_fit_and_says_again
     seed(registry, LINE, "v1", logistic, named, actual)
     seed(registry, LINE, "v2", logistic, named, actual)  # one serves already: nothing happens
     assert registry.active(LINE) == "v1"
-    other = registry.load(LINE, "v1")
+    other = registry.load(LINE, "v1", registry.served(LINE, "v1"))
     assert other is not None
-    registry.put(LINE, "v2", other, {})
+    stored = registry.put(LINE, "v2", other, {})
     predictor = Predictor(registry)
     assert predictor.predict(LINE, named[:1])[0].version == "v1"
     deployer = Process(
         prefix, tmp_path, "deployer", ["predictor", "deploy", "--registry", str(tmp_path / "registry")]
     ).start()
     made.append(deployer)
-    activate = order_of(prefix, LINE, "activate", 1, candidate="v2")
+    activate = order_of(prefix, LINE, "activate", 1, candidate="v2", sha256=stored.sha256)
     await send_orders(prefix, [activate, activate, order_of(prefix, LINE, "train", 8)])
     await said(prefix, deployer, 1, "activated")
     assert predictor.predict(LINE, named[:1])[0].version == "v2"
@@ -202,7 +204,7 @@ async def test_a_deployer_switches_once_refuses_what_does_not_fit_and_says_again
         prefix,
         [
             # the first answer was lost: the same order once more
-            order_of(prefix, LINE, "activate", 1, attempt=2, candidate="v2"),
+            order_of(prefix, LINE, "activate", 1, attempt=2, candidate="v2", sha256=stored.sha256),
             order_of(prefix, LINE, "activate", 2, candidate="v3", current="v1"),
             order_of(prefix, LINE, "activate", 3, candidate="v3", current="v2"),
             order_of(prefix, LINE, "rollback", 4, candidate="v1", current="v2"),

@@ -27,7 +27,9 @@ def odd(start: bytes) -> list[bytes | None]:
     """Values that begin as good ones do."""
     return [
         start + b',"error":"\xff\xfe"}', start + b',"junk":' + DEEP + b"}", start + b',"attempt":' + b"9" * 400 + b"}",
-        start + b',"attempt":null}', start, DEEP, b"\xff\xfe", b"null", b"", None,
+        start + b',"attempt":null}', start + b',"line":7}', start + b',"line":"\\ud800"}', start + b',"command_id":[]}',
+        start + b',"reply_partition":"1"}', start + b',"reply_partition":-1}', start + b',"artifact_sha256":7}',
+        start, DEEP, b"\xff\xfe", b"null", b"", None,
     ]  # fmt: skip
 
 
@@ -126,15 +128,14 @@ async def test_a_deployer_serves_the_good_command_behind_odd_bytes(
     prefix: Prefix, tmp_path: Path, made: list[Process]
 ) -> None:
     registry = registry_with_v1(tmp_path / "registry")
-    model = registry.load(LINE, "v1")
+    model = registry.load(LINE, "v1", registry.served(LINE, "v1"))
     assert model is not None
-    for version in ("v2", "v3"):
-        registry.put(LINE, version, model, {})
-    (tmp_path / "registry" / LINE.replace(":", "@") / "v3" / "card.json").write_bytes(b"\xff")
+    stored = {version: registry.put(LINE, version, model, {}).sha256 for version in ("v2", "v3")}
+    (tmp_path / "registry" / LINE.replace(":", "@") / "v3" / "model.joblib").write_bytes(b"\xff")
     await poison(prefix, ("activate", "rollback"))
-    await send_orders(prefix, [order_of(prefix, LINE, "activate", 1, candidate="v3")])
+    await send_orders(prefix, [order_of(prefix, LINE, "activate", 1, candidate="v3", sha256=stored["v3"])])
     await send_orders(prefix, [order_of(prefix, LINE, "activate", 2)])
-    await send_orders(prefix, [order_of(prefix, LINE, "activate", 3, candidate="v2")])
+    await send_orders(prefix, [order_of(prefix, LINE, "activate", 3, candidate="v2", sha256=stored["v2"])])
     await with_odd_header(prefix, order_of(prefix, LINE, "rollback", 4, candidate="v1", current="v2"))
     deployer = Process(
         prefix, tmp_path, "deployer", ["predictor", "deploy", "--registry", str(tmp_path / "registry")]
@@ -144,5 +145,6 @@ async def test_a_deployer_serves_the_good_command_behind_odd_bytes(
     assert {number: found[number]["status"] for number in (1, 2, 3, 4)} == {
         1: "failed", 2: "failed", 3: "activated", 4: "rolled_back",
     }  # fmt: skip
+    assert f"and {stored['v3']} was expected" in found[1]["error"]
     assert registry.active(LINE) == "v1"
     assert deployer.stop() == 0, deployer.tail()

@@ -153,6 +153,7 @@ async def test_each_order_becomes_one_command_under_its_key(site: Site, operator
         (f"/models/{LINE}/rollback", {"model_version": "v0"}, "rollback", LINE, {"model_version": "v0"}),
         (f"/models/{LINE}/rebaseline", {}, "rebaseline", LINE, {}),
         (f"/models/{LINE}/reset_circuit", {}, "reset_circuit", LINE, {}),
+        (f"/models/{LINE}/dismiss", {}, "dismiss", LINE, {}),
         (f"/alerts/{open_alert['id']}/acknowledge", {}, "acknowledge", open_alert["line"], None),
         ("/settings", {"key": "drop_points", "value": 6}, "set", "*", {"values": {"drop_points": 6}}),
     ):

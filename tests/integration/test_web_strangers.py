@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,10 +17,11 @@ import httpx
 import pytest
 import websockets
 
+from stream_app.http import bounds
 from stream_app.services.ports import free_ports
 from tests.support.kafka_io import until
 from tests.support.live import OPERATOR, TOKENS, VIEWER, RedisServer
-from tests.support.strangers import close, drip, half_open, raw
+from tests.support.strangers import Answer, answer, close, drip, half_open, raw
 
 
 class Server:
@@ -147,6 +149,43 @@ async def test_what_is_too_large_or_for_somebody_else_is_refused(
     got = await raw(server.port, request_bytes)
     assert got.status == status, got
     assert await server.get("/api/v1/me") == 200
+
+
+async def test_beyond_two_hundred_requests_in_work_comes_503_and_then_all_is_well(server: Server) -> None:
+    beyond = 30
+    server.redis.signal(signal.SIGSTOP)  # whoever asks for a list waits for it
+    try:
+        connections = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(bounds.IN_WORK + beyond)]
+        for _, writer in connections:
+            writer.write(b"GET /api/v1/models HTTP/1.1\r\n" + HEAD + b"\r\n")
+        refused = [got for got in await _first(connections, beyond) if b'"code":"busy"' in got.body]
+        assert [got.status for got in refused] == [503] * beyond
+        assert all("retry-after: 1" in got.head for got in refused)
+        assert await server.get("/livez") == 200
+        assert await server.get("/api/v1/me") == 503
+    finally:
+        server.redis.signal(signal.SIGCONT)
+    for _, writer in connections:
+        await close(writer)
+    await until(lambda: _serves(server), 30, "the next request to be answered")
+
+
+async def _serves(server: Server) -> bool:
+    return await server.get("/api/v1/me") == 200
+
+
+async def _first(connections: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]], count: int) -> list[Answer]:
+    """The answers that come first."""
+    asked = [asyncio.create_task(answer(reader)) for reader, _ in connections]
+    found = []
+    for done in asyncio.as_completed(asked):
+        found.append(await done)
+        if len(found) == count:
+            break
+    for task in asked:
+        task.cancel()
+    await asyncio.gather(*asked, return_exceptions=True)
+    return found
 
 
 async def test_a_body_of_a_mebibyte_is_read(server: Server) -> None:

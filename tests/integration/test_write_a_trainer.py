@@ -7,8 +7,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
+from stream_app.core.retrain import reading
+from stream_app.core.retrain.events import Result
+from tests.integration.test_reference_poison import answered, poison
 from tests.support.kafka_io import Prefix, read, until
 from tests.support.reference import Process, order_of, send_orders
 
@@ -56,6 +60,25 @@ async def test_it_answers_each_attempt_once(prefix: Prefix, tmp_path: Path) -> N
     assert sorted(told) == sorted(
         (sent["command_id"], sent["attempt"], status) for sent in (first, again) for status in ("accepted", "succeeded")
     ), told
+
+
+async def test_no_bytes_in_front_of_an_order_end_it(prefix: Prefix, tmp_path: Path) -> None:
+    script = tmp_path / "trainer.py"
+    script.write_text(program())
+    await poison(prefix, ("train", "cancel"))
+    await send_orders(prefix, [order_of(prefix, "churn:acme", "train", 1)])
+    running = Process(prefix, tmp_path, "own", [], script=script).start()
+    try:
+        found = (await answered(prefix, running, 1))[1]
+    finally:
+        running.kill()
+    # the coordinator can read it, and has a digest to hand on
+    told = reading.result(orjson.dumps(found))
+    assert isinstance(told, Result)
+    assert told.artifact_sha256 == found["artifact_sha256"]
+    # nothing stands where a record asked for it
+    parts = await read(prefix.bootstrap, prefix.topics.predictions, prefix.topics.input_partitions)
+    assert not any(parts.values())
 
 
 @pytest.mark.parametrize("name", ["accepted", "succeeded", "failed", "cancel", "activate", "rollback"])

@@ -22,6 +22,7 @@ from tests.support.worker import Worker
 LOOP, ASK, OUTSIDE = "churn:loop", "churn:ask", "churn:outside"
 LINES = (LOOP, ASK, OUTSIDE)
 GOOD = {"accuracy": 0.84, "precision": 0.82}
+DIGEST = "ab" * 32
 #: short windows, so that the first verdict comes after eight days
 RULES: dict[str, Any] = {
     "recent_days": 3, "recent_min_judged_days": 2, "initial_baseline_days": 4, "retrain_cooldown_days": 1.0,
@@ -65,7 +66,8 @@ class World:
         if sent["command"] == "train":
             if sent["line"] == ASK:
                 return [{**told, "status": "failed", "error": "the disk is full"}]
-            done = {"candidate_version": "v2", "candidate_metrics": GOOD, "champion_metrics": GOOD}
+            done = {"candidate_version": "v2", "artifact_sha256": DIGEST, "candidate_metrics": GOOD,
+                    "champion_metrics": GOOD}  # fmt: skip
             accepted, succeeded = {**told, "status": "accepted"}, {**told, "status": "succeeded", **done}
             if sent["line"] == OUTSIDE:
                 self.late.append(succeeded)
@@ -133,13 +135,12 @@ async def _judge(prefix: Prefix, running: Worker, turns: list[Turn]) -> None:
     counts = await compare(prefix, sim, TOPICS)
     assert counts["training-commands"] >= 5
     parts = await read(prefix.bootstrap, prefix.topics.training_commands, prefix.topics.line_partitions)
-    sent = Counter(
-        (row["command_id"], row["attempt"], row["command"])
-        for part in parts.values()
-        for record in part
-        for row in [json.loads(record.value)]
-    )
+    orders = [json.loads(record.value) for part in parts.values() for record in part]
+    sent = Counter((row["command_id"], row["attempt"], row["command"]) for row in orders)
     assert set(sent.values()) == {1}
+    # what the trainer said of its artefact reaches the deployer through every kill
+    assert {row.get("artifact_sha256") for row in orders if row["command"] == "activate"} == {DIGEST}
+    assert not any("artifact_sha256" in row for row in orders if row["command"] != "activate")
     audit = await read(prefix.bootstrap, prefix.topics.audit, prefix.topics.line_partitions)
     rows = [json.loads(record.value) for part in audit.values() for record in part]
     made = {(row["line"], row["action"], row["decision"]) for row in rows}

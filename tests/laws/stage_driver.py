@@ -65,7 +65,7 @@ def part(events: list[Event], after: int, closed: int | None = None, **rest: Any
         if e.actual is None:
             if e.width is not None:
                 widths.setdefault(cell, []).append(e.width)
-            if (e.made_ms // HOUR + 1) * HOUR > after:
+            if (e.made_ms // HOUR + 2) * HOUR > after:
                 key = (e.line, e.version, e.made_ms // HOUR)
                 hours[key] = hours.get(key, 0) + 1
     return Part(

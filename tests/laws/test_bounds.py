@@ -26,8 +26,8 @@ from stream_app.core.labels.counts import MAX_RECORD_BYTES, records
 from stream_app.core.metrics_stage import memo as metrics_memo
 from stream_app.core.metrics_stage import version_days
 from stream_app.core.metrics_stage.stage import MOST_CLOSES
-from stream_app.core.retrain.publish import IDS
-from stream_app.core.retrain.state import REMEMBERED
+from stream_app.core.retrain.publish import IDS, TEXT
+from stream_app.core.retrain.state import NOTED, REMEMBERED
 from stream_app.engine.protocol import POSITIONS_KEY, Positions, encode_positions
 from stream_app.settings import Settings
 from stream_app.stored import Codec
@@ -44,9 +44,11 @@ TOPICS = Topics("in.", "out.", PARTITIONS, PARTITIONS)
 TEXTS: dict[str, Any] = {
     "line": MODEL, "version": NAME, "previous": NAME, "active": NAME, "candidate": NAME, "base": NAME,
     "baseline_version": NAME, "baseline_kind": "initial", "id": NAME, "event_id": NAME, "revises": NAME,
+    "command_id": NAME,
     "alert_id": WIDE * bounds.COMMAND, "actor": WIDE * 1_024, "acknowledged_by": WIDE * 1_024,
     "kind": "statistical", "check": "interval_width", "verdict": "insufficient_evidence", "rule_verdict": "no_drift",
     "severity": "CRITICAL", "metric": "precision_at_80_recall", "how": "commanded", "settings_hash": "f" * 16,
+    "artifact_sha256": "f" * 64, "accepted_by": WIDE * 1_024,
     "type": "ML_OUTCOMES_INCOMPLETE", "from_": "2026-03-02T00:00:00.000Z", "to": "2026-03-02T00:00:00.000Z",
 }  # fmt: skip
 #: Windows of a comparison, and the metrics of each: settings name at most six.
@@ -74,6 +76,7 @@ LIMITS: dict[str, Any] = TEXTS | {
     "Finding.reason": evidence.TEXT, "Finding.faults": evidence.FAULTS, "Finding.faults.item": evidence.TEXT,
     "Finding.windows": evidence.WINDOWS, "Decision.safeguards": alerts_stage.SAFEGUARDS,
     "Decision.safeguards.item.item": alerts_stage.REASON,
+    "Acknowledged.reason": bounds.COMMAND, "Acknowledged.unusable": bounds.COMMAND, "Accepted.reason": bounds.COMMAND,
     "Book.latest": 3, "Book.latest.key": 32, "Book.quality": 6, "Book.quality.key": 32,
     "OpenAlert.event_ids": alerts_state.EVENTS, "OpenAlert.event_ids.item": 36, "OpenAlert.streaks": 3,
     "OpenAlert.streaks.key": 32, "OpenAlert.severe_ids": alerts_state.REVISABLE, "OpenAlert.severe_ids.item": 36,
@@ -82,6 +85,8 @@ LIMITS: dict[str, Any] = TEXTS | {
     "LineState.runs": 4, "LineState.runs.key": 16, "LineState.faults": 2, "LineState.faults.key": 16,
     "LineState.faults.value": 400, "LineState.recent": REMEMBERED, "LineState.recent.item": 1_200,
     "Cause.event_ids": 2, "Cause.event_ids.item": 36, "Cause.reason": 16_000,
+    "LineState.noted": NOTED, "LineState.noted.item": 1_200, "LineState.refusals": 4, "LineState.refusals.key": 16,
+    "Failure.reason": TEXT, "Refusals.subject": NAME, "Refusals.names": SAFEGUARDS, "Refusals.names.item": 32,
     "Order.id": 36,
     "Job.candidate_metrics": METRICS, "Job.candidate_metrics.key": 32, "Job.champion_metrics": METRICS,
     "Job.champion_metrics.key": 32, "History.labelled": 400, "History.faults": 8, "History.faults.item": 400,

@@ -134,8 +134,13 @@ causes = st.builds(
 reported = st.none() | st.dictionaries(names, st.none() | unit, max_size=2)
 jobs = st.builds(
     retrain_state.Job, natural, causes, names, st.none() | plans, st.none() | orders,
-    st.none() | st.sampled_from(("train", "activate")), st.none() | names, reported, reported, st.booleans(),
+    st.none() | st.sampled_from(("train", "activate")), st.none() | names, st.none() | names, reported, reported,
+    st.booleans(),
 )  # fmt: skip
+failures = st.builds(
+    retrain_state.Failure, st.sampled_from(("train", "activate", "rollback")), names, natural, natural, names
+)
+refusals = st.builds(retrain_state.Refusals, names, natural, st.lists(names, max_size=2).map(tuple), natural, natural)
 CODECS: dict[str, st.SearchStrategy[Any]] = {
     cells_codec.__name__: stored_cells(),
     active_version.__name__: st.builds(active_version.ActiveVersion, names, names, st.just("observed"), natural),
@@ -227,8 +232,9 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
         retrain_state.LineState, st.sampled_from(STATES), natural, st.none() | names, st.none() | names, natural,
         natural, st.none() | jobs,
         st.none() | st.builds(retrain_state.Watch, names, names, natural, st.just("outside"), st.none() | natural),
-        natural, st.booleans(), st.none() | natural, st.none() | natural, st.dictionaries(names, natural, max_size=2),
-        st.lists(names, max_size=3).map(tuple),
+        natural, st.booleans(), st.none() | natural, st.none() | natural, st.none() | failures,
+        st.dictionaries(names, natural, max_size=2), st.dictionaries(names, refusals, max_size=2),
+        st.lists(names, max_size=3).map(tuple), st.lists(names, max_size=3).map(tuple),
     ),
 }  # fmt: skip
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import stream_app
 from stream_app.core import cells_codec
 from stream_app.core.labels import entry
-from stream_app.core.metrics_stage import line_book
+from stream_app.core.metrics_stage import line_book, traffic
 from stream_app.engine import protocol, store
 from stream_app.errors import Broken, Incompatible, UnknownFormat
 from stream_app.read_model import fold, points
@@ -44,6 +44,9 @@ VALUES: dict[str, bytes] = {
     "stream_app.engine.store._meta": store._meta.encode(store.Meta("cluster", "topic", 1, 5, 6, b"\x01x")),
     "labels entry, its day": entry.PREDICTION.pack(1, 1, 20_000, 0, 0, 5, 0.5, 0.1, 0.9, 1) + b"fraud|acme|v1",
     "labels entry, as a whole": entry.PREDICTION.pack(1, 3, 20_000, 0, 7, 5, 0.5, 0.1, 0.9, 1) + b"fraud|acme|v1",
+    "stream_app.core.metrics_stage.traffic._codec": traffic._codec.encode(
+        traffic._Record({480_000: {"v1": 3, "v2": 40}}, 1_728_000_000_000, {"v1": 9})
+    ),
     "labelled count": b"\x01" + (7).to_bytes(8, "little"),
     "stream_app.read_model.points.decode": points.encode(
         points.Point("i", "t", "v", "drift", None, None, 0.5, None, [])

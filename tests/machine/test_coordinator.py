@@ -79,7 +79,10 @@ class Coordinator(RuleBasedStateMachine):
     def answer(self, agrees: bool, other: str | None) -> None:
         self._do(self.world.approve(command_id=other) if agrees else self.world.order("reject", other))
 
-    @rule(order=st.sampled_from(("reject", "rollback", "reset_circuit")), to=st.sampled_from((None, None, "v0")))
+    @rule(
+        order=st.sampled_from(("reject", "rollback", "reset_circuit", "dismiss")),
+        to=st.sampled_from((None, None, "v0")),
+    )
     def order(self, order: str, to: str | None) -> None:
         self._do(self.world.order(order, to if order == "rollback" else None))
 

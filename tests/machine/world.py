@@ -41,7 +41,10 @@ FLOORS = {"accuracy": 0.7, "precision": 0.6}
 RULES = RetrainRules(validation_floors=FLOORS)
 GOOD = {"accuracy": 0.83, "precision": 0.81}
 POOR = {"accuracy": 0.61, "precision": 0.81}
-
+#: a version is there, or a person has seen it; a training that succeeds ends the failure of one too
+ENDS_A_FAILURE = {
+    ("activate", "activated"), ("rollback", "rolled_back"), ("dismiss", "dismissed"), ("reset_circuit", "closed"),
+}  # fmt: skip
 
 COVERED = Coverage(19_998, 1_000, 950)
 
@@ -71,6 +74,8 @@ class World:
     open_orders: dict[str, str] = field(default_factory=dict)
     passed: set[str] = field(default_factory=set)
     last_train: int | None = None
+    #: command whose failure nothing and nobody has ended
+    failed: str | None = None
     sent: set[tuple[str, str, int]] = field(default_factory=set)
     handled: list[Event] = field(default_factory=list)
     reached: set[str] = field(default_factory=set)
@@ -93,7 +98,10 @@ class World:
         rules = self.config.rules
         if isinstance(event, Forgotten):
             self.last_train = None  # a model that comes back after 90 days is new
-        moved = replace(self.state, recent=before.recent) != before
+            self.failed = None
+        if (before.state, self.state.state) != ("validating", "validating") and self.state.state == "validating":
+            self.failed = None if self.failed == "train" else self.failed
+        moved = replace(self.state, recent=before.recent, noted=before.noted) != before
         for effect in effects:
             if isinstance(effect, fx.SendCommand):
                 self._sent(effect, event)
@@ -109,6 +117,10 @@ class World:
                 assert effect.eligible == (effect.decision == "ordered")
                 assert all(a.reason for a in effect.answers)
                 self.refused.update(a.name for a in refusing)
+            elif isinstance(effect, fx.Audit) and effect.decision == "failed" and effect.action != "probation":
+                self.failed = effect.action
+            elif isinstance(effect, fx.Audit) and (effect.action, effect.decision) in ENDS_A_FAILURE:
+                self.failed = None
             elif isinstance(effect, fx.Audit) and (effect.action, effect.decision) == ("validate", "passed"):
                 assert before.job is not None
                 assert before.job.candidate is not None
@@ -128,6 +140,10 @@ class World:
         assert (job is None) <= (state.state in ("idle", "failed", "halted", "probation"))
         assert (state.state == "probation") == (state.watch is not None)
         assert state.state != "idle" or not state.circuit_open
+        assert (state.failure.command if state.failure is not None else None) == self.failed
+        assert (state.state == "failed") <= (self.failed is not None), "failed says what failed"
+        assert state.state != "idle" or self.failed is None, "a failure stands until something or somebody ends it"
+        assert set(state.refusals) <= set(state.runs)
         assert state.circuit_open or state.failures < rules.circuit_failures
         assert len(state.recent) <= 32
         if in_flight:
@@ -178,7 +194,8 @@ class World:
         close = rest.get("close_ms", self.now)
         version = rest.get("version", self.state.active or "v0")
         return DriftFound(
-            rest.get("id") or self.id("event"), check, severity, version, close, close // DAY_MS - 1,
+            rest.get("id") or self.id("event"), check, severity, version, close,
+            rest.get("run_from", close // DAY_MS - 1),
             rest.get("seen", seen()),
         )  # fmt: skip
 
@@ -274,7 +291,7 @@ def random_event(world: World, rng: random.Random) -> Event:
         return world.retrain()
     if roll < 0.97:
         return world.approve()
-    return world.order(rng.choice(("reject", "rollback", "reset_circuit", "reset_circuit")))
+    return world.order(rng.choice(("reject", "rollback", "reset_circuit", "reset_circuit", "dismiss")))
 
 
 def walk(world: World, rng: random.Random, steps: int) -> World:
@@ -286,7 +303,7 @@ def walk(world: World, rng: random.Random, steps: int) -> World:
             jump = rng.choice((1 / 60, 0.25, 1, 7, 30))
             if due is not None and rng.random() < 0.2:
                 jump = max(due - world.now, 0) / HOUR_MS
-            elif world.state.state in ("idle", "probation") and rng.random() < 0.3:
+            elif world.state.state in ("idle", "failed", "probation") and rng.random() < 0.3:
                 jump = 100
             world.now += round(jump * HOUR_MS)
         world.do(random_event(world, rng))

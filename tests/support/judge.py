@@ -76,14 +76,7 @@ async def compare(prefix: Prefix, follower: LogFollower, rules: Rules | None = N
     """Everything that came out against the oracle: snapshots by revision, dispositions, dead letters."""
     want = await expected(prefix, rules)
     topics = prefix.topics
-    got = counted_revisions([json.loads(value) for _, value in await closed_snapshots(prefix)])
-    assert sorted(got) == sorted(want.snapshots)
-    for key, fields in want.snapshots.items():
-        for name, value in fields.items():
-            assert same(got[key][name], value, name), f"{key} {name}: {got[key][name]!r}, the oracle says {value!r}"
-    dispositions = follower.dispositions
-    for side, counts in (("predictions", want.predictions), ("outcomes", want.outcomes)):
-        assert Counter({k: v for k, v in dispositions[side].items() if v}) == +counts, side
+    await compare_counts(prefix, follower, want)
     dead = await read(prefix.bootstrap, topics.dead_letters, topics.line_partitions)
     places = []
     for record in (r for part in dead.values() for r in part):
@@ -99,6 +92,18 @@ async def compare(prefix: Prefix, follower: LogFollower, rules: Rules | None = N
     assert len(places) == len(set(places)), "a record was dead-lettered twice"
     assert set(places) == want.dead
     return want
+
+
+async def compare_counts(prefix: Prefix, follower: LogFollower, want: Result) -> None:
+    """Snapshots by revision and dispositions against the oracle's answer."""
+    got = counted_revisions([json.loads(value) for _, value in await closed_snapshots(prefix)])
+    assert sorted(got) == sorted(want.snapshots)
+    for key, fields in want.snapshots.items():
+        for name, value in fields.items():
+            assert same(got[key][name], value, name), f"{key} {name}: {got[key][name]!r}, the oracle says {value!r}"
+    dispositions = follower.dispositions
+    for side, counts in (("predictions", want.predictions), ("outcomes", want.outcomes)):
+        assert Counter({k: v for k, v in dispositions[side].items() if v}) == +counts, side
 
 
 def counted_revisions(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str, int], dict[str, Any]]:

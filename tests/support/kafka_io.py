@@ -70,7 +70,9 @@ def time_text(ms: int) -> str:
 Reached = dict[str, dict[int, int]]
 
 
-async def write(prefix: Prefix, steps: list[Step], reached: Reached | None = None, ticks: bool = True) -> None:
+async def write(
+    prefix: Prefix, steps: list[Step], reached: Reached | None = None, ticks: bool = True, compression: str = "gzip"
+) -> None:
     """Write steps, a transaction each: the rows, then ticks whose barriers cover exactly what came before.
 
     ``reached``: barriers by topic and partition, carried from one call to the next.
@@ -81,12 +83,13 @@ async def write(prefix: Prefix, steps: list[Step], reached: Reached | None = Non
     producer = clients.producer(
         prefix.bootstrap, {}, transactional_id=f"{topics.clock}-test", transaction_timeout_ms=60_000,
         # a record beyond max_record_bytes fits its topic only when it is compressed
-        compression_type="gzip", max_request_size=2 << 20,
+        compression_type=compression, max_request_size=2 << 20,
     )  # fmt: skip
     await producer.start()
     for name in names.values():
         reached.setdefault(name, dict.fromkeys(range(topics.input_partitions), 0))
-    orders = await end_offsets(prefix.bootstrap, topics.operator_commands, topics.line_partitions)
+    said = (topics.operator_commands, topics.training_results)
+    orders = {name: await end_offsets(prefix.bootstrap, name, topics.line_partitions) for name in said}
     try:
         for at, rows in steps:
             async with producer.transaction():
@@ -119,15 +122,13 @@ async def write_orders(prefix: Prefix, at: int, orders: dict[int, int]) -> None:
         await producer.stop()
 
 
-async def _ticks(
-    producer: AIOKafkaProducer, topics: Topics, at: int, reached: dict[str, dict[int, int]], orders: dict[int, int]
-) -> None:
+async def _ticks(producer: AIOKafkaProducer, topics: Topics, at: int, reached: Reached, orders: Reached) -> None:
     futures = [
         await _tick(producer, topics.clock, p, at, {name: offsets[p] for name, offsets in reached.items()})
         for p in range(topics.input_partitions)
     ]
     futures += [
-        await _tick(producer, topics.line_clock, p, at, {topics.operator_commands: orders[p]})
+        await _tick(producer, topics.line_clock, p, at, {name: offsets[p] for name, offsets in orders.items()})
         for p in range(topics.line_partitions)
     ]
     await asyncio.gather(*futures)

@@ -174,18 +174,20 @@ class Site(NamedTuple):
 
 
 @contextlib.contextmanager
-def serving(kafka: str, folder: Path, name: str) -> Iterator[Site]:
+def serving(
+    kafka: str, folder: Path, name: str, records: Callable[[], dict[str, tuple[Emit, ...]]] = published
+) -> Iterator[Site]:
     """Start all of it, with topics under ``name``."""
     prefix = Prefix(kafka, Topics(name, name, 3, 2))
     asyncio.run(prefix.create())
-    asyncio.run(publish(prefix, published()))
+    asyncio.run(publish(prefix, records()))
     redis = RedisServer(folder / "redis").start()
     web = Web(prefix, folder, redis.url)
     web.process.start()
     # a process of its own: threads that draw random numbers disturb hypothesis
     projecting = Worker(kafka, prefix.topics, f"{name}app", folder, redis_url=redis.url).start()
     try:
-        asyncio.run(web.answers())
+        asyncio.run(web.answers(bound_s=180))
         yield Site(prefix, redis, web)
     finally:
         web.process.kill()

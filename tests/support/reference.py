@@ -75,9 +75,19 @@ class Process:
         return self.log.read_text(errors="replace")[-3_000:] if self.log.exists() else ""
 
 
+class Runs:
+    """Pickled, it leaves a file behind when it is loaded."""
+
+    def __init__(self, trace: Path) -> None:
+        self._trace = trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self._trace,)
+
+
 def order_of(
     prefix: Prefix, line: str, command: str, number: int, attempt: int = 1, candidate: str | None = None,
-    current: str = "v1", data: dict[str, Any] | None = None,
+    current: str = "v1", data: dict[str, Any] | None = None, sha256: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """An order as it stands on the topic."""
     model_type, _, tenant = line.partition(":")
@@ -88,7 +98,8 @@ def order_of(
         "model_version": current, "expected_current_version": current, "reply_topic": prefix.topics.training_results,
         "reply_partition": partition_for(line.encode(), prefix.topics.line_partitions),
     }  # fmt: skip
-    return found | ({"candidate_version": candidate} if candidate else {}) | ({"data": data} if data else {})
+    rest = {"candidate_version": candidate, "data": data, "artifact_sha256": sha256}
+    return found | {name: value for name, value in rest.items() if value}
 
 
 async def send_orders(prefix: Prefix, orders: Sequence[dict[str, Any]]) -> None:

@@ -29,6 +29,7 @@ COMMANDS: Final = tuple(
         ("rollback", MODEL, {"model_version": "v0"}),
         ("acknowledge", MODEL, {"alert_id": "a"}),
         ("reset_circuit", "*", {}),
+        ("dismiss", MODEL, {}),
         ("register", MODEL, {"model_version": "v2"}),
         ("rebaseline", MODEL, {}),
         ("set", MODEL, {"values": {"drop_points": 7.5}}),

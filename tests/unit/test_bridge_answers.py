@@ -7,10 +7,12 @@ import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import pytest
+from aiokafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,9 +26,15 @@ from stream_app.connect.bridge.destinations import (
     Webhook,
     dedup_key,
     retry_after,
+    session,
 )  # fmt: skip
+from stream_app.connect.bridge.run import Bridge, _alert
 from stream_app.errors import Unavailable
+from stream_app.kafka.arrived import FAULTS
+from stream_app.settings import Settings
+from stream_app.topics import topics_of
 from tests.laws.test_laws import LAWFUL
+from tests.support.spoil import spoiled
 
 ALERT: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "golden" / "alert.opened.json").read_bytes()
@@ -42,6 +50,7 @@ class Server:
         #: sent again and again after the answer
         self.endless = b""
         self.asked: list[str] = []
+        self.heads: list[str] = []
         self.bodies: list[bytes] = []
         self.sent = 0
 
@@ -49,6 +58,7 @@ class Server:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             self.asked.append(head.split("\r\n")[0])
+            self.heads.append(head)
             found = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
             self.bodies.append(await reader.readexactly(int(found[1]) if found else 0))
             if head.startswith("GET"):
@@ -85,7 +95,7 @@ def answer(status: int, *headers: str, body: bytes = b"no") -> bytes:
 
 
 async def outcome(destination: Destination) -> Exception | None:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
+    async with session(10) as http:
         try:
             await destination.deliver(http, ALERT, None)
         except (Refused, Unreachable) as error:
@@ -200,3 +210,84 @@ async def test_a_check_takes_no_sign_in_page_for_a_yes_and_ends_its_alert_under_
     for destination in both(server.url):
         with pytest.raises(Unavailable, match="answered 302"):
             await cli._check([destination])
+
+
+async def test_proxies_passwords_and_cookies_of_the_environment_are_not_used(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login eve password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    server.answer = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b; Path=/\r\nContent-Length: 0\r\n\r\n"
+    async with session(10) as http:
+        for destination in both(server.url) * 2:
+            await destination.deliver(http, ALERT, None)
+    assert len(server.heads) == 4
+    assert not [head for head in server.heads if "authorization:" in head.lower() or "cookie:" in head.lower()]
+
+
+SEEDS = tuple(path.read_bytes() for path in sorted((Path(__file__).parents[1] / "golden").glob("alert.*.json")))
+
+
+@LAWFUL
+@given(spoiled(SEEDS))
+def test_an_alert_of_any_bytes_can_be_handed_on_or_is_none(value: bytes) -> None:
+    try:
+        alert = _alert(value)
+    except FAULTS:
+        return
+    json.dumps(destinations.posted(alert))
+    assert dedup_key(alert).isprintable()
+    assert destinations.labels(alert)
+
+
+def test_a_resolved_alert_that_does_not_say_why_is_none() -> None:
+    resolved = json.loads(SEEDS[-1])
+    assert resolved.pop("resolution_reason")
+    with pytest.raises(ValueError, match="resolution_reason"):
+        _alert(json.dumps(resolved).encode())
+
+
+async def test_an_older_revision_that_arrives_again_is_no_news() -> None:
+    sent: list[int] = []
+
+    class Kept(Webhook):
+        async def deliver(self, http: aiohttp.ClientSession, alert: Any, before: Any) -> None:
+            sent.append(alert["revision"])
+
+    settings = Settings()
+    bridge = Bridge(settings, topics_of(settings), Kept("http://127.0.0.1:1", ""))
+    bridge._http = None  # type: ignore[assignment]
+    record = SimpleNamespace(topic="ml.alerts", partition=0, offset=0, value=b"", key=b"", headers=())
+    for revision in (1, 3, 2, 1, 3, 4):
+        await bridge._take(0, {**ALERT, "revision": revision}, record)
+    assert sent == [1, 3, 3, 4], "the newest one again is the same once more"
+    assert bridge._open[0][ALERT["id"]]["revision"] == 4
+
+
+async def test_what_was_committed_beyond_the_end_of_a_topic_made_anew_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Anew:
+        async def committed(self, tp: TopicPartition) -> int:
+            return 100
+
+        async def end_offsets(self, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
+            return dict.fromkeys(tps, 3)
+
+    looked: list[int] = []
+
+    async def history(tp: TopicPartition, until: int) -> AsyncIterator[Any]:
+        looked.append(until)
+        for each in ():
+            yield each
+
+    settings, tp = Settings(), TopicPartition("ml.alerts", 0)
+    bridge = Bridge(settings, topics_of(settings), Webhook("http://127.0.0.1:1", ""))
+    bridge._consumer = Anew()
+    monkeypatch.setattr(bridge, "_history", history)
+    await bridge.on_partitions_assigned([tp])
+    assert looked == [3]
+    assert bridge._ready == {tp}

@@ -22,7 +22,8 @@ from stream_app.read_model.published import Published
 from stream_app.settings import BUILT_IN, Settings, TypeSettings, base, changed
 from stream_app.settings.layers import Exact
 from stream_app.settings.model import settings_hash
-from stream_app.stage_configs import alerts_config, drift_config, metrics_config, retrain_config, values_of
+from stream_app.settings.resolver import values_of
+from stream_app.stage_configs import alerts_config, drift_config, metrics_config, retrain_config
 from tests.support.simulate import records
 from tests.unit.tables import DictTable
 from tests.unit.test_changes import chain, order

@@ -18,6 +18,7 @@ from stream_app.core.metrics_stage.config import LineRules
 from tests.unit.tables import DictTable, Rec
 
 D = 20_500
+ADA = {"actor": "ada", "reason": "deployed at noon"}
 SOURCES = 2
 
 
@@ -179,11 +180,11 @@ def test_unlabelled_predictions_count_as_negatives_after_their_days() -> None:
     assert [(r["revision"], r["assumed_negatives"], r["outcomes"]) for r in bench.closed()] == [(1, 0, 2), (2, 2, 2)]
 
 
-def test_the_active_version_is_observed_and_changes_with_the_majority_of_an_hour() -> None:
+def test_the_active_version_is_observed_and_changes_with_two_hours_of_another() -> None:
     bench = Bench()
     new = Cell("fraud:a", "v2", D)
     bench.epoch(0, at(D, 10), ROWS)
-    hours = [HourCount("fraud:a", "v2", D * 24 + 10, 40)]
+    hours = [HourCount("fraud:a", "v2", D * 24 + hour, 40) for hour in (9, 10)]
     bench.epoch(at(D, 10), at(D, 11), [(new, 1, 0.5, 40)], hours)
     states = [json.loads(e.value or b"") for e in bench.emits if e.topic == "model-lifecycle"]
     assert [(s["active_version"], s["previous_version"], s["how"]) for s in states] == [
@@ -197,8 +198,8 @@ def test_registering_names_the_active_version_and_foreign_lines_are_refused() ->
     mine = next(f"m:{i}" for i in range(99) if partition_for(f"m:{i}".encode(), 2) == 0)
     other = next(f"m:{i}" for i in range(99) if partition_for(f"m:{i}".encode(), 2) == 1)
     rows = [
-        {"id": "1", "line": mine, "command": "register", "arguments": {"model_version": "v9"}},
-        {"id": "2", "line": other, "command": "register", "arguments": {"model_version": "v9"}},
+        {"id": "1", "line": mine, "command": "register", "arguments": {"model_version": "v9"}, **ADA},
+        {"id": "2", "line": other, "command": "register", "arguments": {"model_version": "v9"}, **ADA},
         {"id": "3"},
     ]
     records = [Rec("c", 0, i, 0, b"k", json.dumps(row).encode()) for i, row in enumerate(rows)]
@@ -208,6 +209,47 @@ def test_registering_names_the_active_version_and_foreign_lines_are_refused() ->
     assert (state["line"], state["active_version"], state["how"]) == (mine, "v9", "registered")
     reasons = [dict(e.headers)["plumbline.reason"] for e in bench.emits if e.topic == "dead-letters"]
     assert reasons == [b"foreign_partition", b"invalid_command"]
+
+
+def _ordered(bench: Bench, hour: int, *rows: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """What the audit says of some commands: line, action, decision, reason."""
+    before = len(bench.emits)
+    records = [
+        Rec("c", 0, 100 * hour + i, 0, b"k", json.dumps({"id": f"{hour}.{i}", "arguments": {}, **row}).encode())
+        for i, row in enumerate(rows)
+    ]
+    bench.stage.accept("operator-commands", records, TickView(at(D, hour), True, None, {}, 0))
+    bench.epoch(at(D, hour - 1) if hour > 1 else 0, at(D, hour), [])
+    found = [json.loads(e.value or b"") for e in bench.emits[before:] if e.topic == "audit"]
+    assert {row["stage"] for row in found} <= {"metrics"}
+    assert [row["inputs"]["ids"] for row in found] == [[f"{hour}.{i}"] for i in range(len(found))]
+    return [(row["line"], row["action"], row["decision"], row["reason"]) for row in found]
+
+
+def test_registering_and_rebaselining_are_audited_by_metrics_with_what_they_did_or_why_not() -> None:
+    bench = Bench()
+    register = {"line": "m:a", "command": "register", "arguments": {"model_version": "v9"}, **ADA}
+    rebaseline = {"line": "m:a", "command": "rebaseline", **ADA}
+    assert _ordered(bench, 1, rebaseline, {**register, "line": "*"}, register) == [
+        ("m:a", "rebaseline", "refused", "no_active_version: no version of this line is active"),
+        ("*", "register", "refused", "line_needed: register needs a line, not *"),
+        ("m:a", "register", "applied", "v9 is active: deployed at noon"),
+    ]
+    ten = {**register, "arguments": {"model_version": "v10"}}
+    assert _ordered(bench, 2, register, ten, rebaseline, {**rebaseline, "line": "*"}) == [
+        ("m:a", "register", "applied", "v9 was active already, since 2026-02-16T01:00:00.000Z: deployed at noon"),
+        ("m:a", "register", "applied", "v10 is active after v9: deployed at noon"),
+        ("m:a", "rebaseline", "applied", "the baseline of v10 begins again on 2026-02-16: deployed at noon"),
+        ("*", "rebaseline", "applied", "the baseline of every line's active version begins again on 2026-02-16: "
+         "deployed at noon"),
+    ]  # fmt: skip
+
+
+def test_what_the_coordinator_calls_unreadable_is_not_done_either() -> None:
+    bench = Bench()
+    nobody = {"line": "m:a", "command": "register", "arguments": {"model_version": "v9"}}
+    assert _ordered(bench, 1, nobody) == []
+    assert [e for e in bench.emits if e.topic == "model-lifecycle"] == []
 
 
 def _random_run(seed: int, restarts: bool, cells_a_step: int) -> list[tuple[Any, ...]]:

@@ -123,15 +123,23 @@ def test_the_log_holds_the_published_bytes_of_every_closed_snapshot_in_order() -
     assert logged == [e.value for e in drive.of("metric-snapshots")]
 
 
-def _hand_over(late: int) -> Scenario:
-    """An hour with 20 predictions of v1 and 40 of v2 in four minutes; ``late`` more of v1 become known afterwards."""
-    old = Event("t:a", "v1", START + 10 * HOUR + 1, 0.7, True)
-    new = old._replace(version="v2")
+def _hand_over(late: int, early: int = 0) -> Scenario:
+    """Two hours in which v2 makes most predictions; ``late`` more of v1 become known after them, ``early`` within."""
     base = START + 10 * HOUR
-    ticks = [base, *(base + m * 60_000 for m in (5, 20, 40)), base + HOUR, base + HOUR + 60_000, base + 2 * HOUR]
-    first = old._replace(made_ms=base - 1)
-    epochs = [[[first], []], [[old] * 10, [new] * 5], [[], [new] * 5], [[new] * 20, []], [[old] * 10, [new] * 10]]
-    return Scenario(ticks, [*epochs, [[old] * late, []], [[], []]])
+    v1 = Event("t:a", "v1", base + 1, 0.7, True)
+    v2 = v1._replace(version="v2")
+    next1, next2 = v1._replace(made_ms=base + HOUR + 1), v2._replace(made_ms=base + HOUR + 1)
+    minutes = (0, 5, 20, 40, 60, 90, 120, 121, 180)
+    epochs = [
+        [[v1._replace(made_ms=base - 1)], []], [[v1] * 10, [v2] * 10], [[], [v2] * 10], [[v2] * 20, []], [[], [v2] * 5],
+        [[next2] * 20, [next1] * 5 + [v1] * early], [[next2] * 20, []], [[v1] * late, [next1] * late], [[], []],
+    ]  # fmt: skip
+    return Scenario([base + minute * 60_000 for minute in minutes], epochs)
+
+
+def _active(drive: Drive) -> list[tuple[str, str | None, str]]:
+    records = [orjson.loads(e.value or b"") for e in drive.of("model-lifecycle")]
+    return [(r["active_version"], r["previous_version"], r["since"][11:16]) for r in records]
 
 
 @pytest.mark.parametrize("late", [0, 500])
@@ -140,30 +148,60 @@ def test_a_version_takes_over_at_the_full_hour_by_what_is_known_then_whatever_re
     seed: int | None, late: int
 ) -> None:
     drive = Drive(_hand_over(late), config(2), seed=seed).run()
-    records = [orjson.loads(e.value or b"") for e in drive.of("model-lifecycle")]
-    assert [(r["active_version"], r["previous_version"], r["since"][11:16]) for r in records] == [
-        ("v1", None, "10:00"), ("v2", "v1", "11:00")
-    ]  # fmt: skip
+    assert _active(drive) == [("v1", None, "10:00"), ("v2", "v1", "12:00")]
+
+
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_predictions_of_the_hour_before_count_as_known_by_the_end_of_the_next(seed: int | None) -> None:
+    drive = Drive(_hand_over(0, early=50), config(2), seed=seed).run()
+    assert _active(drive) == [("v1", None, "10:00")]
 
 
 @pytest.mark.parametrize("seed", [None, 1, 2])
 def test_an_hour_is_judged_once(seed: int | None) -> None:
     scenario = _hand_over(0)
     command = {"id": "c", "line": "t:a", "command": "register", "arguments": {"model_version": "v1"}}
-    scenario.commands[5] = [orjson.dumps(command)]  # after v2 took over by the hour before
-    scenario.ticks.append(scenario.ticks[-1] + HOUR)
-    scenario.epochs.append([[], []])
-    records = [orjson.loads(e.value or b"") for e in Drive(scenario, config(2), seed=seed).run().of("model-lifecycle")]
-    assert [r["active_version"] for r in records] == ["v1", "v2", "v1"]
+    command |= {"actor": "ada", "reason": "deployed"}
+    scenario.commands[7] = [orjson.dumps(command)]  # after v2 took over by the hours before
+    assert [version for version, *_ in _active(Drive(scenario, config(2), seed=seed).run())] == ["v1", "v2", "v1"]
 
 
 def test_a_version_registered_within_the_hour_is_not_overruled_by_that_hour() -> None:
     scenario = _hand_over(0)
-    command = {"id": "c", "line": "t:a", "command": "register", "arguments": {"model_version": "v1"}}
-    scenario.commands[3] = [orjson.dumps({**command, "arguments": {"model_version": "v3"}})]
-    drive = Drive(scenario, config(2)).run()
-    records = [orjson.loads(e.value or b"") for e in drive.of("model-lifecycle")]
-    assert [(r["active_version"], r["how"]) for r in records] == [("v1", "observed"), ("v3", "registered")]
+    command = {"id": "c", "line": "t:a", "command": "register", "arguments": {"model_version": "v3"}}
+    command |= {"actor": "ada", "reason": "deployed"}
+    scenario.commands[3] = [orjson.dumps(command)]
+    assert [version for version, *_ in _active(Drive(scenario, config(2)).run())] == ["v1", "v3"]
+
+
+def _quiet(days: list[dict[str, int]], hour: int = 13) -> Scenario:
+    """So many predictions by version at ``hour`` of each day, with ticks at 02:00 and at the end of that hour."""
+    ticks, epochs = [], []
+    for number, made in enumerate(days):
+        day = START // DAY * DAY + number * DAY
+        ticks += [day + 2 * HOUR, day + (hour + 1) * HOUR]
+        rows = [Event("t:a", v, day + hour * HOUR + 1, 0.5, True) for v, n in made.items() for _ in range(n)]
+        epochs += [[[], []], [rows[::2], rows[1::2]]]
+    return Scenario(ticks, epochs)
+
+
+@pytest.mark.parametrize("seed", [None, 1, 2, 3])
+def test_a_quiet_model_is_followed_at_the_close_whatever_restarts_there_were(seed: int | None) -> None:
+    drive = Drive(_quiet([{"v1": 12}, {"v1": 12}, {"v1": 3, "v2": 9}, *[{"v2": 12}] * 4]), config(2), seed=seed).run()
+    # 12 + 9 of v2 against 3 + 12 of v1 are not two thirds; a day later 24 + 9 against 3 are
+    assert [(version, since) for version, _, since in _active(drive)] == [("v1", "14:00"), ("v2", "02:00")]
+    changed = orjson.loads(drive.of("model-lifecycle")[1].value or b"")["since"]
+    assert changed[:10] == str(np.datetime64(START // DAY + 5, "D"))
+
+
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_of_the_day_of_the_change_only_what_was_made_after_it_counts(seed: int | None) -> None:
+    scenario = _quiet([{"v1": 40}] * 4)
+    command = {"id": "c", "line": "t:a", "command": "register", "arguments": {"model_version": "v2"}}
+    command |= {"actor": "ada", "reason": "deployed"}
+    scenario.commands[5] = [orjson.dumps(command)]  # on the third day, at the tick that ends its predictions' hour
+    found = _active(Drive(scenario, config(2), seed=seed).run())
+    assert [version for version, *_ in found] == ["v1", "v2"]  # 40 of v1 were made before v2 was registered
 
 
 def test_a_thousand_epochs_that_were_queued_are_worked_off_one_after_the_other() -> None:

@@ -63,7 +63,9 @@ def random_scenario(seed: int, days: int = 5) -> Scenario:
 
 def _command(command: str, line: str, version: str | None = None) -> bytes:
     arguments = {"model_version": version} if version else {}
-    return orjson.dumps({"id": "c", "line": line, "command": command, "arguments": arguments, "actor": "a"})
+    return orjson.dumps(
+        {"id": "c", "line": line, "command": command, "arguments": arguments, "actor": "a", "reason": "r"}
+    )
 
 
 def _result(status: str, line: str, version: str) -> bytes:

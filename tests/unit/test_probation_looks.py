@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,7 +43,12 @@ def observed(changes: Iterable[tuple[int, str]], days: int, restarts: bool = Fal
         batches.append(day_of_counts(version, day, 400, day))
         for hour in range(24):
             if hour == 12:
-                sim.batches([batches[-1]], hour=11)
+                whole = batches[-1]
+                for made, rows in ((10, slice(0, None, 2)), (11, slice(1, None, 2))):
+                    half = replace(
+                        whole, scores=whole.scores[rows], predicted=whole.predicted[rows], actual=whole.actual[rows]
+                    )
+                    sim.batches([half], hour=made)
             sim.tick((FIRST_DAY + day) * DAY_MS + hour * HOUR_MS)
             if restarts and hour % 5 == 0:
                 sim.restart("metrics")
@@ -95,11 +102,11 @@ def test_every_possible_first_day_of_the_last_seven_has_its_window() -> None:
 
 def test_a_version_that_returns_is_counted_from_the_day_after() -> None:
     """Its cell of the day of the change holds what it predicted before it went."""
-    sim, batches = observed([(0, OLD), (8, NEW), (10, OLD)], days=14)
+    sim, batches = observed([(0, OLD), (8, NEW), (12, OLD)], days=16)
     looks = [e for e in entries(sim, ProbationEntry) if isinstance(e, ProbationEntry)]
     last = looks[-1]
     assert (last.version, last.previous) == (OLD, NEW)
-    returned = FIRST_DAY + 10
+    returned = FIRST_DAY + 12
     assert last.windows[0].recent == counts(batches, OLD, returned + 1, returned + 4)[0]
     assert last.windows[0].baseline == counts(batches, NEW, FIRST_DAY + 8, returned)[0]
     # one change is looked at at a time
@@ -115,6 +122,9 @@ def test_a_previous_version_without_a_closed_day_gives_no_window() -> None:
     sim, _ = observed([(0, OLD), (1, NEW)], days=1)
     # made and replaced within hours: nothing of it was closed when the version changed hands
     sim.batches([day_of_counts(NEW, 1, 400, 7)], hour=0)
+    register = {"id": "c", "line": LINE, "command": "register", "arguments": {"model_version": NEW}}
+    register |= {"actor": "ada", "reason": "deployed"}
+    sim.command(json.dumps(register).encode(), (FIRST_DAY + 1) * DAY_MS + HOUR_MS)
     for hour in range(1, 50):
         sim.tick((FIRST_DAY + 1) * DAY_MS + hour * HOUR_MS)
     looks = [e for e in entries(sim, ProbationEntry) if isinstance(e, ProbationEntry)]

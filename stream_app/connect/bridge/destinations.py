@@ -130,7 +130,7 @@ class Webhook:
         """POST ``{"event", "dedup_key", "alert"}``."""
         key = dedup_key(alert)
         body = orjson.dumps(
-            {"event": alert.get("notify"), "dedup_key": key, "alert": alert}, option=orjson.OPT_SORT_KEYS
+            {"event": alert.get("notify", "opened"), "dedup_key": key, "alert": alert}, option=orjson.OPT_SORT_KEYS
         )
         headers = {DEDUP_KEY: key}
         if self._secret:
@@ -149,6 +149,17 @@ def dedup_key(alert: Alert) -> str:
 def sign(secret: bytes, body: bytes, at_s: int) -> str:
     """``t=SECONDS,v1=HEX``: HMAC-SHA256 over the time, a dot and the body, so that a captured request grows old."""
     return f"t={at_s},v1={hmac.new(secret, f'{at_s}.'.encode() + body, hashlib.sha256).hexdigest()}"
+
+
+def session(request_s: float) -> aiohttp.ClientSession:
+    """Requests that end within so many seconds, each on a connection of its own: what an answer leaves behind there is
+    no answer to the next. Proxies, cookies and passwords that the environment or a ``.netrc`` names are not used."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(force_close=True),
+        timeout=aiohttp.ClientTimeout(total=request_s),
+        trust_env=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
 
 
 async def post(http: aiohttp.ClientSession, url: str, body: bytes, headers: dict[str, str]) -> None:

@@ -14,16 +14,18 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, Final
 
-import aiohttp
 import msgspec
 from aiokafka import ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import CommitFailedError
 
 from schemas import alerts, bounds, deadletters
+from schemas.common import parse_ms
 from schemas.partitioning import partition_for
-from stream_app.connect.bridge.destinations import Alert, Destination, Refused, Unreachable, dedup_key
+from schemas.unreadable import Unreadable
+from stream_app.connect.bridge.destinations import Alert, Destination, Refused, Unreachable, dedup_key, session
 from stream_app.core.effects import dead_letter
 from stream_app.kafka import clients
-from stream_app.kafka.arrived import decoded
+from stream_app.kafka.arrived import decoded, skip
 from stream_app.kafka.passed_by import readable
 from stream_app.kafka_reach import started
 from stream_app.settings import Settings
@@ -69,10 +71,9 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
         self._producer = clients.producer(
             bootstrap, self._options, enable_idempotence=True, max_request_size=bounds.DEAD_LETTER
         )
-        timeout = aiohttp.ClientTimeout(total=REQUEST_S)
         async with (
             started(self._producer, self._settings.kafka_bootstrap, self._options),
-            aiohttp.ClientSession(timeout=timeout) as self._http,
+            session(REQUEST_S) as self._http,
         ):
             self._consumer.subscribe([self._topics.alerts], listener=self)
             await self._consumer.start()
@@ -88,15 +89,23 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
             while self._due:
                 tp, next_offset, alert, record = self._due.pop(0)
                 await self._deliver(alert, record)
-                await self._consumer.commit({tp: next_offset})
+                await self._commit(tp, next_offset)
             for tp, records in (await self._fetched()).items():
                 for record in records:
                     for alert in _alerts([record]):
                         await self._take(tp.partition, alert, record)
-                    await self._consumer.commit({tp: record.offset + 1})
+                    last = record.value.last_offset if isinstance(record.value, Unreadable) else record.offset
+                    await self._commit(tp, last + 1)
             if time.monotonic() - refreshed >= self._refresh_s:
                 refreshed = time.monotonic()
                 await self._refresh()
+
+    async def _commit(self, tp: TopicPartition, next_offset: int) -> None:
+        try:
+            await self._consumer.commit({tp: next_offset})
+        except CommitFailedError:
+            # this process stood still, and whoever has the partition now delivers once more
+            log.info("%s: %s was not noted up to %d: the group has rebalanced", self._destination.name, tp, next_offset)
 
     async def _fetched(self) -> dict[TopicPartition, list[Any]]:
         """Records of the partitions that are ready; those given up meanwhile are somebody else's."""
@@ -108,13 +117,21 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
         return {tp: records for tp, records in found.items() if tp in self._ready}
 
     async def _take(self, partition: int, alert: Alert, record: Any) -> None:
-        """A revision: news is delivered, the rest is only remembered."""
+        """A revision: news is delivered, the rest is only remembered. One that is older than what is known of an open
+        alert came again, and is no news."""
+        known = self._open.get(partition, {}).get(alert["id"])
+        if known is not None and alert["revision"] < known["revision"]:
+            skip(record, f"revision {alert['revision']} of {alert['id']} is older than {known['revision']}")
+            return
         if "notify" in alert:
             await self._deliver(alert, record)
         self._remember(partition, alert)
 
     def _remember(self, partition: int, alert: Alert) -> None:
         known = self._open.setdefault(partition, {})
+        newest = known.get(alert["id"])
+        if newest is not None and alert["revision"] < newest["revision"]:
+            return
         if alert["status"] == "resolved":
             known.pop(alert["id"], None)
             self._delivered.pop(alert["id"], None)
@@ -178,8 +195,9 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
         """Learn what is open. Where nothing was ever delivered, history is passed over but for what is still open."""
         for tp in assigned:
             committed = await self._consumer.committed(tp)
-            first = committed is None
-            until = committed if committed is not None else (await self._consumer.end_offsets([tp]))[tp]
+            first, end = committed is None, (await self._consumer.end_offsets([tp]))[tp]
+            # a topic made anew may end before what was committed, and would be waited for in vain
+            until = end if committed is None else min(committed, end)
             newest: dict[str, Any] = {}
             async for alert, record in self._history(tp, until):
                 newest[alert["id"]] = record
@@ -218,4 +236,8 @@ def _alerts(records: Iterable[Any]) -> Iterator[Alert]:
 
 
 def _alert(value: bytes) -> Alert:
-    return Alert(msgspec.to_builtins(_REVISION.decode(value)))
+    found = Alert(msgspec.to_builtins(_REVISION.decode(value)))
+    parse_ms(found["opened_at"])
+    if found["status"] == "resolved" and "resolution_reason" not in found:
+        raise ValueError("a resolved alert has no resolution_reason")
+    return found

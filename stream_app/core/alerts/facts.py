@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from stream_app.core.alerts.evidence import Finding
-from stream_app.core.alerts.state import Decision
+from stream_app.core.alerts.state import Decision, ReplacedBy
 from stream_app.stored import Codec
 
 FORMAT: Final = 1
@@ -35,13 +35,27 @@ class Acknowledged(msgspec.Struct, frozen=True, tag="acknowledged"):
 
     line: str
     actor: str
+    command_id: str
+    reason: str
     alert_id: str | None = None
+    #: what is wrong with the command; then nobody took anything
+    unusable: str | None = None
 
 
 class Accepted(msgspec.Struct, frozen=True, tag="accepted"):
     """An operator took the present as normal. ``line`` may be ``*``."""
 
     line: str
+    actor: str
+    command_id: str
+    reason: str
+
+
+class Replaced(msgspec.Struct, frozen=True, tag="replaced"):
+    """Another version is active since ``by.since_ms``."""
+
+    line: str
+    by: ReplacedBy
 
 
 class Kept(msgspec.Struct, frozen=True, tag="kept"):
@@ -68,7 +82,7 @@ class Tick(msgspec.Struct, frozen=True, tag="tick"):
     """Time went on; never stored."""
 
 
-Fact = Event | Decided | Acknowledged | Accepted | Kept | Forgotten | Changed
+Fact = Event | Decided | Acknowledged | Accepted | Replaced | Kept | Forgotten | Changed
 
 _codec: Final = Codec[Fact](Fact, FORMAT, "stored fact about alerts")
 encode, decode = _codec.encode, _codec.decode

@@ -10,6 +10,7 @@ no evidence               counts towards ``no_evidence`` only, and not if what i
 recomputed event          replaces its predecessor, and is no close: below HIGH, it retracts an alert that stood on that
                           predecessor alone (``labels_revised``); with drift, it does what drift does
 acknowledged              ends reminders and escalation, silently; it stays so when severity rises
+replaced                  another version came after it opened: it says so, silently, if it is about drift
 accepted, kept            resolve it, if it is about drift (missing outcomes concern no version and no baseline)
 forgotten                 resolves it, whatever it is about (``no_predictions``)
 tick                      escalates once, then reminds; both count tick times
@@ -27,13 +28,13 @@ from msgspec.structs import replace
 
 from schemas.common import rfc3339, uuid5
 from stream_app.core.alerts.evidence import RANK, Finding
-from stream_app.core.alerts.facts import Accepted, Acknowledged, Event, Forgotten, Kept, Tick
+from stream_app.core.alerts.facts import Accepted, Acknowledged, Event, Forgotten, Kept, Replaced, Tick
 from stream_app.core.alerts.rules import AlertRules
 from stream_app.core.alerts.state import DRIFT, EVENTS, INCOMPLETE, REVISABLE, Book, Decision, OpenAlert, Streak
 
 Notify = Literal["opened", "severity", "reminder", "escalated", "resolved"]
 Resolution = Literal["no_drift", "no_evidence", "labels_revised", "version_replaced", "accepted", "no_predictions"]
-Step = Event | Acknowledged | Accepted | Kept | Forgotten | Tick
+Step = Event | Acknowledged | Accepted | Replaced | Kept | Forgotten | Tick
 
 UNANSWERED: Final = Decision(False, [("coordinator", False, "coordinator not running")])
 NEVER_OFFERED: Final = Decision(False, [("kind", False, "quality events are never offered for retraining")])
@@ -71,7 +72,11 @@ def step(rules: AlertRules, book: Book, fact: Step, now_ms: int) -> tuple[Book, 
     if book.type != DRIFT:
         return book, []
     if isinstance(fact, Accepted):
-        return _resolved(book, alert, "accepted")
+        return _resolved(book, replace(alert, accepted_by=fact.actor), "accepted")
+    if isinstance(fact, Replaced):
+        if fact.by.since_ms <= alert.opened_ms or fact.by == alert.replaced_by:
+            return book, []
+        return _revised(book, replace(alert, replaced_by=fact.by))
     if fact.since_ms > alert.opened_ms:
         return _resolved(book, alert, "version_replaced")
     return book, []

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from schemas.alerts import Alert, AutoRetrain, Safeguard
+from schemas.alerts import Alert, AutoRetrain, ReplacedBy, Safeguard
 from schemas.common import ce_headers, encode, rfc3339, uuid5
-from stream_app.core.alerts import words
+from stream_app.core.alerts import state, words
 from stream_app.core.alerts.evidence import Finding
 from stream_app.core.alerts.lifecycle import Change
 from stream_app.core.alerts.rules import AlertsConfig
@@ -47,11 +47,18 @@ def alert_record(config: AlertsConfig, partition: int, change: Change, at_ms: in
         drift_event_ids=alert.event_ids,
         drift_event_count=alert.events,
         resolution_reason=change.resolution or UNSET,
+        resolution=words.ending(alert, change.resolution) if change.resolution is not None else UNSET,
+        replaced_by=_replaced(alert.replaced_by) if alert.replaced_by is not None else UNSET,
         link=f"{config.link.rstrip('/')}/alerts/{alert.id}",
         report=report(alert, change.book, settings_hash),
     )
     headers = ce_headers("alert", alert.id, alert.line, at_ms, config.source)
     return Emit(ALERTS, partition, alert.id.encode(), encode(record), headers)
+
+
+def _replaced(by: state.ReplacedBy) -> ReplacedBy:
+    since = rfc3339(by.since_ms)
+    return ReplacedBy(by.version, by.previous, since, by.how, by.command_id or UNSET)  # type: ignore[arg-type]
 
 
 def report(alert: OpenAlert, book: Book, settings_hash: str) -> dict[str, Any]:

@@ -8,13 +8,13 @@ may stand before or after its event, and a restart between two checkpoints canno
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from schemas import bounds
 from schemas.clock import TickView
-from schemas.common import Actor
+from schemas.operators import OperatorCommand
 from schemas.partitioning import partition_for
 from stream_app.core import changes, line_log
 from stream_app.core.alerts import evidence, facts, state
@@ -23,7 +23,8 @@ from stream_app.core.alerts.facts import Fact
 from stream_app.core.alerts.lifecycle import Step, next_due_ms, step, types_of
 from stream_app.core.alerts.publish import alert_record
 from stream_app.core.alerts.rules import AlertsConfig
-from stream_app.core.alerts.state import DRIFT, INCOMPLETE, Book, Decision
+from stream_app.core.alerts.state import DRIFT, INCOMPLETE, Book, Decision, ReplacedBy
+from stream_app.core.audit import Auditor, Said
 from stream_app.core.effects import Drained, Record, TableReader
 from stream_app.core.live_settings import LiveSettings
 from stream_app.core.log_stage import A_STEP, LogStage, decoding, entry_of
@@ -40,15 +41,7 @@ BATCH: Final = 256
 SAFEGUARDS, REASON = 32, 1_000
 
 
-class _Command(msgspec.Struct):
-    """What alerts read of an operator's command."""
-
-    command: str
-    actor: Actor | None = None
-    arguments: dict[str, Any] = {}
-
-
-_commands = msgspec.json.Decoder(_Command)
+_commands = msgspec.json.Decoder(OperatorCommand)
 
 
 class AlertsStage(LogStage):
@@ -88,7 +81,7 @@ class AlertsStage(LogStage):
             with decoding(record):
                 entry = entry_of(record)
                 if isinstance(entry, line_log.TickEntry):
-                    if not self._tick(entry.at_ms):
+                    if not self._tick(entry):
                         return number
                 else:
                     self._entry(record.offset, entry)
@@ -108,8 +101,12 @@ class AlertsStage(LogStage):
             self._outbox.put(state.decision_key(entry.event_id), facts.encode(decided))
         elif isinstance(entry, line_log.CommandEntry):
             fact = _ordered(entry)
-            if fact is not None:
+            if fact is not None and not self._repeated(fact):
                 self._remember(offset, fact)
+        elif isinstance(entry, line_log.ReplacedEntry):
+            self._own(entry.line)
+            by = ReplacedBy(entry.version, entry.previous, entry.since_ms, entry.how, entry.command_id)
+            self._remember(offset, facts.Replaced(entry.line, by))
         elif isinstance(entry, line_log.KeptEntry):
             self._own(entry.line)
             self._remember(offset, facts.Kept(entry.line, entry.since_ms))
@@ -120,6 +117,16 @@ class AlertsStage(LogStage):
     def _remember(self, offset: int, fact: Fact) -> None:
         self._outbox.put(state.epoch_key(offset), facts.encode(fact))
 
+    def _repeated(self, fact: Fact) -> bool:
+        """Whether a person's command came before in this epoch."""
+        if not isinstance(fact, facts.Acknowledged | facts.Accepted):
+            return False
+        mark = state.COMMAND + fact.command_id.encode()
+        if self._outbox.get([mark])[0] is not None:
+            return True
+        self._outbox.put(mark, b"\x01")
+        return False
+
     def _own(self, line: str) -> None:
         # One partition owns every line: nothing to compare, and the hash costs as much as the rest of this.
         count = self.config.partitions
@@ -128,10 +135,12 @@ class AlertsStage(LogStage):
 
     # -- tick ----------------------------------------------------------------------------------------------------
 
-    def _tick(self, now_ms: int) -> bool:
+    def _tick(self, entry: line_log.TickEntry) -> bool:
         """Handle an epoch; ``False`` if the budget ends before it, and the rest waits in the table."""
+        now_ms = entry.at_ms
         if now_ms <= self.memo.last_tick:
             return True
+        self._inputs = entry.inputs
         after: bytes | None = None
         while batch := self._outbox.scan(state.EPOCH, after, BATCH):
             if self._budget <= 0:
@@ -141,9 +150,10 @@ class AlertsStage(LogStage):
             self._facts([facts.decode(value, key) for key, value in batch], now_ms)
             for key, _ in batch:
                 self._outbox.remove_once_written(key)
-        while batch := self._outbox.scan(state.DECISION, None, BATCH):
-            for key, _ in batch:
-                self._outbox.put(key, None)
+        for prefix in (state.DECISION, state.COMMAND):
+            while batch := self._outbox.scan(prefix, None, BATCH):
+                for key, _ in batch:
+                    self._outbox.put(key, None)
         due = sorted(key for key, at in self._due.items() if at is not None and at <= now_ms)
         for start in range(0, len(due), BATCH):
             keys = due[start : start + BATCH]
@@ -174,6 +184,10 @@ class AlertsStage(LogStage):
                 self._change(fact)
             elif isinstance(fact, facts.Forgotten):
                 self._forget(fact, now_ms)
+            elif isinstance(fact, facts.Acknowledged):
+                self._acknowledge(fact, now_ms)
+            elif isinstance(fact, facts.Accepted):
+                self._accept(fact, now_ms)
             elif not isinstance(fact, facts.Decided):
                 for key in self._open_of(fact.line):
                     self._step(key, fact, now_ms)
@@ -186,6 +200,53 @@ class AlertsStage(LogStage):
             self._step(key, fact, now_ms)
             self._outbox.put(key, None)
             del self._books[key]
+
+    def _acknowledge(self, fact: facts.Acknowledged, now_ms: int) -> None:
+        """Mark what somebody took, and say so for each line, or why nothing was taken."""
+        taken: dict[str, list[str]] = {}
+        already: list[str] = []
+        for key in self._open_of(fact.line) if fact.unusable is None else []:
+            line = state.split_key(key)[0]
+            before = self._book(key).alert
+            if before is None or fact.alert_id not in (None, before.id):
+                continue
+            if before.acknowledged_by == fact.actor:
+                already.append(before.id)
+                continue
+            self._step(key, fact, now_ms)
+            taken.setdefault(line, []).append(before.id)
+        for line, ids in sorted(taken.items()):
+            self._say(line, fact, "acknowledge", "applied", ids, f"{', '.join(ids)}: {fact.reason}", now_ms)
+        if fact.line == "*":
+            self._say("*", fact, "acknowledge", "ordered", [], fact.reason, now_ms)
+        elif not taken and already:
+            text = f"{', '.join(already)} was taken by {fact.actor} already: {fact.reason}"
+            self._say(fact.line, fact, "acknowledge", "applied", already, text, now_ms)
+        elif not taken:
+            named = f"{fact.alert_id} is not open" if fact.alert_id is not None else "this line has no open alert"
+            why = fact.unusable or f"not_open: {named}"
+            self._say(fact.line, fact, "acknowledge", "refused", [], why, now_ms)
+
+    def _accept(self, fact: facts.Accepted, now_ms: int) -> None:
+        """End what is open about drift; metrics says what became of the baseline."""
+        for key in self._open_of(fact.line):
+            line, before = state.split_key(key)[0], self._book(key).alert
+            self._step(key, fact, now_ms)
+            if before is not None and self._book(key).alert is None:
+                text = f"alert {before.id} is over, accepted as normal: {fact.reason}"
+                self._say(line, fact, "rebaseline", "resolved", [before.id], text, now_ms)
+
+    def _say(
+        self, line: str, fact: facts.Acknowledged | facts.Accepted, action: str, decision: str, alerts: list[str],
+        reason: str, now_ms: int,
+    ) -> None:  # fmt: skip
+        """What became of a person's command; of one about all lines partition 0 speaks alone."""
+        if line == "*" and self.partition != 0:
+            return
+        said = Said(line, fact.actor, action, decision, fact.command_id, (fact.command_id, *alerts), reason)
+        auditor = Auditor(STAGE, self.partition, self.config.source)
+        self.settings.read([line] if line != "*" else [])
+        self._outbox.emit(auditor.record(said, now_ms, self._inputs, self.settings.hash_of(line)))
 
     def _change(self, fact: facts.Changed) -> None:
         """Change settings; the timers of open alerts are set anew. The coordinator tells people what became of it."""
@@ -220,10 +281,13 @@ class AlertsStage(LogStage):
     def _have_at_hand(self, keys: list[bytes]) -> None:
         self.settings.read(state.split_key(key)[0] for key in keys)
 
-    def _step(self, key: bytes, fact: Step, now_ms: int) -> None:
+    def _book(self, key: bytes) -> Book:
         if key not in self._books:
             self._read([key])
-        before = self._books[key]
+        return self._books[key]
+
+    def _step(self, key: bytes, fact: Step, now_ms: int) -> None:
+        before = self._book(key)
         line = state.split_key(key)[0]
         rules = self.settings.rules_of(line)
         book, news = step(rules, before, fact, now_ms)
@@ -254,10 +318,11 @@ def _ordered(entry: line_log.CommandEntry) -> Fact | None:
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
     if order.command == "rebaseline":
-        return facts.Accepted(entry.line)
-    if order.command != "acknowledge" or order.actor is None:
+        return facts.Accepted(entry.line, order.actor, order.id, order.reason)
+    if order.command != "acknowledge":
         return None
     named = order.arguments.get("alert_id")
     if named is not None and not isinstance(named, str):
-        return None
-    return facts.Acknowledged(entry.line, order.actor, named)
+        text = "unusable_arguments: arguments.alert_id is no id"
+        return facts.Acknowledged(entry.line, order.actor, order.id, order.reason, unusable=text)
+    return facts.Acknowledged(entry.line, order.actor, order.id, order.reason, named)

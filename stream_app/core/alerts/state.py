@@ -8,6 +8,7 @@ key                             value and growth
 ``O`` + line, 0, type           empty mark of an open alert; gone with it
 ``E`` + offset (u8)             fact (:mod:`~stream_app.core.alerts.facts`) of the epoch in hand; gone with its tick
 ``D`` + event id                decision of the epoch in hand; gone with its tick
+``C`` + command id              empty mark of a person's command of the epoch in hand; gone with its tick
 ``V`` + …                       changed settings (:mod:`~stream_app.core.settings_table`)
 ==============================  ====================================================================================
 """
@@ -22,7 +23,7 @@ from stream_app.core.alerts.evidence import Finding
 from stream_app.stored import Codec
 
 FORMAT: Final = 2
-BOOK, OPEN, EPOCH, DECISION = b"A", b"O", b"E", b"D"
+BOOK, OPEN, EPOCH, DECISION, COMMAND = b"A", b"O", b"E", b"D", b"C"
 
 DRIFT: Final = "ML_DRIFT_DETECTED"
 INCOMPLETE: Final = "ML_OUTCOMES_INCOMPLETE"
@@ -45,6 +46,18 @@ class Streak(msgspec.Struct, frozen=True, array_like=True):
 
     no_drift: int = 0
     without_drift: int = 0
+
+
+class ReplacedBy(msgspec.Struct, frozen=True, array_like=True):
+    """The version that became active while an alert was open, the latest."""
+
+    version: str
+    previous: str
+    since_ms: int
+    #: retrained, deployed or rolled_back
+    how: str
+    #: id of the command it came from
+    command_id: str | None
 
 
 class OpenAlert(msgspec.Struct, frozen=True):
@@ -78,6 +91,9 @@ class OpenAlert(msgspec.Struct, frozen=True):
     #: reminders that fell due
     reminders: int = 0
     acknowledged_by: str | None = None
+    replaced_by: ReplacedBy | None = None
+    #: who accepted the present as normal, which ended it
+    accepted_by: str | None = None
 
 
 class Book(msgspec.Struct, frozen=True):

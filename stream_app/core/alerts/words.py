@@ -6,7 +6,7 @@ from datetime import date
 from typing import Final
 
 from stream_app.core.alerts.evidence import Finding, Window
-from stream_app.core.alerts.state import INCOMPLETE, Book, OpenAlert
+from stream_app.core.alerts.state import INCOMPLETE, Book, OpenAlert, ReplacedBy
 from stream_app.core.days import DAY_MS, date_of
 
 #: Longest text of the wire.
@@ -21,10 +21,45 @@ _ENDINGS: Final = {
     "no_drift": "Over: the last closes in a row were without drift. It was: ",
     "no_evidence": "Ended without evidence for or against it. It was: ",
     "labels_revised": "Retracted: labels that came later changed the comparison. It said: ",
-    "version_replaced": "Over: a version that came after it was kept. It was: ",
+    "version_replaced": "Over: a version that came after it was kept after its probation. It was: ",
     "no_predictions": "Over: the model makes no predictions any more. It was: ",
     "accepted": "Closed: an operator accepted the present as normal. It was: ",
 }
+
+
+#: The same in few words, for lists.
+_ENDED: Final = {
+    "no_drift": "no drift at the last daily checks",
+    "no_evidence": "no evidence for or against it",
+    "labels_revised": "retracted: later labels changed the comparison",
+    "version_replaced": "replaced by a version that came after it",
+    "no_predictions": "the model makes no predictions any more",
+    "accepted": "accepted as normal",
+}
+
+
+def ending(alert: OpenAlert, resolution: str) -> str:
+    """Why an alert is over, in few words: ``retrained: v2 since 18 Jan``."""
+    by = alert.replaced_by
+    if by is not None and resolution == "version_replaced":
+        return change(by)
+    text = _ENDED[resolution]
+    if resolution == "no_drift" and alert.type == INCOMPLETE:
+        text = "outcomes were complete at the last daily checks"
+    if resolution == "accepted" and alert.accepted_by is not None:
+        text = f"{text} by {alert.accepted_by}"
+    return f"{text}; {change(by)}" if by is not None else text
+
+
+def change(by: ReplacedBy) -> str:
+    """Which version came in place of which, how and when."""
+    when = date.fromisoformat(date_of(by.since_ms // DAY_MS))
+    since = f"{by.version} since {when.day} {_MONTHS[when.month - 1][:3]}"
+    if by.how == "retrained":
+        return f"retrained: {since}"
+    if by.how == "rolled_back":
+        return f"rolled back from {by.previous}: {since}"
+    return f"replaced: {since}, deployed from outside"
 
 
 def summary(alert: OpenAlert, book: Book, resolution: str | None = None) -> str:
@@ -45,10 +80,15 @@ def summary(alert: OpenAlert, book: Book, resolution: str | None = None) -> str:
         broken = faults(alert, book)
         if broken:
             text = f"{'; '.join(broken)}, which may be all there is to it: {text}"
-    ending = _ENDINGS.get(resolution or "", "")
+    over = _ENDINGS.get(resolution or "", "")
     if alert.type == INCOMPLETE and resolution == "no_drift":
-        ending = "Over: outcomes were complete at the last closes in a row. It was: "
-    return (ending + text)[:LONGEST]
+        over = "Over: outcomes were complete at the last closes in a row. It was: "
+    by = alert.replaced_by
+    if by is not None and resolution == "version_replaced":
+        over = f"Over: {change(by)}, kept after its probation. It was: "
+    elif by is not None:
+        text = f"{text}; {change(by)}"
+    return (over + text)[:LONGEST]
 
 
 def recommendation(alert: OpenAlert, book: Book, resolution: str | None = None) -> str:
@@ -65,6 +105,12 @@ def recommendation(alert: OpenAlert, book: Book, resolution: str | None = None) 
         return (
             "Mend the data first: what looks like a bad model may be a broken pipe. Nothing is retrained while the "
             "data is broken; the comparison is made again when late outcomes come."
+        )
+    by = alert.replaced_by
+    if by is not None and by.how != "rolled_back":
+        return (
+            f"Wait: {by.version} is on probation in place of {by.previous}, and this ends if it is kept. "
+            f"`plumbline rollback {alert.line}` goes back to {by.previous} at once."
         )
     handover, performance = alert.found.get("handover"), alert.found.get("performance")
     if handover is not None:

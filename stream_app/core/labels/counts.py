@@ -40,8 +40,8 @@ class Counts:
     def parts(self, targets: int, after: int, narrow_below: float) -> list[Part | None]:
         """One part for each target partition, ``None`` where there is nothing; empties the lists.
 
-        ``after``: the line tick (epoch ms) that opened the epoch; hours that end later are reported for the
-        choice of the active version.
+        ``after``: the line tick (epoch ms) that opened the epoch; hours that ended less than an hour before it, or
+        later, are reported for the choice of the active version.
         """
         out: list[Part | None] = [None] * targets
         if not self.slots:
@@ -100,7 +100,7 @@ class Counts:
     def _hours(self, target: int, made: np.ndarray, after: int) -> list[HourCount]:
         sums: dict[tuple[str, str, int], int] = {}
         for slot, (name, hour) in enumerate(self.slots):
-            if name.target == target and made[slot] and (hour + 1) * HOUR_MS > after:
+            if name.target == target and made[slot] and (hour + 2) * HOUR_MS > after:
                 key = (name.line, name.version, hour)
                 sums[key] = sums.get(key, 0) + int(made[slot])
         return [HourCount(*key, count) for key, count in sorted(sums.items())]

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from stream_app.core.active_version import ObservedRules
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.live_settings import LiveSettings, Resolver, Table, Values
 
@@ -17,9 +18,7 @@ class LineRules:
 
     label_delay_days: int = 1
     assume_after_days: int | None = None
-    #: predictions in an hour, and the share of them, that make another version the active one
-    observed_min_predictions: int = 30
-    observed_share: float = 0.5
+    observed: ObservedRules = field(default_factory=ObservedRules)
     comparison: ComparisonRules = field(default_factory=ComparisonRules)
     #: which checks run at all
     monitoring: bool = True

@@ -6,14 +6,16 @@ key                                                 value and growth
 ``C`` + day (u4, big-endian) + line, 0, version     cell (:mod:`~stream_app.core.cells_codec`); versions × days kept
 ``L`` + line                                        active version; one a model, about 100 bytes
 ``N`` + line, 0, version                            labelled predictions ever: format byte, i8; one a version
-``H`` + hour (u4) + line, 0, version                predictions of an hour that had not ended at the last fold: format
-                                                    byte, i8; a few minutes' clock skew of the producers
 ``D`` + source (u2) + offset (u8), big-endian       delta record not folded everywhere yet; an hour and what queues
 ``F`` + line, 0, version                            days of a version: its first ones, its tainted ones
                                                     (:mod:`~stream_app.core.metrics_stage.version_days`)
 ``S`` + line                                        version that is compared and the last performance comparison
 ``W`` + line                                        change of the active version in its fortnight
                                                     (:mod:`~stream_app.core.metrics_stage.watch`)
+``H`` + line                                        predictions by version and hour, of the last hours and of the day
+                                                    on which the active version changed
+                                                    (:mod:`~stream_app.core.metrics_stage.traffic`)
+``U`` + hour (u4) + line                            mark of an hour that a fold found unfinished; gone when it ends
 ``O`` + 0 command, 1 result + offset (u8)           order of the epoch in hand; gone when its tick is handled
 ``V`` + …                                           changed settings (:mod:`~stream_app.core.settings_table`)
 ==================================================  ================================================================
@@ -24,7 +26,8 @@ Of a model that made no predictions for as long as cells are kept nothing stays.
 from __future__ import annotations
 
 CELL, LINE, LABELLED, DELTA, ORDER = b"C", b"L", b"N", b"D", b"O"
-DAYS, STAND, WATCH, HOUR = b"F", b"S", b"W", b"H"
+DAYS, STAND, WATCH = b"F", b"S", b"W"
+TRAFFIC, OPEN_HOUR = b"H", b"U"
 
 
 def cell_key(line: str, version: str, day: int) -> bytes:
@@ -68,15 +71,14 @@ def watch_key(line: str) -> bytes:
     return WATCH + line.encode()
 
 
-def hour_key(line: str, version: str, hour: int) -> bytes:
-    """Key of the predictions of an hour that has not ended."""
-    return HOUR + hour.to_bytes(4, "big") + line.encode() + b"\0" + version.encode()
+def traffic_key(line: str) -> bytes:
+    """Key of which versions of a line predict."""
+    return TRAFFIC + line.encode()
 
 
-def split_hour_key(key: bytes) -> tuple[str, str, int]:
-    """(line, version, hour) of such a key."""
-    line, _, version = key[5:].partition(b"\0")
-    return line.decode(), version.decode(), int.from_bytes(key[1:5], "big")
+def open_hour_key(hour: int, line: str) -> bytes:
+    """Key of the mark of an unfinished hour."""
+    return OPEN_HOUR + hour.to_bytes(4, "big") + line.encode()
 
 
 def delta_key(source: int, offset: int) -> bytes:

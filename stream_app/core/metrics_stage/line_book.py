@@ -6,28 +6,36 @@ deltas after a restart, so between full hours only the delta log grows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from schemas import bounds
-from stream_app.core import active_version, deltas, line_log
+from stream_app.core import active_version, cells_codec, deltas, line_log
 from stream_app.core.active_version import ActiveVersion
-from stream_app.core.days import HOUR_MS
-from stream_app.core.deltas import HourCount, Part
+from stream_app.core.days import day_of
+from stream_app.core.deltas import Part
 from stream_app.core.live_settings import AT_HAND
 from stream_app.core.metrics_stage import publish, watch
 from stream_app.core.metrics_stage.config import MetricsSettings
-from stream_app.core.metrics_stage.keys import HOUR, LINE, hour_key, labelled_key, line_key, split_hour_key, watch_key
+from stream_app.core.metrics_stage.keys import (
+    LINE,
+    cell_prefix,
+    labelled_key,
+    line_key,
+    split_cell_key,
+    traffic_key,
+    watch_key,
+)
 from stream_app.core.metrics_stage.outbox import Outbox
+from stream_app.core.metrics_stage.traffic import Traffic
 from stream_app.core.metrics_stage.watch import Watch
 from stream_app.errors import Broken
 from stream_app.stored import at_key, body
 
 _LABELLED_FORMAT = 1
-_HOUR_FORMAT = 1
-#: Hours that are read at once when a lane is opened.
-_RELOAD = 1_000
+#: Versions of a line that are looked at in one day, far more than any that could lead it.
+MOST_VERSIONS = 1_000
 
 
 class LineBook:
@@ -39,28 +47,17 @@ class LineBook:
         self._partition = partition
         self._source = settings.config.source
         self._lines: dict[str, ActiveVersion | None] = {}
-        #: (line, version, hour) → predictions, of hours that have not ended
-        self._hours: dict[tuple[str, str, int], int] = {}
-        #: the same as of the last fold, by key of the table
-        self._carried: dict[bytes, int] = {}
+        self._traffic = Traffic(outbox)
         #: (line, version) → labelled predictions since the last fold
         self._labelled: dict[tuple[str, str], int] = {}
 
-    def recount(self, parts: Iterable[Part], now: int) -> None:
-        """After a restart: the hours carried over at the last fold, and the epochs handled since, up to ``now``."""
-        after: bytes | None = None
-        while batch := self._outbox.scan(HOUR, after, _RELOAD):
-            after = batch[-1][0]
-            for key, value in batch:
-                count = int.from_bytes(body(value, _HOUR_FORMAT, at_key("count of an hour", key)), "little")
-                self._carried[key] = count
-                self._count_hour(HourCount(*split_hour_key(key), count))
+    def recount(self, parts: Iterable[Part]) -> None:
+        """After a restart: the epochs handled since the last fold."""
         for part in parts:
             self._count(part)
-        self._forget_hours(now)
 
-    def decide(self, parts: Iterable[Part], now: int) -> None:
-        """Active versions by what the epoch brought: first versions, then each hour that has ended."""
+    def decide(self, parts: Iterable[Part], before: int, now: int) -> None:
+        """Active versions by what the epoch in (before, now] brought: each hour that has ended, then first versions."""
         fresh: dict[str, dict[str, int]] = {}
         for part in parts:
             self._count(part)
@@ -69,28 +66,43 @@ class LineBook:
                     if self.active(line) is None:
                         versions = fresh.setdefault(line, {})
                         versions[version] = versions.get(version, 0) + count
-        ended: dict[int, dict[str, dict[str, int]]] = {}
-        for (line, version, hour), count in self._hours.items():
-            if (hour + 1) * HOUR_MS <= now:
-                ended.setdefault(hour, {}).setdefault(line, {})[version] = count
-        self._log_hours(ended)
-        for hour in sorted(ended):
-            lines = sorted(ended[hour])
+        ended: list[tuple[str, int, int]] = []
+        for hour, lines in self._traffic.ended(before, now).items():
             for number, line in enumerate(lines):
                 if not number % AT_HAND:
                     self._settings.read(lines[number : number + AT_HAND])
+                made = self._traffic.hour(line, (hour, hour - 1))
+                ended.append((line, hour, sum(made[0].values())))
                 known = self.active(line)
                 if known is not None:
-                    rules = self._settings.rules_of(line)
-                    found = active_version.after_hour(
-                        known, hour, ended[hour][line], now, rules.observed_min_predictions, rules.observed_share
-                    )
-                    self.activate(line, found, now)
-        self._forget_hours(now)
+                    rules = self._settings.rules_of(line).observed
+                    self.activate(line, active_version.after_hour(known, hour, made, at_ms=now, rules=rules), now)
+        self._log_hours(ended)
         for line in sorted(fresh):
             first = active_version.first_observed(fresh[line], now)
             if first is not None:
                 self.activate(line, first, now)
+
+    def observe(self, line: str, day: int, now: int) -> None:
+        """At the 02:00 close after ``day``: who is active by the closed days, where hours are too small to speak."""
+        known = self.active(line)
+        if known is not None:
+            rules = self._settings.rules_of(line).observed
+            days = self._made(line, known, day)
+            self.activate(line, active_version.after_close(known, days, at_ms=now, rules=rules), now)
+
+    def _made(self, line: str, state: ActiveVersion, day: int) -> Iterator[dict[str, int]]:
+        """Predictions by version of the day and those before it, newest first, made since ``state`` began."""
+        changed = day_of(state.counted_from_ms)
+        while day > changed:
+            prefix = cell_prefix(day) + line.encode() + b"\0"
+            yield {
+                split_cell_key(key)[1]: cells_codec.decode(value, key, scores=False).counts.predictions
+                for key, value in self._outbox.scan(prefix, None, MOST_VERSIONS)
+            }
+            day -= 1
+        if day == changed:
+            yield self._traffic.since(line, state)
 
     def activate(self, line: str, state: ActiveVersion, now: int) -> None:
         """Publish and log a change; nothing if there is none."""
@@ -108,7 +120,7 @@ class LineBook:
         """Keep nothing of a model; readers of the compacted topic are told that it is gone."""
         for key, _ in self._outbox.scan(labelled_key(model, ""), None, 1 << 30):
             self._outbox.put(key, None)
-        for key in (line_key(model), watch_key(model)):
+        for key in (line_key(model), watch_key(model), traffic_key(model)):
             self._outbox.put(key, None)
         self._lines.pop(model, None)
         self._labelled = {key: count for key, count in self._labelled.items() if key[0] != model}
@@ -141,45 +153,28 @@ class LineBook:
         for run in bounds.pieces(totals, line_log.LIST_BYTES):
             self._outbox.log(line_log.LabelledEntry(run), None)
 
-    def _log_hours(self, ended: dict[int, dict[str, dict[str, int]]]) -> None:
+    def _log_hours(self, counts: list[tuple[str, int, int]]) -> None:
         """How a line's predictions lie over the day: the coordinator cuts its hold-outs by it."""
-        counts = [
-            (line, hour, sum(ended[hour][line].values())) for hour in sorted(ended) for line in sorted(ended[hour])
-        ]
         for run in bounds.pieces(counts, line_log.LIST_BYTES):
             self._outbox.log(line_log.HoursEntry(run), None)
 
-    def folded(self) -> None:
-        """At a fold: store the labelled counts and the hours that have not ended, to carry them over."""
+    def fold(self, now: int) -> None:
+        """Store what was counted since the last fold."""
         # labels of days that are no longer kept may still come for a model that was forgotten
         keys = sorted(key for key, count in self._labelled.items() if count and self.active(key[0]) is not None)
         for key, total in zip(keys, self._totals(keys), strict=True):
             self._outbox.put(labelled_key(*key), bytes((_LABELLED_FORMAT,)) + total.to_bytes(8, "little"))
         self._labelled.clear()
-        carried = {hour_key(*key): count for key, count in sorted(self._hours.items())}
-        for gone in sorted(self._carried.keys() - carried.keys()):
-            self._outbox.put(gone, None)
-        for stored, count in carried.items():
-            if self._carried.get(stored) != count:
-                self._outbox.put(stored, bytes((_HOUR_FORMAT,)) + count.to_bytes(8, "little"))
-        self._carried = carried
+        self._traffic.fold({line: self.active(line) for line in self._traffic.models()}, now)
 
     def _totals(self, keys: list[tuple[str, str]]) -> list[int]:
         stored = self._outbox.get([labelled_key(*key) for key in keys])
         return [_labelled(value, key) + self._labelled.get(key, 0) for key, value in zip(keys, stored, strict=True)]
 
     def _count(self, part: Part) -> None:
-        for item in part.hours:
-            self._count_hour(item)
+        self._traffic.count(part.hours)
         for key, count in by_version(part, labels=True).items():
             self._labelled[key] = self._labelled.get(key, 0) + count
-
-    def _count_hour(self, item: HourCount) -> None:
-        key = (item.line, item.version, item.hour)
-        self._hours[key] = self._hours.get(key, 0) + item.count
-
-    def _forget_hours(self, now: int) -> None:
-        self._hours = {key: count for key, count in self._hours.items() if (key[2] + 1) * HOUR_MS > now}
 
 
 def by_version(part: Part, *, labels: bool) -> dict[tuple[str, str], int]:

@@ -8,18 +8,18 @@ import msgspec
 from msgspec import Meta
 
 from schemas.common import NAME
+from schemas.operators import OperatorCommand
 
 Line = Annotated[str, Meta(min_length=1, max_length=257, pattern=rf"^(\*|{NAME}:{NAME})\Z")]
 Version = Annotated[str, Meta(pattern=rf"^{NAME}\Z")]
 
 
 class Order(NamedTuple):
-    """``version``: the version that is active from now on, if the record says so; ``rebaseline``: if it orders one."""
+    """``version``: the version that is active from now on, if the record says so; ``command``: what is ordered."""
 
     line: str
-    command: bool
+    command: str | None
     version: str | None
-    rebaseline: bool = False
 
 
 class _Arguments(msgspec.Struct):
@@ -42,6 +42,7 @@ class _Result(msgspec.Struct):
 
 _commands = msgspec.json.Decoder(_Command)
 _results = msgspec.json.Decoder(_Result)
+_full = msgspec.json.Decoder(OperatorCommand)
 
 
 def read_command(value: bytes | None) -> Order:
@@ -51,11 +52,19 @@ def read_command(value: bytes | None) -> Order:
     if registered and command.arguments.model_version is None:
         raise ValueError("register needs arguments.model_version")
     version = command.arguments.model_version if registered else None
-    return Order(command.line, True, version, command.command == "rebaseline")
+    return Order(command.line, command.command, version)
 
 
 def read_result(value: bytes | None) -> Order:
     """A training result; ``activated`` and ``rolled_back`` name the version that serves now."""
     result = _results.decode(value or b"")
     deployed = result.status in ("activated", "rolled_back")
-    return Order(result.line, False, result.candidate_version if deployed else None)
+    return Order(result.line, None, result.candidate_version if deployed else None)
+
+
+def person(value: bytes) -> OperatorCommand | None:
+    """An operator command in full; ``None`` if it is none: nothing is done, and the coordinator says what is wrong."""
+    try:
+        return _full.decode(value)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None

@@ -21,13 +21,15 @@ import msgspec
 from schemas import bounds
 from schemas.clock import TickView
 from schemas.common import rfc3339
+from schemas.operators import OperatorCommand
 from schemas.partitioning import partition_for
 from schemas.unreadable import Unreadable
 from stream_app.core import active_version, cells_codec, changes, deltas, line_log
+from stream_app.core.audit import Auditor, Said
 from stream_app.core.cells import EMPTY as NO_COUNTS
 from stream_app.core.cells import Cell
 from stream_app.core.cells import fold as fold_cell
-from stream_app.core.days import HOUR_MS, Close, closes_between, day_of, metrics_close
+from stream_app.core.days import HOUR_MS, Close, closes_between, date_of, day_of, metrics_close
 from stream_app.core.effects import Drained, Record, TableReader, dead_letter
 from stream_app.core.metrics_stage import memo as memos
 from stream_app.core.metrics_stage import publish
@@ -36,7 +38,7 @@ from stream_app.core.metrics_stage.compare import Comparer
 from stream_app.core.metrics_stage.config import MetricsConfig, MetricsSettings
 from stream_app.core.metrics_stage.keys import CELL, DELTA, ORDER, cell_key, delta_key, order_key, split_cell_key
 from stream_app.core.metrics_stage.line_book import LineBook
-from stream_app.core.metrics_stage.orders import read_command, read_result
+from stream_app.core.metrics_stage.orders import Order, person, read_command, read_result
 from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.metrics_stage.pending import Changes, Pending
 from stream_app.core.metrics_stage.probation import Prober
@@ -105,7 +107,7 @@ class MetricsStage:
         self._pending.forget(self.memo.folded)
 
     def _recount(self, until: int) -> None:
-        self._lines.recount(self._pending.parts(self.memo.folded, until), until)
+        self._lines.recount(self._pending.parts(self.memo.folded, until))
         self._counted = until
 
     # -- input ---------------------------------------------------------------------------------------------------
@@ -216,17 +218,50 @@ class MetricsStage:
                 else line_log.ResultEntry(order.line, value, now)
             )
             self._outbox.log(entry, order.line)
-            if order.version is not None and order.line != "*":
+            if order.command in ("register", "rebaseline"):
+                found = person(value)
+                if found is not None:
+                    self._person(found, order, now)
+            elif order.version is not None and order.line != "*":
                 known = self._lines.active(order.line)
-                how: active_version.How = "registered" if command else "commanded"
-                self._lines.activate(order.line, active_version.changed(known, order.version, how, now), now)
-            if command and changes.is_set(value):
+                self._lines.activate(order.line, active_version.changed(known, order.version, "commanded", now), now)
+            elif command and changes.is_set(value):
                 self._set(order.line, value, now)
-            if order.rebaseline:
-                for name in [order.line] if order.line != "*" else self._lines.known():
-                    self._comparer.rebaseline(name, day_of(now))
             self._outbox.remove_once_written(key)
         return len(batch) < self.config.cells_a_step
+
+    def _person(self, found: OperatorCommand, order: Order, now: int) -> None:
+        """Register a version or begin a baseline again, and say so, or why not."""
+        line, known = order.line, self._lines.active(order.line) if order.line != "*" else None
+        if found.command == "register":
+            if line == "*":
+                self._say(found, line, "refused", "line_needed: register needs a line, not *", now)
+            elif known is not None and known.version == order.version:
+                text = f"{known.version} was active already, since {rfc3339(known.since_ms)}: {found.reason}"
+                self._say(found, line, "applied", text, now)
+            else:
+                state = active_version.changed(known, order.version or "", "registered", now)
+                self._lines.activate(line, state, now)
+                before = f" after {state.previous}" if state.previous is not None else ""
+                self._say(found, line, "applied", f"{state.version} is active{before}: {found.reason}", now)
+        elif line != "*" and known is None:
+            self._say(found, line, "refused", "no_active_version: no version of this line is active", now)
+        else:
+            day = day_of(now)
+            for name in [line] if line != "*" else self._lines.known():
+                self._comparer.rebaseline(name, day)
+            whose = known.version if known is not None else "every line's active version"
+            text = f"the baseline of {whose} begins again on {date_of(day)}: {found.reason}"
+            self._say(found, line, "applied", text, now)
+
+    def _say(self, found: OperatorCommand, line: str, decision: str, reason: str, now: int) -> None:
+        """What became of a person's command; of one about all lines partition 0 speaks alone."""
+        if line != "*" or self.partition == 0:
+            said = Said(line, found.actor, found.command, decision, found.id, (found.id,), reason)
+            auditor = Auditor(STAGE, self.partition, self.config.source)
+            self.settings.read([line] if line != "*" else [])
+            # before the epoch's counts are taken in: what had been read is what the last epoch ended with
+            self._outbox.emit(auditor.record(said, now, self.memo.inputs(), self.settings.hash_of(line)))
 
     def _set(self, line: str, record: bytes, now: int) -> None:
         """Change settings and tell readers; of what cannot be, the coordinator tells people."""
@@ -242,7 +277,7 @@ class MetricsStage:
         for source, part in self._pending.epochs(before, now):
             if part.closed is not None:
                 self.memo.note(source, part)
-        self._lines.decide(self._pending.parts(before, now), now)
+        self._lines.decide(self._pending.parts(before, now), before, now)
         self._counted = now
 
     def _fold(self, before: int, now: int) -> bool:
@@ -286,7 +321,7 @@ class MetricsStage:
         memo = self.memo
         self._lines.log_labelled(self._pending.parts(memo.last_tick, now))
         if due:
-            self._lines.folded()
+            self._lines.fold(now)
             memo.folded = now
             for key in self._pending.forget(now):
                 self._outbox.remove_once_written(key)

@@ -72,10 +72,12 @@ a test compares the two. The rules and numbers are those of the settings `retrai
 {mermaid}
 ```
 
-A line rests in `idle`, in `failed` while it backs off, or in `halted` while its circuit is open. `tick` stands for
-every timer: acceptance and finish of an order, lapse of an approval, the end of a back-off or a probation, and the
-judgement of a candidate at the end of the epoch in which it came. A change of the active version that nobody here
-ordered ends whatever job there is.
+A line rests in `idle`, in `failed` once an order came to nothing, or in `halted` while its circuit is open. `failed`
+stays until a success ends it (a training that brings a candidate, a version that is deployed) or a person does
+(`dismiss`; `reset_circuit` where the circuit is open); it keeps no training back, the back-off after it does. While the
+next job is under way the failure stands beside it. `tick` stands for every timer: acceptance and finish of an order,
+lapse of an approval, the end of a probation, and the judgement of a candidate at the end of the epoch in which it came.
+A change of the active version that nobody here ordered ends whatever job there is.
 
 ## Before a training
 
@@ -86,9 +88,14 @@ Asked in this order, all of them, for every statistical or performance event wit
 
 ## What is refused
 
-Refusals move nothing and are audited by these names. `drift`, `retrain` and `approve` are refused by safeguards;
-results also as `unknown_command`, `other_attempt` or `wrong_version`; `approve` and `reject` of something else as
-`another_job`; a rollback to nowhere as `no_previous_version`.
+Refusals move nothing and are audited by these names. What is refused at every check of the same run of drift by the
+same safeguards is one audit record with a `count`, the time of the first (`first_at`) and of the last (`at`).
+
+`drift`, `retrain` and `approve` are refused by safeguards; results also as `unknown_command`, `other_attempt` or
+`wrong_version`; an `activated` or `rolled_back` that no order waits for is believed, and audited once: as the change of
+version that it is, or, where that version serves already or none is named, as `not_ordered`; `approve` and `reject` of
+something else as `another_job`; a rollback to nowhere as `no_previous_version`; `dismiss` where no failure stands as
+`nothing_failed`.
 
 {refusals}
 """

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from stream_app.core.retrain.data_range import Plan
 from stream_app.core.retrain.safeguards import Answer
-from stream_app.core.retrain.state import Cause, LineState
+from stream_app.core.retrain.state import Cause, LineState, Refusals
 
 COORDINATOR = "retrain-coordinator"
 
@@ -24,6 +24,8 @@ class SendCommand(NamedTuple):
     plan: Plan | None
     accept_by_ms: int | None
     finish_by_ms: int | None
+    #: of the candidate's artefact, in hex
+    artifact_sha256: str | None = None
 
 
 class PublishJob(NamedTuple):
@@ -62,6 +64,8 @@ class Decide(NamedTuple):
     eligible: bool
     answers: tuple[Answer, ...]
     decision: Literal["ordered", "awaiting_approval", "refused"]
+    #: a refusal, with those before it that were the same
+    refusals: Refusals | None = None
 
 
 class Kept(NamedTuple):
@@ -69,6 +73,16 @@ class Kept(NamedTuple):
 
     version: str
     since_ms: int
+
+
+class Replaced(NamedTuple):
+    """A version is active in place of another, by the command of this id if it was ordered here."""
+
+    version: str
+    previous: str
+    since_ms: int
+    how: Literal["retrained", "deployed", "rolled_back"]
+    command_id: str | None
 
 
 class HandOver(NamedTuple):
@@ -87,4 +101,4 @@ class HandOver(NamedTuple):
     points: float
 
 
-Effect = SendCommand | PublishJob | Audit | Refused | Decide | Kept | HandOver
+Effect = SendCommand | PublishJob | Audit | Refused | Decide | Kept | Replaced | HandOver

@@ -16,7 +16,7 @@ from stream_app.core.retrain.safeguards import Coverage
 Kind = Literal[
     "drift", "run_ended", "version_changed", "probation_look", "forgotten", "tick",
     "accepted", "progress", "succeeded", "failed", "activated", "rolled_back",
-    "retrain", "approve", "reject", "rollback", "reset_circuit",
+    "retrain", "approve", "reject", "rollback", "reset_circuit", "dismiss",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = Kind.__args__  # type: ignore[attr-defined]
 Status = Literal["accepted", "progress", "succeeded", "failed", "activated", "rolled_back"]
@@ -112,6 +112,8 @@ class Result:
     candidate_metrics: dict[str, float | None] | None = None
     champion_metrics: dict[str, float | None] | None = None
     error: str | None = None
+    #: of the candidate's artefact, in hex
+    artifact_sha256: str | None = None
 
     @property
     def kind(self) -> Kind:
@@ -155,9 +157,10 @@ class Approve:
 
 @dataclass(frozen=True, slots=True)
 class OrderByHand:
-    """An operator's reject, rollback or reset_circuit; ``target``: the job rejected, or the version to go back to."""
+    """An operator's reject, rollback, reset_circuit or dismiss; ``target``: the job rejected, or the version to go
+    back to."""
 
-    order: Literal["reject", "rollback", "reset_circuit"]
+    order: Literal["reject", "rollback", "reset_circuit", "dismiss"]
     id: str
     actor: str
     reason: str

@@ -32,9 +32,9 @@ _HANDLERS: Final[dict[str, Callable[[Turn, Any], None]]] = {
     "validate": training.judge_candidate,
     "accepted": orders.accepted,
     "progress": orders.accepted,
+    "reported": orders.reported,
     "order_failed": orders.order_failed,
     "deadlines": orders.deadlines,
-    "back_off": orders.back_off,
     "version_changed": watching.version_changed,
     "activated": watching.deployed,
     "rolled_back": watching.deployed,
@@ -42,6 +42,7 @@ _HANDLERS: Final[dict[str, Callable[[Turn, Any], None]]] = {
     "probation_ends": watching.probation_ends,
     "rollback": watching.rollback,
     "reset_circuit": watching.reset_circuit,
+    "dismiss": orders.dismiss,
     "forgotten": watching.forgotten,
 }
 
@@ -55,7 +56,9 @@ def step(config: LineConfig, state: LineState, event: Event, *, now_ms: int) -> 
     turn = Turn(config, state, now_ms)
     if isinstance(cell, Refuse):
         _refuse(turn, event, cell)
-    elif isinstance(cell, Go) and (not isinstance(event, Result) or orders.ours(turn, event)):
+    elif isinstance(cell, Go) and (
+        not isinstance(event, Result) or cell.handler == "reported" or orders.ours(turn, event)
+    ):
         _HANDLERS[cell.handler](turn, event)
         reached = turn.state.state
         if reached != state.state and reached not in cell.to:
@@ -76,8 +79,6 @@ def next_due_ms(rules: RetrainRules, state: LineState) -> int | None:
     if state.state in ("requested", "training", "activating", "rolling_back"):
         order = state.job.order if state.job is not None else None
         return 0 if order is None else order.finish_by_ms if order.accepted else order.accept_by_ms
-    if state.state == "failed":
-        return state.backoff_until_ms or 0
     if state.state == "probation":
         return state.watch.since_ms + rules.probation_days * DAY_MS if state.watch is not None else 0
     return None
@@ -93,6 +94,6 @@ def _shown(state: LineState) -> tuple[Any, ...]:
     """What readers of the job see."""
     job, order = state.job, state.job.order if state.job is not None else None
     return (
-        state.state, state.circuit_open, state.since_ms, job and (job.episode, job.candidate, job.asked),
+        state.state, state.circuit_open, state.since_ms, state.failure, job and (job.episode, job.candidate, job.asked),
         order and (order.id, order.attempt),
     )  # fmt: skip

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from schemas.common import rfc3339
-from stream_app.core.retrain.events import Result, Tick
+from stream_app.core.retrain.events import OrderByHand, Result, Tick
 from stream_app.core.retrain.turn import Turn
+
+#: a deployer's last words
+DEPLOYED: Final = ("activated", "rolled_back")
 
 
 def ours(turn: Turn, event: Result) -> bool:
     """Whether a result answers the order on its way; refuses it by name if not."""
     order = turn.order()
-    if event.command_id != order.id:
+    if event.command_id != order.id and event.status in DEPLOYED:
+        reported(turn, event)
+    elif event.command_id != order.id:
         turn.refuse(f"result_{event.status}", "unknown_command", event.key or "", f"{order.id} is on its way")
     elif event.attempt != order.attempt:
         text = f"attempt {order.attempt} is on its way, not {event.attempt}"
@@ -20,6 +27,17 @@ def ours(turn: Turn, event: Result) -> bool:
     else:
         return True
     return False
+
+
+def reported(turn: Turn, event: Result) -> None:
+    """A deployer says what serves, and no order waits for that. Metrics believes it: where the active version changes,
+    that change is the record. What changes nothing is said once for each version, as often as it may be repeated."""
+    version = event.candidate
+    if version is not None and version != turn.state.active:
+        return
+    if turn.note(f"reported/{version}/{turn.state.active_since_ms}"):
+        text = f"{version} serves already" if version is not None else "it names no version"
+        turn.refuse(f"result_{event.status}", "not_ordered", event.key or "", f"no order here waits for it; {text}")
 
 
 def accepted(turn: Turn, event: Result) -> None:
@@ -51,7 +69,15 @@ def deadlines(turn: Turn, event: Tick) -> None:
         turn.fail(f"accepted, and not finished by {rfc3339(order.finish_by_ms)}")
 
 
-def back_off(turn: Turn, event: Tick) -> None:
-    """The line may be retrained again."""
-    if turn.state.backoff_until_ms is None or turn.now_ms >= turn.state.backoff_until_ms:
-        turn.rest()
+def dismiss(turn: Turn, event: OrderByHand) -> None:
+    """A person has seen the failure, and it is over. The back-off and the count of failures stay as they are."""
+    failure = turn.state.failure
+    if failure is None:
+        turn.refuse("dismiss", "nothing_failed", event.id, "no failure stands", actor=event.actor)
+        return
+    text = f"{failure.command} of {rfc3339(failure.at_ms)}, {failure.reason}: {event.reason}"
+    turn.audit("dismiss", "dismissed", event.id, text, actor=event.actor, ids=(event.id, failure.id))
+    if turn.state.state == "failed":
+        turn.rest(failure=None)
+    else:
+        turn.change(failure=None)

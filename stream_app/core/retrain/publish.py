@@ -9,17 +9,17 @@ from typing import Any, Final
 from msgspec import UNSET
 
 from schemas import bounds
-from schemas.alerts import Safeguard
-from schemas.audit import AuditInputs, AuditRecord
 from schemas.common import ce_headers, encode, rfc3339, uuid5
 from schemas.drift import DriftEvent
-from schemas.training import DataRange, TrainingCommand, TrainingData, TrainingJob, Trigger
+from schemas.training import DataRange, Failure, TrainingCommand, TrainingData, TrainingJob, Trigger
 from stream_app.core import line_log
+from stream_app.core.audit import IDS, TEXT, Auditor, Repeated, Said
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.days import day_of
 from stream_app.core.drift.events import label_windows
 from stream_app.core.effects import Emit
 from stream_app.core.retrain import effects as fx
+from stream_app.core.retrain import state
 from stream_app.core.retrain.config import RetrainSettings
 from stream_app.core.retrain.data_range import Plan
 from stream_app.core.retrain.safeguards import Answer
@@ -27,15 +27,11 @@ from stream_app.core.retrain.turn import job_id
 
 COMMANDS: Final = "training-commands"
 JOBS: Final = "training-jobs"
-AUDIT: Final = "audit"
 DRIFT_EVENTS: Final = "drift-events"
 DECISION_LOG: Final = "decision-log"
 
 #: header by which trainers and the deployer pick what is theirs
 COMMAND_HEADER: Final = "plumbline.command"
-
-#: What a record holds at most: bytes of a sentence, ids, characters of an id.
-TEXT, IDS, TOKEN = 4_000, 100, 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,46 +51,27 @@ class Publisher:
         if isinstance(effect, fx.PublishJob):
             return [self._job(line, effect)]
         if isinstance(effect, fx.Audit):
-            return [self.audit(line, *effect)]
+            return [self.audit(Said(line, *effect[:-1], _plain(effect.answers)))]
         if isinstance(effect, fx.Refused):
             reason = f"{effect.name}: {effect.reason}"
             actor, action, subject = effect.actor, effect.action, effect.subject
-            return [self.audit(line, actor, action, "refused", subject, (subject,), reason, effect.answers)]
+            answers = _plain(effect.answers)
+            return [self.audit(Said(line, actor, action, "refused", subject, (subject,), reason, answers))]
         if isinstance(effect, fx.Kept):
             return [self._log(line_log.KeptEntry(line, effect.version, effect.since_ms, self.at_ms), line)]
+        if isinstance(effect, fx.Replaced):
+            return [self._log(line_log.ReplacedEntry(line, *effect), line)]
         if isinstance(effect, fx.Decide):
             return self._decision(line, effect)
         return self._hand_over(line, effect, windows)
 
-    def audit(
-        self,
-        line: str,
-        actor: str,
-        action: str,
-        decision: str,
-        subject: str,
-        ids: Sequence[str],
-        reason: str,
-        answers: Sequence[Answer] = (),
-    ) -> Emit:
+    def audit(self, said: Said) -> Emit:
         """A decision, with what it was based on."""
-        model_type, _, tenant = line.partition(":")
-        id = uuid5("audit", line, action, decision, subject)
-        record = AuditRecord(
-            schema="io.plumbline.audit-record.v1",
-            id=id,
-            at=rfc3339(self.at_ms),
-            line=line,
-            model_type=model_type,
-            tenant_id=tenant if line != "*" else "*",
-            actor=actor,
-            action=action,
-            decision=decision,
-            safeguards=[Safeguard(a.name, a.passed, bounds.cut(a.reason, TEXT)) for a in answers],
-            inputs=AuditInputs([i[:TOKEN] for i in ids[:IDS]], self.barriers, self.settings.hash_of(line)),
-            reason=bounds.cut(reason, TEXT),
-        )
-        return self._emit(AUDIT, "audit-record", id.encode(), id, line, record)
+        return self._auditor.record(said, self.at_ms, self.barriers, self.settings.hash_of(said.line))
+
+    @property
+    def _auditor(self) -> Auditor:
+        return Auditor("retrain", self.partition, self.settings.config.source)
 
     def _command(self, line: str, sent: fx.SendCommand) -> Emit:
         id = uuid5("training-command", sent.command_id, sent.command, str(sent.attempt))
@@ -108,6 +85,7 @@ class Publisher:
             model_version=sent.model_version,
             expected_current_version=sent.expected_current_version,
             candidate_version=sent.candidate_version or UNSET,
+            artifact_sha256=sent.artifact_sha256 or UNSET,
             trigger=Trigger(cause.kind, list(cause.event_ids[-IDS:]), bounds.cut(cause.reason, TEXT)),
             data=_data(sent.plan) if sent.plan is not None else UNSET,
             accept_by=rfc3339(sent.accept_by_ms) if sent.accept_by_ms is not None else UNSET,
@@ -119,20 +97,23 @@ class Publisher:
         return emit._replace(headers=[*emit.headers, (COMMAND_HEADER, sent.command.encode())])
 
     def _job(self, line: str, effect: fx.PublishJob) -> Emit:
-        state, job = effect.state, effect.state.job
+        known, job = effect.state, effect.state.job
         attempt = job.order.attempt if job is not None and job.order is not None and job.asked is None else 0
-        circuit = "open" if state.circuit_open else "closed"
-        since = rfc3339(state.since_ms)
-        id = uuid5("training-job", line, str(state.episode), state.state, str(attempt), circuit, since)
+        circuit = "open" if known.circuit_open else "closed"
+        since = rfc3339(known.since_ms)
+        failure = known.failure
+        failed = (failure.id, str(failure.attempt)) if failure is not None else ()
+        id = uuid5("training-job", line, str(known.episode), known.state, str(attempt), circuit, since, *failed)
         record = TrainingJob(
             schema="io.plumbline.training-job.v1",
             **self._common(id, line),
-            state=state.state,
+            state=known.state,
             command_id=job_id(line, job) if job is not None else None,
             attempt=attempt,
             candidate_version=job.candidate if job is not None else None,
             circuit=circuit,  # type: ignore[arg-type]
             since=since,
+            failure=_failure(failure) if failure is not None else UNSET,
         )
         return self._emit(JOBS, "training-job", line.encode(), id, line, record)
 
@@ -143,10 +124,14 @@ class Publisher:
         entry = line_log.DecisionEntry(
             line, effect.event_id, effect.eligible, [(a.name, a.passed, bounds.cut(a.reason, TEXT)) for a in answers]
         )
-        audit = self.audit(
-            line, fx.COORDINATOR, "train", effect.decision, effect.event_id, (effect.event_id,), reason, answers
-        )
-        return [self._log(entry, line), audit]
+        known = effect.refusals
+        subject = known.subject if known is not None else effect.event_id
+        repeated = Repeated(known.count, known.first_ms) if known is not None else None
+        said = Said(
+            line, fx.COORDINATOR, "train", effect.decision, subject, (effect.event_id,), reason, _plain(answers),
+            repeated,
+        )  # fmt: skip
+        return [self._log(entry, line), self.audit(said)]
 
     def _hand_over(self, line: str, effect: fx.HandOver, windows: Sequence[LabelWindow]) -> list[Emit]:
         record = DriftEvent(
@@ -186,6 +171,14 @@ class Publisher:
 
     def _log(self, entry: line_log.Entry, line: str) -> Emit:
         return Emit(DECISION_LOG, self.partition, line.encode(), line_log.encode(entry), [])
+
+
+def _failure(known: state.Failure) -> Failure:
+    return Failure(known.command, known.id, known.attempt, rfc3339(known.at_ms), known.reason)
+
+
+def _plain(answers: Sequence[Answer]) -> list[tuple[str, bool, str]]:
+    return [(a.name, a.passed, a.reason) for a in answers]
 
 
 def _data(plan: Plan) -> TrainingData:

@@ -14,10 +14,10 @@ from stream_app.core.line_log import EventEntry, LifecycleEntry
 from stream_app.core.retrain.events import DriftFound, OrderByHand, Result, RunEnded, Seen, VersionChanged
 from stream_app.errors import Broken
 
-#: Orders that other stages carry out; here they are audited.
+#: Orders that metrics or alerts carry out, and say what became of them.
 PASSED_ON: Final = ("acknowledge", "register", "rebaseline")
 #: Orders that make sense for all lines at once: they end what waits, and start nothing anew.
-FOR_ALL: Final = ("approve", "reject", "reset_circuit")
+FOR_ALL: Final = ("approve", "reject", "reset_circuit", "dismiss")
 
 #: Metrics that floors and rollbacks can name; a trainer may report others, which are not kept.
 _METRICS: Final = ("accuracy", "precision", "recall", "f1", "pr_auc", "precision_at_80_recall")
@@ -45,9 +45,9 @@ def command(value: bytes) -> OperatorCommand | str:
 
 
 def by_hand(found: OperatorCommand) -> OrderByHand:
-    """A reject, rollback or reset_circuit."""
+    """A reject, rollback, reset_circuit or dismiss."""
     command = found.command
-    if command not in ("reject", "rollback", "reset_circuit"):
+    if command not in ("reject", "rollback", "reset_circuit", "dismiss"):
         raise Broken(f"{command} is no order that a person gives to the coordinator; please report it")
     target = found.arguments.get("model_version" if command == "rollback" else "command_id")
     return OrderByHand(command, found.id, found.actor, found.reason, target)
@@ -67,6 +67,7 @@ def result(value: bytes) -> Result | str:
         _known(found.candidate_metrics),
         _known(found.champion_metrics),
         found.error[:_ERROR] if found.error is not None else None,
+        found.artifact_sha256,
     )
 
 

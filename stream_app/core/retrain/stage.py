@@ -32,6 +32,7 @@ from schemas.clock import TickView
 from schemas.common import uuid5
 from schemas.operators import OperatorCommand
 from stream_app.core import line_log
+from stream_app.core.audit import Said
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.days import day_of
 from stream_app.core.effects import Drained, Emit, Record, TableReader
@@ -45,6 +46,7 @@ from stream_app.core.retrain.events import Approve, Event, Forgotten, ProbationL
 from stream_app.core.retrain.machine import step
 from stream_app.core.retrain.memory import BATCH, Memory
 from stream_app.core.retrain.publish import DECISION_LOG, JOBS, Publisher
+from stream_app.core.retrain.state import LineState
 
 STAGE: Final = "retrain"
 LOG: Final = "log"
@@ -195,7 +197,6 @@ class RetrainStage(LogStage):
             self._set(line, found, entry.record)
             return
         if order in reading.PASSED_ON:
-            self._say(line, found.actor, order, "passed_on", found.id, found.reason)
             return
         if line != "*":
             self._order(line, found)
@@ -205,9 +206,7 @@ class RetrainStage(LogStage):
             self._say(line, found.actor, order, "ordered", found.id, found.reason)
             for each in sorted(self._memory.due):
                 self._memory.read([each])
-                known = self._memory.states[each]
-                waits = known.job is not None and known.job.asked is not None
-                if known.circuit_open if order == "reset_circuit" else waits:
+                if _concerns(order, self._memory.states[each]):
                     self._order(each, found)
 
     def _set(self, line: str, found: OperatorCommand, record: bytes) -> None:
@@ -256,8 +255,17 @@ class RetrainStage(LogStage):
 
     def _say(self, line: str, actor: str, action: str, decision: str, id: str, reason: str) -> None:
         if line != "*" or self.partition == 0:
-            self._outbox.emit(self._publisher.audit(line, actor, action, decision, id, (id,), reason))
+            self._outbox.emit(self._publisher.audit(Said(line, actor, action, decision, id, (id,), reason)))
 
     def _unreadable(self, line: str, what: str, record: bytes, why: str) -> None:
         id = uuid5("unreadable", record.hex())
         self._say(line, COORDINATOR, f"read_{what}", "refused", id, f"unreadable_{what}: {why}")
+
+
+def _concerns(order: str, known: LineState) -> bool:
+    """Whether an order about all lines means this one."""
+    if order == "reset_circuit":
+        return known.circuit_open
+    if order == "dismiss":
+        return known.failure is not None and known.state != "halted"
+    return known.job is not None and known.job.asked is not None

@@ -13,7 +13,7 @@ import msgspec
 from stream_app.core.retrain.data_range import Plan
 from stream_app.stored import Codec
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 PREFIX: Final = b"J"
 
 State = Literal[
@@ -23,6 +23,8 @@ State = Literal[
 
 #: Events whose repetition is recognised. Producers repeat within minutes; an event a day needs a fortnight of them.
 REMEMBERED: Final = 32
+#: Facts that are said once. They are about the version that serves, or about none.
+NOTED: Final = 4
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -65,10 +67,37 @@ class Job(msgspec.Struct, frozen=True):
     asked: Literal["train", "activate"] | None = None
     #: version that came out of training, or the one to roll back to
     candidate: str | None = None
+    #: SHA-256 of the candidate's artefact, in hex, as its trainer said
+    artifact_sha256: str | None = None
     candidate_metrics: dict[str, float | None] | None = None
     champion_metrics: dict[str, float | None] | None = None
     #: whether the candidate passed the thresholds, or a person approved it
     validated: bool = False
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """An order that came to nothing; remembered until a success of its kind ends it, or a person."""
+
+    command: Literal["train", "activate", "rollback"]
+    id: str
+    attempt: int
+    #: tick that gave it up (epoch ms)
+    at_ms: int
+    reason: str
+
+
+class Refusals(msgspec.Struct, frozen=True):
+    """The same refusal of the same drift, check after check: one fact, and one audit record with a count."""
+
+    #: id of the first event refused
+    subject: str
+    #: first day of the run of drift that asks
+    run_from: int
+    #: safeguards that refuse
+    names: tuple[str, ...]
+    count: int
+    #: tick of the first refusal (epoch ms)
+    first_ms: int
 
 
 class Watch(msgspec.Struct, frozen=True):
@@ -105,10 +134,16 @@ class LineState(msgspec.Struct, frozen=True):
     last_train_ms: int | None = None
     #: nothing is trained before; ``None``: there is no back-off
     backoff_until_ms: int | None = None
+    #: what failed last, if neither a success nor a person ended it
+    failure: Failure | None = None
     #: kind → first day of the run of ``drift`` that stands
     runs: dict[str, int] = {}
+    #: kind → the refusal that its run of ``drift`` met last
+    refusals: dict[str, Refusals] = {}
     #: ids of the last events handled, oldest first
     recent: tuple[str, ...] = ()
+    #: what deployers reported unasked and was said, oldest first
+    noted: tuple[str, ...] = ()
 
 
 _codec: Final = Codec[LineState](LineState, FORMAT, "a line's retraining memory")

@@ -11,7 +11,7 @@ from stream_app.core.days import DAY_MS, HOUR_MS
 from stream_app.core.retrain.effects import COORDINATOR, Decide
 from stream_app.core.retrain.events import Approve, DriftFound, OrderByHand, Result, Retrain, RunEnded, Seen, Tick
 from stream_app.core.retrain.safeguards import BY_HAND, Answer, Context, ask
-from stream_app.core.retrain.state import Cause
+from stream_app.core.retrain.state import Cause, Refusals
 from stream_app.core.retrain.turn import Turn, job_id
 from stream_app.core.retrain.validation import validate
 
@@ -26,19 +26,39 @@ def drift(turn: Turn, event: DriftFound) -> None:
         event.close_ms, event.severity, event.run_from,
     )  # fmt: skip
     if not refusing:
+        _forget_refusals(turn, event.check)
         turn.effects.append(Decide(event.id, True, answers, "ordered"))
         _train(turn, cause, event.seen)
-    elif refusing == ["approval"] and turn.state.state == "idle":
+    elif refusing == ["approval"] and turn.state.state in ("idle", "failed"):
+        _forget_refusals(turn, event.check)
         turn.effects.append(Decide(event.id, False, answers, "awaiting_approval"))
         turn.begin("awaiting_approval", cause, asked="train")
     else:
-        turn.effects.append(Decide(event.id, False, answers, "refused"))
+        again = _refused_again(turn, event, tuple(refusing))
+        turn.effects.append(Decide(event.id, False, answers, "refused", again))
 
 
 def run_ended(turn: Turn, event: RunEnded) -> None:
     """No run of this kind stands any more."""
     if event.check in turn.state.runs:
         turn.change(runs={kind: day for kind, day in turn.state.runs.items() if kind != event.check})
+        _forget_refusals(turn, event.check)
+
+
+def _refused_again(turn: Turn, event: DriftFound, names: tuple[str, ...]) -> Refusals:
+    """The refusal, counted together with those before it of the same run of drift by the same safeguards."""
+    known = turn.state.refusals.get(event.check)
+    if known is not None and (known.run_from, known.names) == (event.run_from, names):
+        found = replace(known, count=known.count + 1)
+    else:
+        found = Refusals(event.id, event.run_from, names, 1, turn.now_ms)
+    turn.change(refusals={**turn.state.refusals, event.check: found})
+    return found
+
+
+def _forget_refusals(turn: Turn, check: str) -> None:
+    if check in turn.state.refusals:
+        turn.change(refusals={kind: known for kind, known in turn.state.refusals.items() if kind != check})
 
 
 def retrain(turn: Turn, event: Retrain) -> None:
@@ -107,10 +127,12 @@ def succeeded(turn: Turn, event: Result) -> None:
     turn.change(
         state="validating",
         job=replace(
-            job, candidate=candidate, candidate_metrics=event.candidate_metrics,
+            job, candidate=candidate, artifact_sha256=event.artifact_sha256, candidate_metrics=event.candidate_metrics,
             champion_metrics=event.champion_metrics, order=replace(turn.order(), accepted=True),
         ),
     )  # fmt: skip
+    if turn.state.failure is not None and turn.state.failure.command == "train":
+        turn.change(failure=None)
 
 
 def judge_candidate(turn: Turn, event: Tick) -> None:
@@ -150,7 +172,7 @@ def context(
         coverage=seen.coverage, faults=seen.faults, state=state.state,
         asked=state.job.asked if state.job is not None else None, version=version, active=state.active,
         circuit_open=state.circuit_open, failures=state.failures, last_train_ms=state.last_train_ms,
-        backoff_until_ms=state.backoff_until_ms, skipped=skipped,
+        backoff_until_ms=turn.backing_off(), skipped=skipped,
     )  # fmt: skip
 
 

@@ -1,16 +1,21 @@
 """The coordinator's rules as a table: every pair of state and event is a transition, a quiet stay or a named refusal.
 
-Theory. A line is at rest (`idle`; `failed` while it backs off; `halted` while the circuit is open), or it has a job
+Theory. A line is at rest (`idle`; `failed` once an order came to nothing, until a success of its kind or a person ends
+that; `halted` while the circuit is open), or it has a job
 (`awaiting_approval` to `activating`, `rolling_back`), or it watches a version (`probation`). At most one order is on
 its way at any time, and it belongs to the job. Results count only for the order that is on its way, by id and attempt.
+An `activated` or `rolled_back` that no order waits for is a report of what serves: it is said once.
+
 A change of the active version that no order here asked for ends whatever job there is and begins a probation; a model
 that metrics forgets, for want of predictions, ends it too, and nothing is kept. The circuit is not a state but a flag,
-because a probation must go on while it is open: `halted` is how it shows at rest.
+because a probation must go on while it is open: `halted` is how it shows at rest. So is a failure: it is remembered
+while the next training is under way, and `failed` is how it shows at rest. The back-off is no state either: the
+safeguard `active_job` refuses while it lasts.
 
-Dead ends, on purpose: nothing leaves `halted` for a job but through ``reset_circuit``; nothing but time, a change of
-version or a rollback by hand leaves `failed`.
+Dead ends, on purpose: nothing leaves `halted` for a job but through ``reset_circuit``, which is a person's word on the
+failures too.
 
-Deadlines, lapses, the back-off and the end of a probation are all answers to ``tick``: nothing else knows the time.
+Deadlines, lapses and the end of a probation are all answers to ``tick``: nothing else knows the time.
 """
 
 from __future__ import annotations
@@ -50,7 +55,10 @@ Cell = Go | Stay | Refuse
 _NO_ORDER: Final = Refuse("no_order", "no order is on its way")
 _NOT_ASKED: Final = Refuse("nothing_awaits", "nothing waits for a person's word")
 _LATE: Final = Refuse("answered_already", "the order was answered already")
+#: the change of version that follows, if one does, says it
+_REPORTED: Final = Go("reported", ())
 _WRONG: Final = Refuse("no_such_answer", "this order cannot be answered so")
+_UNASKED: Final[dict[Kind, Cell]] = {"activated": _REPORTED, "rolled_back": _REPORTED}
 _JUDGED: Final = Stay("no probation is under way; metrics writes its comparisons unasked")
 _BUSY: Final = Refuse("active_job", "a job is under way")
 _CLOSED: Final = Refuse("circuit_closed", "the circuit is closed")
@@ -61,25 +69,34 @@ _DRIFT_BUSY: Final = Go("drift", ())
 _FORGOTTEN: Final = Go("forgotten", ("idle",))
 _CHANGED: Final = Go("version_changed", ("probation",))
 _ROLLBACK: Final = Go("rollback", ("rolling_back",))
-_RESET: Final = Go("reset_circuit", ("idle", "failed"))
+_RESET: Final = Go("reset_circuit", ("idle",))
 _RESET_BESIDE: Final = Go("reset_circuit", ())
+_DISMISS_BESIDE: Final = Go("dismiss", ())
+_DISMISS: Final[dict[State, Cell]] = {
+    "idle": Refuse("nothing_failed", "no failure stands"),
+    "failed": Go("dismiss", ("idle",)),
+    "halted": Refuse("circuit_open", "the circuit is open: reset_circuit closes it and ends the failure"),
+}
 
 
 def _at_rest(state: State) -> dict[Kind, Cell]:
-    train: tuple[State, ...] = ("requested", "awaiting_approval") if state == "idle" else ()
+    free = state in ("idle", "failed")
+    train: tuple[State, ...] = ("requested", "awaiting_approval") if free else ()
     return {
         "drift": Go("drift", train),
         "run_ended": _RUN_ENDED,
         "version_changed": _CHANGED,
         "forgotten": _FORGOTTEN,
         "probation_look": _JUDGED,
-        "tick": Go("back_off", ("idle",)) if state == "failed" else Stay("no timer runs"),
+        "tick": Stay("no timer runs"),
         **dict.fromkeys(RESULTS, _NO_ORDER),
-        "retrain": Go("retrain", ("requested",) if state == "idle" else ()),
+        **_UNASKED,
+        "retrain": Go("retrain", ("requested",) if free else ()),
         "approve": _NOT_ASKED,
         "reject": _NOT_ASKED,
         "rollback": _ROLLBACK,
         "reset_circuit": _RESET if state == "halted" else _CLOSED,
+        "dismiss": _DISMISS[state],
     }
 
 
@@ -90,11 +107,13 @@ _JOB: Final[dict[Kind, Cell]] = {
     "forgotten": _FORGOTTEN,
     "probation_look": _JUDGED,
     **dict.fromkeys(RESULTS, _NO_ORDER),
+    **_UNASKED,
     "retrain": _DRIFT_BUSY._replace(handler="retrain"),
     "approve": _NOT_ASKED,
     "reject": _NOT_ASKED,
     "rollback": _ROLLBACK,
     "reset_circuit": _CLOSED,
+    "dismiss": _DISMISS_BESIDE,
 }
 
 TABLE: Final[dict[State, dict[Kind, Cell]]] = {
@@ -103,10 +122,10 @@ TABLE: Final[dict[State, dict[Kind, Cell]]] = {
     "halted": _at_rest("halted"),
     "awaiting_approval": {
         **_JOB,
-        "tick": Go("approval_lapses", ("idle",)),
+        "tick": Go("approval_lapses", ("idle", "failed")),
         "retrain": Go("retrain", ("requested",)),
         "approve": Go("approve", ("requested", "activating")),
-        "reject": Go("reject", ("idle",)),
+        "reject": Go("reject", ("idle", "failed")),
     },
     "requested": {
         **_JOB,
@@ -115,8 +134,6 @@ TABLE: Final[dict[State, dict[Kind, Cell]]] = {
         "progress": Go("progress", ("training",)),
         "succeeded": Go("succeeded", ("validating", "failed", "halted")),
         "failed": Go("order_failed", ("failed", "halted")),
-        "activated": _WRONG,
-        "rolled_back": _WRONG,
     },
     "training": {
         **_JOB,
@@ -125,13 +142,12 @@ TABLE: Final[dict[State, dict[Kind, Cell]]] = {
         "progress": Go("progress", ()),
         "succeeded": Go("succeeded", ("validating", "failed", "halted")),
         "failed": Go("order_failed", ("failed", "halted")),
-        "activated": _WRONG,
-        "rolled_back": _WRONG,
     },
     "validating": {
         **_JOB,
-        "tick": Go("validate", ("activating", "awaiting_approval", "idle")),
+        "tick": Go("validate", ("activating", "awaiting_approval", "idle", "failed")),
         **dict.fromkeys(RESULTS, _LATE),
+        **_UNASKED,
     },
     "activating": {
         **_JOB,
@@ -141,13 +157,13 @@ TABLE: Final[dict[State, dict[Kind, Cell]]] = {
         "succeeded": _WRONG,
         "failed": Go("order_failed", ("failed", "halted")),
         "activated": Go("activated", ("probation",)),
-        "rolled_back": _WRONG,
     },
     "probation": {
         **_JOB,
         "tick": Go("probation_ends", REST),
         "probation_look": Go("probation_look", ("rolling_back", *REST)),
         **dict.fromkeys(RESULTS, _LATE),
+        **_UNASKED,
         "reset_circuit": _RESET_BESIDE,
     },
     "rolling_back": {
@@ -157,7 +173,6 @@ TABLE: Final[dict[State, dict[Kind, Cell]]] = {
         "progress": Go("progress", ()),
         "succeeded": _WRONG,
         "failed": Go("order_failed", ("failed", "halted")),
-        "activated": _WRONG,
         "rolled_back": Go("rolled_back", ("probation",)),
         "rollback": _BUSY._replace(name="rollback_under_way", why="a rollback is under way"),
         "reset_circuit": _RESET_BESIDE,

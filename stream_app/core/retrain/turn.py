@@ -6,12 +6,14 @@ from typing import Any, Final, Literal
 
 from msgspec.structs import replace
 
+from schemas import bounds
 from schemas.common import uuid5
+from stream_app.core.audit import TEXT
 from stream_app.core.days import HOUR_MS
 from stream_app.core.retrain.config import LineConfig
 from stream_app.core.retrain.effects import COORDINATOR, Audit, Effect, Refused, SendCommand
 from stream_app.core.retrain.safeguards import Answer
-from stream_app.core.retrain.state import Cause, Job, LineState, Order, State
+from stream_app.core.retrain.state import NOTED, Cause, Failure, Job, LineState, Order, State
 from stream_app.errors import present
 
 #: Longest back-off: the next day's closes are worth another try.
@@ -67,18 +69,30 @@ class Turn:
 
     def rest(self, **fields: Any) -> None:
         """Go to the state at rest that fits; the job, if any, is over."""
-        backing_off = self.state.backoff_until_ms is not None and self.now_ms < self.state.backoff_until_ms
         circuit_open = fields.get("circuit_open", self.state.circuit_open)
-        state: State = "halted" if circuit_open else "failed" if backing_off else "idle"
-        if not backing_off:
+        failure = fields.get("failure", self.state.failure)
+        state: State = "halted" if circuit_open else "failed" if failure is not None else "idle"
+        if self.backing_off() is None:
             fields["backoff_until_ms"] = None
         self.change(state=state, job=None, watch=None, **fields)
+
+    def backing_off(self) -> int | None:
+        """Until when nothing is trained (epoch ms), if that is not over."""
+        until = self.state.backoff_until_ms
+        return until if until is not None and self.now_ms < until else None
 
     def begin(self, state: State, cause: Cause, **fields: Any) -> None:
         """Begin a new episode."""
         active = present(self.state.active, f"the active version of {self.config.line}")
         episode = self.state.episode + 1
         self.change(state=state, episode=episode, job=Job(episode, cause, active, **fields), watch=None)
+
+    def note(self, fact: str) -> bool:
+        """Remember what was said unasked, however many events come between; whether it is news."""
+        if fact in self.state.noted:
+            return False
+        self.change(noted=(*self.state.noted, fact)[-NOTED:])
+        return True
 
     # -- orders --------------------------------------------------------------------------------------------------
 
@@ -119,6 +133,7 @@ class Turn:
                 plan=job.plan if command == "train" else None,
                 accept_by_ms=order.accept_by_ms if deadlines else None,
                 finish_by_ms=order.finish_by_ms if deadlines else None,
+                artifact_sha256=job.artifact_sha256 if command == "activate" else None,
             )
         )
 
@@ -134,7 +149,7 @@ class Turn:
         self.change(failures=failures, circuit_open=self.state.circuit_open or failures >= self.rules.circuit_failures)
 
     def fail(self, reason: str) -> None:
-        """The order came to nothing: back off. A rollback that fails was counted when it was ordered."""
+        """The order came to nothing: say so until it is over, and back off. A rollback was counted when ordered."""
         job, order = self.job(), self.order()
         if order.command != "rollback":
             self.count_failure()
@@ -142,6 +157,7 @@ class Turn:
         self.change(
             state="halted" if self.state.circuit_open else "failed",
             backoff_until_ms=self.now_ms + round(backoff_h * HOUR_MS),
+            failure=Failure(order.command, order.id, order.attempt, self.now_ms, bounds.cut(reason, TEXT)),
             watch=None,
         )
         self.audit(order.command, "failed", f"{order.id}/{order.attempt}", reason, ids=(order.id, *job.cause.event_ids))

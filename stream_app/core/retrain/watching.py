@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from stream_app.core.days import DAY_MS, HOUR_MS
 from stream_app.core.drift.events import event_id
-from stream_app.core.retrain.effects import COORDINATOR, Decide, HandOver, Kept
+from stream_app.core.retrain.effects import COORDINATOR, Decide, HandOver, Kept, Replaced
 from stream_app.core.retrain.events import Forgotten, OrderByHand, ProbationLook, Result, Seen, Tick, VersionChanged
 from stream_app.core.retrain.probation import Look, judge
 from stream_app.core.retrain.safeguards import ask
 from stream_app.core.retrain.state import Cause, LineState, Watch
 from stream_app.core.retrain.training import context
-from stream_app.core.retrain.turn import Turn
+from stream_app.core.retrain.turn import Turn, command_id
 from stream_app.errors import present
 
 OPEN_JOB = ("awaiting_approval", "requested", "training", "validating", "activating", "rolling_back")
@@ -35,16 +35,25 @@ def version_changed(turn: Turn, event: VersionChanged) -> None:
         _watch(
             turn, event.version, job.base, event.since_ms, "coordinator" if order.command == "activate" else "restored"
         )
+        turn.change(failure=None)
         decision = "activated" if order.command == "activate" else "rolled_back"
         text = f"{event.version} serves in place of {job.base} ({event.how})"
         turn.audit(order.command, decision, order.id, text, ids=(order.id, *job.cause.event_ids))
-    elif event.previous is not None:
+    elif event.previous is None:
+        if event.how == "commanded":
+            text = f"{event.version} serves, as a deployer reported; no order here asked for it, and none served before"
+            turn.audit("version", "reported", f"{event.version}/{event.since_ms}", text)
+            turn.note(f"reported/{event.version}/{event.since_ms}")
+    else:
         why = f"{event.version} became active ({event.how}), which nobody here ordered"
         _end_open_job(turn, why, f"{event.version}/{event.since_ms}")
         turn.change(job=None)
         _watch(turn, event.version, event.previous, event.since_ms, "outside")
-        text = f"{event.version} after {event.previous}, {event.how}"
+        whose = "as a deployer reported" if event.how == "commanded" else event.how
+        text = f"{event.version} serves in place of {event.previous}, {whose}; no order here asked for it"
         turn.audit("probation", "began", f"{event.version}/{event.since_ms}", text)
+        if event.how == "commanded":
+            turn.note(f"reported/{event.version}/{event.since_ms}")
 
 
 def forgotten(turn: Turn, event: Forgotten) -> None:
@@ -65,7 +74,7 @@ def deployed(turn: Turn, event: Result) -> None:
         return
     candidate = present(job.candidate, f"the candidate of {turn.config.line}'s job")
     _watch(turn, candidate, job.base, turn.now_ms, _by(turn.state.state))
-    turn.change(active=candidate, previous=job.base, active_since_ms=turn.now_ms)
+    turn.change(active=candidate, previous=job.base, active_since_ms=turn.now_ms, failure=None)
     action = turn.order().command
     text = f"{job.candidate} serves in place of {job.base}"
     turn.audit(action, event.status, turn.order().id, text, ids=(turn.order().id, *job.cause.event_ids))
@@ -112,9 +121,9 @@ def reset_circuit(turn: Turn, event: OrderByHand) -> None:
         return
     turn.audit("reset_circuit", "closed", event.id, event.reason, actor=event.actor, ids=(event.id,))
     if turn.state.state == "halted":
-        turn.rest(circuit_open=False, failures=0)
+        turn.rest(circuit_open=False, failures=0, failure=None)
     else:
-        turn.change(circuit_open=False, failures=0)
+        turn.change(circuit_open=False, failures=0, failure=None)
 
 
 def _conclude(turn: Turn, watch: Watch, look: Look, seen: Seen | None = None) -> None:
@@ -162,7 +171,25 @@ def _watch(
     counted = turn.state.state in ("failed", "halted")
     if known is not None and known.version == version:
         run_from, counted = known.run_from, known.counted
-    turn.change(state="probation", watch=Watch(version, previous, since_ms, by, run_from, counted))
+    watch = Watch(version, previous, since_ms, by, run_from, counted)
+    if known is None or (known.version, known.since_ms) != (version, since_ms):
+        turn.effects.append(Replaced(version, previous, since_ms, _HOW[by], _came_by(turn, by)))
+    turn.change(state="probation", watch=watch)
+
+
+_HOW: Final[dict[str, Literal["retrained", "deployed", "rolled_back"]]] = {
+    "coordinator": "retrained",
+    "outside": "deployed",
+    "restored": "rolled_back",
+}
+
+
+def _came_by(turn: Turn, by: str) -> str | None:
+    """Id of the command that a version came from: its training's, or the rollback's."""
+    job = turn.state.job
+    if job is None or by == "outside":
+        return None
+    return command_id(turn.config.line, job.episode, "train" if by == "coordinator" else "rollback")
 
 
 def _by(state: str) -> Literal["coordinator", "restored"]:

@@ -41,12 +41,12 @@ async function call(path, options = {}) {
   return body;
 }
 
-/** GET; parameters that are null or empty are left out. */
-export function get(path, parameters = {}) {
+/** GET; parameters that are null or empty are left out. `options` are fetch's. */
+export function get(path, parameters = {}, options = {}) {
   const query = new URLSearchParams(
     Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== ""),
   ).toString();
-  return call(query ? `${path}?${query}` : path);
+  return call(query ? `${path}?${query}` : path, options);
 }
 
 /** POST an order. A key of its own lets a doubtful one be sent again without ordering twice. */

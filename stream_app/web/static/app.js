@@ -1,5 +1,6 @@
 // The shell: sign-in, navigation, the live dot, and which view an address shows.
 import { get, signIn, signOut, token } from "./api.js";
+import { outdated, shownFrom, watch } from "./judgement.js";
 import { connect, disconnect, listen, state } from "./live.js";
 import { h, replace, soon } from "./dom.js";
 import { dialog, problem, session, severityTag, skeleton, toast } from "./parts.js";
@@ -101,14 +102,19 @@ function bar() {
   const notice = document.getElementById("notice");
   replace(
     notice,
-    session.actor && state.connected && state.degraded ? h("p", {}, h("b", {}, "Degraded: "), state.reason) : null,
+    session.actor && outdated()
+      ? h("p", {}, h("b", {}, state.connected ? "Degraded: " : "Not connected: "), `${ended(outdated().why)} `, shownFrom())
+      : null,
   );
 }
+
+/** A reason as a sentence. */
+const ended = (text) => (/[.?]$/.test(text) ? text : `${text}.`);
 
 const alerts = { open: 0 };
 const countAlerts = soon(async () => {
   const status = await get("/status").catch(() => null);
-  if (status && status.open_alerts !== alerts.open) {
+  if (status && status.open_alerts !== null && status.open_alerts !== alerts.open) {
     alerts.open = status.open_alerts;
     bar();
   }
@@ -214,6 +220,8 @@ listen((message) => {
     );
   }
 });
+
+watch(bar);
 
 document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a[href^='/']");

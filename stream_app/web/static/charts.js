@@ -37,17 +37,27 @@ export function faded(hex, alpha) {
 
 /** Draw into `element`; `make(colours)` gives {data, layout}. It is drawn anew when the theme changes. */
 export async function draw(element, make, label) {
+  if (!element.drawing) replace(element);
+  element.drawing = make;
   element.setAttribute("role", "img");
   element.setAttribute("aria-label", label);
   let plotly;
   try {
     plotly = await load();
   } catch (error) {
-    replace(element, h("p", { class: "soft" }, String(error.message)));
-    return;
+    return instead(element, String(error.message));
   }
-  element.drawing = make;
-  paint(plotly, element);
+  // another drawing, or words, may have taken the place while the library came
+  if (element.drawing === make) paint(plotly, element);
+}
+
+/** Words in the place of a chart that has nothing to draw; nothing of one that stood there stays. */
+export function instead(element, text) {
+  element.drawing = null;
+  window.Plotly?.purge(element);
+  element.removeAttribute("role");
+  element.removeAttribute("aria-label");
+  replace(element, h("p", { class: "soft" }, text));
 }
 
 function paint(plotly, element) {

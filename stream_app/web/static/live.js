@@ -6,10 +6,10 @@ let socket = null,
   last = null,
   wait = 500,
   closing = false,
-  timer = null,
-  heard = 0;
+  timer = null;
 
-export const state = { connected: false, degraded: false, reason: null };
+/** `heard`: when the last message came, by this browser's clock. */
+export const state = { connected: false, degraded: false, reason: null, heard: 0 };
 
 /** Call `listener` with every message; returns a function that ends it. */
 export function listen(listener) {
@@ -27,15 +27,18 @@ export function connect() {
   socket.onopen = () => socket.send(JSON.stringify({ type: "auth", token: token(), after: last }));
   socket.onmessage = (event) => {
     const message = JSON.parse(event.data);
-    heard = Date.now();
+    state.heard = Date.now();
     if (message.type === "ready") {
       wait = 500;
       state.connected = true;
       // what was missed follows; without an id to resume from, whatever is shown is loaded anew
       if (last === null) last = message.id;
     } else if (message.id) last = message.id;
+    const back = message.type === "degraded" && state.degraded && !message.degraded;
     if (message.type === "degraded") Object.assign(state, { degraded: message.degraded, reason: message.reason });
     tell(message);
+    // what was opened or loaded meanwhile shows an error, or what held before: it is loaded anew
+    if (back) tell({ type: "reset" });
   };
   socket.onclose = (event) => {
     socket = null;
@@ -59,5 +62,5 @@ export function disconnect() {
 
 // Heartbeats come every 15 s: a connection that is silent for longer is dead, whatever the browser thinks.
 setInterval(() => {
-  if (socket && state.connected && Date.now() - heard > 40_000) socket.close();
+  if (socket && state.connected && Date.now() - state.heard > 40_000) socket.close();
 }, 5_000);

@@ -1,19 +1,24 @@
 // What several views share: tags, sparklines, dialogs, orders, messages.
 import { ApiError, newKey, post } from "./api.js";
+import { maySay, outdated } from "./judgement.js";
 import { listen } from "./live.js";
-import { h, s, replace, sentence, words } from "./dom.js";
+import { h, s, replace, sentence, when, words } from "./dom.js";
 
 export const session = { actor: "", role: "viewer" };
 export const mayOrder = () => session.role === "operator";
 
 export const severityTag = (severity) => h("span", { class: `tag ${severity ?? ""}` }, severity ?? "none");
 
-/** A verdict as a tag: drift with its severity, quiet, or what is missing. */
+/** A verdict as a tag: drift with its severity, no drift, or what is missing. No drift is good news of the newest check
+ * alone; of any other it says of when it is. */
 export function verdictTag(brief) {
   if (!brief) return h("span", { class: "tag" }, "not yet");
   if (brief.verdict === "drift")
     return h("span", { class: `tag ${brief.severity ?? "MEDIUM"}` }, `drift ${brief.severity ?? ""}`);
-  if (brief.verdict === "no_drift") return h("span", { class: "tag good" }, "no drift");
+  if (brief.verdict === "no_drift")
+    return maySay(brief.close)
+      ? h("span", { class: "tag good" }, "no drift")
+      : h("span", { class: "tag" }, "no drift on ", when(brief.close, false));
   return h("span", { class: "tag", title: "not enough data to tell" }, "no evidence");
 }
 
@@ -29,6 +34,19 @@ export const jobTag = (job) =>
   job
     ? h("span", { class: `tag ${JOB_CLASS[job.state] ?? "info"}` }, words(job.state))
     : h("span", { class: "tag" }, "idle");
+
+const FAILED = { train: "Training", activate: "Activation", rollback: "Rollback" };
+
+/** What failed, since when, at which attempt and why; it stands until a success or a person ends it. */
+export const failed = (failure) =>
+  h(
+    "span",
+    { class: "failure" },
+    `${FAILED[failure.command]} failed `,
+    when(failure.at),
+    `, attempt ${failure.attempt}: `,
+    sentence(failure.reason),
+  );
 
 /** Thirty days of a metric as a small picture; gaps stay gaps. */
 export function sparkline(values, name) {
@@ -75,16 +93,22 @@ export const meter = (value) =>
 export const empty = (title, ...text) => h("div", { class: "empty" }, h("h2", {}, title), ...text);
 export const skeleton = (text = "Loading…") => h("p", { class: "skeleton" }, text);
 
-/** An error as people should see it, with a way on. */
+/** Milliseconds until what could not be loaded because something was away is tried again. */
+const RETRY_MS = 5_000;
+
+/** An error as people should see it, with a way on. What is away comes back: then it is loaded without a hand. */
 export function problem(error, again) {
   const told = error instanceof ApiError ? error.message : String(error);
-  return h(
+  const box = h(
     "div",
     { class: "empty", role: "alert" },
     h("h2", {}, error.status === 404 ? "Nothing here" : "This could not be loaded"),
     h("p", {}, told),
     again && h("p", {}, h("button", { onclick: () => again() }, "Try again")),
   );
+  if (again && (error.status === 503 || error.status === 0))
+    setTimeout(() => box.isConnected && again(), RETRY_MS);
+  return box;
 }
 
 export function toast(kind, ...children) {
@@ -209,19 +233,24 @@ export const guards = (list) =>
     ),
   );
 
-/** A list that grows by pages: `fetch` asks for one, `draw` shows all rows; returns what loads it anew. */
+/** A list that grows by pages: `fetch` asks for one, `draw` shows all rows. Returns `load`, which loads it anew, and
+ * `again` for when what may be said has changed. */
 export function paged({ list, more, current, fetch, draw }) {
-  let rows = [];
-  async function load(cursor = null) {
+  let rows = [],
+    loaded = false;
+  async function load(cursor = null, kept = false) {
     try {
       const page = await fetch({ cursor, limit: 50 });
       if (!current()) return;
       rows = cursor ? [...rows, ...page.items] : page.items;
+      loaded = true;
       replace(list, draw(rows));
       replace(more, page.next ? h("button", { onclick: () => load(page.next) }, "Show more") : null);
     } catch (error) {
-      if (current()) replace(list, problem(error, load));
+      if (current() && !(kept && loaded && error.status === 503)) replace(list, problem(error, () => load()));
     }
   }
-  return () => load();
+  // what was loaded stays while the read model is away; the notice says from when it is
+  const again = () => (outdated() ? loaded && replace(list, draw(rows)) : load(null, true));
+  return { load: () => load(), again };
 }

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET
 
 from schemas.alerts import Alert
+from schemas.audit import AuditRecord
 from schemas.common import encode, rfc3339, uuid5
 from schemas.drift import DriftEvent, DriftWindow, Histograms
 from stream_app.core import line_log
@@ -25,6 +26,7 @@ LINE = "conflict:global"
 HOURS = {"completeness": 1, "quality": 2, "statistical": 3, "performance": 4}
 
 _wire = msgspec.json.Decoder(Alert)
+_audit = msgspec.json.Decoder(AuditRecord)
 
 
 def at(day: int, hour: float = 4) -> int:
@@ -93,14 +95,19 @@ def decision(about: Any, eligible: bool = True, why: str = "fine") -> Any:
     return line_log.DecisionEntry(about.line, about.id, eligible, [("flags", eligible, why)])
 
 
-def command(name: str, line: str = LINE, actor: str | None = "sam", **arguments: Any) -> Any:
-    row = {"id": "c1", "line": line, "command": name, "arguments": arguments, "reason": "because"}
+def command(name: str, line: str = LINE, actor: str | None = "sam", id: str = "c1", **arguments: Any) -> Any:
+    row = {"id": id, "line": line, "command": name, "arguments": arguments, "reason": "because"}
     record = json.dumps(row | ({"actor": actor} if actor is not None else {})).encode()
     return entry(line_log.CommandEntry, line=line, record=record)
 
 
 def kept(since: int, line: str = LINE) -> Any:
     return entry(line_log.KeptEntry, line=line, version="v2", since_ms=since)
+
+
+def replaced(since: int, how: str = "retrained", line: str = LINE, version: str = "v2") -> Any:
+    by = uuid5("training-command", line, version) if how != "deployed" else None
+    return line_log.ReplacedEntry(line, version, "v1", since, how, by)
 
 
 class Bench:
@@ -152,7 +159,11 @@ class Bench:
 
     def alerts(self) -> list[Alert]:
         self.checkpoint(restart=False)
-        return [_wire.decode(emit.value or b"") for emit in self.emits]
+        return [_wire.decode(emit.value or b"") for emit in self.emits if emit.topic == "alerts"]
+
+    def audits(self) -> list[AuditRecord]:
+        self.checkpoint(restart=False)
+        return [_audit.decode(emit.value or b"") for emit in self.emits if emit.topic == "audit"]
 
 
 def news(found: list[Alert]) -> list[Any]:

@@ -6,7 +6,8 @@ import pytest
 from msgspec import UNSET
 
 from schemas.alerts import Alert
-from tests.unit.alerts.bench import Bench, D, at, command, event, kept, news
+from schemas.common import rfc3339, uuid5
+from tests.unit.alerts.bench import LINE, Bench, D, at, command, event, kept, news, replaced
 
 QUIET = {"alert_reminder_h": 9_999, "alert_escalate_high_h": 9_999, "alert_escalate_critical_h": 9_999}
 
@@ -211,3 +212,43 @@ def test_a_rebaseline_resolves_the_alert_as_accepted() -> None:
 
 def test_neither_a_new_version_nor_a_new_baseline_brings_missing_outcomes() -> None:
     assert _open("completeness").close(D + 1, kept(at(D, 5)), command("rebaseline")) == []
+
+
+# -- by what ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_alert_whose_model_was_retrained_says_so_while_open_and_when_it_is_over() -> None:
+    bench = _open()
+    (told,) = bench.epoch(at(D, 5), replaced(at(D, 5)))
+    by = told.replaced_by
+    assert by is not UNSET
+    assert (by.version, by.previous, by.how, by.since) == ("v2", "v1", "retrained", rfc3339(at(D, 5)))
+    assert by.command_id == uuid5("training-command", LINE, "v2")
+    assert (told.notify, told.resolution) == (UNSET, UNSET)
+    assert told.summary.endswith("retrained: v2 since 4 Mar")
+    assert told.recommendation.startswith("Wait: v2 is on probation in place of v1")
+    assert bench.epoch(at(D, 6), replaced(at(D, 5))) == [], "the same again is no news"
+    (over,) = bench.close(D + 1, kept(at(D, 5)))
+    assert (over.resolution_reason, over.resolution) == ("version_replaced", "retrained: v2 since 4 Mar")
+    assert over.replaced_by == by
+    assert over.summary.startswith("Over: retrained: v2 since 4 Mar, kept after its probation. It was: ")
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("deployed", "replaced: v2 since 4 Mar, deployed from outside"),
+        ("rolled_back", "rolled back from v1: v2 since 4 Mar"),
+    ],
+)
+def test_other_changes_of_version_have_words_of_their_own(how: str, words: str) -> None:
+    bench = _open()
+    (told,) = bench.epoch(at(D, 5), replaced(at(D, 5), how))
+    assert told.summary.endswith(words)
+    (over,) = bench.close(D + 1, command("rebaseline"))
+    assert over.resolution == f"accepted as normal by sam; {words}"
+
+
+def test_a_change_before_the_alert_opened_or_about_missing_outcomes_says_nothing() -> None:
+    assert _open().epoch(at(D, 5), replaced(at(D))) == []
+    assert _open("completeness").epoch(at(D, 5), replaced(at(D, 5))) == []

@@ -90,6 +90,30 @@ def test_a_flipped_byte_anywhere_costs_its_batch_and_no_other(
         assert lost[-1].last_offset == 9
 
 
+@pytest.mark.parametrize("transaction", PLAIN_OR_TRANSACTIONAL)
+def test_a_damaged_batch_that_the_broker_sends_again_in_front_of_later_ones_costs_none_of_them(
+    transaction: int | None, clock: Clock
+) -> None:
+    """A broker looks for an offset by the batches' headers: one with a base offset far off ends after all others."""
+
+    class ByHeaders(Log):
+        def fetch(self, offset: int, most: int) -> bytes:
+            ends = [
+                struct.unpack_from(">q", raw)[0] + struct.unpack_from(">i", raw, 23)[0] for _, _, raw in self.batches
+            ]
+            start = next(i for i, last in enumerate(ends) if last >= offset)
+            return b"".join(raw for _, _, raw in self.batches[start:])[:most]
+
+    for at in range(1, 8):
+        bad = bytearray(batch(5, rows(5, 5), codec="lz4", transaction=transaction))
+        bad[at] ^= 0x55
+        log = ByHeaders(three("lz4", transaction, bytes(bad)).batches)
+        began = clock.now
+        good, lost = split(read(log, clock=clock))
+        assert (good, sum(u.records for u in lost)) == ([0, 1, 2, 3, 4, 10, 11, 12, 13, 14], 5), at
+        assert clock.now - began < 11, "it is waited for once"
+
+
 def test_the_unreadable_batch_says_what_it_was(clock: Clock) -> None:
     bad = bytearray(batch(5, rows(5, 5, 500)))
     bad[-1] ^= 1

@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import CommitFailedError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.training import DataRange
+from schemas.training import DataRange, TrainingCommand, TrainingResult
 from stream_app.errors import Incompatible
 from stream_app.kafka import arrived
 from stream_app.reference import rows
@@ -25,6 +26,7 @@ from tests.support.seeds import OUTCOME, PREDICTION, RESULTS
 from tests.support.spoil import ODD_VALUES, spoiled
 
 TOPICS = Topics("ml.", "plumbline.", 3, 4)
+TP = TopicPartition(TOPICS.training_commands, 1)
 ID = "4f0c2f2a-6f2f-5d5e-8f3e-2b8f0b6f7a10"
 RANGE = {
     "from": "2026-03-01T00:00:00.000Z",
@@ -44,8 +46,25 @@ def record(value: bytes | None, topic: str = "t", headers: Any = ()) -> Any:
     return SimpleNamespace(topic=topic, partition=1, offset=7, key=b"k", value=value, headers=headers)
 
 
-def a_reader(kinds: tuple[str, ...] = ("train", "cancel")) -> Orders:
-    return Orders("127.0.0.1:1", {}, TOPICS, "g", kinds)
+class Reading(Orders):
+    """Without a broker: what is answered is kept, and found again."""
+
+    def __init__(self, kinds: tuple[str, ...]) -> None:
+        super().__init__("127.0.0.1:1", {}, TOPICS, "g", kinds)
+        self.said: list[tuple[str, int, dict[str, Any]]] = []
+        self._producer = self
+
+    async def send_and_wait(self, topic: str, value: bytes, key: bytes, partition: int) -> None:
+        self.said.append((topic, partition, json.loads(value)))
+
+    async def _results(self, tp: TopicPartition) -> Any:
+        for topic, partition, row in self.said:
+            if (topic, partition) == tp:
+                yield msgspec.convert(row, TrainingResult)
+
+
+def a_reader(kinds: tuple[str, ...] = ("train", "cancel")) -> Reading:
+    return Reading(kinds)
 
 
 class Handed:
@@ -56,7 +75,7 @@ class Handed:
 
     async def getmany(self, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
         found, self.records = self.records, []
-        return {TopicPartition(TOPICS.training_commands, 1): found}
+        return {TP: found}
 
 
 async def taken(*records: Any, kinds: tuple[str, ...] = ("train", "cancel")) -> list[Order]:
@@ -133,6 +152,61 @@ async def test_nobody_has_an_answer_written_elsewhere(
     with caplog.at_level(logging.WARNING):
         assert await taken(record(json.dumps(COMMAND | elsewhere).encode())) == []
     assert f"answers stand in {TOPICS.training_results}, partitions 0 to 3" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"data": 7}, "data"),
+        ({"data": {"train": RANGE | {"offsets": {"ml.predictions": {"0": [-1, 5]}}}, "holdout": RANGE}}, "offsets"),
+        ({"data": {"train": RANGE | {"offsets": {"ml.predictions": {"-1": [0, 5]}}}, "holdout": RANGE}}, "offsets"),
+        ({"data": {"train": RANGE | {"offsets": {"ml.predictions": {"0": [0, 2**70]}}}, "holdout": RANGE}}, "offsets"),
+        ({"expected_current_version": ".."}, "expected_current_version"),
+        ({"artifact_sha256": "abc"}, "artifact_sha256"),
+    ],
+    ids=str,
+)
+async def test_a_command_that_has_an_address_and_no_sense_is_told_so_once(fields: dict[str, Any], why: str) -> None:
+    orders = a_reader()
+    for _ in range(3):
+        orders._consumer = Handed(record(json.dumps(COMMAND | fields).encode()))
+        assert await orders.read() == []
+    ((topic, partition, row),) = orders.said
+    assert (topic, partition, row["status"], row["command_id"]) == (TOPICS.training_results, 1, "failed", ID)
+    assert row["error"].startswith("the command cannot be read: ")
+    assert why in row["error"]
+    # and nobody is, whose answer would stand elsewhere, or who only calls back
+    for more in ({"reply_topic": "ml.predictions"}, {"reply_partition": 4}, {"command": "cancel"}):
+        orders._consumer = Handed(record(json.dumps(COMMAND | fields | more | {"attempt": 2}).encode()))
+        assert await orders.read() == []
+    assert len(orders.said) == 1
+
+
+async def test_a_group_that_rebalanced_meanwhile_ends_nobody() -> None:
+    class Late:
+        asked = 0
+
+        def assignment(self) -> set[TopicPartition]:
+            return {TP}
+
+        async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+            self.asked += 1
+            raise CommitFailedError
+
+    orders, late = a_reader(), Late()
+    orders._consumer = late
+    await orders.done(Order(msgspec.json.decode(json.dumps(COMMAND), type=TrainingCommand), TP, 7))
+    assert late.asked == 1
+
+
+async def test_any_error_can_be_answered() -> None:
+    sent = msgspec.json.decode(json.dumps(COMMAND), type=TrainingCommand)
+    orders = a_reader()
+    for text in ("no file \udcff", "\ud800" * 5_000, "\0", "é" * 5_000, "😀" * 5_000):
+        await orders.answer(Order(sent, TP, 7), "failed", error=text)
+    told = [msgspec.convert(row, TrainingResult).error or "" for _, _, row in orders.said]
+    assert told[0] == "no file ?"
+    assert all(0 < len(text.encode()) <= 1_000 for text in told)
 
 
 def test_what_is_skipped_is_counted_and_said_once_in_a_while(

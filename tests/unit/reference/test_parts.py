@@ -15,7 +15,7 @@ from schemas.training import TrainingCommand
 from stream_app.errors import Incompatible
 from stream_app.reference.learners import LEARNERS, Fitted, boosting, find, logistic
 from stream_app.reference.predictor import Predictor, seed
-from stream_app.reference.registry import CARD, MODEL, FolderRegistry, open_registry
+from stream_app.reference.registry import CARD, FolderRegistry, open_registry
 from stream_app.reference.rows import MOST_VALUES, Encoding, Row
 from stream_app.reference.trainer import candidate_version
 from stream_app.reference.training import Unusable, metrics, recorded, scored, threshold, train
@@ -147,8 +147,9 @@ def test_a_candidates_name_follows_from_its_order_and_does_not_grow() -> None:
 def test_a_version_is_stored_once_whole_and_serves_when_it_is_told_to(tmp_path: Path) -> None:
     registry = FolderRegistry(tmp_path)
     fitted = Fitted(logistic(np.array([[0.0], [1.0]] * 20), np.array([0, 1] * 20)), ["x"])
-    uri = registry.put(LINE, "v1", fitted, {"attempt": 1})
-    assert registry.put(LINE, "v1", fitted, {"attempt": 2}) == uri
+    stored = registry.put(LINE, "v1", fitted, {"attempt": 1})
+    assert registry.put(LINE, "v1", fitted, {"attempt": 2}) == stored
+    assert stored.uri == "churn@acme/v1/model.joblib"
     assert (registry.card(LINE, "v1") or {})["attempt"] == 1
     assert registry.active(LINE) is None
     with pytest.raises(Incompatible, match="no version v2"):
@@ -156,17 +157,14 @@ def test_a_version_is_stored_once_whole_and_serves_when_it_is_told_to(tmp_path: 
     registry.activate(LINE, "v1", "o")
     assert registry.active(LINE) == "v1"
     assert {path.name for path in (tmp_path / "churn@acme").iterdir()} == {"v1", "active.json"}
-    assert registry.load(LINE, "v2") is registry.card(LINE, "v2") is None
+    assert registry.load(LINE, "v2", None) is registry.card(LINE, "v2") is None
 
 
-def test_an_artefact_that_is_not_what_its_card_says_is_not_loaded(tmp_path: Path) -> None:
+def test_a_card_says_what_a_version_is_made_of(tmp_path: Path) -> None:
     registry = FolderRegistry(tmp_path)
-    registry.put(LINE, "v1", Fitted(None, ["x"]), {})
-    folder = tmp_path / "churn@acme" / "v1"
-    (folder / MODEL).write_bytes((folder / MODEL).read_bytes() + b"x")
-    with pytest.raises(Incompatible, match="is not what its card describes"):
-        registry.load(LINE, "v1")
-    assert json.loads((folder / CARD).read_bytes())["line"] == LINE
+    stored = registry.put(LINE, "v1", Fitted(None, ["x"]), {"learner": "none"})
+    card = json.loads((tmp_path / "churn@acme" / "v1" / CARD).read_bytes())
+    assert card == {"line": LINE, "version": "v1", "sha256": stored.sha256, "learner": "none"}
 
 
 def test_a_predictor_follows_the_pointer_and_says_how_to_make_a_first_version(tmp_path: Path) -> None:

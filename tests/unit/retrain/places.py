@@ -121,6 +121,6 @@ def event(found: World, kind: Kind) -> Event:
         return found.retrain()
     if kind == "approve":
         return found.approve()
-    if kind in ("reject", "rollback", "reset_circuit"):
+    if kind in ("reject", "rollback", "reset_circuit", "dismiss"):
         return found.order(kind)
     return found.result(kind)

@@ -91,8 +91,23 @@ def test_a_drop_of_25_points_orders_a_training_from_its_onset_on_and_the_alert_s
     assert [s["name"] for s in alert["auto_retrain"]["safeguards"]] == list(SAFEGUARDS)
     # nobody answers: three attempts, then the back-off and the cooldown
     assert [c.attempt for c in sim.commands()] == [1, 2, 3]
-    jobs = [json.loads(e.value or b"")["state"] for e in sim.emits["training-jobs"]]
-    assert jobs == ["requested", "requested", "requested", "failed", "idle"]
+    jobs = [json.loads(e.value or b"") for e in sim.emits["training-jobs"]]
+    assert [job["state"] for job in jobs] == ["requested", "requested", "requested", "failed"]
+    failure = jobs[-1]["failure"]
+    assert (failure["command"], failure["command_id"], failure["attempt"], failure["reason"]) == (
+        "train", first.command_id, 3, "not accepted in 3 attempts",
+    )  # fmt: skip
+    assert failure["at"] == jobs[-1]["since"]
+    # what the cooldown refuses from then on, check after check, is one record of each kind of drift
+    refused = [row for row in records(sim, "audit") if (row["action"], row["decision"]) == ("train", "refused")]
+    ids = {row["id"] for row in refused}
+    assert len(refused) > 5
+    assert len(ids) <= 3
+    for id in ids:
+        same = [row for row in refused if row["id"] == id]
+        assert [row["count"] for row in same] == list(range(1, len(same) + 1))
+        assert {row["first_at"] for row in same} == {same[0]["at"]}
+        assert len({row["inputs"]["ids"][0] for row in same}) == len(same), "every event is named by one of them"
 
 
 def test_every_drift_event_is_answered_and_no_other() -> None:
@@ -126,6 +141,13 @@ def test_what_the_deployer_reports_becomes_the_active_version_and_is_watched() -
     assert [(a["action"], a["decision"]) for a in audits if a["action"] in ("activate", "probation")] == [
         ("activate", "activated")
     ]
+    # the alert that asked for it says by what the model was retrained
+    told = records(sim, "alerts")[-1]
+    by = told["replaced_by"]
+    assert (by["version"], by["how"], by["command_id"]) == ("new", "retrained", order.command_id)
+    assert parse_ms(by["since"]) == at + 60_000
+    assert "; retrained: new since " in told["summary"]
+    assert "notify" not in told
 
 
 def test_a_comparison_of_versions_passes_the_drift_stage() -> None:

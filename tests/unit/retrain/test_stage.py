@@ -29,7 +29,7 @@ from tests.unit.retrain.bench import (
     tick,
 )
 
-ADDED = (line_log.DecisionEntry, line_log.KeptEntry)
+ADDED = (line_log.DecisionEntry, line_log.KeptEntry, line_log.ReplacedEntry)
 
 
 def states(bench: Bench) -> list[str]:
@@ -199,15 +199,14 @@ def test_what_waits_for_a_person_runs_when_it_is_approved() -> None:
     assert parse_ms(sent.data.holdout.to) == at(D, 6)
 
 
-def test_orders_of_other_stages_and_what_cannot_be_read_are_audited() -> None:
+def test_what_cannot_be_read_is_audited_and_orders_of_other_stages_are_left_to_them() -> None:
     bench = Bench().serving()
     broken = line_log.CommandEntry(LINE, b'{"command": "retrain"}', 0)
     wrong = line_log.ResultEntry(LINE, b"{}", 0)
     bench.feed(command("acknowledge"), command("set"), broken, wrong, command("rollback", model_version="a b"))
     bench.feed(tick(at(D)))
     assert decisions(bench) == [
-        ("acknowledge", "passed_on"), ("set", "refused"), ("read_command", "refused"), ("read_result", "refused"),
-        ("read_command", "refused"),
+        ("set", "refused"), ("read_command", "refused"), ("read_result", "refused"), ("read_command", "refused"),
     ]  # fmt: skip
 
 

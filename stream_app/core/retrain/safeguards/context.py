@@ -54,6 +54,7 @@ class Context:
     circuit_open: bool = False
     failures: int = 0
     last_train_ms: int | None = None
+    #: end of the back-off (epoch ms), if it is not over
     backoff_until_ms: int | None = None
     #: safeguards that this request need not pass: name → why
     skipped: Mapping[str, str] = field(default_factory=dict)

@@ -54,7 +54,7 @@ function paint(main, { alert, revisions, events }) {
             { class: "row" },
             severityTag(alert.severity),
             resolved
-              ? h("span", { class: "tag good" }, `resolved: ${words(alert.resolution_reason)}`)
+              ? h("span", { class: "tag good" }, alert.resolution)
               : h("span", { class: "tag bad" }, "open"),
             alert.escalation_level ? h("span", { class: "tag warn" }, "escalated") : null,
           ),
@@ -113,7 +113,11 @@ function paint(main, { alert, revisions, events }) {
           h(
             "h2",
             {},
-            alert.auto_retrain.eligible ? "May be retrained without a person" : "Why it is not retrained by itself",
+            alert.replaced_by?.how === "retrained"
+              ? "It was retrained; what the safeguards said"
+              : alert.auto_retrain.eligible
+                ? "May be retrained without a person"
+                : "Why it is not retrained by itself",
           ),
           alert.auto_retrain.safeguards.length
             ? guards(alert.auto_retrain.safeguards)
@@ -217,8 +221,8 @@ const timeline = (revisions) =>
 /** Each metric before and now, with the interval that its drop stands in. */
 function dropChart(element, event) {
   const rows = event.windows.filter((w) => w.recent !== null && w.baseline !== null);
-  const name = (w) =>
-    `${metricName(w.metric)}, ${w.from.slice(0, 10) === event.windows[0].from.slice(0, 10) ? "7 days" : "last day"}`;
+  const days = (w) => Math.round((Date.parse(w.to) - Date.parse(w.from)) / 86_400_000);
+  const name = (w) => `${metricName(w.metric)}, ${days(w) > 1 ? `${days(w)} days` : "last day"}`;
   return draw(
     element,
     (c) => ({

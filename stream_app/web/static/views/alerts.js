@@ -1,5 +1,6 @@
 // Alerts: open ones first to see, resolved ones to look back at.
 import { get, linePath } from "../api.js";
+import { quality, watch } from "../judgement.js";
 import { listen } from "../live.js";
 import { h, replace, soon, title, when, words } from "../dom.js";
 import { empty, paged, severityTag, skeleton, table } from "../parts.js";
@@ -18,7 +19,7 @@ const COLUMNS = [
     "What",
     (row) => [
       h("div", {}, row.summary),
-      row.status === "resolved" ? h("span", { class: "small soft" }, `ended: ${words(row.resolution_reason)}`) : null,
+      row.status === "resolved" ? h("span", { class: "small soft" }, row.resolution) : null,
     ],
     { class: "wide" },
   ],
@@ -60,7 +61,7 @@ export async function open(main, _part, current) {
       ),
     );
 
-  const load = paged({
+  const { load, again } = paged({
     list,
     more,
     current,
@@ -73,12 +74,15 @@ export async function open(main, _part, current) {
     main,
     h("div", { class: "stack" }, h("div", { class: "row spread" }, h("h1", {}, "Alerts"), segments), list, more),
   );
-  const again = soon(() => load(), 100, 400);
-  const end = listen((message) => {
-    if (message.type === "reset" || (message.type === "change" && message.topic === "alerts")) again();
-  });
+  const later = soon(again, 100, 400);
+  const ends = [
+    watch(() => current() && again()),
+    listen((message) => {
+      if (message.type === "reset" || (message.type === "change" && message.topic === "alerts")) later();
+    }),
+  ];
   await load();
-  return { close: end };
+  return { close: () => ends.forEach((end) => end()) };
 }
 
 const nothing = ({ status }) =>
@@ -88,7 +92,7 @@ const nothing = ({ status }) =>
       "p",
       {},
       status === "open"
-        ? "Every model is as good as its baseline, as far as its labels tell."
+        ? quality()
         : `${title(status || "such")} alerts of the last 90 days stand here.`,
     ),
   );

@@ -23,7 +23,7 @@ export async function open(main, _part, current) {
     return input;
   };
 
-  const load = paged({
+  const { load } = paged({
     list,
     more,
     current,
@@ -81,6 +81,9 @@ export const decisions = (rows, withLine = true) =>
               : h("a", { href: `/lines/${linePath(row.line)}` }, row.line)),
           h("span", { class: "soft small" }, `by ${row.actor}`),
         ),
+        row.count > 1
+          ? h("div", { class: "small soft" }, `${row.count} times since `, when(row.first_at), ", the last as above")
+          : null,
         h("div", { class: "wrap" }, sentence(row.reason)),
         row.safeguards.length
           ? h(
@@ -109,4 +112,6 @@ const TONE = {
   ordered: "info",
   applied: "info",
   approved: "good",
+  dismissed: "info",
+  resolved: "good",
 };

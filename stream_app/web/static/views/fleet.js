@@ -1,7 +1,8 @@
 // The fleet: every line, the one that needs people most first.
 import { get, linePath } from "../api.js";
+import { maySay, outdated, quality, watch } from "../judgement.js";
 import { listen } from "../live.js";
-import { count, h, metricName, percent, ratio, replace, soon, when } from "../dom.js";
+import { count, h, metricName, percent, ratio, replace, soon, when, words } from "../dom.js";
 import { empty, jobTag, meter, problem, severityTag, skeleton, sparkline, table, verdictTag } from "../parts.js";
 
 const STATES = [
@@ -9,7 +10,7 @@ const STATES = [
   ["alert", "Alerts"],
   ["drift", "Drift"],
   ["job", "Jobs"],
-  ["quiet", "Quiet"],
+  ["quiet", "No findings"],
 ];
 
 export async function open(main, _part, current) {
@@ -17,7 +18,8 @@ export async function open(main, _part, current) {
   const asked = { q: query.get("q") ?? "", state: query.get("state") ?? "" };
   let rows = [],
     next = null,
-    total = 0;
+    total = 0,
+    loaded = false;
   const heading = h("p", { class: "soft" });
   const list = h("div", { class: "card flush" }, skeleton());
   const more = h("p", {});
@@ -52,16 +54,18 @@ export async function open(main, _part, current) {
     history.replaceState(null, "", kept.size ? `/?${kept}` : "/");
   }
 
-  async function load(cursor = null) {
+  async function load(cursor = null, kept = false) {
     const limit = cursor ? 50 : Math.min(200, Math.max(50, rows.length));
     try {
       const page = await get("/models", { ...asked, cursor, limit });
       if (!current()) return;
       rows = cursor ? [...rows, ...page.items] : page.items;
       ({ next, total } = page);
+      loaded = true;
       paint();
     } catch (error) {
-      if (current())
+      // what was loaded stays while the read model is away; the notice says from when it is
+      if (current() && !(kept && loaded && error.status === 503))
         replace(
           list,
           problem(error, () => load()),
@@ -70,13 +74,8 @@ export async function open(main, _part, current) {
   }
 
   function paint() {
-    const needy = rows.filter((row) => row.reasons.length).length;
-    replace(
-      heading,
-      total
-        ? `${count(total)} ${total === 1 ? "line" : "lines"}${asked.q || asked.state ? " found" : ""}. ${needy ? `${needy === rows.length && next ? "At least " : ""}${needy} ${needy === 1 ? "needs" : "need"} a look.` : "Nothing needs you."}`
-        : "",
-    );
+    const found = `${count(total)} ${total === 1 ? "line" : "lines"}${asked.q || asked.state ? " found" : ""}. `;
+    replace(heading, total ? found : "", h("span", { class: "quality" }, quality()));
     replace(list, rows.length ? fleet(rows) : nothing(asked));
     replace(
       more,
@@ -100,16 +99,20 @@ export async function open(main, _part, current) {
       more,
     ),
   );
-  const urgent = soon(() => load(), 150, 600),
-    later = soon(() => load(), 1_500, 3_000);
-  const end = listen((message) => {
-    if (message.type === "reset") urgent();
-    if (message.type !== "change") return;
-    if (["alerts", "training-jobs", "model-lifecycle"].includes(message.topic)) urgent();
-    else if (["metric-snapshots", "drift-events"].includes(message.topic)) later();
-  });
+  const again = () => load(null, true);
+  const urgent = soon(again, 150, 600),
+    later = soon(again, 1_500, 3_000);
+  const ends = [
+    watch(() => current() && (outdated() ? loaded && paint() : again())),
+    listen((message) => {
+      if (message.type === "reset") urgent();
+      if (message.type !== "change") return;
+      if (["alerts", "training-jobs", "model-lifecycle"].includes(message.topic)) urgent();
+      else if (["metric-snapshots", "drift-events"].includes(message.topic)) later();
+    }),
+  ];
   await load();
-  return { close: end };
+  return { close: () => ends.forEach((end) => end()) };
 }
 
 function fleet(rows) {
@@ -119,7 +122,7 @@ function fleet(rows) {
         "Line",
         (row) => [
           h("a", { class: "name", href: `/lines/${linePath(row.line)}` }, row.line),
-          h("div", { class: "small soft" }, row.active_version ?? "no active version"),
+          h("div", { class: "small soft" }, row.traffic.sentence),
         ],
       ],
       ["Needs", needs, { class: "wide needs" }],
@@ -144,6 +147,9 @@ function fleet(rows) {
             { class: "small soft num" },
             row.date ? [`of ${count(row.predictions)} on `, when(row.date)] : "no closed day",
           ),
+          row.so_far.map((day) =>
+            h("div", { class: "small soft num" }, `${count(day.predictions)} so far on `, when(day.date)),
+          ),
         ],
         { label: "labelled" },
       ],
@@ -157,7 +163,7 @@ function fleet(rows) {
 }
 
 function needs(row) {
-  if (!row.reasons.length) return h("span", { class: "faint small" }, "nothing");
+  if (!row.reasons.length) return unneeding(row);
   return h(
     "div",
     { class: "row" },
@@ -172,9 +178,18 @@ function needs(row) {
         )
       : null,
     row.reasons
-      .filter((reason) => !reason.includes("alert") && !reason.endsWith(" drift"))
-      .map((reason) => h("span", { class: "tag warn" }, reason)),
+      .filter((reason) => !reason.includes("alert"))
+      .map((reason) => h("span", { class: `tag ${SEVERITY.exec(reason)?.[0] ?? "warn"}` }, reason)),
   );
+}
+
+const SEVERITY = /^(MEDIUM|HIGH|CRITICAL)(?= )/;
+
+/** A line without a finding: nothing of what was judged, or why it was not judged. */
+function unneeding(row) {
+  const close = row.standing === "judged" ? row.drift.performance.close : null;
+  if (close && maySay(close)) return h("span", { class: "faint small" }, "nothing");
+  return h("span", { class: "soft small" }, close ? ["no finding on ", when(close, false)] : words(row.standing));
 }
 
 function nothing(asked) {

@@ -1,16 +1,18 @@
 // A line: how good its model is, what the checks saw, which versions served, and what can be ordered.
 import { get, linePath } from "../api.js";
+import { outdated, watch } from "../judgement.js";
 import { listen } from "../live.js";
 import { count, day, h, metricName, percent, ratio, replace, soon, when, words } from "../dom.js";
 import { histograms } from "../charts.js";
 import { seriesChart, checksChart, SERIES } from "./line_charts.js";
-import { eventTable, matrix, snapshotTable, versionTable } from "./line_tables.js";
+import { eventTable, matrix, noneFound, snapshotTable, versionTable } from "./line_tables.js";
 import { decisions } from "./audit.js";
-import { jobTag, mayOrder, order, problem, severityTag, skeleton, verdictTag } from "../parts.js";
+import { failed, jobTag, mayOrder, order, problem, severityTag, skeleton, verdictTag } from "../parts.js";
 
 export async function open(main, line, current) {
   let metric = null,
     data = null;
+  const figures = h("div", {});
   const path = `/models/${linePath(line)}`;
 
   async function load() {
@@ -19,7 +21,7 @@ export async function open(main, line, current) {
         get(path),
         get(`${path}/snapshots`),
         get(`${path}/checks`),
-        get("/drift-events", { line, limit: 100 }),
+        get("/drift-events", { line, limit: 500 }),
         get("/alerts", { line, limit: 20 }),
         get("/audit", { line, limit: 12 }),
       ]);
@@ -36,7 +38,7 @@ export async function open(main, line, current) {
       paint();
     } catch (error) {
       if (error.status === 401) throw error;
-      if (current()) replace(main, problem(error, load));
+      if (current() && !(data && error.status === 503)) replace(main, problem(error, load));
     }
   }
 
@@ -68,7 +70,7 @@ export async function open(main, line, current) {
         "div",
         { class: "stack" },
         head(line, model),
-        facts(model),
+        replace(figures, facts(model)),
         data.alerts.some((a) => a.status !== "resolved")
           ? openAlerts(data.alerts.filter((a) => a.status !== "resolved"))
           : null,
@@ -83,7 +85,7 @@ export async function open(main, line, current) {
             h(
               "p",
               { class: "small soft" },
-              "Shaded: 95 % interval of the day. Lines across: activations. Triangles: drift, by the close that found it. Each day in its newest revision; the table below says which were revised by later labels.",
+              "Shaded: 95 % interval of the day. Dotted lines: activations. Triangles: drift found on that day. Each day in its newest revision; the table below says which were revised by later labels.",
             ),
           ),
           h(
@@ -95,9 +97,9 @@ export async function open(main, line, current) {
               : h(
                   "p",
                   { class: "soft" },
-                  event
+                  event?.reason
                     ? `No comparison yet: ${words(event.reason)}.`
-                    : "No comparison yet. The first comes at 03:00 after seven closed days of a version.",
+                    : `No comparison yet. The first comes at 03:00 once ${model.rules.initial_baseline_days} closed days of a version lie before the recent ones.`,
                 ),
             bins
               ? h(
@@ -124,8 +126,8 @@ export async function open(main, line, current) {
             { class: "card flush half" },
             h("h2", {}, "Drift found"),
             data.events.length
-              ? eventTable(data.events)
-              : h("p", { class: "soft", style: { paddingBottom: "1rem" } }, "None in the last 90 days."),
+              ? eventTable(data.events.slice(0, 100))
+              : h("p", { class: "soft", style: { paddingBottom: "1rem" } }, noneFound(data.checks)),
           ),
           h("section", { class: "card flush half" }, h("h2", {}, "Versions"), versionTable(data)),
           h(
@@ -153,18 +155,23 @@ export async function open(main, line, current) {
       ),
     );
     draw();
-    checksChart(distance, data.checks, "statistical");
-    checksChart(drops, data.checks, "performance", model.metric.name);
+    checksChart(distance, data.checks, "statistical", model.rules);
+    checksChart(drops, data.checks, "performance", model.rules, model.metric.name);
     if (bins) histograms(scores, bins);
   }
 
   replace(main, skeleton());
   const again = soon(load, 250, 1_500);
-  const end = listen((message) => {
-    if (message.type === "reset" || (message.type === "change" && message.line === line)) again();
-  });
+  const ends = [
+    // what was loaded stays while the read model is away, and says no more than from when it is
+    watch(() => current() && (outdated() ? data && replace(figures, facts(data.model)) : again())),
+    listen((message) => {
+      const ours = message.line === line || (message.line === "*" && message.topic === "settings");
+      if (message.type === "reset" || (message.type === "change" && ours)) again();
+    }),
+  ];
   await load();
-  return { close: end };
+  return { close: () => ends.forEach((end) => end()) };
 }
 
 function head(line, model) {
@@ -182,6 +189,7 @@ function head(line, model) {
           ? [h("b", {}, model.active_version), ` ${words(model.how)} `, when(model.since)]
           : "no active version yet",
       ),
+      h("p", { class: "soft" }, model.traffic.sentence),
     ),
     actions(line, model),
   );
@@ -234,12 +242,27 @@ export function actions(line, model) {
           onclick: () =>
             order({
               heading: `Close the circuit of ${line}`,
-              text: "Trainings are allowed again after two that failed or were taken back.",
+              text: `Trainings are allowed again after ${model.rules.circuit_failures} that failed or were taken back.`,
               button: "Close the circuit",
               path: `${path}/reset_circuit`,
             }),
         },
         "Close circuit…",
+      ),
+    model.job?.failure &&
+      model.job.state !== "halted" &&
+      h(
+        "button",
+        {
+          onclick: () =>
+            order({
+              heading: `Dismiss the failure of ${line}`,
+              text: "It is shown no longer. The back-off goes on, and the failure counts for the circuit.",
+              button: "Dismiss the failure",
+              path: `${path}/dismiss`,
+            }),
+        },
+        "Dismiss failure…",
       ),
     h(
       "button",
@@ -247,7 +270,7 @@ export function actions(line, model) {
         onclick: () =>
           order({
             heading: `Retrain ${line}`,
-            text: "Trains on the last 30 days, needs no drift and no approval. Every other safeguard is asked, and says no by name.",
+            text: `Trains on the last ${model.rules.retrain_range_days} days, needs no drift and no approval. Every other safeguard is asked, and says no by name.`,
             button: "Order a training",
             path: `${path}/retrain`,
           }),
@@ -260,7 +283,7 @@ export function actions(line, model) {
         onclick: () =>
           order({
             heading: `Accept the present of ${line}`,
-            text: "Its baseline begins again today and its open drift alert ends. For a fortnight nothing is compared.",
+            text: `Its baseline begins again today and its open drift alert ends. Nothing is compared until ${model.rules.initial_baseline_days} days from today and the ${model.rules.recent_days} recent ones after them are closed.`,
             button: "Accept as normal",
             path: `${path}/rebaseline`,
           }),
@@ -329,13 +352,19 @@ function facts(model) {
       "Data",
       model.drift.quality.length
         ? h("span", { class: "tag warn" }, model.drift.quality.map(words).join(", "))
-        : h("span", { class: "tag good" }, "sound"),
+        : verdictTag(
+            model.drift.quality_close ? { verdict: "no_drift", close: model.drift.quality_close } : null,
+          ),
       "completeness, volume, intervals",
     ),
-    fact("Job", jobTag(model.job), h("a", { href: `/retraining/${linePath(model.line)}` }, "safeguards")),
+    fact("Job", jobTag(model.job), [
+      model.job?.failure ? [h("span", { class: "problem" }, failed(model.job.failure)), " "] : null,
+      h("a", { href: `/retraining/${linePath(model.line)}` }, "safeguards"),
+    ]),
   );
 }
 
+/** No drift was found: in how many comparisons, and when. */
 const openAlerts = (alerts) =>
   h(
     "div",

@@ -1,6 +1,6 @@
 // Charts of a line over time.
-import { draw, faded, severityColour } from "../charts.js";
-import { h, metricName, replace, wilson } from "../dom.js";
+import { draw, faded, instead, severityColour } from "../charts.js";
+import { metricName, wilson } from "../dom.js";
 
 export const SERIES = [
   "accuracy",
@@ -26,10 +26,111 @@ const SHARES = {
   coverage: (s) => [s.outcomes, s.predictions],
 };
 
+const DAY_MS = 86_400_000;
+const RANK = { MEDIUM: 1, HIGH: 2, CRITICAL: 3 };
+const dayNumber = (date) => Math.round(Date.parse(`${date}T00:00:00Z`) / DAY_MS);
+const dateOf = (number) => new Date(number * DAY_MS).toISOString().slice(0, 10);
+const known = (value) => value !== null && value !== undefined;
+
+/** Ticks at whole days, one label a day, as many as stand side by side: eight at most. */
+function dayAxis(element, first, last) {
+  const days = dayNumber(last) - dayNumber(first) + 1,
+    labels = Math.min(8, Math.max(2, Math.floor(element.clientWidth / 60)));
+  return { type: "date", tickformat: "%-d %b", tick0: first, dtick: Math.max(1, Math.ceil(days / labels)) * DAY_MS };
+}
+
+/** The day that an event judges: the newest of its first window, which ends before `to`. */
+const dayJudged = (event) =>
+  event.windows?.length
+    ? new Date(Date.parse(event.windows[0].to) - 1).toISOString().slice(0, 10)
+    : event.close.slice(0, 10);
+
+/** One marker for each check and day, its worst; of several on one day the worst lies on top. */
+function driftMarks(events, from) {
+  const worst = new Map();
+  for (const event of events) {
+    const day = dayJudged(event),
+      check = event.check ?? event.kind;
+    if (event.kind === "quality" || day < from) continue;
+    const before = worst.get(`${check} ${day}`);
+    if (!before || RANK[event.severity] > RANK[before.severity]) worst.set(`${check} ${day}`, { ...event, day, check });
+  }
+  const marks = [...worst.values()].sort((a, b) => (RANK[a.severity] ?? 0) - (RANK[b.severity] ?? 0));
+  const on = new Map();
+  return marks.map((mark) => {
+    const level = on.get(mark.day) ?? 0;
+    on.set(mark.day, level + 1);
+    return { ...mark, level };
+  });
+}
+
+/** Runs of rows on consecutive days that have a value: what lies between two of them is not known. */
+function unbroken(rows, value) {
+  const runs = [];
+  let before = null;
+  for (const row of rows) {
+    const day = dayNumber(row.date);
+    if (known(value(row))) {
+      if (before === null || day !== before + 1) runs.push([]);
+      runs.at(-1).push(row);
+      before = day;
+    } else before = null;
+  }
+  return runs;
+}
+
+/** A band between two limits for each unbroken run, so that no day without a value is shaded; a day alone is a bar. */
+function bands(rows, limits, style) {
+  return unbroken(rows, (row) => limits(row)?.[0]).map((run, n) => {
+    const x = run.map((row) => row.date);
+    return {
+      type: "scatter",
+      mode: "lines",
+      x: [...x, ...x.slice().reverse()],
+      y: [...run.map((row) => limits(row)[1]), ...run.map((row) => limits(row)[0]).reverse()],
+      fill: "toself",
+      line: { width: run.length > 1 ? 0 : 5, color: style.fillcolor },
+      hoverinfo: "skip",
+      showlegend: false,
+      ...style,
+      ...(n && style.showlegend ? { showlegend: false } : {}),
+    };
+  });
+}
+
+/** Points of the rows, with a gap wherever a day is missing. */
+function withGaps(rows, value, text = () => "") {
+  const x = [],
+    y = [],
+    told = [];
+  let before = null;
+  for (const row of rows) {
+    const day = dayNumber(row.date);
+    if (before !== null && day > before + 1) {
+      x.push(dateOf(before + 1));
+      y.push(null);
+      told.push("");
+    }
+    x.push(row.date);
+    y.push(value(row) ?? null);
+    told.push(text(row));
+    before = day;
+  }
+  return { x, y, text: told };
+}
+
 /** Metric by day and version, with intervals, activations and drift. */
 export function seriesChart(element, { snapshots, events, model }, metric) {
   if (!snapshots.length)
-    return replace(element, h("p", { class: "soft" }, "No closed day yet: the first closes at 02:00 UTC after it."));
+    return instead(element, "No closed day yet: the first closes at 02:00 UTC after it.");
+  const values = snapshots.map((s) => s[metric]).filter(known);
+  if (!values.length)
+    return instead(
+      element,
+      snapshots.some((s) => s.outcomes)
+        ? `No ${metricName(metric)} yet: none of these days has the outcomes it needs.`
+        : "No labels: no outcome has come for any of these days.",
+    );
   return draw(
     element,
     (c) => {
@@ -43,23 +144,22 @@ export function seriesChart(element, { snapshots, events, model }, metric) {
           palette[n % palette.length],
         ),
       );
-      const values = snapshots.map((s) => s[metric]).filter((v) => v !== null && v !== undefined);
-      const top = Math.max(...values, 0),
-        bottom = Math.min(...values, 1);
+      const edges = [...values, ...snapshots.flatMap((s) => interval(s, metric) ?? [])].filter(known);
+      const top = Math.max(...edges),
+        bottom = Math.min(...edges);
       const from = snapshots[0].date,
         to = snapshots.at(-1).date;
-      const found = events.filter((e) => e.kind !== "quality" && e.close.slice(0, 10) >= from);
-      const mark =
-        metric === "predictions" ? top * 1.06 : Math.min(1.06, top + 0.06 * Math.max(0.1, top - bottom) + 0.02);
-      if (found.length)
+      const step = 0.08 * (top - bottom || top || 1);
+      const marks = driftMarks(events, from);
+      if (marks.length)
         data.push({
           type: "scatter",
           mode: "markers",
           name: "drift",
-          x: found.map((e) => e.close.slice(0, 10)),
-          y: found.map(() => mark),
-          marker: { symbol: "triangle-down", size: 11, color: found.map((e) => severityColour(c, e.severity)) },
-          text: found.map((e) => `${e.severity} ${e.check ?? e.kind} drift`),
+          x: marks.map((mark) => mark.day),
+          y: marks.map((mark) => top + (mark.level + 1) * step),
+          marker: { symbol: "triangle-down", size: 11, color: marks.map((mark) => severityColour(c, mark.severity)) },
+          text: marks.map((mark) => `${mark.severity} ${mark.check} drift`),
           hovertemplate: "%{text}<extra></extra>",
         });
       const activations = (model.versions ?? []).filter(
@@ -68,7 +168,7 @@ export function seriesChart(element, { snapshots, events, model }, metric) {
       return {
         data,
         layout: {
-          xaxis: { type: "date", tickformat: "%-d %b" },
+          xaxis: dayAxis(element, from, to),
           yaxis: { tickformat: metric === "predictions" ? ",d" : ".2f" },
           shapes: activations.map((v) => ({
             type: "line",
@@ -97,122 +197,91 @@ export function seriesChart(element, { snapshots, events, model }, metric) {
   );
 }
 
+/** The 95 % interval of a day's metric; null where it is no share, or has no value. */
+const interval = (row, metric) => (SHARES[metric] && known(row[metric]) ? wilson(...SHARES[metric](row)) : null);
+
 function lines(rows, version, metric, colour) {
-  const x = rows.map((r) => r.date),
-    y = rows.map((r) => r[metric]);
-  const out = [];
-  if (SHARES[metric]) {
-    const limits = rows.map((r) => wilson(...SHARES[metric](r)));
-    out.push({
+  return [
+    ...bands(rows, (row) => interval(row, metric), { fillcolor: faded(colour, 0.14) }),
+    {
       type: "scatter",
-      mode: "lines",
-      x: [...x, ...x.slice().reverse()],
-      y: [...limits.map((l) => l[1]), ...limits.map((l) => l[0]).reverse()],
-      fill: "toself",
-      fillcolor: faded(colour, 0.14),
-      line: { width: 0 },
-      hoverinfo: "skip",
-      showlegend: false,
-    });
-  }
-  out.push({
-    type: "scatter",
-    mode: "lines+markers",
-    name: version,
-    x,
-    y,
-    line: { color: colour, width: 2 },
-    marker: { size: 6 },
-    text: rows.map((r) => `${version}, ${r.outcomes} of ${r.predictions} labelled, revision ${r.revision}`),
-    hovertemplate: `%{y:.${metric === "predictions" ? 0 : 3}f} (%{text})<extra></extra>`,
-  });
-  return out;
+      mode: "lines+markers",
+      name: version,
+      line: { color: colour, width: 2 },
+      marker: { size: 6 },
+      ...withGaps(
+        rows,
+        (row) => row[metric],
+        (r) => `${version}, ${r.outcomes} of ${r.predictions} labelled, revision ${r.revision}`,
+      ),
+      hovertemplate: `%{y:.${metric === "predictions" ? 0 : 3}f} (%{text})<extra></extra>`,
+    },
+  ];
 }
 
-/** What the comparisons measured, with their bounds: D, or the drop of a metric in points. */
-export function checksChart(element, checks, kind, metric = "") {
+/** Rules that say from where on a comparison is MEDIUM, HIGH and CRITICAL. */
+const LIMITS = {
+  statistical: ["ks_min_distance", "ks_high_bound", "ks_critical_bound"],
+  performance: ["drop_points", "drop_high_points", "drop_critical_points"],
+};
+
+/** What the comparisons measured, with their bounds: D, or the drop of a metric in points. `rules`: the model's own. */
+export function checksChart(element, checks, kind, rules, metric = "") {
   const rows = checks.filter((c) => c.kind === kind && c.windows.length);
+  const scale = kind === "statistical" ? 1 : 100;
   const pick = (row, oneDay) =>
     row.windows.find((w) => w.one_day === oneDay && (kind === "statistical" || w.metric === metric));
-  const week = rows.map((row) => [row, pick(row, false)]).filter(([, w]) => w && w.value !== null);
+  const windows = (oneDay) =>
+    rows
+      .map((row) => ({ date: row.date, window: pick(row, oneDay) }))
+      .filter(({ window }) => window && known(window.value));
+  const week = windows(false),
+    one = windows(true);
   if (!week.length)
-    return replace(
+    return instead(
       element,
-      h(
-        "p",
-        { class: "soft" },
-        "No comparison in the last 90 days: a version is compared once it has seven closed days that the recent ones do not overlap.",
-      ),
+      `No comparison in the last 90 days: a version is compared once it has ${rules.initial_baseline_days} closed days that the recent ones do not overlap.`,
     );
-  const scale = kind === "statistical" ? 1 : 100;
+  const bounds = ({ window }) => (known(window.low) ? [window.low * scale, window.high * scale] : null);
+  const value = ({ window }) => window.value * scale;
   return draw(
     element,
-    (c) => {
-      const x = week.map(([row]) => row.date);
-      const one = rows.map((row) => [row, pick(row, true)]).filter(([, w]) => w && w.value !== null);
-      const bounded = week.filter(([, w]) => w.low !== null);
-      const bx = bounded.map(([row]) => row.date);
-      const limits =
-        kind === "statistical"
-          ? [
-              [0.05, c.medium],
-              [0.1, c.high],
-              [0.2, c.critical],
-            ]
-          : [
-              [5, c.medium],
-              [10, c.high],
-              [20, c.critical],
-            ];
-      return {
-        data: [
-          {
-            type: "scatter",
-            mode: "lines",
-            x: [...bx, ...bx.slice().reverse()],
-            y: [...bounded.map(([, w]) => w.high * scale), ...bounded.map(([, w]) => w.low * scale).reverse()],
-            fill: "toself",
-            fillcolor: faded(c.accent, 0.14),
-            line: { width: 0 },
-            hoverinfo: "skip",
-            name: "99 % bounds",
-            showlegend: true,
-          },
-          {
-            type: "scatter",
-            mode: "lines+markers",
-            name: "7 days",
-            x,
-            y: week.map(([, w]) => w.value * scale),
-            line: { color: c.accent, width: 2 },
-            marker: { size: 5 },
-            hovertemplate: "%{y:.2f}",
-          },
-          {
-            type: "scatter",
-            mode: "markers",
-            name: "last day alone",
-            x: one.map(([row]) => row.date),
-            y: one.map(([, w]) => w.value * scale),
-            marker: { size: 6, symbol: "diamond-open", color: c.recent },
-            hovertemplate: "%{y:.2f}",
-          },
-        ],
-        layout: {
-          xaxis: { type: "date", tickformat: "%-d %b", dtick: x.length <= 8 ? 86_400_000 : null },
-          yaxis: { title: { text: kind === "statistical" ? "D" : `${metricName(metric)}, points` } },
-          shapes: limits.map(([y, color]) => ({
-            type: "line",
-            x0: 0,
-            x1: 1,
-            xref: "paper",
-            y0: y,
-            y1: y,
-            line: { color, width: 1, dash: "dash" },
-          })),
+    (c) => ({
+      data: [
+        ...bands(week, bounds, { fillcolor: faded(c.accent, 0.14), name: "99 % bounds", showlegend: true }),
+        {
+          type: "scatter",
+          mode: "lines+markers",
+          name: `${rules.recent_days} days`,
+          line: { color: c.accent, width: 2 },
+          marker: { size: 5 },
+          ...withGaps(week, value),
+          hovertemplate: "%{y:.2f}",
         },
-      };
-    },
-    kind === "statistical" ? "Distance of scores by close" : "Drop of the metric by close",
+        {
+          type: "scatter",
+          mode: "markers",
+          name: "last day alone",
+          x: one.map((row) => row.date),
+          y: one.map(value),
+          marker: { size: 6, symbol: "diamond-open", color: c.recent },
+          hovertemplate: "%{y:.2f}",
+        },
+      ],
+      layout: {
+        xaxis: dayAxis(element, week[0].date, week.at(-1).date),
+        yaxis: { title: { text: kind === "statistical" ? "D" : `${metricName(metric)}, points` } },
+        shapes: LIMITS[kind].map((name, n) => ({
+          type: "line",
+          x0: 0,
+          x1: 1,
+          xref: "paper",
+          y0: rules[name],
+          y1: rules[name],
+          line: { color: [c.medium, c.high, c.critical][n], width: 1, dash: "dash" },
+        })),
+      },
+    }),
+    kind === "statistical" ? "Distance of scores by daily check" : "Drop of the metric by daily check",
   );
 }

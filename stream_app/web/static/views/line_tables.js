@@ -3,8 +3,10 @@ import { count, h, metricName, percent, ratio, when, words } from "../dom.js";
 import { severityTag, table } from "../parts.js";
 
 export function matrix(snapshots, version) {
-  const own = snapshots.filter((s) => s.model_version === version);
-  const used = (own.length ? own : snapshots).slice(-7);
+  const of = (name) => snapshots.filter((s) => s.model_version === name);
+  const own = of(version);
+  // counts of two versions are no model's: where the active one has no closed day, the newest that has
+  const used = (own.length ? own : of(snapshots.at(-1)?.model_version)).slice(-7);
   const sum = (name) => used.reduce((all, s) => all + s[name], 0);
   const cells = {
     tp: sum("true_positives"),
@@ -99,7 +101,7 @@ export function snapshotTable(snapshots, open) {
   const rows = [...open, ...snapshots.slice().reverse()];
   return table(
     [
-      ["Day", (r) => [r.date, r.state === "open" ? h("span", { class: "tag info" }, " so far") : null]],
+      ["Day", (r) => [r.date, r.state === "open" ? [" ", h("span", { class: "tag info" }, "so far")] : null]],
       ["Version", (r) => r.model_version, { class: "right" }],
       [
         "Rev.",
@@ -120,4 +122,10 @@ export function snapshotTable(snapshots, open) {
     rows,
     "Snapshots",
   );
+}
+
+export function noneFound(checks) {
+  const judged = checks.filter((check) => check.verdict !== "insufficient_evidence");
+  if (!judged.length) return "Nothing could be compared in the last 90 days.";
+  return `None in ${count(judged.length)} comparisons from ${judged[0].date} to ${judged.at(-1).date}.`;
 }

@@ -4,7 +4,7 @@ import { listen } from "../live.js";
 import { h, replace, soon, time, when, words } from "../dom.js";
 import { actions } from "./line.js";
 import { decisions } from "./audit.js";
-import { empty, guards, jobTag, problem, skeleton, table } from "../parts.js";
+import { empty, failed, guards, jobTag, problem, skeleton, table } from "../parts.js";
 
 export function open(main, line, current) {
   return line === undefined ? overview(main, current) : ofLine(main, line, current);
@@ -36,7 +36,13 @@ function overview(main, current) {
             h("div", { class: "small soft" }, row.active_version ?? ""),
           ],
         ],
-        ["Job", (row) => jobTag(row.job), { class: "right" }],
+        [
+          "Job",
+          (row) => [
+            jobTag(row.job),
+            row.job.failure ? h("div", { class: "small soft wrap" }, failed(row.job.failure)) : null,
+          ],
+        ],
         ["Candidate", (row) => row.job.candidate_version ?? "–", { label: "candidate" }],
         ["Since", (row) => when(row.job.since), { label: "since" }],
         [
@@ -135,7 +141,8 @@ function paint(main, line, model, training, audit) {
           job?.circuit === "open" ? h("span", { class: "tag bad" }, "circuit open") : null,
         ),
         steps(job),
-        h("p", { class: "soft" }, EXPLAIN[job?.state ?? "idle"] ?? ""),
+        job?.failure ? h("p", { class: "problem" }, failed(job.failure)) : null,
+        h("p", { class: "soft" }, explain(job?.state ?? "idle", model.rules)),
         job?.candidate_version ? h("p", {}, "Candidate: ", h("b", {}, job.candidate_version)) : null,
       ),
       h(
@@ -191,9 +198,14 @@ function paint(main, line, model, training, audit) {
 
 const PATH = ["requested", "training", "validating", "activating", "probation"];
 
+const explain = (state, rules) => {
+  const text = EXPLAIN[state] ?? "";
+  return typeof text === "function" ? text(rules) : text;
+};
+
 const EXPLAIN = {
   idle: "Nothing is under way.",
-  awaiting_approval: "A person has to approve or reject it within 72 hours.",
+  awaiting_approval: (rules) => `A person has to approve or reject it within ${rules.approval_lapses_h} hours.`,
   requested: "The trainer has been asked and has not accepted yet.",
   training: "The trainer is at work.",
   validating: "The candidate is judged on rows it has not seen, beside the active version.",
@@ -201,8 +213,9 @@ const EXPLAIN = {
   probation:
     "The new version is watched beside the last days of the one before; it is taken back if it is clearly worse.",
   rolling_back: "The deployer was told to put the version before back.",
-  failed: "The last training failed; the next may begin after the back-off.",
-  halted: "Trainings of this line are halted until an operator closes the circuit.",
+  failed:
+    "This stands until an order of its kind succeeds or an operator dismisses it. After the back-off the next training may begin.",
+  halted: "Trainings of this line are halted until an operator closes the circuit, which ends the failure too.",
 };
 
 function steps(job) {
