@@ -70,7 +70,8 @@ def attach(app: EngineApp, engine: Engine, topics: Topics, vitals: Vitals, clock
             for (name, p), lane in sorted(engine.lanes.items())
         }
         # While the group rebalances nothing is fetched; nor before Faust takes its tables for restored.
-        waits_for = "rebalance" if app.rebalancing else "tables" if app.in_recovery else None
+        faulty = engine.without_lanes()
+        waits_for = "rebalance" if app.rebalancing else "tables" if app.in_recovery else faulty
         ready = waits_for is None and bool(lanes) and all(lane.running for lane in engine.lanes.values())
         # of the leader alone: why it writes no tick, if it does not
         ticks = {"ticks_wait_for": clock.refused or clock.waits_for} if clock is not None else {}

@@ -19,7 +19,7 @@ from stream_app.engine.store import Memory
 from stream_app.engine.transport import EngineApp
 from stream_app.errors import Incompatible, Parked
 from stream_app.kafka import clients
-from stream_app.tasks import end
+from stream_app.tasks import end, heed_cancellation
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ class Engine:
         self.lanes: dict[tuple[str, int], Lane] = {}
         self.error: BaseException | None = None
         self.assignments = 0
+        #: stage → why its topics are not those that its lanes were opened with, as last looked at
+        self._changed: dict[str, Parked] = {}
         self._memory = memory
         self._specs: dict[str, StageSpec] = {}
         self._by_topic: dict[str, str] = {}
@@ -138,6 +140,7 @@ class Engine:
         topics_at = owner_at = 0.0
         seen = 0
         while True:
+            heed_cancellation()
             now = time.monotonic()
             try:
                 if now >= owner_at or seen != self.assignments:
@@ -145,7 +148,8 @@ class Engine:
                     await self._identity.check_owner()
                 if now >= topics_at:
                     topics_at = now + self.config.identity_interval_s
-                    for stage, why in (await self._identity.changed(self._specs.values())).items():
+                    self._changed = await self._identity.changed(self._specs.values())
+                    for stage, why in self._changed.items():
                         self._park_all(why, stage)
             except Parked as why:
                 self._park_all(why)
@@ -155,6 +159,14 @@ class Engine:
                 log.warning("topics and owner could not be looked at: %s: %s", type(error).__name__, error)
                 await self._identity.stop()
             await asyncio.sleep(min(1.0, self.config.identity_interval_s))
+
+    def without_lanes(self) -> str | None:
+        """Why stages have no lanes although their topics were here: Kafka hands out no partitions of a missing topic.
+
+        A topic that came back as another one is looked at with the lanes, and they would come back only minutes later.
+        """
+        gone = [f"{name}: {why}" for name, why in self._changed.items() if all(name != of for of, _ in self.lanes)]
+        return "; ".join(gone) or None
 
     def _park_all(self, why: Parked, stage: str | None = None) -> None:
         for (name, _), lane in self.lanes.items():

@@ -160,6 +160,23 @@ async def _make_anew(prefix: Prefix, topic: str) -> None:
         await kafka_admin.create(client, [spec for spec in prefix.topics.specs() if spec.name == topic], 1)
 
 
+async def test_a_topic_that_was_missing_for_a_while_is_named_although_its_lanes_were_taken_away(
+    prefix: Prefix, worker: Callable[..., Worker]
+) -> None:
+    steps = history(seed=25, days=1, per_day=100)
+    running = worker(**QUICK).start()
+    await write(prefix, steps)
+    await finished(prefix, steps[-1][0], [running])
+    topic = prefix.topics.predictions
+    async with kafka_admin.admin(prefix.bootstrap, {}) as client:
+        await client.delete_topics([topic])
+        await until(lambda: "does not exist any more" in running.ready(), 30, "the worker to miss it")
+        await kafka_admin.create(client, [spec for spec in prefix.topics.specs() if spec.name == topic], 1)
+    await until(lambda: "made anew" in running.ready(), 30, "the worker to know it for another")
+    assert json.loads(running.ready())["ready"] is False
+    assert running.exit_code is None
+
+
 async def test_partitions_added_under_a_running_worker_are_named_with_their_records(
     prefix: Prefix, worker: Callable[..., Worker]
 ) -> None:
