@@ -3,19 +3,25 @@
 Each line has 90 days of 200 predictions, half the outcomes' days fully labelled, scores of four digits; one line in
 twenty is judged by PR-AUC. The time counts from a close's tick standing on the clock until the last log has carried
 it. Two workers, as the machine has two cores; the broker and the stages behind metrics run beside them.
+
+``python -m benchmarks.daily_close --models 100000 --days 28 --per-day 20`` takes other numbers, and long.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+import click
 
 from schemas.partitioning import partition_for
 from stream_app import kafka_admin
@@ -30,6 +36,7 @@ from stream_app.core.metrics_stage.keys import cell_key, days_key, line_key
 from stream_app.core.metrics_stage.version_days import VersionDays
 from stream_app.engine.protocol import POSITIONS_KEY, Positions, encode_positions
 from stream_app.kafka import clients
+from stream_app.services.kafka import LocalKafka
 from stream_app.settings import Settings
 from stream_app.topics import Topics
 
@@ -39,17 +46,23 @@ PER_DAY = 200
 PARTITIONS = 4
 #: As many as the machine has cores.
 WORKERS = 2
+#: Seconds that a start or a close may take, for each ten thousand models.
+BOUND_S = 600
+#: Hours of a day's closes.
+CLOSES = ((1, "completeness"), (2, "metrics"), (3, "statistical"), (4, "performance"))
 #: Different cells; every line and day takes one of them.
 POOL = 400
 
 
 def run(bootstrap: str, folder: Path, lines: int) -> dict[str, float]:
     """Seconds of the closes of one day; ``daily_close_seconds_10k_lines`` is their sum."""
-    return asyncio.run(_run(bootstrap, folder, lines))
+    figures = asyncio.run(_run(bootstrap, folder, lines, DAYS, PER_DAY))
+    return {**figures, "daily_close_seconds_10k_lines": sum(figures[f"{kind}_close_seconds"] for _, kind in CLOSES)}
 
 
-async def _run(bootstrap: str, folder: Path, lines: int) -> dict[str, float]:
+async def _run(bootstrap: str, folder: Path, lines: int, days: int, per_day: int) -> dict[str, float]:
     name = f"closes{lines}"
+    bound_s = BOUND_S * max(1, lines / 10_000)
     topics = Topics(f"{name}.", f"{name}.", PARTITIONS, PARTITIONS, name)
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith("PLUMBLINE_")},
@@ -69,18 +82,20 @@ async def _run(bootstrap: str, folder: Path, lines: int) -> dict[str, float]:
         await kafka_admin.create(client, topics.own(settings.max_horizon_days), 1)
     midnight = DAY * DAY_MS
     static = {key: str(value) for key, value in settings.static_view().items()}
-    await _seed(bootstrap, topics.changelog("metrics"), lines, midnight, static)
+    await _seed(bootstrap, topics.changelog("metrics"), lines, midnight, static, days, per_day)
+    began = time.monotonic()
     workers = [_start(environment, folder, number) for number in range(WORKERS)]
     seconds: dict[str, float] = {}
     try:
         async with ClockWriter(bootstrap, {}, topics) as writer, LogFollower(bootstrap, {}, topics) as follower:
             await writer.write(midnight + 60_000, ())
-            await follower.reached(midnight + 60_000, 600)
+            await follower.reached(midnight + 60_000, bound_s)
+            seconds["start_seconds"] = time.monotonic() - began
             cpu = sum(_cpu(worker.pid) for worker in workers)
-            for hour, kind in ((1, "completeness"), (2, "metrics"), (3, "statistical"), (4, "performance")):
+            for hour, kind in CLOSES:
                 began = time.monotonic()
                 await writer.write(midnight + hour * HOUR_MS, ())
-                await follower.reached(midnight + hour * HOUR_MS, 600)
+                await follower.reached(midnight + hour * HOUR_MS, bound_s)
                 seconds[f"{kind}_close_seconds"] = time.monotonic() - began
             seconds["daily_close_cpu_seconds"] = sum(_cpu(worker.pid) for worker in workers) - cpu
             seconds["daily_close_peak_mb"] = max(_peak_mb(worker.pid) for worker in workers)
@@ -89,8 +104,14 @@ async def _run(bootstrap: str, folder: Path, lines: int) -> dict[str, float]:
             worker.terminate()
         for worker in workers:
             worker.wait(60)
-    walls = [value for key, value in seconds.items() if key.endswith("_close_seconds")]
-    return {**seconds, "daily_close_seconds_10k_lines": sum(walls)}
+    seconds["daily_close_state_mb"] = sum(_stored_mb(folder / f"data-{number}") for number in range(WORKERS))
+    return seconds
+
+
+def _stored_mb(data: Path) -> float:
+    """What RocksDB keeps in a worker's folder."""
+    found = [path.stat().st_size for path in data.rglob("*") if path.suffix in (".sst", ".log")]
+    return sum(found) / 2**20
 
 
 def _start(environment: dict[str, str], folder: Path, number: int) -> subprocess.Popen[bytes]:
@@ -103,11 +124,11 @@ def _line(number: int) -> str:
     return f"fraud:t{number}" if number % 20 == 0 else f"churn:t{number}"
 
 
-def _pool(draw: random.Random, folded_to: int) -> list[bytes]:
+def _pool(draw: random.Random, folded_to: int, per_day: int) -> list[bytes]:
     """Stored cells of calibrated scores, all labelled, published once."""
     out = []
     for _ in range(POOL):
-        scores = [round(draw.betavariate(2, 2), 4) for _ in range(PER_DAY)]
+        scores = [round(draw.betavariate(2, 2), 4) for _ in range(per_day)]
         kinds, values = [], []
         for score in scores:
             predicted, actual = score >= 0.5, draw.random() < score
@@ -118,14 +139,16 @@ def _pool(draw: random.Random, folded_to: int) -> list[bytes]:
     return out
 
 
-async def _seed(bootstrap: str, changelog: str, lines: int, midnight: int, static: dict[str, str]) -> None:
+async def _seed(
+    bootstrap: str, changelog: str, lines: int, midnight: int, static: dict[str, str], past: int, per_day: int
+) -> None:
     draw = random.Random(3)
     # the last day is closed at 02:00 of the day that is measured, so its cells have no revision yet
-    pool = _pool(draw, midnight)
+    pool = _pool(draw, midnight, per_day)
     fresh = [value[:10] + struct.pack("<i", 0) + value[14:] for value in pool]
     producer = clients.producer(bootstrap, {}, linger_ms=20, max_batch_size=500_000)
     await producer.start()
-    first = DAY - DAYS
+    first = DAY - past
     days = version_days.encode(VersionDays(first=list(range(first, first + version_days.FIRST_DAYS))))
     since = first * DAY_MS
     active = active_version.encode(ActiveVersion("v1", None, "observed", since, since))
@@ -156,3 +179,25 @@ def _cpu(pid: int) -> float:
 def _peak_mb(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+@click.command()
+@click.option("--models", default=10_000, show_default=True, help="Models, one in twenty judged by PR-AUC.")
+@click.option("--days", default=DAYS, show_default=True, help="Days of cells that each has.")
+@click.option("--per-day", default=PER_DAY, show_default=True, help="Predictions of a day, all labelled.")
+def main(models: int, days: int, per_day: int) -> None:
+    """The closes of one day alone: their time, the workers' memory and what their tables hold on disk."""
+    with tempfile.TemporaryDirectory(prefix="plumbline-bench-") as folder:
+        kafka = LocalKafka(Path(folder, "kafka"))
+        try:
+            kafka.start()
+            (Path(folder) / "closes").mkdir()
+            figures = asyncio.run(_run(kafka.bootstrap, Path(folder, "closes"), models, days, per_day))
+        finally:
+            kafka.stop()
+    shown = {name: round(value, 2) for name, value in figures.items()}
+    click.echo(json.dumps({"models": models, "days": days, "per_day": per_day, **shown}))
+
+
+if __name__ == "__main__":
+    main()

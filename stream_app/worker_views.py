@@ -135,7 +135,10 @@ async def _ask_owner(app: EngineApp, view: View, request: web.Request, line: str
     """Hand the question on to the worker that Faust's assignor gave the partition; never more than once."""
     changelog = app.tables["metrics"].changelog_topic.get_topic_name()
     owners = [
-        url for url, parts in app.router.table_metadata("metrics").items() if partition in parts.get(changelog, ())
+        url
+        for url, parts in app.router.table_metadata("metrics").items()
+        # a worker that was given a partition and has not opened it yet has nobody to ask
+        if partition in parts.get(changelog, ()) and str(url) != str(app.conf.canonical_url)
     ]
     where = f"line {line!r} is in partition {partition}"
     if not owners or _ROUTED in request.headers:

@@ -19,6 +19,9 @@ from stream_app.http.hosts import PROBES, Hosts, absolute
 
 #: Connections at once: the requests in work, and some whose head is on the way.
 CONNECTIONS: Final = bounds.IN_WORK + 56
+#: Connections that are taken at once. A connection counts only some turns of the loop after it was taken, so a burst
+#: may hold several times as many descriptors beyond those above; with asyncio's own 128 they ran out at 1,024.
+ACCEPTS: Final = 32
 
 
 def install(driver: Any, hosts: Hosts) -> None:
@@ -29,6 +32,14 @@ def install(driver: Any, hosts: Hosts) -> None:
         driver.web_app, access_log=None, keepalive_timeout=bounds.HEAD_S, lingering_time=bounds.LINGER_S,
         max_headers=64, auto_decompress=False,
     )  # fmt: skip
+    made = driver._transport_handlers["tcp"]
+
+    def site() -> Any:
+        found = made()
+        found._backlog = ACCEPTS
+        return found
+
+    driver._transport_handlers["tcp"] = site
 
 
 def guard(hosts: Hosts) -> Any:

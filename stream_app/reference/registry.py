@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import msgspec
 import orjson
 
 from stream_app.errors import Incompatible
@@ -61,6 +62,17 @@ class Registry(Protocol):
     def activate(self, line: str, version: str, by: str, sha256: str | None = None) -> None:
         """Let a version serve from now on, if its bytes have that digest; ``by``: id of the order."""
         ...
+
+
+class _Pointer(msgspec.Struct):
+    """What serves, and the digests of what served before; a release before digests kept none."""
+
+    version: str
+    #: version → SHA-256 of its artefact, who served last at the end
+    served: dict[str, str] = {}
+
+
+_pointers: Final = msgspec.json.Decoder(_Pointer)
 
 
 class FolderRegistry:
@@ -110,14 +122,13 @@ class FolderRegistry:
         pointer = self._pointer(line)
         if pointer is None:
             return None
-        version = str(pointer.get("version"))
-        self._of(line, version)
-        return version
+        self._of(line, pointer.version)
+        return pointer.version
 
     def served(self, line: str, version: str) -> str | None:
         """What the pointer remembers."""
-        found = ((self._pointer(line) or {}).get("served") or {}).get(version)
-        return found if isinstance(found, str) else None
+        pointer = self._pointer(line)
+        return None if pointer is None else pointer.served.get(version)
 
     def activate(self, line: str, version: str, by: str, sha256: str | None = None) -> None:
         """Replace the pointer in one step. ``Incompatible`` if the version is not here, or is another."""
@@ -126,9 +137,9 @@ class FolderRegistry:
             raise Incompatible(f"no version {version} of {line} is in the registry")
         if sha256 is not None:
             artefacts.check(content, sha256, f"{version} of {line}")
-        pointer = self._pointer(line) or {}
-        before, served = pointer.get("version"), dict(pointer.get("served") or {})
-        if isinstance(before, str) and before not in served:
+        pointer = self._pointer(line)
+        before, served = (None, {}) if pointer is None else (pointer.version, dict(pointer.served))
+        if before is not None and before not in served:
             # it served, whoever registered it: one can go back to these bytes, and to no others
             digest = self.digest(line, before)
             served |= {before: digest} if digest is not None else {}
@@ -169,9 +180,16 @@ class FolderRegistry:
     def _read(self, line: str, version: str, name: str) -> bytes | None:
         return _content(self._inside(self._of(line, version) / name))
 
-    def _pointer(self, line: str) -> dict[str, Any] | None:
+    def _pointer(self, line: str) -> _Pointer | None:
         content = _content(self._inside(self._line(line) / ACTIVE))
-        return None if content is None else _object(content, f"{ACTIVE} of {line}")
+        if content is None:
+            return None
+        try:
+            return _pointers.decode(content)
+        except (ValueError, RecursionError) as error:
+            raise Incompatible(
+                f"{ACTIVE} of {line} names no version that serves: {error}; restore it or take it away"
+            ) from error
 
 
 def _content(path: Path) -> bytes | None:

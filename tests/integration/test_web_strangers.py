@@ -10,6 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -186,6 +187,60 @@ async def _first(connections: list[tuple[asyncio.StreamReader, asyncio.StreamWri
         task.cancel()
     await asyncio.gather(*asked, return_exceptions=True)
     return found
+
+
+@pytest.mark.long
+async def test_two_thousand_websockets_are_taken_and_those_beyond_refused_while_others_go_on(tmp_path: Path) -> None:
+    server = Server(tmp_path, descriptors=8_192)
+    sockets: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    try:
+        await until(server.up, 60, "the web process to answer")
+        for number in range(bounds.SOCKETS):
+            opened = await _listening(server.port)
+            assert opened is not None, number
+            sockets.append(opened)
+        began = time.monotonic()
+        assert [await _listening(server.port) for _ in range(20)] == [None] * 20
+        assert await server.get("/api/v1/me") == 200
+        print(f"{len(sockets):,} sockets, {_rss_mb(server.process.pid):.0f} MB; twenty refused and one answered "
+              f"in {time.monotonic() - began:.2f} s")  # fmt: skip
+        await close(sockets.pop()[1])
+
+        async def room() -> bool:
+            opened = await _listening(server.port)
+            if opened is not None:
+                sockets.append(opened)
+            return opened is not None
+
+        await until(room, 30, "the place of one who left")
+    finally:
+        for _, writer in sockets:
+            writer.close()
+        server.kill()
+
+
+async def _listening(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    """A client of the live feed that was let in; ``None`` if it was refused with 503."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(
+        b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    async with asyncio.timeout(30):
+        head = await reader.readuntil(b"\r\n\r\n")
+    if b" 101 " not in head:
+        assert b" 503 " in head, head
+        await close(writer)
+        return None
+    hello = AUTH.encode()
+    writer.write(b"\x81" + bytes((0x80 | len(hello),)) + bytes(4) + hello)  # a text, masked with nothing
+    async with asyncio.timeout(30):
+        assert b'"ready"' in await reader.read(4_096)
+    return reader, writer
+
+
+def _rss_mb(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 async def test_a_body_of_a_mebibyte_is_read(server: Server) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
@@ -38,10 +39,11 @@ async def views() -> AsyncIterator[Views]:
     app = web.Application()
     app.router.add_route("*", "/{name:.*}", found.page)
     driver = SimpleNamespace(web_app=app, _runner=None)
+    driver._transport_handlers = {"tcp": lambda: web.TCPSite(driver._runner, "127.0.0.1", 0)}
     worker_guard.install(driver, Hosts(["good.example.org"]))
     runner = driver._runner
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await driver._transport_handlers["tcp"]().start()
     found.port = runner.addresses[0][1]
     yield found
     found.go_on.set()
@@ -109,10 +111,13 @@ async def test_half_requests_make_room_for_good_clients(views: Views) -> None:
 
 
 async def test_a_real_worker_bounds_its_views(prefix: Prefix, worker: Callable[..., Worker]) -> None:
-    running = worker("bounded").start()
+    running = worker("bounded")
+    running.limit_descriptors(1_024)
+    running.start()
     await until(lambda: '"ready"' in running.ready(), 60, "the views")
     port = int(running.env["PLUMBLINE_WEB_PORT"])
-    held = await half_open(port, 500)
+    held = await half_open(port, 600) + await half_open(port, 600)
+    assert len(os.listdir(f"/proc/{running.pid}/fd")) < 1_024
     for path, host, status in (
         ("/livez", "evil.example", 200), ("/metrics", "evil.example", 421), ("/metrics", "localhost", 200),
         ("/lines/a:b?limit=501", "127.0.0.1", 400), ("/lines/a:b?cursor=x", "127.0.0.1", 400),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
@@ -9,10 +10,12 @@ from collections.abc import Callable
 
 import yaml
 
+from stream_app.http import bounds
 from tests.support.generate import history
 from tests.support.judge import finished
 from tests.support.kafka_io import Prefix, read, until, write
 from tests.support.metrics import OPERATIONS, documented
+from tests.support.strangers import answer, close, raw
 from tests.support.worker import Worker
 
 
@@ -47,8 +50,27 @@ async def test_any_worker_answers_for_any_line_and_says_so_while_its_owner_is_go
     status, told = first.view(f"/lines/{theirs}")
     assert status == 503
     assert "does not answer" in told["error"]
+    await _flooded(int(first.env["PLUMBLINE_WEB_PORT"]), theirs)
     second.kill()
     await until(lambda: first.view(f"/lines/{theirs}")[0] == 200, 60, "the other worker to take over")
+
+
+async def _flooded(port: int, line: str) -> None:
+    """Questions that wait for an owner who says nothing: two hundred do, those beyond are refused, probes answer."""
+    beyond = 30
+    connections = [await asyncio.open_connection("127.0.0.1", port) for _ in range(bounds.IN_WORK + beyond)]
+    question = f"GET /lines/{line} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+    for _, writer in connections:
+        writer.write(question)
+    probe = await raw(port, b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    assert probe.status == 200
+    answers = await asyncio.gather(*(answer(reader) for reader, _ in connections))
+    refused = [got for got in answers if b"too many requests are in work" in got.body]
+    assert 1 <= len(refused) <= beyond, len(refused)
+    assert {got.status for got in refused} == {503}
+    assert (await raw(port, b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")).status == 200
+    for _, writer in connections:
+        await close(writer)
 
 
 NAME = re.compile(r"plumbline_[a-z_]+")

@@ -179,7 +179,11 @@ def _card(value: bytes) -> None:
         (path / CARD).write_bytes(value)
         (path.parent / "active.json").write_bytes(value)
         registry = FolderRegistry(Path(folder))
-        for ask in (lambda: registry.card(seeds.MODEL, "v1"), lambda: registry.active(seeds.MODEL)):
+        for ask in (
+            lambda: registry.card(seeds.MODEL, "v1"),
+            lambda: registry.active(seeds.MODEL),
+            lambda: registry.served(seeds.MODEL, "v1"),
+        ):
             with contextlib.suppress(Incompatible):
                 ask()
 

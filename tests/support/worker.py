@@ -42,11 +42,16 @@ class Worker:
             **{f"PLUMBLINE_{key.upper()}": value for key, value in settings.items()},
         }
         self._process: subprocess.Popen[bytes] | None = None
-        self._limit: int | None = None
+        #: resource → what the process may have of it, soft and hard
+        self._limits: dict[int, tuple[int, int]] = {}
 
     def limit_file_size(self, size: int) -> None:
         """From the next start on no file of the process may grow beyond that: what a full disk looks like."""
-        self._limit = size
+        self._limits[resource.RLIMIT_FSIZE] = (size, resource.RLIM_INFINITY)
+
+    def limit_descriptors(self, count: int) -> None:
+        """From the next start on the process may open that many files and connections."""
+        self._limits[resource.RLIMIT_NOFILE] = (count, count)
 
     def start(self, *, arguments: Sequence[str] = (), **extra: str) -> Worker:
         """Start, with further settings, and arguments of the command, for this run alone."""
@@ -58,7 +63,7 @@ class Worker:
                 stdout=out,
                 stderr=out,
                 stdin=subprocess.DEVNULL,
-                preexec_fn=None if self._limit is None else lambda: _limited(self._limit or 0),
+                preexec_fn=(lambda: _limited(self._limits)) if self._limits else None,
             )
         return self
 
@@ -130,7 +135,8 @@ class Worker:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
 
 
-def _limited(size: int) -> None:
+def _limited(limits: dict[int, tuple[int, int]]) -> None:
     # the signal would kill; ignored, a write fails as it does on a full disk
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    for kind, limit in limits.items():
+        resource.setrlimit(kind, limit)
