@@ -251,13 +251,12 @@ def _lanes(running: Worker) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("readers", [2, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.parametrize(("layouts", "readers"), [(len(DAMAGE), 2), pytest.param(20, 10, marks=pytest.mark.long)])
 async def test_of_four_partitions_with_one_poisoned_every_good_record_is_read_once(
-    prefix: Prefix, monkeypatch: pytest.MonkeyPatch, readers: int
+    prefix: Prefix, monkeypatch: pytest.MonkeyPatch, layouts: int, readers: int
 ) -> None:
-    """Twenty layouts by seed, each read by consumers that fetch in pieces of other sizes; 200 runs with ten of them."""
+    """Layouts by seed, read by consumers that fetch in pieces of other sizes: every kind of damage, or 200 runs."""
     monkeypatch.setattr(faults, "AGAIN_S", (0.01, 0.01, 0.01))
-    layouts = 20
     topic = await make_topic(prefix, "four", 4 * layouts)
     disk = await Disk.of(prefix.bootstrap)
     for seed in range(layouts):
