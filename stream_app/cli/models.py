@@ -35,28 +35,24 @@ def models(ctx: click.Context, as_json: bool) -> None:
     table = Table()
     table.add_column("line", no_wrap=True)
     for name in (
-        "active version", "since", "how", "last seen", "others, 7 days", "last day", "predictions", "labelled",
-        "metric, 7 days",
+        "active version", "last seen", "last day", "predictions", "labelled", "metric, 7 days", "so far", "retraining",
     ):  # fmt: skip
         table.add_column(name)
-    table.add_column("so far")
-    table.add_column("retraining", overflow="fold")
     for row in found:
-        traffic = row["traffic"]
+        job = row["job"]
         table.add_row(
-            row["line"], row["active_version"], row["since"][:16], row["how"], traffic["last_seen"] or "never",
-            _others(traffic), row["date"] or "–", f"{row['predictions']:,}", _percent(row["coverage"]),
-            _metric(row["metric"]),
+            row["line"], row["active_version"], row["traffic"]["last_seen"] or "never", row["date"] or "–",
+            f"{row['predictions']:,}", _percent(row["coverage"]), _metric(row["metric"]),
             "\n".join(f"{day['predictions']:,} on {day['date']}" for day in row["so_far"]) or "–",
-            retraining(row["job"]),
+            "idle" if job is None else job["state"].replace("_", " "),
         )  # fmt: skip
     Console().print(table)
+    for row in found:
+        if row["traffic"]["others"]:
+            click.echo(f"{row['line']}: {row['traffic']['sentence']}")
+        if row["job"] is not None and row["job"]["failure"] is not None:
+            click.echo(f"{row['line']}: {failed(row['job']['failure'])}.")
     click.echo(quality(settings))
-
-
-def _others(traffic: dict[str, Any]) -> str:
-    named = [f"{other['version']} {other['predictions']:,}" for other in traffic["others"]]
-    return ", ".join(named + [f"{traffic['more']} more"] * bool(traffic["more"])) or "none"
 
 
 models.add_command(register)
@@ -76,12 +72,6 @@ def _metric(metric: dict[str, Any]) -> str:
     return f"{metric['name']} {show(metric['value'])}{limits}"
 
 
-def retraining(job: dict[str, Any] | None) -> str:
-    """State of a line's job; and of what failed last what it was, since when, at which attempt and why."""
-    if job is None:
-        return "idle"
-    failure = job.get("failure")
-    if failure is None:
-        return str(job["state"]).replace("_", " ")
-    told = f"{failure['command']} failed {failure['at'][:16]}, attempt {failure['attempt']}: {failure['reason']}"
-    return told if job["state"] == "failed" else f"{job['state'].replace('_', ' ')}; {told}"
+def failed(failure: dict[str, Any]) -> str:
+    """What failed last of a line's retraining: since when, at which attempt and why."""
+    return f"{failure['command']} failed {failure['at'][:16]}, attempt {failure['attempt']}: {failure['reason']}"

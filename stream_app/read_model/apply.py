@@ -23,6 +23,8 @@ class Batch:
         """``states``: the known ones of every line that the records are of."""
         self.keys = keys
         self.commands: list[Command] = []
+        #: key of snapshots → fields that this batch put
+        self._put: dict[str, set[str]] = {}
         #: (topic, line, record) that live views are told of
         self.changes: list[tuple[str, str, bytes]] = []
         self.states = states
@@ -91,6 +93,14 @@ class Batch:
         field = f"{row['date']}|{row['model_version']}"
         self.run("HSET", key, field, value)
         self.run("ZADD", self.keys.in_order(key), 0, field)
+        self._put.setdefault(key, set()).add(field)
+
+    def drop(self, key: str, before: str) -> None:
+        """Drop what this batch put of snapshots before a day; what stands in Redis the projector looks for."""
+        gone = sorted(field for field in self._put.get(key, ()) if field < before)
+        if gone:
+            self.run("HDEL", key, *gone)
+            self.run("ZREM", self.keys.in_order(key), *gone)
 
     def finish(self) -> None:
         """Commands that write the fleet entries and forget points beyond the days that are kept."""
@@ -103,6 +113,8 @@ class Batch:
         if entries:
             self.run("HSET", self.keys.fleet, *entries)
         for line, (before, now) in sorted(self.advanced.items()):
+            self.drop(self.keys.days(line), first_kept(now))
+            self.drop(self.keys.open(line), f"{now}~")
             days = outlived(before, now)
             if not days:
                 continue

@@ -14,14 +14,12 @@ from typing import Any
 from playwright.async_api import Browser, expect
 
 from stream_app.connect.orders import Order
-from tests.browser.test_dashboard import browser, signed_in
+from tests.support.browsing import signed_in
 from tests.support.kafka_io import Prefix, until
 from tests.support.live import OPERATOR, VIEWER, RedisServer, Web
 from tests.support.loop import MINUTE_MS, Stepper, Turn, rows_of
 from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS, step
 from tests.support.worker import Worker
-
-__all__ = ["browser"]
 
 SCENARIO = step(25, 99, 5, 300)
 LINE = SCENARIO.line
