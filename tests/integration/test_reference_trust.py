@@ -64,7 +64,7 @@ async def test_a_deployer_serves_no_artefact_but_the_one_of_the_log_and_survives
     pointer.write_bytes(b"\xff")
     await send_orders(prefix, [order_of(prefix, LINE, "rollback", 6, candidate="v2", current="v1")])
     (answer,) = await said(prefix, deployer, 6, "failed")
-    assert "active.json of churn:acme is not JSON" in answer["error"]
+    assert "active.json of churn:acme names no version that serves" in answer["error"]
     pointer.write_bytes(good)
     await send_orders(prefix, [order_of(prefix, LINE, "rollback", 7, candidate="v2", current="v1")])
     await said(prefix, deployer, 7, "rolled_back")
