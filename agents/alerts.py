@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stream_app.core.alerts import AlertsConfig, AlertsStage
-from stream_app.core.effects import dead_letter
+from stream_app.core.kit.effects import dead_letter
 from stream_app.engine.protocol import StageSpec
 from stream_app.topics import Topics
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream_app.core.effects import dead_letter
+from stream_app.core.kit.effects import dead_letter
 from stream_app.core.labels.config import LabelsConfig
 from stream_app.core.labels.entry import entry_day
 from stream_app.core.labels.memo import promised, waiting_by

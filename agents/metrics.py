@@ -3,7 +3,7 @@ line log out."""
 
 from __future__ import annotations
 
-from stream_app.core.effects import dead_letter
+from stream_app.core.kit.effects import dead_letter
 from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
 from stream_app.engine.protocol import StageSpec
 from stream_app.topics import Topics

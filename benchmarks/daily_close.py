@@ -27,11 +27,11 @@ from schemas.partitioning import partition_for
 from stream_app import kafka_admin
 from stream_app.connect.clock_writer import ClockWriter
 from stream_app.connect.follow import LogFollower
-from stream_app.core import active_version, cells, cells_codec, deltas
-from stream_app.core.active_version import ActiveVersion
-from stream_app.core.cells import Cell
-from stream_app.core.days import DAY_MS, HOUR_MS
-from stream_app.core.metrics_stage import memo, version_days
+from stream_app.core.counts import cells, cells_codec, deltas
+from stream_app.core.counts.cells import Cell
+from stream_app.core.kit.days import DAY_MS, HOUR_MS
+from stream_app.core.metrics_stage import active_version, memo, version_days
+from stream_app.core.metrics_stage.active_version import ActiveVersion
 from stream_app.core.metrics_stage.keys import cell_key, days_key, line_key
 from stream_app.core.metrics_stage.version_days import VersionDays
 from stream_app.engine.protocol import POSITIONS_KEY, Positions, encode_positions

@@ -11,8 +11,8 @@ from dataclasses import asdict
 from typing import Any, Final, NamedTuple
 
 from schemas.common import rfc3339
-from stream_app.core import days
-from stream_app.core.metrics import figures
+from stream_app.core.counts.figures import figures
+from stream_app.core.kit import days
 from stream_app.core.metrics_stage import MetricsStage
 from stream_app.core.metrics_stage.view import Row, page
 from stream_app.engine.lanes import Lane

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.clock import TickView
-from stream_app.core import deltas
 from stream_app.core.alerts import AlertsConfig, AlertsStage
-from stream_app.core.deltas import Cell, DeltaRecord, HourCount, Part
+from stream_app.core.counts import deltas
+from stream_app.core.counts.deltas import Cell, DeltaRecord, HourCount, Part
 from stream_app.core.drift import DriftConfig, DriftStage
-from stream_app.core.effects import Drained, Emit
+from stream_app.core.kit.effects import Drained, Emit
 from stream_app.core.labels.config import LabelsConfig
 from stream_app.core.labels.stage import LabelsStage
 from stream_app.core.metrics_stage import MetricsConfig, MetricsStage

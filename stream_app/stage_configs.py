@@ -7,14 +7,14 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any, TypeVar
 
-from stream_app.core.active_version import ObservedRules
 from stream_app.core.alerts import AlertsConfig
 from stream_app.core.alerts.rules import AlertRules
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.drift import DriftConfig
+from stream_app.core.kit.live_settings import Values
 from stream_app.core.labels.config import LabelsConfig, NameLimits, TypeRules, labels_partition
-from stream_app.core.live_settings import Values
 from stream_app.core.metrics_stage import MetricsConfig
+from stream_app.core.metrics_stage.active_version import ObservedRules
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.core.retrain import Flags, RetrainConfig, RetrainRules
 from stream_app.core.retrain.config import Allowed

@@ -14,7 +14,7 @@ from schemas.common import NAME
 from stream_app import settings as settings_module
 from stream_app.cli.alerts import read_alerts
 from stream_app.connect import orders
-from stream_app.core.changes import Change
+from stream_app.core.kit.changes import Change
 from stream_app.settings import Settings
 from stream_app.topics import topics_of
 

@@ -17,7 +17,7 @@ from schemas import bounds
 from schemas.operators import OperatorCommand
 from stream_app.connect.orders import Order, order, oversized, send
 from stream_app.connect.reading import records
-from stream_app.core import changes
+from stream_app.core.kit import changes
 from stream_app.errors import Incompatible
 from stream_app.settings import Settings, announcements
 from stream_app.topics import Topics

@@ -19,7 +19,7 @@ from schemas.common import rfc3339
 from schemas.partitioning import partition_for
 from stream_app.core.alerts import AlertsStage
 from stream_app.core.drift import DriftStage
-from stream_app.core.effects import Emit
+from stream_app.core.kit.effects import Emit
 from stream_app.core.labels.entry import entry_day
 from stream_app.core.labels.stage import LabelsStage
 from stream_app.core.metrics_stage import MetricsStage

@@ -13,8 +13,8 @@ from aiokafka.errors import KafkaError
 
 from stream_app import kafka_admin
 from stream_app.connect.reading import records
-from stream_app.core.changes import by_type
-from stream_app.core.live_settings import LiveSettings, Values
+from stream_app.core.kit.changes import by_type
+from stream_app.core.kit.live_settings import LiveSettings, Values
 from stream_app.errors import PlumblineError
 from stream_app.kafka.owner import Kafka
 from stream_app.ownership import runs

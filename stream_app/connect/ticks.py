@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from stream_app.core.days import CLOSE_HOURS, DAY_MS, HOUR_MS
+from stream_app.core.kit.days import CLOSE_HOURS, DAY_MS, HOUR_MS
 
 Every = Literal["hour", "6h", "close"]
 

@@ -7,16 +7,24 @@ and a published record's or a command's with theirs (``schemas/bounds.py``).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import msgspec
 
 from schemas import bounds
+from schemas.unreadable import Unreadable
 from stream_app.core.comparisons.records import BaselineKind, LabelWindow, QualityValue, ScoreWindow
-from stream_app.errors import Broken
-from stream_app.stored import Codec
+from stream_app.core.kit.codec import Codec
+from stream_app.core.kit.effects import Emit, Record
+from stream_app.core.kit.unit_of_work import UnitOfWork
+from stream_app.errors import Broken, Parked, UnknownFormat
 
 FORMAT: Final = 1
+
+#: Alias of the log that metrics writes.
+LINE_LOG: Final = "line-log"
 
 #: Bytes of a list in one entry; what frames it is little.
 LIST_BYTES: Final = bounds.LOG_ENTRY - 1_024
@@ -279,3 +287,37 @@ def encode(entry: Entry) -> bytes:
         kind, line = type(entry).__name__, getattr(entry, "line", "no model")
         raise Broken(f"{kind} of {line} has {len(value)} bytes, an entry of the log has {bounds.LOG_ENTRY} at most")
     return value
+
+
+def append(work: UnitOfWork, entry: Entry) -> None:
+    """Append an entry of metrics to its partition's log, under the name of the model that it speaks of."""
+    line: str | None = getattr(entry, "line", None)
+    work.emit(Emit(LINE_LOG, work.partition, line.encode() if line is not None else None, encode(entry), []))
+
+
+def entry_of(record: Record) -> Entry:
+    """The entry that a log's record holds. ``Broken`` and ``UnknownFormat`` say where the record stands."""
+    try:
+        return decode(record.value or b"")
+    except UnknownFormat as error:
+        raise UnknownFormat(f"{_place(record)}: {error}") from error
+    except Broken as error:
+        raise Broken(f"{_place(record)} is not an entry of the log: {error}; please report it") from error
+
+
+@contextmanager
+def decoding(record: Record) -> Iterator[None]:
+    """Whatever of a log's record cannot be decoded, also inside an entry, is a fault of ours: ``Broken``.
+
+    ``Parked`` for one whose bytes could not be read at all.
+    """
+    if isinstance(record.value, Unreadable):
+        raise Parked("unreadable_log", record.value.parks(record.topic, record.partition))
+    try:
+        yield
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Broken(f"{_place(record)} is not an entry of the log: {error}; please report it") from error
+
+
+def _place(record: Record) -> str:
+    return f"{record.topic}[{record.partition}] offset {record.offset}"

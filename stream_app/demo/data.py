@@ -20,7 +20,7 @@ import orjson
 
 from stream_app.connect.files import rows
 from stream_app.connect.timeline import OUTCOME, PREDICTION, Event
-from stream_app.core.days import DAY_MS, HOUR_MS
+from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.errors import Unavailable
 
 WHEEL: Final = "nannyml==0.13.1"

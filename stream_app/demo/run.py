@@ -26,7 +26,7 @@ from stream_app.connect.clock_writer import ClockWriter
 from stream_app.connect.follow import LogFollower
 from stream_app.connect.replay import Summary, send
 from stream_app.connect.timeline import Timeline
-from stream_app.core.days import DAY_MS
+from stream_app.core.kit.days import DAY_MS
 from stream_app.demo import data
 from stream_app.demo.serving import Service
 from stream_app.demo.story import INJECTION, Story

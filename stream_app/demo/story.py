@@ -9,7 +9,7 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from schemas.common import parse_ms
-from stream_app.core.days import DAY_MS
+from stream_app.core.kit.days import DAY_MS
 from stream_app.demo import data
 from stream_app.kafka import clients
 from stream_app.kafka.passed_by import readable

@@ -14,8 +14,8 @@ from typing import Final
 
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
+from stream_app.core.kit.codec import UNREADABLE
 from stream_app.errors import Broken, Parked, UnknownFormat
-from stream_app.stored import UNREADABLE
 
 _TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
 

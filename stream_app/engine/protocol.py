@@ -14,8 +14,8 @@ import msgspec
 
 from schemas import bounds
 from schemas.clock import TickView
+from stream_app.core.kit.codec import Codec
 from stream_app.engine.store import Segmenting
-from stream_app.stored import Codec
 
 POSITIONS_FORMAT = 2
 

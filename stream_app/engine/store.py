@@ -30,8 +30,8 @@ from rocksdict import (
     WriteOptions,
 )
 
+from stream_app.core.kit.codec import Codec
 from stream_app.errors import UnknownFormat
-from stream_app.stored import Codec
 
 FORMAT: Final = 1
 _META: Final = b"\x00meta"

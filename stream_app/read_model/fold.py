@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
+from stream_app.core.kit.codec import Codec
 from stream_app.read_model.versions import DAYS, see, traffic
-from stream_app.stored import Codec
 
 FORMAT: Final = 3
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from stream_app.core.live_settings import Resolver, Values
+from stream_app.core.kit.live_settings import Resolver, Values
 from stream_app.read_model.published import Published
 from stream_app.settings import Settings, TypeSettings
 

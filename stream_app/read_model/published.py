@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from stream_app.core.changes import by_type
-from stream_app.core.live_settings import LiveSettings, Resolver
-from stream_app.core.settings_table import EVERYWHERE, MODEL, TOTALS, TYPE, encode, model_key, type_key
+from stream_app.core.kit.changes import by_type
+from stream_app.core.kit.live_settings import LiveSettings, Resolver
+from stream_app.core.kit.settings_table import EVERYWHERE, MODEL, TOTALS, TYPE, encode, model_key, type_key
 from stream_app.settings.entry import entered
 
 R = TypeVar("R")

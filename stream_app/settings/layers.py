@@ -16,7 +16,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from stream_app.core.changes import Change
+from stream_app.core.kit.changes import Change
 from stream_app.settings.entry import check_together, entered, groups_of, problems
 from stream_app.settings.fields import AT_START, EVERYWHERE, STATIC, marked
 from stream_app.settings.installation import Installation

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from stream_app.core.changes import Change
-from stream_app.core.live_settings import Held, Values
+from stream_app.core.kit.changes import Change
+from stream_app.core.kit.live_settings import Held, Values
 from stream_app.settings.layers import Everywhere, Layers, OfType
 from stream_app.settings.model import Settings, settings_hash
 
@@ -24,7 +24,7 @@ class _Level(NamedTuple, Generic[R]):
 
 
 class StageRules(Generic[R]):
-    """A stage's resolver (:class:`~stream_app.core.live_settings.Resolver`): its view of the layers of settings.
+    """A stage's resolver (:class:`~stream_app.core.kit.live_settings.Resolver`): its view of the layers of settings.
 
     ``by_name``: the view depends on the model's name too, so that no two models share what it makes.
     """

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from stream_app.core.changes import Change, by_type
+from stream_app.core.kit.changes import Change, by_type
 from stream_app.settings.entry import problems
 from stream_app.settings.layers import TABLES, Exact, changeable, check_key, merged
 from stream_app.settings.model import Settings

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from schemas.common import NAME
-from stream_app.core.changes import Change
+from stream_app.core.kit.changes import Change
 from stream_app.read_model.published import Published
 from stream_app.web.answers import Refused, answer
 from stream_app.web.auth import User

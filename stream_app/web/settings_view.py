@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic_core import PydanticUndefined
 
-from stream_app.core.changes import Change
-from stream_app.core.live_settings import LiveSettings, Values
+from stream_app.core.kit.changes import Change
+from stream_app.core.kit.live_settings import LiveSettings, Values
 from stream_app.http.bounds import PAGE_ROWS
 from stream_app.read_model import impact
 from stream_app.read_model.published import Published

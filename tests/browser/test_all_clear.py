@@ -20,7 +20,7 @@ from playwright.async_api import Locator, Page, async_playwright, expect
 from schemas.common import rfc3339
 from schemas.partitioning import partition_for
 from stream_app.cli import cli
-from stream_app.core.effects import Emit
+from stream_app.core.kit.effects import Emit
 from stream_app.kafka import clients
 from stream_app.read_model.keys import Keys
 from tests.support.kafka_io import Prefix, until

@@ -16,7 +16,7 @@ from playwright.async_api import Locator, Page, expect
 from scipy.stats import binomtest
 
 from stream_app.cli import cli
-from stream_app.core.effects import Emit
+from stream_app.core.kit.effects import Emit
 from tests.support.browsing import go, launched, signed_in
 from tests.support.kafka_io import read
 from tests.support.live import VIEWER, Site, serving

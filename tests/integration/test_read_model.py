@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_app.core.effects import Emit
+from stream_app.core.kit.effects import Emit
 from stream_app.read_model.client import client
 from stream_app.read_model.keys import Keys
 from stream_app.read_model.projector import Projector

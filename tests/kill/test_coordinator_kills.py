@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from stream_app.connect.orders import Order
-from stream_app.core.changes import Change
+from stream_app.core.kit.changes import Change
 from stream_app.settings import Settings, base, changed
 from tests.support.judge import told
 from tests.support.kafka_io import Prefix, read

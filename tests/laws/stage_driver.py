@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from schemas.clock import TickView
-from stream_app.core import cells, cells_codec, deltas, line_log
-from stream_app.core.deltas import Cell, DeltaRecord, HourCount, Intervals, Part
-from stream_app.core.effects import Emit
-from stream_app.core.live_settings import Fixed
+from stream_app.core import line_log
+from stream_app.core.counts import cells, cells_codec, deltas
+from stream_app.core.counts.deltas import Cell, DeltaRecord, HourCount, Intervals, Part
+from stream_app.core.kit.effects import Emit
+from stream_app.core.kit.live_settings import Fixed
 from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.core.metrics_stage.keys import cell_key

@@ -16,12 +16,14 @@ import pytest
 from schemas import bounds
 from schemas.catalogue import FAMILIES, Family
 from schemas.common import ce_headers, encode
-from stream_app.core import deltas, line_log
+from stream_app.core import line_log
 from stream_app.core.alerts import evidence
 from stream_app.core.alerts import stage as alerts_stage
 from stream_app.core.alerts import state as alerts_state
 from stream_app.core.alerts.publish import short
-from stream_app.core.deltas import Cell, DeltaRecord, HourCount, Intervals, Part
+from stream_app.core.counts import deltas
+from stream_app.core.counts.deltas import Cell, DeltaRecord, HourCount, Intervals, Part
+from stream_app.core.kit.codec import Codec
 from stream_app.core.labels.counts import MAX_RECORD_BYTES, records
 from stream_app.core.metrics_stage import memo as metrics_memo
 from stream_app.core.metrics_stage import version_days
@@ -30,7 +32,6 @@ from stream_app.core.retrain.publish import IDS, TEXT
 from stream_app.core.retrain.state import NOTED, REMEMBERED
 from stream_app.engine.protocol import POSITIONS_KEY, Positions, encode_positions
 from stream_app.settings import Settings
-from stream_app.stored import Codec
 from stream_app.topics import Topics
 from tests.laws.test_laws import codecs
 from tests.support.largest import BIG, MODEL, NAME, WIDE, Unbounded, largest
@@ -112,17 +113,17 @@ for _field in BY_PARTITION:
 
 #: Codecs that are driven by tests of their own, and where.
 ELSEWHERE = {
-    "stream_app.core.cells_codec": "test_a_cell_never_grows_beyond_its_bound",
-    "stream_app.core.deltas": "test_a_checkpoint_of_any_names_is_split_below_the_bound",
+    "stream_app.core.counts.cells_codec": "test_a_cell_never_grows_beyond_its_bound",
+    "stream_app.core.counts.deltas": "test_a_checkpoint_of_any_names_is_split_below_the_bound",
     "stream_app.core.labels.memo": "the labels lane's own",
-    "stream_app.core.changes": "settings of single models are keys of their own table",
+    "stream_app.core.kit.changes": "settings of single models are keys of their own table",
 }
 #: Codecs of a plain collection, at its limit.
 PLAIN: dict[str, Any] = {
     "stream_app.core.retrain.barriers": {"t" * TOPIC: {BIG - i: BIG for i in range(PARTITIONS)}, "u" * TOPIC: {}},
     "stream_app.core.retrain.profile": [BIG] * 24,
     # two settings hold lists of names, each as long as the command that says it; the others are numbers and words
-    "stream_app.core.settings_table": {
+    "stream_app.core.kit.settings_table": {
         "auto_retrain_tenants": ["t" * 128] * (bounds.COMMAND // 131),
         "auto_retrain_types": {f"{i:03d}".ljust(128, "t"): True for i in range(bounds.COMMAND // 136)},
         **{f"setting_{i}".ljust(40, "x"): BIG for i in range(120)},

@@ -17,24 +17,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stream_app.core
-from stream_app.core import active_version, cells, cells_codec, deltas, line_log, score_sketch, settings_table
+from stream_app.core import line_log
 from stream_app.core.alerts import evidence, facts
 from stream_app.core.alerts import memo as alerts_memo
 from stream_app.core.alerts import state as alerts_state
-from stream_app.core.cells import Cell, Counts, DriftNote
 from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow, QualityValue, ScoreWindow
-from stream_app.core.deltas import DeltaRecord
+from stream_app.core.counts import cells, cells_codec, deltas, score_sketch
+from stream_app.core.counts.cells import Cell, Counts, DriftNote
+from stream_app.core.counts.deltas import DeltaRecord
+from stream_app.core.counts.score_sketch import ScoreSketch
 from stream_app.core.drift import state as drift_state
+from stream_app.core.kit import settings_table
 from stream_app.core.labels import memo as labels_memo
+from stream_app.core.metrics_stage import active_version, version_days, watch
 from stream_app.core.metrics_stage import memo as metrics_memo
-from stream_app.core.metrics_stage import version_days, watch
 from stream_app.core.retrain import barriers, history, profile
 from stream_app.core.retrain import memo as retrain_memo
 from stream_app.core.retrain import state as retrain_state
 from stream_app.core.retrain.data_range import Plan
 from stream_app.core.retrain.safeguards import Coverage
 from stream_app.core.retrain.transitions import STATES
-from stream_app.core.score_sketch import ScoreSketch
 
 LAWFUL = settings(derandomize=True, max_examples=40, deadline=None, database=None)
 

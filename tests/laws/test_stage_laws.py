@@ -8,9 +8,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.core import deltas, line_log
+from stream_app.core import line_log
 from stream_app.core.alerts import AlertsStage
-from stream_app.core.deltas import DeltaRecord
+from stream_app.core.counts import deltas
+from stream_app.core.counts.deltas import DeltaRecord
 from stream_app.core.drift import DriftStage
 from stream_app.core.labels.stage import LabelsStage
 from stream_app.core.metrics_stage import MetricsStage

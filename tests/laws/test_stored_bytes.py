@@ -1,7 +1,7 @@
 """Whatever bytes a stored or internal value has, its decoder answers with a value, ``UnknownFormat`` or ``Broken``.
 
 Decoders are found, not listed: everything in a module that declares a ``FORMAT`` and is called ``decode…``, and every
-:class:`~stream_app.stored.Codec`. What reads bytes under another name stands in ``OTHERS``.
+:class:`~stream_app.core.kit.codec.Codec`. What reads bytes under another name stands in ``OTHERS``.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import stream_app
-from stream_app.core import cells_codec
+from stream_app.core.counts import cells_codec
+from stream_app.core.kit.codec import Codec
 from stream_app.core.labels import entry
 from stream_app.core.metrics_stage import line_book, traffic
 from stream_app.engine import protocol, store
 from stream_app.errors import Broken, Incompatible, UnknownFormat
 from stream_app.read_model import fold, points
-from stream_app.stored import Codec
 from tests.laws.test_laws import CODECS, LAWFUL
 
 Decoder = Callable[[bytes], Any]
@@ -65,7 +65,7 @@ def _decoders() -> dict[str, tuple[Any, Decoder]]:
             name: value
             for name, value in vars(module).items()
             if name.startswith("decode")
-            and getattr(value, "__module__", "stream_app.stored") in (info.name, "stream_app.stored")
+            and getattr(value, "__module__", "stream_app.core.kit.codec") in (info.name, "stream_app.core.kit.codec")
         }
         found |= {f"{info.name}.{name}": (module, value) for name, value in mine.items()}
         public = {getattr(value, "__self__", None) for value in mine.values()}

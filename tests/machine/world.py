@@ -12,7 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow
-from stream_app.core.days import DAY_MS, HOUR_MS
+from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.retrain import Flags, LineConfig, RetrainRules, step
 from stream_app.core.retrain import effects as fx
 from stream_app.core.retrain.data_range import Plan

@@ -17,8 +17,9 @@ from stream_app.connect.relay.mapper import Mapper
 from stream_app.connect.relay.maps import load_map, shipped, text_of
 from stream_app.connect.relay.samples import Sample, samples
 from stream_app.connect.relay.source import Unmappable
-from stream_app.core import cells, cells_codec, deltas, line_log
-from stream_app.core.cells import Cell, DriftNote
+from stream_app.core import line_log
+from stream_app.core.counts import cells, cells_codec, deltas
+from stream_app.core.counts.cells import Cell, DriftNote
 from stream_app.core.labels import entry as labels_entry
 from stream_app.core.labels.stage import LabelsStage
 from stream_app.engine.chunks import Chunk

@@ -17,7 +17,7 @@ import httpx
 import redis
 
 from schemas.partitioning import partition_for
-from stream_app.core.effects import Emit
+from stream_app.core.kit.effects import Emit
 from stream_app.kafka import clients
 from stream_app.read_model.apply import KINDS
 from stream_app.services.ports import free_ports

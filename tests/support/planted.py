@@ -15,7 +15,7 @@ from schemas.drift import DriftEvent
 from schemas.lifecycle import ModelLifecycle
 from schemas.settings import Setting
 from schemas.snapshots import MetricSnapshot
-from stream_app.core.effects import Emit
+from stream_app.core.kit.effects import Emit
 
 #: Family of the output topics that each kind of record stands in.
 _FAMILIES: dict[type[Any], str] = {

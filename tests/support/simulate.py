@@ -12,7 +12,7 @@ import numpy as np
 from stream_app.core.alerts import AlertRules, AlertsConfig
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.drift import DriftConfig
-from stream_app.core.live_settings import Fixed
+from stream_app.core.kit.live_settings import Fixed
 from stream_app.core.metrics_stage import MetricsConfig
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.core.retrain import RetrainConfig

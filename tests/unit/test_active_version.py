@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from stream_app.core import active_version
-from stream_app.core.active_version import (
+from stream_app.core.kit.days import HOUR_MS
+from stream_app.core.metrics_stage import active_version
+from stream_app.core.metrics_stage.active_version import (
     ActiveVersion,
     ObservedRules,
     after_close,
@@ -11,7 +12,6 @@ from stream_app.core.active_version import (
     changed,
     first_observed,
 )
-from stream_app.core.days import HOUR_MS
 from stream_app.errors import Incompatible
 
 HOUR = 480_000

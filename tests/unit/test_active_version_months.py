@@ -16,9 +16,9 @@ import pytest
 
 from schemas.clock import TickView
 from schemas.training import TrainingResult
-from stream_app.core import deltas
-from stream_app.core.deltas import Cell, DeltaRecord, HourCount, Part
-from stream_app.core.live_settings import Fixed
+from stream_app.core.counts import deltas
+from stream_app.core.counts.deltas import Cell, DeltaRecord, HourCount, Part
+from stream_app.core.kit.live_settings import Fixed
 from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.simulator import DictTable, Row

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from stream_app.core import cells, cells_codec, deltas, score_edges, score_sketch
-from stream_app.core.cells import Cell, Counts
-from stream_app.core.metrics import figures
+from stream_app.core.counts import cells, cells_codec, deltas, score_edges, score_sketch
+from stream_app.core.counts.cells import Cell, Counts
+from stream_app.core.counts.figures import figures
 from stream_app.errors import UnknownFormat
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import zstandard
 
-from stream_app.core import cells, cells_codec, deltas, score_sketch
-from stream_app.core.cells import Cell, Counts, DriftNote
 from stream_app.core.comparisons.scores import histogram
-from stream_app.core.comparisons.summing import total
-from stream_app.core.deltas import FIXED, Intervals, Rows
-from stream_app.core.metrics import figures
+from stream_app.core.counts import cells, cells_codec, deltas, score_sketch
+from stream_app.core.counts.cells import Cell, Counts, DriftNote
+from stream_app.core.counts.deltas import FIXED, Intervals, Rows
+from stream_app.core.counts.figures import figures
+from stream_app.core.counts.summing import total
 from stream_app.errors import Broken, Incompatible
 
 GOLDEN = bytes.fromhex(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stream_app.core import line_log
-from stream_app.core.changes import Change
+from stream_app.core.kit.changes import Change
 from stream_app.settings import Settings, announcements, base, changed
 from stream_app.simulator import Simulator
 from stream_app.stage_configs import alerts_config, drift_config, metrics_config, retrain_config

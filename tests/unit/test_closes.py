@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from stream_app.core.days import DAY_MS, HOUR_MS, closes_between, date_of, metrics_close
+from stream_app.core.kit.days import DAY_MS, HOUR_MS, closes_between, date_of, metrics_close
 
 D = 20_000
 

@@ -11,7 +11,7 @@ from schemas import bounds, deadletters
 from schemas.clock import TickView
 from stream_app.connect.announce import split
 from stream_app.connect.orders import order, oversized
-from stream_app.core import changes
+from stream_app.core.kit import changes
 from stream_app.core.metrics_stage import MetricsStage
 from stream_app.errors import Incompatible
 from tests.laws.stage_driver import Row, config

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stream_app.core.alerts import AlertRules
-from stream_app.core.live_settings import Fixed
+from stream_app.core.kit.live_settings import Fixed
 from stream_app.core.retrain import Flags, RetrainConfig, RetrainRules
 from stream_app.core.retrain.config import Allowed
 from stream_app.simulator import Batch, Simulator

@@ -10,7 +10,7 @@ import pytest
 
 from schemas.clock import TickView
 from schemas.unreadable import Unreadable
-from stream_app.core import deltas
+from stream_app.core.counts import deltas
 from stream_app.core.labels.config import DAY_MS, LabelsConfig, TypeRules, labels_partition
 from stream_app.core.labels.memo import promised, waiting_by
 from stream_app.core.labels.stage import LabelsStage

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from stream_app.core import live_settings, settings_table
 from stream_app.core.alerts.rules import AlertRules
-from stream_app.core.changes import Change, by_type
 from stream_app.core.comparisons.rules import ComparisonRules
-from stream_app.core.live_settings import LiveSettings
+from stream_app.core.kit import live_settings, settings_table
+from stream_app.core.kit.changes import Change, by_type
+from stream_app.core.kit.live_settings import LiveSettings
+from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.core.metrics_stage.config import MetricsSettings
-from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.retrain import RetrainRules
 from stream_app.read_model.published import Published
 from stream_app.settings import BUILT_IN, Settings, TypeSettings, base, changed
@@ -119,7 +119,7 @@ class Lane:
         self.open()
 
     def open(self) -> None:
-        self.box = Outbox(self.table, 0)
+        self.box = UnitOfWork(self.table, 0)
         self.live: Any = self.kind(self.config, self.box)
 
     def command(self, record: bytes) -> str | None:
@@ -149,7 +149,7 @@ def with_refusals(live: Any, record: bytes) -> None:
 
 
 def lanes() -> list[Lane]:
-    def plain(config: Any, box: Outbox) -> Any:
+    def plain(config: Any, box: UnitOfWork) -> Any:
         return LiveSettings(config, config.rules, box)
 
     return [

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from stream_app.core import cells, deltas
-from stream_app.core.cells import Cell, Counts
-from stream_app.core.deltas import FIXED, Intervals
-from stream_app.core.metrics import Figures, average_precision, figures, precision_at_recall
+from stream_app.core.counts import cells, deltas
+from stream_app.core.counts.cells import Cell, Counts
+from stream_app.core.counts.deltas import FIXED, Intervals
+from stream_app.core.counts.figures import Figures, average_precision, figures, precision_at_recall
 
 
 class Batch:

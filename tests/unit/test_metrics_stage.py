@@ -8,11 +8,12 @@ from typing import Any
 
 from schemas.clock import TickView
 from schemas.partitioning import partition_for
-from stream_app.core import deltas, line_log
-from stream_app.core.days import DAY_MS, HOUR_MS
-from stream_app.core.deltas import Cell, DeltaRecord, HourCount, Part
-from stream_app.core.effects import Emit
-from stream_app.core.live_settings import Fixed
+from stream_app.core import line_log
+from stream_app.core.counts import deltas
+from stream_app.core.counts.deltas import Cell, DeltaRecord, HourCount, Part
+from stream_app.core.kit.days import DAY_MS, HOUR_MS
+from stream_app.core.kit.effects import Emit
+from stream_app.core.kit.live_settings import Fixed
 from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
 from stream_app.core.metrics_stage.config import LineRules
 from tests.unit.tables import DictTable, Rec

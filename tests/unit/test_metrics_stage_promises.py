@@ -8,8 +8,9 @@ import orjson
 import pytest
 
 from schemas.clock import TickView
-from stream_app.core import deltas, line_log
-from stream_app.core.deltas import DeltaRecord
+from stream_app.core import line_log
+from stream_app.core.counts import deltas
+from stream_app.core.counts.deltas import DeltaRecord
 from stream_app.core.metrics_stage import MetricsStage
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.core.metrics_stage.keys import CELL, DELTA

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from stream_app.core import line_log
+from stream_app.core.kit.live_settings import Fixed
 from stream_app.core.line_log import LifecycleEntry, ProbationEntry
-from stream_app.core.live_settings import Fixed
 from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.simulator import Batch, Simulator

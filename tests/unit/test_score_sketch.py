@@ -5,8 +5,8 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from stream_app.core import score_edges, score_sketch
-from stream_app.core.score_sketch import EDGES, EMPTY, EXACT_LIMIT, ScoreSketch, add, bin_of, collect, limited
+from stream_app.core.counts import score_edges, score_sketch
+from stream_app.core.counts.score_sketch import EDGES, EMPTY, EXACT_LIMIT, ScoreSketch, add, bin_of, collect, limited
 
 
 def sketch(scores: list[float] | np.ndarray, positives: int = 0) -> ScoreSketch:

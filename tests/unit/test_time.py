@@ -9,9 +9,10 @@ import pytest
 from schemas.clock import TickView, decode_tick
 from schemas.common import parse_ms, rfc3339
 from stream_app.connect.ticks import last_tick, next_close, next_tick
-from stream_app.core import active_version, days
-from stream_app.core.active_version import ActiveVersion
-from stream_app.core.days import DAY_MS, HOUR_MS
+from stream_app.core.kit import days
+from stream_app.core.kit.days import DAY_MS, HOUR_MS
+from stream_app.core.metrics_stage import active_version
+from stream_app.core.metrics_stage.active_version import ActiveVersion
 from stream_app.engine.chunks import Chunk
 from stream_app.engine.inbox import Clock, Gap, Input
 from stream_app.engine.protocol import Positions

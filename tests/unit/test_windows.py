@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from stream_app.core import cells, cells_codec
-from stream_app.core.cells import Cell
+from stream_app.core.counts import cells, cells_codec
+from stream_app.core.counts.cells import Cell
 from stream_app.core.metrics_stage.keys import cell_key
-from stream_app.core.windows import TableCells, get_baseline_metrics, get_recent_metrics, window_metrics
+from stream_app.core.metrics_stage.windows import TableCells, get_baseline_metrics, get_recent_metrics, window_metrics
 from tests.unit.test_metrics import Batch
 
 HOUR = 3_600_000

@@ -23,7 +23,7 @@ from schemas.common import parse_ms
 from schemas.partitioning import partition_for
 from schemas.unreadable import Unreadable
 from stream_app.connect.bridge.destinations import Alert, Destination, Refused, Unreachable, dedup_key, session
-from stream_app.core.effects import dead_letter
+from stream_app.core.kit.effects import dead_letter
 from stream_app.kafka import clients
 from stream_app.kafka.arrived import decoded, skip
 from stream_app.kafka.passed_by import readable

@@ -24,7 +24,7 @@ from schemas.unreadable import Unreadable
 from stream_app.connect.relay.mapper import Mapper
 from stream_app.connect.relay.placement import partitions_for
 from stream_app.connect.relay.source import Unmappable
-from stream_app.core.effects import Record, dead_letter
+from stream_app.core.kit.effects import Record, dead_letter
 from stream_app.engine.producer import LaneProducer
 from stream_app.topics import Topics
 

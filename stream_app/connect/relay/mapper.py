@@ -17,7 +17,7 @@ from schemas.unreadable import Unreadable
 from stream_app.connect.relay.expressions import Expression
 from stream_app.connect.relay.maps import Condition, Emit, Join, RelayMap
 from stream_app.connect.relay.source import Source, Unmappable
-from stream_app.core.effects import Record
+from stream_app.core.kit.effects import Record
 
 _NAME: Final = re.compile(NAME)
 _MISSING: Final = re.compile(r"missing required field `(\w+)`")

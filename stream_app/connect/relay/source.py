@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from schemas import deadletters
-from stream_app.core.effects import Record
+from stream_app.core.kit.effects import Record
 
 #: Not worked out yet for this record; ``None`` means worked out, and nothing there.
 UNSET: Final[Any] = object()

@@ -11,7 +11,7 @@ import msgspec
 
 from stream_app.core.alerts.evidence import Finding
 from stream_app.core.alerts.state import Decision, ReplacedBy
-from stream_app.stored import Codec
+from stream_app.core.kit.codec import Codec
 
 FORMAT: Final = 1
 

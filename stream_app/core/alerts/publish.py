@@ -13,8 +13,8 @@ from stream_app.core.alerts.evidence import Finding
 from stream_app.core.alerts.lifecycle import Change
 from stream_app.core.alerts.rules import AlertsConfig
 from stream_app.core.alerts.state import INCOMPLETE, Book, OpenAlert
-from stream_app.core.days import DAY_MS, date_of, day_of
-from stream_app.core.effects import Emit
+from stream_app.core.kit.days import DAY_MS, date_of, day_of
+from stream_app.core.kit.effects import Emit
 
 ALERTS: Final = "alerts"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from stream_app.core.days import HOUR_MS
-from stream_app.core.live_settings import Fixed, Resolver
+from stream_app.core.kit.days import HOUR_MS
+from stream_app.core.kit.live_settings import Fixed, Resolver
 
 
 @dataclass(frozen=True, slots=True)

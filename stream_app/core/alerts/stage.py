@@ -16,7 +16,7 @@ from schemas import bounds
 from schemas.clock import TickView
 from schemas.operators import OperatorCommand
 from schemas.partitioning import partition_for
-from stream_app.core import changes, line_log
+from stream_app.core import line_log
 from stream_app.core.alerts import evidence, facts, state
 from stream_app.core.alerts import memo as memos
 from stream_app.core.alerts.facts import Fact
@@ -24,11 +24,13 @@ from stream_app.core.alerts.lifecycle import Step, next_due_ms, step, types_of
 from stream_app.core.alerts.publish import alert_record
 from stream_app.core.alerts.rules import AlertsConfig
 from stream_app.core.alerts.state import DRIFT, INCOMPLETE, Book, Decision, ReplacedBy
-from stream_app.core.audit import Auditor, Said
-from stream_app.core.effects import Drained, Record, TableReader
-from stream_app.core.live_settings import LiveSettings
-from stream_app.core.log_stage import A_STEP, LogStage, decoding, entry_of
-from stream_app.core.metrics_stage.outbox import Outbox
+from stream_app.core.kit import changes
+from stream_app.core.kit.audit import Auditor, Said
+from stream_app.core.kit.effects import Drained, Record, TableReader
+from stream_app.core.kit.live_settings import LiveSettings
+from stream_app.core.kit.log_stage import A_STEP, LogStage
+from stream_app.core.kit.unit_of_work import UnitOfWork
+from stream_app.core.line_log import decoding, entry_of
 from stream_app.errors import Broken
 
 STAGE: Final = "alerts"
@@ -55,15 +57,15 @@ class AlertsStage(LogStage):
     def load(self, memo: bytes | None, table: TableReader | None) -> None:
         """Start from the last commit; open alerts are found by their marks."""
         self.memo = memos.decode(memo) if memo is not None else memos.Memo()
-        self._outbox = Outbox(table, self.partition)
+        self._work = UnitOfWork(table, self.partition)
         #: entries of epochs that the call in hand may still handle
         self._budget = A_STEP
-        self.settings = LiveSettings(self.config, self.config.rules, self._outbox)
+        self.settings = LiveSettings(self.config, self.config.rules, self._work)
         self._books: dict[bytes, Book] = {}
         #: key of the book of each open alert → when its next timer falls due; ``None``: never
         self._due: dict[bytes, int | None] = {}
         after: bytes | None = None
-        while batch := self._outbox.scan(state.OPEN, after, BATCH):
+        while batch := self._work.scan(state.OPEN, after, BATCH):
             after = batch[-1][0]
             self._set_timers([state.BOOK + key[1:] for key, _ in batch])
 
@@ -89,7 +91,7 @@ class AlertsStage(LogStage):
 
     def drain(self) -> Drained:
         """Effects since the last drain; the table holds them before the stage is called again."""
-        return self._outbox.drain(memos.encode(self.memo))
+        return self._work.drain(memos.encode(self.memo))
 
     def _entry(self, offset: int, entry: line_log.Entry) -> None:
         if isinstance(entry, line_log.EventEntry):
@@ -98,7 +100,7 @@ class AlertsStage(LogStage):
         elif isinstance(entry, line_log.DecisionEntry):
             answers = [(name, passed, bounds.cut(why, REASON)) for name, passed, why in entry.safeguards[:SAFEGUARDS]]
             decided = facts.Decided(entry.event_id, Decision(entry.eligible, answers))
-            self._outbox.put(state.decision_key(entry.event_id), facts.encode(decided))
+            self._work.put(state.decision_key(entry.event_id), facts.encode(decided))
         elif isinstance(entry, line_log.CommandEntry):
             fact = _ordered(entry)
             if fact is not None and not self._repeated(fact):
@@ -115,16 +117,16 @@ class AlertsStage(LogStage):
             self._remember(offset, facts.Forgotten(entry.line))
 
     def _remember(self, offset: int, fact: Fact) -> None:
-        self._outbox.put(state.epoch_key(offset), facts.encode(fact))
+        self._work.put(state.epoch_key(offset), facts.encode(fact))
 
     def _repeated(self, fact: Fact) -> bool:
         """Whether a person's command came before in this epoch."""
         if not isinstance(fact, facts.Acknowledged | facts.Accepted):
             return False
         mark = state.COMMAND + fact.command_id.encode()
-        if self._outbox.get([mark])[0] is not None:
+        if self._work.get([mark])[0] is not None:
             return True
-        self._outbox.put(mark, b"\x01")
+        self._work.put(mark, b"\x01")
         return False
 
     def _own(self, line: str) -> None:
@@ -142,18 +144,18 @@ class AlertsStage(LogStage):
             return True
         self._inputs = entry.inputs
         after: bytes | None = None
-        while batch := self._outbox.scan(state.EPOCH, after, BATCH):
+        while batch := self._work.scan(state.EPOCH, after, BATCH):
             if self._budget <= 0:
                 return False
             self._budget -= len(batch)
             after = batch[-1][0]
             self._facts([facts.decode(value, key) for key, value in batch], now_ms)
             for key, _ in batch:
-                self._outbox.remove_once_written(key)
+                self._work.remove_once_written(key)
         for prefix in (state.DECISION, state.COMMAND):
-            while batch := self._outbox.scan(prefix, None, BATCH):
+            while batch := self._work.scan(prefix, None, BATCH):
                 for key, _ in batch:
-                    self._outbox.put(key, None)
+                    self._work.put(key, None)
         due = sorted(key for key, at in self._due.items() if at is not None and at <= now_ms)
         for start in range(0, len(due), BATCH):
             keys = due[start : start + BATCH]
@@ -168,7 +170,7 @@ class AlertsStage(LogStage):
         """Some facts of the epoch in the log's order."""
         events = [fact.finding for fact in epoch if isinstance(fact, facts.Event)]
         keys = [state.decision_key(finding.id) for finding in events]
-        answers = self._outbox.get(keys)
+        answers = self._work.get(keys)
         decisions: dict[str, Decision] = {}
         for finding, key, value in zip(events, keys, answers, strict=True):
             decided = facts.decode(value, key) if value is not None else None
@@ -198,7 +200,7 @@ class AlertsStage(LogStage):
         for type in (DRIFT, INCOMPLETE):
             key = state.book_key(fact.line, type)
             self._step(key, fact, now_ms)
-            self._outbox.put(key, None)
+            self._work.put(key, None)
             del self._books[key]
 
     def _acknowledge(self, fact: facts.Acknowledged, now_ms: int) -> None:
@@ -246,7 +248,7 @@ class AlertsStage(LogStage):
         said = Said(line, fact.actor, action, decision, fact.command_id, (fact.command_id, *alerts), reason)
         auditor = Auditor(STAGE, self.partition, self.config.source)
         self.settings.read([line] if line != "*" else [])
-        self._outbox.emit(auditor.record(said, now_ms, self._inputs, self.settings.hash_of(line)))
+        self._work.emit(auditor.record(said, now_ms, self._inputs, self.settings.hash_of(line)))
 
     def _change(self, fact: facts.Changed) -> None:
         """Change settings; the timers of open alerts are set anew. The coordinator tells people what became of it."""
@@ -261,7 +263,7 @@ class AlertsStage(LogStage):
     def _set_timers(self, keys: list[bytes]) -> None:
         """When the next timers of some open alerts fall due, by the settings that hold now."""
         self._have_at_hand(keys)
-        for key, value in zip(keys, self._outbox.get(keys), strict=True):
+        for key, value in zip(keys, self._work.get(keys), strict=True):
             alert = state.decode(value, key).alert if value is not None else None
             if alert is None:
                 raise Broken(f"{' '.join(state.split_key(key))} is marked open in the alerts table and is not")
@@ -275,7 +277,7 @@ class AlertsStage(LogStage):
     def _read(self, keys: list[bytes]) -> None:
         """Have the books of a batch at hand, and their models' settings; the books go when it is done."""
         self._have_at_hand(keys)
-        for key, value in zip(keys, self._outbox.get(keys), strict=True):
+        for key, value in zip(keys, self._work.get(keys), strict=True):
             self._books[key] = state.decode(value, key) if value is not None else Book(state.split_key(key)[1])
 
     def _have_at_hand(self, keys: list[bytes]) -> None:
@@ -293,19 +295,19 @@ class AlertsStage(LogStage):
         book, news = step(rules, before, fact, now_ms)
         for change in news:
             hash = self.settings.hash_of(line)
-            self._outbox.emit(alert_record(self.config, self.partition, change, now_ms, settings_hash=hash))
+            self._work.emit(alert_record(self.config, self.partition, change, now_ms, settings_hash=hash))
         if book == before:
             return
         self._books[key] = book
-        self._outbox.put(key, state.encode(book))
+        self._work.put(key, state.encode(book))
         mark = state.OPEN + key[1:]
         if book.alert is not None:
             self._due[key] = next_due_ms(rules, book.alert)
             if before.alert is None:
-                self._outbox.put(mark, b"\x01")
+                self._work.put(mark, b"\x01")
         elif before.alert is not None:
             del self._due[key]
-            self._outbox.put(mark, None)
+            self._work.put(mark, None)
 
 
 def _ordered(entry: line_log.CommandEntry) -> Fact | None:

@@ -9,7 +9,7 @@ key                             value and growth
 ``E`` + offset (u8)             fact (:mod:`~stream_app.core.alerts.facts`) of the epoch in hand; gone with its tick
 ``D`` + event id                decision of the epoch in hand; gone with its tick
 ``C`` + command id              empty mark of a person's command of the epoch in hand; gone with its tick
-``V`` + …                       changed settings (:mod:`~stream_app.core.settings_table`)
+``V`` + …                       changed settings (:mod:`~stream_app.core.kit.settings_table`)
 ==============================  ====================================================================================
 """
 
@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from stream_app.core.alerts.evidence import Finding
-from stream_app.stored import Codec
+from stream_app.core.kit.codec import Codec
 
 FORMAT: Final = 2
 BOOK, OPEN, EPOCH, DECISION, COMMAND = b"A", b"O", b"E", b"D", b"C"

@@ -7,7 +7,7 @@ from typing import Final
 
 from stream_app.core.alerts.evidence import Finding, Window
 from stream_app.core.alerts.state import INCOMPLETE, Book, OpenAlert, ReplacedBy
-from stream_app.core.days import DAY_MS, date_of
+from stream_app.core.kit.days import DAY_MS, date_of
 
 #: Longest text of the wire.
 LONGEST: Final = 4_000

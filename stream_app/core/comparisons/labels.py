@@ -12,12 +12,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stream_app.core.cells import Counts
 from stream_app.core.comparisons.average_precision import limits, variance
 from stream_app.core.comparisons.proportions import combine, wilson
 from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.scores import histogram
+from stream_app.core.counts.cells import Counts
 
 #: Metrics that need the order of the scores.
 BY_SCORE = frozenset({"pr_auc", "precision_at_80_recall"})

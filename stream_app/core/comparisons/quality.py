@@ -6,7 +6,8 @@ judged days of the window that performance is judged by.
 
 from __future__ import annotations
 
-from stream_app.core.cells import (
+from stream_app.core.comparisons.records import QualityValue
+from stream_app.core.counts.cells import (
     BIN_LABELLED,
     BIN_LABELLED_SCORES,
     BIN_POSITIVES,
@@ -16,9 +17,8 @@ from stream_app.core.cells import (
     WIDTH_SUM,
     Counts,
 )
-from stream_app.core.comparisons.records import QualityValue
-from stream_app.core.deltas import FIXED
-from stream_app.core.metrics import calibration_score
+from stream_app.core.counts.deltas import FIXED
+from stream_app.core.counts.figures import calibration_score
 
 
 def quality_values(

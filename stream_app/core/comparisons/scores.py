@@ -16,13 +16,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_app.core import score_sketch
-from stream_app.core.cells import BIN_SCORES, BINS, Counts
 from stream_app.core.comparisons.kolmogorov import survival
 from stream_app.core.comparisons.records import Histogram, ScoreWindow
 from stream_app.core.comparisons.rules import ComparisonRules
-from stream_app.core.deltas import FIXED
-from stream_app.core.score_sketch import EDGES, ScoreSketch
+from stream_app.core.counts import score_sketch
+from stream_app.core.counts.cells import BIN_SCORES, BINS, Counts
+from stream_app.core.counts.deltas import FIXED
+from stream_app.core.counts.score_sketch import EDGES, ScoreSketch
 
 HISTOGRAM_BINS = 50
 #: Inner edges of the histogram's bins, closed on the left.

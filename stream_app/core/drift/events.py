@@ -12,7 +12,7 @@ from stream_app.core.comparisons.records import Histogram, LabelWindow, QualityV
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.scores import lower_bound, upper_bound
 from stream_app.core.comparisons.verdicts import Judgement
-from stream_app.core.days import DAY_MS
+from stream_app.core.kit.days import DAY_MS
 from stream_app.core.line_log import BaselineEntry
 
 

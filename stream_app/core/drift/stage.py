@@ -13,7 +13,7 @@ from typing import Any, Final
 from schemas.clock import TickView
 from schemas.common import ce_headers, encode
 from schemas.drift import DriftEvent, DriftWindow
-from stream_app.core import changes, line_log
+from stream_app.core import line_log
 from stream_app.core.comparisons.records import QualityValue
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.verdicts import (
@@ -23,13 +23,15 @@ from stream_app.core.comparisons.verdicts import (
     quality_verdict,
     statistical_verdict,
 )
-from stream_app.core.days import date_of, day_of
 from stream_app.core.drift import events, state
 from stream_app.core.drift.state import LineState, Run
-from stream_app.core.effects import Drained, Emit, Record, TableReader
-from stream_app.core.live_settings import Fixed, LiveSettings, Resolver
-from stream_app.core.log_stage import LogStage, decoding, entry_of
-from stream_app.core.metrics_stage.outbox import Outbox
+from stream_app.core.kit import changes
+from stream_app.core.kit.days import date_of, day_of
+from stream_app.core.kit.effects import Drained, Emit, Record, TableReader
+from stream_app.core.kit.live_settings import Fixed, LiveSettings, Resolver
+from stream_app.core.kit.log_stage import LogStage
+from stream_app.core.kit.unit_of_work import UnitOfWork
+from stream_app.core.line_log import decoding, entry_of
 
 DRIFT_EVENTS: Final = "drift-events"
 DRIFT_LOG: Final = "drift-log"
@@ -77,8 +79,8 @@ class DriftStage(LogStage):
 
     def load(self, memo: bytes | None, table: TableReader | None) -> None:
         """Everything stands in the table."""
-        self._outbox = Outbox(table, self.partition)
-        self.settings = LiveSettings(self.config, self.config.rules, self._outbox)
+        self._work = UnitOfWork(table, self.partition)
+        self.settings = LiveSettings(self.config, self.config.rules, self._work)
 
     def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
         """Entries in the log's order."""
@@ -91,12 +93,12 @@ class DriftStage(LogStage):
             with decoding(record):
                 self._entry(entry)
             if isinstance(entry, _FORWARDED):
-                self._outbox.emit(Emit(DRIFT_LOG, self.partition, record.key, record.value, []))
+                self._work.emit(Emit(DRIFT_LOG, self.partition, record.key, record.value, []))
         return len(batch)
 
     def drain(self) -> Drained:
         """Effects since the last drain."""
-        return self._outbox.drain(b"")
+        return self._work.drain(b"")
 
     # -- entries -------------------------------------------------------------------------------------------------
 
@@ -115,7 +117,7 @@ class DriftStage(LogStage):
         elif isinstance(entry, line_log.PerformanceEntry):
             self._performance(entry)
         elif isinstance(entry, line_log.ForgottenEntry):
-            self._outbox.put(state.key(entry.line), None)
+            self._work.put(state.key(entry.line), None)
 
     def _completeness(self, entry: line_log.CompletenessEntry) -> None:
         memory = self._memory(entry.line)
@@ -232,19 +234,19 @@ class DriftStage(LogStage):
         )  # fmt: skip
         value = encode(record)
         headers = ce_headers("drift-event", id, line, at_ms, self.config.source)
-        self._outbox.emit(Emit(DRIFT_EVENTS, self.partition, id.encode(), value, headers))
+        self._work.emit(Emit(DRIFT_EVENTS, self.partition, id.encode(), value, headers))
         entry = line_log.EventEntry(
             line, id, kind, check, version, close_ms, day, judgement.verdict, judgement.severity, run_from,
             judgement.reason, revises, faults, value,
         )  # fmt: skip
-        self._outbox.emit(Emit(DRIFT_LOG, self.partition, line.encode(), line_log.encode(entry), []))
+        self._work.emit(Emit(DRIFT_LOG, self.partition, line.encode(), line_log.encode(entry), []))
 
     def _memory(self, line: str) -> LineState:
-        value = self._outbox.get([state.key(line)])[0]
+        value = self._work.get([state.key(line)])[0]
         return state.decode(value, state.key(line)) if value is not None else LineState()
 
     def _keep(self, line: str, memory: LineState) -> None:
-        self._outbox.put(state.key(line), state.encode(memory))
+        self._work.put(state.key(line), state.encode(memory))
 
     @staticmethod
     def _fault(memory: LineState, day: int, check: str, text: str | None) -> None:

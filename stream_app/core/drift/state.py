@@ -1,7 +1,7 @@
 """What the drift stage remembers of a line: its runs of drift, its last events, what is broken in its data.
 
 Stored under ``R`` + line: one format byte, then MessagePack. At most a few hundred bytes a line, whatever its age. The
-table also holds changed settings, under ``V`` (:mod:`~stream_app.core.settings_table`).
+table also holds changed settings, under ``V`` (:mod:`~stream_app.core.kit.settings_table`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from stream_app.stored import Codec
+from stream_app.core.kit.codec import Codec
 
 FORMAT: Final = 1
 PREFIX: Final = b"R"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream_app.core import deltas
-from stream_app.core.deltas import Cell, DeltaRecord, HourCount, Intervals, Part
+from stream_app.core.counts import deltas
+from stream_app.core.counts.deltas import Cell, DeltaRecord, HourCount, Intervals, Part
 from stream_app.core.labels.config import DAY_MS, HOUR_MS, Name
 
 #: Slot numbers and row kinds share one integer, so that the per-event path appends to one list less.

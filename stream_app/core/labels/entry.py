@@ -21,9 +21,9 @@ from collections.abc import Iterable
 from struct import Struct
 from typing import Final
 
+from stream_app.core.kit.codec import at_key, body, reading
 from stream_app.core.labels import names
 from stream_app.errors import Broken
-from stream_app.stored import at_key, body, reading
 
 FORMAT: Final = 1
 HAS_PREDICTION: Final = 1

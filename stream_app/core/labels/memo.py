@@ -12,11 +12,11 @@ from typing import Final
 
 import msgspec
 
+from stream_app.core.kit.codec import Codec, body
 from stream_app.core.labels import entry as entries
 from stream_app.core.labels.config import TypeRules
 from stream_app.core.labels.entry import FORMAT as ENTRIES
 from stream_app.core.labels.entry import HAS_OUTCOME, HAS_PREDICTION, NAMES_AT
-from stream_app.stored import Codec, body
 
 FORMAT: Final = 2
 

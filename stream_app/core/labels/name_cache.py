@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from stream_app.core.effects import TableReader
+from stream_app.core.kit.effects import TableReader
 from stream_app.core.labels.config import BadName, LabelsConfig, Name, resolve
 from stream_app.core.labels.names import KnownNames, Puts
 

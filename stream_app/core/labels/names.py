@@ -30,10 +30,10 @@ from hashlib import blake2b
 from struct import Struct
 from typing import Final, NamedTuple
 
-from stream_app.core.effects import TableReader
+from stream_app.core.kit.codec import body
+from stream_app.core.kit.effects import TableReader
 from stream_app.core.labels.config import BadName, Name, NameLimits, TypeRules
 from stream_app.errors import Broken, Incompatible
-from stream_app.stored import body
 
 FORMAT: Final = 1
 PAIR: Final = b"n"

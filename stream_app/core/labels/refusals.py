@@ -6,7 +6,7 @@ import msgspec
 
 from schemas import bounds
 from schemas.unreadable import Unreadable
-from stream_app.core.effects import Record
+from stream_app.core.kit.effects import Record
 from stream_app.core.labels.config import LabelsConfig
 
 Refusal = tuple[str, str]

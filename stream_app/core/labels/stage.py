@@ -15,8 +15,9 @@ import msgspec
 from schemas.clock import TickView
 from schemas.inputs import OUTCOME_DECODER, PREDICTION_DECODER, Outcome, Prediction, time_ms
 from schemas.unreadable import Unreadable
-from stream_app.core.deltas import Part
-from stream_app.core.effects import Drained, Emit, Record, TableReader, dead_letter
+from stream_app.core.counts.deltas import Part
+from stream_app.core.kit.codec import UNREADABLE
+from stream_app.core.kit.effects import Drained, Emit, Record, TableReader, dead_letter
 from stream_app.core.labels import memo as memos
 from stream_app.core.labels.config import DAY_MS, HOUR_MS, BadName, LabelsConfig, Name
 from stream_app.core.labels.counts import KIND_BITS, Counts, records
@@ -38,7 +39,6 @@ from stream_app.core.labels.name_cache import NameCache
 from stream_app.core.labels.names import Usage
 from stream_app.core.labels.refusals import out_of_time, too_long, undecoded
 from stream_app.errors import Broken
-from stream_app.stored import UNREADABLE
 
 STAGE: Final = "labels"
 PREDICTIONS: Final = "predictions"

@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from stream_app.core import cells_codec, line_log
-from stream_app.core.cells import Cell
-from stream_app.core.days import Close, day_of, metrics_close
-from stream_app.core.metrics import figures
+from stream_app.core import line_log
+from stream_app.core.counts import cells_codec
+from stream_app.core.counts.cells import Cell
+from stream_app.core.counts.figures import figures
+from stream_app.core.kit.days import Close, day_of, metrics_close
+from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.core.metrics_stage import publish
 from stream_app.core.metrics_stage.compare import Comparer
 from stream_app.core.metrics_stage.config import MetricsConfig, MetricsSettings
 from stream_app.core.metrics_stage.keys import CELL, LINE, cell_prefix, split_cell_key
 from stream_app.core.metrics_stage.line_book import LineBook
 from stream_app.core.metrics_stage.memo import Progress
-from stream_app.core.metrics_stage.outbox import Outbox
 
 
 class _Task(NamedTuple):
@@ -36,13 +37,13 @@ class Closer:
         self,
         settings: MetricsSettings,
         partition: int,
-        outbox: Outbox,
+        work: UnitOfWork,
         lines: LineBook,
         comparer: Comparer,
     ) -> None:
         self._settings = settings
         self._partition = partition
-        self._outbox = outbox
+        self._work = work
         self._lines = lines
         self._comparer = comparer
 
@@ -60,7 +61,7 @@ class Closer:
                 task = tasks[progress.task]
                 prefix, cost = self._place(task)
                 limit = max(1, budget // cost)
-                batch = self._outbox.scan(prefix, progress.after, limit)
+                batch = self._work.scan(prefix, progress.after, limit)
                 budget -= len(batch) * cost
                 ended = len(batch) < limit
                 self._have_at_hand(task, batch)
@@ -120,7 +121,7 @@ class Closer:
             if cell.revision:
                 _, version, day = split_cell_key(key)
                 noted = self.revised(line, version, day, cell, noted, close.at_ms, now)
-            self._outbox.put(key, cells_codec.encode(noted))
+            self._work.put(key, cells_codec.encode(noted))
 
     def _forget(self, close: Close, model: str, now: int) -> None:
         """Forget a model whose newest predictions, and whose last change of version, are as old as what expires now."""
@@ -131,12 +132,12 @@ class Closer:
             return
         self._comparer.forget(model)
         self._lines.forget(model)
-        self._outbox.log(line_log.ForgottenEntry(model, self._config.retention_days, close.at_ms), model)
+        line_log.append(self._work, line_log.ForgottenEntry(model, self._config.retention_days, close.at_ms))
 
     def _do(self, task: _Task, close: Close, key: bytes, value: bytes, now: int) -> None:
         line, version, day = split_cell_key(key)
         if task.what == "expire":
-            self._outbox.put(key, None)
+            self._work.put(key, None)
             return
         if task.what == "assume" and self._settings.rules_of(line).assume_after_days != task.days:
             return
@@ -145,7 +146,7 @@ class Closer:
             return
         revised = self.revised(line, version, day, cell, cell, close.at_ms, now)
         if (revised.revision, revised.assume_negative) != (cell.revision, cell.assume_negative):
-            self._outbox.put(key, cells_codec.encode(revised))
+            self._work.put(key, cells_codec.encode(revised))
 
     def revised(self, line: str, version: str, day: int, old: Cell, cell: Cell, closed_by: int, now: int) -> Cell:
         """The cell with its next revision, published and logged, if its snapshot differs from the one published.
@@ -164,10 +165,10 @@ class Closer:
         if not old.revision:
             self._comparer.note_closed(line, version, day)
         cell = replace(cell, revision=old.revision + 1)
-        emit = self._outbox.emit(
+        emit = self._work.emit(
             publish.snapshot(
                 line, version, day, cell, closed=True, at_ms=now, partition=self._partition, source=self._config.source
             )
         )
-        self._outbox.log(line_log.SnapshotEntry(line, version, day, cell.revision, emit.value or b""), line)
+        line_log.append(self._work, line_log.SnapshotEntry(line, version, day, cell.revision, emit.value or b""))
         return cell

@@ -9,22 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from stream_app.core import cells_codec, line_log
-from stream_app.core.cells import Cell, DriftNote
+from stream_app.core import line_log
 from stream_app.core.comparisons.labels import BY_SCORE, label_window
 from stream_app.core.comparisons.quality import quality_values
 from stream_app.core.comparisons.records import LabelWindow, ScoreWindow
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.scores import score_window
-from stream_app.core.comparisons.summing import total
 from stream_app.core.comparisons.verdicts import performance_verdict, statistical_verdict
-from stream_app.core.days import Close
+from stream_app.core.counts import cells_codec
+from stream_app.core.counts.cells import Cell, DriftNote
+from stream_app.core.counts.summing import total
+from stream_app.core.kit.days import Close
+from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.core.line_log import BaselineEntry
 from stream_app.core.metrics_stage import version_days
 from stream_app.core.metrics_stage.config import LineRules, MetricsConfig, MetricsSettings
 from stream_app.core.metrics_stage.keys import cell_prefix, days_key, stand_key
 from stream_app.core.metrics_stage.line_book import LineBook
-from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.metrics_stage.version_cells import VersionCells, judged_days
 from stream_app.core.metrics_stage.version_days import PERFORMANCE, STATISTICAL, Stand, VersionDays
 
@@ -35,9 +36,9 @@ _SEVERE = ("HIGH", "CRITICAL")
 class Comparer:
     """Compares the lines of one partition. Keeps nothing between two calls but what stands in the table."""
 
-    def __init__(self, settings: MetricsSettings, outbox: Outbox, lines: LineBook) -> None:
+    def __init__(self, settings: MetricsSettings, work: UnitOfWork, lines: LineBook) -> None:
         self._settings = settings
-        self._outbox = outbox
+        self._work = work
         self._lines = lines
 
     @property
@@ -66,14 +67,16 @@ class Comparer:
         day = close.day - 1 - rules.label_delay_days
         prefix = cell_prefix(day) + line.encode() + b"\0"
         predictions = labelled = 0
-        for key, value in self._outbox.scan(prefix, None, 1_000):
+        for key, value in self._work.scan(prefix, None, 1_000):
             counts = cells_codec.decode(value, key).counts
             predictions += counts.predictions
             # a missing outcome is an answer where it stands for a negative
             labelled += counts.predictions if rules.assume_after_days is not None else counts.labelled
         active = self._lines.active(line)
         version = active.version if active is not None else ""
-        self._outbox.log(line_log.CompletenessEntry(line, version, day, predictions, labelled, close.at_ms, now), line)
+        line_log.append(
+            self._work, line_log.CompletenessEntry(line, version, day, predictions, labelled, close.at_ms, now)
+        )
 
     def _quality(self, close: Close, line: str, rules: LineRules, now: int) -> None:
         active = self._lines.active(line)
@@ -81,8 +84,8 @@ class Comparer:
             return
         stand = self.stand(line)
         stand.day, stand.version = close.day, active.version
-        self._outbox.put(stand_key(line), version_days.encode_stand(stand))
-        mine = VersionCells(self._outbox, line, active.version)
+        self._work.put(stand_key(line), version_days.encode_stand(stand))
+        mine = VersionCells(self._work, line, active.version)
         days = self.days(line, active.version)
         limits = rules.comparison
         entry, baseline = self._baseline(mine, days, limits, close.day, close.day - limits.recent_days)
@@ -100,9 +103,9 @@ class Comparer:
                 judged_recent=total(judged_days(mine, mature.days(), limits)[1]),
                 judged_baseline=total(judged_days(mine, baseline, limits)[1]),
             )
-        self._outbox.log(
+        line_log.append(
+            self._work,
             line_log.QualityEntry(line, active.version, close.at_ms, now, entry, values, self._settings.hash_of(line)),
-            line,
         )
 
     def _statistical(self, close: Close, line: str, rules: LineRules, now: int) -> list[tuple[bytes, Cell, DriftNote]]:
@@ -110,7 +113,7 @@ class Comparer:
         if version is None:
             return []
         limits = rules.comparison
-        mine = VersionCells(self._outbox, line, version)
+        mine = VersionCells(self._work, line, version)
         days = self.days(line, version)
         week = _Window(close.day - limits.recent_days, close.day)
         entry, chosen = self._baseline(mine, days, limits, close.day, week.first)
@@ -123,12 +126,12 @@ class Comparer:
         newest = close.day - 1
         severe = statistical_verdict(windows, limits).severity in _SEVERE
         self._taint(line, version, days, newest, STATISTICAL, severe or _unhealthy(entry), close.day)
-        self._outbox.log(
+        line_log.append(
+            self._work,
             line_log.StatisticalEntry(
                 line, version, close.at_ms, now, newest, entry, windows, self._settings.hash_of(line)
             ),
-            line,
-        )  # fmt: skip
+        )
         if not windows or windows[0].p_value is None:
             return []
         statistic = windows[0].distance / (windows[0].n * windows[0].m)
@@ -143,15 +146,15 @@ class Comparer:
         noted = []
         if stand.performed is not None and stand.performed[0] == close.day - 1:
             _, then, before = stand.performed
-            mine = VersionCells(self._outbox, line, before)
+            mine = VersionCells(self._work, line, before)
             if mine.changed_since(then, self._looked_at(rules, close.day - 1)):
                 noted += self._compare_labels(
                     close.at_ms - 86_400_000, close.day - 1, line, before, rules, mine, now, True
                 )
-        mine = VersionCells(self._outbox, line, version)
+        mine = VersionCells(self._work, line, version)
         noted += self._compare_labels(close.at_ms, close.day, line, version, rules, mine, now, False)
         stand.performed = (close.day, now, version)
-        self._outbox.put(stand_key(line), version_days.encode_stand(stand))
+        self._work.put(stand_key(line), version_days.encode_stand(stand))
         return noted
 
     def _compare_labels(
@@ -186,12 +189,12 @@ class Comparer:
         newest = end - 1
         severe = performance_verdict(windows, limits).severity in _SEVERE
         self._taint(line, version, days, newest, PERFORMANCE, severe or _unhealthy(entry), close)
-        self._outbox.log(
+        line_log.append(
+            self._work,
             line_log.PerformanceEntry(
                 line, version, close_ms, now, newest, entry, windows, self._settings.hash_of(line), again
             ),
-            line,
-        )  # fmt: skip
+        )
         first = windows[0].metrics[0] if windows and windows[0].judged_days >= limits.recent_min_judged_days else None
         if first is None or first.recent is None or first.baseline is None:
             return []
@@ -204,30 +207,30 @@ class Comparer:
 
     def stand(self, line: str) -> Stand:
         """Where the line's comparisons stand."""
-        value = self._outbox.get([stand_key(line)])[0]
+        value = self._work.get([stand_key(line)])[0]
         return version_days.decode_stand(value, stand_key(line)) if value is not None else Stand()
 
     def days(self, line: str, version: str) -> VersionDays:
         """What is known of the version's days."""
-        value = self._outbox.get([days_key(line, version)])[0]
+        value = self._work.get([days_key(line, version)])[0]
         return version_days.decode(value, days_key(line, version)) if value is not None else VersionDays()
 
     def note_closed(self, line: str, version: str, day: int) -> None:
         """A day of the version was closed."""
         days = self.days(line, version)
         if days.closed(day):
-            self._outbox.put(days_key(line, version), version_days.encode(days))
+            self._work.put(days_key(line, version), version_days.encode(days))
         stand = self.stand(line)
         if day > stand.newest:
             stand.newest = day
-            self._outbox.put(stand_key(line), version_days.encode_stand(stand))
+            self._work.put(stand_key(line), version_days.encode_stand(stand))
 
     def forget(self, model: str) -> None:
         """Keep nothing of a model."""
         prefix = days_key(model, "")
-        for key, _ in self._outbox.scan(prefix, None, 1 << 30):
-            self._outbox.put(key, None)
-        self._outbox.put(stand_key(model), None)
+        for key, _ in self._work.scan(prefix, None, 1 << 30):
+            self._work.put(key, None)
+        self._work.put(stand_key(model), None)
 
     def rebaseline(self, line: str, day: int) -> None:
         """Begin the active version's baseline again."""
@@ -235,7 +238,7 @@ class Comparer:
         if active is not None:
             days = self.days(line, active.version)
             days.restart(day)
-            self._outbox.put(days_key(line, active.version), version_days.encode(days))
+            self._work.put(days_key(line, active.version), version_days.encode(days))
 
     def _compared(self, line: str, day: int) -> str | None:
         """The version active at 02:00 of the day; of a line that is younger, the one active now."""
@@ -263,7 +266,7 @@ class Comparer:
         self, line: str, version: str, days: VersionDays, day: int, which: int, tainted: bool, today: int
     ) -> None:
         if days.taint(day, which, tainted, today):
-            self._outbox.put(days_key(line, version), version_days.encode(days))
+            self._work.put(days_key(line, version), version_days.encode(days))
 
 
 class _Window:

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from stream_app.core.active_version import ObservedRules
 from stream_app.core.comparisons.rules import ComparisonRules
-from stream_app.core.live_settings import LiveSettings, Resolver, Table, Values
+from stream_app.core.kit.live_settings import LiveSettings, Resolver, Table, Values
+from stream_app.core.metrics_stage.active_version import ObservedRules
 
 
 @dataclass(frozen=True, slots=True)

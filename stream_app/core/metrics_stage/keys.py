@@ -3,7 +3,7 @@
 ==================================================  ================================================================
 key                                                 value and growth
 ==================================================  ================================================================
-``C`` + day (u4, big-endian) + line, 0, version     cell (:mod:`~stream_app.core.cells_codec`); versions × days kept
+``C`` + day (u4, big-endian) + line, 0, version     cell (:mod:`.counts.cells_codec`); versions × days kept
 ``L`` + line                                        active version; one a model, about 100 bytes
 ``N`` + line, 0, version                            labelled predictions ever: format byte, i8; one a version
 ``D`` + source (u2) + offset (u8), big-endian       delta record not folded everywhere yet; an hour and what queues
@@ -17,7 +17,7 @@ key                                                 value and growth
                                                     (:mod:`~stream_app.core.metrics_stage.traffic`)
 ``U`` + hour (u4) + line                            mark of an hour that a fold found unfinished; gone when it ends
 ``O`` + 0 command, 1 result + offset (u8)           order of the epoch in hand; gone when its tick is handled
-``V`` + …                                           changed settings (:mod:`~stream_app.core.settings_table`)
+``V`` + …                                           changed settings (:mod:`~stream_app.core.kit.settings_table`)
 ==================================================  ================================================================
 
 Of a model that made no predictions for as long as cells are kept nothing stays.

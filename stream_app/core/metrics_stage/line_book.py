@@ -11,12 +11,15 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from schemas import bounds
-from stream_app.core import active_version, cells_codec, deltas, line_log
-from stream_app.core.active_version import ActiveVersion
-from stream_app.core.days import day_of
-from stream_app.core.deltas import Part
-from stream_app.core.live_settings import AT_HAND
-from stream_app.core.metrics_stage import publish, watch
+from stream_app.core import line_log
+from stream_app.core.counts import cells_codec, deltas
+from stream_app.core.counts.deltas import Part
+from stream_app.core.kit.codec import at_key, body
+from stream_app.core.kit.days import day_of
+from stream_app.core.kit.live_settings import AT_HAND
+from stream_app.core.kit.unit_of_work import UnitOfWork
+from stream_app.core.metrics_stage import active_version, publish, watch
+from stream_app.core.metrics_stage.active_version import ActiveVersion
 from stream_app.core.metrics_stage.config import MetricsSettings
 from stream_app.core.metrics_stage.keys import (
     LINE,
@@ -27,11 +30,9 @@ from stream_app.core.metrics_stage.keys import (
     traffic_key,
     watch_key,
 )
-from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.metrics_stage.traffic import Traffic
 from stream_app.core.metrics_stage.watch import Watch
 from stream_app.errors import Broken
-from stream_app.stored import at_key, body
 
 _LABELLED_FORMAT = 1
 #: Versions of a line that are looked at in one day, far more than any that could lead it.
@@ -41,13 +42,13 @@ MOST_VERSIONS = 1_000
 class LineBook:
     """Active versions and labelled counts of a lane's lines."""
 
-    def __init__(self, settings: MetricsSettings, partition: int, outbox: Outbox) -> None:
+    def __init__(self, settings: MetricsSettings, partition: int, work: UnitOfWork) -> None:
         self._settings = settings
-        self._outbox = outbox
+        self._work = work
         self._partition = partition
         self._source = settings.config.source
         self._lines: dict[str, ActiveVersion | None] = {}
-        self._traffic = Traffic(outbox)
+        self._traffic = Traffic(work)
         #: (line, version) → labelled predictions since the last fold
         self._labelled: dict[tuple[str, str], int] = {}
 
@@ -98,7 +99,7 @@ class LineBook:
             prefix = cell_prefix(day) + line.encode() + b"\0"
             yield {
                 split_cell_key(key)[1]: cells_codec.decode(value, key, scores=False).counts.predictions
-                for key, value in self._outbox.scan(prefix, None, MOST_VERSIONS)
+                for key, value in self._work.scan(prefix, None, MOST_VERSIONS)
             }
             day -= 1
         if day == changed:
@@ -109,27 +110,29 @@ class LineBook:
         if state == self.active(line):
             return
         self._lines[line] = state
-        self._outbox.put(line_key(line), active_version.encode(state))
+        self._work.put(line_key(line), active_version.encode(state))
         if state.previous is not None:
             change = Watch(state.version, state.previous, state.since_ms)
-            self._outbox.put(watch_key(line), watch.encode(change))
-        self._outbox.emit(publish.lifecycle(line, state, now, self._partition, self._source))
-        self._outbox.log(line_log.LifecycleEntry(line, state.version, state.previous, state.how, state.since_ms), line)
+            self._work.put(watch_key(line), watch.encode(change))
+        self._work.emit(publish.lifecycle(line, state, now, self._partition, self._source))
+        line_log.append(
+            self._work, line_log.LifecycleEntry(line, state.version, state.previous, state.how, state.since_ms)
+        )
 
     def forget(self, model: str) -> None:
         """Keep nothing of a model; readers of the compacted topic are told that it is gone."""
-        for key, _ in self._outbox.scan(labelled_key(model, ""), None, 1 << 30):
-            self._outbox.put(key, None)
+        for key, _ in self._work.scan(labelled_key(model, ""), None, 1 << 30):
+            self._work.put(key, None)
         for key in (line_key(model), watch_key(model), traffic_key(model)):
-            self._outbox.put(key, None)
+            self._work.put(key, None)
         self._lines.pop(model, None)
         self._labelled = {key: count for key, count in self._labelled.items() if key[0] != model}
-        self._outbox.emit(publish.gone(model, self._partition))
+        self._work.emit(publish.gone(model, self._partition))
 
     def active(self, line: str) -> ActiveVersion | None:
         """The line's active version."""
         if line not in self._lines:
-            value = self._outbox.get([line_key(line)])[0]
+            value = self._work.get([line_key(line)])[0]
             self._lines[line] = active_version.decode(value, line_key(line)) if value is not None else None
         return self._lines[line]
 
@@ -137,7 +140,7 @@ class LineBook:
         """Every line of this partition that has an active version."""
         out: list[str] = []
         after: bytes | None = None
-        while batch := self._outbox.scan(LINE, after, 1_000):
+        while batch := self._work.scan(LINE, after, 1_000):
             after = batch[-1][0]
             out += [key[len(LINE) :].decode() for key, _ in batch]
         return out
@@ -151,24 +154,24 @@ class LineBook:
         touched = sorted(key for key, count in change.items() if count)
         totals = [(*key, total) for key, total in zip(touched, self._totals(touched), strict=True)]
         for run in bounds.pieces(totals, line_log.LIST_BYTES):
-            self._outbox.log(line_log.LabelledEntry(run), None)
+            line_log.append(self._work, line_log.LabelledEntry(run))
 
     def _log_hours(self, counts: list[tuple[str, int, int]]) -> None:
         """How a line's predictions lie over the day: the coordinator cuts its hold-outs by it."""
         for run in bounds.pieces(counts, line_log.LIST_BYTES):
-            self._outbox.log(line_log.HoursEntry(run), None)
+            line_log.append(self._work, line_log.HoursEntry(run))
 
     def fold(self, now: int) -> None:
         """Store what was counted since the last fold."""
         # labels of days that are no longer kept may still come for a model that was forgotten
         keys = sorted(key for key, count in self._labelled.items() if count and self.active(key[0]) is not None)
         for key, total in zip(keys, self._totals(keys), strict=True):
-            self._outbox.put(labelled_key(*key), bytes((_LABELLED_FORMAT,)) + total.to_bytes(8, "little"))
+            self._work.put(labelled_key(*key), bytes((_LABELLED_FORMAT,)) + total.to_bytes(8, "little"))
         self._labelled.clear()
         self._traffic.fold({line: self.active(line) for line in self._traffic.models()}, now)
 
     def _totals(self, keys: list[tuple[str, str]]) -> list[int]:
-        stored = self._outbox.get([labelled_key(*key) for key in keys])
+        stored = self._work.get([labelled_key(*key) for key in keys])
         return [_labelled(value, key) + self._labelled.get(key, 0) for key, value in zip(keys, stored, strict=True)]
 
     def _count(self, part: Part) -> None:

@@ -10,8 +10,8 @@ from typing import Final
 
 import msgspec
 
-from stream_app.core.deltas import Part
-from stream_app.stored import Codec
+from stream_app.core.counts.deltas import Part
+from stream_app.core.kit.codec import Codec
 
 FORMAT: Final = 2
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from stream_app.core import cells
-from stream_app.core.cells import Counts
-from stream_app.core.deltas import DeltaRecord, Intervals, Part, Rows
+from stream_app.core.counts import cells
+from stream_app.core.counts.cells import Counts
+from stream_app.core.counts.deltas import DeltaRecord, Intervals, Part, Rows
 from stream_app.core.metrics_stage.keys import cell_key, delta_key
 
 

@@ -11,12 +11,12 @@ from dataclasses import replace
 from stream_app.core import line_log
 from stream_app.core.comparisons.labels import BY_SCORE, label_window
 from stream_app.core.comparisons.records import LabelWindow
-from stream_app.core.days import DAY_MS, HOUR_MS, day_of
+from stream_app.core.kit.days import DAY_MS, HOUR_MS, day_of
+from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.core.metrics_stage.compare import Comparer
 from stream_app.core.metrics_stage.config import LineRules, MetricsConfig, MetricsSettings
 from stream_app.core.metrics_stage.keys import WATCH
 from stream_app.core.metrics_stage.memo import Progress
-from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.metrics_stage.version_cells import VersionCells
 from stream_app.core.metrics_stage.watch import Watch, decode
 
@@ -27,9 +27,9 @@ _COST = 10
 class Prober:
     """Writes the comparisons of one partition's lines. Keeps nothing between two calls but what stands in the table."""
 
-    def __init__(self, settings: MetricsSettings, outbox: Outbox, comparer: Comparer) -> None:
+    def __init__(self, settings: MetricsSettings, work: UnitOfWork, comparer: Comparer) -> None:
         self._settings = settings
-        self._outbox = outbox
+        self._work = work
         self._comparer = comparer
 
     @property
@@ -39,7 +39,7 @@ class Prober:
     def run(self, progress: Progress, now: int) -> bool:
         """Look at a bounded number of lines, ``progress.after`` being the last one's key; ``False`` until done."""
         limit = max(1, self._config.cells_a_step // _COST)
-        batch = self._outbox.scan(WATCH, progress.after, limit)
+        batch = self._work.scan(WATCH, progress.after, limit)
         self._settings.read(key[len(WATCH) :].decode() for key, _ in batch)
         for key, value in batch:
             progress.after = key
@@ -56,12 +56,12 @@ class Prober:
             line, watch.version, watch.previous, watch.since_ms, now, age // HOUR_MS,
             self._windows(line, watch, rules), self._settings.hash_of(line),
         )  # fmt: skip
-        self._outbox.log(entry, line)
+        line_log.append(self._work, entry)
         if age >= rules.probation_days * DAY_MS:
-            self._outbox.put(key, None)
+            self._work.put(key, None)
 
     def _windows(self, line: str, watch: Watch, rules: LineRules) -> list[LabelWindow]:
-        before = VersionCells(self._outbox, line, watch.previous)
+        before = VersionCells(self._work, line, watch.previous)
         changed = day_of(watch.since_ms)
         span = range(changed - self._config.retention_days, changed + 1)
         days = [day for day, cell in before.dated(span) if cell.revision][-rules.probation_previous_days :]
@@ -69,7 +69,7 @@ class Prober:
             return []
         limits = replace(rules.comparison, performance_metrics=rules.rollback_metrics)
         ordered = not BY_SCORE.isdisjoint(limits.performance_metrics)
-        mine = VersionCells(self._outbox, line, watch.version)
+        mine = VersionCells(self._work, line, watch.version)
         first = changed
         seen = self._comparer.days(line, watch.version).first
         if seen and seen[0] < changed:

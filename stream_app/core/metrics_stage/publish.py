@@ -11,12 +11,12 @@ from schemas.lifecycle import ModelLifecycle
 from schemas.operators import OperatorCommand
 from schemas.settings import Setting
 from schemas.snapshots import DriftSummary, MetricSnapshot
-from stream_app.core.active_version import ActiveVersion
-from stream_app.core.cells import Cell
-from stream_app.core.changes import Change
-from stream_app.core.days import date_of
-from stream_app.core.effects import Emit
-from stream_app.core.metrics import Figures, figures
+from stream_app.core.counts.cells import Cell
+from stream_app.core.counts.figures import Figures, figures
+from stream_app.core.kit.changes import Change
+from stream_app.core.kit.days import date_of
+from stream_app.core.kit.effects import Emit
+from stream_app.core.metrics_stage.active_version import ActiveVersion
 
 SNAPSHOTS = "metric-snapshots"
 LIFECYCLE = "model-lifecycle"

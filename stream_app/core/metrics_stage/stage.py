@@ -24,22 +24,24 @@ from schemas.common import rfc3339
 from schemas.operators import OperatorCommand
 from schemas.partitioning import partition_for
 from schemas.unreadable import Unreadable
-from stream_app.core import active_version, cells_codec, changes, deltas, line_log
-from stream_app.core.audit import Auditor, Said
-from stream_app.core.cells import EMPTY as NO_COUNTS
-from stream_app.core.cells import Cell
-from stream_app.core.cells import fold as fold_cell
-from stream_app.core.days import HOUR_MS, Close, closes_between, date_of, day_of, metrics_close
-from stream_app.core.effects import Drained, Record, TableReader, dead_letter
+from stream_app.core import line_log
+from stream_app.core.counts import cells_codec, deltas
+from stream_app.core.counts.cells import EMPTY as NO_COUNTS
+from stream_app.core.counts.cells import Cell
+from stream_app.core.counts.cells import fold as fold_cell
+from stream_app.core.kit import changes
+from stream_app.core.kit.audit import Auditor, Said
+from stream_app.core.kit.days import HOUR_MS, Close, closes_between, date_of, day_of, metrics_close
+from stream_app.core.kit.effects import Drained, Record, TableReader, dead_letter
+from stream_app.core.kit.unit_of_work import UnitOfWork
+from stream_app.core.metrics_stage import active_version, publish
 from stream_app.core.metrics_stage import memo as memos
-from stream_app.core.metrics_stage import publish
 from stream_app.core.metrics_stage.closing import Closer
 from stream_app.core.metrics_stage.compare import Comparer
 from stream_app.core.metrics_stage.config import MetricsConfig, MetricsSettings
 from stream_app.core.metrics_stage.keys import CELL, DELTA, ORDER, cell_key, delta_key, order_key, split_cell_key
 from stream_app.core.metrics_stage.line_book import LineBook
 from stream_app.core.metrics_stage.orders import Order, person, read_command, read_result
-from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.metrics_stage.pending import Changes, Pending
 from stream_app.core.metrics_stage.probation import Prober
 from stream_app.core.metrics_stage.view import Taken
@@ -80,13 +82,13 @@ class MetricsStage:
     def load(self, memo: bytes | None, table: TableReader | None) -> None:
         """Start from the positions record of the last commit, or from nothing."""
         self.memo = memos.decode(memo) if memo is not None else memos.Memo()
-        self._outbox = Outbox(table, self.partition)
+        self._work = UnitOfWork(table, self.partition)
         self._pending = Pending()
-        self.settings = MetricsSettings(self.config, self._outbox)
-        self._lines = LineBook(self.settings, self.partition, self._outbox)
-        self._comparer = Comparer(self.settings, self._outbox, self._lines)
-        self._closer = Closer(self.settings, self.partition, self._outbox, self._lines, self._comparer)
-        self._prober = Prober(self.settings, self._outbox, self._comparer)
+        self.settings = MetricsSettings(self.config, self._work)
+        self._lines = LineBook(self.settings, self.partition, self._work)
+        self._comparer = Comparer(self.settings, self._work, self._lines)
+        self._closer = Closer(self.settings, self.partition, self._work, self._lines, self._comparer)
+        self._prober = Prober(self.settings, self._work, self._comparer)
         self._changes: Changes | None = None
         #: open cells that the fold in hand shows
         self._to_show: set[bytes] = set()
@@ -100,7 +102,7 @@ class MetricsStage:
 
     def _reload(self) -> None:
         after: bytes | None = None
-        while batch := self._outbox.scan(DELTA, after, RELOAD_RECORDS):
+        while batch := self._work.scan(DELTA, after, RELOAD_RECORDS):
             for key, value in batch:
                 self._pending.restore(int.from_bytes(key[3:], "big"), deltas.decode(value, key))
             after = batch[-1][0]
@@ -140,13 +142,13 @@ class MetricsStage:
         self.memo.closed[delta.source] = closed
         if kept is not None:
             value = record.value if kept is delta else deltas.encode(kept)
-            self._outbox.put(delta_key(delta.source, record.offset), value)
+            self._work.put(delta_key(delta.source, record.offset), value)
 
     def _order(self, record: Record, command: bool) -> None:
         size = bounds.content(record.key, record.value, record.headers)
         if size > bounds.COMMAND:
             text = f"{size} bytes, a command or result has {bounds.COMMAND} at most"
-            self._outbox.emit(dead_letter(record, STAGE, "oversized", text, limit=bounds.COMMAND))
+            self._work.emit(dead_letter(record, STAGE, "oversized", text, limit=bounds.COMMAND))
             return
         try:
             order = (read_command if command else read_result)(record.value)
@@ -154,13 +156,13 @@ class MetricsStage:
             reason, why = "invalid_command", str(error)
             if isinstance(record.value, Unreadable):
                 reason, why = record.value.reason, record.value.error
-            self._outbox.emit(dead_letter(record, STAGE, reason, why))
+            self._work.emit(dead_letter(record, STAGE, reason, why))
             return
         if order.line != "*" and partition_for(order.line.encode(), self.config.partitions) != self.partition:
             text = f"line {order.line!r} belongs to another partition; `plumbline dead-letters redrive` re-keys it"
-            self._outbox.emit(dead_letter(record, STAGE, "foreign_partition", text))
+            self._work.emit(dead_letter(record, STAGE, "foreign_partition", text))
             return
-        self._outbox.put(order_key(command, record.offset), record.value)
+        self._work.put(order_key(command, record.offset), record.value)
 
     def waiting_for(self, tick: TickView) -> str | None:
         """The first source partition that has not closed this epoch."""
@@ -207,7 +209,7 @@ class MetricsStage:
 
     def _apply_orders(self, now: int) -> bool:
         """Forward the epoch's commands, then its results; those that name a version make it the active one."""
-        batch = self._outbox.scan(ORDER, None, self.config.cells_a_step)
+        batch = self._work.scan(ORDER, None, self.config.cells_a_step)
         for key, value in batch:
             command = key == order_key(True, int.from_bytes(key[2:], "big"))
             order = (read_command if command else read_result)(value)
@@ -217,7 +219,7 @@ class MetricsStage:
                 if command
                 else line_log.ResultEntry(order.line, value, now)
             )
-            self._outbox.log(entry, order.line)
+            line_log.append(self._work, entry)
             if order.command in ("register", "rebaseline"):
                 found = person(value)
                 if found is not None:
@@ -227,7 +229,7 @@ class MetricsStage:
                 self._lines.activate(order.line, active_version.changed(known, order.version, "commanded", now), now)
             elif command and changes.is_set(value):
                 self._set(order.line, value, now)
-            self._outbox.remove_once_written(key)
+            self._work.remove_once_written(key)
         return len(batch) < self.config.cells_a_step
 
     def _person(self, found: OperatorCommand, order: Order, now: int) -> None:
@@ -261,7 +263,7 @@ class MetricsStage:
             auditor = Auditor(STAGE, self.partition, self.config.source)
             self.settings.read([line] if line != "*" else [])
             # before the epoch's counts are taken in: what had been read is what the last epoch ended with
-            self._outbox.emit(auditor.record(said, now, self.memo.inputs(), self.settings.hash_of(line)))
+            self._work.emit(auditor.record(said, now, self.memo.inputs(), self.settings.hash_of(line)))
 
     def _set(self, line: str, record: bytes, now: int) -> None:
         """Change settings and tell readers; of what cannot be, the coordinator tells people."""
@@ -271,7 +273,7 @@ class MetricsStage:
             return
         if line != "*" or self.partition == 0:
             for emit in publish.settings(change, record, now, self.partition, self.config.source):
-                self._outbox.emit(emit)
+                self._work.emit(emit)
 
     def _decide(self, before: int, now: int) -> None:
         for source, part in self._pending.epochs(before, now):
@@ -296,7 +298,7 @@ class MetricsStage:
         closed_by = before or now
         if self.settings.of_models():
             self.settings.read(line for line, _, day in map(split_cell_key, step) if metrics_close(day) <= closed_by)
-        for key, change, stored in zip(step, self._changes.take(start, stop), self._outbox.get(step), strict=True):
+        for key, change, stored in zip(step, self._changes.take(start, stop), self._work.get(step), strict=True):
             progress.after = key
             if not change.vector.any():
                 continue  # a label taken back and given again within the stretch is no change
@@ -309,7 +311,7 @@ class MetricsStage:
                 cell = self._closer.revised(line, version, day, old, cell, closed_by, now)
             elif key in self._to_show:
                 self._emit_open(line, version, day, cell, now)
-            self._outbox.put(key, cells_codec.encode(cell))
+            self._work.put(key, cells_codec.encode(cell))
         if stop < len(keys):
             return False
         self._changes = None
@@ -324,9 +326,9 @@ class MetricsStage:
             self._lines.fold(now)
             memo.folded = now
             for key in self._pending.forget(now):
-                self._outbox.remove_once_written(key)
+                self._work.remove_once_written(key)
         passed: list[tuple[str, int]] = [(c.kind, c.at_ms) for c in closes[-MOST_CLOSES:]]
-        self._outbox.log(line_log.TickEntry(now, memo.inputs(), passed, memo.totals()), None)
+        line_log.append(self._work, line_log.TickEntry(now, memo.inputs(), passed, memo.totals()))
         self.closes_run.update(c.kind for c in closes)
         memo.last_tick = now
         memo.progress = memos.Progress()
@@ -351,13 +353,13 @@ class MetricsStage:
         wanted = self._newly_changed(now)
         found = Changes(self._pending.parts(self.memo.folded, now), 0, wanted)
         taken = found.take(0, len(found.keys))
-        for key, change, stored in zip(found.keys, taken, self._outbox.get(found.keys), strict=True):
+        for key, change, stored in zip(found.keys, taken, self._work.get(found.keys), strict=True):
             cell = cells_codec.decode(stored, key) if stored is not None else Cell(NO_COUNTS)
             self._emit_open(*split_cell_key(key), fold_cell(cell, change, now), now)
         self._shown, self._shown_minute = now, now // OPEN_EVERY_MS
 
     def _emit_open(self, line: str, version: str, day: int, cell: Cell, now: int) -> None:
-        self._outbox.emit(
+        self._work.emit(
             publish.snapshot(
                 line, version, day, cell, closed=False, at_ms=now, partition=self.partition, source=self.config.source
             )
@@ -367,13 +369,13 @@ class MetricsStage:
 
     def drain(self) -> Drained:
         """Effects since the last drain; the table holds them before the stage is called again."""
-        return self._outbox.drain(memos.encode(self.memo))
+        return self._work.drain(memos.encode(self.memo))
 
     # -- for people, not for the log (:mod:`.view`) --------------------------------------------------------------
 
     def cell_days(self) -> tuple[int, int]:
         """The oldest and the newest day that may have stored cells; (1, 0) if there are none."""
-        oldest = self._outbox.scan(CELL, None, 1)
+        oldest = self._work.scan(CELL, None, 1)
         if not oldest:
             return 1, 0
         first = split_cell_key(oldest[0][0])[2]
@@ -381,10 +383,10 @@ class MetricsStage:
 
     def scan_cells(self, prefix: bytes, after: bytes | None, limit: int) -> list[bytes]:
         """Keys of stored cells under ``prefix`` above ``after``."""
-        return [key for key, _ in self._outbox.scan(prefix, after, limit)]
+        return [key for key, _ in self._work.scan(prefix, after, limit)]
 
     def take(self, keys: list[bytes]) -> Taken:
         """Stored cells by key and what is pending, as of now."""
         until = max(self.memo.closed.values(), default=0)
-        stored = dict(zip(keys, self._outbox.get(keys), strict=True))
+        stored = dict(zip(keys, self._work.get(keys), strict=True))
         return Taken(stored, list(self._pending.parts(self.memo.folded, until)), self.memo.folded, until)

@@ -13,12 +13,12 @@ from typing import Final
 
 import msgspec
 
-from stream_app.core.active_version import ActiveVersion
-from stream_app.core.days import HOUR_MS, day_of
-from stream_app.core.deltas import HourCount
+from stream_app.core.counts.deltas import HourCount
+from stream_app.core.kit.codec import Codec
+from stream_app.core.kit.days import HOUR_MS, day_of
+from stream_app.core.kit.unit_of_work import UnitOfWork
+from stream_app.core.metrics_stage.active_version import ActiveVersion
 from stream_app.core.metrics_stage.keys import OPEN_HOUR, open_hour_key, traffic_key
-from stream_app.core.metrics_stage.outbox import Outbox
-from stream_app.stored import Codec
 
 FORMAT: Final = 1
 #: Versions of a model that a record tells apart; the smallest beyond are one. A leader is never among those.
@@ -43,8 +43,8 @@ _codec: Final = Codec[_Record](_Record, FORMAT, "traffic of a model")
 class Traffic:
     """Predictions of a lane's models by version and hour."""
 
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
+    def __init__(self, work: UnitOfWork) -> None:
+        self._work = work
         #: model → hour → version → predictions, since the last fold
         self._fresh: dict[str, dict[int, Versions]] = {}
 
@@ -92,7 +92,7 @@ class Traffic:
     def fold(self, states: Mapping[str, ActiveVersion | None], now: int) -> None:
         """Store what was counted since the last fold. ``states``: active versions of :meth:`models`."""
         for key, _ in list(self._open_hours(now)):
-            self._outbox.put(key, None)
+            self._work.put(key, None)
         models = self.models()
         for model, record in zip(models, self._read(models), strict=True):
             state = states[model]
@@ -105,9 +105,9 @@ class Traffic:
             kept = {h: _largest(v) for h, v in sorted(hours.items()) if (h + 2) * HOUR_MS > now}
             for hour in kept:
                 if (hour + 1) * HOUR_MS > now:
-                    self._outbox.put(open_hour_key(hour, model), b"\x01")
+                    self._work.put(open_hour_key(hour, model), b"\x01")
             fresh = _Record(kept, state.since_ms, _largest(since, state.version))
-            self._outbox.put(traffic_key(model), _codec.encode(fresh))
+            self._work.put(traffic_key(model), _codec.encode(fresh))
         self._fresh.clear()
 
     def models(self) -> list[str]:
@@ -116,7 +116,7 @@ class Traffic:
 
     def _open_hours(self, now: int) -> Iterable[tuple[bytes, bytes]]:
         after: bytes | None = None
-        while batch := self._outbox.scan(OPEN_HOUR, after, 1_000):
+        while batch := self._work.scan(OPEN_HOUR, after, 1_000):
             for key, value in batch:
                 if (int.from_bytes(key[1:5], "big") + 1) * HOUR_MS > now:
                     return
@@ -124,7 +124,7 @@ class Traffic:
             after = batch[-1][0]
 
     def _read(self, models: list[str]) -> list[_Record]:
-        values = self._outbox.get([traffic_key(model) for model in models])
+        values = self._work.get([traffic_key(model) for model in models])
         return [
             _Record() if value is None else _codec.decode(value, traffic_key(model))
             for model, value in zip(models, values, strict=True)

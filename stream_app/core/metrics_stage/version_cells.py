@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from stream_app.core import cells_codec
-from stream_app.core.cells import EMPTY, Cell, Counts, DriftNote
 from stream_app.core.comparisons.rules import ComparisonRules
-from stream_app.core.comparisons.summing import total
-from stream_app.core.metrics import assume
+from stream_app.core.counts import cells_codec
+from stream_app.core.counts.cells import EMPTY, Cell, Counts, DriftNote
+from stream_app.core.counts.figures import assume
+from stream_app.core.counts.summing import total
+from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.core.metrics_stage.keys import cell_key
-from stream_app.core.metrics_stage.outbox import Outbox
 
 
 class VersionCells:
     """Cells of one version, each read once and unpacked as far as it is asked for."""
 
-    def __init__(self, outbox: Outbox, line: str, version: str) -> None:
-        self._outbox, self._line, self._version = outbox, line, version
+    def __init__(self, work: UnitOfWork, line: str, version: str) -> None:
+        self._work, self._line, self._version = work, line, version
         self._raw: dict[int, bytes | None] = {}
         self._light: dict[int, Cell] = {}
 
@@ -26,7 +26,7 @@ class VersionCells:
         wanted = list(days)
         new = [day for day in wanted if day not in self._raw]
         keys = [cell_key(self._line, self._version, day) for day in new]
-        self._raw.update(zip(new, self._outbox.get(keys), strict=True))
+        self._raw.update(zip(new, self._work.get(keys), strict=True))
         return [value for value in map(self._raw.get, wanted) if value is not None]
 
     def closed(self, days: range) -> list[int]:

@@ -9,8 +9,8 @@ from typing import Final
 import msgspec
 
 from stream_app.core.comparisons.rules import ComparisonRules
+from stream_app.core.kit.codec import Codec
 from stream_app.core.line_log import BaselineEntry
-from stream_app.stored import Codec
 
 FORMAT: Final = 2
 #: As many first days as any setting of ``initial_baseline_days`` may ask for.

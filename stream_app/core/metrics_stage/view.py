@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
-from stream_app.core import cells_codec
-from stream_app.core.cells import EMPTY as NO_COUNTS
-from stream_app.core.cells import Cell
-from stream_app.core.cells import fold as fold_cell
-from stream_app.core.deltas import Part
+from stream_app.core.counts import cells_codec
+from stream_app.core.counts.cells import EMPTY as NO_COUNTS
+from stream_app.core.counts.cells import Cell
+from stream_app.core.counts.cells import fold as fold_cell
+from stream_app.core.counts.deltas import Part
 from stream_app.core.metrics_stage.keys import cell_key, cell_prefix, split_cell_key
 from stream_app.core.metrics_stage.pending import Changes
 

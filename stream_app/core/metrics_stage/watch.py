@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from stream_app.stored import Codec
+from stream_app.core.kit.codec import Codec
 
 FORMAT: Final = 1
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from stream_app.core.days import day_of
-from stream_app.core.metrics_stage.outbox import Outbox
-from stream_app.stored import Codec
+from stream_app.core.kit.codec import Codec
+from stream_app.core.kit.days import day_of
+from stream_app.core.kit.unit_of_work import UnitOfWork
 
 FORMAT: Final = 1
 PREFIX: Final = b"B"
@@ -26,22 +26,22 @@ def key(day: int) -> bytes:
     return PREFIX + day.to_bytes(4, "big")
 
 
-def remember(outbox: Outbox, last_ms: int, last: Barriers, now_ms: int, keep_days: int) -> None:
+def remember(work: UnitOfWork, last_ms: int, last: Barriers, now_ms: int, keep_days: int) -> None:
     """At a tick: the days that began since the last one, ``last_ms``, began after its barriers."""
     if not last_ms or day_of(last_ms) == day_of(now_ms):
         return
     oldest = day_of(now_ms) - keep_days
     value = encode(last)
     for day in range(max(day_of(last_ms) + 1, oldest), day_of(now_ms) + 1):
-        outbox.put(key(day), value)
-    while batch := outbox.scan(PREFIX, None, 64):
+        work.put(key(day), value)
+    while batch := work.scan(PREFIX, None, 64):
         for found, _ in batch:
             if found >= key(oldest):
                 return
-            outbox.put(found, None)
+            work.put(found, None)
 
 
-def before(outbox: Outbox, day: int) -> Barriers:
+def before(work: UnitOfWork, day: int) -> Barriers:
     """Barriers of the last tick before a day; none if that is not known: then everything may be after it."""
-    value = outbox.get([key(day)])[0] if day >= 0 else None
+    value = work.get([key(day)])[0] if day >= 0 else None
     return decode(value) if value is not None else {}

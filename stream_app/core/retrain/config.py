@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from stream_app.core.live_settings import Fixed, LiveSettings, Resolver, Table
+from stream_app.core.kit.live_settings import Fixed, LiveSettings, Resolver, Table
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from stream_app.core.days import DAY_MS, HOUR_MS, day_of
+from stream_app.core.kit.days import DAY_MS, HOUR_MS, day_of
 from stream_app.core.retrain.profile import cut
 
 Offsets = dict[str, dict[int, tuple[int, int]]]

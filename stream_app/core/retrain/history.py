@@ -13,10 +13,10 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from stream_app.core.days import day_of
+from stream_app.core.kit.codec import Codec, body
+from stream_app.core.kit.days import day_of
 from stream_app.core.line_log import CompletenessEntry, EventEntry
 from stream_app.core.retrain.safeguards import Coverage
-from stream_app.stored import Codec, body
 
 FORMAT: Final = 2
 ROWS_FORMAT: Final = 1

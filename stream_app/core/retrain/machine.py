@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from stream_app.core.days import DAY_MS, HOUR_MS
+from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.retrain import orders, training, watching
 from stream_app.core.retrain.config import LineConfig, RetrainRules
 from stream_app.core.retrain.effects import COORDINATOR, Effect, PublishJob

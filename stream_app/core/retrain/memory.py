@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from stream_app.core.days import day_of
+from stream_app.core.kit.days import day_of
+from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.core.line_log import SnapshotEntry
-from stream_app.core.metrics_stage.outbox import Outbox
 from stream_app.core.retrain import barriers, data_range, history, profile, state
 from stream_app.core.retrain.barriers import Barriers
 from stream_app.core.retrain.config import RetrainSettings
@@ -26,14 +26,14 @@ BATCH = 256
 class Memory:
     """Reads see the lane's own puts; ``states`` are at hand until :meth:`forget`."""
 
-    def __init__(self, settings: RetrainSettings, outbox: Outbox) -> None:
+    def __init__(self, settings: RetrainSettings, work: UnitOfWork) -> None:
         self._settings = settings
-        self._outbox = outbox
+        self._work = work
         self.states: dict[str, LineState] = {}
         #: line whose coordinator is not idle → when its next timer falls due; ``None``: never
         self.due: dict[str, int | None] = {}
         after: bytes | None = None
-        while batch := outbox.scan(MARK, after, BATCH):
+        while batch := work.scan(MARK, after, BATCH):
             after = batch[-1][0]
             lines = [found[1:].decode() for found, _ in batch]
             self.read(lines)
@@ -57,7 +57,7 @@ class Memory:
         lines = list(lines)
         self._settings.read(lines)
         wanted = [line for line in lines if line not in self.states]
-        for line, value in zip(wanted, self._outbox.get([state.key(line) for line in wanted]), strict=True):
+        for line, value in zip(wanted, self._work.get([state.key(line) for line in wanted]), strict=True):
             self.states[line] = state.decode(value, state.key(line)) if value is not None else LineState()
 
     def forget(self) -> None:
@@ -69,56 +69,56 @@ class Memory:
         self.states[line] = after
         if after.active is None and after.state == "idle" and not after.runs:
             return
-        self._outbox.put(state.key(line), state.encode(after))
+        self._work.put(state.key(line), state.encode(after))
         if after.state != "idle":
             if line not in self.due:
-                self._outbox.put(MARK + line.encode(), b"\x01")
+                self._work.put(MARK + line.encode(), b"\x01")
             self.due[line] = self._next_due(line)
         elif line in self.due:
             del self.due[line]
-            self._outbox.put(MARK + line.encode(), None)
+            self._work.put(MARK + line.encode(), None)
 
     def forget_model(self, model: str) -> None:
         """Keep nothing of a model but the number of its episodes, if it had any: ids of commands are made of it, and a
         trainer passes over an id that it has answered."""
         after = self.states[model]
-        self._outbox.put(state.key(model), state.encode(LineState(episode=after.episode)) if after.episode else None)
-        self._outbox.put(history.key(model), None)
-        self._outbox.put(profile.key(model), None)
+        self._work.put(state.key(model), state.encode(LineState(episode=after.episode)) if after.episode else None)
+        self._work.put(history.key(model), None)
+        self._work.put(profile.key(model), None)
         self._clear(history.rows_of(model))
         if self.due.pop(model, _NEVER) is not _NEVER:
-            self._outbox.put(MARK + model.encode(), None)
+            self._work.put(MARK + model.encode(), None)
 
     def history(self, line: str) -> History:
         """What is known of a line's data."""
-        value = self._outbox.get([history.key(line)])[0]
+        value = self._work.get([history.key(line)])[0]
         return history.decode(value, history.key(line)) if value is not None else History()
 
     def keep(self, line: str, known: History) -> None:
         """Store it."""
-        self._outbox.put(history.key(line), history.encode(known))
+        self._work.put(history.key(line), history.encode(known))
 
     def closed(self, entry: SnapshotEntry) -> None:
         """A closed day of a version was published, for the first time or again."""
         known, rows = self.history(entry.line), history.outcomes(entry.record)
         key = history.rows_key(entry.line, entry.day, entry.version)
-        before = history.decode_rows(self._outbox.get([key])[0])
-        self._outbox.put(key, history.encode_rows(rows))
+        before = history.decode_rows(self._work.get([key])[0])
+        self._work.put(key, history.encode_rows(rows))
         for day in known.closed(entry.day, rows, before, self._settings.config.history_days):
             self._clear(history.rows_key(entry.line, day))
         self.keep(entry.line, known)
 
     def _clear(self, prefix: bytes) -> None:
         after: bytes | None = None
-        while batch := self._outbox.scan(prefix, after, BATCH):
+        while batch := self._work.scan(prefix, after, BATCH):
             after = batch[-1][0]
             for key, _ in batch:
-                self._outbox.put(key, None)
+                self._work.put(key, None)
 
     def hours(self, counts: Sequence[tuple[str, int, int]]) -> None:
         """Take hours that have ended into the lines' profiles."""
         lines = list(dict.fromkeys(line for line, _, _ in counts))
-        stored = self._outbox.get([profile.key(line) for line in lines])
+        stored = self._work.get([profile.key(line) for line in lines])
         known = {
             line: profile.decode(value, profile.key(line)) if value is not None else [0] * profile.HOURS
             for line, value in zip(lines, stored, strict=True)
@@ -126,7 +126,7 @@ class Memory:
         for line, hour, count in counts:
             profile.take(known[line], hour, count)
         for line in lines:
-            self._outbox.put(profile.key(line), profile.encode(known[line]))
+            self._work.put(profile.key(line), profile.encode(known[line]))
 
     def seen(
         self, line: str, first_day: int, now_ms: int, inputs: Barriers, faults: Sequence[str] | None = None
@@ -135,8 +135,8 @@ class Memory:
         known = self.history(line)
         first = max(first_day, day_of(now_ms) - self._settings.config.history_days)
         share = self._settings.rules_of(line).rules.holdout_share
-        start = barriers.before(self._outbox, first - 1)
-        value = self._outbox.get([profile.key(line)])[0]
+        start = barriers.before(self._work, first - 1)
+        value = self._work.get([profile.key(line)])[0]
         hours = profile.decode(value, profile.key(line)) if value is not None else ()
         plan = data_range.plan(first, now_ms, share, known.labelled, hours, start, inputs)
         return Seen(plan, known.coverage, tuple(known.faults if faults is None else faults))

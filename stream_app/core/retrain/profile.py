@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from stream_app.stored import Codec
+from stream_app.core.kit.codec import Codec
 
 FORMAT: Final = 1
 PREFIX: Final = b"P"

@@ -13,11 +13,11 @@ from schemas.common import ce_headers, encode, rfc3339, uuid5
 from schemas.drift import DriftEvent
 from schemas.training import DataRange, Failure, TrainingCommand, TrainingData, TrainingJob, Trigger
 from stream_app.core import line_log
-from stream_app.core.audit import IDS, TEXT, Auditor, Repeated, Said
 from stream_app.core.comparisons.records import LabelWindow
-from stream_app.core.days import day_of
 from stream_app.core.drift.events import label_windows
-from stream_app.core.effects import Emit
+from stream_app.core.kit.audit import IDS, TEXT, Auditor, Repeated, Said
+from stream_app.core.kit.days import day_of
+from stream_app.core.kit.effects import Emit
 from stream_app.core.retrain import effects as fx
 from stream_app.core.retrain import state
 from stream_app.core.retrain.config import RetrainSettings

@@ -16,7 +16,7 @@ key                        value and growth
 ``B`` + day                barriers (:mod:`~stream_app.core.retrain.barriers`); one a day remembered
 ``E`` + offset (u8)        entry of the epoch in hand (:mod:`~stream_app.core.line_log`), without its published record
 ``T`` + line               mark: the coordinator is not idle
-``V`` + …                  changed settings (:mod:`~stream_app.core.settings_table`)
+``V`` + …                  changed settings (:mod:`~stream_app.core.kit.settings_table`)
 =========================  =========================================================================================
 """
 
@@ -32,12 +32,13 @@ from schemas.clock import TickView
 from schemas.common import uuid5
 from schemas.operators import OperatorCommand
 from stream_app.core import line_log
-from stream_app.core.audit import Said
 from stream_app.core.comparisons.records import LabelWindow
-from stream_app.core.days import day_of
-from stream_app.core.effects import Drained, Emit, Record, TableReader
-from stream_app.core.log_stage import A_STEP, LogStage, decoding, entry_of
-from stream_app.core.metrics_stage.outbox import Outbox
+from stream_app.core.kit.audit import Said
+from stream_app.core.kit.days import day_of
+from stream_app.core.kit.effects import Drained, Emit, Record, TableReader
+from stream_app.core.kit.log_stage import A_STEP, LogStage
+from stream_app.core.kit.unit_of_work import UnitOfWork
+from stream_app.core.line_log import decoding, entry_of
 from stream_app.core.retrain import barriers, reading
 from stream_app.core.retrain import memo as memos
 from stream_app.core.retrain.config import RetrainConfig, RetrainSettings
@@ -66,11 +67,11 @@ class RetrainStage(LogStage):
     def load(self, memo: bytes | None, table: TableReader | None) -> None:
         """Start from the last commit; coordinators that are not idle are found by their marks."""
         self.memo = memos.decode(memo) if memo is not None else memos.Memo()
-        self._outbox = Outbox(table, self.partition)
+        self._work = UnitOfWork(table, self.partition)
         #: entries of epochs that the call in hand may still handle
         self._budget = A_STEP
-        self.settings = RetrainSettings(self.config, self._outbox)
-        self._memory = Memory(self.settings, self._outbox)
+        self.settings = RetrainSettings(self.config, self._work)
+        self._memory = Memory(self.settings, self._work)
 
     @property
     def last_tick(self) -> int:
@@ -90,12 +91,12 @@ class RetrainStage(LogStage):
                         return number
                 else:
                     self._entry(record.offset, entry)
-            self._outbox.emit(Emit(DECISION_LOG, self.partition, record.key, record.value, []))
+            self._work.emit(Emit(DECISION_LOG, self.partition, record.key, record.value, []))
         return len(batch)
 
     def drain(self) -> Drained:
         """Effects since the last drain; the table holds them before the stage is called again."""
-        return self._outbox.drain(memos.encode(self.memo))
+        return self._work.drain(memos.encode(self.memo))
 
     def _entry(self, offset: int, entry: line_log.Entry) -> None:
         """What is known of the data is noted at once; what a coordinator must answer waits for the tick."""
@@ -124,7 +125,7 @@ class RetrainStage(LogStage):
             self._remember(offset, entry)
 
     def _remember(self, offset: int, entry: line_log.Entry) -> None:
-        self._outbox.put(EPOCH + offset.to_bytes(8, "big"), line_log.encode(entry))
+        self._work.put(EPOCH + offset.to_bytes(8, "big"), line_log.encode(entry))
 
     # -- tick ----------------------------------------------------------------------------------------------------
 
@@ -135,9 +136,9 @@ class RetrainStage(LogStage):
             return True
         self._now_ms, self._inputs = now_ms, entry.inputs
         self._publisher = Publisher(self.settings, self.partition, now_ms, entry.inputs)
-        barriers.remember(self._outbox, memo.last_tick, memo.inputs, now_ms, self.config.history_days + 2)
+        barriers.remember(self._work, memo.last_tick, memo.inputs, now_ms, self.config.history_days + 2)
         after: bytes | None = None
-        while batch := self._outbox.scan(EPOCH, after, BATCH):
+        while batch := self._work.scan(EPOCH, after, BATCH):
             if self._budget <= 0:
                 return False
             self._budget -= len(batch)
@@ -147,7 +148,7 @@ class RetrainStage(LogStage):
             for stored in entries:
                 self._handle(stored)
             for key, _ in batch:
-                self._outbox.remove_once_written(key)
+                self._work.remove_once_written(key)
             self._memory.forget()
         due = sorted(line for line, at in self._memory.due.items() if at is not None and at <= now_ms)
         for start in range(0, len(due), BATCH):
@@ -169,7 +170,7 @@ class RetrainStage(LogStage):
         elif isinstance(entry, line_log.ForgottenEntry):
             self._step(entry.line, Forgotten(entry.days, entry.close_ms))
             self._memory.forget_model(entry.line)
-            self._outbox.emit(Emit(JOBS, self.partition, entry.line.encode(), None, []))
+            self._work.emit(Emit(JOBS, self.partition, entry.line.encode(), None, []))
         elif isinstance(entry, line_log.LifecycleEntry):
             self._step(entry.line, reading.version_changed(entry))
         elif isinstance(entry, line_log.ProbationEntry):
@@ -241,7 +242,7 @@ class RetrainStage(LogStage):
         after, effects = step(config, before, event, now_ms=self._now_ms)
         for effect in effects:
             for emit in self._publisher.effect(line, effect, windows):
-                self._outbox.emit(emit)
+                self._work.emit(emit)
         if after != before:
             self._memory.write(line, after)
 
@@ -255,7 +256,7 @@ class RetrainStage(LogStage):
 
     def _say(self, line: str, actor: str, action: str, decision: str, id: str, reason: str) -> None:
         if line != "*" or self.partition == 0:
-            self._outbox.emit(self._publisher.audit(Said(line, actor, action, decision, id, (id,), reason)))
+            self._work.emit(self._publisher.audit(Said(line, actor, action, decision, id, (id,), reason)))
 
     def _unreadable(self, line: str, what: str, record: bytes, why: str) -> None:
         id = uuid5("unreadable", record.hex())

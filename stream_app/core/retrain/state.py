@@ -10,8 +10,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from stream_app.core.kit.codec import Codec
 from stream_app.core.retrain.data_range import Plan
-from stream_app.stored import Codec
 
 FORMAT: Final = 2
 PREFIX: Final = b"J"

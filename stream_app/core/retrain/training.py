@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from stream_app.core.days import DAY_MS, HOUR_MS
+from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.retrain.effects import COORDINATOR, Decide
 from stream_app.core.retrain.events import Approve, DriftFound, OrderByHand, Result, Retrain, RunEnded, Seen, Tick
 from stream_app.core.retrain.safeguards import BY_HAND, Answer, Context, ask

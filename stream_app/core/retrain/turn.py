@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from schemas import bounds
 from schemas.common import uuid5
-from stream_app.core.audit import TEXT
-from stream_app.core.days import HOUR_MS
+from stream_app.core.kit.audit import TEXT
+from stream_app.core.kit.days import HOUR_MS
 from stream_app.core.retrain.config import LineConfig
 from stream_app.core.retrain.effects import COORDINATOR, Audit, Effect, Refused, SendCommand
 from stream_app.core.retrain.safeguards import Answer

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from stream_app.core.days import DAY_MS, HOUR_MS
 from stream_app.core.drift.events import event_id
+from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.retrain.effects import COORDINATOR, Decide, HandOver, Kept, Replaced
 from stream_app.core.retrain.events import Forgotten, OrderByHand, ProbationLook, Result, Seen, Tick, VersionChanged
 from stream_app.core.retrain.probation import Look, judge

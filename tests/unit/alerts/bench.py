@@ -15,9 +15,9 @@ from schemas.common import encode, rfc3339, uuid5
 from schemas.drift import DriftEvent, DriftWindow, Histograms
 from stream_app.core import line_log
 from stream_app.core.alerts import AlertRules, AlertsConfig, AlertsStage
-from stream_app.core.days import DAY_MS, HOUR_MS
-from stream_app.core.effects import Emit
-from stream_app.core.live_settings import Fixed
+from stream_app.core.kit.days import DAY_MS, HOUR_MS
+from stream_app.core.kit.effects import Emit
+from stream_app.core.kit.live_settings import Fixed
 from tests.unit.tables import DictTable, Rec
 
 #: Wednesday 4 March 2026

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from stream_app.core import cells, deltas, score_sketch
-from stream_app.core.cells import Counts
+from stream_app.core.counts import cells, deltas, score_sketch
+from stream_app.core.counts.cells import Counts
 
 
 def counts(scores: Any, predicted: Any = None, actual: Any = None, binned: bool = False) -> Counts:

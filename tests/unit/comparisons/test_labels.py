@@ -21,7 +21,7 @@ from stream_app.core.comparisons.labels import dispersion, label_window, metric_
 from stream_app.core.comparisons.proportions import combine, wilson
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.verdicts import drop, performance_verdict
-from stream_app.core.metrics import average_precision, precision_at_recall
+from stream_app.core.counts.figures import average_precision, precision_at_recall
 from tests.unit.comparisons.draws import counts, logits
 
 ALL = ("accuracy", "precision", "recall", "f1", "pr_auc", "precision_at_80_recall")

@@ -12,7 +12,7 @@ from stream_app.core.comparisons.kolmogorov import survival
 from stream_app.core.comparisons.records import ScoreWindow
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.scores import histogram, lower_bound, score_window, upper_bound
-from stream_app.core.comparisons.summing import total
+from stream_app.core.counts.summing import total
 from tests.unit.comparisons.draws import counts, logits
 
 RULES = ComparisonRules()
@@ -119,7 +119,7 @@ def test_sums_of_many_days_are_the_days_added_one_by_one() -> None:
     for chosen in (days, days[:3], days[:1], []):
         want = counts([])
         for day in chosen:
-            from stream_app.core.cells import add
+            from stream_app.core.counts.cells import add
 
             want = add(want, day)
         got = total(chosen)

@@ -11,9 +11,9 @@ from schemas.audit import AuditRecord
 from schemas.common import encode, uuid5
 from schemas.training import TrainingCommand, TrainingJob
 from stream_app.core import line_log
-from stream_app.core.days import DAY_MS, HOUR_MS
-from stream_app.core.effects import Emit
-from stream_app.core.live_settings import Fixed
+from stream_app.core.kit.days import DAY_MS, HOUR_MS
+from stream_app.core.kit.effects import Emit
+from stream_app.core.kit.live_settings import Fixed
 from stream_app.core.retrain import Flags, RetrainConfig, RetrainRules, RetrainStage
 from stream_app.core.retrain.config import Allowed
 from tests.machine.world import FLOORS, GOOD, ON, windows

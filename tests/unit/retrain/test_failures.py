@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from stream_app.core.days import DAY_MS
+from stream_app.core.kit.days import DAY_MS
 from stream_app.core.retrain import effects as fx
 from stream_app.core.retrain.events import RunEnded
 from tests.machine.world import World, seen

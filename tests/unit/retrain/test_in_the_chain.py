@@ -14,7 +14,7 @@ from schemas.training import TrainingCommand
 from stream_app.core import line_log
 from stream_app.core.alerts import AlertsConfig
 from stream_app.core.drift import DriftConfig
-from stream_app.core.live_settings import Fixed
+from stream_app.core.kit.live_settings import Fixed
 from stream_app.core.metrics_stage import MetricsConfig
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.core.retrain import RetrainConfig, RetrainRules

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow
-from stream_app.core.days import DAY_MS, HOUR_MS
+from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.retrain import RetrainRules
 from stream_app.core.retrain.data_range import plan
 from stream_app.core.retrain.probation import choose, judge

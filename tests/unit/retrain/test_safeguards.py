@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stream_app.core.days import DAY_MS
+from stream_app.core.kit.days import DAY_MS
 from stream_app.core.retrain import Flags, LineConfig, RetrainRules
 from stream_app.core.retrain.safeguards import BY_HAND, SAFEGUARDS, Context, Coverage, ask
 from tests.machine.world import LINE, ON, START

@@ -10,7 +10,7 @@ import pytest
 from schemas.common import parse_ms
 from schemas.drift import DriftEvent
 from stream_app.core import line_log
-from stream_app.core.days import DAY_MS, HOUR_MS
+from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.retrain import Flags, RetrainRules
 from stream_app.errors import Incompatible
 from tests.machine.world import FLOORS

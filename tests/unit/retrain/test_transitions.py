@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from stream_app.core.days import DAY_MS, HOUR_MS
+from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.retrain import effects as fx
 from stream_app.core.retrain.diagram import document
 from stream_app.core.retrain.events import KINDS, Kind

@@ -4,7 +4,7 @@ replay decides the same."""
 from __future__ import annotations
 
 from schemas.common import rfc3339
-from stream_app.core.days import DAY_MS
+from stream_app.core.kit.days import DAY_MS
 from stream_app.core.retrain.safeguards.context import Answer, Context
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from stream_app.core.days import date_of
+from stream_app.core.kit.days import date_of
 from stream_app.core.retrain.safeguards.context import Answer, Context, Value
 
 

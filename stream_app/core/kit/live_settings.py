@@ -17,16 +17,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
-from stream_app.core.changes import Change, by_type, read
-from stream_app.core.settings_table import (
-    EVERYWHERE,
-    TOTALS,
-    TYPE,
-    decode,
-    encode,
-    model_key,
-    type_key,
-)
+from stream_app.core.kit.changes import Change, by_type, read
+from stream_app.core.kit.settings_table import EVERYWHERE, TOTALS, TYPE, decode, encode, model_key, type_key
 
 #: Settings of single models that one partition keeps; some 5 MB of its table. Beyond it a command is refused by name.
 MOST_OF_MODELS: Final = 100_000

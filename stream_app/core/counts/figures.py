@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_app.core.cells import (
+from stream_app.core.counts.cells import (
     BIN_LABELLED,
     BIN_LABELLED_SCORES,
     BIN_POSITIVES,
@@ -24,8 +24,8 @@ from stream_app.core.cells import (
     WIDTH_SUM,
     Counts,
 )
-from stream_app.core.deltas import FIXED, LABEL_FP, LABEL_TN
-from stream_app.core.score_sketch import NEGATIVES, POSITIVES, PREDICTIONS, ScoreSketch
+from stream_app.core.counts.deltas import FIXED, LABEL_FP, LABEL_TN
+from stream_app.core.counts.score_sketch import NEGATIVES, POSITIVES, PREDICTIONS, ScoreSketch
 
 
 @dataclass(frozen=True, slots=True)

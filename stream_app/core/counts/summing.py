@@ -1,4 +1,4 @@
-"""Sums of many cells at once: what folding :func:`~stream_app.core.cells.add` over them gives, with one sort."""
+"""Sums of many cells at once: what folding :func:`~stream_app.core.counts.cells.add` over them gives, with one sort."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stream_app.core import score_sketch
-from stream_app.core.cells import EMPTY, Counts
-from stream_app.core.score_sketch import ScoreSketch
+from stream_app.core.counts import score_sketch
+from stream_app.core.counts.cells import EMPTY, Counts
+from stream_app.core.counts.score_sketch import ScoreSketch
 
 
 def total(counts: Sequence[Counts], ordered: bool = True) -> Counts:

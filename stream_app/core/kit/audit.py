@@ -11,7 +11,7 @@ from schemas import bounds
 from schemas.alerts import Safeguard
 from schemas.audit import AuditInputs, AuditRecord, Stage
 from schemas.common import ce_headers, encode, rfc3339, uuid5
-from stream_app.core.effects import Emit
+from stream_app.core.kit.effects import Emit
 
 AUDIT: Final = "audit"
 

@@ -30,11 +30,11 @@ from typing import Final
 import numpy as np
 import zstandard
 
-from stream_app.core.cells import SIZE, Cell, Counts, DriftNote
-from stream_app.core.comparisons.summing import total
-from stream_app.core.score_sketch import EMPTY, ScoreSketch, collect
+from stream_app.core.counts.cells import SIZE, Cell, Counts, DriftNote
+from stream_app.core.counts.score_sketch import EMPTY, ScoreSketch, collect
+from stream_app.core.counts.summing import total
+from stream_app.core.kit.codec import UNREADABLE, at_key, body, reading
 from stream_app.errors import Broken
-from stream_app.stored import UNREADABLE, at_key, body, reading
 
 FORMAT: Final = 1
 _HEAD: Final = Struct("<BBqii")
@@ -75,7 +75,7 @@ def folded_to(value: bytes) -> int:
 
 
 def add_up(values: Sequence[bytes], ordered: bool = True) -> Counts:
-    """What :func:`~stream_app.core.comparisons.summing.total` gives for the stored cells' counts, at half the cost:
+    """What :func:`~stream_app.core.counts.summing.total` gives for the stored cells' counts, at half the cost:
     their columns are joined as bytes and unpacked once. Raises ``UnknownFormat`` or ``Broken``."""
     for value in values:
         if value[:1] != _HEAD_BYTE:

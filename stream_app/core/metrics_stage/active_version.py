@@ -10,8 +10,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from stream_app.core.days import HOUR_MS
-from stream_app.stored import Codec
+from stream_app.core.kit.codec import Codec
+from stream_app.core.kit.days import HOUR_MS
 
 How = Literal["observed", "registered", "commanded"]
 

@@ -12,11 +12,11 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from schemas.common import to_ms
-from stream_app.core import cells, cells_codec
-from stream_app.core.cells import Cell
-from stream_app.core.days import date_of, day_of
-from stream_app.core.effects import TableReader
-from stream_app.core.metrics import Figures, assume, figures, figures_with
+from stream_app.core.counts import cells, cells_codec
+from stream_app.core.counts.cells import Cell
+from stream_app.core.counts.figures import Figures, assume, figures, figures_with
+from stream_app.core.kit.days import date_of, day_of
+from stream_app.core.kit.effects import TableReader
 from stream_app.core.metrics_stage.keys import cell_key
 
 #: A full week, so that every kind of day counts once.

@@ -1,19 +1,16 @@
-"""What a metrics lane did since its last checkpoint: puts over the committed table, and records to send."""
+"""What a lane did since its last checkpoint: puts over the committed table, and records to send."""
 
 from __future__ import annotations
 
-from stream_app.core import line_log
-from stream_app.core.effects import Drained, Emit, TableReader
-
-LINE_LOG = "line-log"
+from stream_app.core.kit.effects import Drained, Emit, TableReader
 
 
-class Outbox:
+class UnitOfWork:
     """Reads see the puts; whether a checkpoint came between a put and a read makes no difference."""
 
     def __init__(self, table: TableReader | None, partition: int) -> None:
         self._table = table
-        self._partition = partition
+        self.partition = partition
         self._puts: dict[bytes, bytes | None] = {}
         self._emits: list[Emit] = []
 
@@ -53,11 +50,6 @@ class Outbox:
         """Send a record with the next checkpoint; returns it."""
         self._emits.append(emit)
         return emit
-
-    def log(self, entry: line_log.Entry, line: str | None) -> None:
-        """Append to this partition of the line log."""
-        key = line.encode() if line is not None else None
-        self.emit(Emit(LINE_LOG, self._partition, key, line_log.encode(entry), []))
 
     def drain(self, memo: bytes) -> Drained:
         """Everything since the last drain; the table holds it before the lane goes on."""

@@ -25,8 +25,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_app.core.kit.codec import Codec, at_key
 from stream_app.errors import Broken
-from stream_app.stored import Codec, at_key
 
 FORMAT: Final = 1
 

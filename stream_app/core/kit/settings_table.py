@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from stream_app.stored import Codec
+from stream_app.core.kit.codec import Codec
 
 FORMAT: Final = 1
 

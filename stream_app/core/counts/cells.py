@@ -1,6 +1,6 @@
 """Cells: the additive counts of one line, version and prediction day. Everything is an integer, so cells add exactly.
 
-Vector layout (int64): 0–5 counts by row kind (see :mod:`~stream_app.core.deltas`), 6–8 confidence intervals
+Vector layout (int64): 0–5 counts by row kind (see :mod:`~stream_app.core.counts.deltas`), 6–8 confidence intervals
 (number, Σ width, narrow ones), 9 Σ s² of predictions, 10 Σ s² of labelled ones, 11 Σ (s − a)² of labelled ones, then
 five groups of ten calibration bins: predictions, Σ s of predictions, labelled, Σ s of labelled, positives. Sums of
 real numbers are fixed point, ``round(x · FIXED)`` per event.
@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_app.core import score_sketch
-from stream_app.core.deltas import FIXED, LABEL_TN, Intervals, Rows
-from stream_app.core.score_sketch import ScoreSketch
+from stream_app.core.counts import score_sketch
+from stream_app.core.counts.deltas import FIXED, LABEL_TN, Intervals, Rows
+from stream_app.core.counts.score_sketch import ScoreSketch
 
 INTERVALS, WIDTH_SUM, NARROW = 6, 7, 8
 SQUARES, SQUARES_LABELLED, BRIER = 9, 10, 11

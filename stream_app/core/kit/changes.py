@@ -1,7 +1,8 @@
 """Commands that change settings while the pipeline runs (CONTRACT section 6), as every stage reads them.
 
 A ``set`` command stands in the log like any other record. Every stage behind the labels meets it at the same place and
-keeps what it changes in its own table (:mod:`~stream_app.core.live_settings`), so a restart and a replay decide alike.
+keeps what it changes in its own table (:mod:`~stream_app.core.kit.live_settings`), so a restart and a replay decide
+alike.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Counts of a day and what is computed from them: deltas, cells, sketches, figures."""
