@@ -32,7 +32,7 @@ def _through(lines: list[list[Day]]) -> tuple[Simulator, int]:
 
     def count(day: int) -> None:
         nonlocal open_days
-        open_days += len(sim.stages["alerts"]._due)
+        open_days += len(sim.stages["alerts"].timers.names())
 
     total = max(map(len, lines))
     for day in range(total):

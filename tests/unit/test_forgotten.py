@@ -110,8 +110,8 @@ def test_nothing_of_it_stays_in_any_stage() -> None:
     metrics = sim.stages["metrics"]
     assert GONE not in metrics._lines._lines
     assert not [key for key in metrics._lines._labelled if key[0] == GONE]
-    assert GONE not in sim.stages["retrain"]._memory.due
-    assert not [key for key in sim.stages["alerts"]._due if b"gone" in key]
+    assert GONE.encode() not in sim.stages["retrain"]._memory.timers
+    assert not [name for name in sim.stages["alerts"].timers.names() if b"gone" in name]
 
 
 def test_the_day_before_it_is_known_still() -> None:

@@ -27,17 +27,16 @@ from stream_app.core.alerts.state import DRIFT, INCOMPLETE, Book, Decision, Repl
 from stream_app.core.kit import changes
 from stream_app.core.kit.audit import Auditor, Said
 from stream_app.core.kit.effects import Drained, Record, TableReader
+from stream_app.core.kit.epoch_log import EpochLog
 from stream_app.core.kit.live_settings import LiveSettings
-from stream_app.core.kit.log_stage import A_STEP, LogStage
+from stream_app.core.kit.log_stage import LogStage
+from stream_app.core.kit.timers import BATCH, Timers, in_batches
 from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.core.line_log import decoding, entry_of
 from stream_app.errors import Broken
 
 STAGE: Final = "alerts"
 LOG: Final = "log"
-
-#: Facts, or due alerts, whose books are read and written at once: at most 250 kB each, 5 kB as a rule.
-BATCH: Final = 256
 
 #: What is kept of what the coordinator says: safeguards, and bytes of each one's reason.
 SAFEGUARDS, REASON = 32, 1_000
@@ -58,16 +57,13 @@ class AlertsStage(LogStage):
         """Start from the last commit; open alerts are found by their marks."""
         self.memo = memos.decode(memo) if memo is not None else memos.Memo()
         self._work = UnitOfWork(table, self.partition)
-        #: entries of epochs that the call in hand may still handle
-        self._budget = A_STEP
+        self._epoch = EpochLog(self._work)
         self.settings = LiveSettings(self.config, self.config.rules, self._work)
         self._books: dict[bytes, Book] = {}
-        #: key of the book of each open alert → when its next timer falls due; ``None``: never
-        self._due: dict[bytes, int | None] = {}
-        after: bytes | None = None
-        while batch := self._work.scan(state.OPEN, after, BATCH):
-            after = batch[-1][0]
-            self._set_timers([state.BOOK + key[1:] for key, _ in batch])
+        #: of open alerts, by (line, type) as in the key of their book
+        self.timers = Timers(self._work, state.OPEN)
+        for names in self.timers.load():
+            self._set_timers([state.BOOK + name for name in names])
 
     @property
     def last_tick(self) -> int:
@@ -78,7 +74,7 @@ class AlertsStage(LogStage):
 
     def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
         """Entries in the log's order; stops at a tick whose epoch takes another step."""
-        self._budget = A_STEP
+        self._epoch.begin_call()
         for number, record in enumerate(batch):
             with decoding(record):
                 entry = entry_of(record)
@@ -117,7 +113,7 @@ class AlertsStage(LogStage):
             self._remember(offset, facts.Forgotten(entry.line))
 
     def _remember(self, offset: int, fact: Fact) -> None:
-        self._work.put(state.epoch_key(offset), facts.encode(fact))
+        self._epoch.remember(offset, facts.encode(fact))
 
     def _repeated(self, fact: Fact) -> bool:
         """Whether a person's command came before in this epoch."""
@@ -143,22 +139,14 @@ class AlertsStage(LogStage):
         if now_ms <= self.memo.last_tick:
             return True
         self._inputs = entry.inputs
-        after: bytes | None = None
-        while batch := self._work.scan(state.EPOCH, after, BATCH):
-            if self._budget <= 0:
-                return False
-            self._budget -= len(batch)
-            after = batch[-1][0]
-            self._facts([facts.decode(value, key) for key, value in batch], now_ms)
-            for key, _ in batch:
-                self._work.remove_once_written(key)
+        if not self._epoch.handle(lambda batch: self._facts([facts.decode(v, k) for k, v in batch], now_ms)):
+            return False
         for prefix in (state.DECISION, state.COMMAND):
             while batch := self._work.scan(prefix, None, BATCH):
                 for key, _ in batch:
                     self._work.put(key, None)
-        due = sorted(key for key, at in self._due.items() if at is not None and at <= now_ms)
-        for start in range(0, len(due), BATCH):
-            keys = due[start : start + BATCH]
+        for names in self.timers.due(now_ms):
+            keys = [state.BOOK + name for name in names]
             self._read(keys)
             for key in keys:
                 self._step(key, facts.Tick(), now_ms)
@@ -256,9 +244,8 @@ class AlertsStage(LogStage):
             self.settings.command(fact.record)
         except ValueError:
             return
-        keys = self._open_of(fact.line)
-        for start in range(0, len(keys), BATCH):
-            self._set_timers(keys[start : start + BATCH])
+        for keys in in_batches(self._open_of(fact.line)):
+            self._set_timers(keys)
 
     def _set_timers(self, keys: list[bytes]) -> None:
         """When the next timers of some open alerts fall due, by the settings that hold now."""
@@ -267,12 +254,13 @@ class AlertsStage(LogStage):
             alert = state.decode(value, key).alert if value is not None else None
             if alert is None:
                 raise Broken(f"{' '.join(state.split_key(key))} is marked open in the alerts table and is not")
-            self._due[key] = next_due_ms(self.settings.rules_of(alert.line), alert)
+            self.timers.set(key[1:], next_due_ms(self.settings.rules_of(alert.line), alert))
 
     def _open_of(self, line: str) -> list[bytes]:
         if line == "*":
-            return sorted(self._due)
-        return [key for type in (DRIFT, INCOMPLETE) if (key := state.book_key(line, type)) in self._due]
+            return [state.BOOK + name for name in self.timers.names()]
+        keys = [state.book_key(line, type) for type in (DRIFT, INCOMPLETE)]
+        return [key for key in keys if key[1:] in self.timers]
 
     def _read(self, keys: list[bytes]) -> None:
         """Have the books of a batch at hand, and their models' settings; the books go when it is done."""
@@ -300,14 +288,10 @@ class AlertsStage(LogStage):
             return
         self._books[key] = book
         self._work.put(key, state.encode(book))
-        mark = state.OPEN + key[1:]
         if book.alert is not None:
-            self._due[key] = next_due_ms(rules, book.alert)
-            if before.alert is None:
-                self._work.put(mark, b"\x01")
-        elif before.alert is not None:
-            del self._due[key]
-            self._work.put(mark, None)
+            self.timers.set(key[1:], next_due_ms(rules, book.alert))
+        else:
+            self.timers.end(key[1:])
 
 
 def _ordered(entry: line_log.CommandEntry) -> Fact | None:

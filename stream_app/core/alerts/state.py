@@ -23,7 +23,7 @@ from stream_app.core.alerts.evidence import Finding
 from stream_app.core.kit.codec import Codec
 
 FORMAT: Final = 2
-BOOK, OPEN, EPOCH, DECISION, COMMAND = b"A", b"O", b"E", b"D", b"C"
+BOOK, OPEN, DECISION, COMMAND = b"A", b"O", b"D", b"C"
 
 DRIFT: Final = "ML_DRIFT_DETECTED"
 INCOMPLETE: Final = "ML_OUTCOMES_INCOMPLETE"
@@ -127,11 +127,6 @@ def split_key(key: bytes) -> tuple[str, str]:
     """(line, type) of either."""
     line, _, type = key[1:].partition(b"\0")
     return line.decode(), type.decode()
-
-
-def epoch_key(offset: int) -> bytes:
-    """Key of a fact that waits for its tick."""
-    return EPOCH + offset.to_bytes(8, "big")
 
 
 def decision_key(event_id: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from stream_app.core.kit.days import day_of
+from stream_app.core.kit.timers import BATCH, Timers, in_batches
 from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.core.line_log import SnapshotEntry
 from stream_app.core.retrain import barriers, data_range, history, profile, state
@@ -17,11 +18,6 @@ from stream_app.core.retrain.state import LineState
 
 MARK = b"T"
 
-_NEVER = object()
-
-#: Lines that are read at once.
-BATCH = 256
-
 
 class Memory:
     """Reads see the lane's own puts; ``states`` are at hand until :meth:`forget`."""
@@ -30,24 +26,22 @@ class Memory:
         self._settings = settings
         self._work = work
         self.states: dict[str, LineState] = {}
-        #: line whose coordinator is not idle → when its next timer falls due; ``None``: never
-        self.due: dict[str, int | None] = {}
-        after: bytes | None = None
-        while batch := work.scan(MARK, after, BATCH):
-            after = batch[-1][0]
-            lines = [found[1:].decode() for found, _ in batch]
-            self.read(lines)
-            for line in lines:
-                self.due[line] = self._next_due(line)
+        #: of lines whose coordinator is not idle
+        self.timers = Timers(work, MARK)
+        for names in self.timers.load():
+            self._set_timers(names)
             self.forget()
 
     def changed(self, line: str) -> None:
         """The settings of a line, or of all (``*``), changed: its timers are set anew."""
-        lines = sorted(self.due) if line == "*" else [line] if line in self.due else []
-        for start in range(0, len(lines), BATCH):
-            self.read(lines[start : start + BATCH])
-            for name in lines[start : start + BATCH]:
-                self.due[name] = self._next_due(name)
+        one = line.encode()
+        for names in in_batches(self.timers.names() if line == "*" else [one] if one in self.timers else []):
+            self._set_timers(names)
+
+    def _set_timers(self, names: list[bytes]) -> None:
+        self.read(name.decode() for name in names)
+        for name in names:
+            self.timers.set(name, self._next_due(name.decode()))
 
     def _next_due(self, line: str) -> int | None:
         return next_due_ms(self._settings.rules_of(line).rules, self.states[line])
@@ -71,12 +65,9 @@ class Memory:
             return
         self._work.put(state.key(line), state.encode(after))
         if after.state != "idle":
-            if line not in self.due:
-                self._work.put(MARK + line.encode(), b"\x01")
-            self.due[line] = self._next_due(line)
-        elif line in self.due:
-            del self.due[line]
-            self._work.put(MARK + line.encode(), None)
+            self.timers.set(line.encode(), self._next_due(line))
+        else:
+            self.timers.end(line.encode())
 
     def forget_model(self, model: str) -> None:
         """Keep nothing of a model but the number of its episodes, if it had any: ids of commands are made of it, and a
@@ -86,8 +77,7 @@ class Memory:
         self._work.put(history.key(model), None)
         self._work.put(profile.key(model), None)
         self._clear(history.rows_of(model))
-        if self.due.pop(model, _NEVER) is not _NEVER:
-            self._work.put(MARK + model.encode(), None)
+        self.timers.end(model.encode())
 
     def history(self, line: str) -> History:
         """What is known of a line's data."""

@@ -36,7 +36,8 @@ from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.kit.audit import Said
 from stream_app.core.kit.days import day_of
 from stream_app.core.kit.effects import Drained, Emit, Record, TableReader
-from stream_app.core.kit.log_stage import A_STEP, LogStage
+from stream_app.core.kit.epoch_log import EpochLog
+from stream_app.core.kit.log_stage import LogStage
 from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.core.line_log import decoding, entry_of
 from stream_app.core.retrain import barriers, reading
@@ -45,13 +46,12 @@ from stream_app.core.retrain.config import RetrainConfig, RetrainSettings
 from stream_app.core.retrain.effects import COORDINATOR
 from stream_app.core.retrain.events import Approve, Event, Forgotten, ProbationLook, Retrain, Seen, Tick
 from stream_app.core.retrain.machine import step
-from stream_app.core.retrain.memory import BATCH, Memory
+from stream_app.core.retrain.memory import Memory
 from stream_app.core.retrain.publish import DECISION_LOG, JOBS, Publisher
 from stream_app.core.retrain.state import LineState
 
 STAGE: Final = "retrain"
 LOG: Final = "log"
-EPOCH = b"E"
 
 _JUDGED = ("statistical", "performance")
 
@@ -68,8 +68,7 @@ class RetrainStage(LogStage):
         """Start from the last commit; coordinators that are not idle are found by their marks."""
         self.memo = memos.decode(memo) if memo is not None else memos.Memo()
         self._work = UnitOfWork(table, self.partition)
-        #: entries of epochs that the call in hand may still handle
-        self._budget = A_STEP
+        self._epoch = EpochLog(self._work)
         self.settings = RetrainSettings(self.config, self._work)
         self._memory = Memory(self.settings, self._work)
 
@@ -82,7 +81,7 @@ class RetrainStage(LogStage):
 
     def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
         """Entries in the log's order; stops at a tick whose epoch takes another step."""
-        self._budget = A_STEP
+        self._epoch.begin_call()
         for number, record in enumerate(batch):
             with decoding(record):
                 entry = entry_of(record)
@@ -125,7 +124,7 @@ class RetrainStage(LogStage):
             self._remember(offset, entry)
 
     def _remember(self, offset: int, entry: line_log.Entry) -> None:
-        self._work.put(EPOCH + offset.to_bytes(8, "big"), line_log.encode(entry))
+        self._epoch.remember(offset, line_log.encode(entry))
 
     # -- tick ----------------------------------------------------------------------------------------------------
 
@@ -137,27 +136,23 @@ class RetrainStage(LogStage):
         self._now_ms, self._inputs = now_ms, entry.inputs
         self._publisher = Publisher(self.settings, self.partition, now_ms, entry.inputs)
         barriers.remember(self._work, memo.last_tick, memo.inputs, now_ms, self.config.history_days + 2)
-        after: bytes | None = None
-        while batch := self._work.scan(EPOCH, after, BATCH):
-            if self._budget <= 0:
-                return False
-            self._budget -= len(batch)
-            after = batch[-1][0]
-            entries = [line_log.decode(value, key) for key, value in batch]
-            self._memory.read({line for e in entries if (line := getattr(e, "line", "*")) != "*"})
-            for stored in entries:
-                self._handle(stored)
-            for key, _ in batch:
-                self._work.remove_once_written(key)
-            self._memory.forget()
-        due = sorted(line for line, at in self._memory.due.items() if at is not None and at <= now_ms)
-        for start in range(0, len(due), BATCH):
-            self._memory.read(due[start : start + BATCH])
-            for line in due[start : start + BATCH]:
+        if not self._epoch.handle(self._batch):
+            return False
+        for names in self._memory.timers.due(now_ms):
+            lines = [name.decode() for name in names]
+            self._memory.read(lines)
+            for line in lines:
                 self._step(line, Tick())
             self._memory.forget()
         memo.last_tick, memo.inputs = now_ms, entry.inputs
         return True
+
+    def _batch(self, batch: list[tuple[bytes, bytes]]) -> None:
+        entries = [line_log.decode(value, key) for key, value in batch]
+        self._memory.read({line for entry in entries if (line := getattr(entry, "line", "*")) != "*"})
+        for entry in entries:
+            self._handle(entry)
+        self._memory.forget()
 
     def _handle(self, entry: line_log.Entry) -> None:
         if isinstance(entry, line_log.EventEntry):
@@ -205,7 +200,7 @@ class RetrainStage(LogStage):
             self._say(line, found.actor, order, "refused", found.id, f"line_needed: {order} needs a line, not *")
         else:
             self._say(line, found.actor, order, "ordered", found.id, found.reason)
-            for each in sorted(self._memory.due):
+            for each in (name.decode() for name in self._memory.timers.names()):
                 self._memory.read([each])
                 if _concerns(order, self._memory.states[each]):
                     self._order(each, found)
