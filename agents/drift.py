@@ -5,7 +5,7 @@ from __future__ import annotations
 from stream_app.core.drift import DriftConfig, DriftStage
 from stream_app.core.kit.effects import dead_letter
 from stream_app.engine.protocol import StageSpec
-from stream_app.topics import Topics
+from stream_app.kafka.topics import Topics
 
 #: A comparison makes some 10 kB of events: this many stay well below what a transaction should hold.
 RECORDS = 500

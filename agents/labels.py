@@ -9,7 +9,7 @@ from stream_app.core.labels.memo import promised, waiting_by
 from stream_app.core.labels.stage import LabelsStage
 from stream_app.engine.protocol import StageSpec
 from stream_app.engine.store import Segmenting
-from stream_app.topics import Topics
+from stream_app.kafka.topics import Topics
 
 
 def labels(topics: Topics, changelog: str, config: LabelsConfig, horizon_days: int) -> StageSpec:

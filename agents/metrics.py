@@ -6,7 +6,7 @@ from __future__ import annotations
 from stream_app.core.kit.effects import dead_letter
 from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
 from stream_app.engine.protocol import StageSpec
-from stream_app.topics import Topics
+from stream_app.kafka.topics import Topics
 
 
 def metrics(topics: Topics, changelog: str, config: MetricsConfig) -> StageSpec:

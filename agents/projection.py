@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stream_app.engine.transport import EngineApp
-from stream_app.read_model.projector import Projector
+from stream_app.projection.projector import Projector
 
 
 def projection(app: EngineApp, projector: Projector) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from stream_app.core.kit.effects import dead_letter
 from stream_app.core.retrain import RetrainConfig, RetrainStage
 from stream_app.engine.protocol import StageSpec
-from stream_app.topics import Topics
+from stream_app.kafka.topics import Topics
 
 #: Most records of the log are handed on as they are; the rest some 20 kB each.
 RECORDS = 2_000

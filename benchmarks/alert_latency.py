@@ -20,10 +20,10 @@ import orjson
 import websockets
 
 from benchmarks import live_view
-from stream_app import kafka_admin
-from stream_app.connect.clock_writer import ClockWriter
-from stream_app.connect.follow import LogFollower
-from stream_app.topics import Topics
+from stream_app.kafka import admin
+from stream_app.kafka.topics import Topics
+from stream_app.replay.clock_writer import ClockWriter
+from stream_app.replay.follow import LogFollower
 
 LINES, DAYS, PER_DAY = 50, 64, 120
 #: days before which no line has a baseline to be compared with
@@ -119,5 +119,5 @@ def run(bootstrap: str, folder: Path) -> dict[str, float]:
 
 
 async def _create(bootstrap: str, topics: Topics) -> None:
-    async with kafka_admin.admin(bootstrap, {}) as client:
-        await kafka_admin.create(client, topics.specs(), 1)
+    async with admin.admin(bootstrap, {}) as client:
+        await admin.create(client, topics.specs(), 1)

@@ -24,9 +24,6 @@ from typing import Any
 import click
 
 from schemas.partitioning import partition_for
-from stream_app import kafka_admin
-from stream_app.connect.clock_writer import ClockWriter
-from stream_app.connect.follow import LogFollower
 from stream_app.core.counts import cells, cells_codec, deltas
 from stream_app.core.counts.cells import Cell
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
@@ -35,10 +32,12 @@ from stream_app.core.metrics_stage.active_version import ActiveVersion
 from stream_app.core.metrics_stage.keys import cell_key, days_key, line_key
 from stream_app.core.metrics_stage.version_days import VersionDays
 from stream_app.engine.protocol import POSITIONS_KEY, Positions, encode_positions
-from stream_app.kafka import clients
+from stream_app.kafka import admin, clients
+from stream_app.kafka.topics import Topics
+from stream_app.replay.clock_writer import ClockWriter
+from stream_app.replay.follow import LogFollower
 from stream_app.services.kafka import LocalKafka
 from stream_app.settings import Settings
-from stream_app.topics import Topics
 
 DAY = 20_600
 DAYS = 90
@@ -77,9 +76,9 @@ async def _run(bootstrap: str, folder: Path, lines: int, days: int, per_day: int
         "PLUMBLINE_WEB_PORT": "0",
     }
     settings = Settings(input_partitions=PARTITIONS, line_partitions=PARTITIONS, environment="development")
-    async with kafka_admin.admin(bootstrap, {}) as client:
-        await kafka_admin.create(client, topics.specs(), 1)
-        await kafka_admin.create(client, topics.own(settings.max_horizon_days), 1)
+    async with admin.admin(bootstrap, {}) as client:
+        await admin.create(client, topics.specs(), 1)
+        await admin.create(client, topics.own(settings.max_horizon_days), 1)
     midnight = DAY * DAY_MS
     static = {key: str(value) for key, value in settings.static_view().items()}
     await _seed(bootstrap, topics.changelog("metrics"), lines, midnight, static, days, per_day)

@@ -21,9 +21,9 @@ from stream_app.engine.engine import Engine
 from stream_app.engine.protocol import EngineConfig
 from stream_app.engine.stages import attach
 from stream_app.engine.store import Memory
+from stream_app.kafka.topics import Topics
 from stream_app.settings import Settings
 from stream_app.stage_configs import labels_config
-from stream_app.topics import Topics
 
 
 def main() -> None:

@@ -29,8 +29,8 @@ import websockets
 from playwright.sync_api import sync_playwright
 
 from benchmarks import alert_latency
-from stream_app.read_model.apply import Batch
-from stream_app.read_model.keys import Keys
+from stream_app.projection.apply import Batch
+from stream_app.projection.keys import Keys
 from stream_app.services.kafka import LocalKafka
 from stream_app.services.ports import free_ports
 

@@ -10,9 +10,8 @@ import orjson
 
 from schemas.common import rfc3339
 from schemas.partitioning import partition_for
-from stream_app import kafka_admin
-from stream_app.kafka import clients
-from stream_app.topics import Topics
+from stream_app.kafka import admin, clients
+from stream_app.kafka.topics import Topics
 
 HOUR_MS = 3_600_000
 START_MS = 1_772_000_000_000
@@ -39,9 +38,9 @@ async def load(
 ) -> Job:
     """Create topics under ``name.`` and fill them; ticks cover exactly what stands before them."""
     topics = Topics(f"{name}.", f"{name}.", partitions, 4, name)
-    async with kafka_admin.admin(bootstrap, {}) as client:
-        await kafka_admin.create(client, topics.specs(), 1)
-        await kafka_admin.create(client, topics.own(60), 1)
+    async with admin.admin(bootstrap, {}) as client:
+        await admin.create(client, topics.specs(), 1)
+        await admin.create(client, topics.own(60), 1)
     producer = clients.producer(bootstrap, {}, linger_ms=20, max_batch_size=200_000)
     await producer.start()
     draw = random.Random(7)

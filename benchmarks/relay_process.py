@@ -13,12 +13,12 @@ import sys
 import time
 from pathlib import Path
 
-from stream_app import kafka_admin
-from stream_app.connect.relay.maps import load_map
-from stream_app.connect.relay.run import run_relay
-from stream_app.connect.relay.session import Plan
+from stream_app.ingest.relay.maps import load_map
+from stream_app.ingest.relay.run import run_relay
+from stream_app.ingest.relay.session import Plan
+from stream_app.kafka import admin
+from stream_app.kafka.topics import Topics
 from stream_app.settings import Settings
-from stream_app.topics import Topics
 
 _MAP = """
 [[emit]]
@@ -57,8 +57,8 @@ async def main() -> None:
     bootstrap, name, events, folder = sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])
     prefix = f"{name}.relayed-{folder.name}."
     topics = Topics(prefix, prefix, 4, 4)
-    async with kafka_admin.admin(bootstrap, {}) as client:
-        await kafka_admin.create(client, topics.specs(), 1)
+    async with admin.admin(bootstrap, {}) as client:
+        await admin.create(client, topics.specs(), 1)
     settings = Settings(
         kafka_bootstrap=bootstrap, app_id=prefix, input_prefix=prefix, output_prefix=prefix, data_dir=folder,
         input_partitions=4, line_partitions=4,

@@ -14,8 +14,7 @@ from agents.labels import labels
 from agents.metrics import metrics
 from agents.projection import projection
 from agents.retrain_coordinator import retrain_coordinator
-from stream_app import kafka_admin, monitor, ownership, worker_views
-from stream_app.connect.announce import announce
+from stream_app.commands.announce import announce
 from stream_app.engine.chunks import ChunkScheduler
 from stream_app.engine.engine import Engine
 from stream_app.engine.live_clock import LiveClock
@@ -24,11 +23,13 @@ from stream_app.engine.stages import attach
 from stream_app.engine.store import Memory
 from stream_app.engine.transport import EngineApp
 from stream_app.engine.vitals import LaneWatch, Limits, Vitals
-from stream_app.exposition import describe
-from stream_app.read_model.projector import Projector
+from stream_app.kafka import admin
+from stream_app.kafka.topics import Topics, topics_of
+from stream_app.projection.projector import Projector
 from stream_app.settings import Settings, base
 from stream_app.stage_configs import alerts_config, drift_config, labels_config, metrics_config, retrain_config
-from stream_app.topics import Topics, topics_of
+from stream_app.worker import monitor, ownership, views
+from stream_app.worker.exposition import describe
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def prepare(settings: Settings, *, take_over: bool = False) -> str:
     topics = topics_of(settings)
 
     async def ready() -> str:
-        cluster = await kafka_admin.prepare_worker(
+        cluster = await admin.prepare_worker(
             settings.kafka_bootstrap,
             settings.kafka_client_options(),
             topics,
@@ -102,7 +103,7 @@ def build(settings: Settings, cluster: str, *, trust_broker_time: bool = False) 
     )
     changelogs = {stage: topics.changelog(stage) for stage in STAGES}
     attach(app, engine, labels(topics, changelogs["labels"], labels_config(settings), settings.max_horizon_days))
-    # Whatever can change while it runs comes by commands, from the file too (see connect/announce.py).
+    # Whatever can change while it runs comes by commands, from the file too (see commands/announce.py).
     first = base(settings)
     decides = retrain_config(first, topics.training_results)
     attach(app, engine, metrics(topics, changelogs["metrics"], metrics_config(first)))
@@ -118,7 +119,7 @@ def build(settings: Settings, cluster: str, *, trust_broker_time: bool = False) 
         projection(app, Projector(settings, topics, cluster))
     limits = Limits.of(settings.livez_after_s)
     vitals = Vitals(engine.loops, LaneWatch(engine.lanes, engine.broker_answered, limits), limits)
-    worker_views.attach(app, engine, topics, vitals, clock)
+    views.attach(app, engine, topics, vitals, clock)
     return Worker(settings, topics, app, engine, vitals)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from stream_app.kafka.topics import Topics
 from stream_app.services.kafka import LocalKafka
-from stream_app.topics import Topics
 from tests.support.kafka_io import Prefix
 from tests.support.live import Site, serving
 from tests.support.worker import Worker

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from stream_app import log_limit
+from stream_app.cli import log_limit
 from stream_app.errors import PlumblineError
 
 #: command → (module below stream_app.cli, attribute, one line for the list)

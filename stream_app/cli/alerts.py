@@ -12,7 +12,7 @@ from rich.table import Table
 
 from stream_app import settings as settings_module
 from stream_app.cli.quality import quality
-from stream_app.connect.reading import records
+from stream_app.kafka.reading import records
 from stream_app.settings import Settings
 
 

@@ -10,8 +10,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from schemas.common import rfc3339
 from stream_app import settings as settings_module
-from stream_app.connect.backfill import run
-from stream_app.topics import topics_of
+from stream_app.kafka.topics import topics_of
+from stream_app.replay.backfill import run
 
 
 @click.command()

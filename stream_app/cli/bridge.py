@@ -13,19 +13,11 @@ import click
 
 from schemas.common import rfc3339
 from stream_app import settings as settings_module
-from stream_app.connect.bridge.destinations import (
-    Alert,
-    Alertmanager,
-    Destination,
-    Refused,
-    Unreachable,
-    Webhook,
-    session,
-)
-from stream_app.connect.bridge.run import REFRESH_S, REQUEST_S, Bridge
+from stream_app.bridge.destinations import Alert, Alertmanager, Destination, Refused, Unreachable, Webhook, session
+from stream_app.bridge.run import REFRESH_S, REQUEST_S, Bridge
 from stream_app.errors import Incompatible, Unavailable
+from stream_app.kafka.topics import topics_of
 from stream_app.settings import Settings
-from stream_app.topics import topics_of
 
 
 @click.command()

@@ -16,12 +16,12 @@ from schemas.common import parse_ms, rfc3339
 from schemas.deadletters import LAST_OFFSET, REASONS, RECORDS, TRUNCATED
 from stream_app import settings as settings_module
 from stream_app.cli.replay import pairs
-from stream_app.connect.mapping import Mapping
-from stream_app.connect.redrive import Letter, Mend
-from stream_app.connect.redrive import letters as read_letters
-from stream_app.connect.redrive import redrive as send_again
 from stream_app.errors import Incompatible
-from stream_app.topics import Topics, topics_of
+from stream_app.ingest.mapping import Mapping
+from stream_app.ingest.redrive import Letter, Mend
+from stream_app.ingest.redrive import letters as read_letters
+from stream_app.ingest.redrive import redrive as send_again
+from stream_app.kafka.topics import Topics, topics_of
 
 REASON: Final = click.Choice(list(REASONS))
 #: of a batch that could not be read

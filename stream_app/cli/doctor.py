@@ -13,7 +13,7 @@ from rich.table import Table
 from stream_app import settings as settings_module
 from stream_app.doctor import kafka_checks, machine, partitioners, time_checks, workers
 from stream_app.doctor.report import Check, Context, Finding, examine, worst
-from stream_app.topics import topics_of
+from stream_app.kafka.topics import topics_of
 
 CHECKS: dict[str, Check] = {
     "settings": machine.settings,

@@ -14,11 +14,11 @@ from rich.table import Table
 from schemas.common import parse_ms, rfc3339
 from stream_app import settings as settings_module
 from stream_app.cli.alerts import read_alerts
-from stream_app.connect.reading import records
-from stream_app.connect.recompute import recompute
+from stream_app.kafka.reading import records
+from stream_app.kafka.topics import topics_of
+from stream_app.replay.recompute import recompute
 from stream_app.settings import Settings
 from stream_app.stage_configs import comparison_rules
-from stream_app.topics import topics_of
 
 
 @click.command()

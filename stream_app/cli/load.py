@@ -15,13 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from stream_app import settings as settings_module
 from stream_app.cli.replay import pairs
-from stream_app.connect.load import Kind, Loaded, LoadPlan, look_through, run_load
-from stream_app.connect.load_report import LOOK_AT, Report, report
-from stream_app.connect.mapping import Mapping, read_mapping
 from stream_app.errors import Incompatible
-from stream_app.kafka_admin import admin, partition_counts
+from stream_app.ingest.load import Kind, Loaded, LoadPlan, look_through, run_load
+from stream_app.ingest.load_report import LOOK_AT, Report, report
+from stream_app.ingest.mapping import Mapping, read_mapping
+from stream_app.kafka.admin import admin, partition_counts
+from stream_app.kafka.topics import Topics, topics_of
 from stream_app.settings import Settings
-from stream_app.topics import Topics, topics_of
 
 _OPTIONS = (
     click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path)),

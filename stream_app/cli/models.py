@@ -13,7 +13,7 @@ from rich.table import Table
 from stream_app import settings as settings_module
 from stream_app.cli.operators import register
 from stream_app.cli.quality import quality
-from stream_app.connect import published
+from stream_app.projection import from_topics
 
 
 @click.group(invoke_without_command=True)
@@ -24,7 +24,7 @@ def models(ctx: click.Context, as_json: bool) -> None:
     if ctx.invoked_subcommand is not None:
         return
     settings = settings_module.load()
-    found = asyncio.run(published.models(settings))
+    found = asyncio.run(from_topics.models(settings))
     if as_json:
         click.echo(json.dumps(found))
         return

@@ -13,10 +13,10 @@ import click
 from schemas.common import NAME
 from stream_app import settings as settings_module
 from stream_app.cli.alerts import read_alerts
-from stream_app.connect import orders
+from stream_app.commands import send
 from stream_app.core.kit.changes import Change
+from stream_app.kafka.topics import topics_of
 from stream_app.settings import Settings
-from stream_app.topics import topics_of
 
 _FOR_ALL = ("approve", "reject", "reset_circuit", "dismiss", "rebaseline", "acknowledge", "set")
 
@@ -53,7 +53,7 @@ def acknowledge(alert_id: str, actor: str, reason: str) -> None:
     alert = matching[0]
     if alert["status"] == "resolved":
         raise click.ClickException(f"alert {alert['id']} is resolved already ({alert['resolution']})")
-    send(settings, alert["line"], "acknowledge", {"alert_id": alert["id"]}, actor, reason)
+    write(settings, alert["line"], "acknowledge", {"alert_id": alert["id"]}, actor, reason)
 
 
 @click.command()
@@ -68,7 +68,7 @@ def rebaseline(line: str, actor: str, reason: str) -> None:
     \b
     Example: plumbline rebaseline fraud:acme --reason "new customer segment since Monday"
     """
-    send(settings_module.load(), line, "rebaseline", {}, actor, reason)
+    write(settings_module.load(), line, "rebaseline", {}, actor, reason)
 
 
 @click.command()
@@ -83,7 +83,7 @@ def register(line: str, version: str, actor: str, reason: str) -> None:
     """
     if not re.fullmatch(NAME, version):
         raise click.BadParameter("letters, digits and . _ - can stand here", param_hint="VERSION")
-    send(settings_module.load(), line, "register", {"model_version": version}, actor, reason)
+    write(settings_module.load(), line, "register", {"model_version": version}, actor, reason)
 
 
 @click.command()
@@ -99,7 +99,7 @@ def approve(line: str, command_id: str | None, actor: str, reason: str) -> None:
     \b
     Example: plumbline approve fraud:acme --reason "labels checked, go"
     """
-    send(settings_module.load(), line, "approve", _named("command_id", command_id), actor, reason)
+    write(settings_module.load(), line, "approve", _named("command_id", command_id), actor, reason)
 
 
 @click.command()
@@ -112,7 +112,7 @@ def reject(line: str, command_id: str | None, actor: str, reason: str) -> None:
     \b
     Example: plumbline reject fraud:acme --reason "promotion week, not a drift"
     """
-    send(settings_module.load(), line, "reject", _named("command_id", command_id), actor, reason)
+    write(settings_module.load(), line, "reject", _named("command_id", command_id), actor, reason)
 
 
 @click.command()
@@ -126,7 +126,7 @@ def retrain(line: str, actor: str, reason: str) -> None:
     \b
     Example: plumbline retrain conflict:global --reason "new feature backfilled"
     """
-    send(settings_module.load(), line, "retrain", {}, actor, reason)
+    write(settings_module.load(), line, "retrain", {}, actor, reason)
 
 
 @click.command()
@@ -141,7 +141,7 @@ def rollback(line: str, version: str | None, actor: str, reason: str) -> None:
     """
     if version is not None and not re.fullmatch(NAME, version):
         raise click.BadParameter("letters, digits and . _ - can stand here", param_hint="--to")
-    send(settings_module.load(), line, "rollback", _named("model_version", version), actor, reason)
+    write(settings_module.load(), line, "rollback", _named("model_version", version), actor, reason)
 
 
 @click.command(name="reset-circuit")
@@ -153,7 +153,7 @@ def reset_circuit(line: str, actor: str, reason: str) -> None:
     \b
     Example: plumbline reset-circuit fraud:acme --reason "label pipeline mended"
     """
-    send(settings_module.load(), line, "reset_circuit", {}, actor, reason)
+    write(settings_module.load(), line, "reset_circuit", {}, actor, reason)
 
 
 @click.command()
@@ -168,7 +168,7 @@ def dismiss(line: str, actor: str, reason: str) -> None:
     \b
     Example: plumbline dismiss fraud:acme --reason "the trainer was down, it runs again"
     """
-    send(settings_module.load(), line, "dismiss", {}, actor, reason)
+    write(settings_module.load(), line, "dismiss", {}, actor, reason)
 
 
 @click.command(name="set")
@@ -196,7 +196,7 @@ def set_(values: tuple[str, ...], line: str, actor: str, reason: str) -> None:
         settings_module.changed(settings_module.base(settings_module.load()), Change(line, parsed))
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    send(settings_module.load(), line, "set", {"values": parsed}, actor, reason)
+    write(settings_module.load(), line, "set", {"values": parsed}, actor, reason)
 
 
 def _json(text: str) -> Any:
@@ -210,14 +210,14 @@ def _named(key: str, value: str | None) -> dict[str, Any]:
     return {} if value is None else {key: value}
 
 
-def send(settings: Settings, line: str, command: str, arguments: dict[str, Any], actor: str, reason: str) -> None:
+def write(settings: Settings, line: str, command: str, arguments: dict[str, Any], actor: str, reason: str) -> None:
     """Write an operator's command to the line's partition, or to all of them for ``*``."""
     if line == "*" and command not in _FOR_ALL:
         raise click.BadParameter(f"{command} needs one line", param_hint="LINE")
     if line != "*" and not re.fullmatch(f"{NAME}:{NAME}", line):
         raise click.BadParameter("a line is written TYPE:TENANT or TYPE:global", param_hint="LINE")
-    written = orders.order(line, command, arguments, actor, reason)
-    asyncio.run(orders.send(settings, topics_of(settings), [written]))
+    written = send.order(line, command, arguments, actor, reason)
+    asyncio.run(send.send(settings, topics_of(settings), [written]))
     what = "all lines" if line == "*" else line
     click.echo(f"ordered: {command} of {what} (id {written.id}); it takes effect with the next tick")
     click.echo(f"`plumbline audit{'' if line == '*' else f' --line {line}'}` says what became of it")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from stream_app.read_model.asked import judgement_now
+from stream_app.projection.asked import judgement_now
 from stream_app.settings import Settings
 
 

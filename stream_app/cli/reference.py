@@ -14,12 +14,12 @@ import click
 import numpy as np
 
 from stream_app import settings as settings_module
+from stream_app.kafka.topics import topics_of
 from stream_app.reference.learners import LEARNERS, find
 from stream_app.reference.predictor import Deployer, Predictor, seed
 from stream_app.reference.registry import Registry, open_registry
 from stream_app.reference.serving import requests, serve
 from stream_app.reference.trainer import Trainer
-from stream_app.topics import topics_of
 
 _registry = click.option(
     "--registry", type=click.Path(path_type=Path), default=Path(".plumbline/registry"), show_default=True,

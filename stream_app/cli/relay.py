@@ -15,16 +15,16 @@ from typing import Any
 import click
 
 from stream_app import settings as settings_module
-from stream_app.connect.relay.mapper import Mapper
-from stream_app.connect.relay.maps import RelayMap, load_map, shipped, text_of, title_of
-from stream_app.connect.relay.run import run_relay
-from stream_app.connect.relay.samples import samples
-from stream_app.connect.relay.session import Plan, Progress
-from stream_app.connect.relay.source import Unmappable
 from stream_app.errors import Incompatible
+from stream_app.ingest.relay.mapper import Mapper
+from stream_app.ingest.relay.maps import RelayMap, load_map, shipped, text_of, title_of
+from stream_app.ingest.relay.run import run_relay
+from stream_app.ingest.relay.samples import samples
+from stream_app.ingest.relay.session import Plan, Progress
+from stream_app.ingest.relay.source import Unmappable
+from stream_app.kafka.topics import topics_of
 from stream_app.settings import Settings
 from stream_app.settings.installation import Installation
-from stream_app.topics import topics_of
 
 #: Seconds between lines of progress.
 _SAY_EVERY_S = 10.0

@@ -16,14 +16,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from schemas.common import rfc3339
 from stream_app import settings as settings_module
-from stream_app.connect.answers import AnswerFollower
-from stream_app.connect.follow import LogFollower
-from stream_app.connect.mapping import Mapping, read_mapping
-from stream_app.connect.replay import Plan, Summary, options_summary, run_replay
-from stream_app.connect.timeline import Faults, events
 from stream_app.errors import Incompatible
+from stream_app.ingest.mapping import Mapping, read_mapping
+from stream_app.kafka.topics import topics_of
+from stream_app.replay.answers import AnswerFollower
+from stream_app.replay.follow import LogFollower
+from stream_app.replay.run import Plan, Summary, options_summary, run_replay
+from stream_app.replay.timeline import Faults, events
 from stream_app.settings import Settings
-from stream_app.topics import topics_of
 
 _UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 

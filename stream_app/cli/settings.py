@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from stream_app import settings as settings_module
-from stream_app.connect.running import running
+from stream_app.commands.running import running
 from stream_app.errors import Incompatible
 from stream_app.settings import PREFIX, Settings, TypeSettings
 from stream_app.settings.fields import EVERYWHERE, STATIC, marked

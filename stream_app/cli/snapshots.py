@@ -12,8 +12,8 @@ from rich.table import Table
 
 from stream_app import settings as settings_module
 from stream_app.cli.models import show
-from stream_app.connect import published
-from stream_app.connect.reading import records
+from stream_app.kafka.reading import records
+from stream_app.projection import from_topics
 from stream_app.settings import Settings
 
 _COLUMNS = ("accuracy", "precision", "recall", "f1", "pr_auc", "brier", "calibration_score")
@@ -36,7 +36,7 @@ def snapshots(line: str, version: str | None, days: int | None, all_days: bool, 
     if follow:
         asyncio.run(_follow(settings, line, version))
         return
-    history = asyncio.run(published.history(settings, line, version, all_days=all_days))
+    history = asyncio.run(from_topics.history(settings, line, version, all_days=all_days))
     found = history.days
     if days is not None:
         newest = sorted({row["date"] for row in found})[-days:]

@@ -8,11 +8,11 @@ from dataclasses import asdict
 
 import click
 
-from stream_app import kafka_admin
 from stream_app import settings as settings_module
-from stream_app.kafka_admin import Finding
+from stream_app.kafka import admin
+from stream_app.kafka.admin import Finding
+from stream_app.kafka.topics import Topics, topics_of
 from stream_app.settings import Settings
-from stream_app.topics import Topics, topics_of
 
 
 @click.group()
@@ -51,11 +51,11 @@ def _topics(settings: Settings) -> Topics:
 
 
 async def _create(settings: Settings) -> list[str]:
-    async with kafka_admin.admin(settings.kafka_bootstrap, settings.kafka_client_options()) as client:
-        return await kafka_admin.create(client, _topics(settings).specs(), settings.replication_factor)
+    async with admin.admin(settings.kafka_bootstrap, settings.kafka_client_options()) as client:
+        return await admin.create(client, _topics(settings).specs(), settings.replication_factor)
 
 
 async def _check(settings: Settings) -> list[Finding]:
     names = _topics(settings)
-    async with kafka_admin.admin(settings.kafka_bootstrap, settings.kafka_client_options()) as client:
-        return await kafka_admin.check(client, names, names.specs())
+    async with admin.admin(settings.kafka_bootstrap, settings.kafka_client_options()) as client:
+        return await admin.check(client, names, names.specs())

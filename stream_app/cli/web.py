@@ -15,8 +15,8 @@ import click
 
 from stream_app import settings as settings_module
 from stream_app.errors import Incompatible, Unavailable
+from stream_app.kafka.topics import topics_of
 from stream_app.services.ports import is_free
-from stream_app.topics import topics_of
 
 
 @click.command()

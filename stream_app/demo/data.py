@@ -18,10 +18,10 @@ from typing import Any, Final
 
 import orjson
 
-from stream_app.connect.files import rows
-from stream_app.connect.timeline import OUTCOME, PREDICTION, Event
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.errors import Unavailable
+from stream_app.ingest.files import rows
+from stream_app.replay.timeline import OUTCOME, PREDICTION, Event
 
 WHEEL: Final = "nannyml==0.13.1"
 _FILES: Final = ("employment_MA_reference.pq", "synthetic_car_loan_reference.csv")

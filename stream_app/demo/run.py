@@ -19,23 +19,23 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from schemas.common import rfc3339
-from stream_app import kafka_admin
-from stream_app.connect.announce import announce
-from stream_app.connect.answers import AnswerFollower
-from stream_app.connect.clock_writer import ClockWriter
-from stream_app.connect.follow import LogFollower
-from stream_app.connect.replay import Summary, send
-from stream_app.connect.timeline import Timeline
+from stream_app.commands.announce import announce
 from stream_app.core.kit.days import DAY_MS
 from stream_app.demo import data
 from stream_app.demo.serving import Service
 from stream_app.demo.story import INJECTION, Story
 from stream_app.errors import Broken, Unavailable
-from stream_app.read_model.client import client
-from stream_app.read_model.keys import Keys
+from stream_app.kafka import admin
+from stream_app.kafka.topics import topics_of
+from stream_app.projection.client import client
+from stream_app.projection.keys import Keys
+from stream_app.replay.answers import AnswerFollower
+from stream_app.replay.clock_writer import ClockWriter
+from stream_app.replay.follow import LogFollower
+from stream_app.replay.run import Summary, send
+from stream_app.replay.timeline import Timeline
 from stream_app.services.ports import free_ports
 from stream_app.settings import Settings
-from stream_app.topics import topics_of
 
 DAYS = 21
 MINUTE_MS = 60_000
@@ -118,8 +118,8 @@ async def run(
     options = settings.kafka_client_options()
     seen = Seen()
     try:
-        async with kafka_admin.admin(settings.kafka_bootstrap, options) as client:
-            await kafka_admin.create(client, [*topics.specs(), *topics.logs()], settings.replication_factor)
+        async with admin.admin(settings.kafka_bootstrap, options) as client:
+            await admin.create(client, [*topics.specs(), *topics.logs()], settings.replication_factor)
         registry = scratch / "registry"
         say(f"{timeline.count:,} events over {DAYS} days; making a first model, starting worker, trainer and deployer")
         with (
@@ -172,7 +172,7 @@ async def run(
         shutil.rmtree(scratch, ignore_errors=True)
         await _forget(settings)
         with contextlib.suppress(Unavailable):
-            async with kafka_admin.admin(settings.kafka_bootstrap, options) as client:
+            async with admin.admin(settings.kafka_bootstrap, options) as client:
                 mine = [topic for topic in await client.list_topics() if topic.startswith((f"{name}.", f"{name}-"))]
                 if mine:
                     await client.delete_topics(mine)

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from stream_app.connect.timeline import PREDICTION, Event
 from stream_app.demo import data
 from stream_app.reference.learners import boosting
 from stream_app.reference.predictor import Predictor, seed
 from stream_app.reference.registry import FolderRegistry
+from stream_app.replay.timeline import PREDICTION, Event
 
 
 class Service:

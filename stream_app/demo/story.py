@@ -13,7 +13,7 @@ from stream_app.core.kit.days import DAY_MS
 from stream_app.demo import data
 from stream_app.kafka import clients
 from stream_app.kafka.passed_by import readable
-from stream_app.topics import Topics
+from stream_app.kafka.topics import Topics
 
 INJECTION = (
     f"from day {data.INJECTED + 1} on an upstream system sends ages in months instead of years (injected by the demo)"

@@ -9,8 +9,8 @@ from aiokafka import TopicPartition
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from schemas import deadletters
-from stream_app import kafka_admin
 from stream_app.doctor.report import Context, Finding, tails
+from stream_app.kafka import admin
 
 #: Records behind which a lane is worth a look: some seconds of work.
 LAG = 100_000
@@ -23,7 +23,7 @@ LETTERS = 5_000
 async def broker(context: Context) -> list[Finding]:
     """Reachable, and which generation of Kafka it is."""
     settings = context.settings
-    async with kafka_admin.admin(settings.kafka_bootstrap, settings.kafka_client_options()) as client:
+    async with admin.admin(settings.kafka_bootstrap, settings.kafka_client_options()) as client:
         described = await client.describe_cluster()
         count = len(described.get("brokers", []))
     what = f"{count} broker{'s' if count != 1 else ''} at {settings.kafka_bootstrap}"
@@ -41,8 +41,8 @@ async def broker(context: Context) -> list[Finding]:
 async def topics(context: Context) -> list[Finding]:
     """There, with the partitions, cleanup and retention that the pipeline needs."""
     settings, names = context.settings, context.topics
-    async with kafka_admin.admin(settings.kafka_bootstrap, settings.kafka_client_options()) as client:
-        found = await kafka_admin.check(client, names, names.specs())
+    async with admin.admin(settings.kafka_bootstrap, settings.kafka_client_options()) as client:
+        found = await admin.check(client, names, names.specs())
     if not found:
         return [Finding("topics", "ok", f"{len(names.specs())} topics as they should be")]
     return [Finding("topics", "fail" if f.fatal else "warn", f"{f.topic} {f.problem}", f.remedy) for f in found]
@@ -58,7 +58,7 @@ async def lag(context: Context) -> list[Finding]:
         ),
     }
     settings = context.settings
-    async with kafka_admin.admin(settings.kafka_bootstrap, settings.kafka_client_options()) as client:
+    async with admin.admin(settings.kafka_bootstrap, settings.kafka_client_options()) as client:
         try:
             offsets = await client.list_consumer_group_offsets(group)
         except GroupCoordinatorNotAvailableError:  # a broker that no group has ever joined

@@ -18,7 +18,7 @@ async def redis(context: Context) -> list[Finding]:
     """Reachable. Without it only the dashboard stands still."""
     from redis.exceptions import RedisError
 
-    from stream_app.read_model.client import client
+    from stream_app.projection.client import client
 
     if not context.settings.redis_url:
         return [Finding("redis", "ok", "turned off: no dashboard here")]
@@ -35,7 +35,7 @@ async def redis(context: Context) -> list[Finding]:
 
 async def quality(context: Context) -> list[Finding]:
     """What may be said of the models: well only where they were judged and none needs a look."""
-    from stream_app.read_model.asked import judgement_now
+    from stream_app.projection.asked import judgement_now
 
     found = await judgement_now(context.settings)
     if found.all_clear or not context.settings.redis_url:  # turned off is a choice, and the sentence says so

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream_app.connect.reading import partitions
 from stream_app.errors import PlumblineError
 from stream_app.kafka import clients
-from stream_app.kafka_reach import started
+from stream_app.kafka.reach import started
+from stream_app.kafka.reading import partitions
+from stream_app.kafka.topics import Topics
 from stream_app.settings import Settings
-from stream_app.topics import Topics
 
 Level = Literal["ok", "warn", "fail"]
 

@@ -19,7 +19,7 @@ from schemas.common import encode, rfc3339
 from schemas.owner import Owner
 from stream_app.errors import Incompatible, Unavailable
 from stream_app.kafka import clients
-from stream_app.kafka_reach import start
+from stream_app.kafka.reach import start
 
 KEY: Final = b"owner"
 #: How often a claim is tried again after another producer fenced it.

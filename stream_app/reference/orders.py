@@ -25,8 +25,8 @@ from schemas.training import Attempt, TopicName, TrainingCommand, TrainingResult
 from stream_app.kafka import clients
 from stream_app.kafka.arrived import FAULTS, decoded, header, skip
 from stream_app.kafka.passed_by import readable
-from stream_app.kafka_reach import start
-from stream_app.topics import Topics
+from stream_app.kafka.reach import start
+from stream_app.kafka.topics import Topics
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from stream_app.errors import Incompatible
+from stream_app.kafka.topics import topics_of
 from stream_app.reference import artefacts
 from stream_app.reference.learners import Fitted, Labels, Learner, Matrix
 from stream_app.reference.orders import Order, Orders
@@ -17,7 +18,6 @@ from stream_app.reference.registry import Registry
 from stream_app.reference.rows import Encoding
 from stream_app.reference.training import threshold
 from stream_app.settings import Settings
-from stream_app.topics import topics_of
 
 log = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from stream_app.errors import Incompatible
 from stream_app.kafka import clients
 from stream_app.kafka.arrived import decoded
 from stream_app.kafka.passed_by import readable
+from stream_app.kafka.topics import Topics
 from stream_app.reference.learners import Labels, Matrix
-from stream_app.topics import Topics
 
 #: Values of one text feature that get a column of their own; rarer ones count as absent.
 MOST_VALUES = 50

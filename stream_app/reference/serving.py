@@ -12,13 +12,13 @@ from typing import Any
 import orjson
 
 from schemas.partitioning import partition_for
-from stream_app.connect.files import rows
 from stream_app.errors import Incompatible
+from stream_app.ingest.files import rows
 from stream_app.kafka import clients
-from stream_app.kafka_reach import started
+from stream_app.kafka.reach import started
+from stream_app.kafka.topics import Topics
 from stream_app.reference.predictor import Predictor
 from stream_app.settings import Settings
-from stream_app.topics import Topics
 
 _FIELDS = ("prediction_id", "model_type", "features")
 

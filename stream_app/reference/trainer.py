@@ -17,6 +17,7 @@ import msgspec
 from schemas.common import uuid5
 from schemas.training import TrainingCommand
 from stream_app.errors import Broken, Incompatible
+from stream_app.kafka.topics import topics_of
 from stream_app.reference import artefacts
 from stream_app.reference.artefacts import Card
 from stream_app.reference.learners import Fitted, find
@@ -26,7 +27,6 @@ from stream_app.reference.rows import Row, labelled_rows
 from stream_app.reference.training import Trained, Unusable, train
 from stream_app.settings import Settings
 from stream_app.tasks import end
-from stream_app.topics import topics_of
 
 log = logging.getLogger(__name__)
 

@@ -20,10 +20,10 @@ from starlette.staticfiles import StaticFiles
 
 from stream_app.errors import Broken, Incompatible, PlumblineError, UnknownFormat
 from stream_app.http import hosts
-from stream_app.read_model.client import client
+from stream_app.kafka.topics import Topics
+from stream_app.projection.client import client
 from stream_app.settings import Settings
 from stream_app.tasks import end
-from stream_app.topics import Topics
 from stream_app.web import live, ordering, reading, settings_view
 from stream_app.web.answers import Refused
 from stream_app.web.auth import Tokens

@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from schemas.common import rfc3339
 from stream_app.errors import Broken, UnknownFormat
 from stream_app.http import bounds
-from stream_app.read_model.status import Status
+from stream_app.projection.status import Status
 from stream_app.tasks import end, heed_cancellation
 from stream_app.web.answers import Refused
 from stream_app.web.auth import User

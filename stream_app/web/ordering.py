@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from schemas.common import NAME
 from stream_app.core.kit.changes import Change
-from stream_app.read_model.published import Published
+from stream_app.projection.published import Published
 from stream_app.web.answers import Refused, answer
 from stream_app.web.auth import User
 from stream_app.web.reading import AnyId, Line

@@ -11,9 +11,9 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from schemas.common import NAME, rfc3339
 from stream_app.http.bounds import PAGE_ROWS
-from stream_app.read_model.fleet import Entry
-from stream_app.read_model.holding import rules_of
-from stream_app.read_model.judgement import Judgement
+from stream_app.projection.fleet import Entry
+from stream_app.projection.holding import rules_of
+from stream_app.projection.judgement import Judgement
 from stream_app.web.answers import Refused, answer, following, page, position
 from stream_app.web.auth import User
 from stream_app.web.site import site_of, viewer

@@ -12,8 +12,8 @@ from pydantic_core import PydanticUndefined
 from stream_app.core.kit.changes import Change
 from stream_app.core.kit.live_settings import LiveSettings, Values
 from stream_app.http.bounds import PAGE_ROWS
-from stream_app.read_model import impact
-from stream_app.read_model.published import Published
+from stream_app.projection import impact
+from stream_app.projection.published import Published
 from stream_app.settings import Settings, base
 from stream_app.settings.installation import Installation
 from stream_app.settings.layers import changeable

@@ -11,12 +11,12 @@ from fastapi import Request
 from redis.exceptions import RedisError
 
 from schemas.common import uuid5
-from stream_app.connect import orders
-from stream_app.read_model.keys import Keys
-from stream_app.read_model.reader import Reader
+from stream_app.commands import send
+from stream_app.kafka.topics import Topics
+from stream_app.projection.keys import Keys
+from stream_app.projection.reader import Reader
 from stream_app.settings import Settings, base
 from stream_app.settings.resolver import values_of
-from stream_app.topics import Topics
 from stream_app.web.answers import Refused
 from stream_app.web.auth import Attempts, Tokens, User
 
@@ -67,8 +67,8 @@ class Site:
         self, user: User, key: str | None, line: str, command: str, arguments: dict[str, Any], reason: str
     ) -> str:
         """Send an operator's command; returns its id. The same key and content is one command, written once."""
-        made = orders.order(line, command, arguments, user.name, reason)
-        too_large = orders.oversized(made)
+        made = send.order(line, command, arguments, user.name, reason)
+        too_large = send.oversized(made)
         if too_large is not None:
             raise Refused(413, "too_large", too_large)
         if key is None:
@@ -85,10 +85,10 @@ class Site:
                 await self._remember(made.id, content)
         return made.id
 
-    async def _send(self, made: orders.Order) -> None:
+    async def _send(self, made: send.Order) -> None:
         try:
             async with asyncio.timeout(_ORDER_S):
-                await orders.send(self.settings, self.topics, [made])
+                await send.send(self.settings, self.topics, [made])
         except TimeoutError as error:
             raise Refused(
                 503, "kafka_slow", "Kafka did not take the order in time; with an Idempotency-Key it can be sent again"

@@ -22,7 +22,7 @@ from schemas.partitioning import partition_for
 from stream_app.cli import cli
 from stream_app.core.kit.effects import Emit
 from stream_app.kafka import clients
-from stream_app.read_model.keys import Keys
+from stream_app.projection.keys import Keys
 from tests.support.kafka_io import Prefix, until
 from tests.support.live import VIEWER, RedisServer, Web, publish
 from tests.support.worker import Worker

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from playwright.async_api import Browser, expect
 
-from stream_app.connect.orders import Order
+from stream_app.commands.send import Order
 from stream_app.reference.learners import logistic
 from stream_app.reference.predictor import seed
 from stream_app.reference.registry import FolderRegistry

@@ -13,7 +13,7 @@ from typing import Any
 
 from playwright.async_api import Browser, expect
 
-from stream_app.connect.orders import Order
+from stream_app.commands.send import Order
 from tests.support.browsing import signed_in
 from tests.support.kafka_io import Prefix, until
 from tests.support.live import OPERATOR, VIEWER, RedisServer, Web

@@ -16,11 +16,11 @@ import orjson
 import pytest
 from numpy.typing import NDArray
 
-from stream_app.connect.answers import AnswerFollower
-from stream_app.connect.orders import order
+from stream_app.commands.send import order
 from stream_app.reference.learners import logistic
 from stream_app.reference.predictor import Predictor, seed
 from stream_app.reference.registry import FolderRegistry
+from stream_app.replay.answers import AnswerFollower
 from tests.support.judge import told
 from tests.support.kafka_io import Prefix, read
 from tests.support.loop import MINUTE_MS, Record, Stepper, Turn

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from schemas.partitioning import partition_for
-from stream_app import kafka_admin
-from stream_app.kafka import clients
+from stream_app.kafka import admin, clients
 from tests.support.batches import CODECS
 from tests.support.damage import Disk
 from tests.support.generate import history
@@ -48,7 +47,7 @@ async def test_every_codec_counts_as_the_oracle_says_and_is_restored_from(
 ) -> None:
     topics = prefix.topics
     packed: dict[str, tuple[str, int]] = {}
-    async with kafka_admin.admin(prefix.bootstrap, {}) as client:
+    async with admin.admin(prefix.bootstrap, {}) as client:
         logs = {spec.name for spec in topics.logs()}
         for number, spec in enumerate(s for s in topics.own(60) if s.largest):
             codec = PACKED[number % len(PACKED)]
@@ -57,7 +56,7 @@ async def test_every_codec_counts_as_the_oracle_says_and_is_restored_from(
             if spec.name in logs:
                 await prefix.configure(spec.name, config)
             else:
-                await kafka_admin.create(client, [replace(spec, config=config)], 1)
+                await admin.create(client, [replace(spec, config=config)], 1)
     steps = history(seed=71, days=2, per_day=250)
     reached: Reached = {}
     running = worker().start()

@@ -24,7 +24,7 @@ from schemas.common import rfc3339
 from schemas.partitioning import partition_for
 from schemas.unreadable import Unreadable
 from stream_app.kafka import clients, faults
-from stream_app.topics import Topics
+from stream_app.kafka.topics import Topics
 from tests.oracle import batch as oracle
 from tests.support import damaged
 from tests.support.damage import Disk, put

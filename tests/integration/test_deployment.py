@@ -117,7 +117,7 @@ def test_kubernetes_starts_commands_that_exist_as_nobody_with_room_to_drain() ->
 def test_kubernetes_workers_have_a_disk_each_and_probes_that_the_worker_answers() -> None:
     (worker,) = [d for d in _documents() if d["kind"] == "StatefulSet"]
     (container,) = worker["spec"]["template"]["spec"]["containers"]
-    views = (ROOT / "stream_app" / "worker_views.py").read_text()
+    views = (ROOT / "stream_app" / "worker" / "views.py").read_text()
     for probe in ("livenessProbe", "startupProbe", "readinessProbe"):
         assert f'"{container[probe]["httpGet"]["path"]}"' in views
     assert [port["containerPort"] for port in container["ports"]] == [Settings().web_port]

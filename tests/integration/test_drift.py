@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from stream_app.cli import cli
-from stream_app.connect.announce import announce
+from stream_app.commands.announce import announce
 from tests.support.generate import Row, Step
 from tests.support.judge import finished, told
 from tests.support.kafka_io import Prefix, read, write, write_orders

@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 from aiokafka.admin import NewPartitions
 
-from stream_app import kafka_admin
 from stream_app.errors import Incompatible
-from stream_app.kafka import owner
+from stream_app.kafka import admin, owner
 from stream_app.kafka.owner import Kafka
-from stream_app.topics import Topics
+from stream_app.kafka.topics import Topics
 from tests.support.generate import history
 from tests.support.judge import compare, expected, finished
 from tests.support.kafka_io import Prefix, Reached, read, until, write
@@ -59,8 +58,8 @@ async def test_of_two_applications_that_claim_a_prefix_at_once_one_is_refused(pr
 
     async def race(number: int) -> None:
         topic = f"{prefix.topics.output_prefix}race-{number}.owner"
-        async with kafka_admin.admin(prefix.bootstrap, {}) as client:
-            await kafka_admin.create(client, [s for s in Topics("", topic[:-5], 3, 2).specs() if s.name == topic], 1)
+        async with admin.admin(prefix.bootstrap, {}) as client:
+            await admin.create(client, [s for s in Topics("", topic[:-5], 3, 2).specs() if s.name == topic], 1)
         done = await asyncio.gather(
             *(owner.take(kafka, topic, wanted(app)) for app in ("a", "b", "c")), return_exceptions=True
         )
@@ -152,14 +151,14 @@ async def test_a_topic_made_anew_parks_its_lanes_and_nothing_is_counted_again(
 
 
 async def _make_anew(prefix: Prefix, topic: str) -> None:
-    async with kafka_admin.admin(prefix.bootstrap, {}) as client:
+    async with admin.admin(prefix.bootstrap, {}) as client:
         await client.delete_topics([topic])
 
         async def gone() -> bool:
             return topic not in await client.list_topics()
 
         await until(gone, 30, "the topic to go")
-        await kafka_admin.create(client, [spec for spec in prefix.topics.specs() if spec.name == topic], 1)
+        await admin.create(client, [spec for spec in prefix.topics.specs() if spec.name == topic], 1)
 
 
 async def test_a_topic_that_was_missing_for_a_while_is_named_although_its_lanes_were_taken_away(
@@ -170,10 +169,10 @@ async def test_a_topic_that_was_missing_for_a_while_is_named_although_its_lanes_
     await write(prefix, steps)
     await finished(prefix, steps[-1][0], [running])
     topic = prefix.topics.predictions
-    async with kafka_admin.admin(prefix.bootstrap, {}) as client:
+    async with admin.admin(prefix.bootstrap, {}) as client:
         await client.delete_topics([topic])
         await until(lambda: "does not exist any more" in running.ready(), 30, "the worker to miss it")
-        await kafka_admin.create(client, [spec for spec in prefix.topics.specs() if spec.name == topic], 1)
+        await admin.create(client, [spec for spec in prefix.topics.specs() if spec.name == topic], 1)
     await until(lambda: "made anew" in running.ready(), 30, "the worker to know it for another")
     assert json.loads(running.ready())["ready"] is False
     assert running.exit_code is None
@@ -188,7 +187,7 @@ async def test_partitions_added_under_a_running_worker_are_named_with_their_reco
     follower = await finished(prefix, steps[-1][0], [running])
     await compare(prefix, follower)
     topic = prefix.topics.outcomes
-    async with kafka_admin.admin(prefix.bootstrap, {}) as client:
+    async with admin.admin(prefix.bootstrap, {}) as client:
         await client.create_partitions({topic: NewPartitions(total_count=5)})
     await prefix.produce(topic, [(b"k", b"{}", 3), (b"k", b"{}", 4), (b"k", b"{}", 4)])
     await until(lambda: len(_parked(running, "labels")) == 3, 60, "the labels lanes to park")

@@ -13,7 +13,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from stream_app.kafka import clients
-from stream_app.kafka_reach import start
+from stream_app.kafka.reach import start
 from tests.support.kafka_io import Prefix
 
 

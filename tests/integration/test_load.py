@@ -9,8 +9,8 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from stream_app.connect.reading import stop_consumer
 from stream_app.kafka import clients
+from stream_app.kafka.reading import stop_consumer
 from tests.support.generate import DAY, START, Row
 from tests.support.kafka_io import Prefix, write
 from tests.support.relay import kill, plumbline, records_of, start

@@ -14,10 +14,9 @@ from click.testing import CliRunner
 
 from schemas import bounds, deadletters
 from schemas.partitioning import partition_for
-from stream_app import kafka_admin
 from stream_app.cli import cli
-from stream_app.connect.follow import LogFollower
-from stream_app.kafka import clients
+from stream_app.kafka import admin, clients
+from stream_app.replay.follow import LogFollower
 from tests.support.kafka_io import Prefix, end_offsets, read, until
 from tests.support.worker import Worker
 
@@ -206,9 +205,9 @@ async def test_a_topic_that_takes_too_little_is_named_with_what_it_needs_before_
 ) -> None:
     topics = prefix.topics
     changelog = topics.changelog("metrics")
-    async with kafka_admin.admin(prefix.bootstrap, {}) as client:
-        await kafka_admin.create(client, topics.own(60), 1)
-        assert await kafka_admin.check(client, topics, topics.specs()) == []
+    async with admin.admin(prefix.bootstrap, {}) as client:
+        await admin.create(client, topics.own(60), 1)
+        assert await admin.check(client, topics, topics.specs()) == []
         for topic, takes, needs in (
             (topics.audit, 500_000, bounds.BATCH),
             (topics.dead_letters, 1_048_588, bounds.DEAD_LETTER),
@@ -216,8 +215,8 @@ async def test_a_topic_that_takes_too_little_is_named_with_what_it_needs_before_
         ):
             await prefix.configure(topic, {"max.message.bytes": str(takes)})
 
-            async def named() -> list[kafka_admin.Finding]:
-                findings = await kafka_admin.check(client, topics, topics.specs())
+            async def named() -> list[admin.Finding]:
+                findings = await admin.check(client, topics, topics.specs())
                 return [f for f in findings if "bytes at a time" in f.problem]
 
             (found,) = await until(named, 30, "the finding")

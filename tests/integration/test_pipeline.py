@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from stream_app.connect.mapping import Mapping
-from stream_app.connect.replay import Plan, run_replay
+from stream_app.ingest.mapping import Mapping
+from stream_app.kafka.topics import Topics
+from stream_app.replay.run import Plan, run_replay
 from stream_app.settings import Settings
-from stream_app.topics import Topics
 from tests.support.generate import HOUR, history
 from tests.support.judge import closed_snapshots, compare, finished
 from tests.support.kafka_io import Prefix, read, write

@@ -15,10 +15,10 @@ import orjson
 import pytest
 
 from stream_app.core.kit.effects import Emit
-from stream_app.read_model.client import client
-from stream_app.read_model.keys import Keys
-from stream_app.read_model.projector import Projector
-from stream_app.read_model.reader import Reader
+from stream_app.projection.client import client
+from stream_app.projection.keys import Keys
+from stream_app.projection.projector import Projector
+from stream_app.projection.reader import Reader
 from stream_app.tasks import end
 from tests.support.generate import Step, history
 from tests.support.judge import compare, finished

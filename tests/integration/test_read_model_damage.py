@@ -8,8 +8,8 @@ import pytest
 
 from stream_app.errors import Broken, UnknownFormat
 from stream_app.kafka import clients
-from stream_app.read_model.apply import KINDS
-from stream_app.read_model.reader import Reader
+from stream_app.projection.apply import KINDS
+from stream_app.projection.reader import Reader
 from tests.integration.test_read_model import compare_with_topics, projecting, redis_server, whole
 from tests.support.kafka_io import Prefix, end_offsets, until
 from tests.support.live import RedisServer, publish, published

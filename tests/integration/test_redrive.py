@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from stream_app.cli import cli
-from stream_app.topics import Topics
+from stream_app.kafka.topics import Topics
 from tests.support.generate import DAY, START, Row, Step, history
 from tests.support.judge import closed_snapshots, compare, expected, finished, same
 from tests.support.kafka_io import Prefix, Reached, end_offsets, read, time_text, write

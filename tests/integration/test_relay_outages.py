@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from stream_app.kafka.topics import Topics
 from stream_app.services.kafka import LocalKafka
-from stream_app.topics import Topics
 from tests.support.kafka_io import Prefix, end_offsets, until
 from tests.support.relay import Out, ended, kill, make_topic, plumbline, produce, records_of, start
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from stream_app.connect.relay.maps import shipped
+from stream_app.ingest.relay.maps import shipped
 from tests.support.generate import DAY, HOUR, START
 from tests.support.judge import closed_snapshots, finished
 from tests.support.kafka_io import Prefix, end_offsets, write

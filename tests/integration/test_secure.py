@@ -14,13 +14,12 @@ from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from schemas.partitioning import partition_for
-from stream_app import kafka_admin
 from stream_app.errors import Incompatible, Unavailable
-from stream_app.kafka import clients
-from stream_app.read_model.client import client
+from stream_app.kafka import admin, clients
+from stream_app.kafka.topics import Topics
+from stream_app.projection.client import client
 from stream_app.services.ports import free_ports
 from stream_app.settings import Settings
-from stream_app.topics import Topics
 from tests.support import secure
 from tests.support.generate import START
 from tests.support.kafka_io import Prefix, read, until
@@ -130,7 +129,7 @@ async def test_what_keeps_a_client_out_is_named_with_the_setting_that_mends_it(
     for settings, fault, setting in cases:
         known = Settings(**settings)
         with pytest.raises(Unavailable) as told:
-            async with kafka_admin.admin(known.kafka_bootstrap, known.kafka_client_options()):
+            async with admin.admin(known.kafka_bootstrap, known.kafka_client_options()):
                 pass
         assert fault in str(told.value), settings
         assert setting in str(told.value), settings

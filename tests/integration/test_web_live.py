@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import websockets
 
-from stream_app.read_model.keys import Keys
+from stream_app.projection.keys import Keys
 from tests.support.live import VIEWER, Site, Web, publish, published
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from stream_app import kafka_admin
+from stream_app.kafka import admin
+from stream_app.kafka.topics import Topics
 from stream_app.services.kafka import LocalKafka
 from stream_app.settings import Settings
-from stream_app.topics import Topics
 from tests.support.generate import history
 from tests.support.judge import compare, finished
 from tests.support.kafka_io import Prefix
@@ -43,13 +43,13 @@ def cluster(tmp_path: Path) -> Iterator[LocalKafka]:
 async def three(cluster: LocalKafka) -> Prefix:
     """Topics with three replicas."""
     prefix = Prefix(cluster.bootstrap, Topics("three.", "three.", 3, 2))
-    async with kafka_admin.admin(prefix.bootstrap, {}) as client:
-        await kafka_admin.create(client, [*prefix.topics.specs(), *prefix.topics.logs()], 3)
+    async with admin.admin(prefix.bootstrap, {}) as client:
+        await admin.create(client, [*prefix.topics.specs(), *prefix.topics.logs()], 3)
     return prefix
 
 
 async def _leader(prefix: Prefix, topic: str) -> int:
-    async with kafka_admin.admin(prefix.bootstrap, {}) as client:
+    async with admin.admin(prefix.bootstrap, {}) as client:
         (described,) = await client.describe_topics([topic])
     return int(described["partitions"][0]["leader"])
 

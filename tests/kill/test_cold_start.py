@@ -13,7 +13,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
 
-from stream_app import kafka_admin
+from stream_app.kafka import admin
 from stream_app.services.kafka import LocalKafka
 from tests.support.generate import START, Row, Step, history
 from tests.support.judge import compare, finished
@@ -110,14 +110,14 @@ async def test_an_emptied_changelog_is_named_and_never_passed_over(
     assert running.stop() == 0
     app = running.env["PLUMBLINE_APP_ID"]
     changelogs = prefix.topics.own(60)
-    async with kafka_admin.admin(prefix.bootstrap, {}) as client:
+    async with admin.admin(prefix.bootstrap, {}) as client:
         await client.delete_topics([spec.name for spec in changelogs if stage in spec.name])
 
         async def gone() -> bool:
             return not any(f"{stage}-changelog" in name for name in await client.list_topics() if name.startswith(app))
 
         await until(gone, 30, "the topic to go")
-        await kafka_admin.create(client, [spec for spec in changelogs if stage in spec.name], 1)
+        await admin.create(client, [spec for spec in changelogs if stage in spec.name], 1)
     for lose_disk in (False, True):
         if lose_disk:
             shutil.rmtree(running.folder / "data", ignore_errors=True)
@@ -137,7 +137,7 @@ async def _cut(prefix: Prefix, changelog: str, partitions: int, whole: bool = Fa
     """Delete the first half of a changelog's records, or all, as an operator's mistake would."""
     await prefix.configure(changelog, {"cleanup.policy": "compact,delete"})
     ends = await end_offsets(prefix.bootstrap, changelog, partitions)
-    async with kafka_admin.admin(prefix.bootstrap, {}) as client:
+    async with admin.admin(prefix.bootstrap, {}) as client:
         await client.delete_records(
             {TopicPartition(changelog, p): RecordsToDelete(ends[p] if whole else ends[p] // 2) for p in ends}
         )
@@ -193,7 +193,7 @@ async def test_a_changelog_that_time_has_shortened_is_enough(prefix: Prefix, wor
     await write(prefix, later[:-1], reached)
     await finished(prefix, later[-2][0], [running])
     assert running.stop() == 0
-    async with kafka_admin.admin(prefix.bootstrap, {}) as client:
+    async with admin.admin(prefix.bootstrap, {}) as client:
         await client.delete_records({TopicPartition(changelog, p): RecordsToDelete(end) for p, end in ends.items()})
     shutil.rmtree(running.folder / "data")
     running.start()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream_app.connect.orders import Order
+from stream_app.commands.send import Order
 from stream_app.core.kit.changes import Change
 from stream_app.settings import Settings, base, changed
 from tests.support.judge import told

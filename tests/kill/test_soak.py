@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream_app.connect.clock_writer import ClockWriter
+from stream_app.replay.clock_writer import ClockWriter
 from tests.support.generate import START
 from tests.support.judge import finished
 from tests.support.kafka_io import Prefix, read, until

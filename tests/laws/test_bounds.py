@@ -31,8 +31,8 @@ from stream_app.core.metrics_stage.stage import MOST_CLOSES
 from stream_app.core.retrain.publish import IDS, TEXT
 from stream_app.core.retrain.state import NOTED, REMEMBERED
 from stream_app.engine.protocol import POSITIONS_KEY, Positions, encode_positions
+from stream_app.kafka.topics import Topics
 from stream_app.settings import Settings
-from stream_app.topics import Topics
 from tests.laws.test_laws import codecs
 from tests.support.largest import BIG, MODEL, NAME, WIDE, Unbounded, largest
 from tests.support.sizes import batch_bytes

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.connect.redrive import Letter, Notes
 from stream_app.errors import Incompatible
-from stream_app.topics import Topics
+from stream_app.ingest.redrive import Letter, Notes
+from stream_app.kafka.topics import Topics
 
 TOPICS = Topics("", "", 3, 2)
 REASONS = ("future", "oversized")

@@ -23,7 +23,7 @@ from stream_app.core.labels import entry
 from stream_app.core.metrics_stage import line_book, traffic
 from stream_app.engine import protocol, store
 from stream_app.errors import Broken, Incompatible, UnknownFormat
-from stream_app.read_model import fold, points
+from stream_app.projection import fold, points
 from tests.laws.test_laws import CODECS, LAWFUL
 
 Decoder = Callable[[bytes], Any]
@@ -48,10 +48,10 @@ VALUES: dict[str, bytes] = {
         traffic._Record({480_000: {"v1": 3, "v2": 40}}, 1_728_000_000_000, {"v1": 9})
     ),
     "labelled count": b"\x01" + (7).to_bytes(8, "little"),
-    "stream_app.read_model.points.decode": points.encode(
+    "stream_app.projection.points.decode": points.encode(
         points.Point("i", "t", "v", "drift", None, None, 0.5, None, [])
     ),
-    "stream_app.read_model.fold.decode": fold.encode(fold.State("a:b", "a", "b", "f1")),
+    "stream_app.projection.fold.decode": fold.encode(fold.State("a:b", "a", "b", "f1")),
 }
 
 

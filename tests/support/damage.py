@@ -17,7 +17,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from stream_app import kafka_admin
+from stream_app.kafka import admin
 from tests.support.batches import HEADER, resealed
 
 Spoil = Callable[[bytearray], None]
@@ -42,7 +42,7 @@ class Disk:
     @classmethod
     async def of(cls, bootstrap: str) -> Disk:
         """Ask the broker where they are."""
-        async with kafka_admin.admin(bootstrap, {}) as client:
+        async with admin.admin(bootstrap, {}) as client:
             node = str((await client.describe_cluster())["brokers"][0]["node_id"])
             (answer,) = await client.describe_configs([ConfigResource(ConfigResourceType.BROKER, node)])
         settings = {name: value for resource in answer.resources for name, value, *_ in resource[4]}

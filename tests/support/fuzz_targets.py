@@ -13,10 +13,6 @@ import zstandard
 from faust.types import TP
 
 from schemas.clock import TickView
-from stream_app.connect.relay.mapper import Mapper
-from stream_app.connect.relay.maps import load_map, shipped, text_of
-from stream_app.connect.relay.samples import Sample, samples
-from stream_app.connect.relay.source import Unmappable
 from stream_app.core import line_log
 from stream_app.core.counts import cells, cells_codec, deltas
 from stream_app.core.counts.cells import Cell, DriftNote
@@ -26,8 +22,12 @@ from stream_app.engine.chunks import Chunk
 from stream_app.engine.inbox import Clock
 from stream_app.engine.protocol import Positions, decode_positions
 from stream_app.errors import Broken, Incompatible, UnknownFormat
+from stream_app.ingest.relay.mapper import Mapper
+from stream_app.ingest.relay.maps import load_map, shipped, text_of
+from stream_app.ingest.relay.samples import Sample, samples
+from stream_app.ingest.relay.source import Unmappable
 from stream_app.kafka.record import Record
-from stream_app.read_model import fold, points
+from stream_app.projection import fold, points
 from stream_app.reference.artefacts import CARD
 from stream_app.reference.registry import FolderRegistry
 from stream_app.settings import Settings

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from schemas import bounds, deadletters
-from stream_app.connect.follow import LogFollower
+from stream_app.replay.follow import LogFollower
 from tests.oracle import batch
 from tests.oracle.batch import Result, Rules
 from tests.support.kafka_io import Prefix, end_offsets, read, until

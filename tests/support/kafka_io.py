@@ -13,10 +13,9 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.partitioner import murmur2
 
-from stream_app import kafka_admin
-from stream_app.kafka import clients
+from stream_app.kafka import admin, clients
+from stream_app.kafka.topics import Topics
 from stream_app.settings import Settings
-from stream_app.topics import Topics
 from tests.support.generate import Step
 
 
@@ -38,13 +37,13 @@ class Prefix:
 
     async def create(self) -> Prefix:
         """Create every topic."""
-        async with kafka_admin.admin(self.bootstrap, {}) as client:
-            await kafka_admin.create(client, [*self.topics.specs(), *self.topics.logs()], 1)
+        async with admin.admin(self.bootstrap, {}) as client:
+            await admin.create(client, [*self.topics.specs(), *self.topics.logs()], 1)
         return self
 
     async def configure(self, topic: str, config: dict[str, str]) -> None:
         """Change a topic's configuration."""
-        async with kafka_admin.admin(self.bootstrap, {}) as client:
+        async with admin.admin(self.bootstrap, {}) as client:
             await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=config)])
 
     async def produce(self, topic: str, rows: Iterable[tuple[bytes | None, bytes, int]]) -> None:
@@ -55,7 +54,7 @@ class Prefix:
 
     async def delete(self, below: str) -> None:
         """Remove every topic whose name starts with ``below``."""
-        async with kafka_admin.admin(self.bootstrap, {}) as client:
+        async with admin.admin(self.bootstrap, {}) as client:
             doomed = [name for name in await client.list_topics() if name.startswith(below)]
             if doomed:
                 await client.delete_topics(doomed)

@@ -19,12 +19,12 @@ import redis
 from schemas.partitioning import partition_for
 from stream_app.core.kit.effects import Emit
 from stream_app.kafka import clients
-from stream_app.read_model.apply import KINDS
+from stream_app.kafka.topics import Topics
+from stream_app.projection.apply import KINDS
 from stream_app.services.ports import free_ports
 from stream_app.settings import Settings
 from stream_app.simulator import Simulator
 from stream_app.stage_configs import alerts_config, drift_config, metrics_config, retrain_config
-from stream_app.topics import Topics
 from tests.support import scenarios
 from tests.support.kafka_io import Prefix, read, until
 from tests.support.reference import Process

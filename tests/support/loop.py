@@ -11,10 +11,10 @@ import orjson
 from aiokafka import TopicPartition
 
 from schemas.partitioning import partition_for
-from stream_app.connect.clock_writer import ClockWriter
-from stream_app.connect.follow import LogFollower
-from stream_app.connect.orders import Order, send
+from stream_app.commands.send import Order, send
 from stream_app.kafka import clients
+from stream_app.replay.clock_writer import ClockWriter
+from stream_app.replay.follow import LogFollower
 from stream_app.settings import Settings
 from stream_app.simulator import Simulator
 from stream_app.stage_configs import alerts_config, drift_config, labels_config, metrics_config, retrain_config

@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from stream_app import kafka_admin
-from stream_app.kafka import clients
-from stream_app.topics import TopicSpec
+from stream_app.kafka import admin, clients
+from stream_app.kafka.topics import TopicSpec
 from tests.support.kafka_io import Prefix, read
 
 
@@ -81,8 +80,8 @@ async def kill(process: asyncio.subprocess.Process) -> None:
 async def make_topic(prefix: Prefix, name: str, partitions: int = 3) -> str:
     """A topic of other people's, below this test's prefix so that it goes with it."""
     full = f"{prefix.topics.input_prefix}{name}"
-    async with kafka_admin.admin(prefix.bootstrap, {}) as client:
-        await kafka_admin.create(client, [TopicSpec(full, partitions, {"retention.ms": "-1"})], 1)
+    async with admin.admin(prefix.bootstrap, {}) as client:
+        await admin.create(client, [TopicSpec(full, partitions, {"retention.ms": "-1"})], 1)
     return full
 
 

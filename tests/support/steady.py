@@ -12,10 +12,10 @@ from typing import Any
 
 from aiokafka.errors import IllegalOperation, KafkaError
 
-from stream_app.connect.clock_writer import ClockWriter
-from stream_app.connect.follow import LogFollower
 from stream_app.core.labels.counts import MAX_RECORD_BYTES
 from stream_app.errors import Unavailable
+from stream_app.replay.clock_writer import ClockWriter
+from stream_app.replay.follow import LogFollower
 from tests.support.generate import Step
 from tests.support.kafka_io import Prefix, until
 from tests.support.worker import Worker

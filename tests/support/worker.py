@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from stream_app.kafka.topics import Topics
 from stream_app.services.ports import free_ports
-from stream_app.topics import Topics
 
 
 class Worker:

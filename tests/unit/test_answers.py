@@ -10,9 +10,9 @@ from aiokafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.connect.answers import AnswerFollower
 from stream_app.kafka import clients
-from stream_app.topics import Topics
+from stream_app.kafka.topics import Topics
+from stream_app.replay.answers import AnswerFollower
 from tests.laws.test_laws import LAWFUL
 from tests.support.seeds import RESULTS
 from tests.support.spoil import spoiled

@@ -14,8 +14,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from stream_app.cli.bridge import destinations
-from stream_app.connect.bridge.destinations import (
+from stream_app.bridge.destinations import (
     DEDUP_KEY,
     SIGNATURE,
     Refused,
@@ -26,6 +25,7 @@ from stream_app.connect.bridge.destinations import (
     posted,
     sign,
 )
+from stream_app.cli.bridge import destinations
 from stream_app.settings import Settings
 
 GOLDEN = Path(__file__).parents[1] / "golden"

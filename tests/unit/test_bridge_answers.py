@@ -16,9 +16,8 @@ from aiokafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.cli import bridge as cli
-from stream_app.connect.bridge import destinations
-from stream_app.connect.bridge.destinations import (
+from stream_app.bridge import destinations
+from stream_app.bridge.destinations import (
     Alertmanager,
     Destination,
     Refused,
@@ -27,12 +26,13 @@ from stream_app.connect.bridge.destinations import (
     dedup_key,
     retry_after,
     session,
-)  # fmt: skip
-from stream_app.connect.bridge.run import Bridge, _alert
+)
+from stream_app.bridge.run import Bridge, _alert
+from stream_app.cli import bridge as cli
 from stream_app.errors import Unavailable
 from stream_app.kafka.arrived import FAULTS
+from stream_app.kafka.topics import topics_of
 from stream_app.settings import Settings
-from stream_app.topics import topics_of
 from tests.laws.test_laws import LAWFUL
 from tests.support.spoil import spoiled
 

@@ -9,8 +9,8 @@ import pytest
 
 from schemas import bounds, deadletters
 from schemas.clock import TickView
-from stream_app.connect.announce import split
-from stream_app.connect.orders import order, oversized
+from stream_app.commands.announce import split
+from stream_app.commands.send import order, oversized
 from stream_app.core.kit import changes
 from stream_app.core.metrics_stage import MetricsStage
 from stream_app.errors import Incompatible

@@ -14,11 +14,11 @@ from scipy.stats import binomtest
 
 from schemas.catalogue import FAMILIES
 from stream_app.kafka.arrived import FAULTS
-from stream_app.read_model import fold
-from stream_app.read_model.apply import KINDS, Batch, cutoff_ms, outlived
-from stream_app.read_model.keys import KEPT_DAYS, Keys
-from stream_app.read_model.projector import UNFIT
-from stream_app.read_model.records import DECODE
+from stream_app.projection import fold
+from stream_app.projection.apply import KINDS, Batch, cutoff_ms, outlived
+from stream_app.projection.keys import KEPT_DAYS, Keys
+from stream_app.projection.projector import UNFIT
+from stream_app.projection.records import DECODE
 from tests.laws.test_laws import LAWFUL
 from tests.support.spoil import spoiled
 

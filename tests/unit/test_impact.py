@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from stream_app.core.comparisons.rules import ComparisonRules
-from stream_app.read_model import impact
-from stream_app.read_model.points import Point, decode, encode, point_of
+from stream_app.projection import impact
+from stream_app.projection.points import Point, decode, encode, point_of
 from stream_app.simulator import Simulator
 from tests.support import scenarios
 from tests.support.simulate import comparison, records, run, simulator

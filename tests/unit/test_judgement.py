@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from schemas.common import parse_ms
-from stream_app.read_model.judgement import NAMED, Tally, judge
-from stream_app.read_model.status import Status
+from stream_app.projection.judgement import NAMED, Tally, judge
+from stream_app.projection.status import Status
 
 HOUR_MS = 3_600_000
 CLOSE, BEFORE = "2026-11-28T04:00:00.000Z", "2026-11-27T04:00:00.000Z"

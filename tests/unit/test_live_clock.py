@@ -14,7 +14,7 @@ import pytest
 from schemas.clock import decode_tick
 from stream_app.engine import live_clock
 from stream_app.engine.live_clock import LiveClock
-from stream_app.topics import Topics
+from stream_app.kafka.topics import Topics
 
 TOPICS = Topics("x.", "x.", 2, 2)
 

@@ -18,7 +18,7 @@ from stream_app.core.kit.live_settings import LiveSettings
 from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.core.metrics_stage.config import MetricsSettings
 from stream_app.core.retrain import RetrainRules
-from stream_app.read_model.published import Published
+from stream_app.projection.published import Published
 from stream_app.settings import BUILT_IN, Settings, TypeSettings, base, changed
 from stream_app.settings.layers import Exact
 from stream_app.settings.model import settings_hash

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stream_app import log_limit
+from stream_app.cli import log_limit
 
 
 class Clock:

@@ -9,9 +9,9 @@ import pytest
 
 from schemas import bounds, deadletters
 from schemas.unreadable import Unreadable
-from stream_app.connect.mapping import BadRow
-from stream_app.connect.redrive import Letter, Way
-from stream_app.topics import Topics
+from stream_app.ingest.mapping import BadRow
+from stream_app.ingest.redrive import Letter, Way
+from stream_app.kafka.topics import Topics
 
 TOPICS = Topics("in.", "out.", 3, 2)
 INPUTS = (TOPICS.predictions, TOPICS.outcomes, TOPICS.operator_commands, TOPICS.training_results)

@@ -8,7 +8,6 @@ import pytest
 
 from schemas.clock import TickView, decode_tick
 from schemas.common import parse_ms, rfc3339
-from stream_app.connect.ticks import last_tick, next_close, next_tick
 from stream_app.core.kit import days
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.metrics_stage import active_version
@@ -16,6 +15,7 @@ from stream_app.core.metrics_stage.active_version import ActiveVersion
 from stream_app.engine.chunks import Chunk
 from stream_app.engine.inbox import Clock, Gap, Input
 from stream_app.engine.protocol import Positions
+from stream_app.replay.ticks import last_tick, next_close, next_tick
 from tests.unit.tables import Rec
 
 D = 20_500 * DAY_MS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream_app.read_model import fold
+from stream_app.projection import fold
 from tests.unit.test_fold import snapshot, state
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from stream_app.errors import Incompatible
+from stream_app.kafka.topics import Topics
 from stream_app.settings import Settings
-from stream_app.topics import Topics
 from stream_app.web import auth
 from stream_app.web.answers import Refused, following, position
 from stream_app.web.site import Site

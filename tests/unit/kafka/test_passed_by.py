@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from schemas.unreadable import Unreadable
-from stream_app.exposition import exposition
 from stream_app.kafka import arrived, passed_by
+from stream_app.worker.exposition import exposition
 
 
 def _samples() -> list[str]:

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from schemas.training import DataRange, TrainingCommand, TrainingResult
 from stream_app.errors import Incompatible
 from stream_app.kafka import arrived
+from stream_app.kafka.topics import Topics
 from stream_app.reference import rows
 from stream_app.reference.orders import HEADER, KINDS, Order, Orders
 from stream_app.reference.rows import Encoding
-from stream_app.topics import Topics
 from tests.laws.test_laws import LAWFUL
 from tests.support.seeds import OUTCOME, PREDICTION, RESULTS
 from tests.support.spoil import ODD_VALUES, spoiled

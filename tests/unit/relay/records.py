@@ -6,9 +6,9 @@ from typing import Any
 
 import orjson
 
-from stream_app.connect.relay.expressions import Names, compile_expression
-from stream_app.connect.relay.samples import Sample
-from stream_app.connect.relay.source import Source
+from stream_app.ingest.relay.expressions import Names, compile_expression
+from stream_app.ingest.relay.samples import Sample
+from stream_app.ingest.relay.source import Source
 
 
 def record(value: Any, offset: int = 0, key: bytes | None = None, timestamp: int = 7, **headers: str) -> Sample:

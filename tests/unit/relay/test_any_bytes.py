@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.inputs import OUTCOME_DECODER, PREDICTION_DECODER
-from stream_app.connect.relay.mapper import Mapper
-from stream_app.connect.relay.maps import load_map, shipped, text_of
-from stream_app.connect.relay.samples import Sample, samples
-from stream_app.connect.relay.source import Unmappable
 from stream_app.errors import Incompatible
+from stream_app.ingest.relay.mapper import Mapper
+from stream_app.ingest.relay.maps import load_map, shipped, text_of
+from stream_app.ingest.relay.samples import Sample, samples
+from stream_app.ingest.relay.source import Unmappable
 from tests.support.spoil import damaged, spoiled
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "relay"

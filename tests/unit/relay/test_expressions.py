@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from stream_app.connect.relay.expressions import BadExpression
-from stream_app.connect.relay.source import Unmappable
+from stream_app.ingest.relay.expressions import BadExpression
+from stream_app.ingest.relay.source import Unmappable
 from tests.unit.relay.records import evaluate
 
 VALUE = {

@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_app.connect.relay.mapper import Mapper
-from stream_app.connect.relay.maps import load_map
-from stream_app.connect.relay.source import Unmappable
 from stream_app.errors import Incompatible
+from stream_app.ingest.relay.mapper import Mapper
+from stream_app.ingest.relay.maps import load_map
+from stream_app.ingest.relay.source import Unmappable
 from tests.unit.relay.records import record
 
 OUTCOME = 'fields = { prediction_id = "value.id", actual = "value.y", observed_at = "value.at" }'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from schemas.partitioning import partition_for
-from stream_app.connect.relay.placement import partitions_for
+from stream_app.kafka.placement import partitions_for
 
 
 def test_many_keys_are_placed_as_one_by_one() -> None:

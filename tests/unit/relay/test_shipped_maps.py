@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from stream_app.cli.relay import relay
-from stream_app.connect.relay.maps import shipped, text_of, title_of
+from stream_app.ingest.relay.maps import shipped, text_of, title_of
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "relay"
 NEEDED = {"sagemaker-capture": ["--set", "model_type=churn"], "mlflow-inference-table": ["--set", "class=leave"]}

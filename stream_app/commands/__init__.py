@@ -1,0 +1,1 @@
+"""Commands of operators and of the settings file on their way into the pipeline."""

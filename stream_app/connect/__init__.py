@@ -1,1 +1,0 @@
-"""Ways in for what people already have: files, and histories without ticks."""

@@ -1,0 +1,214 @@
+"""Files of predictions or outcomes into a running system: no ticks, once, and on from where a killed run was.
+
+A load's identity is the digest of its files and of everything that decides what is made of them. How many rows it has
+written stands, under that identity, as the offset of a consumer group, and joins the transaction of every batch: rows
+and note are there together or not at all. Kafka forgets such notes after ``offsets.retention.minutes`` (7 days, by
+default); a file loaded again after that is written again, and the labels stage counts every row as a duplicate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
+import orjson
+from aiokafka import TopicPartition
+from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
+
+from schemas import bounds, deadletters
+from schemas.inputs import OUTCOME_DECODER, PREDICTION_DECODER
+from stream_app.engine.producer import LaneProducer
+from stream_app.engine.protocol import EngineConfig
+from stream_app.errors import Incompatible, Unavailable
+from stream_app.ingest.files import digest, numbered_rows
+from stream_app.ingest.mapping import BadRow, Mapping, outcome, prediction
+from stream_app.kafka import clients
+from stream_app.kafka.placement import partitions_for
+from stream_app.kafka.reading import stop_consumer
+from stream_app.kafka.topics import Topics
+from stream_app.settings import Settings
+
+Kind = Literal["outcomes", "predictions"]
+
+#: Rows of one transaction: some megabytes, a second of work at most.
+BATCH: Final = 5_000
+_SHOWN: Final = 10
+#: Nothing is drawn here: rows without times are refused.
+_NO_DRAW: Final = random.Random(0)
+_VALUES: Final = re.compile(r"'[^']*'|\"[^\"]*\"|-?\b\d[\d.e+-]*\b|\bNone\b")
+
+#: Called with rows read so far.
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPlan:
+    """What to load."""
+
+    kind: Kind
+    files: tuple[Path, ...]
+    mapping: Mapping = field(default_factory=Mapping)
+
+    def digest(self) -> str:
+        """Identity of the load."""
+        parts = [self.kind, self.mapping.fingerprint(), *(digest(path) for path in self.files)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+class Row(NamedTuple):
+    """A row as a record: its key, its bytes, its time (epoch ms)."""
+
+    key: bytes
+    value: bytes
+    at_ms: int
+
+
+@dataclass(slots=True)
+class Faults:
+    """Rows that make no record, by reason, with the lines of the first."""
+
+    count: int = 0
+    by_reason: dict[str, int] = field(default_factory=dict)
+    first: list[str] = field(default_factory=list)
+
+    def add(self, where: str, text: str) -> None:
+        """Count one. What differs from row to row is left out of the reason."""
+        reason = _VALUES.sub("…", text)
+        self.count += 1
+        self.by_reason[reason] = self.by_reason.get(reason, 0) + 1
+        if len(self.first) < _SHOWN:
+            self.first.append(f"{where}: {text}")
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What a load did. ``resumed_from_row``: rows that earlier runs had dealt with."""
+
+    rows: int = 0
+    sent: int = 0
+    resumed_from_row: int = 0
+    #: rows without an outcome, in a load of outcomes
+    blank: int = 0
+    faults: Faults = field(default_factory=Faults)
+
+
+def records(plan: LoadPlan, max_record_bytes: int, loaded: Loaded) -> Iterator[Row | None]:
+    """Every row of the files in order, ``None`` for one that makes no record; counts into ``loaded``."""
+    for path in plan.files:
+        for line, row in numbered_rows(path):
+            loaded.rows += 1
+            try:
+                if isinstance(row, str):
+                    raise BadRow(row)
+                found = as_record(plan.kind, plan.mapping, row, loaded.rows, max_record_bytes)
+            except BadRow as error:
+                loaded.faults.add(f"{path.name}, line {line}", str(error))
+                found = None
+            else:
+                loaded.blank += found is None
+            yield found
+
+
+def as_record(kind: Kind, mapping: Mapping, row: dict[str, Any], number: int, max_record_bytes: int) -> Row | None:
+    """A row as the labels stage will take it, ``None`` for one without an outcome. Raises :class:`BadRow`."""
+    if mapping.value(row, "prediction_id") is None:
+        raise BadRow("no prediction_id: map its column with --map prediction_id=COLUMN")
+    if kind == "predictions":
+        at, name, record = prediction(mapping, row, number, _NO_DRAW)
+        decode: Callable[[bytes], Any] = PREDICTION_DECODER.decode
+    else:
+        late = outcome(mapping, row, number, None, _NO_DRAW)
+        if late is None:
+            return None
+        at, name, record = late
+        decode = OUTCOME_DECODER.decode
+    try:
+        value, key = orjson.dumps(record), name.encode()
+        decode(value)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise BadRow(deadletters.explain(error)[1]) from error
+    except TypeError as error:
+        raise BadRow(f"features cannot be written as JSON: {error}") from error
+    if len(key) > 128:
+        raise BadRow("prediction_id is longer than 128 bytes")
+    size, most = bounds.content(key, value, ()), min(max_record_bytes, bounds.SENT)
+    if size > most:
+        raise BadRow(f"the record has {size} bytes and its topic takes {most}")
+    return Row(key, value, at)
+
+
+async def run_load(settings: Settings, topics: Topics, plan: LoadPlan, told: Progress | None = None) -> Loaded:
+    """Write what earlier runs of the same load have not written. ``Unavailable`` without a broker or when replaced."""
+    identity = await asyncio.to_thread(plan.digest)
+    topic = topics.predictions if plan.kind == "predictions" else topics.outcomes
+    group, note = f"{topics.input_prefix}load-{identity}", TopicPartition(topic, 0)
+    options = settings.kafka_client_options()
+    reader = clients.consumer(settings.kafka_bootstrap, options, group_id=group, isolation_level="read_uncommitted")
+    producer = LaneProducer(
+        EngineConfig(
+            group=group, bootstrap=settings.kafka_bootstrap, cluster="", data_dir=settings.data_dir,
+            kafka_options=options, transaction_timeout_s=settings.transaction_timeout_s,
+        ),
+        group,
+    )  # fmt: skip
+    loaded = Loaded()
+    try:
+        await reader.start()
+        await producer.start()  # fences another run of the same load, so that the note is final
+        loaded.resumed_from_row = await reader.committed(note) or 0
+        batch: list[Row] = []
+        for row in records(plan, settings.max_record_bytes, loaded):
+            if row is not None and loaded.rows > loaded.resumed_from_row:
+                batch.append(row)
+            if loaded.rows % BATCH == 0 and loaded.rows > loaded.resumed_from_row:
+                await _write(producer, topic, topics.input_partitions, batch, {note: loaded.rows})
+                loaded.sent += len(batch)
+                batch = []
+                if told is not None:
+                    told(loaded.rows)
+        if loaded.rows > loaded.resumed_from_row and loaded.rows % BATCH:
+            await _write(producer, topic, topics.input_partitions, batch, {note: loaded.rows})
+            loaded.sent += len(batch)
+    except ProducerFenced as error:
+        raise Unavailable("another run of the same load has taken over; this one stops") from error
+    except (KafkaError, IllegalOperation) as error:
+        raise Unavailable(
+            f"the load stopped after {loaded.sent:,} rows: {type(error).__name__}: {error}. Run it again: it goes on "
+            "where it was."
+        ) from error
+    finally:
+        await producer.stop()
+        await stop_consumer(reader)
+    return loaded
+
+
+async def _write(
+    producer: LaneProducer, topic: str, partitions: int, batch: list[Row], note: dict[TopicPartition, int]
+) -> None:
+    """One transaction: the rows, and the note that they were written."""
+    placed: defaultdict[int, list[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]]] = defaultdict(list)
+    for partition, row in zip(partitions_for([row.key for row in batch], partitions), batch, strict=True):
+        placed[partition].append((row.key, row.value, []))
+    await producer.begin()
+    for partition, rows in placed.items():
+        await producer.send(topic, partition, rows)
+    await producer.acknowledged()
+    await producer.send_offsets(note)
+    await producer.commit()
+
+
+def look_through(plan: LoadPlan, max_record_bytes: int) -> tuple[Loaded, dict[bytes, int]]:
+    """Check every row and send nothing: what there is, and the time of each id. ``Incompatible`` without any row."""
+    loaded = Loaded()
+    found = {row.key: row.at_ms for row in records(plan, max_record_bytes, loaded) if row is not None}
+    if not loaded.rows:
+        raise Incompatible(f"{', '.join(path.name for path in plan.files)}: no rows")
+    return loaded, found

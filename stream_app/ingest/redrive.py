@@ -1,0 +1,314 @@
+"""Sending dead letters back to where they came from, once each, as they are or mended by a mapping.
+
+Only to inputs (predictions, outcomes, commands, results), never to an output of the pipeline or a topic of somebody
+else. What is not there whole (truncated, unreadable) has nothing to send; it stays, and the redrive says how many.
+
+What was sent is noted as offsets of a consumer group for each reason, in the transaction of the letters themselves. A
+note's metadata holds the runs of letters that were sent, because a choice may leave some out: a reason, a time, or a
+mapping that makes nothing of them. Kafka forgets notes after ``offsets.retention.minutes`` (7 days, by default); a
+letter sent again after that counts as a duplicate.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any, Final
+
+import msgspec
+import orjson
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import ProducerFenced
+from aiokafka.structs import OffsetAndMetadata
+
+from schemas import bounds
+from schemas.deadletters import (
+    MESSAGE,
+    OFFSET,
+    PARTITION,
+    REASON,
+    TOPIC,
+    TRUNCATED,
+    UNREADABLE_BATCH,
+    UNREADABLE_RECORD,
+    added,
+    original,
+)
+from schemas.partitioning import partition_for
+from stream_app.errors import Incompatible, Unavailable
+from stream_app.ingest.load import Faults, Kind, as_record
+from stream_app.ingest.mapping import BadRow, Mapping
+from stream_app.kafka import clients
+from stream_app.kafka.admin import admin, partition_counts, topic_configs
+from stream_app.kafka.reach import started
+from stream_app.kafka.reading import records
+from stream_app.kafka.topics import MOST, Topics
+
+#: Letters of one transaction.
+BATCH: Final = 1_000
+#: Kafka's ``offset.metadata.max.bytes``.
+_NOTE_BYTES: Final = 4_096
+
+
+class _Keyed(msgspec.Struct):
+    line: str
+
+
+_keyed = msgspec.json.Decoder(_Keyed)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter: where it stands, where it stood, why it is here."""
+
+    partition: int
+    offset: int
+    topic: str
+    origin: tuple[int, int]
+    reason: str
+    error: str
+    timestamp: int
+    record: Any
+    #: headers that were added, as text
+    added: dict[str, str] = field(default_factory=dict)
+
+    def stays(self, topics: Topics) -> str | None:
+        """Why it cannot be sent again, in a sentence; ``None`` if it can."""
+        if self.reason in (UNREADABLE_BATCH, UNREADABLE_RECORD):
+            return f"{self.reason}: its bytes could not be read; only their beginning and digest are kept"
+        if TRUNCATED in self.added:
+            return f"{self.reason}: it was cut short; only its beginning and digest are kept"
+        if self.topic not in inputs(topics):
+            return (
+                f"{self.topic} is no input of the pipeline: only predictions, outcomes, commands and results are sent "
+                "again (a relay under another --name reads its source from the beginning)"
+            )
+        return None
+
+
+def inputs(topics: Topics) -> tuple[str, ...]:
+    """The topics that a redrive writes to."""
+    return topics.predictions, topics.outcomes, topics.operator_commands, topics.training_results
+
+
+@dataclass(slots=True)
+class Redriven:
+    """What a redrive did, or would do."""
+
+    sent: int = 0
+    #: chosen, and sent by an earlier run
+    before: int = 0
+    #: letters that cannot be sent, or that the mapping makes nothing of: they stay
+    faults: Faults = field(default_factory=Faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """How letters of the two input topics are mended: their JSON objects are rows of a mapping."""
+
+    mapping: Mapping
+    max_record_bytes: int
+
+    def value(self, topics: Topics, letter: Letter) -> bytes:
+        """The record that is sent in the letter's place. Raises :class:`BadRow`."""
+        if letter.topic not in (topics.predictions, topics.outcomes):
+            raise BadRow("only predictions and outcomes can be mended")
+        try:
+            row = orjson.loads(letter.record.value or b"")
+        except orjson.JSONDecodeError as error:
+            raise BadRow("not JSON") from error
+        if not isinstance(row, dict):
+            raise BadRow("not a JSON object")
+        kind: Kind = "predictions" if letter.topic == topics.predictions else "outcomes"
+        made = as_record(kind, self.mapping, row, 0, self.max_record_bytes)
+        if made is None:
+            raise BadRow("no actual: map its field with --map actual=FIELD")
+        if made.key != letter.record.key:
+            raise BadRow("the prediction_id would change, and with it the partition: use `plumbline load`")
+        return made.value
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How letters are sent, and what each topic takes: ``max.message.bytes`` by name."""
+
+    topics: Topics
+    mend: Mend | None
+    limits: dict[str, int]
+
+    def value(self, letter: Letter) -> bytes | None:
+        """The value that is sent. Raises :class:`BadRow` for a letter that stays."""
+        why = letter.stays(self.topics)
+        if why is not None:
+            raise BadRow(why)
+        value: bytes | None = self.mend.value(self.topics, letter) if self.mend else letter.record.value
+        size = bounds.framed(letter.record.key, value, original(letter.record.headers)) + bounds.BATCH_HEADER
+        limit = self.limits.get(letter.topic, size)
+        if size > limit:
+            raise BadRow(f"larger than {letter.topic} takes, whose {MOST} is {limit}: raise it first")
+        return value
+
+
+async def _limits(bootstrap: str, options: dict[str, Any], topics: Topics) -> dict[str, int]:
+    async with admin(bootstrap, options) as client:
+        found = await topic_configs(client, await partition_counts(client, inputs(topics)))
+    return {name: int(config[MOST]) for name, config in found.items() if MOST in config}
+
+
+async def letters(bootstrap: str, options: dict[str, Any], topics: Topics) -> list[Letter]:
+    """Every dead letter, oldest first."""
+    found = []
+    async for record in records(bootstrap, options, topics.dead_letters):
+        header = added(record.headers)
+        origin = (int(header[PARTITION]), int(header[OFFSET]))
+        found.append(
+            Letter(
+                record.partition, record.offset, header[TOPIC], origin, header[REASON], header[MESSAGE],
+                record.timestamp, record, header,
+            )
+        )  # fmt: skip
+    return sorted(found, key=lambda letter: (letter.timestamp, letter.partition, letter.offset))
+
+
+async def redrive(
+    bootstrap: str,
+    options: dict[str, Any],
+    topics: Topics,
+    found: Sequence[Letter],
+    chosen: Sequence[Letter],
+    mend: Mend | None = None,
+    dry_run: bool = False,
+    told: Callable[[int], None] | None = None,
+) -> Redriven:
+    """Send those of ``chosen`` that were not sent before; ``found`` are all there are.
+
+    ``told`` is called with the number of letters dealt with so far. Raises :class:`Unavailable` if another redrive
+    took over, :class:`Incompatible` if what was sent cannot be noted.
+    """
+    way = Way(topics, mend, await _limits(bootstrap, options, topics))
+    if dry_run:
+        return await _redrive(await Notes.read(bootstrap, options, topics, found), way, chosen, told, None)
+    producer = clients.producer(
+        bootstrap, options, transactional_id=f"{topics.dead_letters}-redrive", max_request_size=bounds.DEAD_LETTER
+    )
+    async with started(producer, bootstrap, options):  # fences another run, so that the notes are final
+        notes = await Notes.read(bootstrap, options, topics, found)
+        try:
+            return await _redrive(notes, way, chosen, told, producer)
+        except ProducerFenced as error:
+            raise Unavailable("another redrive has taken over; this one stops") from error
+
+
+async def _redrive(
+    notes: Notes,
+    way: Way,
+    chosen: Sequence[Letter],
+    told: Callable[[int], None] | None,
+    producer: AIOKafkaProducer | None,
+) -> Redriven:
+    done, values = Redriven(), dict[tuple[int, int], bytes | None]()
+    fresh: list[Letter] = []
+    for letter in chosen:
+        if notes.sent(letter):
+            done.before += 1
+            continue
+        try:
+            values[letter.partition, letter.offset] = way.value(letter)
+        except BadRow as error:
+            done.faults.add(f"{letter.topic}[{letter.origin[0]}]@{letter.origin[1]}", str(error))
+        else:
+            fresh.append(letter)
+    for begin in range(0, len(fresh), BATCH):
+        batch = fresh[begin : begin + BATCH]
+        if producer is not None:
+            offsets = notes.with_(batch)
+            async with producer.transaction():
+                for letter in batch:
+                    await _send(producer, way.topics, letter, values[letter.partition, letter.offset])
+                for group, noted in offsets.items():
+                    await producer.send_offsets_to_transaction(noted, group)
+        done.sent += len(batch)
+        if told is not None:
+            told(done.before + done.faults.count + done.sent)
+    return done
+
+
+class Notes:
+    """Which letters were sent, by reason and partition of the dead letters."""
+
+    def __init__(self, topics: Topics, found: Sequence[Letter]) -> None:
+        self._topic = topics.dead_letters
+        #: offsets of all letters, and of those that were sent, by reason and partition
+        self._all: dict[tuple[str, int], list[int]] = defaultdict(list)
+        self._sent: dict[tuple[str, int], set[int]] = defaultdict(set)
+        for letter in sorted(found, key=lambda letter: letter.offset):
+            self._all[letter.reason, letter.partition].append(letter.offset)
+
+    @classmethod
+    async def read(cls, bootstrap: str, options: dict[str, Any], topics: Topics, found: Sequence[Letter]) -> Notes:
+        """What earlier runs have noted of the letters that are still there."""
+        notes = cls(topics, found)
+        async with admin(bootstrap, options) as client:
+            for reason in sorted({reason for reason, _ in notes._all}):
+                for tp, noted in (await client.list_consumer_group_offsets(notes._group(reason))).items():
+                    notes.take(reason, tp.partition, noted.metadata)
+        return notes
+
+    def take(self, reason: str, partition: int, metadata: str) -> None:
+        """What is committed for a reason and a partition."""
+        runs = list(accumulate(int(text) for text in metadata.split(",") if text))
+        place = (reason, partition)
+        self._sent[place] |= {offset for offset in self._all[place] if bisect_right(runs, offset) % 2}
+
+    def sent(self, letter: Letter) -> bool:
+        """Whether a letter was sent by an earlier run."""
+        return letter.offset in self._sent[letter.reason, letter.partition]
+
+    def with_(self, batch: Sequence[Letter]) -> dict[str, dict[TopicPartition, OffsetAndMetadata]]:
+        """Take these as sent: the offsets to commit, by group. Raises :class:`Incompatible`."""
+        places = {(letter.reason, letter.partition) for letter in batch}
+        for letter in batch:
+            self._sent[letter.reason, letter.partition].add(letter.offset)
+        noted: dict[str, dict[TopicPartition, OffsetAndMetadata]] = defaultdict(dict)
+        for reason, partition in sorted(places):
+            text, last = self._text(reason, partition), max(self._sent[reason, partition])
+            if len(text) > _NOTE_BYTES:
+                raise Incompatible(
+                    f"too many letters with the reason {reason} lie between those that are sent, and Kafka's note of "
+                    "them would be too long: send the others first, or narrow the choice with --since"
+                )
+            noted[self._group(reason)][TopicPartition(self._topic, partition)] = OffsetAndMetadata(last + 1, text)
+        return noted
+
+    def _group(self, reason: str) -> str:
+        return f"{self._topic}-redrive-{reason}"
+
+    def _text(self, reason: str, partition: int) -> str:
+        """Where runs of letters that were sent begin and end, as differences."""
+        bounds, sent, inside = list[int](), self._sent[reason, partition], False
+        for offset in self._all[reason, partition]:
+            if (offset in sent) != inside:
+                bounds.append(offset)
+                inside = not inside
+        if inside:
+            bounds.append(max(sent) + 1)
+        return ",".join(str(b - a) for a, b in zip([0, *bounds], bounds, strict=False))
+
+
+async def _send(producer: AIOKafkaProducer, topics: Topics, letter: Letter, value: bytes | None) -> None:
+    record = letter.record
+    headers = original(record.headers)
+    await producer.send(letter.topic, value, key=record.key, partition=_partition(topics, letter), headers=headers)
+
+
+def _partition(topics: Topics, letter: Letter) -> int:
+    """Where it came from, or, for what belongs to a line, the line's."""
+    if letter.topic in (topics.operator_commands, topics.training_results):
+        try:
+            return partition_for(_keyed.decode(letter.record.value or b"").line.encode(), topics.line_partitions)
+        except msgspec.DecodeError:
+            pass  # it names no line, and will come back for that
+    return letter.origin[0]

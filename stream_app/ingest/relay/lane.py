@@ -1,0 +1,128 @@
+"""One source partition of a relay: its mapper, its producer, its place. A batch is one Kafka transaction.
+
+| step | what happens | killed right after it |
+|---|---|---|
+| 1 | records are mapped | nothing was written; the work is redone |
+| 2 | the transaction begins, what was made is handed to the producer | invisible to read-committed readers; redone |
+| 3 | every produce future was awaited and checked | as 2 |
+| 4 | the source's offset joined the transaction | as 2 |
+| 5 | the transaction committed | everything survives; the next holder begins after the batch |
+
+The transactional id belongs to (app id, relay name, source partition), so whoever opens a lane fences its former holder
+and settles what that left open, and only then asks where to begin. Nothing depends on the group noticing in time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from aiokafka import TopicPartition
+
+from schemas.unreadable import Unreadable
+from stream_app.core.kit.effects import Record, dead_letter
+from stream_app.engine.producer import LaneProducer
+from stream_app.ingest.relay.mapper import Mapper
+from stream_app.ingest.relay.source import Unmappable
+from stream_app.kafka.placement import partitions_for
+from stream_app.kafka.topics import Topics
+
+STAGE = "relay"
+
+_Row = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of source records. A record may make several predictions."""
+
+    records: int = 0
+    predictions: int = 0
+    outcomes: int = 0
+    #: records that no part of the map selects, requests held for a join among them
+    passed: int = 0
+    dead_lettered: int = 0
+
+    def add(self, other: Counts) -> None:
+        """Sum up."""
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+
+
+class Lane:
+    """Owned by one session, used by one task at a time."""
+
+    def __init__(
+        self, source: TopicPartition, position: int, mapper: Mapper, producer: LaneProducer, topics: Topics
+    ) -> None:
+        self._source = source
+        #: offset of the next record to map; records below it are only remembered for joins
+        self.position = position
+        #: where reading begins when the lane opens
+        self.read_from = position
+        self._mapper = mapper
+        self._producer = producer
+        self._topics = topics
+
+    async def process(self, records: Sequence[Record]) -> Counts:
+        """Relay a batch in one transaction. Whatever it raises, the lane is not used again."""
+        first = 0
+        while first < len(records) and records[first].offset < self.position:
+            self._mapper.remember(records[first])
+            first += 1
+        fresh = records[first:]
+        if not fresh:
+            return Counts()
+        rows, counts = self._map(fresh)  # step 1
+        producer = self._producer
+        await producer.begin()
+        for (topic, partition), batch in rows.items():
+            await producer.send(topic, partition, batch)  # step 2
+        await producer.acknowledged()  # step 3
+        last = fresh[-1]
+        after = (last.value.last_offset if isinstance(last.value, Unreadable) else last.offset) + 1
+        await producer.send_offsets({self._source: after})  # step 4
+        await producer.commit()  # step 5
+        self.position = after
+        return counts
+
+    async def pass_to(self, offset: int) -> None:
+        """Commit a place without relaying anything: there are no records to relay before it."""
+        await self._producer.begin()
+        await self._producer.send_offsets({self._source: offset})
+        await self._producer.commit()
+        self.position = offset
+
+    def _map(self, records: Sequence[Record]) -> tuple[dict[tuple[str, int], list[_Row]], Counts]:
+        topics, counts = self._topics, Counts(records=len(records))
+        made: dict[str, list[tuple[bytes, bytes]]] = {"predictions": [], "outcomes": []}
+        rows: defaultdict[tuple[str, int], list[_Row]] = defaultdict(list)
+        for record in records:
+            unreadable = record.value if isinstance(record.value, Unreadable) else None
+            try:
+                if unreadable is not None:
+                    raise Unmappable(unreadable.error, unreadable.reason)
+                found = self._mapper.map(record)
+            except Unmappable as error:
+                more = unreadable.records - 1 if unreadable is not None else 0
+                counts.records += more
+                counts.dead_lettered += 1 + more
+                letter = dead_letter(record, STAGE, error.reason, str(error))
+                place = (topics.dead_letters, record.partition % topics.line_partitions)
+                rows[place].append((letter.key, letter.value, letter.headers))
+                continue
+            if not found:
+                counts.passed += 1
+            for to, key, value in found:
+                made[to].append((key, value))
+        counts.predictions, counts.outcomes = len(made["predictions"]), len(made["outcomes"])
+        for topic, pairs in ((topics.predictions, made["predictions"]), (topics.outcomes, made["outcomes"])):
+            placed = partitions_for([key for key, _ in pairs], topics.input_partitions) if pairs else []
+            for partition, (key, value) in zip(placed, pairs, strict=True):
+                rows[topic, partition].append((key, value, []))
+        return rows, counts
+
+    async def stop(self) -> None:
+        """Let go of the producer; an open transaction is the next holder's to settle."""
+        await self._producer.stop()

@@ -1,0 +1,119 @@
+"""Names of everything in Redis, in one place for the writer and the readers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from stream_app.projection import fold, points
+
+#: What stands in Redis, as one word: another word there means another release, and everything is built anew.
+LAYOUT: Final = f"2.{fold.FORMAT}.{points.FORMAT}"
+#: Days a line's snapshots, points and drift events are kept, counted back from its newest day.
+KEPT_DAYS: Final = 90
+#: Newest audit records that are kept, of all lines and of each.
+AUDIT_TAIL, LINE_AUDIT_TAIL = 10_000, 500
+#: Newest jobs, commands and versions of a line that are kept.
+LINE_TAIL: Final = 200
+#: Seconds for which a forgotten model is remembered as such: the stages behind metrics publish what they did about it,
+#: and topics are read side by side. Minutes would do; a day also covers a filling.
+GONE_S: Final = 86_400
+#: Newest changes that a reader who was away can catch up on.
+CHANGES: Final = 10_000
+
+
+class Keys:
+    """Keys of one installation; two that differ in their output prefix can share a Redis."""
+
+    def __init__(self, output_prefix: str) -> None:
+        self.root = f"plumbline:{output_prefix}"
+        #: fields: generation, cluster, layout, seq, beat, filling; tick and ticked: the last tick of the models' clock
+        #: and when it was written; unreadable: what a reader met that it cannot read
+        self.meta = self._key("meta")
+        #: topic:partition → offset after the last record taken
+        self.positions = self._key("positions")
+        #: line → what the fleet page shows of it (see fold.py)
+        self.fleet = self._key("fleet")
+        #: lines by the number of the batch that changed them last
+        self.touched = self._key("touched")
+        #: alert id → newest revision; ids by opening time
+        self.alert = self._key("alert")
+        self.alerts = self._key("alerts")
+        #: event id → event with verdict drift; ids by close
+        self.event = self._key("event")
+        self.events = self._key("events")
+        #: audit records by time
+        self.audit = self._key("audit")
+        #: line|key → newest setting
+        self.settings = self._key("settings")
+        #: stream of changes, for live views
+        self.changes = self._key("changes")
+
+    def _key(self, name: str) -> str:
+        return f"{self.root}:{name}"
+
+    def line(self, line: str) -> str:
+        """Newest event of each check and the newest job: ``event:kind[:check]``, ``job``."""
+        return self._key(f"line:{line}")
+
+    def days(self, line: str) -> str:
+        """``date|version`` → closed snapshot."""
+        return self._key(f"days:{line}")
+
+    def open(self, line: str) -> str:
+        """``date|version`` → snapshot of a day that is not closed."""
+        return self._key(f"open:{line}")
+
+    @staticmethod
+    def in_order(snapshots: str) -> str:
+        """Fields of :meth:`days` or :meth:`open` in order, all with the same score: a model may have more versions
+        than can be read at once."""
+        return f"{snapshots}:in-order"
+
+    def points(self, line: str) -> str:
+        """``kind|close`` → numbers of a statistical or performance event (see points.py)."""
+        return self._key(f"points:{line}")
+
+    def line_events(self, line: str) -> str:
+        """Ids of a line's drift events by close."""
+        return self._key(f"events:{line}")
+
+    def line_alerts(self, line: str) -> str:
+        """Ids of a line's alerts by opening time."""
+        return self._key(f"alerts:{line}")
+
+    def revisions(self, alert: str) -> str:
+        """Revision → record of one alert."""
+        return self._key(f"revisions:{alert}")
+
+    def line_audit(self, line: str) -> str:
+        """A line's audit records by time."""
+        return self._key(f"audit:{line}")
+
+    def jobs(self, line: str) -> str:
+        """A line's job records by time."""
+        return self._key(f"jobs:{line}")
+
+    def commands(self, line: str) -> str:
+        """A line's training commands by time."""
+        return self._key(f"commands:{line}")
+
+    def versions(self, line: str) -> str:
+        """A line's lifecycle records by time."""
+        return self._key(f"versions:{line}")
+
+    def gone(self, model: str) -> str:
+        """A model that was forgotten; lives for :data:`GONE_S`, and what still comes about it is passed over."""
+        return self._key(f"gone:{model}")
+
+    def of_model(self, model: str) -> list[str]:
+        """Every key that belongs to one model alone."""
+        snapshots = (self.days(model), self.open(model))
+        return [
+            self.line(model), *snapshots, *map(self.in_order, snapshots), self.points(model), self.line_events(model),
+            self.line_alerts(model), self.line_audit(model), self.jobs(model), self.commands(model),
+            self.versions(model),
+        ]  # fmt: skip
+
+    def order(self, id: str) -> str:
+        """What an order with an idempotency key said; outlives a refilling, and is no part of the read model."""
+        return f"plumbline-orders:{self.root}:{id}"

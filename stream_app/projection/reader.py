@@ -1,0 +1,260 @@
+"""Questions to the read model. Records are handed on as the bytes that stood on the topic."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import date, timedelta
+from typing import Any, NamedTuple
+
+import orjson
+from redis.exceptions import RedisError
+
+from stream_app.errors import Broken, UnknownFormat
+from stream_app.projection import points
+from stream_app.projection.fleet import Fleet
+from stream_app.projection.holding import fields_of
+from stream_app.projection.judgement import Judgement, Tally, judge
+from stream_app.projection.keys import KEPT_DAYS, LAYOUT, Keys
+from stream_app.projection.status import Status
+
+#: Without a sign of life of the projector for so long, what is shown may be old.
+STALE_MS = 15_000
+
+#: Records looked at for one page of a filtered list; a page may be short and still have a next one.
+_LOOKED_AT = 2_000
+#: Newest versions, open snapshots, jobs and commands of a line, and revisions of an alert, that are shown.
+_SHOWN = 500
+
+
+class Page(NamedTuple):
+    """Records of a list, and where the next page begins; ``None`` at the end."""
+
+    items: list[bytes]
+    next: int | None
+
+
+class Reader:
+    """The read model of one installation. Raises what the Redis client raises."""
+
+    def __init__(self, redis: Any, keys: Keys) -> None:
+        self.redis = redis
+        self.keys = keys
+        self.fleet = Fleet(redis, keys)
+
+    async def status(self) -> Status:
+        """How the read model is."""
+        try:
+            known = await self.redis.hgetall(self.keys.meta)
+            seconds, micros = await self.redis.time()
+        except (RedisError, OSError) as error:
+            return _away(error)
+        if not known:
+            text = "nothing is here yet: start a worker with the same settings (`plumbline worker`)"
+            return Status(True, text, None, "", "no_worker")
+        if known.get(b"layout") != LAYOUT.encode() or b"unreadable" in known:
+            text = "what Redis holds was written by another release, or is damaged: a worker of this one builds it anew"
+            return Status(True, text, None, "", "unreadable")
+        now_ms, beat = seconds * 1000 + micros // 1000, int(known.get(b"beat", b"0"))
+        tick, ticked = (int(known[name]) if known.get(name) else None for name in (b"tick", b"ticked"))
+        whole = Status(False, None, beat, known[b"generation"].decode(), "", now_ms, tick, ticked)
+        filling = known.get(b"filling", b"").decode()
+        if filling:
+            done, _, total = filling.partition("/")
+            text = f"being filled from the topics, {int(done):,} of {int(total):,} records"
+            return whole._replace(degraded=True, reason=text, code="filling")
+        age = now_ms - beat
+        if age > STALE_MS:
+            text = f"nothing new for {age // 1000} s: is a worker running?"
+            return whole._replace(degraded=True, reason=text, code="no_worker")
+        return whole
+
+    async def judgement(self) -> Judgement:
+        """What may be said of the fleet's quality; a read model that cannot be asked is a reason, and no error."""
+        status = await self.status()
+        if status.updated_ms is None:
+            return judge(Tally(), status)
+        try:
+            return judge(await self.fleet.tally(), status)
+        except (RedisError, OSError) as error:
+            return judge(Tally(), _away(error))
+        except (UnknownFormat, Broken) as error:
+            await self.unreadable(str(error))
+            return judge(Tally(), await self.status())
+
+    async def snapshots(
+        self, line: str, version: str | None, first: str | None, last: str | None, start: int, limit: int
+    ) -> Page:
+        """Closed snapshots of a line by day and version, oldest first; newest revision each. The days are included."""
+        key = self.keys.days(line)
+        index = self.keys.in_order(key)
+        low, high = "-" if first is None else f"[{first}", "+" if last is None else f"({last}~"
+        if version is None:
+            fields = await self.redis.zrangebylex(index, low, high, start, limit + 1)
+        else:
+            ends = await self.redis.zrangebylex(index, low, high, 0, 1)
+            ends += await self.redis.zrevrangebylex(index, high, low, 0, 1)
+            fields = [f"{day}|{version}" for day in _days(*(end.decode()[:10] for end in ends))]
+            known = await self.redis.zmscore(index, fields) if fields else []
+            fields = [field for field, score in zip(fields, known, strict=True) if score is not None][start:]
+        rows = await self.redis.hmget(key, fields[:limit]) if fields else []
+        return Page([row for row in rows if row is not None], start + limit if len(fields) > limit else None)
+
+    async def unreadable(self, error: str) -> None:
+        """Have the read model built anew: something in it cannot be read."""
+        with contextlib.suppress(RedisError, OSError):
+            if await self.redis.exists(self.keys.meta):
+                await self.redis.hset(self.keys.meta, "unreadable", error)
+
+    async def line(self, line: str) -> dict[str, Any]:
+        """Newest event of each check, newest job, open snapshots, versions."""
+        async with self.redis.pipeline(transaction=False) as pipe:
+            pipe.hgetall(self.keys.line(line))
+            pipe.zrange(self.keys.versions(line), -_SHOWN, -1)
+            pipe.zrevrangebylex(self.keys.in_order(self.keys.days(line)), "+", "-", 0, 1)
+            stored, versions, closed = await pipe.execute()
+        after = f"({closed[0].decode()[:10]}~" if closed else "-"
+        newest = await self.redis.zrevrangebylex(self.keys.in_order(self.keys.open(line)), "+", after, 0, _SHOWN)
+        opened = await self.redis.hmget(self.keys.open(line), newest[::-1]) if newest else []
+        fields = {name.decode(): orjson.loads(value) for name, value in stored.items()}
+        quality = [row for name, row in sorted(fields.items()) if name.startswith("event:quality:")]
+        return {
+            "versions": [orjson.loads(value) for value in versions],
+            "open": [orjson.loads(value) for value in opened if value is not None],
+            "events": {
+                "statistical": fields.get("event:statistical"),
+                "performance": fields.get("event:performance"),
+                "quality": quality,
+            },
+            "job_record": fields.get("job"),
+        }
+
+    async def points(self, line: str) -> list[dict[str, Any]]:
+        """Numbers of every statistical and performance event of a line, oldest first."""
+        found = await self.redis.hgetall(self.keys.points(line))
+        out = []
+        for name, value in found.items():
+            kind, _, date = name.decode().partition("|")
+            point = points.decode(value)
+            out.append({"kind": kind, "date": date, **_plain(point)})
+        return sorted(out, key=lambda row: (row["date"], row["kind"]))
+
+    async def all_points(self, lines: Iterable[str], at_once: int = 20) -> Any:
+        """Yield (line, [(kind, date, point)]) of many lines."""
+        names = list(lines)
+        for start in range(0, len(names), at_once):
+            part = names[start : start + at_once]
+            async with self.redis.pipeline(transaction=False) as pipe:
+                for line in part:
+                    pipe.hgetall(self.keys.points(line))
+                found = await pipe.execute()
+            for line, stored in zip(part, found, strict=True):
+                rows = []
+                for name, value in stored.items():
+                    kind, _, date = name.decode().partition("|")
+                    rows.append((kind, date, points.decode(value)))
+                yield line, rows
+
+    async def event(self, id: str) -> bytes | None:
+        """A drift event that found drift."""
+        found: bytes | None = await self.redis.hget(self.keys.event, id)
+        return found
+
+    async def events(self, line: str | None, keep: Callable[[dict[str, Any]], bool], start: int, limit: int) -> Page:
+        """Events that found drift, newest close first."""
+        index = self.keys.line_events(line) if line else self.keys.events
+        return await self._by_id(index, self.keys.event, keep, start, limit)
+
+    async def alerts(self, line: str | None, keep: Callable[[dict[str, Any]], bool], start: int, limit: int) -> Page:
+        """Newest revision of each alert, the last opened first."""
+        index = self.keys.line_alerts(line) if line else self.keys.alerts
+        return await self._by_id(index, self.keys.alert, keep, start, limit)
+
+    async def alert(self, id: str) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
+        """An alert: its newest revision, and all of them in order."""
+        async with self.redis.pipeline(transaction=False) as pipe:
+            pipe.hget(self.keys.alert, id)
+            pipe.hgetall(self.keys.revisions(id))
+            newest, stored = await pipe.execute()
+        if newest is None:
+            return None
+        revisions = [
+            orjson.loads(value) for _, value in sorted(stored.items(), key=lambda item: int(item[0]))[-_SHOWN:]
+        ]
+        return orjson.loads(newest), revisions
+
+    async def audit(self, line: str | None, keep: Callable[[dict[str, Any]], bool], start: int, limit: int) -> Page:
+        """Decisions, newest first."""
+        index = self.keys.line_audit(line) if line else self.keys.audit
+
+        async def read(first: int, count: int) -> list[bytes]:
+            found: list[bytes] = await self.redis.zrevrange(index, first, first + count - 1)
+            return found
+
+        return await _filtered(read, keep, start, limit)
+
+    async def history(self, line: str) -> tuple[list[bytes], list[bytes]]:
+        """A line's job records and its training commands, newest first."""
+        async with self.redis.pipeline(transaction=False) as pipe:
+            pipe.zrevrange(self.keys.jobs(line), 0, _SHOWN - 1)
+            pipe.zrevrange(self.keys.commands(line), 0, _SHOWN - 1)
+            jobs, commands = await pipe.execute()
+        return jobs, commands
+
+    async def settings(self) -> list[dict[str, Any]]:
+        """Newest record of every setting that was ever changed."""
+        return [orjson.loads(value) for value in await self.redis.hvals(self.keys.settings)]
+
+    async def settings_of(self, model: str) -> list[dict[str, Any]]:
+        """Newest record of every changed setting that concerns a model."""
+        found = await self.redis.hmget(self.keys.settings, fields_of(model))
+        return [orjson.loads(value) for value in found if value is not None]
+
+    async def _by_id(
+        self, index: str, table: str, keep: Callable[[dict[str, Any]], bool], start: int, limit: int
+    ) -> Page:
+        async def read(first: int, count: int) -> list[bytes]:
+            ids = await self.redis.zrevrange(index, first, first + count - 1)
+            found = await self.redis.hmget(table, ids) if ids else []
+            return [value for value in found if value is not None]
+
+        return await _filtered(read, keep, start, limit)
+
+
+def _away(error: Exception) -> Status:
+    text = f"Redis does not answer ({type(error).__name__}): the pipeline goes on, and the pages fill again"
+    return Status(True, f"{text} when Redis is back", None, "", "redis_away")
+
+
+async def _filtered(
+    read: Callable[[int, int], Awaitable[list[bytes]]], keep: Callable[[dict[str, Any]], bool], start: int, limit: int
+) -> Page:
+    """The first ``limit`` records from ``start`` on that are kept."""
+    items: list[bytes] = []
+    at = start
+    while at < start + _LOOKED_AT:
+        found = await read(at, min(200, max(limit, 50)))
+        if not found:
+            return Page(items, None)
+        for value in found:
+            at += 1
+            if keep(orjson.loads(value)):
+                items.append(value)
+                if len(items) == limit:
+                    return Page(items, at)
+    return Page(items, at)
+
+
+def _days(first: str = "", last: str = "") -> list[str]:
+    """The days between two, both included, the newest that are kept; none without the two."""
+    if not first:
+        return []
+    begin = max(date.fromisoformat(first), date.fromisoformat(last) - timedelta(days=KEPT_DAYS))
+    return [(begin + timedelta(days=n)).isoformat() for n in range((date.fromisoformat(last) - begin).days + 1)]
+
+
+def _plain(point: points.Point) -> dict[str, Any]:
+    return {
+        **{name: getattr(point, name) for name in point.__struct_fields__ if name != "windows"},
+        "windows": [{name: getattr(w, name) for name in w.__struct_fields__} for w in point.windows],
+    }

@@ -1,0 +1,1 @@
+"""History and simulated time: ticks, timelines, replays, backfills, decisions recomputed."""

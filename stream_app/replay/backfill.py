@@ -1,0 +1,88 @@
+"""Ticks for topics that hold records and no time: which offsets had been written when."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from bisect import bisect_left
+from collections.abc import Callable
+from itertools import accumulate
+from typing import Any
+
+import msgspec
+
+from schemas.inputs import OUTCOME_DECODER, PREDICTION_DECODER, time_ms
+from stream_app.commands.announce import announce
+from stream_app.errors import Incompatible
+from stream_app.kafka.reading import records
+from stream_app.kafka.topics import Topics
+from stream_app.replay.clock_writer import ClockWriter
+from stream_app.replay.ticks import Every, last_tick, next_tick
+from stream_app.settings import Settings
+
+Track = tuple[list[int], list[int]]
+
+
+async def tracks(settings: Settings, topics: Topics) -> dict[tuple[str, int], Track]:
+    """For each input partition: offsets, and the latest event time up to each (a record may be late, never early)."""
+    found: dict[tuple[str, int], tuple[list[int], list[int]]] = {}
+    now_ms = time.time_ns() // 1_000_000
+    for topic in (topics.predictions, topics.outcomes):
+        async for record in records(settings.kafka_bootstrap, settings.kafka_client_options(), topic, all_of_it=True):
+            offsets, times = found.setdefault((topic, record.partition), ([], []))
+            offsets.append(record.offset)
+            times.append(_event_ms(topic == topics.predictions, record.value, now_ms))
+    return {key: (offsets, list(accumulate(times, max))) for key, (offsets, times) in found.items()}
+
+
+def _event_ms(prediction: bool, value: bytes | None, now_ms: int) -> int:
+    """A record's time; 0 for one without a usable time, which then goes with its neighbours."""
+    try:
+        if prediction:
+            at = time_ms(PREDICTION_DECODER.decode(value or b"").predicted_at)
+        else:
+            at = time_ms(OUTCOME_DECODER.decode(value or b"").observed_at)
+    except (msgspec.DecodeError, UnicodeError):
+        return 0
+    return at if at <= now_ms else 0
+
+
+async def backfill(
+    settings: Settings, topics: Topics, every: Every, then_live: bool, on_tick: Callable[[int, int], None]
+) -> int:
+    """Write the ticks that are missing; returns how many. Interrupted and run again, it goes on after its last tick.
+
+    ``on_tick`` hears of each tick and the last one to come (epoch ms).
+    """
+    found = await tracks(settings, topics)
+    times = [at for _, latest in found.values() for at in latest if at]
+    if not times:
+        raise Incompatible(f"{topics.predictions} and {topics.outcomes} hold no record with a usable time")
+    events = sorted(set(times))
+    # Never beyond the present: live time goes on from the last tick.
+    first, end = events[0], min(last_tick(events[-1]), time.time_ns() // 1_000_000)
+    written = 0
+    async with ClockWriter(settings.kafka_bootstrap, settings.kafka_client_options(), topics) as writer:
+        await announce(settings, topics)
+        at_ms = writer.stand.at_ms or first - 1
+        while at_ms < end:
+            position = bisect_left(events, at_ms)
+            at_ms = min(end, next_tick(at_ms, events[position] if position < len(events) else None, every))
+            await writer.write_covering(at_ms, {key: _covered(track, at_ms) for key, track in found.items()})
+            written += 1
+            on_tick(at_ms, end)
+        if then_live:
+            await writer.hand_over()
+    return written
+
+
+def _covered(track: Track, at_ms: int) -> int:
+    """Offset before which every record's time is earlier than the tick."""
+    offsets, latest = track
+    count = bisect_left(latest, at_ms)
+    return offsets[count] if count < len(offsets) else offsets[-1] + 1
+
+
+def run(settings: Settings, topics: Topics, every: Every, then_live: bool, on_tick: Any) -> int:
+    """:func:`backfill`, from a command."""
+    return asyncio.run(backfill(settings, topics, every, then_live, on_tick))

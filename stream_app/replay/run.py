@@ -1,0 +1,151 @@
+"""Replay of recorded predictions and outcomes as if time passed: rows and simulated ticks, restartable."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from schemas.common import rfc3339
+from stream_app.commands.announce import announce
+from stream_app.errors import Incompatible
+from stream_app.ingest.files import digest as file_digest
+from stream_app.ingest.mapping import Mapping
+from stream_app.kafka.topics import Topics
+from stream_app.replay.clock_writer import ClockWriter
+from stream_app.replay.ticks import Every, last_tick, next_tick
+from stream_app.replay.timeline import PREDICTION, Event, Faults, Timeline, events
+from stream_app.settings import Settings
+
+#: Called after each tick with (its time ms, events sent so far, events in all).
+Progress = Callable[[int, int, int], None]
+#: Gives the events of one tick as they are to be sent.
+Serve = Callable[[list[Event]], list[Event]]
+#: Awaited after each tick with its time; returns when the pipeline has carried it to its end.
+Step = Callable[[int], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to replay and how."""
+
+    files: list[Path]
+    outcomes: list[Path] = field(default_factory=list)
+    mapping: Mapping = field(default_factory=Mapping)
+    every: Every = "hour"
+    limit: int | None = None
+    #: rows per second of wall time, ``None`` for as fast as the broker takes them
+    rate: float | None = None
+
+    def digest(self) -> str:
+        """Identity of the replay: the files' bytes and everything that decides what is made of them."""
+        parts = [file_digest(path) for path in (*self.files, *self.outcomes)]
+        parts += [self.mapping.fingerprint(), self.every, str(self.limit), str(len(self.files))]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a replay did. ``resumed_from_row``: events an earlier run had sent already."""
+
+    predictions: int = 0
+    outcomes: int = 0
+    ticks: int = 0
+    resumed_from_row: int = 0
+    #: settings that were ordered because file, environment or profile changed
+    announced: int = 0
+    bad_rows: int = 0
+    first_bad_rows: list[str] = field(default_factory=list)
+    first_ms: int = 0
+    last_tick_ms: int = 0
+
+
+async def run_replay(
+    settings: Settings, topics: Topics, plan: Plan, on_progress: Progress | None = None, step: Step | None = None
+) -> Summary:
+    """Send the plan's events and ticks. Interrupted at any point and run again, it goes on after its last tick."""
+    identity = await asyncio.to_thread(plan.digest)
+    faults = Faults()
+    source = events(plan.files, plan.outcomes, plan.mapping, plan.limit, faults)
+    timeline = await asyncio.to_thread(Timeline, source)
+    summary = Summary(bad_rows=faults.count, first_bad_rows=faults.first, first_ms=timeline.first_ms)
+    with timeline:
+        if not timeline.count:
+            raise Incompatible(f"nothing to replay: {faults.count} rows were unusable: {'; '.join(faults.first[:3])}")
+        async with ClockWriter(settings.kafka_bootstrap, settings.kafka_client_options(), topics) as writer:
+            _resume(writer, identity, timeline, summary)
+            summary.announced = await announce(settings, topics)
+            await send(writer, topics, plan.every, plan.rate, identity, timeline, summary, on_progress, step)
+    return summary
+
+
+def _resume(writer: ClockWriter, identity: str, timeline: Timeline, summary: Summary) -> None:
+    stand = writer.stand
+    if stand.at_ms and stand.digest == identity:
+        summary.resumed_from_row = stand.row
+    elif stand.at_ms > timeline.first_ms:
+        raise Incompatible(
+            f"the clock of this prefix stands at {rfc3339(stand.at_ms)}, this replay begins at "
+            f"{rfc3339(timeline.first_ms)}: time does not go back. Use another PLUMBLINE_INPUT_PREFIX."
+        )
+
+
+async def send(
+    writer: ClockWriter, topics: Topics, every: Every, rate: float | None, identity: str, timeline: Timeline,
+    summary: Summary,
+    on_progress: Progress | None, step: Step | None, serve: Serve | None = None,
+) -> None:  # fmt: skip
+    """Send the timeline's events after ``summary.resumed_from_row``, a transaction for each tick.
+
+    ``serve`` makes the records of a tick's events at the time when they are sent.
+    """
+    done = summary.resumed_from_row
+    at_ms = writer.stand.at_ms or timeline.first_ms - 1
+    end_ms = last_tick(timeline.last_ms)
+    iterator = _skip(iter(timeline), done)
+    upcoming = next(iterator, None)
+    started = time.monotonic()
+    while at_ms < end_ms:
+        at_ms = next_tick(at_ms, upcoming.at_ms if upcoming is not None else None, every)
+        batch: list[Event] = []
+        while upcoming is not None and upcoming.at_ms < at_ms:
+            batch.append(upcoming)
+            upcoming = next(iterator, None)
+        done += len(batch)
+        if serve is not None:
+            batch = serve(batch)
+        rows = ((topics.predictions if e.kind == PREDICTION else topics.outcomes, e.key, e.value) for e in batch)
+        await writer.write(at_ms, rows, identity, done)
+        made = sum(event.kind == PREDICTION for event in batch)
+        summary.predictions += made
+        summary.outcomes += len(batch) - made
+        summary.ticks += 1
+        summary.last_tick_ms = at_ms
+        if on_progress is not None:
+            on_progress(at_ms, done, timeline.count)
+        if step is not None:
+            await step(at_ms)
+        if rate is not None:
+            await asyncio.sleep(max(0.0, started + (done - summary.resumed_from_row) / rate - time.monotonic()))
+
+
+def _skip(iterator: Iterator[Event], count: int) -> Iterator[Event]:
+    for _ in range(count):
+        next(iterator)
+    return iterator
+
+
+def options_summary(summary: Summary) -> dict[str, Any]:
+    """The summary for ``--json``."""
+    return {
+        "predictions": summary.predictions,
+        "outcomes": summary.outcomes,
+        "ticks": summary.ticks,
+        "resumed_from_row": summary.resumed_from_row,
+        "bad_rows": summary.bad_rows,
+        "last_tick": rfc3339(summary.last_tick_ms) if summary.last_tick_ms else None,
+    }
