@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from enum import StrEnum
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
 from schemas.common import Count, Digest, Finite, Name, Output, Text, Timestamp, Token, Unit, Uuid
 
-Verdict = Literal["drift", "no_drift", "insufficient_evidence"]
-Severity = Literal["MEDIUM", "HIGH", "CRITICAL"]
+
+class DriftKind(StrEnum):
+    """What is compared: scores, labelled rows, or the data itself."""
+
+    STATISTICAL = "statistical"
+    PERFORMANCE = "performance"
+    QUALITY = "quality"
+
+
+class Verdict(StrEnum):
+    """What a check says."""
+
+    DRIFT = "drift"
+    NO_DRIFT = "no_drift"
+    INSUFFICIENT_EVIDENCE = "insufficient_evidence"
+
+
+class Severity(StrEnum):
+    """How bad drift is; alerts are about HIGH and above."""
+
+    MEDIUM = "MEDIUM"
+    HIGH = "HIGH"
+    CRITICAL = "CRITICAL"
+
+
+#: Order of severities, from none on.
+RANK: Final[dict[str | None, int]] = {None: 0, Severity.MEDIUM: 1, Severity.HIGH: 2, Severity.CRITICAL: 3}
+#: Severities that people are alerted about, and that a retraining may follow.
+SEVERE: Final = (Severity.HIGH, Severity.CRITICAL)
+
 #: the quality checks, and ``handover`` for a performance event about a change of the active version
 Check = Literal["completeness", "volume", "positive_rate", "calibration", "interval_width", "narrow_share", "handover"]
 
@@ -50,7 +79,7 @@ class DriftEvent(Output, frozen=True, kw_only=True):
     """Verdict of one check on one line at one close."""
 
     schema: Literal["io.plumbline.drift-event.v1"]
-    kind: Literal["statistical", "performance", "quality"]
+    kind: DriftKind
     check: Check | UnsetType = UNSET
     #: the close's nominal time; ``at`` is the time of the tick that ran it
     close: Timestamp

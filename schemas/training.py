@@ -26,6 +26,7 @@ from schemas.common import (
 
 Attempt = Annotated[int, Meta(ge=1, le=1_000)]
 Metrics = dict[Token, Finite | None]
+Answer = Literal["accepted", "progress", "succeeded", "failed", "activated", "rolled_back"]
 TopicName = Annotated[str, Meta(min_length=1, max_length=249, extra_json_schema={"pattern": NAME_PATTERN})]
 
 
@@ -83,7 +84,7 @@ class TrainingResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     line: Line
     command_id: Id
     attempt: Attempt
-    status: Literal["accepted", "progress", "succeeded", "failed", "activated", "rolled_back"]
+    status: Answer
     candidate_version: Name | None = None
     #: for people: nobody opens it. The reference registry's is a path inside the registry
     artifact_uri: Annotated[str, Meta(max_length=2_000)] | None = None

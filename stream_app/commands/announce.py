@@ -96,7 +96,7 @@ async def _announced(settings: Settings, topics: Topics) -> dict[tuple[str, str]
             command = _decoder.decode(record.value or b"")
             # one for all lines stands in every partition, and each has it in the same order
             if command.actor == ACTOR and command.command == "set" and (command.line != "*" or record.partition == 0):
-                found = changes.read(record.value)
+                found = changes.of(command)
                 known |= {(found.line, key): value for key, value in found.values.items()}
         except (msgspec.DecodeError, ValueError, RecursionError):
             continue  # what nobody could read announced nothing; metrics dead-letters it

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from schemas import bounds
+from schemas.training import Answer
 from schemas.unreadable import Unreadable
+from stream_app.core.comparisons.finding import Finding
 from stream_app.core.comparisons.records import BaselineKind, LabelWindow, QualityValue, ScoreWindow
 from stream_app.core.kit.codec import Codec
 from stream_app.core.kit.effects import Emit, Record
@@ -43,13 +45,14 @@ class TickEntry(msgspec.Struct, frozen=True, tag="tick"):
 
 
 class SnapshotEntry(msgspec.Struct, frozen=True, tag="snapshot"):
-    """A closed snapshot, byte for byte as published."""
+    """A closed snapshot was published, for the first time or again."""
 
     line: str
     version: str
     day: int
     revision: int
-    record: bytes
+    #: labelled predictions
+    outcomes: int
 
 
 class LifecycleEntry(msgspec.Struct, frozen=True, tag="lifecycle"):
@@ -170,46 +173,66 @@ class HoursEntry(msgspec.Struct, frozen=True, tag="hours"):
     counts: list[tuple[str, int, int]]
 
 
-class CommandEntry(msgspec.Struct, frozen=True, tag="command"):
-    """An operator's command, byte for byte; ``at_ms`` is the tick that covers it."""
+class CommandEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="command"):
+    """An operator's command, as the border decoded it (:mod:`stream_app.core.metrics_stage.border`)."""
+
+    #: or ``*``
+    line: str
+    command: str
+    #: its own id; of one that cannot be read, made of its bytes
+    id: str
+    actor: str = ""
+    reason: str = ""
+    #: set: what changes
+    values: dict[str, Any] | None = None
+    #: version that it names
+    version: str | None = None
+    #: acknowledge: the alert; others: the id of the command that it is about
+    subject: str | None = None
+    #: why it is no command; nobody carries it out
+    unreadable: str | None = None
+    #: what is wrong with its arguments
+    unusable: str | None = None
+    #: tick that covers it (epoch ms)
+    at_ms: int = 0
+
+
+class ResultEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="result"):
+    """A trainer's or deployer's answer, as the border decoded it."""
 
     line: str
-    record: bytes
-    at_ms: int
-
-
-class ResultEntry(msgspec.Struct, frozen=True, tag="result"):
-    """A trainer's or deployer's answer, byte for byte; ``at_ms`` is the tick that covers it."""
-
-    line: str
-    record: bytes
-    at_ms: int
+    command_id: str
+    #: ``None`` if it cannot be read
+    status: Answer | None = None
+    attempt: int = 0
+    candidate: str | None = None
+    candidate_metrics: dict[str, float | None] | None = None
+    champion_metrics: dict[str, float | None] | None = None
+    error: str | None = None
+    artifact_sha256: str | None = None
+    #: version that is active from now on, if it says so
+    serves: str | None = None
+    #: why it is no result otherwise, and an id made of its bytes
+    unreadable: str | None = None
+    id: str = ""
+    #: tick that covers it (epoch ms)
+    at_ms: int = 0
 
 
 class EventEntry(msgspec.Struct, frozen=True, tag="event"):
-    """A drift event, as the drift stage published it, and what later stages ask of it."""
+    """A drift event was published: what it found."""
 
-    line: str
-    id: str
-    #: statistical, performance or quality
-    kind: str
-    #: quality check, or ``handover``
-    check: str | None
-    version: str
-    close_ms: int
-    #: newest cohort day
-    day: int
-    verdict: str
-    severity: str | None
-    #: newest cohort day of the first event of the unbroken run of ``drift`` of its kind that this one ends
-    run_from: int | None
-    #: reason of ``insufficient_evidence``
-    reason: str | None
-    #: id of the event this one replaces; then it counts as no close
-    revises: str | None
-    #: what is broken in the data at that close date, in words; empty if nothing is
-    faults: list[str]
-    record: bytes
+    finding: Finding
+
+    @property
+    def line(self) -> str:
+        """The model it is about."""
+        return self.finding.line
+
+    @property
+    def id(self) -> str:
+        """Id of the event."""
+        return self.finding.id
 
 
 class DecisionEntry(msgspec.Struct, frozen=True, tag="decision"):

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from schemas.drift import RANK
 from stream_app.core.kit.codec import Codec
 from stream_app.projection.versions import DAYS, see, traffic
 
@@ -25,7 +26,6 @@ KEPT_REPEATED: Final = 8
 #: Two-sided 95 % for what is shown beside a metric; nothing is decided by it.
 _Z: Final = 1.959964
 
-_RANK: Final = {"MEDIUM": 1, "HIGH": 2, "CRITICAL": 3}
 #: What a job in each of these states adds to the attention a line needs, and the word for it; a failure has its own.
 _JOBS: Final = {
     "awaiting_approval": (300, "waits for approval"),
@@ -284,7 +284,7 @@ def _standing(state: State, dates: Sequence[str]) -> str:
 
 def worst(alerts: Any) -> dict[str, Any] | None:
     """The most severe open alert, the oldest among equals."""
-    found = sorted(alerts, key=lambda a: (-_RANK[a["severity"]], a["opened_at"], a["id"]))
+    found = sorted(alerts, key=lambda a: (-RANK[a["severity"]], a["opened_at"], a["id"]))
     return found[0] if found else None
 
 
@@ -362,7 +362,7 @@ def _attention(state: State) -> tuple[int, list[str]]:
     for kind in ("performance", "statistical"):
         brief = getattr(state, kind)
         if brief is not None and brief["verdict"] == "drift":
-            found.append((30 * _RANK.get(brief["severity"], 1), f"{brief['severity']} {kind} drift"))
+            found.append((30 * RANK.get(brief["severity"], 1), f"{brief['severity']} {kind} drift"))
     for name, brief in sorted(state.quality.items()):
         if brief["verdict"] == "drift":
             found.append((20, f"{brief['severity']} {name.replace('_', ' ')} drift"))

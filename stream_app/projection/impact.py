@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from schemas.drift import SEVERE, Verdict
 from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow, ScoreWindow
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.verdicts import Judgement, performance_verdict, statistical_verdict
@@ -21,7 +22,6 @@ PREVIEWABLE: Final = {
     **dict.fromkeys(("ks_high_bound", "ks_critical_bound", "ks_one_day_bound"), "statistical"),
 }
 
-_ALERTS: Final = ("HIGH", "CRITICAL")
 _NO_BINS: Final = Histogram([], [])
 #: PR-AUC and its like stand in ratios over this.
 _WHOLE: Final = 10**9
@@ -51,7 +51,7 @@ class Comparison(NamedTuple):
 def judge(kind: str, point: Point, rules: ComparisonRules) -> Judgement:
     """The verdict on an event's numbers under ``rules``."""
     if point.reason is not None and not point.windows:
-        return Judgement("insufficient_evidence", None)
+        return Judgement(Verdict.INSUFFICIENT_EVIDENCE, None)
     if kind == "statistical":
         return statistical_verdict([_scores(w, point, rules) for w in point.windows if w.value is not None], rules)
     judged_days = 0 if point.reason is not None and "judged days" in point.reason else rules.recent_min_judged_days
@@ -68,7 +68,7 @@ def severities(rows: Iterable[tuple[str, str, Point]], rules: ComparisonRules) -
         if not _may_alert(kind, point, rules):
             continue
         found = judge(kind, point, rules)
-        if found.verdict == "drift" and found.severity in _ALERTS:
+        if found.verdict == Verdict.DRIFT and found.severity in SEVERE:
             out[date, kind] = found.severity
     return out
 

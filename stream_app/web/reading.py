@@ -10,6 +10,7 @@ import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from schemas.common import NAME, rfc3339
+from schemas.drift import DriftKind, Severity
 from stream_app.http.bounds import PAGE_ROWS
 from stream_app.projection.fleet import Entry
 from stream_app.projection.holding import rules_of
@@ -29,7 +30,6 @@ Time = Annotated[str | None, Query(max_length=32, pattern=r"^[0-9T:.Z-]+$", desc
 From = Annotated[str | None, Query(alias="from", max_length=32, pattern=r"^[0-9T:.Z-]+$")]
 Word = Annotated[str | None, Query(max_length=256)]
 Viewer = Annotated[User, Depends(viewer)]
-Severity = Literal["MEDIUM", "HIGH", "CRITICAL"]
 
 
 @router.get("/me")
@@ -154,7 +154,7 @@ async def drift_events(
     request: Request,
     user: Viewer,
     line: LineFilter = None,
-    kind: Annotated[Literal["statistical", "performance", "quality"] | None, Query()] = None,
+    kind: Annotated[DriftKind | None, Query()] = None,
     severity: Annotated[Severity | None, Query()] = None,
     from_: From = None,
     to: Time = None,

@@ -17,16 +17,16 @@ from schemas import bounds
 from schemas.catalogue import FAMILIES, Family
 from schemas.common import ce_headers, encode
 from stream_app.core import line_log
-from stream_app.core.alerts import evidence
 from stream_app.core.alerts import stage as alerts_stage
 from stream_app.core.alerts import state as alerts_state
 from stream_app.core.alerts.publish import short
+from stream_app.core.comparisons import finding
 from stream_app.core.counts import deltas
 from stream_app.core.counts.deltas import Cell, DeltaRecord, HourCount, Intervals, Part
 from stream_app.core.kit.codec import Codec
 from stream_app.core.labels.counts import MAX_RECORD_BYTES, records
+from stream_app.core.metrics_stage import border, version_days
 from stream_app.core.metrics_stage import memo as metrics_memo
-from stream_app.core.metrics_stage import version_days
 from stream_app.core.metrics_stage.stage import MOST_CLOSES
 from stream_app.core.retrain.publish import IDS, TEXT
 from stream_app.core.retrain.state import NOTED, REMEMBERED
@@ -45,10 +45,11 @@ TOPICS = Topics("in.", "out.", PARTITIONS, PARTITIONS)
 TEXTS: dict[str, Any] = {
     "line": MODEL, "version": NAME, "previous": NAME, "active": NAME, "candidate": NAME, "base": NAME,
     "baseline_version": NAME, "baseline_kind": "initial", "id": NAME, "event_id": NAME, "revises": NAME,
-    "command_id": NAME,
+    "command": "reset_circuit", "command_id": NAME,
     "alert_id": WIDE * bounds.COMMAND, "actor": WIDE * 1_024, "acknowledged_by": WIDE * 1_024,
     "kind": "statistical", "check": "interval_width", "verdict": "insufficient_evidence", "rule_verdict": "no_drift",
-    "severity": "CRITICAL", "metric": "precision_at_80_recall", "how": "commanded", "settings_hash": "f" * 16,
+    "severity": "CRITICAL", "metric": "precision_at_80_recall", "how": "commanded", "serves": NAME,
+    "settings_hash": "f" * 16,
     "artifact_sha256": "f" * 64, "accepted_by": WIDE * 1_024,
     "type": "ML_OUTCOMES_INCOMPLETE", "from_": "2026-03-02T00:00:00.000Z", "to": "2026-03-02T00:00:00.000Z",
 }  # fmt: skip
@@ -58,14 +59,19 @@ WINDOWS, METRICS, SAFEGUARDS = 8, 6, 9
 BY_PARTITION = (
     "TickEntry.inputs", "Plan.offsets", "Memo.inputs", "Memo.barriers", "DataRange.offsets", "AuditInputs.barriers",
 )  # fmt: skip
+#: Values of a command: numbers grow most, from four characters and a comma to nine bytes.
+SAID = {"list": [0.1] * (bounds.COMMAND // 4)}
 LIMITS: dict[str, Any] = TEXTS | {
     # -- entries of the logs
     "TickEntry.closes": MOST_CLOSES, "TickEntry.closes.item.item": 12,
     "TickEntry.dispositions": 2, "TickEntry.dispositions.key": TOPIC, "TickEntry.dispositions.value": 6,
     "TickEntry.dispositions.value.key": 16,
-    "SnapshotEntry.record": 4_000, "EventEntry.record": 90_000, "CommandEntry.record": bounds.COMMAND,
-    "ResultEntry.record": bounds.COMMAND, "Changed.record": bounds.COMMAND,
-    "EventEntry.faults": 8, "EventEntry.faults.item": 400, "EventEntry.reason": 400,
+    "CommandEntry.values": SAID, "Changed.values": SAID,
+    "CommandEntry.reason": 4 * 4_000, "CommandEntry.subject": bounds.COMMAND,
+    "CommandEntry.unreadable": 1_000, "CommandEntry.unusable": 1_000,
+    "ResultEntry.candidate_metrics": METRICS, "ResultEntry.candidate_metrics.key": 32,
+    "ResultEntry.champion_metrics": METRICS, "ResultEntry.champion_metrics.key": 32,
+    "ResultEntry.error": 4 * border.ERROR, "ResultEntry.unreadable": 1_000,
     "BaselineEntry.reason": 64, "StatisticalEntry.windows": WINDOWS, "PerformanceEntry.windows": WINDOWS,
     "ProbationEntry.windows": 2 * WINDOWS, "QualityEntry.values": 8, "LabelWindow.metrics": METRICS,
     "Histogram.recent": 50, "Histogram.baseline": 50,
@@ -74,8 +80,8 @@ LIMITS: dict[str, Any] = TEXTS | {
     "HoursEntry.counts.item.item": 257,
     "DecisionEntry.safeguards": SAFEGUARDS, "DecisionEntry.safeguards.item.item": 4_000,
     # -- alerts
-    "Finding.reason": evidence.TEXT, "Finding.faults": evidence.FAULTS, "Finding.faults.item": evidence.TEXT,
-    "Finding.windows": evidence.WINDOWS, "Decision.safeguards": alerts_stage.SAFEGUARDS,
+    "Finding.reason": finding.TEXT, "Finding.faults": finding.FAULTS, "Finding.faults.item": finding.TEXT,
+    "Finding.windows": finding.WINDOWS, "Decision.safeguards": alerts_stage.SAFEGUARDS,
     "Decision.safeguards.item.item": alerts_stage.REASON,
     "Acknowledged.reason": bounds.COMMAND, "Acknowledged.unusable": bounds.COMMAND, "Accepted.reason": bounds.COMMAND,
     "Book.latest": 3, "Book.latest.key": 32, "Book.quality": 6, "Book.quality.key": 32,
@@ -194,10 +200,10 @@ def _published() -> dict[str, Any]:
 
 def _report() -> dict[str, Any]:
     """The report of an alert whose book is as large as it gets."""
-    finding = largest(evidence.Finding, LIMITS)
-    shown = short(finding)
+    found = largest(finding.Finding, LIMITS)
+    shown = short(found)
     slots = [f"slot-{i}" for i in range(7)]
-    return {"last_drift": dict.fromkeys(slots[:4], shown), "quality": [shown] * 6, "faults": finding.faults * 8} | (
+    return {"last_drift": dict.fromkeys(slots[:4], shown), "quality": [shown] * 6, "faults": found.faults * 8} | (
         dict.fromkeys(slots[4:], shown)
     )
 

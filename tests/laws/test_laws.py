@@ -17,10 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stream_app.core
+from schemas.drift import DriftKind, Severity, Verdict
 from stream_app.core import line_log
-from stream_app.core.alerts import evidence, facts
+from stream_app.core.alerts import facts
 from stream_app.core.alerts import memo as alerts_memo
 from stream_app.core.alerts import state as alerts_state
+from stream_app.core.comparisons import finding
 from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow, QualityValue, ScoreWindow
 from stream_app.core.counts import cells, cells_codec, deltas, score_sketch
 from stream_app.core.counts.cells import Cell, Counts, DriftNote
@@ -101,9 +103,13 @@ natural = st.integers(0, 2**60)
 unit = st.floats(0, 1)
 names = st.text("abc.-_", min_size=1, max_size=8)
 totals = st.dictionaries(names, st.dictionaries(names, st.integers(0, 2**40), max_size=3), max_size=3)
-windows = st.builds(evidence.Window, names, names, scores, st.none() | scores, st.none() | st.tuples(scores, scores))
+windows = st.builds(
+    finding.FoundWindow, names, names, scores, st.none() | scores, st.none() | st.tuples(scores, scores)
+)
 findings = st.builds(
-    evidence.Finding, names, names, names, st.none() | names, names, natural, natural, names, st.none() | names,
+    finding.Finding, id=names, line=names, kind=st.sampled_from(DriftKind), check=st.none() | names, version=names,
+    close_ms=natural, day=natural, verdict=st.sampled_from(Verdict), severity=st.none() | st.sampled_from(Severity),
+    run_from=st.none() | natural, reason=st.none() | names, revises=st.none() | names,
     faults=st.lists(names, max_size=2), statistic=st.none() | scores, windows=st.lists(windows, max_size=3),
 )  # fmt: skip
 answers = st.builds(alerts_state.Decision, st.booleans(), st.lists(st.tuples(names, st.booleans(), names), max_size=2))
@@ -156,12 +162,20 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
     ),
     line_log.__name__: st.one_of(
         st.builds(line_log.TickEntry, natural, st.just({"p": {0: 1}}), st.just([("metrics", 7)]), totals),
-        st.builds(line_log.SnapshotEntry, names, names, natural, natural, st.binary()),
+        st.builds(line_log.SnapshotEntry, names, names, natural, natural, natural),
         st.builds(line_log.LifecycleEntry, names, names, st.none() | names, names, natural),
         st.builds(line_log.CompletenessEntry, names, names, *[natural] * 5),
         st.builds(line_log.LabelledEntry, st.lists(st.tuples(names, names, natural))),
-        st.builds(line_log.CommandEntry, names, st.binary(), natural),
-        st.builds(line_log.ResultEntry, names, st.binary(), natural),
+        st.builds(
+            line_log.CommandEntry, line=names, command=names, id=names, actor=names, reason=names,
+            values=st.none() | st.dictionaries(names, natural | names | st.lists(names, max_size=2), max_size=3),
+            version=st.none() | names, subject=st.none() | names, unusable=st.none() | names, at_ms=natural,
+        ),
+        st.builds(
+            line_log.ResultEntry, line=names, command_id=names, status=st.none() | st.just("succeeded"),
+            attempt=natural, candidate_metrics=reported, champion_metrics=reported, error=st.none() | names,
+            at_ms=natural,
+        ),
         st.builds(
             line_log.StatisticalEntry, names, names, natural, natural, natural, baselines,
             st.lists(st.builds(ScoreWindow, *[natural] * 5, unit, unit, unit, unit, histograms), max_size=2),
@@ -176,10 +190,7 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
             line_log.QualityEntry, names, names, natural, natural, baselines,
             st.lists(st.builds(QualityValue, names, natural, natural, unit, st.none() | unit, natural, natural)), names,
         ),
-        st.builds(
-            line_log.EventEntry, names, names, names, st.none() | names, names, natural, natural, names,
-            st.none() | names, st.none() | natural, st.none() | names, st.none() | names, st.lists(names), st.binary(),
-        ),
+        st.builds(line_log.EventEntry, findings),
         st.builds(
             line_log.DecisionEntry, names, names, st.booleans(), st.lists(st.tuples(names, st.booleans(), names))
         ),
@@ -211,11 +222,11 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
     facts.__name__: st.one_of(
         st.builds(facts.Event, findings, st.none() | answers),
         st.builds(facts.Decided, names, answers),
-        st.builds(facts.Acknowledged, names, names, st.none() | names),
-        st.builds(facts.Accepted, names),
+        st.builds(facts.Acknowledged, names, names, names, names, st.none() | names, st.none() | names),
+        st.builds(facts.Accepted, names, names, names, names),
         st.builds(facts.Kept, names, natural),
         st.builds(facts.Forgotten, names),
-        st.builds(facts.Changed, names, st.binary()),
+        st.builds(facts.Changed, names, st.dictionaries(names, natural | names, max_size=3)),
     ),
     settings_table.__name__: st.dictionaries(
         names, natural | names | st.lists(names, max_size=2).map(tuple) | st.dictionaries(names, natural, max_size=2),

@@ -161,13 +161,14 @@ def _log() -> Iterable[bytes]:
     model = ("churn:acme", "v1")
     entries: list[line_log.Entry] = [
         line_log.TickEntry(1, {"p": {0: 1}}, [("metrics", 7)], {"predictions": {"joined": 1}}),
-        line_log.SnapshotEntry(*model, 1, 1, b"{}"),
+        line_log.SnapshotEntry(*model, 1, 1, 7),
         line_log.LifecycleEntry(*model, None, "observed", 1),
         line_log.StatisticalEntry(*model, 1, 1, 1, line_log.BaselineEntry("window", 1, 2, 1), [], "x"),
         line_log.QualityEntry(*model, 1, 1, line_log.BaselineEntry(), [], "x"),
         line_log.ProbationEntry(*model, "v0", 1, 1, 1, [], "x"),
         line_log.LabelledEntry([(*model, 7)]),
-        line_log.CommandEntry(model[0], b"{}", 1),
+        line_log.CommandEntry(line=model[0], command="set", id="c", values={"drop_points": 5.5}),
+        line_log.ResultEntry(line=model[0], command_id="c", status="accepted", attempt=1),
         line_log.DecisionEntry(model[0], "e", True, [("cooldown", True, "")]),
     ]
     yield from map(line_log.encode, entries)

@@ -61,6 +61,8 @@ def _largest(info: Any, limits: Limits, where: str) -> Any:
     if isinstance(info, types.UnionType):
         found = [_largest(kind, limits, where) for kind in info.types]
         return max((value for value in found if value is not msgspec.UNSET), key=size)
+    if isinstance(info, types.EnumType):
+        return max(info.cls, key=len)
     if isinstance(info, types.LiteralType):
         return max(info.values, key=size)
     if isinstance(info, types.StrType):

@@ -11,8 +11,9 @@ from schemas import bounds, deadletters
 from schemas.clock import TickView
 from stream_app.commands.announce import split
 from stream_app.commands.send import order, oversized
-from stream_app.core.kit import changes
+from stream_app.core import line_log
 from stream_app.core.metrics_stage import MetricsStage
+from stream_app.core.metrics_stage.border import read_command, read_result
 from stream_app.errors import Incompatible
 from tests.laws.stage_driver import Row, config
 from tests.support.sizes import batch_bytes
@@ -48,7 +49,8 @@ def test_a_larger_one_is_dead_lettered_before_it_is_stored(alias: str, size: int
     rows = [Row(alias, 0, 0, 0, key, value, headers), Row(alias, 0, 1, 0, b"churn:global", small, [])]
     assert stage.accept(alias, rows, TICK) == 2
     drained = stage.drain()
-    assert list(drained.puts.values()) == [small], "the good one beside it is stored, and nothing else"
+    entry = read_command(small) if alias == "operator-commands" else read_result(small)
+    assert list(drained.puts.values()) == [line_log.encode(entry)], "the good one beside it is stored, and nothing else"
     (letter,) = drained.emits
     assert deadletters.added(letter.headers)[deadletters.REASON] == "oversized"
     assert deadletters.TRUNCATED in deadletters.added(letter.headers)
@@ -62,7 +64,8 @@ def test_one_at_the_bound_is_taken(alias: str) -> None:
     value = _command(size) if alias == "operator-commands" else _result(size)
     stage.accept(alias, [Row(alias, 0, 0, 0, b"churn:global", value, [("h", b"123")])], TICK)
     drained = stage.drain()
-    assert list(drained.puts.values()) == [value]
+    entry = read_command(value) if alias == "operator-commands" else read_result(value)
+    assert list(drained.puts.values()) == [line_log.encode(entry)]
     assert drained.emits == []
 
 
@@ -75,7 +78,7 @@ def test_a_file_of_any_length_is_announced_in_commands_below_the_bound() -> None
     assert all(oversized(part) is None for part in parts)
     said: dict[str, Any] = {}
     for part in parts:
-        found = changes.read(json.dumps(part._asdict()).encode()).values
+        found = read_command(json.dumps(part._asdict()).encode()).values or {}
         assert not said.keys() & found.keys()
         said |= found
     assert said == values

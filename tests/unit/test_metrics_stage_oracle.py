@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections import Counter, defaultdict
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from sklearn import metrics as sk
 
 from stream_app.core import line_log
+from stream_app.core.kit.days import date_of
 from tests.laws.stage_driver import DAY, HOUR, Drive, Event, Scenario, config
 from tests.unit.test_metrics_stage_promises import START, random_scenario
 
@@ -117,10 +119,13 @@ def test_the_logs_labelled_counts_equal_a_running_count(seed: int) -> None:
     assert [e.counts for e in log if isinstance(e, line_log.LabelledEntry)] == [w for w in wanted if w]
 
 
-def test_the_log_holds_the_published_bytes_of_every_closed_snapshot_in_order() -> None:
+def test_the_log_tells_of_every_closed_snapshot_in_the_order_of_publication() -> None:
     drive = Drive(random_scenario(2), config(2), seed=1).run()
-    logged = [e.record for e in drive.log() if isinstance(e, line_log.SnapshotEntry)]
-    assert logged == [e.value for e in drive.of("metric-snapshots")]
+    logged = [e for e in drive.log() if isinstance(e, line_log.SnapshotEntry)]
+    shown = [json.loads(e.value or b"") for e in drive.of("metric-snapshots")]
+    assert [(e.line, e.version, date_of(e.day), e.revision, e.outcomes) for e in logged] == [
+        (row["line"], row["model_version"], row["date"], row["revision"], row["outcomes"]) for row in shown
+    ]
 
 
 def _hand_over(late: int, early: int = 0) -> Scenario:

@@ -5,12 +5,12 @@ A coordinator's decision may stand before or after its event, so nothing is done
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from stream_app.core.alerts.evidence import Finding
 from stream_app.core.alerts.state import Decision, ReplacedBy
+from stream_app.core.comparisons.finding import Finding
 from stream_app.core.kit.codec import Codec
 
 FORMAT: Final = 1
@@ -72,10 +72,10 @@ class Forgotten(msgspec.Struct, frozen=True, tag="forgotten"):
 
 
 class Changed(msgspec.Struct, frozen=True, tag="changed"):
-    """An operator's ``set`` command, byte for byte. ``line`` may be ``*``."""
+    """Settings change. ``line`` may be ``*``."""
 
     line: str
-    record: bytes
+    values: dict[str, Any]
 
 
 class Tick(msgspec.Struct, frozen=True, tag="tick"):

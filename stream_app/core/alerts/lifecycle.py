@@ -27,10 +27,11 @@ from typing import Final, Literal, NamedTuple
 from msgspec.structs import replace
 
 from schemas.common import rfc3339, uuid5
-from stream_app.core.alerts.evidence import RANK, Finding
+from schemas.drift import RANK
 from stream_app.core.alerts.facts import Accepted, Acknowledged, Event, Forgotten, Kept, Replaced, Tick
 from stream_app.core.alerts.rules import AlertRules
 from stream_app.core.alerts.state import DRIFT, EVENTS, INCOMPLETE, REVISABLE, Book, Decision, OpenAlert, Streak
+from stream_app.core.comparisons.finding import Finding
 
 Notify = Literal["opened", "severity", "reminder", "escalated", "resolved"]
 Resolution = Literal["no_drift", "no_evidence", "labels_revised", "version_replaced", "accepted", "no_predictions"]

@@ -9,10 +9,10 @@ from msgspec import UNSET
 from schemas.alerts import Alert, AutoRetrain, ReplacedBy, Safeguard
 from schemas.common import ce_headers, encode, rfc3339, uuid5
 from stream_app.core.alerts import state, words
-from stream_app.core.alerts.evidence import Finding
 from stream_app.core.alerts.lifecycle import Change
 from stream_app.core.alerts.rules import AlertsConfig
 from stream_app.core.alerts.state import INCOMPLETE, Book, OpenAlert
+from stream_app.core.comparisons.finding import Finding
 from stream_app.core.kit.days import DAY_MS, date_of, day_of
 from stream_app.core.kit.effects import Emit
 

@@ -10,22 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from schemas import bounds
 from schemas.clock import TickView
-from schemas.operators import OperatorCommand
 from schemas.partitioning import partition_for
 from stream_app.core import line_log
-from stream_app.core.alerts import evidence, facts, state
+from stream_app.core.alerts import facts, state
 from stream_app.core.alerts import memo as memos
 from stream_app.core.alerts.facts import Fact
 from stream_app.core.alerts.lifecycle import Step, next_due_ms, step, types_of
 from stream_app.core.alerts.publish import alert_record
 from stream_app.core.alerts.rules import AlertsConfig
 from stream_app.core.alerts.state import DRIFT, INCOMPLETE, Book, Decision, ReplacedBy
-from stream_app.core.kit import changes
 from stream_app.core.kit.audit import Auditor, Said
+from stream_app.core.kit.changes import Change
 from stream_app.core.kit.effects import Drained, Record, TableReader
 from stream_app.core.kit.epoch_log import EpochLog
 from stream_app.core.kit.live_settings import LiveSettings
@@ -40,9 +37,6 @@ LOG: Final = "log"
 
 #: What is kept of what the coordinator says: safeguards, and bytes of each one's reason.
 SAFEGUARDS, REASON = 32, 1_000
-
-
-_commands = msgspec.json.Decoder(OperatorCommand)
 
 
 class AlertsStage(LogStage):
@@ -92,7 +86,7 @@ class AlertsStage(LogStage):
     def _entry(self, offset: int, entry: line_log.Entry) -> None:
         if isinstance(entry, line_log.EventEntry):
             self._own(entry.line)
-            self._remember(offset, facts.Event(evidence.finding(entry)))
+            self._remember(offset, facts.Event(entry.finding))
         elif isinstance(entry, line_log.DecisionEntry):
             answers = [(name, passed, bounds.cut(why, REASON)) for name, passed, why in entry.safeguards[:SAFEGUARDS]]
             decided = facts.Decided(entry.event_id, Decision(entry.eligible, answers))
@@ -241,7 +235,7 @@ class AlertsStage(LogStage):
     def _change(self, fact: facts.Changed) -> None:
         """Change settings; the timers of open alerts are set anew. The coordinator tells people what became of it."""
         try:
-            self.settings.command(fact.record)
+            self.settings.change(Change(fact.line, fact.values))
         except ValueError:
             return
         for keys in in_batches(self._open_of(fact.line)):
@@ -294,21 +288,16 @@ class AlertsStage(LogStage):
             self.timers.end(key[1:])
 
 
-def _ordered(entry: line_log.CommandEntry) -> Fact | None:
-    """What a command means for alerts. A malformed one means nothing here: the
-    coordinator audits it, and raising would stop the lane for what a person mistyped."""
-    if changes.is_set(entry.record):
-        return facts.Changed(entry.line, entry.record)
-    try:
-        order = _commands.decode(entry.record)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+def _ordered(found: line_log.CommandEntry) -> Fact | None:
+    """What a command means for alerts; one that cannot be read means nothing, and the coordinator says so."""
+    if found.unreadable is not None:
         return None
-    if order.command == "rebaseline":
-        return facts.Accepted(entry.line, order.actor, order.id, order.reason)
-    if order.command != "acknowledge":
+    if found.values is not None:
+        return facts.Changed(found.line, found.values)
+    if found.command == "rebaseline":
+        return facts.Accepted(found.line, found.actor, found.id, found.reason)
+    if found.command != "acknowledge":
         return None
-    named = order.arguments.get("alert_id")
-    if named is not None and not isinstance(named, str):
-        text = "unusable_arguments: arguments.alert_id is no id"
-        return facts.Acknowledged(entry.line, order.actor, order.id, order.reason, unusable=text)
-    return facts.Acknowledged(entry.line, order.actor, order.id, order.reason, named)
+    return facts.Acknowledged(
+        found.line, found.actor, found.id, found.reason, alert_id=found.subject, unusable=found.unusable
+    )

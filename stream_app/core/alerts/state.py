@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from stream_app.core.alerts.evidence import Finding
+from stream_app.core.comparisons.finding import Finding
 from stream_app.core.kit.codec import Codec
 
 FORMAT: Final = 2

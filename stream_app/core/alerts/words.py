@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date
 from typing import Final
 
-from stream_app.core.alerts.evidence import Finding, Window
 from stream_app.core.alerts.state import INCOMPLETE, Book, OpenAlert, ReplacedBy
+from stream_app.core.comparisons.finding import Finding, FoundWindow
 from stream_app.core.kit.days import DAY_MS, date_of
 
 #: Longest text of the wire.
@@ -145,7 +145,7 @@ def newest_date(findings: list[Finding]) -> int:
     return max((f.close_ms // DAY_MS for f in findings), default=0)
 
 
-def decisive(finding: Finding) -> Window | None:
+def decisive(finding: Finding) -> FoundWindow | None:
     """The window that an event's statistic is of; the first one where that cannot be told."""
     if finding.kind == "quality":
         return next(iter(finding.windows), None)
@@ -226,7 +226,7 @@ def _around(finding: Finding) -> str:
     return f"around {weekday(finding.run_from if finding.run_from is not None else finding.day)}"
 
 
-def _days(window: Window) -> str:
+def _days(window: FoundWindow) -> str:
     first = date.fromisoformat(window.from_[:10]).toordinal()
     count = date.fromisoformat(window.to[:10]).toordinal() - first
     return f"over {count} days" if count != 1 else f"on {weekday(first - _EPOCH)}"

@@ -6,6 +6,10 @@ judged days of the window that performance is judged by.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
+from schemas.drift import Check
 from stream_app.core.comparisons.records import QualityValue
 from stream_app.core.counts.cells import (
     BIN_LABELLED,
@@ -38,10 +42,10 @@ def quality_values(
     out = [
         QualityValue("volume", *scored, made / recent_days, before / baseline_days if before else None, made, before),
     ]
-    for check, value in (("positive_rate", _positive_rate), ("calibration", _calibration)):
+    for check, value in _OF_OUTCOMES:
         rows = judged_recent.labelled, judged_baseline.labelled
         out.append(QualityValue(check, *mature, value(judged_recent), value(judged_baseline), *rows))
-    for check, value in (("interval_width", _width), ("narrow_share", _narrow)):
+    for check, value in _OF_INTERVALS:
         rows = int(recent.vector[INTERVALS]), int(baseline.vector[INTERVALS])
         out.append(QualityValue(check, *scored, value(recent), value(baseline), *rows))
     return out
@@ -69,3 +73,8 @@ def _width(counts: Counts) -> float | None:
 def _narrow(counts: Counts) -> float | None:
     rows = int(counts.vector[INTERVALS])
     return int(counts.vector[NARROW]) / rows if rows else None
+
+
+_Of = tuple[tuple[Check, Callable[[Counts], float | None]], ...]
+_OF_OUTCOMES: Final[_Of] = (("positive_rate", _positive_rate), ("calibration", _calibration))
+_OF_INTERVALS: Final[_Of] = (("interval_width", _width), ("narrow_share", _narrow))

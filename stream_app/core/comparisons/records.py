@@ -10,7 +10,8 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["statistical", "performance", "quality"]
+from schemas.drift import Check
+
 BaselineKind = Literal["window", "initial", "previous"]
 
 
@@ -75,7 +76,7 @@ class LabelWindow(msgspec.Struct, frozen=True, array_like=True):
 class QualityValue(msgspec.Struct, frozen=True, array_like=True):
     """One quality figure of the seven-day window beside its baseline; ``None`` if a side cannot tell."""
 
-    check: str
+    check: Check
     first: int
     last: int
     recent: float | None

@@ -10,16 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from typing import Final, Literal
 
+from schemas.drift import RANK, Severity, Verdict
 from stream_app.core.comparisons.records import LabelWindow, MetricWindow, QualityValue, ScoreWindow
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.scores import lower_bound
-
-Verdict = Literal["drift", "no_drift", "insufficient_evidence"]
-Severity = Literal["MEDIUM", "HIGH", "CRITICAL"]
-
-_RANK: Final[dict[Severity | None, int]] = {None: 0, "MEDIUM": 1, "HIGH": 2, "CRITICAL": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,36 +32,36 @@ class Judgement:
 def statistical_verdict(windows: Sequence[ScoreWindow], rules: ComparisonRules) -> Judgement:
     """Judge the seven-day window, and the last day alone where its distance is beyond what a weekday explains."""
     if not windows:
-        return Judgement("insufficient_evidence", "insufficient_evidence", reason="no baseline")
+        return Judgement(Verdict.INSUFFICIENT_EVIDENCE, Verdict.INSUFFICIENT_EVIDENCE, reason="no baseline")
     week = windows[0]
     few = _few(week, rules)
-    bare: Verdict = "insufficient_evidence"
+    bare = Verdict.INSUFFICIENT_EVIDENCE
     found: Severity | None = None
     if few is None:
         unlikely = week.p_value is not None and week.p_value < rules.ks_p_value
-        bare = "drift" if unlikely else "no_drift"
+        bare = Verdict.DRIFT if unlikely else Verdict.NO_DRIFT
         if unlikely and Fraction(week.distance, week.n * week.m) >= _exact(rules.ks_min_distance):
             bound = lower_bound(week, rules)
-            found = (
-                "CRITICAL" if bound >= rules.ks_critical_bound else "HIGH" if bound >= rules.ks_high_bound else "MEDIUM"
-            )
+            found = Severity.HIGH if bound >= rules.ks_high_bound else Severity.MEDIUM
+            if bound >= rules.ks_critical_bound:
+                found = Severity.CRITICAL
     day_alone = len(windows) > 1 and _few(windows[1], rules) is None
-    if day_alone and lower_bound(windows[1], rules) >= rules.ks_one_day_bound and _RANK[found] < _RANK["HIGH"]:
-        return Judgement("drift", bare, "HIGH", decisive=1)
+    if day_alone and lower_bound(windows[1], rules) >= rules.ks_one_day_bound and RANK[found] < RANK[Severity.HIGH]:
+        return Judgement(Verdict.DRIFT, bare, Severity.HIGH, decisive=1)
     if found is not None:
-        return Judgement("drift", bare, found)
+        return Judgement(Verdict.DRIFT, bare, found)
     if few is not None:
-        return Judgement("insufficient_evidence", bare, reason=few)
-    return Judgement("no_drift", bare)
+        return Judgement(Verdict.INSUFFICIENT_EVIDENCE, bare, reason=few)
+    return Judgement(Verdict.NO_DRIFT, bare)
 
 
 def performance_verdict(windows: Sequence[LabelWindow], rules: ComparisonRules) -> Judgement:
     """Judge every metric in both windows; drift in either is drift, with the higher severity."""
     if not windows:
-        return Judgement("insufficient_evidence", "insufficient_evidence", reason="no baseline")
+        return Judgement(Verdict.INSUFFICIENT_EVIDENCE, Verdict.INSUFFICIENT_EVIDENCE, reason="no baseline")
     judged = [_window(window, rules, number == 0) for number, window in enumerate(windows)]
     bare = _bare(windows[0], rules)
-    worst = max(range(len(judged)), key=lambda i: (_RANK[judged[i].severity], -i))
+    worst = max(range(len(judged)), key=lambda i: (RANK[judged[i].severity], -i))
     chosen = judged[worst] if judged[worst].severity is not None else judged[0]
     return Judgement(
         chosen.verdict, bare, chosen.severity, chosen.reason, chosen.metric, worst if chosen.severity else 0
@@ -77,38 +72,38 @@ def _window(window: LabelWindow, rules: ComparisonRules, week: bool) -> Judgemen
     """Verdict over all metrics of one window."""
     if week and window.judged_days < rules.recent_min_judged_days:
         text = f"{window.judged_days} judged days of the {rules.recent_min_judged_days} that are needed"
-        return Judgement("insufficient_evidence", None, reason=text, metric=_worst(window))
+        return Judgement(Verdict.INSUFFICIENT_EVIDENCE, None, reason=text, metric=_worst(window))
     found = [(metric, *judge_metric(metric, rules)) for metric in window.metrics]
-    drifting = [(metric, severity) for metric, verdict, severity, _ in found if verdict == "drift"]
+    drifting = [(metric, severity) for metric, verdict, severity, _ in found if verdict == Verdict.DRIFT]
     if drifting:
-        metric, severity = max(drifting, key=lambda item: (_RANK[item[1]], drop(item[0])))
-        return Judgement("drift", None, severity, metric=metric.metric)
-    missing = [reason for _, verdict, _, reason in found if verdict == "insufficient_evidence" and reason]
+        metric, severity = max(drifting, key=lambda item: (RANK[item[1]], drop(item[0])))
+        return Judgement(Verdict.DRIFT, None, severity, metric=metric.metric)
+    missing = [reason for _, verdict, _, reason in found if verdict == Verdict.INSUFFICIENT_EVIDENCE and reason]
     if missing:
-        return Judgement("insufficient_evidence", None, reason="; ".join(missing), metric=_worst(window))
-    return Judgement("no_drift", None, metric=_worst(window))
+        return Judgement(Verdict.INSUFFICIENT_EVIDENCE, None, reason="; ".join(missing), metric=_worst(window))
+    return Judgement(Verdict.NO_DRIFT, None, metric=_worst(window))
 
 
 def judge_metric(metric: MetricWindow, rules: ComparisonRules) -> tuple[Verdict, Severity | None, str | None]:
     """Verdict and severity of one metric in one window, and what is missing."""
     least = rules.drop_min_denominator
     if metric.lower is None or metric.upper is None:
-        return "insufficient_evidence", None, f"{metric.metric} is undefined"
+        return Verdict.INSUFFICIENT_EVIDENCE, None, f"{metric.metric} is undefined"
     if min(metric.recent_rows, metric.baseline_rows) < least:
         text = f"{metric.metric} stands on {metric.recent_rows} recent and {metric.baseline_rows} baseline rows"
-        return "insufficient_evidence", None, f"{text}, {least} are needed on both sides"
+        return Verdict.INSUFFICIENT_EVIDENCE, None, f"{text}, {least} are needed on both sides"
     points = drop(metric) * 100
     if points >= _exact(rules.drop_points) and metric.lower > 0:
         certain = metric.lower * 100 > rules.drop_points
         if certain and points > _exact(rules.drop_critical_points):
-            return "drift", "CRITICAL", None
+            return Verdict.DRIFT, Severity.CRITICAL, None
         if certain and points > _exact(rules.drop_high_points):
-            return "drift", "HIGH", None
-        return "drift", "MEDIUM", None
+            return Verdict.DRIFT, Severity.HIGH, None
+        return Verdict.DRIFT, Severity.MEDIUM, None
     if metric.upper * 100 < rules.drop_clear_points:
-        return "no_drift", None, None
+        return Verdict.NO_DRIFT, None, None
     text = f"{metric.metric} may have dropped by up to {metric.upper * 100:.1f} points: too few labels to tell"
-    return "insufficient_evidence", None, text
+    return Verdict.INSUFFICIENT_EVIDENCE, None, text
 
 
 def drop(metric: MetricWindow) -> Fraction:
@@ -130,19 +125,19 @@ def _bare(week: LabelWindow, rules: ComparisonRules) -> Verdict:
         if m.lower is not None and min(m.recent_rows, m.baseline_rows) >= rules.drop_min_denominator
     ]
     if not enough or week.judged_days < rules.recent_min_judged_days:
-        return "insufficient_evidence"
-    return "drift" if max(drop(m) for m in enough) * 100 >= _exact(rules.drop_points) else "no_drift"
+        return Verdict.INSUFFICIENT_EVIDENCE
+    return Verdict.DRIFT if max(drop(m) for m in enough) * 100 >= _exact(rules.drop_points) else Verdict.NO_DRIFT
 
 
 def quality_verdict(value: QualityValue, rules: ComparisonRules) -> Judgement:
     """MEDIUM drift when a figure of the seven-day window left the baseline's by the check's limit; no bare rule."""
     old, new = value.baseline, value.recent
     if old is None or new is None:
-        return Judgement("insufficient_evidence", None, reason=f"{value.check} is undefined on one side")
+        return Judgement(Verdict.INSUFFICIENT_EVIDENCE, None, reason=f"{value.check} is undefined on one side")
     least = rules.drop_min_denominator
     if value.baseline_rows < least or (value.check != "volume" and value.recent_rows < least):
         text = f"{value.check} stands on {value.recent_rows} recent and {value.baseline_rows} baseline rows"
-        return Judgement("insufficient_evidence", None, reason=f"{text}, {least} are needed on both sides")
+        return Judgement(Verdict.INSUFFICIENT_EVIDENCE, None, reason=f"{text}, {least} are needed on both sides")
     if value.check == "volume":
         moved = _reaches(abs(new - old) * 100, rules.quality_volume_pct * old)
     elif value.check == "positive_rate":
@@ -153,16 +148,16 @@ def quality_verdict(value: QualityValue, rules: ComparisonRules) -> Judgement:
         moved = new != old and _reaches(abs(new - old) * 100, rules.quality_interval_width_pct * old)
     else:
         moved = _reaches(abs(new - old) * 100, rules.quality_narrow_points)
-    return Judgement("drift", None, "MEDIUM") if moved else Judgement("no_drift", None)
+    return Judgement(Verdict.DRIFT, None, Severity.MEDIUM) if moved else Judgement(Verdict.NO_DRIFT, None)
 
 
 def completeness_verdict(predictions: int, labelled: int, rules: ComparisonRules) -> Judgement:
     """HIGH drift when too few predictions of the last mature day have their outcome."""
     if not predictions:
-        return Judgement("insufficient_evidence", None, reason="no predictions on the last mature day")
+        return Judgement(Verdict.INSUFFICIENT_EVIDENCE, None, reason="no predictions on the last mature day")
     if labelled < _exact(rules.min_coverage) * predictions:
-        return Judgement("drift", None, "HIGH")
-    return Judgement("no_drift", None)
+        return Judgement(Verdict.DRIFT, None, Severity.HIGH)
+    return Judgement(Verdict.NO_DRIFT, None)
 
 
 def _reaches(change: float, limit: float) -> bool:

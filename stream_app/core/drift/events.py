@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TypeVar
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
-from schemas.common import rfc3339, uuid5
-from schemas.drift import DriftEvent, DriftWindow, Histograms
+from schemas import bounds
+from schemas.common import parse_ms, rfc3339, uuid5
+from schemas.drift import Check, DriftEvent, DriftKind, DriftWindow, Histograms
+from stream_app.core.comparisons.finding import FAULTS, TEXT, WINDOWS, Finding, FoundWindow
 from stream_app.core.comparisons.records import Histogram, LabelWindow, QualityValue, ScoreWindow
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.scores import lower_bound, upper_bound
@@ -15,50 +18,136 @@ from stream_app.core.comparisons.verdicts import Judgement
 from stream_app.core.kit.days import DAY_MS
 from stream_app.core.line_log import BaselineEntry
 
+T = TypeVar("T")
+
 
 def event_id(line: str, kind: str, check: str | None, close_ms: int, again: bool = False) -> str:
     """The same event has the same id in every run; one that replaces another has its own."""
     return uuid5("drift-event", line, kind, check or "", rfc3339(close_ms), "again" if again else "")
 
 
-def event(
-    *,
-    id: str,
-    line: str,
-    kind: str,
-    version: str,
-    close_ms: int,
-    at_ms: int,
-    baseline: BaselineEntry,
-    judgement: Judgement,
-    windows: list[DriftWindow],
-    settings_hash: str,
-    **rest: Any,
-) -> DriftEvent:
-    """The public record. ``rest``: check, statistic, p_value, metric, faults, revises where they apply."""
-    model_type, _, tenant = line.partition(":")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """Which check of which model at which close."""
+
+    line: str
+    kind: DriftKind
+    #: quality check; ``None`` for comparisons
+    check: Check | None = None
+    version: str
+    close_ms: int
+    #: tick that ran the close
+    at_ms: int
+    #: newest cohort day
+    day: int
+    baseline: BaselineEntry
+    #: made again for a past close
+    again: bool = False
+
+    @property
+    def id(self) -> str:
+        """Id of the event."""
+        return event_id(self.line, self.kind, self.check, self.close_ms, self.again)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What came of it: the judgement, the windows it stands on, and the decisive numbers."""
+
+    judgement: Judgement
+    windows: list[DriftWindow]
+    statistic: float | None = None
+    p_value: float | None = None
+    metric: str | None = None
+
+
+def event(about: About, judged: Judged, settings_hash: str, faults: list[str], revises: str | None) -> DriftEvent:
+    """The public record. ``revises``: id of the event that it replaces."""
+    model_type, _, tenant = about.line.partition(":")
+    judgement, baseline = judged.judgement, about.baseline
     return DriftEvent(
         schema="io.plumbline.drift-event.v1",
-        id=id,
-        at=rfc3339(at_ms),
-        line=line,
+        id=about.id,
+        at=rfc3339(about.at_ms),
+        line=about.line,
         model_type=model_type,
         tenant_id=tenant,
-        kind=kind,  # type: ignore[arg-type]
-        close=rfc3339(close_ms),
-        model_version=version,
-        baseline_version=version if baseline.kind is not None else None,
+        kind=about.kind,
+        close=rfc3339(about.close_ms),
+        model_version=about.version,
+        baseline_version=about.version if baseline.kind is not None else None,
         baseline_kind=baseline.kind,
         verdict=judgement.verdict,
         rule_verdict=judgement.rule_verdict,
         severity=judgement.severity or UNSET,
-        statistic=rest.pop("statistic", None),
-        windows=windows,
+        statistic=judged.statistic,
+        windows=judged.windows,
         second_opinion=None,
         reason=judgement.reason or UNSET,
         settings_hash=settings_hash,
-        **{name: value for name, value in rest.items() if value is not None},
+        check=_or_unset(about.check),
+        p_value=_or_unset(judged.p_value),
+        metric=_or_unset(judged.metric),
+        faults=faults or UNSET,
+        revises=_or_unset(revises),
     )
+
+
+def finding(event: DriftEvent, day: int, run_from: int | None = None) -> Finding:
+    """What later stages ask of an event. ``day``: newest cohort day; ``run_from``: that of its run's first event."""
+    rows = {
+        (w.from_, w.to): (sum(w.histograms.recent), sum(w.histograms.baseline))
+        for w in reversed(event.windows)
+        if w.histograms is not UNSET
+    }
+    reason, faults = _known(event.reason), _known(event.faults) or []
+    return Finding(
+        id=event.id,
+        line=event.line,
+        kind=event.kind,
+        check=_known(event.check),
+        version=event.model_version,
+        close_ms=parse_ms(event.close),
+        day=day,
+        verdict=event.verdict,
+        severity=_known(event.severity),
+        run_from=run_from,
+        reason=bounds.cut(reason, TEXT) if reason is not None else None,
+        revises=_known(event.revises),
+        faults=[bounds.cut(fault, TEXT) for fault in faults[:FAULTS]],
+        rule_verdict=event.rule_verdict,
+        statistic=event.statistic,
+        p_value=_known(event.p_value),
+        metric=_known(event.metric),
+        baseline_version=event.baseline_version,
+        baseline_kind=event.baseline_kind,
+        windows=[_found(w, rows.get((w.from_, w.to))) for w in event.windows[:WINDOWS]],
+    )
+
+
+def _found(w: DriftWindow, rows: tuple[int, int] | None) -> FoundWindow:
+    recent, baseline = rows if rows is not None else (_known(w.recent_rows), _known(w.baseline_rows))
+    return FoundWindow(
+        from_=w.from_,
+        to=w.to,
+        recent=w.recent,
+        baseline=w.baseline,
+        interval=w.interval,
+        recent_rows=recent,
+        baseline_rows=baseline,
+        metric=_known(w.metric),
+        statistic=_known(w.statistic),
+        dispersion=_known(w.dispersion),
+    )
+
+
+def _or_unset(value: T | None) -> T | UnsetType:
+    return UNSET if value is None else value
+
+
+def _known(value: T | UnsetType) -> T | None:
+    """The value of a field that may be left out."""
+    return None if value is UNSET else value
 
 
 def score_windows(windows: list[ScoreWindow], rules: ComparisonRules) -> list[DriftWindow]:

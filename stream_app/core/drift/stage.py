@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 from schemas.clock import TickView
 from schemas.common import ce_headers, encode
-from schemas.drift import DriftEvent, DriftWindow
+from schemas.drift import Check, DriftKind, Verdict
 from stream_app.core import line_log
 from stream_app.core.comparisons.records import QualityValue
 from stream_app.core.comparisons.rules import ComparisonRules
@@ -24,8 +24,9 @@ from stream_app.core.comparisons.verdicts import (
     statistical_verdict,
 )
 from stream_app.core.drift import events, state
+from stream_app.core.drift.events import About, Judged
 from stream_app.core.drift.state import LineState, Run
-from stream_app.core.kit import changes
+from stream_app.core.kit.changes import Change
 from stream_app.core.kit.days import date_of, day_of
 from stream_app.core.kit.effects import Drained, Emit, Record, TableReader
 from stream_app.core.kit.live_settings import Fixed, LiveSettings, Resolver
@@ -36,7 +37,7 @@ from stream_app.core.line_log import decoding, entry_of
 DRIFT_EVENTS: Final = "drift-events"
 DRIFT_LOG: Final = "drift-log"
 
-QUALITY_CHECKS: Final = ("volume", "positive_rate", "calibration", "interval_width", "narrow_share")
+QUALITY_CHECKS: Final[tuple[Check, ...]] = ("volume", "positive_rate", "calibration", "interval_width", "narrow_share")
 
 #: What later stages ask of the line log as it stands.
 _FORWARDED = (
@@ -104,10 +105,10 @@ class DriftStage(LogStage):
 
     def _entry(self, entry: line_log.Entry) -> None:
         if isinstance(entry, line_log.CommandEntry):
-            if changes.is_set(entry.record):
+            if entry.values is not None:
                 # the coordinator tells people what became of it
                 with suppress(ValueError):
-                    self.settings.command(entry.record)
+                    self.settings.change(Change(entry.line, entry.values))
         elif isinstance(entry, line_log.CompletenessEntry):
             self._completeness(entry)
         elif isinstance(entry, line_log.QualityEntry):
@@ -123,20 +124,28 @@ class DriftStage(LogStage):
         memory = self._memory(entry.line)
         judgement = completeness_verdict(entry.predictions, entry.labelled, self.settings.rules_of(entry.line))
         text = None
-        if judgement.verdict == "drift":
+        if judgement.verdict == Verdict.DRIFT:
             if memory.incomplete_since is None:
                 memory.incomplete_since = entry.day
             text = f"outcomes missing since {_weekday(memory.incomplete_since)}"
-        elif judgement.verdict == "no_drift":
+        elif judgement.verdict == Verdict.NO_DRIFT:
             memory.incomplete_since = None
         self._fault(memory, day_of(entry.close_ms), "completeness", text)
         self._keep(entry.line, memory)
         coverage = entry.labelled / entry.predictions if entry.predictions else None
         window = QualityValue("completeness", entry.day, entry.day + 1, coverage, None, entry.predictions, 0)
-        self._publish(
-            memory, entry.line, "quality", "completeness", entry.version, entry.close_ms, entry.at_ms, entry.day,
-            line_log.BaselineEntry(), judgement, [events.quality_window(window)], statistic=coverage,
-        )  # fmt: skip
+        about = About(
+            line=entry.line,
+            kind=DriftKind.QUALITY,
+            check="completeness",
+            version=entry.version,
+            close_ms=entry.close_ms,
+            at_ms=entry.at_ms,
+            day=entry.day,
+            baseline=line_log.BaselineEntry(),
+        )
+        found = Judged(judgement=judgement, windows=[events.quality_window(window)], statistic=coverage)
+        self._publish(memory, about, found)
 
     def _quality(self, entry: line_log.QualityEntry) -> None:
         rules, memory = self.settings.rules_of(entry.line), self._memory(entry.line)
@@ -148,98 +157,87 @@ class DriftStage(LogStage):
                 judgement = _without_baseline(judgement, entry.baseline)
             change = None if value.recent is None or value.baseline is None else value.recent - value.baseline
             if value.check == "volume":
-                down = judgement.verdict == "drift" and change is not None and change < 0
+                down = judgement.verdict == Verdict.DRIFT and change is not None and change < 0
                 self._fault(memory, day, "volume", _volume(value) if down else None)
-            self._publish(
-                memory, entry.line, "quality", value.check, entry.version, entry.close_ms, entry.at_ms, day - 1,
-                entry.baseline, judgement, [events.quality_window(value)] if entry.values else [], statistic=change,
-            )  # fmt: skip
+            about = About(
+                line=entry.line,
+                kind=DriftKind.QUALITY,
+                check=value.check,
+                version=entry.version,
+                close_ms=entry.close_ms,
+                at_ms=entry.at_ms,
+                day=day - 1,
+                baseline=entry.baseline,
+            )
+            windows = [events.quality_window(value)] if entry.values else []
+            self._publish(memory, about, Judged(judgement=judgement, windows=windows, statistic=change))
         self._keep(entry.line, memory)
 
     def _statistical(self, entry: line_log.StatisticalEntry) -> None:
         rules = self.settings.rules_of(entry.line)
         judgement = _without_baseline(statistical_verdict(entry.windows, rules), entry.baseline)
         decisive = entry.windows[judgement.decisive] if entry.windows else None
-        self._judged(
-            entry, "statistical", judgement, events.score_windows(entry.windows, rules),
+        found = Judged(
+            judgement=judgement,
+            windows=events.score_windows(entry.windows, rules),
             statistic=events.distance(decisive) if decisive else None,
             p_value=decisive.p_value if decisive else None,
-        )  # fmt: skip
+        )
+        self._compared(entry, DriftKind.STATISTICAL, found)
 
     def _performance(self, entry: line_log.PerformanceEntry) -> None:
         rules = self.settings.rules_of(entry.line)
         judgement = _without_baseline(performance_verdict(entry.windows, rules), entry.baseline)
         drop = None
         if entry.windows and judgement.metric is not None:
-            found = next(m for m in entry.windows[judgement.decisive].metrics if m.metric == judgement.metric)
-            if found.recent is not None and found.baseline is not None:
-                drop = 100 * (found.baseline - found.recent)
-        self._judged(
-            entry, "performance", judgement, events.label_windows(entry.windows),
-            statistic=drop, metric=judgement.metric, again=entry.again,
-        )  # fmt: skip
+            worst = next(m for m in entry.windows[judgement.decisive].metrics if m.metric == judgement.metric)
+            if worst.recent is not None and worst.baseline is not None:
+                drop = 100 * (worst.baseline - worst.recent)
+        windows = events.label_windows(entry.windows)
+        found = Judged(judgement=judgement, windows=windows, statistic=drop, metric=judgement.metric)
+        self._compared(entry, DriftKind.PERFORMANCE, found, entry.again)
 
-    def _judged(
+    def _compared(
         self,
         entry: line_log.StatisticalEntry | line_log.PerformanceEntry,
-        kind: str,
-        judgement: Judgement,
-        windows: list[DriftWindow],
+        kind: DriftKind,
+        found: Judged,
         again: bool = False,
-        **rest: Any,
     ) -> None:
         """Publish a verdict and continue, begin or break the kind's run of drift."""
         memory = self._memory(entry.line)
         run = memory.runs.setdefault(kind, Run())
-        id = events.event_id(entry.line, kind, None, entry.close_ms, again)
+        about = About(
+            line=entry.line,
+            kind=kind,
+            version=entry.version,
+            close_ms=entry.close_ms,
+            at_ms=entry.at_ms,
+            day=entry.day,
+            baseline=entry.baseline,
+            again=again,
+        )
         revises = run.event_id if again and run.close_ms == entry.close_ms else None
         before = run.before if revises is not None else run.since
-        since = (before if before is not None else entry.day) if judgement.verdict == "drift" else None
-        memory.runs[kind] = Run(id, entry.close_ms, since, before)
+        drift = found.judgement.verdict == Verdict.DRIFT
+        since = (before if before is not None else entry.day) if drift else None
+        memory.runs[kind] = Run(about.id, entry.close_ms, since, before)
         self._keep(entry.line, memory)
-        self._publish(
-            memory, entry.line, kind, None, entry.version, entry.close_ms, entry.at_ms, entry.day, entry.baseline,
-            judgement, windows, run_from=since, revises=revises, again=again, **rest,
-        )  # fmt: skip
+        self._publish(memory, about, found, run_from=since, revises=revises)
 
     # -- effects -------------------------------------------------------------------------------------------------
 
     def _publish(
-        self,
-        memory: LineState,
-        line: str,
-        kind: str,
-        check: str | None,
-        version: str,
-        close_ms: int,
-        at_ms: int,
-        day: int,
-        baseline: line_log.BaselineEntry,
-        judgement: Judgement,
-        windows: list[DriftWindow],
-        *,
-        run_from: int | None = None,
-        revises: str | None = None,
-        again: bool = False,
-        **rest: Any,
+        self, memory: LineState, about: About, found: Judged, *, run_from: int | None = None, revises: str | None = None
     ) -> None:
-        id = events.event_id(line, kind, check, close_ms, again)
         faults = []
-        if kind != "quality" or check == "completeness":
-            faults = self._faults(memory, day_of(close_ms))
-        record: DriftEvent = events.event(
-            id=id, line=line, kind=kind, version=version, close_ms=close_ms, at_ms=at_ms, baseline=baseline,
-            judgement=judgement, windows=windows, settings_hash=self.settings.hash_of(line), check=check,
-            revises=revises, faults=faults or None, **rest,
-        )  # fmt: skip
-        value = encode(record)
-        headers = ce_headers("drift-event", id, line, at_ms, self.config.source)
-        self._work.emit(Emit(DRIFT_EVENTS, self.partition, id.encode(), value, headers))
-        entry = line_log.EventEntry(
-            line, id, kind, check, version, close_ms, day, judgement.verdict, judgement.severity, run_from,
-            judgement.reason, revises, faults, value,
-        )  # fmt: skip
-        self._work.emit(Emit(DRIFT_LOG, self.partition, line.encode(), line_log.encode(entry), []))
+        if about.kind != DriftKind.QUALITY or about.check == "completeness":
+            faults = self._faults(memory, day_of(about.close_ms))
+        event = events.event(about, found, self.settings.hash_of(about.line), faults, revises)
+        headers = ce_headers("drift-event", event.id, about.line, about.at_ms, self.config.source)
+        self._work.emit(Emit(DRIFT_EVENTS, self.partition, event.id.encode(), encode(event), headers))
+        entry = line_log.EventEntry(events.finding(event, about.day, run_from))
+        self._work.emit(Emit(DRIFT_LOG, self.partition, about.line.encode(), line_log.encode(entry), []))
 
     def _memory(self, line: str) -> LineState:
         value = self._work.get([state.key(line)])[0]

@@ -1,4 +1,4 @@
-"""Commands that change settings while the pipeline runs (CONTRACT section 6), as every stage reads them.
+"""Commands that change settings while the pipeline runs (CONTRACT section 6), as every stage carries them out.
 
 A ``set`` command stands in the log like any other record. Every stage behind the labels meets it at the same place and
 keeps what it changes in its own table (:mod:`~stream_app.core.kit.live_settings`), so a restart and a replay decide
@@ -29,31 +29,18 @@ class _Arguments(msgspec.Struct, forbid_unknown_fields=True):
     values: dict[str, Any] = {}
 
 
-class _Command(msgspec.Struct):
-    command: str
-
-
-def is_set(record: bytes) -> bool:
-    """Whether an operator's command orders a setting."""
-    try:
-        return _commands.decode(record).command == "set"
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return False
-
-
-def read(record: bytes) -> Change:
+def of(command: OperatorCommand) -> Change:
     """The change that a ``set`` command orders; ``ValueError`` says what is wrong with it."""
     try:
-        found = _orders.decode(record)
-        arguments = msgspec.convert(found.arguments, _Arguments)
-    except (msgspec.DecodeError, RecursionError) as error:
+        arguments = msgspec.convert(command.arguments, _Arguments)
+    except msgspec.ValidationError as error:
         raise ValueError(str(error)) from error
     values = dict(arguments.values)
     if arguments.key is not None:
         values[arguments.key] = arguments.value
     if not values:
         raise ValueError("set needs arguments.key and arguments.value, or arguments.values")
-    return Change(found.line, values)
+    return Change(command.line, values)
 
 
 def by_type(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -67,7 +54,3 @@ def by_type(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
         else:
             found.setdefault("", {})[key] = value
     return found
-
-
-_commands = msgspec.json.Decoder(_Command)
-_orders = msgspec.json.Decoder(OperatorCommand)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
-from stream_app.core.kit.changes import Change, by_type, read
+from stream_app.core.kit.changes import Change, by_type
 from stream_app.core.kit.settings_table import EVERYWHERE, TOTALS, TYPE, decode, encode, model_key, type_key
 
 #: Settings of single models that one partition keeps; some 5 MB of its table. Beyond it a command is refused by name.
@@ -191,12 +191,6 @@ class LiveSettings(Generic[C, R]):
         return self._levels[name]
 
     # -- commands ------------------------------------------------------------------------------------------------
-
-    def command(self, record: bytes) -> Change:
-        """Apply a ``set`` command. ``ValueError`` says why it cannot be, and nothing is changed."""
-        change = read(record)
-        self.change(change)
-        return change
 
     def change(self, change: Change) -> None:
         """Apply a change, all of it or nothing; ``ValueError`` says why it cannot be."""

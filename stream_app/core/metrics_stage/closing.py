@@ -165,10 +165,10 @@ class Closer:
         if not old.revision:
             self._comparer.note_closed(line, version, day)
         cell = replace(cell, revision=old.revision + 1)
-        emit = self._work.emit(
+        self._work.emit(
             publish.snapshot(
                 line, version, day, cell, closed=True, at_ms=now, partition=self._partition, source=self._config.source
             )
         )
-        line_log.append(self._work, line_log.SnapshotEntry(line, version, day, cell.revision, emit.value or b""))
+        line_log.append(self._work, line_log.SnapshotEntry(line, version, day, cell.revision, cell.counts.labelled))
         return cell

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from schemas.drift import SEVERE
 from stream_app.core import line_log
 from stream_app.core.comparisons.labels import BY_SCORE, label_window
 from stream_app.core.comparisons.quality import quality_values
@@ -30,7 +31,6 @@ from stream_app.core.metrics_stage.version_cells import VersionCells, judged_day
 from stream_app.core.metrics_stage.version_days import PERFORMANCE, STATISTICAL, Stand, VersionDays
 
 #: severities whose newest day is no longer taken for healthy
-_SEVERE = ("HIGH", "CRITICAL")
 
 
 class Comparer:
@@ -124,7 +124,7 @@ class Comparer:
                 recent = mine.sum(span.days())
                 windows.append(score_window(span.first, span.last, recent, baseline, limits))
         newest = close.day - 1
-        severe = statistical_verdict(windows, limits).severity in _SEVERE
+        severe = statistical_verdict(windows, limits).severity in SEVERE
         self._taint(line, version, days, newest, STATISTICAL, severe or _unhealthy(entry), close.day)
         line_log.append(
             self._work,
@@ -187,7 +187,7 @@ class Comparer:
                     )
                 )  # fmt: skip
         newest = end - 1
-        severe = performance_verdict(windows, limits).severity in _SEVERE
+        severe = performance_verdict(windows, limits).severity in SEVERE
         self._taint(line, version, days, newest, PERFORMANCE, severe or _unhealthy(entry), close)
         line_log.append(
             self._work,

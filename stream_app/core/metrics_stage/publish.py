@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-import msgspec
-
 from schemas.common import ce_headers, encode, rfc3339, uuid5
 from schemas.lifecycle import ModelLifecycle
-from schemas.operators import OperatorCommand
 from schemas.settings import Setting
 from schemas.snapshots import DriftSummary, MetricSnapshot
 from stream_app.core.counts.cells import Cell
@@ -16,13 +13,12 @@ from stream_app.core.counts.figures import Figures, figures
 from stream_app.core.kit.changes import Change
 from stream_app.core.kit.days import date_of
 from stream_app.core.kit.effects import Emit
+from stream_app.core.line_log import CommandEntry
 from stream_app.core.metrics_stage.active_version import ActiveVersion
 
 SNAPSHOTS = "metric-snapshots"
 LIFECYCLE = "model-lifecycle"
 SETTINGS = "settings"
-
-_orders = msgspec.json.Decoder(OperatorCommand)
 
 _FIGURES = tuple(field.name for field in dataclasses.fields(Figures))
 
@@ -53,9 +49,9 @@ def snapshot(
     return Emit(SNAPSHOTS, partition, f"{line}|{version}|{date}".encode(), encode(record), headers)
 
 
-def settings(change: Change, record: bytes, at_ms: int, partition: int, source: str) -> list[Emit]:
+def settings(change: Change, order: CommandEntry, partition: int, source: str) -> list[Emit]:
     """What a ``set`` command changed, for readers; a value that was taken back is null."""
-    order = _orders.decode(record)
+    at_ms = order.at_ms
     model_type, _, tenant = change.line.partition(":")
     out = []
     for key, value in change.values.items():

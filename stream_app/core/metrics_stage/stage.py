@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from schemas import bounds
 from schemas.clock import TickView
 from schemas.common import rfc3339
-from schemas.operators import OperatorCommand
 from schemas.partitioning import partition_for
 from schemas.unreadable import Unreadable
 from stream_app.core import line_log
@@ -29,19 +29,19 @@ from stream_app.core.counts import cells_codec, deltas
 from stream_app.core.counts.cells import EMPTY as NO_COUNTS
 from stream_app.core.counts.cells import Cell
 from stream_app.core.counts.cells import fold as fold_cell
-from stream_app.core.kit import changes
 from stream_app.core.kit.audit import Auditor, Said
+from stream_app.core.kit.changes import Change
 from stream_app.core.kit.days import HOUR_MS, Close, closes_between, date_of, day_of, metrics_close
 from stream_app.core.kit.effects import Drained, Record, TableReader, dead_letter
 from stream_app.core.kit.unit_of_work import UnitOfWork
-from stream_app.core.metrics_stage import active_version, publish
+from stream_app.core.line_log import CommandEntry, ResultEntry
+from stream_app.core.metrics_stage import active_version, border, publish
 from stream_app.core.metrics_stage import memo as memos
 from stream_app.core.metrics_stage.closing import Closer
 from stream_app.core.metrics_stage.compare import Comparer
 from stream_app.core.metrics_stage.config import MetricsConfig, MetricsSettings
 from stream_app.core.metrics_stage.keys import CELL, DELTA, ORDER, cell_key, delta_key, order_key, split_cell_key
 from stream_app.core.metrics_stage.line_book import LineBook
-from stream_app.core.metrics_stage.orders import Order, person, read_command, read_result
 from stream_app.core.metrics_stage.pending import Changes, Pending
 from stream_app.core.metrics_stage.probation import Prober
 from stream_app.core.metrics_stage.view import Taken
@@ -151,18 +151,19 @@ class MetricsStage:
             self._work.emit(dead_letter(record, STAGE, "oversized", text, limit=bounds.COMMAND))
             return
         try:
-            order = (read_command if command else read_result)(record.value)
+            entry: CommandEntry | ResultEntry
+            entry = border.read_command(record.value) if command else border.read_result(record.value)
         except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
             reason, why = "invalid_command", str(error)
             if isinstance(record.value, Unreadable):
                 reason, why = record.value.reason, record.value.error
             self._work.emit(dead_letter(record, STAGE, reason, why))
             return
-        if order.line != "*" and partition_for(order.line.encode(), self.config.partitions) != self.partition:
-            text = f"line {order.line!r} belongs to another partition; `plumbline dead-letters redrive` re-keys it"
+        if entry.line != "*" and partition_for(entry.line.encode(), self.config.partitions) != self.partition:
+            text = f"line {entry.line!r} belongs to another partition; `plumbline dead-letters redrive` re-keys it"
             self._work.emit(dead_letter(record, STAGE, "foreign_partition", text))
             return
-        self._work.put(order_key(command, record.offset), record.value)
+        self._work.put(order_key(command, record.offset), line_log.encode(entry))
 
     def waiting_for(self, tick: TickView) -> str | None:
         """The first source partition that has not closed this epoch."""
@@ -211,53 +212,59 @@ class MetricsStage:
         """Forward the epoch's commands, then its results; those that name a version make it the active one."""
         batch = self._work.scan(ORDER, None, self.config.cells_a_step)
         for key, value in batch:
-            command = key == order_key(True, int.from_bytes(key[2:], "big"))
-            order = (read_command if command else read_result)(value)
-            entry: line_log.Entry
-            entry = (
-                line_log.CommandEntry(order.line, value, now)
-                if command
-                else line_log.ResultEntry(order.line, value, now)
-            )
-            line_log.append(self._work, entry)
-            if order.command in ("register", "rebaseline"):
-                found = person(value)
-                if found is not None:
-                    self._person(found, order, now)
-            elif order.version is not None and order.line != "*":
-                known = self._lines.active(order.line)
-                self._lines.activate(order.line, active_version.changed(known, order.version, "commanded", now), now)
-            elif command and changes.is_set(value):
-                self._set(order.line, value, now)
+            entry = line_log.decode(value, key)
+            if isinstance(entry, CommandEntry):
+                entry = replace(entry, at_ms=now)
+                line_log.append(self._work, entry)
+                self._command(entry, now)
+            elif isinstance(entry, ResultEntry):
+                line_log.append(self._work, replace(entry, at_ms=now))
+                if entry.serves is not None and entry.line != "*":
+                    known = self._lines.active(entry.line)
+                    self._lines.activate(entry.line, active_version.changed(known, entry.serves, "commanded", now), now)
             self._work.remove_once_written(key)
         return len(batch) < self.config.cells_a_step
 
-    def _person(self, found: OperatorCommand, order: Order, now: int) -> None:
-        """Register a version or begin a baseline again, and say so, or why not."""
-        line, known = order.line, self._lines.active(order.line) if order.line != "*" else None
+    def _command(self, found: CommandEntry, now: int) -> None:
+        """Carry out what is metrics' own."""
+        if found.unreadable is not None:
+            return
         if found.command == "register":
-            if line == "*":
-                self._say(found, line, "refused", "line_needed: register needs a line, not *", now)
-            elif known is not None and known.version == order.version:
-                text = f"{known.version} was active already, since {rfc3339(known.since_ms)}: {found.reason}"
-                self._say(found, line, "applied", text, now)
-            else:
-                state = active_version.changed(known, order.version or "", "registered", now)
-                self._lines.activate(line, state, now)
-                before = f" after {state.previous}" if state.previous is not None else ""
-                self._say(found, line, "applied", f"{state.version} is active{before}: {found.reason}", now)
-        elif line != "*" and known is None:
-            self._say(found, line, "refused", "no_active_version: no version of this line is active", now)
-        else:
-            day = day_of(now)
-            for name in [line] if line != "*" else self._lines.known():
-                self._comparer.rebaseline(name, day)
-            whose = known.version if known is not None else "every line's active version"
-            text = f"the baseline of {whose} begins again on {date_of(day)}: {found.reason}"
-            self._say(found, line, "applied", text, now)
+            self._register(found, now)
+        elif found.command == "rebaseline":
+            self._rebaseline(found, now)
+        elif found.values is not None:
+            self._set(found, Change(found.line, found.values), now)
 
-    def _say(self, found: OperatorCommand, line: str, decision: str, reason: str, now: int) -> None:
+    def _register(self, found: CommandEntry, now: int) -> None:
+        """Make a version the active one and say so, or why not."""
+        line, known = found.line, self._lines.active(found.line) if found.line != "*" else None
+        if line == "*":
+            self._say(found, "refused", "line_needed: register needs a line, not *", now)
+        elif known is not None and known.version == found.version:
+            text = f"{known.version} was active already, since {rfc3339(known.since_ms)}: {found.reason}"
+            self._say(found, "applied", text, now)
+        else:
+            state = active_version.changed(known, found.version or "", "registered", now)
+            self._lines.activate(line, state, now)
+            before = f" after {state.previous}" if state.previous is not None else ""
+            self._say(found, "applied", f"{state.version} is active{before}: {found.reason}", now)
+
+    def _rebaseline(self, found: CommandEntry, now: int) -> None:
+        """Begin the baseline of a model, or of all, again and say so, or why not."""
+        line, known = found.line, self._lines.active(found.line) if found.line != "*" else None
+        if line != "*" and known is None:
+            self._say(found, "refused", "no_active_version: no version of this line is active", now)
+            return
+        day = day_of(now)
+        for name in [line] if line != "*" else self._lines.known():
+            self._comparer.rebaseline(name, day)
+        whose = known.version if known is not None else "every line's active version"
+        self._say(found, "applied", f"the baseline of {whose} begins again on {date_of(day)}: {found.reason}", now)
+
+    def _say(self, found: CommandEntry, decision: str, reason: str, now: int) -> None:
         """What became of a person's command; of one about all lines partition 0 speaks alone."""
+        line = found.line
         if line != "*" or self.partition == 0:
             said = Said(line, found.actor, found.command, decision, found.id, (found.id,), reason)
             auditor = Auditor(STAGE, self.partition, self.config.source)
@@ -265,14 +272,14 @@ class MetricsStage:
             # before the epoch's counts are taken in: what had been read is what the last epoch ended with
             self._work.emit(auditor.record(said, now, self.memo.inputs(), self.settings.hash_of(line)))
 
-    def _set(self, line: str, record: bytes, now: int) -> None:
+    def _set(self, found: CommandEntry, change: Change, now: int) -> None:
         """Change settings and tell readers; of what cannot be, the coordinator tells people."""
         try:
-            change = self.settings.command(record)
+            self.settings.change(change)
         except ValueError:
             return
-        if line != "*" or self.partition == 0:
-            for emit in publish.settings(change, record, now, self.partition, self.config.source):
+        if found.line != "*" or self.partition == 0:
+            for emit in publish.settings(change, found, self.partition, self.config.source):
                 self._work.emit(emit)
 
     def _decide(self, before: int, now: int) -> None:

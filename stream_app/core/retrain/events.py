@@ -7,8 +7,9 @@ Each has ``kind``, the name it has in the table of transitions, and ``key``, by 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
+from schemas.training import Answer
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.retrain.data_range import Plan
 from stream_app.core.retrain.safeguards import Coverage
@@ -18,8 +19,9 @@ Kind = Literal[
     "accepted", "progress", "succeeded", "failed", "activated", "rolled_back",
     "retrain", "approve", "reject", "rollback", "reset_circuit", "dismiss",
 ]  # fmt: skip
+ByHand = Literal["reject", "rollback", "reset_circuit", "dismiss"]
+BY_HAND: Final[tuple[ByHand, ...]] = ("reject", "rollback", "reset_circuit", "dismiss")
 KINDS: tuple[Kind, ...] = Kind.__args__  # type: ignore[attr-defined]
-Status = Literal["accepted", "progress", "succeeded", "failed", "activated", "rolled_back"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ class Result:
 
     command_id: str
     attempt: int
-    status: Status
+    status: Answer
     candidate: str | None = None
     candidate_metrics: dict[str, float | None] | None = None
     champion_metrics: dict[str, float | None] | None = None
@@ -160,7 +162,7 @@ class OrderByHand:
     """An operator's reject, rollback, reset_circuit or dismiss; ``target``: the job rejected, or the version to go
     back to."""
 
-    order: Literal["reject", "rollback", "reset_circuit", "dismiss"]
+    order: ByHand
     id: str
     actor: str
     reason: str

@@ -8,14 +8,14 @@ all of them.
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
-from msgspec import Meta
 
+from stream_app.core.comparisons.finding import Finding
 from stream_app.core.kit.codec import Codec, body
 from stream_app.core.kit.days import day_of
-from stream_app.core.line_log import CompletenessEntry, EventEntry
+from stream_app.core.line_log import CompletenessEntry
 from stream_app.core.retrain.safeguards import Coverage
 
 FORMAT: Final = 2
@@ -51,26 +51,21 @@ class History(msgspec.Struct):
         changed, self.coverage = found != self.coverage, found
         return changed
 
-    def judged(self, entry: EventEntry) -> bool:
+    def judged(self, found: Finding) -> bool:
         """What an event says is broken at its close date; whether that is news. Of the newest date the last word holds.
 
         Quality events other than completeness name no faults.
         """
-        day = day_of(entry.close_ms)
-        if day < self.faults_day or (entry.kind == "quality" and entry.check != "completeness"):
+        day = day_of(found.close_ms)
+        if day < self.faults_day or (found.kind == "quality" and found.check != "completeness"):
             return False
-        if entry.check == "handover" or (day == self.faults_day and entry.faults == self.faults):
+        if found.check == "handover" or (day == self.faults_day and found.faults == self.faults):
             return False
-        quiet = not entry.faults and not self.faults
-        self.faults_day, self.faults = day, list(entry.faults)
+        quiet = not found.faults and not self.faults
+        self.faults_day, self.faults = day, list(found.faults)
         return not quiet
 
 
-class _Snapshot(msgspec.Struct):
-    outcomes: Annotated[int, Meta(ge=0)]
-
-
-_snapshots = msgspec.json.Decoder(_Snapshot)
 _codec: Final = Codec[History](History, FORMAT, "a line's label history")
 encode, decode = _codec.encode, _codec.decode
 
@@ -98,8 +93,3 @@ def encode_rows(rows: int) -> bytes:
 def decode_rows(value: bytes | None) -> int:
     """Inverse of :func:`encode_rows`; 0 where there is none."""
     return 0 if value is None else int.from_bytes(body(value, ROWS_FORMAT, "a version's labelled rows"), "little")
-
-
-def outcomes(record: bytes) -> int:
-    """Labelled rows of a published snapshot."""
-    return _snapshots.decode(record).outcomes

@@ -90,7 +90,7 @@ class Memory:
 
     def closed(self, entry: SnapshotEntry) -> None:
         """A closed day of a version was published, for the first time or again."""
-        known, rows = self.history(entry.line), history.outcomes(entry.record)
+        known, rows = self.history(entry.line), entry.outcomes
         key = history.rows_key(entry.line, entry.day, entry.version)
         before = history.decode_rows(self._work.get([key])[0])
         self._work.put(key, history.encode_rows(rows))

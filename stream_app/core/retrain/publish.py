@@ -10,11 +10,11 @@ from msgspec import UNSET
 
 from schemas import bounds
 from schemas.common import ce_headers, encode, rfc3339, uuid5
-from schemas.drift import DriftEvent
+from schemas.drift import DriftEvent, DriftKind, Severity, Verdict
 from schemas.training import DataRange, Failure, TrainingCommand, TrainingData, TrainingJob, Trigger
 from stream_app.core import line_log
 from stream_app.core.comparisons.records import LabelWindow
-from stream_app.core.drift.events import label_windows
+from stream_app.core.drift.events import finding, label_windows
 from stream_app.core.kit.audit import IDS, TEXT, Auditor, Repeated, Said
 from stream_app.core.kit.days import day_of
 from stream_app.core.kit.effects import Emit
@@ -137,15 +137,15 @@ class Publisher:
         record = DriftEvent(
             schema="io.plumbline.drift-event.v1",
             **self._common(effect.event_id, line),
-            kind="performance",
+            kind=DriftKind.PERFORMANCE,
             check="handover",
             close=rfc3339(effect.close_ms),
             model_version=effect.version,
             baseline_version=effect.previous,
             baseline_kind="previous",
-            verdict="drift",
+            verdict=Verdict.DRIFT,
             rule_verdict=None,
-            severity="HIGH",
+            severity=Severity.HIGH,
             statistic=effect.points,
             metric=effect.metric,
             windows=label_windows([windows[effect.window]]),
@@ -154,11 +154,7 @@ class Publisher:
         )
         id = effect.event_id
         emit = self._emit(DRIFT_EVENTS, "drift-event", id.encode(), id, line, record)
-        day = day_of(effect.close_ms)
-        entry = line_log.EventEntry(
-            line, id, "performance", "handover", effect.version, effect.close_ms, day, "drift", "HIGH", None, None,
-            None, [], emit.value or b"",
-        )  # fmt: skip
+        entry = line_log.EventEntry(finding(record, day_of(effect.close_ms)))
         return [emit, self._log(entry, line)]
 
     def _common(self, id: str, line: str) -> dict[str, Any]:

@@ -29,11 +29,11 @@ from typing import Final
 from msgspec.structs import replace
 
 from schemas.clock import TickView
-from schemas.common import uuid5
-from schemas.operators import OperatorCommand
+from schemas.drift import DriftKind
 from stream_app.core import line_log
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.kit.audit import Said
+from stream_app.core.kit.changes import Change
 from stream_app.core.kit.days import day_of
 from stream_app.core.kit.effects import Drained, Emit, Record, TableReader
 from stream_app.core.kit.epoch_log import EpochLog
@@ -53,7 +53,7 @@ from stream_app.core.retrain.state import LineState
 STAGE: Final = "retrain"
 LOG: Final = "log"
 
-_JUDGED = ("statistical", "performance")
+_JUDGED = (DriftKind.STATISTICAL, DriftKind.PERFORMANCE)
 
 
 class RetrainStage(LogStage):
@@ -109,10 +109,11 @@ class RetrainStage(LogStage):
             self._memory.hours(entry.counts)
         elif isinstance(entry, line_log.EventEntry):
             known = self._memory.history(entry.line)
-            if known.judged(entry):
+            found = entry.finding
+            if known.judged(found):
                 self._memory.keep(entry.line, known)
-            if entry.kind in _JUDGED and entry.check is None:
-                self._remember(offset, replace(entry, record=b""))
+            if found.kind in _JUDGED and found.check is None:
+                self._remember(offset, line_log.EventEntry(replace(found, windows=[])))
         elif isinstance(
             entry,
             line_log.CommandEntry
@@ -156,12 +157,13 @@ class RetrainStage(LogStage):
 
     def _handle(self, entry: line_log.Entry) -> None:
         if isinstance(entry, line_log.EventEntry):
-            if entry.verdict != "drift":
-                if entry.kind in self._memory.states[entry.line].runs:
-                    self._step(entry.line, reading.run_ended(entry))
+            found = entry.finding
+            if not found.drift:
+                if found.kind in self._memory.states[entry.line].runs:
+                    self._step(entry.line, reading.run_ended(found))
                 return
-            first = entry.run_from if entry.run_from is not None else entry.day
-            self._step(entry.line, reading.drift(entry, self._seen(entry.line, first, entry.faults)))
+            first = found.run_from if found.run_from is not None else found.day
+            self._step(entry.line, reading.drift(found, self._seen(entry.line, first, found.faults)))
         elif isinstance(entry, line_log.ForgottenEntry):
             self._step(entry.line, Forgotten(entry.days, entry.close_ms))
             self._memory.forget_model(entry.line)
@@ -174,23 +176,21 @@ class RetrainStage(LogStage):
             look = ProbationLook(entry.version, entry.previous, entry.since_ms, windows, seen)
             self._step(entry.line, look, windows)
         elif isinstance(entry, line_log.ResultEntry):
-            found = reading.result(entry.record)
-            if isinstance(found, str):
-                self._unreadable(entry.line, "result", entry.record, found)
+            if entry.unreadable is not None:
+                self._unreadable(entry.line, "result", entry.id, entry.unreadable)
             else:
-                self._step(entry.line, found)
+                self._step(entry.line, reading.result(entry))
         elif isinstance(entry, line_log.CommandEntry):
             self._command(entry)
 
-    def _command(self, entry: line_log.CommandEntry) -> None:
+    def _command(self, found: line_log.CommandEntry) -> None:
         """One about all lines is said by partition 0 alone; on each line it is said what it did there."""
-        found = reading.command(entry.record)
-        if isinstance(found, str):
-            self._unreadable(entry.line, "command", entry.record, found)
+        order, line = found.command, found.line
+        if found.unreadable is not None:
+            self._unreadable(line, "command", found.id, found.unreadable)
             return
-        order, line = found.command, entry.line
         if order == "set":
-            self._set(line, found, entry.record)
+            self._set(found)
             return
         if order in reading.PASSED_ON:
             return
@@ -205,26 +205,28 @@ class RetrainStage(LogStage):
                 if _concerns(order, self._memory.states[each]):
                     self._order(each, found)
 
-    def _set(self, line: str, found: OperatorCommand, record: bytes) -> None:
+    def _set(self, found: line_log.CommandEntry) -> None:
         """Change settings, and say what became of it for all the stages that met the same command."""
+        line, values = found.line, found.values or {}
         try:
-            change = self.settings.command(record)
+            if found.unusable is not None:
+                raise ValueError(found.unusable)
+            self.settings.change(Change(line, values))
         except ValueError as error:
             self._say(line, found.actor, "set", "refused", found.id, f"unusable_setting: {error}")
             return
         self._memory.changed(line)
-        shown = ", ".join(f"{key} = {json.dumps(value)}" for key, value in change.values.items())
+        shown = ", ".join(f"{key} = {json.dumps(value)}" for key, value in values.items())
         self._say(line, found.actor, "set", "applied", found.id, f"{shown}: {found.reason}")
 
-    def _order(self, line: str, found: OperatorCommand) -> None:
+    def _order(self, line: str, found: line_log.CommandEntry) -> None:
         event: Event
         if found.command == "retrain":
             event = Retrain(found.id, found.actor, found.reason, self._seen(line, self._days_back(line)))
         elif found.command == "approve":
             job = self._memory.states[line].job
             first = job.cause.first_day if job is not None else self._days_back(line)
-            named = found.arguments.get("command_id")
-            event = Approve(found.id, found.actor, found.reason, self._seen(line, first), named)
+            event = Approve(found.id, found.actor, found.reason, self._seen(line, first), found.subject)
         else:
             event = reading.by_hand(found)
         self._step(line, event)
@@ -253,8 +255,7 @@ class RetrainStage(LogStage):
         if line != "*" or self.partition == 0:
             self._work.emit(self._publisher.audit(Said(line, actor, action, decision, id, (id,), reason)))
 
-    def _unreadable(self, line: str, what: str, record: bytes, why: str) -> None:
-        id = uuid5("unreadable", record.hex())
+    def _unreadable(self, line: str, what: str, id: str, why: str) -> None:
         self._say(line, COORDINATOR, f"read_{what}", "refused", id, f"unreadable_{what}: {why}")
 
 

@@ -11,13 +11,15 @@ from msgspec import UNSET
 
 from schemas.alerts import Alert
 from schemas.audit import AuditRecord
-from schemas.common import encode, rfc3339, uuid5
+from schemas.common import rfc3339, uuid5
 from schemas.drift import DriftEvent, DriftWindow, Histograms
 from stream_app.core import line_log
 from stream_app.core.alerts import AlertRules, AlertsConfig, AlertsStage
+from stream_app.core.drift.events import finding
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.kit.effects import Emit
 from stream_app.core.kit.live_settings import Fixed
+from stream_app.core.metrics_stage.border import read_command
 from tests.unit.tables import DictTable, Rec
 
 #: Wednesday 4 March 2026
@@ -64,13 +66,12 @@ def event(kind: str, day: int, verdict: str = "no_drift", severity: str | None =
         metric=rest.get("metric", "accuracy") if sort == "performance" else UNSET,
         windows=rest.get("windows", []),
         second_opinion=None,
+        reason=rest.get("reason") or UNSET,
+        faults=rest.get("faults") or UNSET,
         revises=revises or UNSET,
         settings_hash="0123456789abcdef",
     )
-    return line_log.EventEntry(
-        line, id, sort, check, version, close, day - 1, verdict, severity, rest.get("run_from"), rest.get("reason"),
-        revises, rest.get("faults", []), rest.get("record", encode(record)),
-    )  # fmt: skip
+    return line_log.EventEntry(finding(record, day - 1, rest.get("run_from")))
 
 
 def window(day: int, days: int, recent: float, baseline: float | None, rows: int, **rest: Any) -> DriftWindow:
@@ -98,7 +99,7 @@ def decision(about: Any, eligible: bool = True, why: str = "fine") -> Any:
 def command(name: str, line: str = LINE, actor: str | None = "sam", id: str = "c1", **arguments: Any) -> Any:
     row = {"id": id, "line": line, "command": name, "arguments": arguments, "reason": "because"}
     record = json.dumps(row | ({"actor": actor} if actor is not None else {})).encode()
-    return entry(line_log.CommandEntry, line=line, record=record)
+    return read_command(record)
 
 
 def kept(since: int, line: str = LINE) -> Any:

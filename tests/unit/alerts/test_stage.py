@@ -11,8 +11,9 @@ from schemas.partitioning import partition_for
 from stream_app.core import line_log
 from stream_app.core.alerts import AlertsStage
 from stream_app.core.alerts import memo as memos
+from stream_app.core.metrics_stage.border import read_command, read_result
 from stream_app.errors import Broken, Incompatible
-from tests.unit.alerts.bench import Bench, D, at, command, decision, entry, event, kept, news, tick
+from tests.unit.alerts.bench import Bench, D, at, command, decision, event, kept, news, tick
 from tests.unit.tables import Rec
 
 
@@ -44,7 +45,7 @@ def _history(seed: int) -> list[Any]:
                     epoch.append(command("rebaseline", line))
                 if draw.random() < 0.03:
                     epoch.append(kept(at(day, hour - 12), line))
-            for about in [e for e in epoch if isinstance(e, line_log.EventEntry) and e.verdict == "drift"]:
+            for about in [e for e in epoch if isinstance(e, line_log.EventEntry) and e.finding.verdict == "drift"]:
                 if draw.random() < 0.7:
                     epoch.insert(draw.randrange(len(epoch) + 1), decision(about, draw.random() < 0.5))
             log += [*epoch, tick(at(day, hour))]
@@ -128,11 +129,11 @@ def test_a_tick_that_is_not_later_than_the_last_does_nothing() -> None:
 def test_entries_that_alerts_do_not_ask_for_are_passed_over() -> None:
     bench = Bench()
     others = [
-        line_log.SnapshotEntry("a:b", "v", 1, 1, b""),
+        line_log.SnapshotEntry("a:b", "v", 1, 1, 0),
         line_log.LifecycleEntry("a:b", "v2", "v1", "observed", 1),
         line_log.LabelledEntry([("a:b", "v", 1)]),
-        entry(line_log.ResultEntry, line="a:b", record=b"{}"),
-        entry(line_log.CommandEntry, line="a:b", record=b'{"command": "acknowledge", "arguments": 7}'),
+        read_result(b'{"line": "a:b", "command_id": "c", "status": "done"}'),
+        read_command(b'{"line": "a:b", "id": "c", "command": "acknowledge", "arguments": {"alert_id": 7}}'),
     ]
     assert bench.close(D, *others) == []
     assert bench.table.rows == {}
@@ -142,11 +143,6 @@ def test_entries_that_alerts_do_not_ask_for_are_passed_over() -> None:
 def test_what_is_no_entry_is_our_own_fault(value: bytes) -> None:
     with pytest.raises(Broken, match=r"drift-log\[0\] offset 0 is not an entry"):
         Bench().feed(value)
-
-
-def test_an_event_whose_record_is_none_is_our_own_fault() -> None:
-    with pytest.raises(Broken, match="offset 0"):
-        Bench().feed(event("performance", D, record=b"{}"))
 
 
 @pytest.mark.parametrize("value", [b"", b"\x09\x80"])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-import msgspec
 import pytest
 
+from schemas.drift import DriftWindow
 from tests.unit.alerts.bench import LINE, Bench, D, at, command, decision, event, window
 
 #: Wednesday 4 March 2026 is day D; the windows of its close end the day before.
@@ -83,14 +82,15 @@ def test_missing_outcomes_are_told_with_their_share_and_since_when() -> None:
 
 
 def test_windows_that_name_their_metric_are_told_by_the_metric_that_decided() -> None:
-    cause = event("performance", D, "drift", "HIGH", metric="precision", **{**DROP, "statistic": 11.0})
-    record = json.loads(cause.record)
-    record["windows"] = [
-        {"from": "2026-02-25T00:00:00.000Z", "to": "2026-03-04T00:00:00.000Z", "metric": metric, "interval": None,
-         "recent": recent, "baseline": 0.9, "recent_rows": rows, "baseline_rows": 9}
+    windows = [
+        DriftWindow(
+            from_="2026-02-25T00:00:00.000Z", to="2026-03-04T00:00:00.000Z", metric=metric, interval=None,
+            recent=recent, baseline=0.9, recent_rows=rows, baseline_rows=9,
+        )
         for metric, recent, rows in (("accuracy", 0.79, 500), ("precision", 0.80, 400), ("precision", 0.79, 300))
     ]  # fmt: skip
-    said, _ = _say(msgspec.structs.replace(cause, record=json.dumps(record).encode()))
+    shape = {**DROP, "statistic": 11.0, "windows": windows}
+    said, _ = _say(event("performance", D, "drift", "HIGH", metric="precision", **shape))
     assert said == "precision 0.90 → 0.79 over 7 days on 300 outcomes"
 
 

@@ -9,11 +9,14 @@ import msgspec
 
 from schemas.audit import AuditRecord
 from schemas.common import encode, uuid5
+from schemas.drift import DriftKind, Severity, Verdict
 from schemas.training import TrainingCommand, TrainingJob
 from stream_app.core import line_log
+from stream_app.core.comparisons.finding import Finding
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.kit.effects import Emit
 from stream_app.core.kit.live_settings import Fixed
+from stream_app.core.metrics_stage.border import read_command, read_result
 from stream_app.core.retrain import Flags, RetrainConfig, RetrainRules, RetrainStage
 from stream_app.core.retrain.config import Allowed
 from tests.machine.world import FLOORS, GOOD, ON, windows
@@ -37,8 +40,7 @@ def at(day: int, hour: float = 4) -> int:
 
 
 def snapshot(day: int, outcomes: int = 1_000, version: str = "v0", line: str = LINE) -> Any:
-    record = encode({"outcomes": outcomes, "other": 1})
-    return line_log.SnapshotEntry(line, version, day, 1, record)
+    return line_log.SnapshotEntry(line, version, day, 1, outcomes)
 
 
 def completeness(day: int, labelled: int = 950, line: str = LINE) -> Any:
@@ -52,10 +54,20 @@ def event(kind: str, day: int, verdict: str = "drift", severity: str | None = "H
     close = at(day, HOURS[kind])
     sort = "quality" if kind == "completeness" else kind
     run_from = rest.get("run_from", day - 2) if verdict == "drift" else None
-    return line_log.EventEntry(
-        line, uuid5("drift-event", line, sort, str(close)), sort, check, rest.get("version", "v0"), close, day - 2,
-        verdict, severity if verdict == "drift" else None, run_from, None, None, rest.get("faults", []), b"{}",
-    )  # fmt: skip
+    finding = Finding(
+        id=uuid5("drift-event", line, sort, str(close)),
+        line=line,
+        kind=DriftKind(sort),
+        check=check,
+        version=rest.get("version", "v0"),
+        close_ms=close,
+        day=day - 2,
+        verdict=Verdict(verdict),
+        severity=Severity(severity) if severity is not None and verdict == "drift" else None,
+        run_from=run_from,
+        faults=rest.get("faults", []),
+    )
+    return line_log.EventEntry(finding)
 
 
 def lifecycle(version: str, previous: str | None, since: int, how: str = "commanded", line: str = LINE) -> Any:
@@ -65,7 +77,7 @@ def lifecycle(version: str, previous: str | None, since: int, how: str = "comman
 def command(name: str, line: str = LINE, id: str | None = None, **arguments: Any) -> Any:
     record = {"id": id or f"{name}-{line}", "line": line, "command": name, "arguments": arguments, "actor": "ada",
               "reason": "because"}  # fmt: skip
-    return line_log.CommandEntry(line, encode(record), 0)
+    return read_command(encode(record))
 
 
 def result(sent: TrainingCommand, status: str, **rest: Any) -> Any:
@@ -76,7 +88,7 @@ def result(sent: TrainingCommand, status: str, **rest: Any) -> Any:
         record |= {"candidate_version": "v1", "candidate_metrics": GOOD, "champion_metrics": GOOD}
     if status in ("activated", "rolled_back"):
         record["candidate_version"] = sent.candidate_version
-    return line_log.ResultEntry(sent.line, encode(record | rest), 0)
+    return read_result(encode(record | rest))
 
 
 def probation(version: str, previous: str, since: int, now: int, down: float = 0.0, line: str = LINE) -> Any:

@@ -113,7 +113,7 @@ def test_a_drop_of_25_points_orders_a_training_from_its_onset_on_and_the_alert_s
 def test_every_drift_event_is_answered_and_no_other() -> None:
     sim = run(Loop())
     asked = [
-        e.id for e in sim.log if isinstance(e, line_log.EventEntry) and e.kind != "quality" and e.verdict == "drift"
+        e.id for e in sim.log if isinstance(e, line_log.EventEntry) and e.finding.kind != "quality" and e.finding.drift
     ]
     answered = [e.event_id for e in sim.log if isinstance(e, line_log.DecisionEntry)]
     assert len(asked) > 5

@@ -7,17 +7,18 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from schemas.training import Answer
 from stream_app.core.retrain import LineConfig
 from stream_app.core.retrain import effects as fx
 from stream_app.core.retrain import state as states
-from stream_app.core.retrain.events import Result, Status
+from stream_app.core.retrain.events import Result
 from stream_app.core.retrain.transitions import STATES, State
 from tests.machine.world import LINE, World
 from tests.unit.retrain import places
 from tests.unit.retrain.places import PLACES
 
 DIGEST = "ab" * 32
-DEPLOYED: tuple[Status, ...] = ("activated", "rolled_back")
+DEPLOYED: tuple[Answer, ...] = ("activated", "rolled_back")
 
 
 def said(effects: list[fx.Effect]) -> list[tuple[str, str]]:
@@ -26,7 +27,7 @@ def said(effects: list[fx.Effect]) -> list[tuple[str, str]]:
     return [(e.action, e.decision if isinstance(e, fx.Audit) else e.name) for e in found]
 
 
-def report(world: World, status: Status, version: str | None, number: int = 1) -> list[fx.Effect]:
+def report(world: World, status: Answer, version: str | None, number: int = 1) -> list[fx.Effect]:
     """A result of a stranger, and the change of version that metrics makes of it in the same epoch."""
     before = world.state.active
     effects = world.do(Result(f"stranger-{number}", 1, status, version))
@@ -37,7 +38,7 @@ def report(world: World, status: Status, version: str | None, number: int = 1) -
 
 @pytest.mark.parametrize("status", DEPLOYED)
 @pytest.mark.parametrize("state", STATES)
-def test_a_version_that_nobody_ordered_is_one_record_and_the_end_of_the_job(state: State, status: Status) -> None:
+def test_a_version_that_nobody_ordered_is_one_record_and_the_end_of_the_job(state: State, status: Answer) -> None:
     world = PLACES[state]()
     effects = report(world, status, "stranger")
     open_job = state not in ("idle", "failed", "halted", "probation")
@@ -51,7 +52,7 @@ def test_a_version_that_nobody_ordered_is_one_record_and_the_end_of_the_job(stat
 
 
 @pytest.mark.parametrize("status", DEPLOYED)
-def test_the_same_fact_said_again_and_again_is_nothing_new(status: Status) -> None:
+def test_the_same_fact_said_again_and_again_is_nothing_new(status: Answer) -> None:
     world = places.world()
     report(world, status, "stranger")
     for number in range(2, 200):

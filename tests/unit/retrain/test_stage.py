@@ -11,6 +11,7 @@ from schemas.common import parse_ms
 from schemas.drift import DriftEvent
 from stream_app.core import line_log
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
+from stream_app.core.metrics_stage.border import read_command, read_result
 from stream_app.core.retrain import Flags, RetrainRules
 from stream_app.errors import Incompatible
 from tests.machine.world import FLOORS
@@ -129,7 +130,7 @@ def test_a_worse_version_from_outside_is_a_drift_event_that_nobody_acts_on() -> 
     assert (public.model_version, public.baseline_version, public.baseline_kind) == ("v9", "v0", "previous")
     log = bench.log()
     entry = next(e for e in log if isinstance(e, line_log.EventEntry))
-    assert (entry.id, entry.check, entry.record) == (public.id, "handover", emit.value)
+    assert (entry.id, entry.finding.check, len(entry.finding.windows)) == (public.id, "handover", len(public.windows))
     decided = next(e for e in log if isinstance(e, line_log.DecisionEntry))
     assert (decided.event_id, decided.eligible) == (entry.id, False)
     assert bench.of("training-commands") == []
@@ -201,9 +202,9 @@ def test_what_waits_for_a_person_runs_when_it_is_approved() -> None:
 
 def test_what_cannot_be_read_is_audited_and_orders_of_other_stages_are_left_to_them() -> None:
     bench = Bench().serving()
-    broken = line_log.CommandEntry(LINE, b'{"command": "retrain"}', 0)
-    wrong = line_log.ResultEntry(LINE, b"{}", 0)
-    bench.feed(command("acknowledge"), command("set"), broken, wrong, command("rollback", model_version="a b"))
+    broken = read_command(b'{"command": "retrain", "id": "x", "line": "%s"}' % LINE.encode())
+    wrong = read_result(b'{"command_id": "x", "status": "done", "line": "%s"}' % LINE.encode())
+    bench.feed(command("acknowledge"), command("set"), broken, wrong, command("approve", command_id=7))
     bench.feed(tick(at(D)))
     assert decisions(bench) == [
         ("set", "refused"), ("read_command", "refused"), ("read_result", "refused"), ("read_command", "refused"),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from schemas.drift import SEVERE
 from stream_app.core.retrain.safeguards.context import Answer, Context
-
-ENOUGH = ("HIGH", "CRITICAL")
 
 
 def check(context: Context) -> Answer:
     """Passed if the drift is HIGH or CRITICAL."""
-    passed = context.severity in ENOUGH
+    passed = context.severity in SEVERE
     found = context.severity or "no severity"
     return Answer("severity", passed, found if passed else f"{found}, HIGH is needed", {"severity": context.severity})

@@ -1,0 +1,156 @@
+"""The border: what operators, trainers and deployers write is decoded here, once, and goes on as typed entries.
+
+Three things can be wrong with a record. If not even its model and its id can be read, it is dead-lettered
+(``ValueError`` and what msgspec raises). If it is no command or result otherwise, it goes on as ``unreadable`` and the
+coordinator says so. If only the arguments of a command make no sense, it is ``unusable`` and whoever would carry it out
+says so.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from schemas import bounds
+from schemas.common import NAME, NAME_PATTERN, uuid5
+from schemas.operators import OperatorCommand
+from schemas.training import TrainingResult
+from stream_app.core.kit import changes
+from stream_app.core.line_log import CommandEntry, ResultEntry
+
+#: Metrics that floors and rollbacks can name; a trainer may report others, which are not kept.
+METRICS: Final = ("accuracy", "precision", "recall", "f1", "pr_auc", "precision_at_80_recall")
+#: Characters of a trainer's error that are kept, and bytes of what is wrong with a record.
+ERROR: Final = 1_000
+
+_Line = Annotated[str, Meta(min_length=1, max_length=257, pattern=rf"^(\*|{NAME}:{NAME})\Z")]
+_Version = Annotated[str, Meta(pattern=rf"^{NAME}\Z")]
+
+
+class _Arguments(msgspec.Struct):
+    model_version: _Version | None = None
+
+
+class _PartialCommand(msgspec.Struct):
+    """What a command has to have, or nobody can be told what is wrong with it."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=128)]
+    line: _Line
+    command: str
+    arguments: _Arguments = msgspec.field(default_factory=_Arguments)
+
+
+class _PartialResult(msgspec.Struct):
+    """The same of a result."""
+
+    line: _Line
+    command_id: str
+    status: str
+    candidate_version: _Version | None = None
+
+
+_commands = msgspec.json.Decoder(OperatorCommand)
+_results = msgspec.json.Decoder(TrainingResult)
+_partial_commands = msgspec.json.Decoder(_PartialCommand)
+_partial_results = msgspec.json.Decoder(_PartialResult)
+_name = re.compile(NAME_PATTERN)
+
+
+def read_command(value: bytes | None) -> CommandEntry:
+    """An operator's command. ``register`` has to name a version."""
+    record = value or b""
+    try:
+        found = _commands.decode(record)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        return _unreadable_command(record, str(error))
+    arguments = found.arguments
+    version = arguments.get("model_version")
+    if version is not None and not (isinstance(version, str) and _name.match(version)):
+        raise ValueError("arguments.model_version is no version")
+    _has_version(found.command, version)
+    named = arguments.get("alert_id" if found.command == "acknowledge" else "command_id")
+    unusable, values = None, None
+    if found.command in ("approve", "reject") and named is not None and not isinstance(named, str):
+        return _unreadable_command(record, "arguments.command_id is no id")
+    if found.command == "acknowledge" and named is not None and not isinstance(named, str):
+        unusable = "unusable_arguments: arguments.alert_id is no id"
+    if found.command == "set":
+        try:
+            values = _storable(changes.of(found).values)
+        except ValueError as error:
+            unusable = bounds.cut(str(error), ERROR)
+    return CommandEntry(
+        line=found.line,
+        command=found.command,
+        id=found.id,
+        actor=found.actor,
+        reason=found.reason,
+        values=values,
+        version=version,
+        subject=named if isinstance(named, str) else None,
+        unusable=unusable,
+    )
+
+
+def read_result(value: bytes | None) -> ResultEntry:
+    """A trainer's or deployer's answer; ``activated`` and ``rolled_back`` name the version that serves now."""
+    record = value or b""
+    try:
+        found = _results.decode(record)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        partial = _partial_results.decode(record)
+        return ResultEntry(
+            line=partial.line,
+            command_id=partial.command_id,
+            serves=_serves(partial.status, partial.candidate_version),
+            unreadable=bounds.cut(str(error), ERROR),
+            id=uuid5("unreadable", record.hex()),
+        )
+    return ResultEntry(
+        line=found.line,
+        command_id=found.command_id,
+        status=found.status,
+        attempt=found.attempt,
+        candidate=found.candidate_version,
+        candidate_metrics=_kept(found.candidate_metrics),
+        champion_metrics=_kept(found.champion_metrics),
+        error=found.error[:ERROR] if found.error is not None else None,
+        artifact_sha256=found.artifact_sha256,
+        serves=_serves(found.status, found.candidate_version),
+    )
+
+
+def _unreadable_command(record: bytes, why: str) -> CommandEntry:
+    partial = _partial_commands.decode(record)
+    _has_version(partial.command, partial.arguments.model_version)
+    return CommandEntry(
+        line=partial.line,
+        command=partial.command,
+        id=uuid5("unreadable", record.hex()),
+        unreadable=bounds.cut(why, ERROR),
+    )
+
+
+def _has_version(command: str, version: str | None) -> None:
+    if command == "register" and version is None:
+        raise ValueError("register needs arguments.model_version")
+
+
+def _storable(values: dict[str, Any]) -> dict[str, Any]:
+    """The same; ``ValueError`` for numbers that JSON has and no setting ever holds."""
+    try:
+        msgspec.msgpack.encode(values)
+    except OverflowError:
+        raise ValueError("a whole number is beyond 64 bits") from None
+    return values
+
+
+def _serves(status: str, version: str | None) -> str | None:
+    return version if status in ("activated", "rolled_back") else None
+
+
+def _kept(metrics: dict[str, float | None] | None) -> dict[str, float | None] | None:
+    return None if metrics is None else {name: metrics[name] for name in METRICS if name in metrics}
