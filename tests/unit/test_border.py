@@ -75,9 +75,8 @@ def test_what_is_wrong_with_a_command_says_who_speaks_of_it(record: dict[str, An
     whole = {"id": "c1", "line": "fraud:acme", "actor": "ada", "reason": "because"} | record
     entry = read_command(json.dumps(whole).encode())
     assert entry.line == "fraud:acme"
-    assert [name for name in ("unreadable", "unusable") if getattr(entry, name) is not None] == [why] * (
-        why is not None
-    )
+    said = [name for name in ("unreadable", "unusable") if getattr(entry, name) is not None]
+    assert said == ([why] if why is not None else [])
 
 
 @pytest.mark.parametrize(
@@ -90,7 +89,7 @@ def test_what_is_wrong_with_a_command_says_who_speaks_of_it(record: dict[str, An
 )  # fmt: skip
 def test_a_command_of_which_nobody_can_be_told_is_refused(record: dict[str, Any]) -> None:
     for extra in ({}, {"actor": "ada", "reason": "because"}):
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=r"`\$|register needs|is no version"):
             read_command(json.dumps(record | extra).encode())
 
 

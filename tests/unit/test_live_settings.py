@@ -24,6 +24,7 @@ from stream_app.settings.layers import Exact
 from stream_app.settings.model import settings_hash
 from stream_app.settings.resolver import values_of
 from stream_app.stage_configs import alerts_config, drift_config, metrics_config, retrain_config
+from tests.support.shares import shared_out
 from tests.support.simulate import records
 from tests.unit.tables import DictTable
 from tests.unit.test_changes import chain, order
@@ -171,7 +172,7 @@ def command(draw: random.Random, number: int) -> tuple[str, dict[str, Any]]:
     return model, values or {"recent_days": 5}
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", shared_out(12, range(5, 10)))
 def test_any_sequence_of_changes_comes_to_what_whole_settings_come_to_with_crashes_anywhere(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

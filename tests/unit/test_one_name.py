@@ -15,7 +15,7 @@ import pytest
 from schemas import common
 from stream_app.cli import operators
 from stream_app.core.labels.config import BadName, LabelsConfig, TypeRules, labels_partition, resolve
-from stream_app.core.metrics_stage import orders
+from stream_app.core.metrics_stage import border
 from stream_app.core.retrain import reading
 from stream_app.settings import Settings
 from stream_app.web import ordering
@@ -64,8 +64,8 @@ ENTRANCES: dict[str, Callable[[str], object]] = {
     "prediction's type": lambda name: _labels(model_type=name),
     "prediction's tenant": lambda name: _labels(tenant=name),
     "prediction's version": lambda name: _labels(version=name),
-    "command's model, at metrics": lambda name: msgspec.convert(f"churn:{name}", orders.Line),
-    "command's version, at metrics": lambda name: msgspec.convert(name, orders.Version),
+    "command's model, at metrics": lambda name: msgspec.convert(f"churn:{name}", border.Line),
+    "command's version, at metrics": lambda name: msgspec.convert(name, border.Version),
     "command's model": lambda name: _command(f"{name}:acme"),
     "command's version": lambda name: _command("churn:acme", model_version=name),
     "result's model": lambda name: _result(f"churn:{name}"),
@@ -104,7 +104,7 @@ def test_what_is_no_name_is_refused_at_every_entrance(entrance: str, name: str) 
 @pytest.mark.parametrize("line", ["churn:..", ".:acme", "..:..", "churn:.", "churn", "churn:acme\n"])
 def test_the_command_line_sends_nothing_about_what_is_no_model(line: str) -> None:
     with pytest.raises(click.BadParameter):
-        operators.send(Settings(), line, "reject", {}, "olga", "because")
+        operators.write(Settings(), line, "reject", {}, "olga", "because")
 
 
 def test_nobody_has_a_pattern_of_their_own() -> None:

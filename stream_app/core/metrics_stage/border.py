@@ -26,19 +26,19 @@ METRICS: Final = ("accuracy", "precision", "recall", "f1", "pr_auc", "precision_
 #: Characters of a trainer's error that are kept, and bytes of what is wrong with a record.
 ERROR: Final = 1_000
 
-_Line = Annotated[str, Meta(min_length=1, max_length=257, pattern=rf"^(\*|{NAME}:{NAME})\Z")]
-_Version = Annotated[str, Meta(pattern=rf"^{NAME}\Z")]
+Line = Annotated[str, Meta(min_length=1, max_length=257, pattern=rf"^(\*|{NAME}:{NAME})\Z")]
+Version = Annotated[str, Meta(pattern=rf"^{NAME}\Z")]
 
 
 class _Arguments(msgspec.Struct):
-    model_version: _Version | None = None
+    model_version: Version | None = None
 
 
 class _PartialCommand(msgspec.Struct):
     """What a command has to have, or nobody can be told what is wrong with it."""
 
     id: Annotated[str, Meta(min_length=1, max_length=128)]
-    line: _Line
+    line: Line
     command: str
     arguments: _Arguments = msgspec.field(default_factory=_Arguments)
 
@@ -46,10 +46,10 @@ class _PartialCommand(msgspec.Struct):
 class _PartialResult(msgspec.Struct):
     """The same of a result."""
 
-    line: _Line
+    line: Line
     command_id: str
     status: str
-    candidate_version: _Version | None = None
+    candidate_version: Version | None = None
 
 
 _commands = msgspec.json.Decoder(OperatorCommand)
