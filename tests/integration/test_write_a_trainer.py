@@ -10,8 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_app.core.retrain import reading
-from stream_app.core.retrain.events import Result
+from stream_app.core.metrics_stage.border import read_result
 from tests.integration.test_reference_poison import answered, poison
 from tests.support.kafka_io import Prefix, read, until
 from tests.support.reference import Process, order_of, send_orders
@@ -73,8 +72,8 @@ async def test_no_bytes_in_front_of_an_order_end_it(prefix: Prefix, tmp_path: Pa
     finally:
         running.kill()
     # the coordinator can read it, and has a digest to hand on
-    told = reading.result(orjson.dumps(found))
-    assert isinstance(told, Result)
+    told = read_result(orjson.dumps(found))
+    assert told.unreadable is None
     assert told.artifact_sha256 == found["artifact_sha256"]
     # nothing stands where a record asked for it
     parts = await read(prefix.bootstrap, prefix.topics.predictions, prefix.topics.input_partitions)

@@ -16,7 +16,7 @@ from schemas import common
 from stream_app.cli import operators
 from stream_app.core.labels.config import BadName, LabelsConfig, TypeRules, labels_partition, resolve
 from stream_app.core.metrics_stage import border
-from stream_app.core.retrain import reading
+from stream_app.core.metrics_stage.border import read_command, read_result
 from stream_app.settings import Settings
 from stream_app.web import ordering
 from stream_app.web.reading import Line, LineFilter
@@ -36,16 +36,16 @@ def _labels(**changed: Any) -> None:
 
 def _command(line: str, **arguments: Any) -> None:
     row = {"id": "c", "line": line, "command": "rollback", "arguments": arguments, "actor": "o", "reason": "b"}
-    found = reading.command(json.dumps(row).encode())
-    if isinstance(found, str):
-        raise ValueError(found)
+    found = read_command(json.dumps(row).encode())
+    if found.unreadable is not None:
+        raise ValueError(found.unreadable)
 
 
 def _result(line: str = "churn:acme", **rest: Any) -> None:
     row = {"line": line, "command_id": "c", "attempt": 1, "status": "accepted", **rest}
-    found = reading.result(json.dumps(row).encode())
-    if isinstance(found, str):
-        raise ValueError(found)
+    found = read_result(json.dumps(row).encode())
+    if found.unreadable is not None:
+        raise ValueError(found.unreadable)
 
 
 def _web(kind: Any, value: str) -> None:
