@@ -8,7 +8,7 @@ from stream_app.core.labels.entry import entry_day
 from stream_app.core.labels.memo import promised, waiting_by
 from stream_app.core.labels.stage import LabelsStage
 from stream_app.engine.protocol import StageSpec
-from stream_app.engine.store import Segmenting
+from stream_app.engine.segmenting import Segmenting
 from stream_app.topics import Topics
 
 

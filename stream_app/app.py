@@ -16,10 +16,10 @@ from agents.projection import projection
 from agents.retrain_coordinator import retrain_coordinator
 from stream_app import kafka_admin, monitor, ownership, worker_views
 from stream_app.connect.announce import announce
-from stream_app.engine.chunks import ChunkScheduler
 from stream_app.engine.engine import Engine
 from stream_app.engine.live_clock import LiveClock
 from stream_app.engine.protocol import EngineConfig
+from stream_app.engine.scheduler import ChunkScheduler
 from stream_app.engine.stages import attach
 from stream_app.engine.store import Memory
 from stream_app.engine.transport import EngineApp

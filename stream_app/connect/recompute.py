@@ -27,7 +27,8 @@ from stream_app.core.retrain import RetrainStage
 from stream_app.engine.chunks import Chunk
 from stream_app.engine.inbox import Clock
 from stream_app.engine.protocol import Positions, Stage
-from stream_app.engine.store import FORMAT, Memory, Meta, Segmenting, Store
+from stream_app.engine.segmenting import Segmenting
+from stream_app.engine.store import FORMAT, Memory, Meta, Store
 from stream_app.errors import Incompatible
 from stream_app.kafka import clients
 from stream_app.settings import Settings, base

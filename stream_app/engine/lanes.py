@@ -72,7 +72,7 @@ class Lane:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._pressure = Pressure(spec, self._tp, host, config.lane_buffer_bytes)
+        self._pressure = Pressure(spec, config.lane_buffer_bytes, self._fetch)
         self._task: asyncio.Task[None] | None = None
         self._suspended = False
         self._asked_to_park: Parked | None = None
@@ -296,10 +296,10 @@ class Lane:
             stage = spec.make(partition)
             stage.load(state.memo or None, self._store)
         epochs = {alias: await self.host.seek(tp, state.positions[alias]) for alias, tp in self._tp.items()}
-        inputs = {alias: Input(state.positions[alias], epochs[alias]) for alias in self._tp if alias != "clock"}
-        clock = Clock(epochs["clock"], state, spec.by_topic(state.end_offsets)) if spec.clock else None
         self._pressure.paused.clear()
-        self._core = LaneCore(spec, stage, inputs, clock, most=self._most, pressure=self._pressure)
+        self._core = LaneCore(
+            spec, stage, state, epochs, most=self._most, pressure=self._pressure, reached=self._reached
+        )
         self._heed()
         failpoints.hit("restore.4-sought", spec.name)
         self.running = True
@@ -328,6 +328,13 @@ class Lane:
         if producer is not None:
             await producer.stop()
         self._idle.set()
+
+    def _fetch(self, alias: str, more: bool) -> None:
+        (self.host.resume if more else self.host.pause)(self._tp[alias])
+
+    def _reached(self, step: str) -> None:
+        failpoints.hit(step, self.spec.name)
+        failpoints.stop("stop-the-event-loop")
 
     def _broken(self, why: Exception) -> None:
         log.info("%s[%d]: %s", self.spec.name, self.partition, why)

@@ -27,7 +27,8 @@ from stream_app.core.labels.entry import entry_day
 from stream_app.core.labels.names import KnownNames
 from stream_app.core.labels.stage import LabelsStage
 from stream_app.engine.protocol import Positions, encode_positions
-from stream_app.engine.store import FORMAT, Memory, Meta, Segmenting, Store
+from stream_app.engine.segmenting import Segmenting
+from stream_app.engine.store import FORMAT, Memory, Meta, Store
 from stream_app.errors import Incompatible
 from stream_app.settings import Settings
 from stream_app.settings.model import MOST_HORIZONS
