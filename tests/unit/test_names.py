@@ -47,6 +47,7 @@ def rules(model_type: str) -> TypeRules:
 def config(**changes: Any) -> LabelsConfig:
     known = {
         "source": 0, "targets": 2, "rules": rules, "partition_of": labels_partition(2), "min_horizon_days": 3,
+        "max_horizon_days": 10,
         "limits": LIMITS, "names_days": KEEP, "refresh_days": 2,
     }  # fmt: skip
     return LabelsConfig(**{**known, **changes})
