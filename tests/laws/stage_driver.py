@@ -19,7 +19,8 @@ from stream_app.core.kit.live_settings import Fixed
 from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.core.metrics_stage.keys import cell_key
-from stream_app.simulator import DictTable, Row
+from stream_app.engine.lane_driver import Row
+from stream_app.simulator import DictTable
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
