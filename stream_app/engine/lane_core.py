@@ -118,6 +118,14 @@ class LaneCore:
         behind = [item for alias, end in below.items() if (item := self.inputs[alias]).reached < end]
         return any(item.chunks for item in behind) if behind else self.stage.waiting_for(head[0]) is None
 
+    def lacks(self) -> list[str]:
+        """Inputs of which the tick in hand covers more than has come."""
+        head = self.clock.current() if self.clock is not None else None
+        if head is None:
+            return []
+        gated = self.spec.gated.items()
+        return [alias for alias, topic in gated if self.inputs[alias].arrived < head[0].barrier.get(topic, 0)]
+
     def drain(self, static: dict[str, str], ids: dict[str, str]) -> tuple[Drained, list[EmitTuple], Positions]:
         """What a checkpoint writes: effects of the stage, clock records refused, and where every input stands."""
         drained, clock = self.stage.drain(), self.clock

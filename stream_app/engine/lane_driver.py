@@ -19,7 +19,6 @@ from stream_app.engine.pressure import Pressure
 from stream_app.engine.protocol import (
     EmitTuple,
     Positions,
-    Stage,
     StageSpec,
     TableReader,
     decode_positions,
@@ -94,26 +93,20 @@ class Log:
             del self._records[: bisect_left(self._records, below, key=_offset)]
 
 
-class Unwritten(NamedTuple):
-    """What a lane did since its last checkpoint, to be written whole or not at all."""
-
-    puts: dict[bytes, bytes | None]
-    emits: list[EmitTuple]
-    #: positions record
-    record: bytes
-    positions: dict[str, int]
-
-
 def _ignore(*_: object) -> None:
     """Nothing is paused, no step is watched."""
 
 
 class LaneDriver:
-    """One lane. ``logs`` by alias, read by nobody else: what a checkpoint has covered is forgotten."""
+    """One lane. ``logs`` by alias, read by nobody else: what a checkpoint has covered is forgotten.
+
+    ``reached`` is told of the steps of a tick and of a checkpoint; what it raises there ends the lane as a kill would,
+    and :meth:`reopen` goes on. ``most``: records in one checkpoint, unless the stage says less.
+    """
 
     def __init__(
-        self, spec: StageSpec, partition: int, table: Table, logs: Mapping[str, Log], *, live_views: bool = False,
-        reached: Callable[[str], None] = _ignore,
+        self, spec: StageSpec, partition: int, table: Table, logs: Mapping[str, Log], *, most: int = MOST,
+        live_views: bool = False, reached: Callable[[str], None] = _ignore,
     ) -> None:  # fmt: skip
         self.spec = spec
         self.partition = partition
@@ -121,12 +114,15 @@ class LaneDriver:
         self.logs = logs
         #: positions record of the last checkpoint
         self.record: bytes | None = None
+        #: what checkpoints have sent and nobody has taken
+        self.sent: list[EmitTuple] = []
+        self._most = min(spec.most_records or most, most)
         self._live_views = live_views
         self._reached = reached
         self.core = self._open()
 
     @property
-    def stage(self) -> Stage:
+    def stage(self) -> Any:
         """The stage as it is now."""
         return self.core.stage
 
@@ -144,56 +140,52 @@ class LaneDriver:
         state = decode_positions(self.record) if self.record is not None else none
         stage = spec.make(self.partition)
         stage.load(state.memo or None, self.table)
-        most = min(spec.most_records or MOST, MOST)
         pressure = Pressure(spec, sys.maxsize, _ignore)
         return LaneCore(
-            spec, stage, state, dict.fromkeys(self.logs, 0), most=most, pressure=pressure, reached=self._reached,
-            live_views=self._live_views,
+            spec, stage, state, dict.fromkeys(self.logs, 0), most=self._most, pressure=pressure,
+            reached=self._reached, live_views=self._live_views,
         )  # fmt: skip
 
-    def fetch(self, alias: str, most: int | None = None) -> bool:
-        """Hand over what stands in a log and was not yet, at most so many records; whether there was anything."""
-        clock = self.core.clock
-        queue: Any = clock.input if alias == "clock" and clock is not None else self.core.inputs[alias]
-        log = self.logs[alias]
-        if queue.arrived >= log.end:
-            return False
-        taker: Any = clock if alias == "clock" else queue
-        taker.put(log.chunk(queue.arrived, most))
-        return True
+    def fetch(self, alias: str, most: int | None = None) -> None:
+        """Hand over what stands in a log and was not yet, at most so many records."""
+        clock, log = self.core.clock, self.logs[alias]
+        queue = clock.input if alias == "clock" and clock is not None else self.core.inputs[alias]
+        if queue.arrived < log.end:
+            taker = clock if alias == "clock" and clock is not None else queue
+            taker.put(log.chunk(queue.arrived, most))
 
-    def fetch_all(self) -> None:
-        """Hand over all there is."""
+    def fetch_all(self, most: int | None = None) -> None:
+        """The same of every log."""
         for alias in self.logs:
-            self.fetch(alias)
+            self.fetch(alias, most)
 
     def run(self) -> list[EmitTuple]:
         """Do all that can be done, in as many checkpoints as it takes; returns what was sent."""
-        sent: list[EmitTuple] = []
-        while True:
+        self.fetch_all()
+        while self.step():
             self.fetch_all()
-            full = self.core.work()
-            if self.core.dirty:
-                sent += self.checkpoint()
-            if not full:
-                return sent
+        return self.take()
 
-    def checkpoint(self) -> list[EmitTuple]:
-        """Write what was folded since the last one; returns what it sends."""
-        return self.write(self.drain())
+    def step(self) -> bool:
+        """Fold what is here and write it; whether there may be more to do."""
+        full = self.core.work()
+        if self.core.dirty:
+            self.checkpoint()
+        return full
 
-    def drain(self) -> Unwritten:
-        """What is to be written. Nothing of it stands yet."""
+    def checkpoint(self) -> None:
+        """Write what was folded since the last one, and send what it causes."""
         drained, refused, positions = self.core.drain({}, {})
-        return Unwritten(
-            drained.puts, [*drained.emits, *refused], encode_positions(positions), positions.positions
-        )  # fmt: skip
-
-    def write(self, found: Unwritten) -> list[EmitTuple]:
-        """Write it; returns what it sends."""
-        self.table.write(found.puts)
-        self.record = found.record
+        self._reached("checkpoint.drained")
+        self.table.write(drained.puts)
+        self.record = encode_positions(positions)
+        self.sent += (*drained.emits, *refused)
         for alias, log in self.logs.items():
-            log.forget(found.positions[alias])
+            log.forget(positions.positions[alias])
         self.core.written()
-        return found.emits
+        self._reached("checkpoint.written")
+
+    def take(self) -> list[EmitTuple]:
+        """What was sent since the last call."""
+        sent, self.sent = self.sent, []
+        return sent

@@ -17,7 +17,6 @@ from stream_app.core.metrics_stage import MetricsConfig
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.core.retrain import RetrainConfig
 from stream_app.engine.lane_driver import LaneDriver
-from stream_app.engine.protocol import EmitTuple
 from stream_app.settings import Settings
 from stream_app.simulator import Batch, Simulator
 from stream_app.stage_configs import alerts_config, drift_config, labels_config, metrics_config, retrain_config
@@ -46,12 +45,11 @@ def simulator(alerts: AlertRules | None = None, retrain: RetrainConfig | None = 
 def restarting(sim: Simulator, restarts: Callable[[], bool]) -> Simulator:
     """The same with a stage thrown away and opened again after each checkpoint of which ``restarts`` says so."""
 
-    def shaken(lane: LaneDriver, checkpoint: Callable[[], list[EmitTuple]]) -> Callable[[], list[EmitTuple]]:
-        def then() -> list[EmitTuple]:
-            sent = checkpoint()
+    def shaken(lane: LaneDriver, checkpoint: Callable[[], None]) -> Callable[[], None]:
+        def then() -> None:
+            checkpoint()
             if restarts():
                 lane.reopen()
-            return sent
 
         return then
 
