@@ -13,8 +13,9 @@ from stream_app.connect.announce import split
 from stream_app.connect.orders import order, oversized
 from stream_app.core.kit import changes
 from stream_app.core.metrics_stage import MetricsStage
+from stream_app.engine.lane_driver import Row
 from stream_app.errors import Incompatible
-from tests.laws.stage_driver import Row, config
+from tests.laws.stage_driver import config
 from tests.support.sizes import batch_bytes
 
 START = 1_728_000_000_000
