@@ -1,1 +1,1 @@
-"""One file an agent: which topics, which stage, which table. Decisions live in core, mechanics in the engine."""
+"""One file an agent; all they do is wire. What stages read and write stands in :mod:`stream_app.pipeline`."""

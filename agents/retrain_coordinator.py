@@ -1,34 +1,13 @@
-"""Retrain agent: the drift log in; commands, jobs, audit and the decision log out. The rules stand in core/retrain."""
+"""Retrain agent: the drift log in; training commands, jobs, audit and the decision log out."""
 
 from __future__ import annotations
 
-from stream_app.core.kit.effects import dead_letter
-from stream_app.core.retrain import RetrainConfig, RetrainStage
-from stream_app.engine.protocol import StageSpec
-from stream_app.kafka.topics import Topics
-
-#: Most records of the log are handed on as they are; the rest some 20 kB each.
-RECORDS = 2_000
+from stream_app.engine.engine import Engine
+from stream_app.engine.stages import attach
+from stream_app.engine.transport import EngineApp
+from stream_app.pipeline import Stages
 
 
-def retrain_coordinator(topics: Topics, changelog: str, config: RetrainConfig) -> StageSpec:
-    """The retrain stage: M lanes, one for each partition of the drift log."""
-    m = topics.line_partitions
-    return StageSpec(
-        name="retrain",
-        partitions=m,
-        clock=None,
-        gated={},
-        ungated={"log": topics.drift_log},
-        outputs={
-            "decision-log": (topics.decision_log, m),
-            "training-commands": (topics.training_commands, m),
-            "training-jobs": (topics.training_jobs, m),
-            "audit": (topics.audit, m),
-            "drift-events": (topics.drift_events, m),
-        },
-        make=lambda partition: RetrainStage(config, partition),
-        changelog=changelog,
-        dead_letter=dead_letter,
-        most_records=RECORDS,
-    )
+def retrain_coordinator(app: EngineApp, engine: Engine, stages: Stages) -> None:
+    """Run its lanes here."""
+    attach(app, engine, stages.retrain)

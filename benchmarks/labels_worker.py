@@ -14,7 +14,6 @@ import sys
 import time
 from pathlib import Path
 
-from agents.labels import labels
 from stream_app.app import faust_app
 from stream_app.engine.collector import look_rarely
 from stream_app.engine.engine import Engine
@@ -22,6 +21,7 @@ from stream_app.engine.protocol import EngineConfig
 from stream_app.engine.stages import attach
 from stream_app.engine.store import Memory
 from stream_app.kafka.topics import Topics
+from stream_app.pipeline import labels
 from stream_app.settings import Settings
 from stream_app.stage_configs import labels_config
 
@@ -38,7 +38,7 @@ def main() -> None:
     app = faust_app(settings)
     config = EngineConfig(group=name, bootstrap=bootstrap, cluster="bench", data_dir=folder)
     engine = Engine(app, config, Memory(settings.block_cache_mb << 20, settings.write_buffer_mb << 20))
-    attach(app, engine, labels(topics, f"{name}-labels-changelog", labels_config(settings), settings.max_horizon_days))
+    attach(app, engine, labels(topics, labels_config(settings)))
 
     async def watch() -> None:
         began = cpu = restored_at = None

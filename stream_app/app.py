@@ -15,25 +15,23 @@ from agents.metrics import metrics
 from agents.projection import projection
 from agents.retrain_coordinator import retrain_coordinator
 from stream_app.commands.announce import announce
-from stream_app.engine.chunks import ChunkScheduler
 from stream_app.engine.engine import Engine
 from stream_app.engine.live_clock import LiveClock
 from stream_app.engine.protocol import EngineConfig
-from stream_app.engine.stages import attach
+from stream_app.engine.scheduler import ChunkScheduler
 from stream_app.engine.store import Memory
 from stream_app.engine.transport import EngineApp
 from stream_app.engine.vitals import LaneWatch, Limits, Vitals
 from stream_app.kafka import admin
 from stream_app.kafka.topics import Topics, topics_of
+from stream_app.pipeline import stages
 from stream_app.projection.projector import Projector
-from stream_app.settings import Settings, base
-from stream_app.stage_configs import alerts_config, drift_config, labels_config, metrics_config, retrain_config
+from stream_app.settings import Settings
+from stream_app.stage_configs import configs
 from stream_app.worker import monitor, ownership, views
 from stream_app.worker.exposition import describe
 
 log = logging.getLogger(__name__)
-
-STAGES = ("labels", "metrics", "drift", "retrain", "alerts")
 
 #: Faust commits on its own terms; these values keep it from ever doing so. The lanes commit.
 _NEVER = 1e9
@@ -101,15 +99,9 @@ def build(settings: Settings, cluster: str, *, trust_broker_time: bool = False) 
         ),
         Memory(settings.block_cache_mb << 20, settings.write_buffer_mb << 20),
     )
-    changelogs = {stage: topics.changelog(stage) for stage in STAGES}
-    attach(app, engine, labels(topics, changelogs["labels"], labels_config(settings), settings.max_horizon_days))
-    # Whatever can change while it runs comes by commands, from the file too (see commands/announce.py).
-    first = base(settings)
-    decides = retrain_config(first, topics.training_results)
-    attach(app, engine, metrics(topics, changelogs["metrics"], metrics_config(first)))
-    attach(app, engine, drift(topics, changelogs["drift"], drift_config(first)))
-    attach(app, engine, retrain_coordinator(topics, changelogs["retrain"], decides))
-    attach(app, engine, alerts(topics, changelogs["alerts"], alerts_config(first)))
+    declared = stages(topics, configs(settings, topics))
+    for agent in (labels, metrics, drift, retrain_coordinator, alerts):
+        agent(app, engine, declared)
     if settings.clock == "live":
         clock = LiveClock(
             engine.config, topics, lambda: announce(settings, topics), trust_broker_time=trust_broker_time

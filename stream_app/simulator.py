@@ -1,8 +1,8 @@
-"""The stages without a broker: one lane of each, a dictionary for RocksDB, lists for the logs between them.
+"""The stages without a broker: one lane of each, a dictionary for RocksDB, lists for the topics.
 
-The same code as in a worker decides, so what comes out here comes out there. Two ways in: rows as producers send them,
-joined by the labels stage, or whole days of counts as arrays, which go straight to metrics and are some fifty times
-faster.
+The same code as in a worker decides, and the same runs the lanes, so what comes out here comes out there. Two ways in:
+rows as producers send them, joined by the labels stage, or whole days of counts as arrays, which go straight to metrics
+and are some fifty times faster.
 """
 
 from __future__ import annotations
@@ -10,36 +10,27 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.clock import TickView
-from stream_app.core.alerts import AlertsConfig, AlertsStage
+from schemas.clock import Tick
+from schemas.common import encode, rfc3339
+from stream_app import pipeline
+from stream_app.core.alerts import AlertsConfig
 from stream_app.core.counts import deltas
 from stream_app.core.counts.deltas import Cell, DeltaRecord, HourCount, Part
-from stream_app.core.drift import DriftConfig, DriftStage
-from stream_app.core.kit.effects import Drained, Emit
+from stream_app.core.drift import DriftConfig
+from stream_app.core.kit.effects import Emit
 from stream_app.core.labels.config import LabelsConfig
-from stream_app.core.labels.stage import LabelsStage
-from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
-from stream_app.core.retrain import RetrainConfig, RetrainStage
+from stream_app.core.metrics_stage import MetricsConfig
+from stream_app.core.retrain import RetrainConfig
+from stream_app.engine.lane_driver import LaneDriver, Log
+from stream_app.kafka.topics import Topics
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
-
-
-class Row(NamedTuple):
-    """A consumed record."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class DictTable:
@@ -103,30 +94,43 @@ class Simulator:
         alerts: AlertsConfig,
         labels: LabelsConfig | None = None,
     ) -> None:
-        self.stages: dict[str, Any] = {
-            "metrics": MetricsStage(metrics, 0),
-            "drift": DriftStage(drift, 0),
-            "retrain": RetrainStage(retrain, 0),
-            "alerts": AlertsStage(alerts, 0),
-        }
+        if metrics.sources != 1:
+            raise ValueError(f"the simulator has one partition of the inputs, metrics waits for {metrics.sources}")
+        topics = Topics("", "", 1, 1)
+        specs = [
+            pipeline.metrics(topics, metrics),
+            pipeline.drift(topics, drift),
+            pipeline.retrain(topics, retrain),
+            pipeline.alerts(topics, alerts),
+        ]
         if labels is not None:
-            self.stages["labels"] = LabelsStage(labels)
-        self.tables = {name: DictTable() for name in self.stages}
-        self.memos: dict[str, bytes | None] = dict.fromkeys(self.stages)
+            specs.insert(0, pipeline.labels(topics, labels))
+        self._topics = topics
+        self._logs = {topic: Log(topic) for spec in specs for topic in spec.inputs().values()}
+        self.tables = {spec.name: DictTable() for spec in specs}
+        #: in the order that data passes them
+        self.lanes = {
+            spec.name: LaneDriver(
+                spec, 0, self.tables[spec.name], {alias: self._logs[topic] for alias, topic in spec.inputs().items()}
+            )
+            for spec in specs
+        }
         self.emits: dict[str, list[Emit]] = {}
         self.keep = {
             "drift-events", "training-commands", "training-jobs", "audit", "alerts", "metric-snapshots",
             "model-lifecycle", "settings", "dead-letters",
         }  # fmt: skip
-        self._offsets: dict[str, int] = {}
         self._last_tick = 0
         self._ahead: list[Part] = []
-        for name in self.stages:
-            self.restart(name)
+
+    @property
+    def stages(self) -> dict[str, Any]:
+        """Every stage by name, as it is now."""
+        return {name: lane.stage for name, lane in self.lanes.items()}
 
     def restart(self, name: str) -> None:
         """Throw a stage's memory away and load it from its last checkpoint."""
-        self.stages[name].load(self.memos[name], self.tables[name])
+        self.lanes[name].reopen()
 
     # -- what happens ------------------------------------------------------------------------------------------------
 
@@ -159,68 +163,32 @@ class Simulator:
             )  # fmt: skip
 
     def rows(self, alias: str, values: Sequence[tuple[bytes, bytes]], at_ms: int) -> None:
-        """Records (key, value) of predictions or outcomes that the tick ``at_ms`` covers, through the labels stage."""
-        offset = self._offsets.get(alias, 0)
-        self._offsets[alias] = offset + len(values)
-        records = [Row(alias, 0, offset + i, at_ms, key, value) for i, (key, value) in enumerate(values)]
-        self.stages["labels"].accept(alias, records, self._tick_view(at_ms))
+        """Records (key, value) of predictions or outcomes that the tick ``at_ms`` covers, for the labels stage."""
+        for key, value in values:
+            self._logs[alias].append(value, key, at_ms)
 
     def command(self, value: bytes, at_ms: int) -> None:
         """An operator's command that the tick ``at_ms`` covers."""
-        offset = self._offsets["orders"] = self._offsets.get("orders", 0) + 1
-        row = Row("operator-commands", 0, offset, at_ms, None, value)
-        self.stages["metrics"].accept("operator-commands", [row], self._tick_view(at_ms))
+        self._logs[self._topics.operator_commands].append(value, at_ms=at_ms)
 
     def answer(self, value: bytes, at_ms: int) -> None:
         """A trainer's or deployer's answer that the tick ``at_ms`` covers."""
-        offset = self._offsets["results"] = self._offsets.get("results", 0) + 1
-        row = Row("training-results", 0, offset, at_ms, None, value)
-        self.stages["metrics"].accept("training-results", [row], self._tick_view(at_ms))
+        self._logs[self._topics.training_results].append(value, at_ms=at_ms)
 
     def tick(self, at_ms: int) -> None:
         """End the epoch and run everything to its end."""
-        tick = self._tick_view(at_ms)
-        metrics = self.stages["metrics"]
-        values = []
-        if "labels" in self.stages:
-            self.stages["labels"].advance(tick)
-            sent = self._checkpoint("labels")
-            values = [emit.value or b"" for emit in sent if emit.topic == "model-deltas"]
-        else:
+        if "labels" not in self.lanes:
             parts = [*self._ahead, Part(self._last_tick, closed=at_ms)]
-            values = [deltas.encode(DeltaRecord(0, parts))]
+            self._logs[self._topics.model_deltas].append(deltas.encode(DeltaRecord(0, parts)))
             self._ahead = []
-        self._feed("metrics", "model-deltas", values)
-        sent = []
-        while not metrics.advance(tick):
-            sent += self._checkpoint("metrics")
-        sent += self._checkpoint("metrics")
-        for name, log in (("drift", "line-log"), ("retrain", "drift-log"), ("alerts", "decision-log")):
-            before = self._feed(name, "log", [emit.value or b"" for emit in sent if emit.topic == log])
-            sent = before + self._checkpoint(name)
+        for lane in self.lanes.values():
+            if "clock" in lane.logs:
+                ends = {topic: self._logs[topic].end for topic in lane.spec.gated.values()}
+                lane.logs["clock"].append(encode(Tick(rfc3339(at_ms), True, "external", ends)))
+            for alias, partition, key, value, headers in lane.run():
+                topic, _ = lane.spec.outputs[alias]
+                if topic in self._logs:
+                    self._logs[topic].append(value, key, headers=headers)
+                if alias in self.keep:
+                    self.emits.setdefault(alias, []).append(Emit(alias, partition, key, value, headers))
         self._last_tick = at_ms
-
-    # -- mechanics -----------------------------------------------------------------------------------------------
-
-    @staticmethod
-    def _tick_view(at_ms: int) -> TickView:
-        return TickView(at_ms, True, "external", {}, 0)
-
-    def _feed(self, name: str, alias: str, values: Sequence[bytes]) -> list[Emit]:
-        """Hand records over; returns what was sent where that took several checkpoints."""
-        sent: list[Emit] = []
-        offset = self._offsets.get(name, 0)
-        self._offsets[name] = offset + len(values)
-        rows = [Row(alias, 0, offset + i, 0, None, value) for i, value in enumerate(values)]
-        while rows and (rows := rows[self.stages[name].accept(alias, rows, None) :]):
-            sent += self._checkpoint(name)
-        return sent
-
-    def _checkpoint(self, name: str) -> list[Emit]:
-        drained: Drained = self.stages[name].drain()
-        self.tables[name].write(drained.puts)
-        self.memos[name] = drained.memo
-        for emit in drained.emits:
-            if emit.topic in self.keep:
-                self.emits.setdefault(emit.topic, []).append(emit)
-        return list(drained.emits)

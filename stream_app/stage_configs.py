@@ -18,7 +18,9 @@ from stream_app.core.metrics_stage.active_version import ObservedRules
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.core.retrain import Flags, RetrainConfig, RetrainRules
 from stream_app.core.retrain.config import Allowed
-from stream_app.settings import Settings
+from stream_app.kafka.topics import Topics
+from stream_app.pipeline import Configs
+from stream_app.settings import Settings, base
 from stream_app.settings.layers import Everywhere
 from stream_app.settings.resolver import StageRules
 
@@ -50,6 +52,21 @@ class MetricsRules(StageRules[LineRules]):
         return tuple(sorted(found))
 
 
+def configs(settings: Settings, topics: Topics) -> Configs:
+    """What every stage is set up with when a worker starts.
+
+    Behind the labels, whatever can change while it runs comes by commands, what stands in the file too.
+    """
+    first = base(settings)
+    return Configs(
+        labels_config(settings),
+        metrics_config(first),
+        drift_config(first),
+        retrain_config(first, topics.training_results),
+        alerts_config(first),
+    )
+
+
 def labels_config(settings: Settings) -> LabelsConfig:
     """What the labels stage takes from the settings."""
 
@@ -63,6 +80,7 @@ def labels_config(settings: Settings) -> LabelsConfig:
         rules=lambda model_type: known.get(model_type, default),
         partition_of=labels_partition(settings.line_partitions),
         min_horizon_days=settings.min_horizon_days,
+        max_horizon_days=settings.max_horizon_days,
         early_outcome_days=settings.early_outcome_days,
         max_age_days=settings.max_prediction_age_days,
         future_ms=int(settings.future_tolerance_s * 1000),

@@ -8,11 +8,16 @@ A chunk without records is such a report of progress.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from faust.transport.utils import DefaultSchedulingStrategy
-from faust.types import TP
+
+class Place(Protocol):
+    """A partition of a topic, whichever client names it."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
 
 
 class Chunk:
@@ -36,9 +41,9 @@ class Chunk:
         "value",
     )
 
-    def __init__(self, tp: TP, records: list[Any], start: int, end: int, epoch: int) -> None:
-        self.topic: str = tp.topic
-        self.partition: int = tp.partition
+    def __init__(self, place: Place, records: list[Any], start: int, end: int, epoch: int) -> None:
+        self.topic: str = place.topic
+        self.partition: int = place.partition
         self.records = records
         #: positions before and after the fetch; ``end`` is past any transaction marker
         self.start = start
@@ -58,18 +63,3 @@ class Chunk:
     def bytes(self) -> int:
         """Payload bytes held."""
         return sum(r.serialized_value_size for r in self.records if r.serialized_value_size > 0)
-
-
-class ChunkScheduler(DefaultSchedulingStrategy):
-    """A Faust ``ConsumerScheduler``: chunks pass as they are, what is not ours (Faust's own topics) as ever."""
-
-    def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, Any]]:
-        """Yield (partition, chunk or record)."""
-        plain: dict[TP, list[Any]] = {}
-        for tp, batch in records.items():
-            if batch and isinstance(batch[0], Chunk):
-                yield from ((tp, chunk) for chunk in batch)
-            else:
-                plain[tp] = batch
-        if plain:
-            yield from super().iterate(plain)

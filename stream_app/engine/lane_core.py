@@ -1,12 +1,14 @@
 """What an open lane works on: gating by ticks, feeding, advancing, draining. No I/O, no asyncio.
 
-Made whole when a lane opens and dropped whole when it closes.
+Made whole when a lane opens and dropped whole when it closes. A worker's lane (:mod:`~stream_app.engine.lanes`) puts
+Kafka and RocksDB around it, :mod:`~stream_app.engine.lane_driver` lists and any table.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from schemas.clock import TickView
-from stream_app.engine import failpoints
 from stream_app.engine.inbox import Clock, Input
 from stream_app.engine.pressure import Pressure
 from stream_app.engine.protocol import Drained, EmitTuple, Positions, Stage, StageSpec
@@ -19,13 +21,21 @@ class LaneCore:
     """Queues, clock and stage of one open lane, and what was folded since the last checkpoint."""
 
     def __init__(
-        self, spec: StageSpec, stage: Stage, inputs: dict[str, Input], clock: Clock | None, *, most: int,
-        pressure: Pressure,
+        self, spec: StageSpec, stage: Stage, state: Positions, epochs: Mapping[str, int], *, most: int,
+        pressure: Pressure, reached: Callable[[str], None], live_views: bool = True,
     ) -> None:  # fmt: skip
+        """A loaded stage whose inputs stand where the last checkpoint left them.
+
+        ``epochs``: of the chunks to come, by alias. ``most``: records in one checkpoint. ``reached`` is called at the
+        named steps of a tick: a test may end everything there. ``live_views``: whether the stage is told when its
+        clock is at the present.
+        """
         self.spec = spec
         self.stage = stage
-        self.inputs = inputs
-        self.clock = clock
+        self.inputs = {
+            alias: Input(state.positions[alias], epochs[alias]) for alias in spec.inputs() if alias != "clock"
+        }
+        self.clock = Clock(epochs["clock"], state, spec.by_topic(state.end_offsets)) if spec.clock else None
         self.waits_for: str | None = None
         #: records taken since the lane opened, and since the last checkpoint
         self.events = self.fresh = 0
@@ -35,6 +45,8 @@ class LaneCore:
         self.steps = 0
         self._most = most
         self._pressure = pressure
+        self._reached = reached
+        self._live_views = live_views
 
     def work(self) -> bool:
         """Fold what may be folded. ``True`` if the batch is full and must be written before going on."""
@@ -61,15 +73,14 @@ class LaneCore:
             self.waits_for = stage.waiting_for(tick)
             if self.waits_for is not None:
                 break
-            stage.live = clock.newest_broker_ms - broker_ms <= LIVE_WITHIN_MS
+            stage.live = self._live_views and clock.newest_broker_ms - broker_ms <= LIVE_WITHIN_MS
             self.dirty = self.dirty or tick.line or self.fresh > 0
-            failpoints.hit("tick.1-started", self.spec.name)
-            failpoints.stop("stop-the-event-loop")
+            self._reached("tick.1-started")
             if not stage.advance(tick):
                 self.dirty = True
                 return True
             clock.handled(tick)
-            failpoints.hit("tick.3-done", self.spec.name)
+            self._reached("tick.3-done")
             self.fresh += 1
             self._pressure.ticked(clock)
         self._pressure.ease(self.inputs, clock)
@@ -106,6 +117,14 @@ class LaneCore:
         below = {alias: head[0].barrier.get(topic, 0) for alias, topic in self.spec.gated.items()}
         behind = [item for alias, end in below.items() if (item := self.inputs[alias]).reached < end]
         return any(item.chunks for item in behind) if behind else self.stage.waiting_for(head[0]) is None
+
+    def lacks(self) -> list[str]:
+        """Inputs of which the tick in hand covers more than has come."""
+        head = self.clock.current() if self.clock is not None else None
+        if head is None:
+            return []
+        gated = self.spec.gated.items()
+        return [alias for alias, topic in gated if self.inputs[alias].arrived < head[0].barrier.get(topic, 0)]
 
     def drain(self, static: dict[str, str], ids: dict[str, str]) -> tuple[Drained, list[EmitTuple], Positions]:
         """What a checkpoint writes: effects of the stage, clock records refused, and where every input stands."""

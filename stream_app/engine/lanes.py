@@ -32,6 +32,7 @@ from stream_app.engine.host import Host, check_bounds, first_positions
 from stream_app.engine.identity import compare
 from stream_app.engine.inbox import Clock, Gap, Input, bytes_held
 from stream_app.engine.lane_core import LaneCore
+from stream_app.engine.open_lane import OpenLane
 from stream_app.engine.parking import parked_by, pure, way_out
 from stream_app.engine.pressure import Pressure
 from stream_app.engine.producer import LaneProducer
@@ -66,18 +67,14 @@ class Lane:
         self._alias = {tp.topic: alias for alias, tp in self._tp.items()}
         self._waits_for: str | None = "assignment"
         self._events = 0
-        self._core: LaneCore | None = None
-        self._store: Store | None = None
-        self._producer: LaneProducer | None = None
+        self._opened: OpenLane | None = None
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._pressure = Pressure(spec, self._tp, host, config.lane_buffer_bytes)
+        self._pressure = Pressure(spec, config.lane_buffer_bytes, self._fetch)
         self._task: asyncio.Task[None] | None = None
         self._suspended = False
         self._asked_to_park: Parked | None = None
-        #: topic ids by alias that the lane was opened with
-        self._ids: dict[str, str] = {}
         #: whether a transaction may be open that nobody has settled
         self._unsettled = False
 
@@ -86,41 +83,42 @@ class Lane:
     @property
     def store(self) -> Store | None:
         """Committed state, for views; ``None`` while the lane is not open."""
-        return self._store if self.running else None
+        return self._opened.store if self._opened is not None and self.running else None
 
     @property
     def stage(self) -> Stage | None:
         """The stage object, for views."""
-        return self._core.stage if self._core is not None and self.running else None
+        return self._opened.core.stage if self._opened is not None and self.running else None
 
     @property
     def core(self) -> LaneCore | None:
         """What it works on; ``None`` while the lane is not open."""
-        return self._core if self.running else None
+        return self._opened.core if self._opened is not None and self.running else None
 
     @property
     def clock(self) -> Clock | None:
         """The lane's clock, for views."""
-        return self._core.clock if self._core is not None else None
+        return self._opened.core.clock if self._opened is not None else None
 
     @property
     def waits_for(self) -> str | None:
         """What it cannot go on without for now."""
-        return self._waits_for if self._waits_for is not None or self._core is None else self._core.waits_for
+        opened = self._opened
+        return self._waits_for if self._waits_for is not None or opened is None else opened.core.waits_for
 
     @property
     def events(self) -> int:
         """Records handled since the lane came here."""
-        return self._events + (self._core.events if self._core is not None else 0)
+        return self._events + (self._opened.core.events if self._opened is not None else 0)
 
     @property
     def dirty(self) -> bool:
         """Whether something was folded that no checkpoint has yet."""
-        return self._core is not None and self._core.dirty
+        return self._opened is not None and self._opened.core.dirty
 
     def inputs(self) -> dict[str, Input]:
         """Input queues by alias, for views."""
-        return self._core.inputs if self._core is not None else {}
+        return self._opened.core.inputs if self._opened is not None else {}
 
     def paused(self) -> list[str]:
         """Inputs the lane asks no more of for now."""
@@ -210,9 +208,9 @@ class Lane:
         while True:
             failed = time.monotonic()
             try:
-                core = await self._open()
+                opened = await self._open()
                 delay = 0.0
-                await self._run(core)
+                await self._run(opened)
             except asyncio.CancelledError:
                 raise
             except Exception as error:
@@ -270,38 +268,40 @@ class Lane:
     def _new_producer(self) -> LaneProducer:
         return LaneProducer(self.config, f"{self.config.group}-{self.spec.name}-{self.partition}")
 
-    async def _open(self) -> LaneCore:
-        """Producer, store, positions: steps 3 to 5 of the recovery path."""
+    async def _open(self) -> OpenLane:
+        """Producer, store, positions: steps 3 to 5 of the recovery path. What fails half-way leaves nothing open."""
         spec, partition = self.spec, self.partition
-        self._waits_for = "its producer"
-        self._producer = self._new_producer()
-        await self._producer.start()
-        self._unsettled = False
-        failpoints.hit("restore.1-producer-ready", spec.name)
-        # After the producer: who took the prefix over fenced the one before, and this one must see the claim.
-        self._waits_for = "topics and owner to be known"
-        self._ids = await self.host.identify(spec)
-        self._waits_for = "its state"
-        self._store = Store(self._path, self._memory, spec.segmenting)
-        restored = await restore(spec, partition, self.config, self._store)
-        self.restores += 1
-        self.restored_records += restored.records
-        self.restore_seconds += restored.seconds
-        failpoints.hit("restore.3-restored", spec.name)
-        bounds = await self.host.log_bounds(list(self._tp.values()))
-        state = restored.positions or await first_positions(spec, partition, self._tp, bounds, self.host)
-        compare(spec, state.ids, self._ids)
-        check_bounds(spec, state, self._tp, bounds)
-        with pure(spec.name, partition):
-            stage = spec.make(partition)
-            stage.load(state.memo or None, self._store)
-        epochs = {alias: await self.host.seek(tp, state.positions[alias]) for alias, tp in self._tp.items()}
-        inputs = {alias: Input(state.positions[alias], epochs[alias]) for alias in self._tp if alias != "clock"}
-        clock = Clock(epochs["clock"], state, spec.by_topic(state.end_offsets)) if spec.clock else None
-        self._pressure.paused.clear()
-        self._core = LaneCore(spec, stage, inputs, clock, most=self._most, pressure=self._pressure)
-        self._heed()
-        failpoints.hit("restore.4-sought", spec.name)
+        async with contextlib.AsyncExitStack() as held:
+            self._waits_for = "its producer"
+            producer = self._new_producer()
+            held.push_async_callback(producer.stop)
+            await producer.start()
+            self._unsettled = False
+            failpoints.hit("restore.1-producer-ready", spec.name)
+            # After the producer: who took the prefix over fenced the one before, and this one must see the claim.
+            self._waits_for = "topics and owner to be known"
+            ids = await self.host.identify(spec)
+            self._waits_for = "its state"
+            store = Store(self._path, self._memory, spec.segmenting)
+            held.callback(self._close, store)
+            restored = await restore(spec, partition, self.config, store)
+            self.restores += 1
+            self.restored_records += restored.records
+            self.restore_seconds += restored.seconds
+            failpoints.hit("restore.3-restored", spec.name)
+            bounds = await self.host.log_bounds(list(self._tp.values()))
+            state = restored.positions or await first_positions(spec, partition, self._tp, bounds, self.host)
+            compare(spec, state.ids, ids)
+            check_bounds(spec, state, self._tp, bounds)
+            with pure(spec.name, partition):
+                stage = spec.make(partition)
+                stage.load(state.memo or None, store)
+            epochs = {alias: await self.host.seek(tp, state.positions[alias]) for alias, tp in self._tp.items()}
+            self._pressure.paused.clear()
+            core = LaneCore(spec, stage, state, epochs, most=self._most, pressure=self._pressure, reached=self._reached)
+            self._heed()
+            failpoints.hit("restore.4-sought", spec.name)
+            opened = self._opened = OpenLane(producer, store, core, ids, held.pop_all())
         self.running = True
         self._waits_for = None
         for tp in self._tp.values():
@@ -311,23 +311,29 @@ class Lane:
             "%s[%d]: open, %d records restored in %.2f s, at %s",
             spec.name, partition, restored.records, restored.seconds, state.positions,
         )  # fmt: skip
-        return self._core
+        return opened
 
     async def _drop(self) -> None:
         """Step 1: stop the producer, drop all memory."""
         self.running = False
         self.host.gate(set(self._tp.values()), False)
-        self._events, self._core = self.events, None
-        producer, self._producer = self._producer, None
-        store, self._store = self._store, None
-        if store is not None:
-            try:
-                store.close()
-            except Exception as error:
-                log.warning("%s[%d]: closing its store: %s", self.spec.name, self.partition, _text(error))
-        if producer is not None:
-            await producer.stop()
+        self._events, opened, self._opened = self.events, self._opened, None
+        if opened is not None:
+            await opened.held.aclose()
         self._idle.set()
+
+    def _close(self, store: Store) -> None:
+        try:
+            store.close()
+        except Exception as error:
+            log.warning("%s[%d]: closing its store: %s", self.spec.name, self.partition, _text(error))
+
+    def _fetch(self, alias: str, more: bool) -> None:
+        (self.host.resume if more else self.host.pause)(self._tp[alias])
+
+    def _reached(self, step: str) -> None:
+        failpoints.hit(step, self.spec.name)
+        failpoints.stop("stop-the-event-loop")
 
     def _broken(self, why: Exception) -> None:
         log.info("%s[%d]: %s", self.spec.name, self.partition, why)
@@ -336,8 +342,8 @@ class Lane:
 
     # -- work ----------------------------------------------------------------------------------------------------
 
-    async def _run(self, core: LaneCore) -> None:
-        interval = self.config.checkpoint_interval_s
+    async def _run(self, opened: OpenLane) -> None:
+        core, interval = opened.core, self.config.checkpoint_interval_s
         while True:
             due = self.figures.at + interval
             if not core.dirty:
@@ -359,26 +365,25 @@ class Lane:
             if full:
                 self._wake.set()
             if core.dirty and (full or time.monotonic() >= self.figures.at + interval):
-                await self._checkpoint(core)
+                await self._checkpoint(opened)
                 if full:
                     failpoints.hit("tick.2-partly", self.spec.name)
             else:
                 await asyncio.sleep(0)
 
-    async def _checkpoint(self, core: LaneCore) -> None:
+    async def _checkpoint(self, opened: OpenLane) -> None:
         """Write what was folded; nothing else touches the lane meanwhile."""
-        store, producer = self._store, self._producer
-        if store is None or producer is None:
-            raise Broken(f"{self.spec.name}[{self.partition}] was to write a checkpoint while it is closed")
+        core = opened.core
         with pure(self.spec.name, self.partition):
-            drained, refused, positions = core.drain(self.config.static, self._ids)
+            drained, refused, positions = core.drain(self.config.static, opened.ids)
         self._idle.clear()
         self._unsettled = True
         try:
             async with asyncio.timeout(2 * self.config.transaction_timeout_s):
                 await checkpoint(
-                    self.spec, self.partition, self.config, producer, store, drained, refused, positions, self.figures
-                )
+                    self.spec, self.partition, self.config, opened.producer, opened.store, drained, refused, positions,
+                    self.figures,
+                )  # fmt: skip
         finally:
             self._idle.set()
         self._unsettled = False

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
-from faust.types import TP
-
-from stream_app.engine.host import Host
 from stream_app.engine.inbox import Clock, Input
 from stream_app.engine.protocol import StageSpec
 
@@ -15,14 +13,16 @@ MAX_TICKS: Final = 1_000
 
 
 class Pressure:
-    """Paused inputs of one lane. What the tick in hand needs is never paused."""
+    """Paused inputs of one lane. What the tick in hand needs is never paused.
 
-    def __init__(self, spec: StageSpec, tps: dict[str, TP], host: Host, buffer_bytes: int) -> None:
+    ``fetch`` is told of an input whether more of it is to be fetched.
+    """
+
+    def __init__(self, spec: StageSpec, buffer_bytes: int, fetch: Callable[[str, bool], None]) -> None:
         self.paused: set[str] = set()
         self._spec = spec
-        self._tps = tps
-        self._host = host
         self._buffer_bytes = buffer_bytes
+        self._fetch = fetch
 
     def received(self, alias: str, item: Input, clock: Clock | None) -> None:
         """Ask for no more of an input that has filled its queue."""
@@ -54,8 +54,8 @@ class Pressure:
     def _pause(self, alias: str) -> None:
         if alias not in self.paused:
             self.paused.add(alias)
-            self._host.pause(self._tps[alias])
+            self._fetch(alias, False)
 
     def _resume(self, alias: str) -> None:
         self.paused.discard(alias)
-        self._host.resume(self._tps[alias])
+        self._fetch(alias, True)

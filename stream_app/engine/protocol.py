@@ -15,7 +15,7 @@ import msgspec
 from schemas import bounds
 from schemas.clock import TickView
 from stream_app.core.kit.codec import Codec
-from stream_app.engine.store import Segmenting
+from stream_app.engine.segmenting import Segmenting
 
 POSITIONS_FORMAT = 2
 

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,33 +29,14 @@ from rocksdict import (
 )
 
 from stream_app.core.kit.codec import Codec
+from stream_app.engine.segmenting import SEGMENTS, Segmenting
 from stream_app.errors import UnknownFormat
 
 FORMAT: Final = 1
 _META: Final = b"\x00meta"
-_SEGMENTS: Final = 6
 #: What a memtable takes from the shared budget at a time. RocksDB's 1 MiB, for each segment of each lane, fills the
 #: budget with emptiness, and almost every write then flushes a tiny file. Below 64 KiB nothing more is saved.
 _ARENA_BYTES: Final = 64 << 10
-
-
-@dataclass(frozen=True, slots=True)
-class Segmenting:
-    """How a table's entries fall into time segments."""
-
-    #: UTC day of a value (days since 1970)
-    day_of: Callable[[bytes], int]
-    #: longest time an entry counts, in whole days
-    horizon_days: int
-    #: what values are there, of those that a memo keeps count of
-    counted: Callable[[Iterable[bytes]], Counter[Any]] = lambda values: Counter()
-    #: what a memo says must be there
-    promised: Callable[[bytes], Counter[Any]] = lambda memo: Counter()
-
-    @property
-    def span(self) -> int:
-        """Days a segment covers, so that six of them hold the horizon and the day in progress."""
-        return -(-(self.horizon_days + 1) // (_SEGMENTS - 1))
 
 
 class Meta(msgspec.Struct, frozen=True):
@@ -225,12 +204,12 @@ class Store:
         if known is not None:
             return known[1]
         newest = max(self._segments, default=segment)
-        if segment <= newest - _SEGMENTS:
+        if segment <= newest - SEGMENTS:
             return None
         name = f"s{segment}"
         self._db.create_column_family(name, self._memory.options())
         self._segments[segment] = self._segment_handles(name)
-        for old in [s for s in self._segments if s <= segment - _SEGMENTS]:
+        for old in [s for s in self._segments if s <= segment - SEGMENTS]:
             del self._segments[old]
             self._db.drop_column_family(f"s{old}")
         self._newest_first = sorted(self._segments, reverse=True)

@@ -9,92 +9,78 @@ from __future__ import annotations
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from schemas.clock import TickView
+from schemas.clock import decode_tick
 from schemas.common import rfc3339
 from schemas.partitioning import partition_for
-from stream_app.core.alerts import AlertsStage
-from stream_app.core.drift import DriftStage
-from stream_app.core.kit.effects import Emit
-from stream_app.core.labels.entry import entry_day
-from stream_app.core.labels.stage import LabelsStage
-from stream_app.core.metrics_stage import MetricsStage
-from stream_app.core.retrain import RetrainStage
-from stream_app.engine.chunks import Chunk
-from stream_app.engine.inbox import Clock
-from stream_app.engine.protocol import Positions, Stage
-from stream_app.engine.store import FORMAT, Memory, Meta, Segmenting, Store
+from stream_app.engine.lane_driver import LaneDriver, Log
+from stream_app.engine.protocol import EmitTuple, StageSpec
+from stream_app.engine.segmenting import Segmenting
+from stream_app.engine.store import FORMAT, Memory, Meta, Store
 from stream_app.errors import Incompatible
 from stream_app.kafka import clients
 from stream_app.kafka.topics import Topics
-from stream_app.settings import Settings, base
-from stream_app.stage_configs import alerts_config, drift_config, labels_config, metrics_config, retrain_config
+from stream_app.pipeline import stages
+from stream_app.settings import Settings
+from stream_app.stage_configs import configs
 
 #: Called after each line tick with its time (epoch ms).
 Progress = Callable[[int], None]
 
 
-class _Row(NamedTuple):
-    """A record of an internal topic."""
+class _Table:
+    """A store that belongs to no changelog."""
 
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, bytes]]
-
-
-class _Lane:
-    """A stage with its state, checkpointed after every epoch."""
-
-    def __init__(self, stage: Stage, path: Path, memory: Memory, segmenting: Segmenting | None = None) -> None:
-        self.stage = stage
+    def __init__(self, path: Path, memory: Memory, segmenting: Segmenting | None) -> None:
         self._store = Store(path, memory, segmenting)
-        self._count = 0
-        stage.load(None, self._store)
+        self.get_many, self.scan, self.close = self._store.get_many, self._store.scan, self._store.close
 
-    def drain(self) -> list[Emit]:
-        """Write what was folded; returns what would be sent."""
-        drained = self.stage.drain()
-        self._store.write(drained.puts.items(), Meta("", "", FORMAT, 0, 0, b""))
-        return list(drained.emits)  # type: ignore[arg-type]
+    def write(self, puts: dict[bytes, bytes | None]) -> None:
+        """Apply a checkpoint."""
+        self._store.write(puts.items(), Meta("", "", FORMAT, 0, 0, b""))
 
-    def feed(self, emits: Iterable[Emit], alias: str) -> list[Emit]:
-        """Hand over what the stage before sent to this one's log, and drain."""
-        rows = []
-        for emit in emits:
-            rows.append(_Row(emit.topic, 0, self._count, 0, emit.key, emit.value, emit.headers))
-            self._count += 1
-        sent = []
-        while rows:
-            rows = rows[self.stage.accept(alias, rows, None) :]
-            sent += self.drain()
-        return sent or self.drain()
+
+class _Lane(LaneDriver):
+    """A lane whose state lies in a folder."""
+
+    def __init__(self, spec: StageSpec, partition: int, root: Path, memory: Memory) -> None:
+        self._files = _Table(root / f"{spec.name}-{partition}", memory, spec.segmenting)
+        super().__init__(
+            spec, partition, self._files, {alias: Log(topic, partition) for alias, topic in spec.inputs().items()}
+        )
+
+    def read(self, sent: Iterable[EmitTuple], by: StageSpec) -> None:
+        """What the stage before has sent to the log of this one, in this partition."""
+        logs = {log.topic: log for log in self.logs.values()}
+        for alias, partition, key, value, headers in sent:
+            topic, _ = by.outputs[alias]
+            if topic in logs and partition in (None, self.partition):
+                logs[topic].append(value, key, headers=headers)
 
     def close(self) -> None:
         """Let the files go."""
-        self._store.close()
+        self._files.close()
 
 
-class _Inputs:
-    """The gated inputs and the clock of one partition, read as far as the ticks ask."""
+class _ReadLane(_Lane):
+    """One with a clock: its ticks and what they cover are read from Kafka, as far as the ticks ask."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, topics: dict[str, str], clock: str, partition: int) -> None:
+    def __init__(self, spec: StageSpec, partition: int, root: Path, memory: Memory, consumer: AIOKafkaConsumer) -> None:
+        super().__init__(spec, partition, root, memory)
         self._consumer = consumer
-        self._tps = {alias: TopicPartition(topic, partition) for alias, topic in topics.items()}
-        self._clock_tp = TopicPartition(clock, partition)
-        self._waiting: dict[str, deque[Any]] = {alias: deque() for alias in topics}
-        self.clock = Clock(0, Positions({"clock": 0}), {})
+        inputs = spec.inputs()
+        self._tps = {alias: TopicPartition(inputs[alias], partition) for alias in (*spec.gated, "clock")}
+        #: ticks that were not handed over: time (epoch ms), record, position behind it
+        self._ticks: deque[tuple[int, Any, int]] = deque()
 
     async def start(self) -> None:
         """Read the whole clock, and stand at the start of the inputs."""
-        tps = [self._clock_tp, *self._tps.values()]
+        tps, clock = list(self._tps.values()), self._tps["clock"]
         self._consumer.assign(tps)
         begin, end = await self._consumer.beginning_offsets(tps), await self._consumer.end_offsets(tps)
         gone = [f"{tp.topic}[{tp.partition}]" for tp in tps if begin[tp]]
@@ -104,30 +90,49 @@ class _Inputs:
                 "`plumbline topics check` says which retention keeps it."
             )
         for tp in tps:
-            self._consumer.seek(tp, begin[tp])
-        self._consumer.pause(*self._tps.values())
-        at = begin[self._clock_tp]
-        self.clock = Clock(0, Positions({"clock": at}), {})
-        while at < end[self._clock_tp]:
-            found = await self._consumer.getmany(self._clock_tp, timeout_ms=200)
-            reached = await self._consumer.position(self._clock_tp)
-            if reached != at:
-                chunk = Chunk(self._clock_tp, found.get(self._clock_tp, []), at, reached, 0)
-                self.clock.put(chunk)
-            at = reached
-        self._consumer.pause(self._clock_tp)
-        self._consumer.resume(*self._tps.values())
+            self._consumer.seek(tp, 0)
+        inputs = [tp for tp in tps if tp != clock]
+        self._consumer.pause(*inputs)
+        while await self._consumer.position(clock) < end[clock]:
+            for records in (await self._consumer.getmany(clock, timeout_ms=200)).values():
+                self._ticks.extend((_tick_ms(record), record, record.offset + 1) for record in records)
+        self._consumer.pause(clock)
+        self._consumer.resume(*inputs)
 
-    async def covered(self, alias: str, barrier: int) -> list[Any]:
-        """Records below the barrier that were not handed out yet."""
-        tp, waiting = self._tps[alias], self._waiting[alias]
-        while await self._consumer.position(tp) < barrier:
-            for found, records in (await self._consumer.getmany(timeout_ms=200, max_records=20_000)).items():
-                self._waiting[next(a for a, t in self._tps.items() if t == found)].extend(records)
-        out = []
-        while waiting and waiting[0].offset < barrier:
-            out.append(waiting.popleft())
-        return out
+    @property
+    def ends(self) -> dict[str, int]:
+        """Offset before which its inputs were read, by topic."""
+        return self.core.clock.barrier if self.core.clock is not None else {}
+
+    def next_tick(self) -> int | None:
+        """Time of the first tick that was not handed over (epoch ms)."""
+        return self._ticks[0][0] if self._ticks else None
+
+    async def until(self, at_ms: int) -> list[EmitTuple]:
+        """Hand over the ticks up to this time and all they cover; returns what was sent."""
+        while self._ticks and self._ticks[0][0] <= at_ms:
+            _, record, end = self._ticks.popleft()
+            self.logs["clock"].extend([record], end)
+        sent = self.run()
+        while self.core.lacks():
+            await self._read()
+            sent += self.run()
+        return sent
+
+    async def _read(self) -> None:
+        found = await self._consumer.getmany(timeout_ms=200, max_records=20_000)
+        for alias in self.spec.gated:
+            tp = self._tps[alias]
+            self.logs[alias].extend(found.get(tp, []), await self._consumer.position(tp))
+
+
+def _tick_ms(record: Any) -> int:
+    """Time of a clock record; 0 if it is no tick: it goes with the one before."""
+    try:
+        tick = decode_tick(record.value, record.offset, record.timestamp)
+    except (ValueError, TypeError):
+        return 0
+    return tick.at_ms if tick is not None else 0
 
 
 class Recomputed(NamedTuple):
@@ -149,95 +154,50 @@ async def recompute(
     ``revision_of`` reads an alert's revision. Raises ``Incompatible`` if the inputs no longer go back to their start.
     """
     target = partition_for(line.encode(), topics.line_partitions)
-    first = base(settings)
-    labels, metrics = labels_config(settings), metrics_config(first)
-    decides = retrain_config(first, topics.training_results)
-    segmenting = Segmenting(entry_day, settings.max_horizon_days)
+    declared = stages(topics, configs(settings, topics))
     memory = Memory(settings.block_cache_mb << 20, settings.write_buffer_mb << 20)
     found = Recomputed({}, {}, 0, {})
     ticks = 0
-    with tempfile.TemporaryDirectory(prefix="plumbline-recompute-") as folder:
-        root = Path(folder)
-        sources = [
-            _Lane(LabelsStage(labels.for_source(p)), root / f"labels-{p}", memory, segmenting)
-            for p in range(topics.input_partitions)
-        ]
-        middle = _Lane(MetricsStage(metrics, target), root / "metrics", memory)
-        after = [
-            (_Lane(DriftStage(drift_config(first), target), root / "drift", memory), "line-log"),
-            (_Lane(RetrainStage(decides, target), root / "retrain", memory), "drift-log"),
-            (_Lane(AlertsStage(alerts_config(first), target), root / "alerts", memory), "decision-log"),
-        ]
-        consumers = [_consumer(settings) for _ in range(topics.input_partitions + 1)]
-        started: list[AIOKafkaConsumer] = []
-        try:
-            for consumer in consumers:
-                await consumer.start()
-                started.append(consumer)
-            inputs = [
-                _Inputs(c, {"predictions": topics.predictions, "outcomes": topics.outcomes}, topics.clock, p)
-                for p, c in enumerate(consumers[:-1])
-            ]
-            orders = _Inputs(
-                consumers[-1],
-                {"operator-commands": topics.operator_commands, "training-results": topics.training_results},
-                topics.line_clock,
-                target,
-            )
-            for item in (*inputs, orders):
-                await item.start()
-            while (head := orders.clock.current()) is not None and head[0].at_ms <= until_ms:
-                tick = head[0]
-                deltas: list[Emit] = []
-                for lane, source in zip(sources, inputs, strict=True):
-                    deltas += [e for e in await _labels_until(lane, source, tick) if e.partition == target]
-                emits = middle.feed((e for e in deltas if e.topic == "model-deltas"), "model-deltas")
-                for alias in ("operator-commands", "training-results"):
-                    topic = topics.operator_commands if alias == "operator-commands" else topics.training_results
-                    rows = await orders.covered(alias, tick.barrier.get(topic, 0))
-                    if rows:
-                        middle.stage.accept(alias, rows, tick)
-                waits = middle.stage.waiting_for(tick)
-                if waits is not None:
-                    raise Incompatible(f"the clocks do not agree at {rfc3339(tick.at_ms)}: metrics waits for {waits}")
-                while not middle.stage.advance(tick):
-                    emits += middle.drain()
-                emits += middle.drain()
-                orders.clock.handled(tick)
-                for lane, log in after:
-                    emits = lane.feed([e for e in emits if e.topic == log], "log")
-                    for emit in emits:
-                        if emit.topic == "drift-events" and emit.key is not None:
-                            found.events[emit.key.decode()] = emit.value or b""
-                        elif emit.topic == "alerts" and emit.key is not None:
-                            found.alerts[emit.key.decode(), revision_of(emit.value or b"")] = emit.value or b""
-                ticks += 1
-                for partition, source in enumerate(inputs):
-                    for name, offset in source.clock.barrier.items():
-                        found.inputs.setdefault(name, {})[partition] = offset
-                if progress is not None:
-                    progress(tick.at_ms)
-        finally:
-            for consumer in started:
-                await consumer.stop()
-            for lane in (*sources, middle, *(lane for lane, _ in after)):
-                lane.close()
+    async with AsyncExitStack() as held:
+        root = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="plumbline-recompute-")))
+
+        async def reading(spec: StageSpec, partition: int) -> _ReadLane:
+            consumer = _consumer(settings)
+            await consumer.start()
+            held.push_async_callback(consumer.stop)
+            lane = _ReadLane(spec, partition, root, memory, consumer)
+            held.callback(lane.close)
+            await lane.start()
+            return lane
+
+        sources = [await reading(declared.labels, partition) for partition in range(declared.labels.partitions)]
+        middle = await reading(declared.metrics, target)
+        after = [_Lane(spec, target, root, memory) for spec in (declared.drift, declared.retrain, declared.alerts)]
+        for lane in after:
+            held.callback(lane.close)
+        while (at_ms := middle.next_tick()) is not None and at_ms <= until_ms:
+            for source in sources:
+                middle.read(await source.until(at_ms), source.spec)
+            sent, by = await middle.until(at_ms), middle.spec
+            if middle.core.clock is not None and middle.core.clock.current() is not None:
+                raise Incompatible(
+                    f"the clocks do not agree at {rfc3339(at_ms)}: metrics waits for {middle.core.waits_for}"
+                )
+            for lane in after:
+                lane.read(sent, by)
+                sent, by = lane.run(), lane.spec
+                for alias, _, key, value, _ in sent:
+                    if alias == "drift-events" and key is not None:
+                        found.events[key.decode()] = value or b""
+                    elif alias == "alerts" and key is not None:
+                        found.alerts[key.decode(), revision_of(value or b"")] = value or b""
+            ticks += 1
+            for source in sources:
+                for topic, offset in source.ends.items():
+                    found.inputs.setdefault(topic, {})[source.partition] = offset
+            if progress is not None:
+                progress(at_ms)
     return found._replace(ticks=ticks)
-
-
-async def _labels_until(lane: _Lane, source: _Inputs, until: TickView) -> list[Emit]:
-    """Everything a labels lane sends up to and with the line tick."""
-    out: list[Emit] = []
-    while (head := source.clock.current()) is not None and head[0].at_ms <= until.at_ms:
-        tick = head[0]
-        for alias, tp in source._tps.items():
-            rows = await source.covered(alias, tick.barrier.get(tp.topic, 0))
-            if rows:
-                lane.stage.accept(alias, rows, tick)
-        lane.stage.advance(tick)
-        source.clock.handled(tick)
-        out += lane.drain()
-    return out
 
 
 def _consumer(settings: Settings) -> AIOKafkaConsumer:

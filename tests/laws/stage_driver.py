@@ -1,4 +1,4 @@
-"""Drives a metrics stage as the engine does, without one: a dictionary for RocksDB, lists for Kafka.
+"""Drives a metrics lane as a worker does, without one: a dictionary for RocksDB, lists for Kafka.
 
 Where the engine may choose (how many records a chunk has, in what order inputs are fed, when a checkpoint comes, when
 the stage is thrown away and loaded again) a seeded generator chooses. Ticks and what they cover are the scenario's.
@@ -10,7 +10,9 @@ import random
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from schemas.clock import TickView
+from schemas.clock import Tick
+from schemas.common import encode, rfc3339
+from stream_app import pipeline
 from stream_app.core import line_log
 from stream_app.core.counts import cells, cells_codec, deltas
 from stream_app.core.counts.deltas import Cell, DeltaRecord, HourCount, Intervals, Part
@@ -19,7 +21,9 @@ from stream_app.core.kit.live_settings import Fixed
 from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.core.metrics_stage.keys import cell_key
-from stream_app.simulator import DictTable, Row
+from stream_app.engine.lane_driver import LaneDriver, Log
+from stream_app.kafka.topics import Topics
+from stream_app.simulator import DictTable
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -130,48 +134,53 @@ def config(sources: int, rules: Any = None, days: tuple[int, ...] = (), **rest: 
 
 
 class Drive:
-    """One run of a scenario. Without a generator: one chunk, a checkpoint after everything, no restart."""
+    """One run of a scenario. Without a generator: one chunk, a checkpoint after everything, no restart.
+
+    ``given``: delta records instead of the scenario's.
+    """
 
     def __init__(
-        self, scenario: Scenario, settings: MetricsConfig, seed: int | None = None, live: bool = False
-    ) -> None:
+        self, scenario: Scenario, settings: MetricsConfig, seed: int | None = None, live: bool = False,
+        given: list[bytes] | None = None,
+    ) -> None:  # fmt: skip
         self.rng = random.Random(seed) if seed is not None else None
-        self.scenario, self.settings, self.live = scenario, settings, live
+        self.scenario = scenario
         self.table = DictTable()
         self.emits: list[Emit] = []
-        self.memo: bytes | None = None
         self.restarts = 0
         self.steps = 0
-        self.stage = self._fresh()
-        self._deltas = [
-            Row("d", 0, i, 0, None, value) for i, (_, value) in enumerate(delta_records(scenario, self.rng))
-        ]
+        spec = pipeline.metrics(Topics("", "", scenario.sources, 1), settings)
+        self.logs = {alias: Log(topic) for alias, topic in spec.inputs().items()}
+        self.lane = LaneDriver(spec, 0, self.table, self.logs, live_views=live)
+        for value in given if given is not None else [value for _, value in delta_records(scenario, self.rng)]:
+            self.logs["model-deltas"].append(value)
         self._gated = {"operator-commands": scenario.commands, "training-results": scenario.results}
-        self._queues: dict[str, list[Row]] = {"operator-commands": [], "training-results": []}
 
-    def _fresh(self) -> MetricsStage:
-        stage = MetricsStage(self.settings, 0)
-        stage.load(self.memo, self.table)
-        stage.live = self.live
-        return stage
+    @property
+    def stage(self) -> MetricsStage:
+        found = self.lane.stage
+        assert isinstance(found, MetricsStage)
+        return found
 
     def _maybe(self, share: float) -> bool:
         return self.rng is not None and self.rng.random() < share
 
-    def checkpoint(self) -> None:
-        drained = self.stage.drain()
-        self.emits += drained.emits
-        self.memo = drained.memo
-        self.table.write(drained.puts)
-        if self._maybe(0.5):
-            self.stage = self._fresh()
+    def checkpoint(self, restart: bool = False) -> None:
+        self.lane.checkpoint()
+        self.emits += self.lane.take()  # type: ignore[arg-type]
+        if restart or self._maybe(0.5):
+            self.lane.reopen()
             self.restarts += 1
 
-    def _feed(self, alias: str, tick: TickView | None) -> None:
-        queue = self._deltas if alias == "model-deltas" else self._queues[alias]
-        count = self.rng.randint(1, len(queue)) if self.rng else len(queue)
-        self.stage.accept(alias, queue[:count], tick)
-        del queue[:count]
+    def fetch(self) -> None:
+        """Some of one input; all of every input without a generator."""
+        inputs = self.lane.core.inputs
+        behind = [alias for alias, item in inputs.items() if item.arrived < self.logs[alias].end]
+        if self.rng is None:
+            self.lane.fetch_all()
+        elif behind:
+            alias = self.rng.choice(behind)
+            self.lane.fetch(alias, self.rng.randint(1, self.logs[alias].end - inputs[alias].arrived))
 
     def run(self) -> Drive:
         for i, at in enumerate(self.scenario.ticks):
@@ -180,27 +189,34 @@ class Drive:
         return self
 
     def tick(self, i: int, at: int) -> None:
-        tick = TickView(at, True, None, {}, i)
-        for alias, by_tick in self._gated.items():
-            self._queues[alias] = [Row(alias, 0, 100 * i + k, 0, None, v) for k, v in enumerate(by_tick.get(i, []))]
-        while waiting := [a for a, q in self._queues.items() if q]:
-            self._feed(self.rng.choice(waiting) if self.rng else waiting[0], tick)
-            if self._maybe(0.3):
+        self.announce(i, at)
+        for _ in range(50_000):
+            if self.last_tick == at:
+                break
+            self.lane.fetch("clock")
+            self.fetch()
+            partly = self.lane.core.work()
+            self.steps += partly
+            if self._maybe(0.6 if partly else 0.3):
                 self.checkpoint()
-        while (missing := self.stage.waiting_for(tick)) is not None:
-            assert self._deltas, f"everything is here, and yet it waits for {missing}"
-            self._feed("model-deltas", None)
-            if self._maybe(0.3):
-                self.checkpoint()
-        while not self.stage.advance(tick):
-            self.steps += 1
-            assert self.steps < 50_000, "advance() never ends"
-            if self._deltas and self._maybe(0.2):
-                self._feed("model-deltas", None)
-            if self._maybe(0.6):
-                self.checkpoint()
+        else:
+            raise AssertionError(f"never done, waits for {self.lane.core.waits_for}")
         if self._maybe(0.4):
             self.checkpoint()
+
+    def announce(self, i: int, at: int) -> None:
+        """Write the tick and the commands and results that it covers."""
+        for alias, by_tick in self._gated.items():
+            for value in by_tick.get(i, []):
+                self.logs[alias].append(value)
+        ends = {topic: self.logs[alias].end for alias, topic in self.lane.spec.gated.items()}
+        self.logs["clock"].append(encode(Tick(rfc3339(at), True, "external", ends)))
+
+    @property
+    def last_tick(self) -> int:
+        clock = self.lane.core.clock
+        assert clock is not None
+        return clock.last_tick
 
     def of(self, topic: str) -> list[Emit]:
         return [e for e in self.emits if e.topic == topic]

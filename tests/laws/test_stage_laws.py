@@ -16,7 +16,7 @@ from stream_app.core.drift import DriftStage
 from stream_app.core.labels.stage import LabelsStage
 from stream_app.core.metrics_stage import MetricsStage
 from stream_app.core.retrain import RetrainStage
-from tests.laws.stage_driver import DAY, HOUR, Drive, Event, Row, Scenario, config, part
+from tests.laws.stage_driver import DAY, HOUR, Drive, Event, Scenario, config, part
 from tests.laws.test_laws import LAWFUL, modules, scores
 from tests.unit.alerts import bench as alerts_bench
 from tests.unit.retrain import bench as retrain_bench
@@ -50,14 +50,7 @@ def test_a_stage_counts_a_repeated_record_once(made: list[tuple[float, bool, boo
     events += [e._replace(actual=a) for e, (_, _, a) in zip(events, made, strict=True)]
     tick = 20_000 * DAY + HOUR
     value = deltas.encode(DeltaRecord(0, [part(events, 0, tick)]))
-    drives = []
-    for n in (0, repeats):
-        drive = Drive(Scenario([tick], [[[]]]), config(1))
-        drive._deltas = [Row("d", 0, i, 0, None, value) for i in range(1 + n)]
-        while drive._deltas:
-            drive._feed("model-deltas", None)
-        drives.append(drive.run())
-    once, again = drives
+    once, again = (Drive(Scenario([tick], [[[]]]), config(1), given=[value] * n).run() for n in (1, 1 + repeats))
     assert once.table.rows == again.table.rows
     assert once.emits == again.emits
 

@@ -20,6 +20,7 @@ from stream_app.core.labels import entry as labels_entry
 from stream_app.core.labels.stage import LabelsStage
 from stream_app.engine.chunks import Chunk
 from stream_app.engine.inbox import Clock
+from stream_app.engine.lane_driver import Row
 from stream_app.engine.protocol import Positions, decode_positions
 from stream_app.errors import Broken, Incompatible, UnknownFormat
 from stream_app.ingest.relay.mapper import Mapper
@@ -31,7 +32,7 @@ from stream_app.projection import fold, points
 from stream_app.reference.artefacts import CARD
 from stream_app.reference.registry import FolderRegistry
 from stream_app.settings import Settings
-from stream_app.simulator import Row, Simulator
+from stream_app.simulator import Simulator
 from stream_app.stage_configs import alerts_config, drift_config, labels_config, metrics_config, retrain_config
 from tests.support import seeds
 

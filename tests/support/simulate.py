@@ -16,6 +16,7 @@ from stream_app.core.kit.live_settings import Fixed
 from stream_app.core.metrics_stage import MetricsConfig
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.core.retrain import RetrainConfig
+from stream_app.engine.lane_driver import LaneDriver
 from stream_app.settings import Settings
 from stream_app.simulator import Batch, Simulator
 from stream_app.stage_configs import alerts_config, drift_config, labels_config, metrics_config, retrain_config
@@ -39,6 +40,22 @@ def simulator(alerts: AlertRules | None = None, retrain: RetrainConfig | None = 
         retrain or RetrainConfig("/plumbline/sim", "ml.training-results"),
         AlertsConfig("/plumbline/sim", rules=Fixed(lambda line: found)),
     )
+
+
+def restarting(sim: Simulator, restarts: Callable[[], bool]) -> Simulator:
+    """The same with a stage thrown away and opened again after each checkpoint of which ``restarts`` says so."""
+
+    def shaken(lane: LaneDriver, checkpoint: Callable[[], None]) -> Callable[[], None]:
+        def then() -> None:
+            checkpoint()
+            if restarts():
+                lane.reopen()
+
+        return then
+
+    for lane in sim.lanes.values():
+        lane.checkpoint = shaken(lane, lane.checkpoint)  # type: ignore[method-assign]
+    return sim
 
 
 def batch(scenario: Scenario, day: int, found: Day) -> Batch:

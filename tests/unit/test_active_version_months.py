@@ -21,7 +21,8 @@ from stream_app.core.counts.deltas import Cell, DeltaRecord, HourCount, Part
 from stream_app.core.kit.live_settings import Fixed
 from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
 from stream_app.core.metrics_stage.config import LineRules
-from stream_app.simulator import DictTable, Row
+from stream_app.engine.lane_driver import Row
+from stream_app.simulator import DictTable
 
 DAY, HOUR = 86_400_000, 3_600_000
 FIRST = 20_000

@@ -12,7 +12,7 @@ from scipy.stats import ks_2samp
 
 from stream_app.simulator import Simulator
 from tests.support.scenarios import BAD, DAY_MS, FIRST_DAY, HOUR_MS, coverage, on_days, step
-from tests.support.simulate import batch, close_day, records, run, simulator
+from tests.support.simulate import batch, close_day, records, restarting, run, simulator
 
 SCENARIOS = [step(25, 17, 24, n=200), on_days("one", 25, (18,), 24, n=200), coverage(0.3, 17, 20, 24, n=100)]
 
@@ -25,17 +25,7 @@ def published(sim: Simulator) -> list[tuple[str, bytes | None, bytes | None]]:
 def test_a_restart_of_any_stage_at_any_checkpoint_changes_no_byte(seed: int) -> None:
     draw = random.Random(seed)
     plain = run(SCENARIOS, simulator())
-    shaken = simulator()
-    checkpoint = shaken._checkpoint
-
-    def then_restart(name: str) -> object:
-        sent = checkpoint(name)
-        if draw.random() < 0.3:
-            shaken.restart(name)
-        return sent
-
-    shaken._checkpoint = then_restart  # type: ignore[method-assign, assignment]
-    run(SCENARIOS, shaken)
+    shaken = run(SCENARIOS, restarting(simulator(), lambda: draw.random() < 0.3))
     assert len(records(plain, "alerts")) > 5
     assert published(shaken) == published(plain)
 

@@ -14,8 +14,9 @@ from stream_app.commands.send import order, oversized
 from stream_app.core import line_log
 from stream_app.core.metrics_stage import MetricsStage
 from stream_app.core.metrics_stage.border import read_command, read_result
+from stream_app.engine.lane_driver import Row
 from stream_app.errors import Incompatible
-from tests.laws.stage_driver import Row, config
+from tests.laws.stage_driver import config
 from tests.support.sizes import batch_bytes
 
 START = 1_728_000_000_000

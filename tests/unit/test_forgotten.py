@@ -14,7 +14,7 @@ from stream_app.core.kit.live_settings import Fixed
 from stream_app.core.retrain import Flags, RetrainConfig, RetrainRules
 from stream_app.core.retrain.config import Allowed
 from stream_app.simulator import Batch, Simulator
-from tests.support.simulate import records, simulator
+from tests.support.simulate import records, restarting, simulator
 
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 FIRST = 20_500
@@ -141,16 +141,7 @@ class Only:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_restart_of_any_stage_at_any_checkpoint_changes_no_byte(story: Simulator, seed: int) -> None:
     draw = random.Random(seed)
-    shaken = made()
-    checkpoint = shaken._checkpoint
-
-    def then_restart(name: str) -> Any:
-        sent = checkpoint(name)
-        if draw.random() < 0.2:
-            shaken.restart(name)
-        return sent
-
-    shaken._checkpoint = then_restart  # type: ignore[method-assign]
+    shaken = restarting(made(), lambda: draw.random() < 0.2)
     run(shaken, back=SERVED + 95)
     assert published(shaken) == published(story)
 

@@ -26,7 +26,9 @@ def rules(model_type: str) -> TypeRules:
     return TypeRules(scope, 3 if model_type == "short" else 10)
 
 
-CONFIG = LabelsConfig(source=0, targets=2, rules=rules, partition_of=labels_partition(2), min_horizon_days=3)
+CONFIG = LabelsConfig(
+    source=0, targets=2, rules=rules, partition_of=labels_partition(2), min_horizon_days=3, max_horizon_days=10
+)
 
 
 class Bench:

@@ -15,8 +15,9 @@ from stream_app.core.metrics_stage import MetricsStage
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.core.metrics_stage.keys import CELL, DELTA
 from stream_app.core.metrics_stage.view import page
+from stream_app.engine.lane_driver import Row
 from stream_app.errors import Broken, UnknownFormat
-from tests.laws.stage_driver import DAY, HOUR, Drive, Event, Row, Scenario, config, part
+from tests.laws.stage_driver import DAY, HOUR, Drive, Event, Scenario, config, part
 from tests.support.shares import shared_out
 
 START = 20_000 * DAY
@@ -180,17 +181,15 @@ def test_deltas_below_what_the_source_has_closed_are_ignored_also_after_a_reload
     first, second, third = START + 2 * HOUR, START + 2 * HOUR + 60_000, START + 3 * HOUR
     one = DeltaRecord(0, [part([p], 0, first)])
     again = DeltaRecord(0, [part([p, p], 0, first), part([p], first, second)])
-    drive = Drive(Scenario([first], [[[]]]), config(1))
-    for offset, record in enumerate((one, again, DeltaRecord(0, [part([], second, third)]))):
-        drive.stage.accept("model-deltas", [Row("d", 0, offset, 0, None, deltas.encode(record))], None)
-        drive.checkpoint()
-        drive.stage = drive._fresh()
+    given = [deltas.encode(record) for record in (one, again, DeltaRecord(0, [part([], second, third)]))]
+    drive = Drive(Scenario([first, second, third], [[[]]] * 3), config(1), given=given)
+    for _ in given:
+        drive.lane.fetch("model-deltas", 1)
+        drive.lane.core.work()
+        drive.checkpoint(restart=True)
     for i, at in enumerate((first, second, third)):
-        assert drive.stage.waiting_for(TickView(at, True, None, {}, i)) is None
-        while not drive.stage.advance(TickView(at, True, None, {}, i)):
-            pass
-        drive.checkpoint()
-        drive.stage = drive._fresh()
+        drive.tick(i, at)
+        drive.checkpoint(restart=True)
     cell = drive.stored("t:a", "v1", START // DAY)
     assert cell is not None
     assert cell.counts.predictions == 2
@@ -224,9 +223,8 @@ def test_an_unreadable_command_is_dead_lettered_byte_for_byte_and_its_neighbours
     value: bytes | None, reason: str
 ) -> None:
     drive = Drive(Scenario([START], [[[]]]), config(1))
-    rows = [Row("c", 0, 0, 0, b"k", value, [("h", b"1")]), Row("c", 0, 1, 0, None, _command("register", "t:a", "v7"))]
-    tick = TickView(START, True, None, {}, 0)
-    assert drive.stage.accept("operator-commands", rows, tick) == 2
+    drive.logs["operator-commands"].append(value, b"k", headers=[("h", b"1")])
+    drive.logs["operator-commands"].append(_command("register", "t:a", "v7"))
     drive.tick(0, START)
     drive.checkpoint()
     (letter,) = drive.of("dead-letters")
@@ -384,14 +382,15 @@ def test_pages_of_a_view_hold_every_cell_once_newest_day_first(limit: int, ticks
 @pytest.mark.parametrize("seed", [None, 3, 4])
 def test_a_view_shows_pending_counts_once_also_in_the_middle_of_a_fold(seed: int | None) -> None:
     made = [Event(f"t:{v}", "v1", START + 5, 0.7, True) for v in "abc"]
-    tick = TickView(START + HOUR, True, None, {}, 0)
-    drive = Drive(Scenario([tick.at_ms], [[made]]), config(1, cells_a_step=1), seed)
-    while drive._deltas:
-        drive._feed("model-deltas", None)
-    done = False
+    drive = Drive(Scenario([START + HOUR], [[made]]), config(1, cells_a_step=1), seed)
+    while drive.logs["model-deltas"].end > drive.lane.core.inputs["model-deltas"].arrived:
+        drive.fetch()
+        drive.lane.core.work()
+    drive.announce(0, START + HOUR)
     for _ in range(10):
         rows = [row for line in "abc" for row in page(drive.stage, f"t:{line}", None, 10) if row is not None]
         assert [row.cell.counts.predictions for row in rows] == [1, 1, 1]
-        done = done or drive.stage.advance(tick)
+        drive.lane.fetch_all()
+        drive.lane.core.work()
         drive.checkpoint()
-    assert done
+    assert drive.last_tick == START + HOUR

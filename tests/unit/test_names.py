@@ -27,7 +27,8 @@ from stream_app.core.labels.entry import entry_day
 from stream_app.core.labels.names import KnownNames
 from stream_app.core.labels.stage import LabelsStage
 from stream_app.engine.protocol import Positions, encode_positions
-from stream_app.engine.store import FORMAT, Memory, Meta, Segmenting, Store
+from stream_app.engine.segmenting import Segmenting
+from stream_app.engine.store import FORMAT, Memory, Meta, Store
 from stream_app.errors import Incompatible
 from stream_app.settings import Settings
 from stream_app.settings.model import MOST_HORIZONS
@@ -46,6 +47,7 @@ def rules(model_type: str) -> TypeRules:
 def config(**changes: Any) -> LabelsConfig:
     known = {
         "source": 0, "targets": 2, "rules": rules, "partition_of": labels_partition(2), "min_horizon_days": 3,
+        "max_horizon_days": 10,
         "limits": LIMITS, "names_days": KEEP, "refresh_days": 2,
     }  # fmt: skip
     return LabelsConfig(**{**known, **changes})

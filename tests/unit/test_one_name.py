@@ -29,7 +29,7 @@ BAD = (
 
 
 def _labels(**changed: Any) -> None:
-    config = LabelsConfig(0, 1, lambda _: TypeRules("tenant", 3), labels_partition(1), 3)
+    config = LabelsConfig(0, 1, lambda _: TypeRules("tenant", 3), labels_partition(1), 3, 3)
     named = {"model_type": "churn", "tenant": "acme", "version": "v1", **changed}
     resolve(config, named["model_type"], named["tenant"], named["version"], False)
 

@@ -34,7 +34,8 @@ def observed(changes: Iterable[tuple[int, str]], days: int, restarts: bool = Fal
     """A prediction day each noon by the version that ``changes`` (first day, version) says, with hourly ticks."""
     sim = simulator()
     rules = LineRules(comparison=comparison(LINE), rollback_metrics=("pr_auc", "recall"))
-    sim.stages["metrics"] = MetricsStage(MetricsConfig(1, 1, "/plumbline/sim", Fixed(lambda line: rules)), 0)
+    lane, config = sim.lanes["metrics"], MetricsConfig(1, 1, "/plumbline/sim", Fixed(lambda line: rules))
+    lane.spec = replace(lane.spec, make=lambda partition: MetricsStage(config, partition))
     sim.keep.add("line-log")
     sim.restart("metrics")
     batches = []

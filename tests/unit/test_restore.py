@@ -11,7 +11,8 @@ import pytest
 
 from stream_app.engine.protocol import EngineConfig, Positions, StageSpec, encode_positions
 from stream_app.engine.restore import _positions, _refuse_incomplete, _refuse_truncated, _unfit
-from stream_app.engine.store import FORMAT, Memory, Meta, Segmenting, Store
+from stream_app.engine.segmenting import Segmenting
+from stream_app.engine.store import FORMAT, Memory, Meta, Store
 from stream_app.errors import Incompatible
 
 SPEC = StageSpec("labels", 1, "clock", {}, {}, {}, lambda p: None, "app-labels-changelog", lambda *a: None)  # type: ignore[arg-type, return-value]

@@ -12,7 +12,7 @@ import pytest
 from stream_app.settings import Settings, base
 from stream_app.stage_configs import metrics_config
 from tests.laws.stage_driver import Drive
-from tests.support.simulate import records
+from tests.support.simulate import records, restarting
 from tests.unit.test_changes import SCENARIO, chain, order, run
 from tests.unit.test_metrics_stage_promises import random_scenario
 
@@ -63,18 +63,14 @@ def test_the_whole_chain_decides_alike_with_every_stage_thrown_away_after_each_c
 def test_a_large_epoch_is_handled_in_steps_and_comes_to_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     def told(step: int) -> tuple[Any, int]:
         monkeypatch.setattr("stream_app.core.kit.epoch_log.A_STEP", step)
-        sim = chain()
         checkpoints = 0
-        whole = sim._checkpoint
 
-        def counted(name: str) -> Any:
+        def counted() -> bool:
             nonlocal checkpoints
             checkpoints += 1
-            sent = whole(name)
-            sim.restart(name)
-            return sent
+            return True
 
-        monkeypatch.setattr(sim, "_checkpoint", counted)
+        sim = restarting(chain(), counted)
         at = 1_780_000_000_000
         sim.tick(at)
         for number in range(900):

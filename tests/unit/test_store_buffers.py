@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stream_app.engine.store import Memory, Meta, Segmenting, Store
+from stream_app.engine.segmenting import Segmenting
+from stream_app.engine.store import Memory, Meta, Store
 
 DAYS = 12
 

@@ -43,7 +43,9 @@ class LabelsConfig:
     targets: int
     rules: Callable[[str], TypeRules]
     partition_of: Callable[[str], int]
+    #: shortest and longest time that an entry of any type counts, in whole days
     min_horizon_days: int
+    max_horizon_days: int
     early_outcome_days: int = 7
     max_age_days: int = 90
     future_ms: int = 300_000

@@ -13,14 +13,17 @@ from schemas.alerts import Alert
 from schemas.audit import AuditRecord
 from schemas.common import rfc3339, uuid5
 from schemas.drift import DriftEvent, DriftWindow, Histograms
+from stream_app import pipeline
 from stream_app.core import line_log
-from stream_app.core.alerts import AlertRules, AlertsConfig, AlertsStage
+from stream_app.core.alerts import AlertRules, AlertsConfig
 from stream_app.core.drift.events import finding
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.kit.effects import Emit
 from stream_app.core.kit.live_settings import Fixed
 from stream_app.core.metrics_stage.border import read_command
-from tests.unit.tables import DictTable, Rec
+from stream_app.engine.lane_driver import LaneDriver, Log
+from stream_app.kafka.topics import Topics
+from stream_app.simulator import DictTable
 
 #: Wednesday 4 March 2026
 D = 20_516
@@ -120,20 +123,26 @@ class Bench:
             rules=Fixed(lambda line: AlertRules(**rules)),
         )  # fmt: skip
         self.draw, self.table = draw, DictTable()
-        self.memo: bytes | None = None
         self.emits: list[Emit] = []
-        self.offset = self.restarts = 0
-        self.stage = AlertsStage(self.config)
-        self.stage.load(None, self.table)
+        self.restarts = 0
+        spec = pipeline.alerts(Topics("", "", 1, partitions), self.config)
+        self.lane = LaneDriver(spec, partition, self.table, {"log": Log("drift-log")})
+
+    @property
+    def stage(self) -> Any:
+        return self.lane.stage
+
+    @property
+    def memo(self) -> bytes | None:
+        return self.lane.memo
 
     def feed(self, *entries: Any) -> Bench:
         """Entries, in this order."""
         for each in entries:
-            value = each if isinstance(each, bytes) else line_log.encode(each)
-            record = Rec("drift-log", 0, self.offset, 0, None, value)
-            while not self.stage.accept("log", [record], None):
+            self.lane.logs["log"].append(each if isinstance(each, bytes) else line_log.encode(each))
+            self.lane.fetch("log")
+            while self.lane.core.work():
                 pass  # the tick of a large epoch is handed in again
-            self.offset += 1
             if self.draw is not None and self.draw.random() < 0.5:
                 self.checkpoint(self.draw.random() < 0.6)
         return self
@@ -149,14 +158,11 @@ class Bench:
         return self.epoch(at(day), *entries)
 
     def checkpoint(self, restart: bool = True) -> None:
-        drained = self.stage.drain()
-        self.table.put(drained.puts)
-        self.emits += drained.emits
-        self.memo = drained.memo
+        self.lane.checkpoint()
+        self.emits += self.lane.take()  # type: ignore[arg-type]
         if restart:
             self.restarts += 1
-            self.stage = AlertsStage(self.config)
-            self.stage.load(self.memo, self.table)
+            self.lane.reopen()
 
     def alerts(self) -> list[Alert]:
         self.checkpoint(restart=False)

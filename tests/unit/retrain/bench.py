@@ -11,16 +11,19 @@ from schemas.audit import AuditRecord
 from schemas.common import encode, uuid5
 from schemas.drift import DriftKind, Severity, Verdict
 from schemas.training import TrainingCommand, TrainingJob
+from stream_app import pipeline
 from stream_app.core import line_log
 from stream_app.core.comparisons.finding import Finding
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.kit.effects import Emit
 from stream_app.core.kit.live_settings import Fixed
 from stream_app.core.metrics_stage.border import read_command, read_result
-from stream_app.core.retrain import Flags, RetrainConfig, RetrainRules, RetrainStage
+from stream_app.core.retrain import Flags, RetrainConfig, RetrainRules
 from stream_app.core.retrain.config import Allowed
+from stream_app.engine.lane_driver import LaneDriver, Log
+from stream_app.kafka.topics import Topics
+from stream_app.simulator import DictTable
 from tests.machine.world import FLOORS, GOOD, ON, windows
-from tests.unit.tables import DictTable, Rec
 
 #: Wednesday 4 March 2026
 D = 20_516
@@ -113,37 +116,37 @@ class Bench:
         )
         self.partition = partition
         self.table = DictTable()
-        self.memo: bytes | None = None
         self.emits: list[Emit] = []
         self.rng = random.Random(seed) if seed is not None else None
         self.restarts = 0
-        self.offset = 0
-        self.stage = self._fresh()
+        spec = pipeline.retrain(Topics("", "", 1, 1), self.config)
+        self.lane = LaneDriver(spec, partition, self.table, {"log": Log("l")})
 
-    def _fresh(self) -> RetrainStage:
-        stage = RetrainStage(self.config, self.partition)
-        stage.load(self.memo, self.table)
-        return stage
+    @property
+    def stage(self) -> Any:
+        return self.lane.stage
+
+    @property
+    def memo(self) -> bytes | None:
+        return self.lane.memo
 
     def feed(self, *entries: Any) -> Bench:
         for entry in entries:
             line = getattr(entry, "line", None)
             key = line.encode() if line is not None else None
-            record = Rec("l", 0, self.offset, 0, key, line_log.encode(entry))
-            while not self.stage.accept("log", [record], None):
+            self.lane.logs["log"].append(line_log.encode(entry), key)
+            self.lane.fetch("log")
+            while self.lane.core.work():
                 pass  # the tick of a large epoch is handed in again
-            self.offset += 1
             if self.rng is not None and self.rng.random() < 0.4:
                 self.checkpoint()
         return self
 
     def checkpoint(self) -> None:
-        drained = self.stage.drain()
-        self.emits += drained.emits
-        self.memo = drained.memo
-        self.table.put(drained.puts)
+        self.lane.checkpoint()
+        self.emits += self.lane.take()  # type: ignore[arg-type]
         if self.rng is not None and self.rng.random() < 0.5:
-            self.stage = self._fresh()
+            self.lane.reopen()
             self.restarts += 1
 
     def of(self, topic: str) -> list[Any]:

@@ -23,7 +23,7 @@ from stream_app.core.retrain.safeguards import SAFEGUARDS
 from stream_app.simulator import Simulator
 from tests.machine.world import FLOORS, GOOD, ON
 from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS, step
-from tests.support.simulate import batch, comparison, records
+from tests.support.simulate import batch, comparison, records, restarting
 
 _commands = msgspec.json.Decoder(TrainingCommand)
 #: with a drop of 25 points from the 17th day on
@@ -34,7 +34,6 @@ class Loop(Simulator):
     """The simulator with the coordinator between drift and alerts."""
 
     def __init__(self, seed: int | None = None) -> None:
-        self.draw = random.Random(seed) if seed is not None else None
         rules = RetrainRules(validation_floors=FLOORS)
         super().__init__(
             MetricsConfig(1, 1, "/plumbline/sim", Fixed(lambda line: LineRules(comparison=comparison(line)))),
@@ -42,23 +41,20 @@ class Loop(Simulator):
             RetrainConfig("/plumbline/sim", "ml.training-results", Fixed(lambda line: Allowed(rules, ON))),
             AlertsConfig("/plumbline/sim"),
         )
-        self.log: list[line_log.Entry] = []
+        self.keep.add("decision-log")
+        if seed is not None:
+            draw = random.Random(seed)
+            restarting(self, lambda: draw.random() < 0.3)
+
+    @property
+    def log(self) -> list[line_log.Entry]:
+        """What the alerts stage reads."""
+        return [line_log.decode(emit.value or b"") for emit in self.emits["decision-log"]]
 
     def result(self, sent: TrainingCommand, status: str, at_ms: int, **rest: Any) -> None:
         """An answer that the tick ``at_ms`` covers."""
         record = {"line": sent.line, "command_id": sent.command_id, "attempt": sent.attempt, "status": status, **rest}
         self.answer(encode(record), at_ms)
-
-    def _feed(self, name: str, alias: str, values: Any) -> Any:
-        if name == "alerts":
-            self.log += [line_log.decode(value) for value in values]
-        return super()._feed(name, alias, values)
-
-    def _checkpoint(self, name: str) -> Any:
-        sent = super()._checkpoint(name)
-        if self.draw is not None and self.draw.random() < 0.3:
-            self.restart(name)
-        return sent
 
     def commands(self) -> list[TrainingCommand]:
         return [_commands.decode(emit.value or b"") for emit in self.emits.get("training-commands", [])]
@@ -153,9 +149,9 @@ def test_what_the_deployer_reports_becomes_the_active_version_and_is_watched() -
 def test_a_comparison_of_versions_passes_the_drift_stage() -> None:
     sim = Loop()
     entry = line_log.ProbationEntry("t:a", "new", "old", 1, 2, 3, [], "0" * 16)
-    sim._feed("drift", "log", [line_log.encode(entry)])
-    sent = sim._checkpoint("drift")
-    assert [line_log.decode(e.value or b"") for e in sent if e.topic == "drift-log"] == [entry]
+    sim.lanes["drift"].logs["log"].append(line_log.encode(entry))
+    sent = sim.lanes["drift"].run()
+    assert [line_log.decode(value or b"") for alias, _, _, value, _ in sent if alias == "drift-log"] == [entry]
 
 
 def test_restarts_of_any_stage_change_no_byte() -> None:

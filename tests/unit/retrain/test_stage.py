@@ -46,7 +46,7 @@ def test_every_entry_is_forwarded_unchanged_with_its_key_and_in_order() -> None:
     bench.checkpoint()
     forwarded = [e for e in bench.emits if e.topic == "decision-log"]
     entries = [line_log.decode(e.value or b"") for e in forwarded]
-    assert len([e for e in entries if not isinstance(e, ADDED)]) == bench.offset
+    assert len([e for e in entries if not isinstance(e, ADDED)]) == bench.lane.logs["log"].end
     for emit, entry in zip(forwarded, entries, strict=True):
         assert emit.partition == 0
         line = getattr(entry, "line", None)
@@ -236,7 +236,7 @@ def test_timers_run_on_after_a_restart() -> None:
     bench = Bench().serving()
     bench.feed(event("performance", D), tick(at(D)))
     bench.checkpoint()
-    bench.stage = bench._fresh()
+    bench.lane.reopen()
     bench.feed(tick(at(D, 4.5)))
     assert [(c.command, c.attempt) for c in bench.of("training-commands")] == [("train", 1), ("train", 2)]
     first, second = bench.of("training-commands")

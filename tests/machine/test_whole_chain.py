@@ -1,0 +1,142 @@
+"""Labels to alerts in memory: what comes out is what the oracle finds, whatever is killed wherever."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schemas.common import parse_ms
+from stream_app.core import line_log
+from tests.machine.chain import DAYS, PARTITIONS, STEPS, TOPICS, WORLDS, Chain, play, sequence, whole
+from tests.oracle import batch, drift
+from tests.oracle.inputs import DAY, Refused, outcome, prediction
+from tests.support.judge import counted_revisions, same
+
+NAMES = (TOPICS.predictions, TOPICS.outcomes)
+
+
+def _raw(chain: Chain, topic: str) -> dict[int, list[tuple[int, bytes | None]]]:
+    return {partition: chain.records[topic, partition] for partition in range(PARTITIONS)}
+
+
+@pytest.mark.parametrize("world", range(WORLDS))
+def test_without_kills_the_counts_are_the_oracles(world: int) -> None:
+    for chain in whole(world)[1:]:
+        want = batch.compute(NAMES, *(_raw(chain, topic) for topic in (*NAMES, TOPICS.clock)))
+        got = counted_revisions([row for row in chain.values("metric-snapshots") if row["state"] == "closed"])
+        assert sorted(got) == sorted(want.snapshots)
+        for key, fields in want.snapshots.items():
+            for name, value in fields.items():
+                assert same(got[key][name], value, name), f"{key} {name}"
+        last = line_log.decode(chain.sent["line-log", 0][-1][1])
+        assert isinstance(last, line_log.TickEntry)
+        for side, counts in (("predictions", want.predictions), ("outcomes", want.outcomes)):
+            assert {k: v for k, v in last.dispositions[side].items() if v} == {k: v for k, v in counts.items() if v}
+        assert _dead(chain) == sorted(want.dead)
+    assert len(want.snapshots) > DAYS
+    assert min(want.predictions["duplicate"] + want.outcomes["duplicate"], len(want.dead)) > 10
+
+
+def _dead(chain: Chain) -> list[tuple[str, int, int]]:
+    places = []
+    for partition in range(PARTITIONS):
+        for _, _, headers in chain.sent["dead-letters", partition]:
+            told = [dict(headers)[f"__connect.errors.{name}"].decode() for name in ("topic", "partition", "offset")]
+            places.append((told[0], int(told[1]), int(told[2])))
+    return sorted(places)
+
+
+def _rows(chain: Chain, at_ms: int) -> drift.Rows:
+    """What the tick covers, joined."""
+    made: dict[str, Any] = {}
+    seen: dict[str, bool] = {}
+    for turn in chain.turns:
+        for topic, _, value in turn.records if turn.at_ms <= at_ms else []:
+            try:
+                if topic == TOPICS.predictions:
+                    row = prediction(value, 1 << 20)
+                    made.setdefault(row.identity, row)
+                elif topic == TOPICS.outcomes:
+                    label = outcome(value, 1 << 20)
+                    seen[label.identity] = label.actual
+            except Refused:
+                continue
+    rows = list(made.values())
+    return drift.Rows(
+        np.array([row.version for row in rows], dtype=object),
+        np.array([row.at for row in rows]),
+        np.array([row.score for row in rows]),
+        np.array([row.predicted for row in rows]),
+        np.array([seen.get(row.identity, False) for row in rows]),
+        np.array([row.identity in seen for row in rows]),
+    )
+
+
+@pytest.mark.parametrize("world", range(WORLDS))
+def test_without_kills_the_drift_is_the_oracles_and_the_loop_closes(world: int) -> None:
+    chain = whole(world)[-1]
+    tainted: dict[int, set[str]] = {}
+    severities = Counter[str | None]()
+    for event in chain.values("drift-events"):
+        if event["kind"] == "quality" or "check" in event:
+            continue
+        close, at_ms = parse_ms(event["close"]) // DAY, parse_ms(event["at"])
+        rows = _rows(chain, at_ms - at_ms % DAY + 4 * 3_600_000)
+        rows = rows.of(rows.day < close)
+        sick = [day for day, kinds in tainted.items() if kinds]
+        judge = drift.statistical if event["kind"] == "statistical" else drift.performance
+        found = judge(rows, event["model_version"], close, tainted=sick)
+        assert (event["verdict"], event.get("severity")) == (found.verdict, found.severity), event
+        newest = tainted.setdefault(close - (1 if event["kind"] == "statistical" else 2), set())
+        bad = found.severity in ("HIGH", "CRITICAL") or found.baseline.reason == "no_healthy_baseline"
+        (newest.add if bad else newest.discard)(event["kind"])
+        severities[found.severity] += 1
+    assert severities["CRITICAL"]
+    assert [order["command"] for order in chain.values("training-commands")] == ["train", "activate"]
+    assert {alert["status"] for alert in chain.values("alerts")} >= {"open", "updated"}
+    assert [row["active_version"] for row in chain.values("model-lifecycle")][:2] == ["v1", "v2"]
+
+
+def _difference(found: Chain, wanted: Chain) -> str | None:
+    """The first record that is not the same; dead letters come in the order that inputs are fetched in."""
+    for key in sorted({*found.sent, *wanted.sent}):
+        a, b = (list(map(repr, chain.sent[key])) for chain in (found, wanted))
+        if key[0] == "dead-letters":
+            a, b = sorted(a), sorted(b)
+        for number, (got, want) in enumerate(zip_longest(a, b)):
+            if got != want:
+                return f"{key[0]}[{key[1]}], record {number}: {got}\nwithout kills: {want}"
+    return None
+
+
+def _kill(seeds: range) -> Counter[tuple[str, str | None]]:
+    kills = Counter[tuple[str, str | None]]()
+    for seed in seeds:
+        given = sequence(seed)
+        try:
+            chain = play(given)
+            difference = _difference(chain, whole(given.world)[given.part + 1])
+        except Exception as error:
+            raise AssertionError(f"seed {seed} raises {error!r} under\n{given}") from error
+        if difference is not None:
+            pytest.fail(f"seed {seed}: {difference}\nunder\n{given}")
+        kills += chain.kills
+    return kills
+
+
+def test_whatever_is_killed_wherever_no_kill_shows() -> None:
+    kills = _kill(range(300))
+    stages = ("labels", "metrics", "drift", "retrain", "alerts")
+    ticking = {(stage, step) for stage in stages[:2] for step in STEPS if step.startswith("tick.")}
+    others = {(stage, step) for stage in stages for step in STEPS if not step.startswith("tick.")}
+    assert kills.keys() >= ticking | others
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("thousand", range(10))
+def test_whatever_is_killed_wherever_no_kill_shows_in_ten_thousand_sequences(thousand: int) -> None:
+    _kill(range(1_000 * thousand, 1_000 * (thousand + 1)))
