@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -13,15 +12,15 @@ from faust.web import View
 
 from schemas.common import rfc3339
 from schemas.partitioning import partition_for
-from stream_app import line_page
+from stream_app import exposition, line_page
 from stream_app.engine.engine import Engine
 from stream_app.engine.lanes import Lane
 from stream_app.engine.live_clock import LiveClock
 from stream_app.engine.parking import way_out
 from stream_app.engine.transport import EngineApp
 from stream_app.engine.vitals import Vitals
-from stream_app.exposition import exposition
 from stream_app.http import hosts, worker_guard
+from stream_app.http.metrics import CONTENT_TYPE, Page
 from stream_app.topics import Topics
 
 LIVEZ: Final = "/livez"
@@ -97,30 +96,15 @@ def attach(app: EngineApp, engine: Engine, topics: Topics, vitals: Vitals, clock
             return view.json({"error": f"no cells of line {line!r}"}, status=404)
         return view.json({"line": line, "partition": partition, "cells": found.rows, "next": found.next})
 
-    rendered = Rendered(lambda: exposition(engine))
+    page = Page(partial(exposition.put, engine))
 
     @app.page("/metrics")
     async def metrics(view: View, request: web.Request) -> Any:
         """Prometheus exposition; base units, stable names. Rendered at most once a second."""
-        return view.text(rendered.text(), content_type="text/plain")
+        return web.Response(body=page.body(), headers={"content-type": CONTENT_TYPE})
 
     ours = hosts.allowed(app.allowed_hosts, app.conf.web_host, str(app.conf.canonical_url or ""))
     worker_guard.install(app.web, ours)
-
-
-class Rendered:
-    """A page that is made at most once a second, however many ask for it."""
-
-    def __init__(self, render: Callable[[], str], clock: Callable[[], float] = time.monotonic) -> None:
-        self._render, self._clock = render, clock
-        self._made: tuple[float, str] | None = None
-
-    def text(self) -> str:
-        """The page, at most a second old."""
-        now = self._clock()
-        if self._made is None or now - self._made[0] >= 1.0:
-            self._made = now, self._render()
-        return self._made[1]
 
 
 def _parked(lane: Lane) -> dict[str, str] | None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from stream_app.errors import Incompatible
+from stream_app.http.metrics import Figures
 from stream_app.reference import artefacts
 from stream_app.reference.learners import Fitted, Labels, Learner, Matrix
 from stream_app.reference.orders import Order, Orders
@@ -83,6 +84,10 @@ class Deployer:
             settings.kafka_bootstrap, settings.kafka_client_options(), topics, group,
             ("activate", "rollback"),
         )  # fmt: skip
+
+    def put(self, page: Figures) -> None:
+        """Tell Prometheus."""
+        self._orders.put("deployer", page)
 
     async def run(self) -> None:
         """Take orders for ever."""

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import re
 import threading
+import time
 from collections import deque
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ import msgspec
 from schemas.common import uuid5
 from schemas.training import TrainingCommand
 from stream_app.errors import Broken, Incompatible
+from stream_app.http.metrics import Figures
 from stream_app.reference import artefacts
 from stream_app.reference.artefacts import Card
 from stream_app.reference.learners import Fitted, find
@@ -52,6 +54,20 @@ class Trainer:
         #: ids of orders that were called back; the newest are kept
         self._cancelled: dict[str, None] = {}
         self._apart = _Apart()
+        #: when the training in work began, and seconds that those before it took
+        self._begun: float | None = None
+        self._spent = 0.0
+
+    def put(self, page: Figures) -> None:
+        """Tell Prometheus."""
+        self._orders.put("trainer", page)
+        waiting, begun = len(self._waiting), self._begun
+        page.put("trainings_waiting", "gauge", "Commands to train that wait for their turn.", waiting)
+        running = 0.0 if begun is None else time.monotonic() - begun
+        page.put("training_seconds", "gauge", "Time that the training in work has taken so far; 0: there is none.",
+                 running)  # fmt: skip
+        page.put("trainings_seconds_total", "counter", "Time spent in trainings, whatever came of them.",
+                 self._spent + running)  # fmt: skip
 
     async def run(self) -> None:
         """Take orders for ever."""
@@ -80,6 +96,7 @@ class Trainer:
             return
         log.info("%s: training begins, attempt %d", order.command.line, order.command.attempt)
         await self._orders.answer(order, "accepted")
+        self._begun = time.monotonic()
         work = asyncio.create_task(self._answer_of(order))
         said = asyncio.get_running_loop().time()
         try:
@@ -98,6 +115,7 @@ class Trainer:
                 log.info("%s: %s", order.command.line, answer["status"])
         finally:
             await end(work)
+            self._spent, self._begun = self._spent + time.monotonic() - self._begun, None
         await self._orders.done(order)
 
     async def _mine(self, order: Order) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib.util
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -20,14 +21,15 @@ from starlette.staticfiles import StaticFiles
 
 from stream_app.errors import Broken, Incompatible, PlumblineError, UnknownFormat
 from stream_app.http import hosts
+from stream_app.http.metrics import Page
 from stream_app.read_model.client import client
 from stream_app.settings import Settings
 from stream_app.tasks import end
 from stream_app.topics import Topics
-from stream_app.web import live, ordering, reading, settings_view
+from stream_app.web import figures, live, ordering, reading, settings_view
 from stream_app.web.answers import Refused
 from stream_app.web.auth import Tokens
-from stream_app.web.guard import Guard
+from stream_app.web.guard import Guard, Traffic
 from stream_app.web.live import Hub
 from stream_app.web.site import Site
 
@@ -53,13 +55,14 @@ def create(settings: Settings, topics: Topics, tokens: Tokens, host: str = "") -
     ``host``: a further name that it is asked for by.
     """
 
-    redis, blocking = client(settings), client(settings, answer_s=None)
+    redis, blocking, traffic = client(settings), client(settings, answer_s=None), Traffic()
     _plotly()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.site = Site(settings, topics, redis, tokens)
         app.state.hub = Hub(app.state.site, blocking)
+        app.state.page = Page(partial(figures.put, app.state.site, app.state.hub, traffic))
         task = asyncio.create_task(app.state.hub.run())
         try:
             yield
@@ -78,13 +81,13 @@ def create(settings: Settings, topics: Topics, tokens: Tokens, host: str = "") -
         lifespan=lifespan,
         responses={status: {"description": text} for status, text in _BOUNDS.items()},
     )
-    for part in (reading, ordering, settings_view, live):
+    for part in (reading, ordering, settings_view, live, figures):
         app.include_router(part.router)
     _errors(app)
     _pages(app)
     app.add_middleware(GZipMiddleware, minimum_size=2_048, compresslevel=1)
     ours = hosts.allowed(settings.web_allowed_hosts, settings.dashboard_url, settings.dashboard_host, host)
-    app.add_middleware(Guard, hosts=ours)
+    app.add_middleware(Guard, hosts=ours, traffic=traffic)
     return app
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -41,6 +42,8 @@ class Site:
         self.attempts = Attempts()
         #: previews walk through the whole history: one at a time
         self.preview_lock = asyncio.Lock()
+        #: commands that Kafka took, and the Unix time of the last; 0: none yet
+        self.commands, self.commanded_at = 0, 0.0
         self._tokens = tokens
         self._locks: OrderedDict[str, asyncio.Lock] = OrderedDict()
 
@@ -93,6 +96,7 @@ class Site:
             raise Refused(
                 503, "kafka_slow", "Kafka did not take the order in time; with an Idempotency-Key it can be sent again"
             ) from error
+        self.commands, self.commanded_at = self.commands + 1, time.time()
 
     def _lock(self, id: str) -> asyncio.Lock:
         lock = self._locks.setdefault(id, asyncio.Lock())
