@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, SecretStr, field_validator, model_validator
 
 from stream_app.errors import Incompatible
 from stream_app.http import hosts
@@ -20,6 +20,8 @@ _BROKER = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s,:/\[\]]+):[0-9]{1,5}")
 
 class Installation(BaseModel):
     """Addresses, names, secrets and limits of one process."""
+
+    model_config = ConfigDict(defer_build=True)
 
     environment: Literal["development", "staging", "production"] = setting(
         "production", "Profile whose defaults apply; production is the careful one and never retrains by itself."
