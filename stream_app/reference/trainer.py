@@ -205,7 +205,12 @@ def _end_with_parent() -> None:
 
 
 class _Apart:
-    """A process that fits: heartbeats and calls back go on meanwhile, and a call back ends it at once."""
+    """A process that fits: heartbeats and calls back go on meanwhile, and a call back ends it at once.
+
+    Not ``anyio.to_process``: when the trainer is killed, its worker goes on to the end of the fit; it answers on its
+    standard output, so a learner whose library prints there, as LightGBM does, fails as a broken worker; and what a
+    learner says on either output is thrown away (https://github.com/agronholm/anyio/issues/516).
+    """
 
     def __init__(self) -> None:
         self._pool: concurrent.futures.ProcessPoolExecutor | None = None
