@@ -41,6 +41,7 @@ _PAGES: Final = (
 
 #: What any request may be answered with, whatever it asks (:mod:`stream_app.http.bounds`).
 _BOUNDS: Final[dict[int | str, str]] = {
+    401: "No token, or one that is nobody's.",
     408: "The request did not come whole within ten seconds.",
     413: "The body has more than 1 MiB.",
     421: "The name in Host is none of this installation's: setting web_allowed_hosts.",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import Request
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from redis.exceptions import RedisError
 
 from schemas.common import uuid5
@@ -126,23 +126,18 @@ def site_of(request: Request) -> Site:
     return found
 
 
-def _bearer(request: Request) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+#: without automatic errors: what is missing or wrong is answered with 401 and a sentence, by :meth:`Site.user`
+_bearer = HTTPBearer(auto_error=False, description="A token of PLUMBLINE_WEB_TOKENS.")
 
 
-async def viewer(request: Request) -> User:
+async def viewer(request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> User:
     """Whoever has a token."""
     address = request.client.host if request.client else ""
-    return site_of(request).user(_bearer(request), address)
+    return site_of(request).user(given.credentials if given is not None else "", address)
 
 
-async def operator(request: Request) -> User:
+async def operator(user: Annotated[User, Depends(viewer)]) -> User:
     """Whoever may give orders."""
-    user = await viewer(request)
     if user.role != "operator":
         raise Refused(403, "viewer", f"{user.name} may look and not order: it takes a token with the operator role")
     return user
-
-
-Check = Callable[[Request], Awaitable[User]]
