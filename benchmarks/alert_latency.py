@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ from stream_app.kafka import admin
 from stream_app.kafka.topics import Topics
 from stream_app.replay.clock_writer import ClockWriter
 from stream_app.replay.follow import LogFollower
+from stream_app.settings import children
 
 LINES, DAYS, PER_DAY = 50, 64, 120
 #: days before which no line has a baseline to be compared with
@@ -95,22 +93,16 @@ def run(bootstrap: str, folder: Path) -> dict[str, float]:
     folder.mkdir(parents=True, exist_ok=True)
     topics = Topics("bench-latency.", "bench-latency.", 4, 2, "bench-latency")
     with live_view.redis_server(folder) as url:
-        env = {
-            **os.environ, "PLUMBLINE_ENVIRONMENT": "development", "PLUMBLINE_KAFKA_BOOTSTRAP": bootstrap,
-            "PLUMBLINE_REDIS_URL": url, "PLUMBLINE_APP_ID": "bench-latency", "PLUMBLINE_DATA_DIR": str(folder / "data"),
-            "PLUMBLINE_INPUT_PREFIX": topics.input_prefix, "PLUMBLINE_OUTPUT_PREFIX": topics.output_prefix,
-            "PLUMBLINE_INPUT_PARTITIONS": "4", "PLUMBLINE_LINE_PARTITIONS": "2", "PLUMBLINE_CLOCK": "follow",
-            "PLUMBLINE_WEB_PORT": "0",
-        }  # fmt: skip
         asyncio.run(_create(bootstrap, topics))
-        with (folder / "worker.log").open("wb") as log:
-            worker = subprocess.Popen([sys.executable, "-m", "stream_app", "worker"], env=env, stdout=log, stderr=log)
+        worker = children.start(
+            ["worker"], folder / "worker.log", **topics.as_settings(), environment="development", redis_url=url,
+            kafka_bootstrap=bootstrap, app_id="bench-latency", data_dir=folder / "data", clock="follow", web_port=0,
+        )  # fmt: skip
         try:
             with live_view.web(bootstrap, url, topics.output_prefix) as address:
                 took = sorted(asyncio.run(measure(bootstrap, topics, address)))
         finally:
-            worker.terminate()
-            worker.wait(30)
+            children.end(worker, 30)
     return {
         "alert_latency_p50_s": took[len(took) // 2],
         "alert_latency_p99_s": took[int(0.99 * len(took))],

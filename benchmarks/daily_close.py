@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import struct
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import click
+import psutil
 
 from schemas.partitioning import partition_for
 from stream_app.core.counts import cells, cells_codec, deltas
@@ -37,7 +35,7 @@ from stream_app.kafka.topics import Topics
 from stream_app.replay.clock_writer import ClockWriter
 from stream_app.replay.follow import LogFollower
 from stream_app.services.kafka import LocalKafka
-from stream_app.settings import Settings
+from stream_app.settings import Settings, children
 
 DAY = 20_600
 DAYS = 90
@@ -63,18 +61,6 @@ async def _run(bootstrap: str, folder: Path, lines: int, days: int, per_day: int
     name = f"closes{lines}"
     bound_s = BOUND_S * max(1, lines / 10_000)
     topics = Topics(f"{name}.", f"{name}.", PARTITIONS, PARTITIONS, name)
-    environment = {
-        **{k: v for k, v in os.environ.items() if not k.startswith("PLUMBLINE_")},
-        "PLUMBLINE_ENVIRONMENT": "development",
-        "PLUMBLINE_KAFKA_BOOTSTRAP": bootstrap,
-        "PLUMBLINE_APP_ID": name,
-        "PLUMBLINE_INPUT_PREFIX": topics.input_prefix,
-        "PLUMBLINE_OUTPUT_PREFIX": topics.output_prefix,
-        "PLUMBLINE_INPUT_PARTITIONS": str(PARTITIONS),
-        "PLUMBLINE_LINE_PARTITIONS": str(PARTITIONS),
-        "PLUMBLINE_CLOCK": "follow",
-        "PLUMBLINE_WEB_PORT": "0",
-    }
     settings = Settings(input_partitions=PARTITIONS, line_partitions=PARTITIONS, environment="development")
     async with admin.admin(bootstrap, {}) as client:
         await admin.create(client, topics.specs(), 1)
@@ -83,7 +69,13 @@ async def _run(bootstrap: str, folder: Path, lines: int, days: int, per_day: int
     static = {key: str(value) for key, value in settings.static_view().items()}
     await _seed(bootstrap, topics.changelog("metrics"), lines, midnight, static, days, per_day)
     began = time.monotonic()
-    workers = [_start(environment, folder, number) for number in range(WORKERS)]
+    workers = [
+        children.start(
+            ["worker"], folder / f"worker-{number}.log", **topics.as_settings(), environment="development",
+            kafka_bootstrap=bootstrap, app_id=name, data_dir=folder / f"data-{number}", clock="follow", web_port=0,
+        )
+        for number in range(WORKERS)
+    ]  # fmt: skip
     seconds: dict[str, float] = {}
     try:
         async with ClockWriter(bootstrap, {}, topics) as writer, LogFollower(bootstrap, {}, topics) as follower:
@@ -102,7 +94,7 @@ async def _run(bootstrap: str, folder: Path, lines: int, days: int, per_day: int
         for worker in workers:
             worker.terminate()
         for worker in workers:
-            worker.wait(60)
+            children.end(worker, 60)
     seconds["daily_close_state_mb"] = sum(_stored_mb(folder / f"data-{number}") for number in range(WORKERS))
     return seconds
 
@@ -111,12 +103,6 @@ def _stored_mb(data: Path) -> float:
     """What RocksDB keeps in a worker's folder."""
     found = [path.stat().st_size for path in data.rglob("*") if path.suffix in (".sst", ".log")]
     return sum(found) / 2**20
-
-
-def _start(environment: dict[str, str], folder: Path, number: int) -> subprocess.Popen[bytes]:
-    environment = {**environment, "PLUMBLINE_DATA_DIR": str(folder / f"data-{number}")}
-    with (folder / f"worker-{number}.log").open("wb") as log:
-        return subprocess.Popen([sys.executable, "-m", "stream_app", "worker"], env=environment, stdout=log, stderr=log)
 
 
 def _line(number: int) -> str:
@@ -171,8 +157,8 @@ async def _seed(
 
 
 def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
 
 
 def _peak_mb(pid: int) -> float:

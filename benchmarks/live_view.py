@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import random
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -33,6 +31,7 @@ from stream_app.projection.apply import Batch
 from stream_app.projection.keys import Keys
 from stream_app.services.kafka import LocalKafka
 from stream_app.services.ports import free_ports
+from stream_app.settings import children
 
 DAYS = 90
 CLIENTS = 100
@@ -67,11 +66,10 @@ def redis_server(folder: Path) -> Iterator[str]:
 def web(bootstrap: str, url: str, prefix: str) -> Iterator[str]:
     """A web process; gives its address once it answers."""
     port = free_ports(1)[0]
-    env = {
-        **os.environ, "PLUMBLINE_KAFKA_BOOTSTRAP": bootstrap, "PLUMBLINE_REDIS_URL": url,
-        "PLUMBLINE_OUTPUT_PREFIX": prefix, "PLUMBLINE_WEB_TOKENS": f"bench:operator:{TOKEN}",
-    }  # fmt: skip
-    process = subprocess.Popen([sys.executable, "-m", "stream_app", "web", "--port", str(port)], env=env)
+    process = children.start(
+        ["web", "--port", str(port)], kafka_bootstrap=bootstrap, redis_url=url, output_prefix=prefix,
+        web_tokens=f"bench:operator:{TOKEN}",
+    )  # fmt: skip
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):
@@ -81,8 +79,7 @@ def web(bootstrap: str, url: str, prefix: str) -> Iterator[str]:
             time.sleep(0.05)
         yield address
     finally:
-        process.terminate()
-        process.wait(20)
+        children.end(process)
 
 
 def fill(url: str, keys: Keys, lines: int) -> float:

@@ -28,8 +28,10 @@ from stream_app.kafka import clients
 from stream_app.kafka.arrived import decoded, skip
 from stream_app.kafka.passed_by import readable
 from stream_app.kafka.reach import started
+from stream_app.kafka.reached import Reached
 from stream_app.kafka.topics import Topics
 from stream_app.settings import Settings
+from stream_app.worker.metrics import Figures
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +61,11 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
         #: partitions whose history is known; the client hands records out while it still waits for us to learn it
         self._ready: set[TopicPartition] = set()
         self._draw = random.Random()
+        self._consumer: Any = None
         self.counts = {"delivered": 0, "retried": 0, "dead_lettered": 0}
+        #: Unix time of the last delivery; 0: none yet
+        self._delivered_at = 0.0
+        self._reached = Reached()
 
     async def run(self) -> None:
         """Deliver for ever."""
@@ -90,7 +96,10 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
                 tp, next_offset, alert, record = self._due.pop(0)
                 await self._deliver(alert, record)
                 await self._commit(tp, next_offset)
-            for tp, records in (await self._fetched()).items():
+            fetched = await self._fetched()
+            if not fetched and self._ready:
+                await self._reached.idle(self._consumer)
+            for tp, records in fetched.items():
                 for record in records:
                     for alert in _alerts([record]):
                         await self._take(tp.partition, alert, record)
@@ -100,7 +109,26 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
                 refreshed = time.monotonic()
                 await self._refresh()
 
+    def put(self, page: Figures) -> None:
+        """Tell Prometheus."""
+        name = self._destination.name
+        for figure, text, value in (
+            ("delivered", "Alerts that the destination took.", self.counts["delivered"]),
+            ("retries", "Deliveries that have to be tried again.", self.counts["retried"]),
+            ("dead_letters", "Alerts that the destination refused for good.", self.counts["dead_lettered"]),
+        ):
+            page.put(f"bridge_{figure}_total", "counter", text, value, destination=name)
+        held = sum(map(len, self._open.values()))
+        page.put("bridge_open_alerts", "gauge", "Open alerts of the partitions that are here.", held, destination=name)
+        for topic, lag in self._reached.lags(self._consumer).items() if self._consumer is not None else ():
+            page.put("bridge_lag_records", "gauge", "Revisions of alerts that are not handled yet.", lag,
+                     destination=name, topic=topic)  # fmt: skip
+        if self._delivered_at:
+            page.put("bridge_last_success_timestamp_seconds", "gauge", "When the destination took an alert last.",
+                     self._delivered_at, destination=name)  # fmt: skip
+
     async def _commit(self, tp: TopicPartition, next_offset: int) -> None:
+        self._reached.handled(tp, next_offset)
         try:
             await self._consumer.commit({tp: next_offset})
         except CommitFailedError:
@@ -157,6 +185,7 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
                 wait = pause * self._draw.uniform(0.5, 1.0)
             else:
                 self.counts["delivered"] += 1
+                self._delivered_at = time.time()
                 self._delivered[alert["id"]] = alert
                 log.info("%s: %s %s", self._destination.name, dedup_key(alert), alert.get("notify", "open"))
                 return

@@ -15,9 +15,11 @@ from schemas.common import rfc3339
 from stream_app import settings as settings_module
 from stream_app.bridge.destinations import Alert, Alertmanager, Destination, Refused, Unreachable, Webhook, session
 from stream_app.bridge.run import REFRESH_S, REQUEST_S, Bridge
+from stream_app.cli.options import metrics_port
 from stream_app.errors import Incompatible, Unavailable
 from stream_app.kafka.topics import topics_of
 from stream_app.settings import Settings
+from stream_app.worker import metrics
 
 
 @click.command()
@@ -26,7 +28,8 @@ from stream_app.settings import Settings
     "--refresh", type=click.FloatRange(0.1), default=REFRESH_S, show_default=True,
     help="Seconds between two words about what is still open, for destinations that forget; below their own patience.",
 )  # fmt: skip
-def bridge(check: bool, refresh: float) -> None:
+@metrics_port
+def bridge(check: bool, refresh: float, port: int | None) -> None:
     """Deliver alerts to Alertmanager or to a webhook, until told to stop.
 
     Destinations come from the settings: bridge_alertmanager_url, bridge_webhook_url, and the webhook's secret from
@@ -43,7 +46,7 @@ def bridge(check: bool, refresh: float) -> None:
             "no destination is set: name one in PLUMBLINE_BRIDGE_ALERTMANAGER_URL or PLUMBLINE_BRIDGE_WEBHOOK_URL"
         )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    asyncio.run(_check(found) if check else _run(settings, found, refresh))
+    asyncio.run(_check(found) if check else _run(settings, found, refresh, port))
 
 
 def destinations(settings: Settings) -> list[Destination]:
@@ -56,13 +59,20 @@ def destinations(settings: Settings) -> list[Destination]:
     return found
 
 
-async def _run(settings: Settings, found: list[Destination], refresh_s: float) -> None:
+async def _run(settings: Settings, found: list[Destination], refresh_s: float, port: int | None) -> None:
     topics = topics_of(settings)
-    tasks = [asyncio.create_task(Bridge(settings, topics, each, refresh_s).run()) for each in found]
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, lambda: [task.cancel() for task in tasks])
-    with suppress(asyncio.CancelledError):
-        await asyncio.gather(*tasks)
+    bridges = [Bridge(settings, topics, each, refresh_s) for each in found]
+
+    def put(page: metrics.Figures) -> None:
+        for each in bridges:
+            each.put(page)
+
+    async with metrics.served(settings, port, put):
+        tasks = [asyncio.create_task(each.run()) for each in bridges]
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, lambda: [task.cancel() for task in tasks])
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(*tasks)
 
 
 async def _check(found: list[Destination]) -> None:

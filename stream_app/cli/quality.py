@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from stream_app.projection.asked import judgement_now
 from stream_app.settings import Settings
 
 
 def quality(settings: Settings) -> str:
     """What may be said now, as the dashboard says it."""
+    # Redis' client is a third of such a command's start, and orders and --json never come here
+    from stream_app.projection.asked import judgement_now
+
     return asyncio.run(judgement_now(settings)).sentence

@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 
 from stream_app import settings as settings_module
+from stream_app.cli.options import metrics_port
 from stream_app.kafka.topics import topics_of
 from stream_app.reference.learners import LEARNERS, find
 from stream_app.reference.predictor import Deployer, Predictor, seed
 from stream_app.reference.registry import Registry, open_registry
 from stream_app.reference.serving import requests, serve
 from stream_app.reference.trainer import Trainer
+from stream_app.settings import Settings
+from stream_app.worker import metrics
 
 _registry = click.option(
     "--registry", type=click.Path(path_type=Path), default=Path(".plumbline/registry"), show_default=True,
@@ -35,7 +36,8 @@ _learner = click.option(
 @_registry
 @_learner
 @click.option("--group", default="plumbline-trainer", show_default=True, help="Consumer group: trainers share it.")
-def trainer(registry: Path, learner: str, group: str) -> None:
+@metrics_port
+def trainer(registry: Path, learner: str, group: str, port: int | None) -> None:
     """Train what the coordinator orders: the reference trainer, until it is told to stop.
 
     It rebuilds the labelled rows that an order names from the topics, with the features that the predictions carried,
@@ -45,7 +47,8 @@ def trainer(registry: Path, learner: str, group: str) -> None:
     \b
     Example: plumbline trainer --registry models --learner logistic
     """
-    _until_told(Trainer(settings_module.load(), open_registry(registry), learner, group).run())
+    settings = settings_module.load()
+    _until_told(settings, Trainer(settings, open_registry(registry), learner, group), port)
 
 
 @click.group(invoke_without_command=False)
@@ -56,13 +59,15 @@ def predictor() -> None:
 @predictor.command()
 @_registry
 @click.option("--group", default="plumbline-deployer", show_default=True, help="Consumer group of the deployer.")
-def deploy(registry: Path, group: str) -> None:
+@metrics_port
+def deploy(registry: Path, group: str, port: int | None) -> None:
     """Carry out `activate` and `rollback` orders in the registry, until told to stop.
 
     \b
     Example: plumbline predictor deploy --registry models
     """
-    _until_told(Deployer(settings_module.load(), open_registry(registry), group).run())
+    settings = settings_module.load()
+    _until_told(settings, Deployer(settings, open_registry(registry), group), port)
 
 
 @predictor.command(name="serve")
@@ -102,15 +107,16 @@ def seed_(line: str, version: str, file: Path, registry: Path, learner: str) -> 
     click.echo(f"{line}: {store.active(line)} serves")
 
 
-def _until_told(work: Coroutine[Any, Any, None]) -> None:
+def _until_told(settings: Settings, work: Trainer | Deployer, port: int | None) -> None:
     """Run until SIGTERM or SIGINT, and end without a word of complaint."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
 
     async def run() -> None:
-        task = asyncio.create_task(work)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-        with suppress(asyncio.CancelledError):
-            await task
+        async with metrics.served(settings, port, work.put):
+            task = asyncio.create_task(work.run())
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+            with suppress(asyncio.CancelledError):
+                await task
 
     asyncio.run(run())

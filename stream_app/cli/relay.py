@@ -9,13 +9,16 @@ import signal
 import time
 import tomllib
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from stream_app import settings as settings_module
+from stream_app.cli.options import metrics_port
 from stream_app.errors import Incompatible
+from stream_app.ingest.relay import figures
 from stream_app.ingest.relay.mapper import Mapper
 from stream_app.ingest.relay.maps import RelayMap, load_map, shipped, text_of, title_of
 from stream_app.ingest.relay.run import run_relay
@@ -25,6 +28,7 @@ from stream_app.ingest.relay.source import Unmappable
 from stream_app.kafka.topics import topics_of
 from stream_app.settings import Settings
 from stream_app.settings.installation import Installation
+from stream_app.worker import metrics
 
 #: Seconds between lines of progress.
 _SAY_EVERY_S = 10.0
@@ -57,6 +61,7 @@ def _print_map(ctx: click.Context, _: click.Parameter, name: str | None) -> None
 @click.option("--check", is_flag=True, help="Only check the map; with --sample also run it, without Kafka.")
 @click.option("--sample", type=click.Path(path_type=Path), help="File of records for --check, one JSON object a line.")
 @click.option("--json", "as_json", is_flag=True, help="At the end, one JSON object; with --check one a record.")
+@metrics_port
 @click.option(
     "--list-maps", is_flag=True, is_eager=True, expose_value=False, callback=_list_maps, help="List shipped maps."
 )
@@ -66,7 +71,7 @@ def _print_map(ctx: click.Context, _: click.Parameter, name: str | None) -> None
 )  # fmt: skip
 def relay(
     topics: tuple[str, ...], map_name: str, values: tuple[str, ...], name: str | None, begin: str, until_end: bool,
-    skip_deleted: bool, check: bool, sample: Path | None, as_json: bool,
+    skip_deleted: bool, check: bool, sample: Path | None, as_json: bool, port: int | None,
 ) -> None:  # fmt: skip
     """Turn records of other topics into predictions and outcomes, exactly once, by a map.
 
@@ -86,7 +91,7 @@ def relay(
     if not topics:
         raise click.UsageError("name at least one TOPIC to relay, or --check the map")
     plan = Plan(topics, relay_map, _name(name or relay_map.name), begin == "latest", skip_deleted, until_end)
-    progress = asyncio.run(_run(settings, plan))
+    progress = asyncio.run(_run(settings, plan, port))
     if as_json:
         click.echo(json.dumps({**asdict(progress.counts), "deleted": progress.deleted}))
     else:
@@ -133,7 +138,7 @@ def _check(relay_map: RelayMap, sample: Path | None, settings: Settings, as_json
         raise SystemExit(1)
 
 
-async def _run(settings: Settings, plan: Plan) -> Progress:
+async def _run(settings: Settings, plan: Plan, port: int | None) -> Progress:
     topics = topics_of(settings)
     logging.basicConfig(level=logging.WARNING, format="plumbline: %(message)s")
     # A producer that was let go leaves unread futures behind; what they hold has been said once already.
@@ -149,7 +154,9 @@ async def _run(settings: Settings, plan: Plan) -> Progress:
             said_at, said = time.monotonic(), progress.counts.records
             click.echo(f"{_sentence(progress)}; {progress.partitions} partitions here", err=True)
 
-    return await run_relay(settings, topics, plan, stop, told)
+    progress = Progress()
+    async with metrics.served(settings, port, partial(figures.put, plan.name, progress)):
+        return await run_relay(settings, topics, plan, stop, told, progress)
 
 
 def _sentence(progress: Progress) -> str:

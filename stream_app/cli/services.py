@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from stream_app.errors import Unavailable
 from stream_app.services.artifacts import jars
 from stream_app.services.kafka import brokers
 from stream_app.services.stack import KAFKA_PORT, REDIS_PORT, Service, Stack
+from stream_app.settings import children
 from stream_app.settings.installation import without_password
 
 _Command = Callable[..., Any]
@@ -79,7 +79,9 @@ def up(folder: Path, nodes: str, port: int, redis_port: int, no_redis: bool) -> 
     click.echo(f"ready after {time.monotonic() - began:.1f} s; `plumbline services down` stops what runs here")
     elsewhere = [service for service in started if service.ports[0] not in (KAFKA_PORT, REDIS_PORT)]
     if elsewhere or int(nodes) > 1:
-        exports = " ".join(f"{key}={shlex.quote(value)}" for key, value in _environment(started).items())
+        exports = " ".join(
+            f"{key}={shlex.quote(value)}" for key, value in children.variables(**_settings(started)).items()
+        )
         click.echo(f"other commands find them with:\n  export {exports}")
 
 
@@ -98,7 +100,7 @@ def run(folder: Path, nodes: str, port: int, redis_port: int, no_redis: bool, co
     stack = Stack(folder)
     with stack.in_use(), _Forwarding() as forward:
         started = _start(stack, missing, int(nodes), port, redis_port, until_unused=True)
-        code = forward.run(command, {**os.environ, **_environment(started)})
+        code = forward.run(command, children.environment(**_settings(started)))
     raise SystemExit(code)
 
 
@@ -178,8 +180,8 @@ def _start(
     return started
 
 
-def _environment(started: list[Service]) -> dict[str, str]:
-    names = {"kafka": "PLUMBLINE_KAFKA_BOOTSTRAP", "redis": "PLUMBLINE_REDIS_URL"}
+def _settings(started: list[Service]) -> dict[str, str]:
+    names = {"kafka": "kafka_bootstrap", "redis": "redis_url"}
     return {names[service.name]: service.address for service in started}
 
 

@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -35,7 +34,7 @@ from stream_app.replay.follow import LogFollower
 from stream_app.replay.run import Summary, send
 from stream_app.replay.timeline import Timeline
 from stream_app.services.ports import free_ports
-from stream_app.settings import Settings
+from stream_app.settings import Settings, children
 
 DAYS = 21
 MINUTE_MS = 60_000
@@ -236,42 +235,22 @@ def _dashboard(settings: Settings, scratch: Path) -> Iterator[str]:
         return
     token = secrets.token_urlsafe(24)
     host, _, port = settings.dashboard_url.removeprefix("http://").partition(":")
-    more = {"PLUMBLINE_WEB_TOKENS": f"demo:operator:{token}"}
-    with _process(settings, scratch, "web", ["web", "--host", host, "--port", port], more):
+    command = ["web", "--host", host, "--port", port]
+    with _process(settings, scratch, "web", command, web_tokens=f"demo:operator:{token}"):
         yield f"{settings.dashboard_url}/#token={token}"
 
 
 @contextlib.contextmanager
 def _process(
-    settings: Settings, scratch: Path, name: str, command: list[str], more: dict[str, str] | None = None
+    settings: Settings, scratch: Path, name: str, command: list[str], **more: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {
-        **os.environ,
-        "PLUMBLINE_ENVIRONMENT": "development",
-        "PLUMBLINE_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-        "PLUMBLINE_APP_ID": settings.app_id,
-        "PLUMBLINE_INPUT_PREFIX": settings.input_prefix,
-        "PLUMBLINE_OUTPUT_PREFIX": settings.output_prefix,
-        "PLUMBLINE_INPUT_PARTITIONS": str(settings.input_partitions),
-        "PLUMBLINE_LINE_PARTITIONS": str(settings.line_partitions),
-        "PLUMBLINE_DATA_DIR": str(scratch / "data"),
-        "PLUMBLINE_CLOCK": "follow",
-        "PLUMBLINE_WEB_PORT": "0",
-        "PLUMBLINE_CHECKPOINT_INTERVAL_MS": "10",
-        "PLUMBLINE_REDIS_URL": settings.redis_url,
-        "PLUMBLINE_DASHBOARD_URL": settings.dashboard_url,
-        **(more or {}),
-    }
-    with (scratch / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "stream_app", *command], env=environment, stdout=log, stderr=log
-        )
+    process = children.start(
+        command, scratch / f"{name}.log", **topics_of(settings).as_settings(), environment="development",
+        kafka_bootstrap=settings.kafka_bootstrap, app_id=settings.app_id, data_dir=scratch / "data", clock="follow",
+        web_port=0, checkpoint_interval_ms=10, redis_url=settings.redis_url, dashboard_url=settings.dashboard_url,
+        **more,
+    )  # fmt: skip
     try:
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        children.end(process)

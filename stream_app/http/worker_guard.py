@@ -1,4 +1,4 @@
-"""The bounds of :mod:`~stream_app.http.bounds` for the worker's views, which Faust serves with aiohttp.
+"""The bounds of :mod:`~stream_app.http.bounds` for what aiohttp serves: a worker's views by Faust, and metrics.
 
 aiohttp 3.14 closes a connection that waits for a head ``keepalive_timeout`` after its start or its last answer, and
 reads no body that no handler asks for; the rest is here. The views share the loop with the lanes and the descriptors
@@ -28,10 +28,7 @@ def install(driver: Any, hosts: Hosts) -> None:
     """Bound Faust's web driver (``app.web``) before it starts: its runner and its middlewares."""
     # the outermost: it reads bodies, which only the server's own loop can
     driver.web_app.middlewares.insert(0, guard(hosts))
-    driver._runner = _Runner(
-        driver.web_app, access_log=None, keepalive_timeout=bounds.HEAD_S, lingering_time=bounds.LINGER_S,
-        max_headers=64, auto_decompress=False,
-    )  # fmt: skip
+    driver._runner = runner(driver.web_app)
     made = driver._transport_handlers["tcp"]
 
     def site() -> Any:
@@ -40,6 +37,14 @@ def install(driver: Any, hosts: Hosts) -> None:
         return found
 
     driver._transport_handlers["tcp"] = site
+
+
+def runner(app: web.Application) -> web.AppRunner:
+    """Runs an application whose connections are bounded."""
+    return _Runner(
+        app, access_log=None, keepalive_timeout=bounds.HEAD_S, lingering_time=bounds.LINGER_S,
+        max_headers=64, auto_decompress=False,
+    )  # fmt: skip
 
 
 def guard(hosts: Hosts) -> Any:

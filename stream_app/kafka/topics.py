@@ -76,6 +76,13 @@ class Topics:
         self.alerts = f"{output_prefix}alerts"
         self.dead_letters = f"{output_prefix}dead-letters"
 
+    def as_settings(self) -> dict[str, object]:
+        """Settings that lead another process to these topics."""
+        return {
+            "input_prefix": self.input_prefix, "output_prefix": self.output_prefix,
+            "input_partitions": self.input_partitions, "line_partitions": self.line_partitions,
+        }  # fmt: skip
+
     def message_limits(self) -> dict[str, int]:
         """``max.message.bytes`` of the topics that are made with another than the broker's own."""
         return {spec.name: int(spec.config[MOST]) for spec in self.specs() if MOST in spec.config}

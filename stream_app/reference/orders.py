@@ -10,6 +10,8 @@ with what is wrong with it.
 from __future__ import annotations
 
 import logging
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -26,7 +28,9 @@ from stream_app.kafka import clients
 from stream_app.kafka.arrived import FAULTS, decoded, header, skip
 from stream_app.kafka.passed_by import readable
 from stream_app.kafka.reach import start
+from stream_app.kafka.reached import Reached
 from stream_app.kafka.topics import Topics
+from stream_app.worker.metrics import Figures
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +41,11 @@ _ERROR: Final = 1_000
 #: every value that the header has; any other one says nothing, and the command itself decides
 KINDS: Final = ("train", "cancel", "activate", "rollback")
 FINAL: Final = ("succeeded", "failed", "activated", "rolled_back")
+#: what each of the two answers
+STATUSES: Final = {
+    "trainer": ("accepted", "progress", "succeeded", "failed"),
+    "deployer": ("accepted", "activated", "rolled_back", "failed"),
+}
 
 _orders = msgspec.json.Decoder(TrainingCommand)
 _results = msgspec.json.Decoder(TrainingResult)
@@ -82,6 +91,11 @@ class Orders:
         self._senseless: list[tuple[Address, str]] = []
         self._consumer: Any = None
         self._producer: Any = None
+        #: answers written, by status
+        self._answers: Counter[str] = Counter()
+        #: Unix time of the last final answer that is no failure; 0: none yet
+        self._succeeded_at = 0.0
+        self._reached = Reached()
 
     async def __aenter__(self) -> Orders:
         # aiokafka's clients belong to the event loop that they are made in
@@ -101,7 +115,11 @@ class Orders:
     async def read(self, wait_ms: int = 500) -> list[Order]:
         """Orders that have come; of other kinds, and of what nobody can read, only the offset is noted."""
         found = []
-        for tp, records in (await self._consumer.getmany(timeout_ms=wait_ms)).items():
+        fetched = await self._consumer.getmany(timeout_ms=wait_ms)
+        if not fetched:
+            await self._reached.idle(self._consumer)
+        for tp, records in fetched.items():
+            self._reached.handled(tp, records[-1].offset + 1)
             for record in readable(records):
                 command = self._command(record)
                 if command is not None:
@@ -183,6 +201,21 @@ class Orders:
             key=command.line.encode(),
             partition=command.reply_partition,
         )
+        self._answers[status] += 1
+        if status in FINAL and status != "failed":
+            self._succeeded_at = time.time()
+
+    def put(self, role: str, page: Figures) -> None:
+        """Tell Prometheus; ``role``: one of :data:`STATUSES`."""
+        for status in STATUSES[role]:
+            page.put("commands_answered_total", "counter", "Answers to commands.", self._answers[status],
+                     role=role, status=status)  # fmt: skip
+        for topic, lag in self._reached.lags(self._consumer).items() if self._consumer is not None else ():
+            page.put("commands_lag_records", "gauge", "Records of commands that are not read yet.", lag,
+                     role=role, topic=topic)  # fmt: skip
+        if self._succeeded_at:
+            page.put("commands_last_success_timestamp_seconds", "gauge", "When a command was carried out last.",
+                     self._succeeded_at, role=role)  # fmt: skip
 
     async def answered(self, order: Order) -> bool:
         """Whether the order has its final answer already."""

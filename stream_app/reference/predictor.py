@@ -18,6 +18,7 @@ from stream_app.reference.registry import Registry
 from stream_app.reference.rows import Encoding
 from stream_app.reference.training import threshold
 from stream_app.settings import Settings
+from stream_app.worker.metrics import Figures
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,10 @@ class Deployer:
             settings.kafka_bootstrap, settings.kafka_client_options(), topics, group,
             ("activate", "rollback"),
         )  # fmt: skip
+
+    def put(self, page: Figures) -> None:
+        """Tell Prometheus."""
+        self._orders.put("deployer", page)
 
     async def run(self) -> None:
         """Take orders for ever."""

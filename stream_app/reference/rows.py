@@ -2,17 +2,19 @@
 
 Identity is the prediction's id: of two predictions the first counts, of several outcomes the one observed last, as in
 the pipeline's own joins. Unreadable records are passed over: the labels stage has dead-lettered them. Features are
-numbers or booleans; text becomes one column for each value seen in training (``name=value``), absent is missing.
+numbers or booleans; text becomes one column for each value seen in training (``name=value``), absent is 0.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from sklearn.feature_extraction import DictVectorizer
 
 from schemas.common import parse_ms
 from schemas.inputs import OUTCOME_DECODER, PREDICTION_WITH_FEATURES_DECODER, time_ms
@@ -168,38 +170,37 @@ def _finite(value: Any) -> bool:
 
 
 class Encoding:
-    """Columns made of features: names of numbers, and of ``name=value`` for text."""
+    """Columns made of features, as scikit-learn's ``DictVectorizer`` makes them: a number's name, and ``name=value``
+    for each value of a text."""
 
     def __init__(self, columns: Iterable[str]) -> None:
         self.columns = tuple(columns)
+        self._vectorizer = DictVectorizer(sparse=False)
+        # what it would have learnt from rows: the names are kept with a model, rows are not
+        self._vectorizer.feature_names_ = list(self.columns)
+        self._vectorizer.vocabulary_ = {column: at for at, column in enumerate(self.columns)}
 
     @classmethod
     def of(cls, features: Sequence[dict[str, Any]]) -> Encoding:
-        """Columns for everything the rows hold."""
-        numbers: set[str] = set()
-        texts: dict[str, dict[str, int]] = {}
-        for found in features:
+        """Columns for everything the rows hold, but for rare values of a text that has many."""
+        known = [usable(found) for found in features]
+        texts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for found in known:
             for name, value in found.items():
                 if isinstance(value, str):
-                    seen = texts.setdefault(name, {})
-                    seen[value] = seen.get(value, 0) + 1
-                elif _finite(value):
-                    numbers.add(name)
-        columns = sorted(numbers)
-        for name in sorted(texts):
-            often = sorted(texts[name], key=lambda v: (-texts[name][v], v))[:MOST_VALUES]
-            columns += [f"{name}={value}" for value in sorted(often)]
-        return cls(columns)
+                    texts[name][value] += 1
+        rare = {
+            f"{name}={value}"
+            for name, seen in texts.items()
+            for value in sorted(seen, key=lambda value: (-seen[value], value))[MOST_VALUES:]
+        }
+        return cls(column for column in DictVectorizer().fit(known).feature_names_ if column not in rare)
 
     def matrix(self, features: Sequence[dict[str, Any]]) -> Matrix:
-        """Shape (rows, columns); a missing number is 0 with no column of its own."""
-        out = np.zeros((len(features), len(self.columns)))
-        for j, column in enumerate(self.columns):
-            name, sign, wanted = column.partition("=")
-            for i, found in enumerate(features):
-                value = found.get(column) if not sign else float(found.get(name) == wanted)
-                if _finite(value):
-                    out[i, j] = value
+        """Shape (rows, columns); what is absent is 0, with no column of its own."""
+        if not features:
+            return np.zeros((0, len(self.columns)))
+        out: Matrix = self._vectorizer.transform([usable(found) for found in features])
         return out
 
 

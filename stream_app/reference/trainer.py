@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import re
 import threading
+import time
 from collections import deque
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ from stream_app.reference.rows import Row, labelled_rows
 from stream_app.reference.training import Trained, Unusable, train
 from stream_app.settings import Settings
 from stream_app.tasks import end
+from stream_app.worker.metrics import Figures
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,20 @@ class Trainer:
         #: ids of orders that were called back; the newest are kept
         self._cancelled: dict[str, None] = {}
         self._apart = _Apart()
+        #: when the training in work began, and seconds that those before it took
+        self._begun: float | None = None
+        self._spent = 0.0
+
+    def put(self, page: Figures) -> None:
+        """Tell Prometheus."""
+        self._orders.put("trainer", page)
+        waiting, begun = len(self._waiting), self._begun
+        page.put("trainings_waiting", "gauge", "Commands to train that wait for their turn.", waiting)
+        running = 0.0 if begun is None else time.monotonic() - begun
+        page.put("training_seconds", "gauge", "Time that the training in work has taken so far; 0: there is none.",
+                 running)  # fmt: skip
+        page.put("trainings_seconds_total", "counter", "Time spent in trainings, whatever came of them.",
+                 self._spent + running)  # fmt: skip
 
     async def run(self) -> None:
         """Take orders for ever."""
@@ -80,6 +96,7 @@ class Trainer:
             return
         log.info("%s: training begins, attempt %d", order.command.line, order.command.attempt)
         await self._orders.answer(order, "accepted")
+        self._begun = time.monotonic()
         work = asyncio.create_task(self._answer_of(order))
         said = asyncio.get_running_loop().time()
         try:
@@ -98,6 +115,7 @@ class Trainer:
                 log.info("%s: %s", order.command.line, answer["status"])
         finally:
             await end(work)
+            self._spent, self._begun = self._spent + time.monotonic() - self._begun, None
         await self._orders.done(order)
 
     async def _mine(self, order: Order) -> bool:
@@ -187,7 +205,12 @@ def _end_with_parent() -> None:
 
 
 class _Apart:
-    """A process that fits: heartbeats and calls back go on meanwhile, and a call back ends it at once."""
+    """A process that fits: heartbeats and calls back go on meanwhile, and a call back ends it at once.
+
+    Not ``anyio.to_process``: when the trainer is killed, its worker goes on to the end of the fit; it answers on its
+    standard output, so a learner whose library prints there, as LightGBM does, fails as a broken worker; and what a
+    learner says on either output is thrown away (https://github.com/agronholm/anyio/issues/516).
+    """
 
     def __init__(self) -> None:
         self._pool: concurrent.futures.ProcessPoolExecutor | None = None

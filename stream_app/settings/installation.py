@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, SecretStr, field_validator, model_validator
 
 from stream_app.errors import Incompatible
 from stream_app.http import hosts
@@ -20,6 +20,8 @@ _BROKER = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s,:/\[\]]+):[0-9]{1,5}")
 
 class Installation(BaseModel):
     """Addresses, names, secrets and limits of one process."""
+
+    model_config = ConfigDict(defer_build=True)
 
     environment: Literal["development", "staging", "production"] = setting(
         "production", "Profile whose defaults apply; production is the careful one and never retrains by itself."
@@ -123,7 +125,7 @@ class Installation(BaseModel):
     )
     web_allowed_hosts: str = setting(
         "",
-        "Names under which people and programs ask for the dashboard and the workers' views, beside IP addresses, "
+        "Names under which people and programs ask for the dashboard, workers' views and metrics, beside IP addresses, "
         "localhost and the hosts of dashboard_url and web_url: NAME or *.NAME, with commas between. Others get 421.",
         max_length=4_000,
     )
@@ -152,6 +154,13 @@ class Installation(BaseModel):
         le=3_600,
     )
     web_port: int = setting(6066, "Port of the worker's own views; 0 turns them off.", ge=0, le=65_535)
+
+    metrics_host: str = setting(
+        "127.0.0.1", "Address at which relay, bridge, trainer and deployer answer Prometheus.", min_length=1
+    )
+    metrics_port: int = setting(
+        0, "Port at which relay, bridge, trainer and deployer answer Prometheus; 0: none.", ge=0, le=65_535
+    )
 
     @field_validator("web_allowed_hosts")
     @classmethod

@@ -42,7 +42,8 @@ def contradiction(group: tuple[str, ...], values: Mapping[str, Any]) -> str | No
 class RuleFields(BaseModel):
     """The fields that :class:`TypeSettings` and the global settings share, each by itself."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    # of these models some are bases alone, and no command uses all: each is built at its first use
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
     # -- lines and labels (sections 1 and 2)
     scope: Literal["global", "tenant", "auto"] = setting(

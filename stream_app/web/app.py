@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib.util
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -24,12 +25,13 @@ from stream_app.kafka.topics import Topics
 from stream_app.projection.client import client
 from stream_app.settings import Settings
 from stream_app.tasks import end
-from stream_app.web import live, ordering, reading, settings_view
+from stream_app.web import figures, live, ordering, reading, settings_view
 from stream_app.web.answers import Refused
 from stream_app.web.auth import Tokens
-from stream_app.web.guard import Guard
+from stream_app.web.guard import Guard, Traffic
 from stream_app.web.live import Hub
 from stream_app.web.site import Site
+from stream_app.worker.metrics import Page
 
 _STATIC: Final = Path(__file__).parent / "static"
 #: Addresses of the page; each is the same file, which looks at its own address.
@@ -39,6 +41,7 @@ _PAGES: Final = (
 
 #: What any request may be answered with, whatever it asks (:mod:`stream_app.http.bounds`).
 _BOUNDS: Final[dict[int | str, str]] = {
+    401: "No token, or one that is nobody's.",
     408: "The request did not come whole within ten seconds.",
     413: "The body has more than 1 MiB.",
     421: "The name in Host is none of this installation's: setting web_allowed_hosts.",
@@ -53,13 +56,14 @@ def create(settings: Settings, topics: Topics, tokens: Tokens, host: str = "") -
     ``host``: a further name that it is asked for by.
     """
 
-    redis, blocking = client(settings), client(settings, answer_s=None)
+    redis, blocking, traffic = client(settings), client(settings, answer_s=None), Traffic()
     _plotly()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.site = Site(settings, topics, redis, tokens)
         app.state.hub = Hub(app.state.site, blocking)
+        app.state.page = Page(partial(figures.put, app.state.site, app.state.hub, traffic))
         task = asyncio.create_task(app.state.hub.run())
         try:
             yield
@@ -78,13 +82,13 @@ def create(settings: Settings, topics: Topics, tokens: Tokens, host: str = "") -
         lifespan=lifespan,
         responses={status: {"description": text} for status, text in _BOUNDS.items()},
     )
-    for part in (reading, ordering, settings_view, live):
+    for part in (reading, ordering, settings_view, live, figures):
         app.include_router(part.router)
     _errors(app)
     _pages(app)
     app.add_middleware(GZipMiddleware, minimum_size=2_048, compresslevel=1)
     ours = hosts.allowed(settings.web_allowed_hosts, settings.dashboard_url, settings.dashboard_host, host)
-    app.add_middleware(Guard, hosts=ours)
+    app.add_middleware(Guard, hosts=ours, traffic=traffic)
     return app
 
 

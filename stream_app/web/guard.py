@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -38,13 +40,21 @@ _TOO_LARGE: Final = Refused(413, "too_large", f"a body may have {bounds.BODY_BYT
 _BUSY: Final = Refused(503, "busy", "too many requests are in work: try again", {"retry-after": "1"})
 
 
+@dataclass(slots=True)
+class Traffic:
+    """Requests in work, and answers so far by status."""
+
+    in_work: int = 0
+    answers: Counter[int] = field(default_factory=Counter)
+
+
 class Guard:
     """ASGI middleware. A request is in work from when it is whole until it is answered."""
 
-    def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
+    def __init__(self, app: ASGIApp, hosts: Hosts, traffic: Traffic) -> None:
         self._app = app
         self._hosts = hosts
-        self._in_work = 0
+        self._traffic = traffic
         self._bodies = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,6 +72,7 @@ class Guard:
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
+                self._traffic.answers[message["status"]] += 1
                 headers = [*message.get("headers", ()), *_HEADERS]
                 if scope["path"].startswith("/api/"):
                     headers.append((b"cache-control", b"no-store"))
@@ -82,13 +93,13 @@ class Guard:
         if body is None:
             return
         try:
-            if self._in_work >= bounds.IN_WORK and scope["path"] not in PROBES:
+            if self._traffic.in_work >= bounds.IN_WORK and scope["path"] not in PROBES:
                 raise _BUSY
-            self._in_work += 1
+            self._traffic.in_work += 1
             try:
                 await self._app(scope, _replay(body, receive), send)
             finally:
-                self._in_work -= 1
+                self._traffic.in_work -= 1
         finally:
             self._bodies -= len(body)
 

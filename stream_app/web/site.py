@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import Request
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from redis.exceptions import RedisError
 
 from schemas.common import uuid5
@@ -41,6 +42,8 @@ class Site:
         self.attempts = Attempts()
         #: previews walk through the whole history: one at a time
         self.preview_lock = asyncio.Lock()
+        #: commands that Kafka took, and the Unix time of the last; 0: none yet
+        self.commands, self.commanded_at = 0, 0.0
         self._tokens = tokens
         self._locks: OrderedDict[str, asyncio.Lock] = OrderedDict()
 
@@ -93,6 +96,7 @@ class Site:
             raise Refused(
                 503, "kafka_slow", "Kafka did not take the order in time; with an Idempotency-Key it can be sent again"
             ) from error
+        self.commands, self.commanded_at = self.commands + 1, time.time()
 
     def _lock(self, id: str) -> asyncio.Lock:
         lock = self._locks.setdefault(id, asyncio.Lock())
@@ -122,23 +126,18 @@ def site_of(request: Request) -> Site:
     return found
 
 
-def _bearer(request: Request) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+#: without automatic errors: what is missing or wrong is answered with 401 and a sentence, by :meth:`Site.user`
+_bearer = HTTPBearer(auto_error=False, description="A token of PLUMBLINE_WEB_TOKENS.")
 
 
-async def viewer(request: Request) -> User:
+async def viewer(request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> User:
     """Whoever has a token."""
     address = request.client.host if request.client else ""
-    return site_of(request).user(_bearer(request), address)
+    return site_of(request).user(given.credentials if given is not None else "", address)
 
 
-async def operator(request: Request) -> User:
+async def operator(user: Annotated[User, Depends(viewer)]) -> User:
     """Whoever may give orders."""
-    user = await viewer(request)
     if user.role != "operator":
         raise Refused(403, "viewer", f"{user.name} may look and not order: it takes a token with the operator role")
     return user
-
-
-Check = Callable[[Request], Awaitable[User]]

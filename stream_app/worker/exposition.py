@@ -1,10 +1,9 @@
-"""Figures of a worker in Prometheus' text format: base units, stable names (docs/operations/metrics.md)."""
+"""Figures of a worker for Prometheus (docs/operations/metrics.md)."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -12,8 +11,7 @@ import orjson
 from stream_app.core.metrics_stage import MetricsStage
 from stream_app.engine.engine import Engine
 from stream_app.engine.lanes import Lane
-from stream_app.kafka.arrived import SKIPPED
-from stream_app.kafka.passed_by import PASSED_BY
+from stream_app.worker.metrics import Figures
 
 #: Published records that are counted by what they say: alias → (metric, help, fields of the record).
 _TOLD: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
@@ -36,36 +34,8 @@ def describe(alias: str, value: bytes | None, headers: list[tuple[str, bytes]]) 
     return tuple(str(row.get(name, "")) for name in told[2])
 
 
-@dataclass(slots=True)
-class _Family:
-    kind: str
-    text: str
-    lines: list[str] = field(default_factory=list)
-
-
-class _Page:
-    """Metrics by name, in the order in which they were first put."""
-
-    def __init__(self) -> None:
-        self._families: dict[str, _Family] = {}
-
-    def put(self, name: str, kind: str, text: str, value: float, /, **labels: str) -> None:
-        """Add one sample."""
-        told = ",".join(f'{key}="{_escaped(label)}"' for key, label in labels.items())
-        family = self._families.setdefault(name, _Family(kind, text))
-        family.lines.append(f"plumbline_{name}{{{told}}} {value!r}")
-
-    def text(self) -> str:
-        """The whole page."""
-        out: list[str] = []
-        for name, family in self._families.items():
-            out += [f"# HELP plumbline_{name} {family.text}", f"# TYPE plumbline_{name} {family.kind}", *family.lines]
-        return "\n".join(out) + "\n"
-
-
-def exposition(engine: Engine) -> str:
+def put(engine: Engine, page: Figures) -> None:
     """Figures of every lane that is here."""
-    page = _Page()
     for (stage, partition), lane in sorted(engine.lanes.items()):
         where = {"stage": stage, "partition": str(partition)}
         for name, kind, text, value in (*_work(lane), *_checkpoints(lane), *_time(lane)):
@@ -79,11 +49,6 @@ def exposition(engine: Engine) -> str:
         _published(page, lane, where)
         _of_stage(page, lane, where)
     page.put("assignments_total", "counter", "Times partitions were assigned to this worker.", engine.assignments)
-    for reason, counts in (("unreadable", PASSED_BY), ("undecodable", SKIPPED)):
-        for topic, count in sorted(counts.items()) or [("", 0)]:
-            page.put("passed_by_records_total", "counter", "Records that a reader passed by, for nobody can read them.",
-                     count, topic=topic, reason=reason)  # fmt: skip
-    return page.text()
 
 
 def _work(lane: Lane) -> Iterator[tuple[str, str, str, float]]:
@@ -124,7 +89,7 @@ def _lags(lane: Lane, highwater: Callable[[str, int], int | None]) -> Iterator[t
             yield inputs[alias], max(0, end - item.reached)
 
 
-def _published(page: _Page, lane: Lane, where: dict[str, str]) -> None:
+def _published(page: Figures, lane: Lane, where: dict[str, str]) -> None:
     for (alias, *values), count in sorted(lane.figures.published.items()):
         if alias in _TOLD:
             name, text, fields = _TOLD[alias]
@@ -135,7 +100,7 @@ def _published(page: _Page, lane: Lane, where: dict[str, str]) -> None:
             page.put("published_records_total", "counter", "Records published.", count, **where, output=alias)
 
 
-def _of_stage(page: _Page, lane: Lane, where: dict[str, str]) -> None:
+def _of_stage(page: Figures, lane: Lane, where: dict[str, str]) -> None:
     stage: Any = lane.stage
     if isinstance(stage, MetricsStage):
         for close, count in sorted(stage.closes_run.items()):
@@ -153,7 +118,3 @@ def _of_stage(page: _Page, lane: Lane, where: dict[str, str]) -> None:
             for name, count in counts.items():
                 page.put("dispositions", "gauge", "Input records by what became of them.", count, **where,
                          topic=topic, disposition=name)  # fmt: skip
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -21,8 +20,8 @@ from stream_app.engine.transport import EngineApp
 from stream_app.engine.vitals import Vitals
 from stream_app.http import hosts, worker_guard
 from stream_app.kafka.topics import Topics
-from stream_app.worker import line_page
-from stream_app.worker.exposition import exposition
+from stream_app.worker import exposition, line_page
+from stream_app.worker.metrics import CONTENT_TYPE, Page
 
 LIVEZ: Final = "/livez"
 #: header of a question that another worker handed on
@@ -97,30 +96,15 @@ def attach(app: EngineApp, engine: Engine, topics: Topics, vitals: Vitals, clock
             return view.json({"error": f"no cells of line {line!r}"}, status=404)
         return view.json({"line": line, "partition": partition, "cells": found.rows, "next": found.next})
 
-    rendered = Rendered(lambda: exposition(engine))
+    page = Page(partial(exposition.put, engine))
 
     @app.page("/metrics")
     async def metrics(view: View, request: web.Request) -> Any:
         """Prometheus exposition; base units, stable names. Rendered at most once a second."""
-        return view.text(rendered.text(), content_type="text/plain")
+        return web.Response(body=page.body(), headers={"content-type": CONTENT_TYPE})
 
     ours = hosts.allowed(app.allowed_hosts, app.conf.web_host, str(app.conf.canonical_url or ""))
     worker_guard.install(app.web, ours)
-
-
-class Rendered:
-    """A page that is made at most once a second, however many ask for it."""
-
-    def __init__(self, render: Callable[[], str], clock: Callable[[], float] = time.monotonic) -> None:
-        self._render, self._clock = render, clock
-        self._made: tuple[float, str] | None = None
-
-    def text(self) -> str:
-        """The page, at most a second old."""
-        now = self._clock()
-        if self._made is None or now - self._made[0] >= 1.0:
-            self._made = now, self._render()
-        return self._made[1]
 
 
 def _parked(lane: Lane) -> dict[str, str] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 import uuid
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Any
 from playwright.async_api import Browser, expect
 
 from stream_app.commands.send import Order
+from stream_app.settings import children
 from tests.support.browsing import signed_in
 from tests.support.kafka_io import Prefix, until
 from tests.support.live import OPERATOR, VIEWER, RedisServer, Web
@@ -28,14 +28,10 @@ WHY = "not accepted in 3 attempts"
 
 async def plumbline(prefix: Prefix, *arguments: str) -> str:
     """What a command says; it must not fail."""
-    topics = prefix.topics
     env = {
-        **{key: value for key, value in os.environ.items() if not key.startswith("PLUMBLINE_")},
-        "PLUMBLINE_KAFKA_BOOTSTRAP": prefix.bootstrap,
-        "PLUMBLINE_INPUT_PREFIX": topics.input_prefix, "PLUMBLINE_OUTPUT_PREFIX": topics.output_prefix,
-        "PLUMBLINE_INPUT_PARTITIONS": str(topics.input_partitions),
-        "PLUMBLINE_LINE_PARTITIONS": str(topics.line_partitions), "COLUMNS": "240",
-    }  # fmt: skip
+        **children.fresh_environment(kafka_bootstrap=prefix.bootstrap, **prefix.topics.as_settings()),
+        "COLUMNS": "240",
+    }
     done = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "stream_app", *arguments, env=env,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,

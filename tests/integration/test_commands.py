@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from stream_app.settings import children
 from tests.support.generate import START, history
 from tests.support.judge import compare, finished
 from tests.support.kafka_io import Prefix, read, write
@@ -25,12 +25,7 @@ MAPPING = ["--set", "model_type=churn", "--set", "model_version=v1"]
 def plumbline(prefix: Prefix, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a command with this test's prefix."""
     env = {
-        **{key: value for key, value in os.environ.items() if not key.startswith("PLUMBLINE_")},
-        "PLUMBLINE_KAFKA_BOOTSTRAP": prefix.bootstrap,
-        "PLUMBLINE_INPUT_PREFIX": prefix.topics.input_prefix,
-        "PLUMBLINE_OUTPUT_PREFIX": prefix.topics.output_prefix,
-        "PLUMBLINE_INPUT_PARTITIONS": "3",
-        "PLUMBLINE_LINE_PARTITIONS": "2",
+        **children.fresh_environment(kafka_bootstrap=prefix.bootstrap, **prefix.topics.as_settings()),
         "COLUMNS": "200",
     }
 
@@ -64,11 +59,7 @@ async def test_a_replay_killed_in_the_middle_goes_on_and_doubles_nothing(
     path = _file(tmp_path, 600)
     arguments = ["replay", str(path), *MAPPING, "--label-delay", "1h..30h", "--json"]
     command = [sys.executable, "-m", "stream_app", *arguments, "--rate", "200"]
-    environment = {
-        **os.environ, "PLUMBLINE_KAFKA_BOOTSTRAP": prefix.bootstrap,
-        "PLUMBLINE_INPUT_PREFIX": prefix.topics.input_prefix, "PLUMBLINE_OUTPUT_PREFIX": prefix.topics.output_prefix,
-        "PLUMBLINE_INPUT_PARTITIONS": "3", "PLUMBLINE_LINE_PARTITIONS": "2",
-    }  # fmt: skip
+    environment = children.environment(kafka_bootstrap=prefix.bootstrap, **prefix.topics.as_settings())
     started = await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.DEVNULL)
     try:
         while not any((await read(prefix.bootstrap, prefix.topics.outcomes, 3)).values()):

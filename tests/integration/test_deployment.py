@@ -20,7 +20,7 @@ import yaml
 
 from stream_app.cli import cli
 from stream_app.services.ports import free_ports
-from stream_app.settings import Settings
+from stream_app.settings import Settings, children
 from tests.support.kafka_io import Prefix, until
 from tests.support.live import RedisServer
 
@@ -39,15 +39,16 @@ async def test_honcho_starts_every_process_of_the_procfile_and_sigterm_ends_them
 ) -> None:
     (port, dashboard), log = free_ports(2), tmp_path / "honcho.log"
     redis = RedisServer(tmp_path / "redis").start()
-    settings = prefix.settings()
-    env = {key: value for key, value in os.environ.items() if not key.startswith("PLUMBLINE_")}
-    env |= {
-        f"PLUMBLINE_{name.upper()}": str(getattr(settings, name))
-        for name in ("kafka_bootstrap", "input_prefix", "output_prefix", "input_partitions", "line_partitions")
-    }
-    env |= {"PLUMBLINE_REDIS_URL": redis.url, "PLUMBLINE_DASHBOARD_PORT": str(dashboard)}
-    env |= {"PLUMBLINE_APP_ID": f"{settings.input_prefix}app", "PLUMBLINE_WEB_PORT": str(port)}
-    env |= {"PLUMBLINE_SESSION_TIMEOUT_S": "2", "PATH": f"{Path(sys.executable).parent}:{env['PATH']}"}
+    env = children.fresh_environment(
+        kafka_bootstrap=prefix.bootstrap,
+        redis_url=redis.url,
+        app_id=f"{prefix.topics.input_prefix}app",
+        dashboard_port=dashboard,
+        web_port=port,
+        session_timeout_s=2,
+        **prefix.topics.as_settings(),
+    )
+    env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
     running = _honcho(tmp_path, env, log)
 
     def ready() -> bool:

@@ -18,6 +18,7 @@ from stream_app.cli.services import _Forwarding
 from stream_app.services.kafka import LocalKafka, brokers
 from stream_app.services.ports import free_ports
 from stream_app.services.stack import Stack
+from stream_app.settings import children
 
 pytestmark = pytest.mark.kafka
 
@@ -27,9 +28,9 @@ _COMMAND = [sys.executable, "-m", "stream_app", "services"]
 
 def _environment() -> dict[str, str]:
     """Without settings of whoever runs the tests, but with their cache of jars."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PLUMBLINE_")}
     cache = os.environ.get("PLUMBLINE_CACHE_DIR")
-    return {**kept, "PYTHONPATH": str(Path(__file__).parents[2])} | ({"PLUMBLINE_CACHE_DIR": cache} if cache else {})
+    kept = children.fresh_environment(**({"cache_dir": cache} if cache else {}))
+    return {**kept, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import secrets
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import pytest
 import websockets
 
 from stream_app.projection.keys import Keys
+from stream_app.settings import children
 from tests.support.live import VIEWER, Site, Web, publish, published
 
 
@@ -128,8 +128,7 @@ async def test_the_live_feed_is_for_its_own_page_alone(site: Site) -> None:
 
 def said(site: Site, *arguments: str, **settings: str) -> tuple[int, str]:
     """Exit code of ``plumbline web`` that cannot start, and what it said."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith("PLUMBLINE_")}
-    env |= {f"PLUMBLINE_{name.upper()}": value for name, value in settings.items()}
+    env = children.fresh_environment(**settings)
     command = [sys.executable, "-m", "stream_app", "web", *arguments]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, done.stdout + done.stderr

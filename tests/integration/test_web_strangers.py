@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -15,11 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import websockets
 
 from stream_app.http import bounds
 from stream_app.services.ports import free_ports
+from stream_app.settings import children
 from tests.support.kafka_io import until
 from tests.support.live import OPERATOR, TOKENS, VIEWER, RedisServer
 from tests.support.strangers import Answer, answer, close, drip, half_open, raw
@@ -32,11 +33,12 @@ class Server:
         self.redis = RedisServer(folder / "redis").start()
         self.port = free_ports(1)[0]
         self.log = folder / "web.log"
-        env = {key: value for key, value in os.environ.items() if not key.startswith("PLUMBLINE_")}
-        env |= {
-            "PLUMBLINE_REDIS_URL": self.redis.url, "PLUMBLINE_WEB_TOKENS": TOKENS,
-            "PLUMBLINE_KAFKA_BOOTSTRAP": "127.0.0.1:1", "PLUMBLINE_WEB_ALLOWED_HOSTS": "good.example.org",
-        }  # fmt: skip
+        env = children.fresh_environment(
+            redis_url=self.redis.url,
+            web_tokens=TOKENS,
+            kafka_bootstrap="127.0.0.1:1",
+            web_allowed_hosts="good.example.org",
+        )
 
         def limited() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
@@ -62,7 +64,7 @@ class Server:
 
     def descriptors(self) -> int:
         """How many the process has open."""
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+        return psutil.Process(self.process.pid).num_fds()
 
     def kill(self) -> None:
         self.process.kill()
@@ -240,7 +242,7 @@ async def _listening(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWri
 
 
 def _rss_mb(pid: int) -> float:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return psutil.Process(pid).memory_info().rss / 2**20
 
 
 async def test_a_body_of_a_mebibyte_is_read(server: Server) -> None:

@@ -12,20 +12,21 @@ import asyncio
 import json
 import os
 import random
-import re
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
+from stream_app.pipeline import Stages
 from stream_app.replay.clock_writer import ClockWriter
 from tests.support.generate import START
 from tests.support.judge import finished
 from tests.support.kafka_io import Prefix, read, until
+from tests.support.metrics import sample as sample_of
 from tests.support.worker import Worker
 
 pytestmark = pytest.mark.long
@@ -90,15 +91,15 @@ class Load:
 
 def sample(worker: Worker) -> dict[str, float]:
     """Megabytes of memory, open descriptors, megabytes of state by stage."""
-    status = Path(f"/proc/{worker.pid}/status").read_text()
+    process = psutil.Process(worker.pid)
     page = str(worker.view("/metrics")[1])
-    state: Counter[str] = Counter()
-    for stage, value in re.findall(r'plumbline_rocksdb_bytes\{stage="(\w+)",[^}]*\} ([\d.e+]+)', page):
-        state[stage] += float(value) / 2**20
     return {
-        "rss": int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024,  # type: ignore[index]
-        "descriptors": len(os.listdir(f"/proc/{worker.pid}/fd")),
-        **{f"state_{stage}": size for stage, size in state.items()},
+        "rss": process.memory_info().rss / 2**20,
+        "descriptors": process.num_fds(),
+        **{
+            f"state_{stage}": sample_of(page, "plumbline_rocksdb_bytes", stage=stage) / 2**20
+            for stage in Stages._fields
+        },
     }
 
 

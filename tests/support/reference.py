@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import orjson
 
 from schemas.partitioning import partition_for
 from stream_app.kafka import clients
+from stream_app.settings import children
 from tests.support.kafka_io import Prefix
 
 
@@ -30,13 +30,8 @@ class Process:
         self._command = [sys.executable, *(["-m", "stream_app"] if script is None else [str(script)]), *command]
         topics = prefix.topics
         self._env = {
-            **{key: value for key, value in os.environ.items() if not key.startswith("PLUMBLINE_")},
+            **children.fresh_environment(kafka_bootstrap=prefix.bootstrap, **topics.as_settings()),
             "PYTHONPATH": str(Path(__file__).parents[2]),
-            "PLUMBLINE_KAFKA_BOOTSTRAP": prefix.bootstrap,
-            "PLUMBLINE_INPUT_PREFIX": topics.input_prefix,
-            "PLUMBLINE_OUTPUT_PREFIX": topics.output_prefix,
-            "PLUMBLINE_INPUT_PARTITIONS": str(topics.input_partitions),
-            "PLUMBLINE_LINE_PARTITIONS": str(topics.line_partitions),
             **(env or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None

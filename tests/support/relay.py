@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,22 +11,19 @@ from typing import Any
 
 from stream_app.kafka import admin, clients
 from stream_app.kafka.topics import TopicSpec
+from stream_app.settings import children
 from tests.support.kafka_io import Prefix, read
 
 
 def environment(prefix: Prefix) -> dict[str, str]:
     """Settings that lead a command to this test's broker and topics."""
-    return {
-        **{key: value for key, value in os.environ.items() if not key.startswith("PLUMBLINE_")},
-        "PLUMBLINE_KAFKA_BOOTSTRAP": prefix.bootstrap,
-        "PLUMBLINE_APP_ID": f"{prefix.topics.input_prefix}app",
-        "PLUMBLINE_INPUT_PREFIX": prefix.topics.input_prefix,
-        "PLUMBLINE_OUTPUT_PREFIX": prefix.topics.output_prefix,
-        "PLUMBLINE_INPUT_PARTITIONS": str(prefix.topics.input_partitions),
-        "PLUMBLINE_LINE_PARTITIONS": str(prefix.topics.line_partitions),
-        "PLUMBLINE_SESSION_TIMEOUT_S": "1",
-        "COLUMNS": "200",
-    }
+    app_id = f"{prefix.topics.input_prefix}app"
+    return children.fresh_environment(
+        kafka_bootstrap=prefix.bootstrap,
+        app_id=app_id,
+        session_timeout_s=1,
+        **prefix.topics.as_settings(),
+    ) | {"COLUMNS": "200"}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -26,6 +25,7 @@ from confluent_kafka.admin import (
 
 from stream_app.services.kafka import LocalKafka
 from stream_app.services.ports import free_ports
+from stream_app.settings import children
 from tests.support.kafka_io import Prefix
 
 PASSWORD: Final = "correct-horse-battery"
@@ -146,14 +146,9 @@ def _all_done(futures: dict[Any, Any]) -> None:
 async def plumbline(prefix: Prefix, settings: Settings, *command: str, bound_s: float = 60.0) -> tuple[int, str]:
     """Run a command with these settings alone; its exit code and all it said."""
     topics = prefix.topics
-    env = {key: value for key, value in os.environ.items() if not key.startswith("PLUMBLINE_")}
-    known = {
-        "input_prefix": topics.input_prefix, "output_prefix": topics.output_prefix, "redis_url": "",
-        "input_partitions": str(topics.input_partitions), "line_partitions": str(topics.line_partitions),
-        "app_id": f"{topics.input_prefix}app", "environment": "development", **settings,
-    }  # fmt: skip
-    env |= {f"PLUMBLINE_{name.upper()}": value for name, value in known.items()} | {"COLUMNS": "300"}
-
+    own = {"redis_url": "", "app_id": f"{topics.input_prefix}app", "environment": "development"}
+    known = topics.as_settings() | own | settings
+    env = children.fresh_environment(**known) | {"COLUMNS": "300"}
     done = await asyncio.to_thread(
         subprocess.run, [sys.executable, "-m", "stream_app", *command], env=env, capture_output=True, text=True,
         timeout=bound_s, check=False,

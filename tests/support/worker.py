@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -16,6 +15,8 @@ from typing import Any
 
 from stream_app.kafka.topics import Topics
 from stream_app.services.ports import free_ports
+from stream_app.settings import children
+from stream_app.settings.names import PREFIX
 
 
 class Worker:
@@ -25,22 +26,12 @@ class Worker:
         self.folder = folder
         self.log = folder / f"worker-{app_id}.log"
         folder.mkdir(parents=True, exist_ok=True)
-        self.env = {
-            **{key: value for key, value in os.environ.items() if not key.startswith("PLUMBLINE_")},
-            "PLUMBLINE_ENVIRONMENT": "development",
-            "PLUMBLINE_KAFKA_BOOTSTRAP": bootstrap,
-            "PLUMBLINE_APP_ID": app_id,
-            "PLUMBLINE_INPUT_PREFIX": topics.input_prefix,
-            "PLUMBLINE_OUTPUT_PREFIX": topics.output_prefix,
-            "PLUMBLINE_INPUT_PARTITIONS": str(topics.input_partitions),
-            "PLUMBLINE_LINE_PARTITIONS": str(topics.line_partitions),
-            "PLUMBLINE_DATA_DIR": str(folder / "data"),
-            "PLUMBLINE_SESSION_TIMEOUT_S": "2",
-            "PLUMBLINE_CLOCK": "follow",
-            "PLUMBLINE_REDIS_URL": "",
-            "PLUMBLINE_WEB_PORT": str(free_ports(1)[0]),
-            **{f"PLUMBLINE_{key.upper()}": value for key, value in settings.items()},
-        }
+        known: dict[str, object] = {
+            "environment": "development", "kafka_bootstrap": bootstrap, "app_id": app_id, "data_dir": folder / "data",
+            "session_timeout_s": 2, "clock": "follow", "redis_url": "", "web_port": free_ports(1)[0],
+            **topics.as_settings(), **settings,
+        }  # fmt: skip
+        self.env = children.fresh_environment(**known)
         self._process: subprocess.Popen[bytes] | None = None
         #: resource → what the process may have of it, soft and hard
         self._limits: dict[int, tuple[int, int]] = {}
@@ -55,7 +46,7 @@ class Worker:
 
     def start(self, *, arguments: Sequence[str] = (), **extra: str) -> Worker:
         """Start, with further settings, and arguments of the command, for this run alone."""
-        env = {**self.env, **{f"PLUMBLINE_{key.upper()}": value for key, value in extra.items()}}
+        env = self.env | {f"{PREFIX}{name.upper()}": value for name, value in extra.items()}
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "stream_app", "worker", *arguments],

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from stream_app.errors import Unavailable
 from stream_app.services.ports import free_ports, is_free, refuse_busy
-from stream_app.services.processes import Process, spawn, stop_all
+from stream_app.services.processes import Process, spawn, started, stop_all
 
 _SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
 _DEAF = [sys.executable, "-c", "import signal, time; signal.signal(15, 1); print('up', flush=True); time.sleep(600)"]
@@ -64,12 +65,10 @@ def test_a_dead_child_that_nobody_reaped_is_not_alive(tmp_path: Path) -> None:
     assert parent.stdout is not None
     try:
         pid = int(parent.stdout.readline())
-        stat = Path(f"/proc/{pid}/stat")
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        child = Process(pid, f"{boot}:{stat.read_text().rpartition(')')[2].split()[19]}")
+        child = Process(pid, started(pid))
         assert child.alive()
         child.kill()
-        assert stat.read_text().rpartition(")")[2].split()[0] == "Z"
+        assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
         assert not child.alive()
     finally:
         parent.send_signal(signal.SIGKILL)

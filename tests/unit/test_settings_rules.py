@@ -142,6 +142,7 @@ _OTHER: dict[str, Any] = {
     "block_cache_mb": 7, "write_buffer_mb": 7, "web_host": "x", "web_port": 7, "kafka_sasl_mechanism": "PLAIN",
     "dashboard_url": "https://x", "bridge_alertmanager_url": "http://x", "bridge_webhook_url": "http://x",
     "bridge_webhook_secret": "x", "dashboard_host": "x", "dashboard_port": 7, "web_tokens": "x", "web_url": "http://x:1",
+    "metrics_host": "x", "metrics_port": 7,
 }  # fmt: skip
 
 

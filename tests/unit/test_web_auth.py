@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from stream_app.errors import Incompatible
 from stream_app.kafka.topics import Topics
 from stream_app.settings import Settings
-from stream_app.web import auth
+from stream_app.web import app, auth
 from stream_app.web.answers import Refused, following, position
 from stream_app.web.site import Site
 
@@ -82,3 +83,28 @@ def test_only_cursors_that_were_handed_out_are_taken(text: str) -> None:
 def test_a_cursor_leads_back_to_where_it_was_made(at: int) -> None:
     assert position(following(at)) == at
     assert position(None) == 0
+
+
+async def test_whoever_brings_no_token_of_ours_gets_401_and_the_document_says_how_to_sign_in() -> None:
+    settings, tokens = Settings(), auth.Tokens(f"ada:operator:{LONG},bob:viewer:{LONG}x")
+    topics = Topics("t.", "t.", 1, 1)
+    application = app.create(settings, topics, tokens)
+    application.state.site = Site(settings, topics, None, tokens)
+    transport = httpx.ASGITransport(application)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        for given in (None, "", "Bearer", "Bearer ", f"Basic {LONG}", f"Bearer {LONG}y", LONG):
+            answer = await client.get("/api/v1/me", headers={"authorization": given} if given is not None else {})
+            assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer"), given
+        for given in (f"Bearer {LONG}", f"bearer  {LONG} "):
+            answer = await client.get("/api/v1/me", headers={"authorization": given})
+            assert answer.json() == {"actor": "ada", "role": "operator"}
+        refused = await client.post(
+            "/api/v1/models/fraud:acme/retrain", headers={"authorization": f"Bearer {LONG}x"}, json={"reason": "x"}
+        )
+        assert refused.status_code == 403
+        document = (await client.get("/api/v1/openapi.json")).json()
+    (scheme,) = document["components"]["securitySchemes"].items()
+    assert scheme[1]["scheme"] == "bearer"
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert operation["security"] == [{scheme[0]: []}], (method, path)

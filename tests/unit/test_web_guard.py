@@ -7,7 +7,7 @@ from typing import Any
 
 from stream_app.http import bounds
 from stream_app.http.hosts import Hosts
-from stream_app.web.guard import Guard
+from stream_app.web.guard import Guard, Traffic
 
 
 async def ask(guard: Guard, path: str) -> tuple[int, dict[bytes, bytes]]:
@@ -33,7 +33,8 @@ async def test_beyond_two_hundred_requests_in_work_comes_503_and_then_all_is_wel
             await go_on.wait()
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
-    guard = Guard(app, Hosts())
+    traffic = Traffic()
+    guard = Guard(app, Hosts(), traffic)
     held = [asyncio.create_task(ask(guard, "/x")) for _ in range(bounds.IN_WORK)]
     await asyncio.sleep(0)
     status, headers = await ask(guard, "/x")
@@ -42,3 +43,4 @@ async def test_beyond_two_hundred_requests_in_work_comes_503_and_then_all_is_wel
     go_on.set()
     assert {status for status, _ in await asyncio.gather(*held)} == {200}
     assert (await ask(guard, "/x"))[0] == 200
+    assert (traffic.in_work, traffic.answers) == (0, {200: bounds.IN_WORK + 2, 503: 1})

@@ -37,14 +37,20 @@ _PASSING = (KafkaError, IllegalOperation, ConsumerStoppedError, OSError, Timeout
 
 
 async def run_relay(
-    settings: Settings, topics: Topics, plan: Plan, stop: asyncio.Event, told: Callable[[Progress], None]
+    settings: Settings,
+    topics: Topics,
+    plan: Plan,
+    stop: asyncio.Event,
+    told: Callable[[Progress], None],
+    progress: Progress | None = None,
 ) -> Progress:
     """Relay until ``stop`` is set. A broker that is away is waited for, except at the start.
 
+    ``progress`` is what is counted in, for those who look at it meanwhile.
     ``Unavailable`` if no broker answers at the start; ``Incompatible`` for topics, rights or sizes that do not fit.
     """
     counts = await check_topics(settings, topics, plan)
-    progress, wait = Progress(), _FIRST_WAIT_S
+    progress, wait = progress or Progress(), _FIRST_WAIT_S
     if plan.until_end:
         progress.ends = await _ends(settings, counts)
     while not stop.is_set():
@@ -57,6 +63,7 @@ async def run_relay(
         except _PASSING as error:
             if progress.counts.records > before:
                 wait = _FIRST_WAIT_S
+            progress.faults += 1
             log.warning("%s; joining again in %.2f s", _sentence(error), wait)
         try:
             async with asyncio.timeout(wait):

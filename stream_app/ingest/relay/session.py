@@ -7,6 +7,8 @@ or cut off never goes on with what it had.
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -56,6 +58,12 @@ class Progress:
     partitions: int = 0
     #: where each partition of the sources ended at the start, if the plan stops there
     ends: dict[TopicPartition, int] = field(default_factory=dict)
+    #: sessions that ended by a fault
+    faults: int = 0
+    #: Unix time of the last transaction that committed records; 0: none yet
+    committed_at: float = 0.0
+    #: records not relayed yet, by topic, of the partitions that are here
+    lags: dict[str, int] = field(default_factory=dict)
 
 
 class Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types
@@ -113,6 +121,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carr
                         await self._pass_markers()
                         if self._plan.until_end and await self._at_end():
                             return
+                self._progress.lags = self._lags()
                 self._told()
         finally:
             await self._close()
@@ -177,6 +186,17 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carr
             if isinstance(done, BaseException):
                 raise done
             self._progress.counts.add(done)
+            if done.records:
+                self._progress.committed_at = time.time()
+
+    def _lags(self) -> dict[str, int]:
+        found: Counter[str] = Counter()
+        for tp, lane in self._lanes.items():
+            # a partition that was given to somebody else has none; its lane is about to go
+            end = self._consumer.highwater(tp) if tp in self._consumer.assignment() else None
+            if end is not None:
+                found[tp.topic] += max(0, end - lane.position)
+        return dict(found)
 
     async def _pass_markers(self) -> None:
         """Commit beyond what holds no records: transaction markers, what compaction left out."""

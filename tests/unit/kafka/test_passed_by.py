@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,12 +10,14 @@ import pytest
 
 from schemas.unreadable import Unreadable
 from stream_app.kafka import arrived, passed_by
-from stream_app.worker.exposition import exposition
+from stream_app.worker.exposition import put
+from stream_app.worker.metrics import Page
 
 
 def _samples() -> list[str]:
     engine: Any = SimpleNamespace(lanes={}, assignments=1)
-    return [row for row in exposition(engine).splitlines() if row.startswith("plumbline_passed_by_records_total")]
+    page = Page(partial(put, engine)).body().decode()
+    return [row for row in page.splitlines() if row.startswith("plumbline_passed_by_records_total")]
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +28,7 @@ def _nothing_yet() -> None:
 
 def test_metrics_say_how_many_records_of_a_topic_were_passed_by_and_why() -> None:
     assert [row.partition("{")[2] for row in _samples()] == [
-        'topic="",reason="unreadable"} 0', 'topic="",reason="undecodable"} 0'
+        'reason="unreadable",topic=""} 0.0', 'reason="undecodable",topic=""} 0.0'
     ], "there before anything is, so that rate() sees the first"  # fmt: skip
     batch = Unreadable.of(b"x", reason="unreadable_batch", error="e", span=(5, 11), records=7, sha256="s")
     records = [SimpleNamespace(topic="ml.audit", partition=1, offset=n, value=value) for n, value in enumerate(
@@ -35,5 +38,5 @@ def test_metrics_say_how_many_records_of_a_topic_were_passed_by_and_why() -> Non
     for record in found:
         arrived.decoded(lambda value: int(value) if value != b"{}" else 0, record)
     assert [row.partition("{")[2] for row in _samples()] == [
-        'topic="ml.audit",reason="unreadable"} 7', 'topic="ml.audit",reason="undecodable"} 1'
+        'reason="unreadable",topic="ml.audit"} 7.0', 'reason="undecodable",topic="ml.audit"} 1.0'
     ]  # fmt: skip

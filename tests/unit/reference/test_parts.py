@@ -39,10 +39,14 @@ def rows(count: int, version: str = "v1", seed: int = 0, **features: Any) -> lis
 def test_numbers_booleans_and_texts_become_columns_and_what_is_absent_counts_as_nothing() -> None:
     known = [{"age": 41, "vip": True, "city": "Rome"}, {"age": 1.5, "city": "Oslo"}, {"odd": None, "list": [1]}]
     encoding = Encoding.of(known)
-    assert encoding.columns == ("age", "vip", "city=Oslo", "city=Rome")
+    assert encoding.columns == ("age", "city=Oslo", "city=Rome", "vip")
     assert encoding.matrix([*known, {"age": float("nan"), "city": "Bonn"}]).tolist() == [
-        [41, 1, 0, 1], [1.5, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0],
+        [41, 0, 1, 1], [1.5, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0],
     ]  # fmt: skip
+    assert Encoding(("vip", "age")).matrix([{"age": 3, "vip": "text", "more": 1}]).tolist() == [[0, 3]]
+    assert encoding.matrix([]).shape == (0, 4)
+    assert Encoding.of([]).columns == ()
+    assert Encoding(()).matrix([{}, {"age": 1}]).shape == (2, 0)
 
 
 def test_a_text_of_many_values_keeps_the_frequent_ones() -> None:

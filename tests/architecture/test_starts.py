@@ -1,0 +1,103 @@
+"""What a command imports: people wait for it. And what a worker imports: a close must not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from stream_app.cli import _COMMANDS
+
+ROOT = Path(__file__).parents[2]
+
+#: Commands of people who look and order: they read topics and Redis, and write a record.
+_ASKED = ("models", "alerts", "snapshots", "audit")
+#: Libraries of workers and trainers.
+_HEAVY = {"faust", "mode", "rocksdict", "scipy", "sklearn", "numpy", "pyarrow", "fastapi"}
+
+# Runs in a process of its own: imports a command, says what that cost, and then all that its functions import later.
+_IMPORT_COMMAND = """
+import ast, importlib, json, sys, time
+module = importlib.import_module("stream_app.cli." + sys.argv[1])
+import stream_app.cli
+cpu, before, known = time.process_time(), set(sys.modules), set()
+
+def ours():
+    return {name for name in sys.modules if name.split(".")[0] in ("stream_app", "schemas")} - {"stream_app.__main__"}
+
+while ours() != known:
+    for name in ours() - known:
+        known.add(name)
+        for function in ast.walk(ast.parse(open(sys.modules[name].__file__).read())):
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                for node in ast.walk(function):
+                    if isinstance(node, ast.Import):
+                        [importlib.import_module(alias.name) for alias in node.names]
+                    elif isinstance(node, ast.ImportFrom):
+                        importlib.import_module(node.module)
+                        for alias in node.names:
+                            try:
+                                importlib.import_module(f"{node.module}.{alias.name}")
+                            except ImportError:
+                                pass  # no module but a name in one
+print(json.dumps({"cpu": cpu, "first": sorted(before), "later": sorted(set(sys.modules) - before)}))
+"""
+
+# Loads what a worker loads, and then compares two weeks of scores in every way that a close does.
+_COMPARE = """
+import json, sys
+import stream_app.app
+import numpy as np
+before = set(sys.modules)
+from stream_app.core.comparisons.kolmogorov import survival
+for n in (10, 100, 1_000, 100_000, 2_000_000):
+    for d in (0.001, 0.01, 0.1, 0.3, 0.6, 0.9):
+        survival(d, n)
+print(json.dumps({"first": sorted(before), "later": sorted(set(sys.modules) - before)}))
+"""
+
+
+def _modules() -> dict[str, list[str]]:
+    """Modules below stream_app.cli, and the commands in each."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for command, (module, _, _) in _COMMANDS.items():
+        if command in _ASKED or module == "operators":
+            found[module].append(command)
+    return found
+
+
+def _run(program: str, *arguments: str) -> dict[str, object]:
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def _heavy(names: object) -> set[str]:
+    assert isinstance(names, list)
+    return {name.partition(".")[0] for name in names} & _HEAVY
+
+
+def test_orders_and_questions_are_all_looked_at() -> None:
+    assert set(_modules()) == {*_ASKED, "operators"}
+    assert {"retrain", "approve", "reject", "acknowledge", "rollback", "set", "dismiss"} <= set(_modules()["operators"])
+
+
+@pytest.mark.parametrize("module", sorted(_modules()))
+def test_a_command_imports_no_library_of_workers_and_trainers_now_or_later(module: str) -> None:
+    found = _run(_IMPORT_COMMAND, module)
+    print(f"{', '.join(_modules()[module])}: {found['cpu']:.2f} s CPU to start")
+    assert _heavy(found["first"]) == set()
+    assert _heavy(found["later"]) == set()
+
+
+def test_a_worker_imports_all_of_scipy_that_it_needs_when_it_starts() -> None:
+    found = _run(_COMPARE)
+    assert "scipy" in _heavy(found["first"])
+    assert not any(str(name).startswith(("scipy", "numpy")) for name in found["later"])  # type: ignore[attr-defined]
