@@ -6,17 +6,21 @@ import json
 import random
 from typing import Any
 
-from schemas.clock import TickView
+from schemas.clock import Tick, TickView
+from schemas.common import encode, rfc3339
 from schemas.partitioning import partition_for
+from stream_app import pipeline
 from stream_app.core import line_log
 from stream_app.core.counts import deltas
 from stream_app.core.counts.deltas import Cell, DeltaRecord, HourCount, Part
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.kit.effects import Emit
 from stream_app.core.kit.live_settings import Fixed
-from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
+from stream_app.core.metrics_stage import MetricsConfig
 from stream_app.core.metrics_stage.config import LineRules
-from tests.unit.tables import DictTable, Rec
+from stream_app.engine.lane_driver import LaneDriver, Log
+from stream_app.simulator import DictTable
+from stream_app.topics import Topics
 
 D = 20_500
 ADA = {"actor": "ada", "reason": "deployed at noon"}
@@ -37,37 +41,42 @@ class Bench:
         self.table = DictTable()
         self.draw = draw
         self.emits: list[Emit] = []
-        self.offset = 0
-        self.memo: bytes | None = None
-        self.stage = self._fresh()
+        spec = pipeline.metrics(Topics("", "", SOURCES, 1), self.settings)
+        self.logs = {alias: Log(topic) for alias, topic in spec.inputs().items()}
+        self.lane = LaneDriver(spec, 0, self.table, self.logs)
 
-    def _fresh(self) -> MetricsStage:
-        stage = MetricsStage(self.settings, 0)
-        stage.load(self.memo, self.table)
-        return stage
+    @property
+    def stage(self) -> Any:
+        return self.lane.stage
 
     def drain(self) -> None:
-        drained = self.stage.drain()
-        self.table.put(drained.puts)
-        self.emits += drained.emits
-        self.memo = drained.memo
+        self.lane.checkpoint()
+        self.emits += self.lane.take()  # type: ignore[arg-type]
         if self.draw is not None and self.draw.random() < 0.3:
-            self.stage = self._fresh()
+            self.lane.reopen()
 
     def deliver(self, record: DeltaRecord) -> None:
-        rec = Rec("d", 0, self.offset, 0, b"", deltas.encode(record))
-        self.offset += 1
-        self.stage.accept("model-deltas", [rec], None)
+        self.logs["model-deltas"].append(deltas.encode(record), b"")
+        self.lane.fetch("model-deltas")
+        self.lane.core.work()
         if self.draw is not None and self.draw.random() < 0.3:
             self.drain()
 
     def tick(self, at: int) -> None:
-        tick = TickView(at, True, None, {}, 0)
-        assert self.stage.waiting_for(tick) is None
-        while not self.stage.advance(tick):
+        ends = {topic: self.logs[alias].end for alias, topic in self.lane.spec.gated.items()}
+        self.logs["clock"].append(encode(Tick(rfc3339(at), True, "external", ends)))
+        self.lane.fetch_all()
+        while self.lane.core.work():
             self.drain()
+            self.lane.fetch_all()
+        assert self.lane.core.waits_for == "a tick"
         if self.draw is None or self.draw.random() < 0.5:
             self.drain()
+
+    def order(self, *values: bytes) -> None:
+        """Commands that the next tick covers."""
+        for value in values:
+            self.logs["operator-commands"].append(value, b"k")
 
     def epoch(
         self, before: int, at: int, rows: list[tuple[Cell, int, float, int]], hours: list[HourCount] = ()
@@ -203,8 +212,7 @@ def test_registering_names_the_active_version_and_foreign_lines_are_refused() ->
         {"id": "2", "line": other, "command": "register", "arguments": {"model_version": "v9"}, **ADA},
         {"id": "3"},
     ]
-    records = [Rec("c", 0, i, 0, b"k", json.dumps(row).encode()) for i, row in enumerate(rows)]
-    bench.stage.accept("operator-commands", records, TickView(at(D, 1), True, None, {}, 0))
+    bench.order(*(json.dumps(row).encode() for row in rows))
     bench.epoch(0, at(D, 1), [])  # orders take effect with their tick
     (state,) = [json.loads(e.value or b"") for e in bench.emits if e.topic == "model-lifecycle"]
     assert (state["line"], state["active_version"], state["how"]) == (mine, "v9", "registered")
@@ -215,11 +223,7 @@ def test_registering_names_the_active_version_and_foreign_lines_are_refused() ->
 def _ordered(bench: Bench, hour: int, *rows: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     """What the audit says of some commands: line, action, decision, reason."""
     before = len(bench.emits)
-    records = [
-        Rec("c", 0, 100 * hour + i, 0, b"k", json.dumps({"id": f"{hour}.{i}", "arguments": {}, **row}).encode())
-        for i, row in enumerate(rows)
-    ]
-    bench.stage.accept("operator-commands", records, TickView(at(D, hour), True, None, {}, 0))
+    bench.order(*(json.dumps({"id": f"{hour}.{i}", "arguments": {}, **row}).encode() for i, row in enumerate(rows)))
     bench.epoch(at(D, hour - 1) if hour > 1 else 0, at(D, hour), [])
     found = [json.loads(e.value or b"") for e in bench.emits[before:] if e.topic == "audit"]
     assert {row["stage"] for row in found} <= {"metrics"}
@@ -294,7 +298,6 @@ def test_an_order_nested_beyond_reason_or_with_a_line_break_in_its_line_is_refus
         b'{"id":"1","line":"a:b","command":"set","arguments":' + b"[" * 5_000,
         b'{"id":"1","line":"a:b\\n","command":"set"}',
     ]
-    tick = TickView(at(D, 1), True, None, {}, 0)
-    bench.stage.accept("operator-commands", [Rec("c", 0, i, 0, b"k", v) for i, v in enumerate(values)], tick)
-    bench.drain()
+    bench.order(*values)
+    bench.epoch(0, at(D, 1), [])
     assert len([e for e in bench.emits if e.topic == "dead-letters"]) == 2
