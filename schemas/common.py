@@ -25,6 +25,10 @@ NAME: Final = r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}|\.[A-Za-z0-9_-][A-Za-z0-9.
 END: Final = r"(?!\n)$"
 NAME_PATTERN: Final = f"^{NAME}{END}"
 
+_FLAGS: Final = {
+    **dict.fromkeys(("1", "true", "t", "yes", "y"), True), **dict.fromkeys(("0", "false", "f", "no", "n"), False),
+}  # fmt: skip
+
 # Types of output fields. Patterns are native here: outputs are decoded by readers, not once per event.
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
 Line = Annotated[str, Meta(pattern=f"^{NAME}:{NAME}{END}", description="model type and tenant, `TYPE:TENANT`")]
@@ -132,6 +136,11 @@ def parse_ms(value: str | int) -> int:
 def uuid5(*parts: str) -> str:
     """Deterministic id of what the parts name; parts hold no control characters."""
     return str(uuid.uuid5(NAMESPACE, "\x1f".join(parts)))
+
+
+def flag(value: Any) -> bool | None:
+    """What files and other people's records mean by true and false, 1.0 and 0.0 too; ``None`` for anything else."""
+    return _FLAGS.get(str(value).strip().lower().removesuffix(".0"))
 
 
 def ce_headers(kind: str, id: str, line: str, at_ms: int, source: str) -> list[tuple[str, bytes]]:

@@ -23,6 +23,7 @@ from schemas.common import parse_ms
 from schemas.partitioning import partition_for
 from schemas.unreadable import Unreadable
 from stream_app.bridge.destinations import Alert, Destination, Refused, Unreachable, dedup_key, session
+from stream_app.core.kit.days import DAY_MS
 from stream_app.core.kit.effects import dead_letter
 from stream_app.kafka import clients
 from stream_app.kafka.arrived import decoded, skip
@@ -42,7 +43,7 @@ FIRST_S, LONGEST_S, REQUEST_S, REFRESH_S = 0.5, 60.0, 10.0, 60.0
 #: Times a refused alert is tried before it goes to the dead letters.
 TRIES: Final = 5
 #: A destination may be away for days; only then would the group take the partitions from a bridge that waits for it.
-_PATIENCE_MS: Final = 7 * 86_400_000
+_PATIENCE_MS: Final = 7 * DAY_MS
 
 
 class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]

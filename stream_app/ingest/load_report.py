@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from schemas.clock import Tick
 from schemas.common import parse_ms
 from schemas.inputs import Time, time_ms
+from stream_app.core.kit.days import DAY_MS
 from stream_app.ingest.load import Kind
 from stream_app.kafka import clients
 from stream_app.kafka.passed_by import readable
@@ -20,7 +21,6 @@ from stream_app.kafka.reading import stop_consumer
 from stream_app.kafka.topics import Topics
 from stream_app.settings import Settings
 
-_DAY_MS: Final = 86_400_000
 #: Newest records of the other topic that a report looks at; some 5 s of reading.
 LOOK_AT: Final = 1_000_000
 
@@ -56,7 +56,7 @@ async def report(settings: Settings, topics: Topics, kind: Kind, wanted: Mapping
     found, other = Report(len(wanted)), topics.predictions if kind == "outcomes" else topics.outcomes
     now = await _now(settings, topics)
     if kind == "predictions" and now:
-        oldest = now - settings.max_prediction_age_days * _DAY_MS
+        oldest = now - settings.max_prediction_age_days * DAY_MS
         found.beyond_horizon = sum(at < oldest for at in wanted.values())
     matched: set[bytes] = set()
     beyond: set[bytes] = set()
@@ -72,7 +72,7 @@ async def report(settings: Settings, topics: Topics, kind: Kind, wanted: Mapping
         matched.add(key)
         if kind == "outcomes" and now and seen.predicted_at is not None:
             horizon = settings.for_type(seen.model_type or "").pending_horizon_days
-            if (now - time_ms(seen.predicted_at)) // _DAY_MS > horizon:
+            if (now - time_ms(seen.predicted_at)) // DAY_MS > horizon:
                 beyond.add(key)
 
     await _newest(settings, [TopicPartition(other, p) for p in range(topics.input_partitions)], take, found)

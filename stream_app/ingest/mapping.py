@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from schemas.common import to_ms
+from schemas.common import flag, to_ms
 from stream_app.errors import Incompatible
 
 PREDICTION_FIELDS: Final = (
@@ -18,9 +18,6 @@ PREDICTION_FIELDS: Final = (
 )  # fmt: skip
 OUTCOME_FIELDS: Final = ("prediction_id", "actual", "observed_at")
 FIELDS: Final = tuple(dict.fromkeys(PREDICTION_FIELDS + OUTCOME_FIELDS))
-
-_TRUE = {"1", "true", "t", "yes", "y"}
-_FALSE = {"0", "false", "f", "no", "n"}
 
 
 class BadRow(ValueError):
@@ -124,14 +121,10 @@ def _number(mapping: Mapping, row: dict[str, Any], name: str) -> float:
 
 
 def _flag(value: Any, name: str) -> bool:
-    if isinstance(value, bool):
-        return value
-    text = str(value).strip().lower().removesuffix(".0")
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise BadRow(f"{name} is {value!r}, neither true nor false")
+    found = flag(value)
+    if found is None:
+        raise BadRow(f"{name} is {value!r}, neither true nor false")
+    return found
 
 
 def _time(mapping: Mapping, value: Any, name: str, draw: random.Random) -> int:

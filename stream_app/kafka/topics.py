@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from schemas import bounds
+from stream_app.core.kit.days import DAY_MS
 
 if TYPE_CHECKING:
     from stream_app.settings import Settings
-
-_DAY_MS: Final = 86_400_000
 
 #: The broker stamps what this pipeline and its partners write: Kafka refuses records that a process whose clock is an
 #: hour fast stamps itself (``message.timestamp.after.max.ms``), and it is by these stamps that time deletes.
@@ -25,8 +24,8 @@ _INPUT: Final = {"cleanup.policy": "delete", "retention.ms": "-1"}
 _KEEP: Final = {**_INPUT, **_STAMPED}
 _COMPACT: Final = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1", **_STAMPED}
 #: Internal logs can be rebuilt from the inputs; two weeks let a stage that was down catch up.
-_LOG: Final = {"cleanup.policy": "delete", "retention.ms": str(14 * _DAY_MS), **_STAMPED}
-_QUARTER: Final = {"retention.ms": str(90 * _DAY_MS), **_STAMPED}
+_LOG: Final = {"cleanup.policy": "delete", "retention.ms": str(14 * DAY_MS), **_STAMPED}
+_QUARTER: Final = {"retention.ms": str(90 * DAY_MS), **_STAMPED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +147,8 @@ class Topics:
         Tombstones must outlive any store that is still trusted (``delete.retention.ms``, twice a store's largest
         age); what the labels stage forgets by day is deleted by time, two days later.
         """
-        tombstones = {"delete.retention.ms": str(7 * _DAY_MS), "min.cleanable.dirty.ratio": "0.3", **_STAMPED}
-        kept = {"cleanup.policy": "compact,delete", "retention.ms": str((horizon_days + 2) * _DAY_MS), **tombstones}
+        tombstones = {"delete.retention.ms": str(7 * DAY_MS), "min.cleanable.dirty.ratio": "0.3", **_STAMPED}
+        kept = {"cleanup.policy": "compact,delete", "retention.ms": str((horizon_days + 2) * DAY_MS), **tombstones}
         stages = ("metrics", "drift", "retrain", "alerts")
         return [
             *self.logs(),

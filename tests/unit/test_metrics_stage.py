@@ -19,8 +19,8 @@ from stream_app.core.kit.live_settings import Fixed
 from stream_app.core.metrics_stage import MetricsConfig
 from stream_app.core.metrics_stage.config import LineRules
 from stream_app.engine.lane_driver import LaneDriver, Log
+from stream_app.kafka.topics import Topics
 from stream_app.simulator import DictTable
-from stream_app.topics import Topics
 
 D = 20_500
 ADA = {"actor": "ada", "reason": "deployed at noon"}

@@ -14,14 +14,12 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from schemas.common import parse_ms, to_ms
+from schemas.common import flag, parse_ms, to_ms
 from stream_app.ingest.relay.tensors import columns, named, rows
 from stream_app.ingest.relay.words import Fault, shown
 
 #: Units of integer times, as divisors or factors to milliseconds.
 _EPOCH: Final[dict[str, tuple[int, int]]] = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 1_000_000)}
-_TRUE: Final = frozenset({"1", "true", "t", "yes", "y"})
-_FALSE: Final = frozenset({"0", "false", "f", "no", "n"})
 
 
 class Function(NamedTuple):
@@ -121,12 +119,10 @@ def _integer(value: Any) -> int:
 
 
 def _flag(value: Any) -> bool:
-    text = str(value).strip().lower().removesuffix(".0")
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise Fault(f"{shown(value)} is neither true nor false")
+    found = flag(value)
+    if found is None:
+        raise Fault(f"{shown(value)} is neither true nor false")
+    return found
 
 
 @lru_cache(maxsize=64)
