@@ -89,7 +89,7 @@ def test_what_is_wrong_with_a_command_says_who_speaks_of_it(record: dict[str, An
 )  # fmt: skip
 def test_a_command_of_which_nobody_can_be_told_is_refused(record: dict[str, Any]) -> None:
     for extra in ({}, {"actor": "ada", "reason": "because"}):
-        with pytest.raises(ValueError, match=r"`\$|register needs|is no version"):
+        with pytest.raises(ValueError, match=r"`|register needs|is no version"):
             read_command(json.dumps(record | extra).encode())
 
 

@@ -16,6 +16,7 @@ from stream_app.core.kit import live_settings, settings_table
 from stream_app.core.kit.changes import Change, by_type
 from stream_app.core.kit.live_settings import LiveSettings
 from stream_app.core.kit.unit_of_work import UnitOfWork
+from stream_app.core.metrics_stage.border import read_command
 from stream_app.core.metrics_stage.config import MetricsSettings
 from stream_app.core.retrain import RetrainRules
 from stream_app.projection.published import Published
@@ -62,6 +63,14 @@ GROUPS = (
     ("baseline_start_days", "baseline_end_days"),
     ("recent_min_judged_days", "recent_days"),
 )
+
+
+def apply(live: Any, record: bytes) -> None:
+    """What a stage does with a ``set`` command; ``ValueError`` says why it cannot be."""
+    found = read_command(record)
+    if found.unusable is not None:
+        raise ValueError(found.unusable)
+    live.change(Change(found.line, found.values or {}))
 
 
 class Naive:
@@ -126,7 +135,7 @@ class Lane:
     def command(self, record: bytes) -> str | None:
         self.since.append(record)
         try:
-            self.live.command(record)
+            apply(self.live, record)
         except ValueError as error:
             return str(error)
         return None
@@ -144,7 +153,7 @@ class Lane:
 
 def with_refusals(live: Any, record: bytes) -> None:
     try:
-        live.command(record)
+        apply(live, record)
     except ValueError:
         return
 

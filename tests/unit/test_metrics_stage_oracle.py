@@ -215,12 +215,13 @@ def test_a_thousand_epochs_that_were_queued_are_worked_off_one_after_the_other()
     ticks = [START + (m + 1) * 60_000 for m in range(1000)]
     scenario = Scenario(ticks, [[[made]] for _ in ticks])
     drive = Drive(scenario, config(1))
-    while drive._deltas:
-        drive._feed("model-deltas", None)
+    drive.fetch()
+    while drive.lane.core.work():
+        drive.checkpoint()
     drive.checkpoint()
     held = sum(len(v) for k, v in drive.table.rows.items() if k.startswith(b"D"))
     assert held <= 1000 * 200
-    drive.stage = drive._fresh()
+    drive.checkpoint(restart=True)
     drive.run()
     assert [e.at_ms for e in drive.log() if isinstance(e, line_log.TickEntry)] == ticks
     cell = drive.stored("t:a", "v1", START // DAY)
