@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import daily_close, live_view
+from benchmarks import alert_latency, daily_close, live_view
 from benchmarks.load import Job, load
 from stream_app.services.kafka import LocalKafka
 
@@ -83,6 +83,7 @@ def _run(bootstrap: str, folder: Path, scale: float) -> dict[str, float]:
     console.print("laying out 90 days of 10,000 lines for the dashboard", style="dim")
     (folder / "live").mkdir()
     live = live_view.run(bootstrap, folder / "live", int(10_000 * scale))
+    live |= alert_latency.run(bootstrap, folder / "latency")
     return {
         "labels_us_per_event": base["cpu_us_per_event"],
         "labels_events_per_second": base["events_per_second"],

@@ -148,7 +148,7 @@ async def _seed(
         await put(days_key(line, "v1"), days)
         for day in range(first, DAY):
             await put(cell_key(line, "v1", day), draw.choice(fresh if day == DAY - 1 else pool))
-    state = memo.encode(memo.Memo(last_tick=midnight, folded=midnight))
+    state = memo.encode(memo.MetricsLaneState(last_tick=midnight, folded=midnight))
     inputs: dict[str, Any] = dict.fromkeys(("operator-commands", "training-results", "model-deltas", "clock"), 0)
     record = encode_positions(Positions(inputs, tick=midnight, static=static, memo=state))
     for partition in range(PARTITIONS):

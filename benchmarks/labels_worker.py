@@ -21,7 +21,7 @@ from stream_app.engine.collector import look_rarely
 from stream_app.engine.engine import Engine
 from stream_app.engine.protocol import EngineConfig
 from stream_app.engine.stages import attach
-from stream_app.engine.store import Memory
+from stream_app.engine.store import StoreMemory
 from stream_app.kafka.topics import Topics
 from stream_app.pipeline import labels
 from stream_app.settings import Settings
@@ -39,7 +39,7 @@ def main() -> None:
     topics = Topics(f"{name}.", f"{name}.", 4, 4, name)
     app = faust_app(settings)
     config = EngineConfig(group=name, bootstrap=bootstrap, cluster="bench", data_dir=folder)
-    engine = Engine(app, config, Memory(settings.block_cache_mb << 20, settings.write_buffer_mb << 20))
+    engine = Engine(app, config, StoreMemory(settings.block_cache_mb << 20, settings.write_buffer_mb << 20))
     attach(app, engine, labels(topics, labels_config(settings)))
 
     async def watch() -> None:

@@ -26,8 +26,7 @@ import redis
 import websockets
 from playwright.sync_api import sync_playwright
 
-from benchmarks import alert_latency
-from stream_app.projection.apply import Batch
+from stream_app.projection.apply import RedisBatch
 from stream_app.projection.keys import Keys
 from stream_app.services.kafka import LocalKafka
 from stream_app.services.ports import free_ports
@@ -88,7 +87,7 @@ def fill(url: str, keys: Keys, lines: int) -> float:
     draw, records, began = random.Random(1), 0, time.process_time()
     states: dict[str, Any] = {}
     for start in range(0, lines, 20):
-        batch = Batch(keys, lambda line: "accuracy", states)
+        batch = RedisBatch(keys, lambda line: "accuracy", states)
         for n in range(start, min(start + 20, lines)):
             for kind, row in _records(f"bench:t{n:05d}", draw):
                 batch.take(kind, row, orjson.dumps(row), records)
@@ -224,7 +223,7 @@ async def broadcast(address: str, url: str, keys: Keys) -> float:
         return took
 
 
-def run(bootstrap: str, folder: Path, lines: int = 10_000, latency: bool = True) -> dict[str, float]:
+def run(bootstrap: str, folder: Path, lines: int = 10_000) -> dict[str, float]:
     """Every figure of the live view."""
     prefix = "bench-live."
     keys = Keys(prefix)
@@ -237,20 +236,18 @@ def run(bootstrap: str, folder: Path, lines: int = 10_000, latency: bool = True)
             figures = ask(address, lines)
             figures["fleet_page_seconds_10k_lines"] = page(address)
             figures["alert_to_100_clients_seconds"] = asyncio.run(broadcast(address, url, keys))
-    figures |= {"read_model_us_per_record": each, "read_model_mb_10k_lines": used}
-    return figures | (alert_latency.run(bootstrap, folder / "latency") if latency else {})
+    return figures | {"read_model_us_per_record": each, "read_model_mb_10k_lines": used}
 
 
 @click.command()
 @click.option("--lines", default=10_000, show_default=True, help="Lines of the read model.")
-@click.option("--no-latency", is_flag=True, help="Without the closes of a worker.")
-def main(lines: int, no_latency: bool) -> None:
+def main(lines: int) -> None:
     """The live view alone."""
     with tempfile.TemporaryDirectory(prefix="plumbline-bench-") as folder:
         kafka = LocalKafka(Path(folder, "kafka"))
         try:
             kafka.start()
-            figures = run(kafka.bootstrap, Path(folder), lines, not no_latency)
+            figures = run(kafka.bootstrap, Path(folder), lines)
             click.echo(json.dumps({name: round(value, 4) for name, value in figures.items()}))
         finally:
             kafka.stop()

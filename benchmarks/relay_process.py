@@ -15,7 +15,7 @@ from pathlib import Path
 
 from stream_app.ingest.relay.maps import load_map
 from stream_app.ingest.relay.run import run_relay
-from stream_app.ingest.relay.session import Plan
+from stream_app.ingest.relay.session import RelayPlan
 from stream_app.kafka import admin
 from stream_app.kafka.topics import Topics
 from stream_app.settings import Settings
@@ -64,7 +64,7 @@ async def main() -> None:
         input_partitions=4, line_partitions=4,
     )  # fmt: skip
     sources = (f"{name}.predictions", f"{name}.outcomes")
-    plan = Plan(sources, load_map(_map(folder)), "bench", until_end=True)
+    plan = RelayPlan(sources, load_map(_map(folder)), "bench", until_end=True)
     began, cpu = time.monotonic(), time.process_time()
     done = await run_relay(settings, topics, plan, asyncio.Event(), lambda progress: None)
     if done.counts.records != events or done.counts.predictions + done.counts.outcomes != events:

@@ -19,7 +19,7 @@ from stream_app.engine.engine import Engine
 from stream_app.engine.live_clock import LiveClock
 from stream_app.engine.protocol import EngineConfig
 from stream_app.engine.scheduler import ChunkScheduler
-from stream_app.engine.store import Memory
+from stream_app.engine.store import StoreMemory
 from stream_app.engine.transport import EngineApp
 from stream_app.engine.vitals import LaneWatch, Limits, Vitals
 from stream_app.kafka import admin
@@ -97,7 +97,7 @@ def build(settings: Settings, cluster: str, *, trust_broker_time: bool = False) 
             describe=describe,
             message_limits=topics.message_limits(),
         ),
-        Memory(settings.block_cache_mb << 20, settings.write_buffer_mb << 20),
+        StoreMemory(settings.block_cache_mb << 20, settings.write_buffer_mb << 20),
     )
     declared = stages(topics, configs(settings, topics))
     for agent in (labels, metrics, drift, retrain_coordinator, alerts):

@@ -20,7 +20,7 @@ from schemas.common import encode, rfc3339
 from stream_app import pipeline
 from stream_app.core.alerts import AlertsConfig
 from stream_app.core.counts import deltas
-from stream_app.core.counts.deltas import Cell, DeltaRecord, HourCount, Part
+from stream_app.core.counts.deltas import CellId, DeltaRecord, HourCount, Part
 from stream_app.core.drift import DriftConfig
 from stream_app.core.kit.effects import Emit
 from stream_app.core.labels.config import LabelsConfig
@@ -136,9 +136,9 @@ class Simulator:
 
     def batches(self, batches: Iterable[Batch], hour: int | None = None) -> None:
         """Counts of the epoch in hand; ``hour`` of their day that the predictions were made in, for the lifecycle."""
-        cells: dict[Cell, list[Batch]] = {}
+        cells: dict[CellId, list[Batch]] = {}
         for batch in batches:
-            cells.setdefault(Cell(batch.line, batch.version, batch.day), []).append(batch)
+            cells.setdefault(CellId(batch.line, batch.version, batch.day), []).append(batch)
         names = sorted(cells)
         columns: list[tuple[Any, Any, Any]] = []
         hours = []

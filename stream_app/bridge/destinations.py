@@ -30,7 +30,7 @@ MOST_READ: Final = 64 << 10
 SHORTEST_AFTER_S, LONGEST_AFTER_S = 1.0, 3600.0
 
 
-class Refused(Exception):
+class DeliveryRefused(Exception):
     """The destination does not want this alert, and will not want it later."""
 
 
@@ -51,7 +51,7 @@ class Destination(Protocol):
         ...
 
     async def deliver(self, http: aiohttp.ClientSession, alert: Alert, before: Alert | None) -> None:
-        """Hand a revision over; ``before``: the one that was delivered before it. :class:`Refused`,
+        """Hand a revision over; ``before``: the one that was delivered before it. :class:`DeliveryRefused`,
         :class:`Unreachable`."""
         ...
 
@@ -163,7 +163,7 @@ def session(request_s: float) -> aiohttp.ClientSession:
 
 
 async def post(http: aiohttp.ClientSession, url: str, body: bytes, headers: dict[str, str]) -> None:
-    """One request; anything but 2xx of the POST itself is :class:`Refused` or :class:`Unreachable`.
+    """One request; anything but 2xx of the POST itself is :class:`DeliveryRefused` or :class:`Unreachable`.
 
     A redirect is a no: who asks to be called elsewhere, such as at a sign-in page, has taken nothing. Of an answer at
     most ``MOST_READ`` bytes are read. The address is never shown: it may hold a token.
@@ -179,7 +179,7 @@ async def post(http: aiohttp.ClientSession, url: str, body: bytes, headers: dict
         # a ValueError is an answer that is no HTTP: the client makes neither head nor tail of it
         raise Unreachable(f"{type(error).__name__}") from error
     if status < 500 and status not in _PASSING:
-        raise Refused(said)
+        raise DeliveryRefused(said)
     raise Unreachable(said, retry_after(after))
 
 

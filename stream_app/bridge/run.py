@@ -22,7 +22,7 @@ from schemas import alerts, bounds, deadletters
 from schemas.common import parse_ms
 from schemas.partitioning import partition_for
 from schemas.unreadable import Unreadable
-from stream_app.bridge.destinations import Alert, Destination, Refused, Unreachable, dedup_key, session
+from stream_app.bridge.destinations import Alert, DeliveryRefused, Destination, Unreachable, dedup_key, session
 from stream_app.core.kit.days import DAY_MS
 from stream_app.core.kit.effects import dead_letter
 from stream_app.kafka import clients
@@ -32,7 +32,7 @@ from stream_app.kafka.reach import started
 from stream_app.kafka.reached import Reached
 from stream_app.kafka.topics import Topics
 from stream_app.settings import Settings
-from stream_app.worker.metrics import Figures
+from stream_app.worker.metrics import MetricFamilies
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
                 refreshed = time.monotonic()
                 await self._refresh()
 
-    def put(self, page: Figures) -> None:
+    def put(self, page: MetricFamilies) -> None:
         """Tell Prometheus."""
         name = self._destination.name
         for figure, text, value in (
@@ -177,7 +177,7 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
             except Unreachable as error:
                 wait = error.after_s if error.after_s is not None else pause * self._draw.uniform(0.5, 1.0)
                 log.warning("%s: %s; again in %.1f s", self._destination.name, error, wait)
-            except Refused as error:
+            except DeliveryRefused as error:
                 refusals += 1
                 if refusals >= TRIES:
                     log.error("%s: %s refused %d times: %s", self._destination.name, dedup_key(alert), TRIES, error)
@@ -208,7 +208,7 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
         known = [alert for alerts in self._open.values() for alert in alerts.values() if alert["id"] in self._delivered]
         try:
             await self._destination.refresh(self._http, known)
-        except (Refused, Unreachable) as error:
+        except (DeliveryRefused, Unreachable) as error:
             log.warning("%s: open alerts could not be refreshed: %s", self._destination.name, error)
 
     # -- partitions ------------------------------------------------------------------------------------------------

@@ -13,7 +13,15 @@ import click
 
 from schemas.common import rfc3339
 from stream_app import settings as settings_module
-from stream_app.bridge.destinations import Alert, Alertmanager, Destination, Refused, Unreachable, Webhook, session
+from stream_app.bridge.destinations import (
+    Alert,
+    Alertmanager,
+    DeliveryRefused,
+    Destination,
+    Unreachable,
+    Webhook,
+    session,
+)
 from stream_app.bridge.run import REFRESH_S, REQUEST_S, Bridge
 from stream_app.cli.options import metrics_port
 from stream_app.errors import Incompatible, Unavailable
@@ -63,7 +71,7 @@ async def _run(settings: Settings, found: list[Destination], refresh_s: float, p
     topics = topics_of(settings)
     bridges = [Bridge(settings, topics, each, refresh_s) for each in found]
 
-    def put(page: metrics.Figures) -> None:
+    def put(page: metrics.MetricFamilies) -> None:
         for each in bridges:
             each.put(page)
 
@@ -82,7 +90,7 @@ async def _check(found: list[Destination]) -> None:
             try:
                 await each.deliver(http, alert, None)
                 await each.deliver(http, _end_of(alert), alert)
-            except (Refused, Unreachable) as error:
+            except (DeliveryRefused, Unreachable) as error:
                 raise Unavailable(f"{each.name}: {error}") from error
             click.echo(f"{each.name}: took a test alert and its end")
 

@@ -21,7 +21,7 @@ from rich.text import Text
 from schemas.common import rfc3339
 from stream_app import settings as settings_module
 from stream_app.demo.data import LINE
-from stream_app.demo.run import DAYS, Seen, run
+from stream_app.demo.run import DAYS, DemoView, run
 from stream_app.services.artifacts import cache_dir
 from stream_app.services.kafka import LocalKafka
 
@@ -50,7 +50,7 @@ def demo(once: bool) -> None:
             def say(text: str) -> None:
                 console.print(text, style="dim", soft_wrap=True, highlight=False, markup=False)
 
-            def stay(seen: Seen) -> None:
+            def stay(seen: DemoView) -> None:
                 _tell(seen, console)
 
             try:
@@ -127,7 +127,7 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _tell(seen: Seen, console: Console) -> None:
+def _tell(seen: DemoView, console: Console) -> None:
     made, known = seen.predictions, seen.outcomes
     twice = made["duplicate"] + known["duplicate"]
     dead = made["dead_lettered"] + known["dead_lettered"]

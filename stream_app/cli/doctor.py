@@ -12,7 +12,7 @@ from rich.table import Table
 
 from stream_app import settings as settings_module
 from stream_app.doctor import kafka_checks, machine, partitioners, time_checks, workers
-from stream_app.doctor.report import Check, Context, Finding, examine, worst
+from stream_app.doctor.report import Check, Checkup, Diagnosis, examine, worst
 from stream_app.kafka.topics import topics_of
 
 CHECKS: dict[str, Check] = {
@@ -54,7 +54,7 @@ def doctor(only: tuple[str, ...], addresses: tuple[str, ...], as_json: bool) -> 
     chosen = {name: check for name, check in CHECKS.items() if not only or name in only}
     console = Console(stderr=True)
     with console.status("") as status:
-        context = Context(settings, topics_of(settings), addresses)
+        context = Checkup(settings, topics_of(settings), addresses)
         found = asyncio.run(examine(context, chosen, lambda name: status.update(f"looking at {name}")))
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in found]))
@@ -63,7 +63,7 @@ def doctor(only: tuple[str, ...], addresses: tuple[str, ...], as_json: bool) -> 
     raise SystemExit(worst(found))
 
 
-def _table(found: list[Finding]) -> Table:
+def _table(found: list[Diagnosis]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     table.add_column("what")

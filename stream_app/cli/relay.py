@@ -23,7 +23,7 @@ from stream_app.ingest.relay.mapper import Mapper
 from stream_app.ingest.relay.maps import RelayMap, load_map, shipped, text_of, title_of
 from stream_app.ingest.relay.run import run_relay
 from stream_app.ingest.relay.samples import samples
-from stream_app.ingest.relay.session import Plan, Progress
+from stream_app.ingest.relay.session import RelayPlan, RelayProgress
 from stream_app.ingest.relay.source import Unmappable
 from stream_app.kafka.topics import topics_of
 from stream_app.settings import Settings
@@ -90,7 +90,7 @@ def relay(
         return
     if not topics:
         raise click.UsageError("name at least one TOPIC to relay, or --check the map")
-    plan = Plan(topics, relay_map, _name(name or relay_map.name), begin == "latest", skip_deleted, until_end)
+    plan = RelayPlan(topics, relay_map, _name(name or relay_map.name), begin == "latest", skip_deleted, until_end)
     progress = asyncio.run(_run(settings, plan, port))
     if as_json:
         click.echo(json.dumps({**asdict(progress.counts), "deleted": progress.deleted}))
@@ -138,7 +138,7 @@ def _check(relay_map: RelayMap, sample: Path | None, settings: Settings, as_json
         raise SystemExit(1)
 
 
-async def _run(settings: Settings, plan: Plan, port: int | None) -> Progress:
+async def _run(settings: Settings, plan: RelayPlan, port: int | None) -> RelayProgress:
     topics = topics_of(settings)
     logging.basicConfig(level=logging.WARNING, format="plumbline: %(message)s")
     # A producer that was let go leaves unread futures behind; what they hold has been said once already.
@@ -148,18 +148,18 @@ async def _run(settings: Settings, plan: Plan, port: int | None) -> Progress:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     said_at, said = time.monotonic(), -1
 
-    def told(progress: Progress) -> None:
+    def told(progress: RelayProgress) -> None:
         nonlocal said_at, said
         if time.monotonic() - said_at >= _SAY_EVERY_S and progress.counts.records != said:
             said_at, said = time.monotonic(), progress.counts.records
             click.echo(f"{_sentence(progress)}; {progress.partitions} partitions here", err=True)
 
-    progress = Progress()
+    progress = RelayProgress()
     async with metrics.served(settings, port, partial(figures.put, plan.name, progress)):
         return await run_relay(settings, topics, plan, stop, told, progress)
 
 
-def _sentence(progress: Progress) -> str:
+def _sentence(progress: RelayProgress) -> str:
     counts = progress.counts
     return (
         f"relayed {counts.records:,} records: {counts.predictions:,} predictions, {counts.outcomes:,} outcomes; "

@@ -21,8 +21,8 @@ from stream_app.ingest.mapping import Mapping, read_mapping
 from stream_app.kafka.topics import topics_of
 from stream_app.replay.answers import AnswerFollower
 from stream_app.replay.follow import LogFollower
-from stream_app.replay.run import Plan, Summary, options_summary, run_replay
-from stream_app.replay.timeline import Faults, events
+from stream_app.replay.run import ReplayPlan, Summary, options_summary, run_replay
+from stream_app.replay.timeline import TimelineFaults, events
 from stream_app.settings import Settings
 
 _UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -108,7 +108,7 @@ def replay(
         _report(summary)
 
 
-def _plan(files: tuple[Path, ...], outcomes: tuple[Path, ...], options: dict[str, Any]) -> Plan:
+def _plan(files: tuple[Path, ...], outcomes: tuple[Path, ...], options: dict[str, Any]) -> ReplayPlan:
     file: dict[str, Any] = read_mapping(options["mapping"]) if options["mapping"] else {}
     unknown = set(file) - {"map", "set", "features", "label_delay", "seed", "spread", "assume_utc"}
     if unknown:
@@ -123,26 +123,26 @@ def _plan(files: tuple[Path, ...], outcomes: tuple[Path, ...], options: dict[str
         label_delay_ms=_delay(options["label_delay"] or file.get("label_delay")),
         seed=options["seed"] or int(file.get("seed", 0)),
     )
-    return Plan(list(files), list(outcomes), mapping, options["tick_every"], options["limit"], options["rate"])
+    return ReplayPlan(list(files), list(outcomes), mapping, options["tick_every"], options["limit"], options["rate"])
 
 
-def _show(plan: Plan) -> None:
-    faults = Faults()
+def _show(plan: ReplayPlan) -> None:
+    faults = TimelineFaults()
     for event in itertools.islice(events(plan.files, plan.outcomes, plan.mapping, plan.limit, faults), 6):
         click.echo(f"{rfc3339(event.at_ms)}  {'outcome   ' if event.kind else 'prediction'}  {event.value.decode()}")
     for text in faults.first[:6]:
         click.echo(f"unusable: {text}", err=True)
 
 
-def _refuse_faults(plan: Plan) -> None:
-    faults = Faults()
+def _refuse_faults(plan: ReplayPlan) -> None:
+    faults = TimelineFaults()
     for _ in events(plan.files, plan.outcomes, plan.mapping, plan.limit, faults):
         pass
     if faults.count:
         raise Incompatible(f"{faults.count} unusable rows, nothing was sent. " + "; ".join(faults.first))
 
 
-async def _run(settings: Settings, plan: Plan, step: bool, quiet: bool) -> Summary:
+async def _run(settings: Settings, plan: ReplayPlan, step: bool, quiet: bool) -> Summary:
     topics = topics_of(settings)
     console = Console(stderr=True)
     bar = Progress(

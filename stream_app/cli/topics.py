@@ -10,7 +10,7 @@ import click
 
 from stream_app import settings as settings_module
 from stream_app.kafka import admin
-from stream_app.kafka.admin import Finding
+from stream_app.kafka.admin import TopicFinding
 from stream_app.kafka.topics import Topics, topics_of
 from stream_app.settings import Settings
 
@@ -55,7 +55,7 @@ async def _create(settings: Settings) -> list[str]:
         return await admin.create(client, _topics(settings).specs(), settings.replication_factor)
 
 
-async def _check(settings: Settings) -> list[Finding]:
+async def _check(settings: Settings) -> list[TopicFinding]:
     names = _topics(settings)
     async with admin.admin(settings.kafka_bootstrap, settings.kafka_client_options()) as client:
         return await admin.check(client, names, names.specs())

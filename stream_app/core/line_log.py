@@ -19,7 +19,7 @@ from schemas.unreadable import Unreadable
 from stream_app.core.comparisons.finding import Finding
 from stream_app.core.comparisons.records import BaselineKind, LabelWindow, QualityValue, ScoreWindow
 from stream_app.core.kit.codec import Codec
-from stream_app.core.kit.effects import Emit, Record
+from stream_app.core.kit.effects import ConsumedRecord, Emit
 from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.errors import Broken, Parked, UnknownFormat
 
@@ -318,7 +318,7 @@ def append(work: UnitOfWork, entry: Entry) -> None:
     work.emit(Emit(LINE_LOG, work.partition, line.encode() if line is not None else None, encode(entry), []))
 
 
-def entry_of(record: Record) -> Entry:
+def entry_of(record: ConsumedRecord) -> Entry:
     """The entry that a log's record holds. ``Broken`` and ``UnknownFormat`` say where the record stands."""
     try:
         return decode(record.value or b"")
@@ -329,7 +329,7 @@ def entry_of(record: Record) -> Entry:
 
 
 @contextmanager
-def decoding(record: Record) -> Iterator[None]:
+def decoding(record: ConsumedRecord) -> Iterator[None]:
     """Whatever of a log's record cannot be decoded, also inside an entry, is a fault of ours: ``Broken``.
 
     ``Parked`` for one whose bytes could not be read at all.
@@ -342,5 +342,5 @@ def decoding(record: Record) -> Iterator[None]:
         raise Broken(f"{_place(record)} is not an entry of the log: {error}; please report it") from error
 
 
-def _place(record: Record) -> str:
+def _place(record: ConsumedRecord) -> str:
     return f"{record.topic}[{record.partition}] offset {record.offset}"

@@ -21,7 +21,7 @@ import orjson
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.errors import Unavailable
 from stream_app.ingest.files import rows
-from stream_app.replay.timeline import OUTCOME, PREDICTION, Event
+from stream_app.replay.timeline import OUTCOME, PREDICTION, TimelineEvent
 
 WHEEL: Final = "nannyml==0.13.1"
 _FILES: Final = ("employment_MA_reference.pq", "synthetic_car_loan_reference.csv")
@@ -65,7 +65,7 @@ def past(folder: Path) -> tuple[list[dict[str, float]], list[int]]:
     return [_features(row) for row in rows], [int(row["employed"]) for row in rows]
 
 
-def events(folder: Path, days: int, per_day: int) -> Iterator[Event]:
+def events(folder: Path, days: int, per_day: int) -> Iterator[TimelineEvent]:
     """Events of three lines, with what real inputs bring along: repeats, corrections, broken records.
 
     Predictions of ``LINE`` are requests: they hold features and no score, which whoever serves fills in.
@@ -83,7 +83,7 @@ def events(folder: Path, days: int, per_day: int) -> Iterator[Event]:
     for _ in range(12):
         number += 1
         at = START_MS + draw.randrange(days * DAY_MS)
-        yield Event(at, PREDICTION, number, f"broken-{number}", draw.choice([b"{", b"[]", b'{"score": 2}']))
+        yield TimelineEvent(at, PREDICTION, number, f"broken-{number}", draw.choice([b"{", b"[]", b'{"score": 2}']))
 
 
 def _sample(path: Path, draw: random.Random, count: int) -> list[dict[str, Any]]:
@@ -113,7 +113,9 @@ def _car_loan(row: dict[str, Any], draw: random.Random) -> dict[str, Any]:
     }
 
 
-def _events(model_type: str, number: int, row: dict[str, Any], days: int, draw: random.Random) -> Iterator[Event]:
+def _events(
+    model_type: str, number: int, row: dict[str, Any], days: int, draw: random.Random
+) -> Iterator[TimelineEvent]:
     # Business hours only, so that most hours of the night need no tick.
     at = START_MS + draw.randrange(days) * DAY_MS + 7 * HOUR_MS + draw.randrange(11 * HOUR_MS)
     name = f"{model_type}-{number:06d}"
@@ -122,9 +124,9 @@ def _events(model_type: str, number: int, row: dict[str, Any], days: int, draw: 
         row["features"] = {**row["features"], "AGEP": 12 * row["features"]["AGEP"]}
     record = {"prediction_id": name, "model_type": model_type, "model_version": "v1", "predicted_at": at, **row}
     value = orjson.dumps(record)
-    yield Event(at, PREDICTION, number, name, value)
+    yield TimelineEvent(at, PREDICTION, number, name, value)
     if draw.random() < 0.005:
-        yield Event(at + HOUR_MS, PREDICTION, number, name, value)
+        yield TimelineEvent(at + HOUR_MS, PREDICTION, number, name, value)
     if draw.random() < 0.96:
         seen = at + draw.randint(HOUR_MS, 30 * HOUR_MS)
         first = not actual if draw.random() < 0.01 else actual
@@ -133,6 +135,6 @@ def _events(model_type: str, number: int, row: dict[str, Any], days: int, draw: 
             yield _outcome(number, name, actual, seen + draw.randint(HOUR_MS, 20 * HOUR_MS))
 
 
-def _outcome(number: int, name: str, actual: bool, at: int) -> Event:
+def _outcome(number: int, name: str, actual: bool, at: int) -> TimelineEvent:
     value = orjson.dumps({"prediction_id": name, "actual": actual, "observed_at": at})
-    return Event(at, OUTCOME, number, name, value)
+    return TimelineEvent(at, OUTCOME, number, name, value)

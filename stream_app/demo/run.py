@@ -21,7 +21,7 @@ from schemas.common import rfc3339
 from stream_app.commands.announce import announce
 from stream_app.core.kit.days import DAY_MS
 from stream_app.demo import data
-from stream_app.demo.serving import Service
+from stream_app.demo.serving import ServedModel
 from stream_app.demo.story import INJECTION, Story
 from stream_app.errors import Broken, Unavailable
 from stream_app.kafka import admin
@@ -45,7 +45,7 @@ Show = Callable[[int, int, int, dict[str, dict[str, Any]], list[str]], None]
 
 
 @dataclass(slots=True)
-class Seen:
+class DemoView:
     """What the demo saw."""
 
     predictions: dict[str, int] = field(default_factory=dict)
@@ -90,8 +90,12 @@ def _rounded(value: float | None) -> float | None:
 
 
 async def run(
-    settings: Settings, cache: Path, show: Show, say: Callable[[str], None], stay: Callable[[Seen], None] | None = None
-) -> Seen:
+    settings: Settings,
+    cache: Path,
+    show: Show,
+    say: Callable[[str], None],
+    stay: Callable[[DemoView], None] | None = None,
+) -> DemoView:
     """Run to the end of the data. Every run has its own prefix and application, and removes them.
 
     With ``stay`` it is called at the end of the data, and the loop goes on without new data, a minute each second,
@@ -115,7 +119,7 @@ async def run(
     timeline = await asyncio.to_thread(Timeline, data.events(folder, DAYS, PER_DAY))
     scratch = Path(tempfile.mkdtemp(prefix="plumbline-demo-"))
     options = settings.kafka_client_options()
-    seen = Seen()
+    seen = DemoView()
     try:
         async with admin.admin(settings.kafka_bootstrap, options) as client:
             await admin.create(client, [*topics.specs(), *topics.logs()], settings.replication_factor)
@@ -130,7 +134,7 @@ async def run(
         ):
             if address:
                 say(f"the dashboard: {address}")
-            service = await asyncio.to_thread(Service, registry, folder)
+            service = await asyncio.to_thread(ServedModel, registry, folder)
             where = (settings.kafka_bootstrap, options, topics)
             async with (
                 LogFollower(*where) as follower,
@@ -198,7 +202,7 @@ async def _forget(settings: Settings) -> None:
     await redis.aclose()
 
 
-def _settle(seen: Seen, summary: Summary, follower: LogFollower, story: Story) -> None:
+def _settle(seen: DemoView, summary: Summary, follower: LogFollower, story: Story) -> None:
     """Dispositions of the last tick; what was sent must have ended somewhere, once."""
     seen.latest = story.latest
     seen.alerts, seen.trainings = story.alerts, story.trainings

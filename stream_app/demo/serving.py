@@ -11,10 +11,10 @@ from stream_app.demo import data
 from stream_app.reference.learners import boosting
 from stream_app.reference.predictor import Predictor, seed
 from stream_app.reference.registry import FolderRegistry
-from stream_app.replay.timeline import PREDICTION, Event
+from stream_app.replay.timeline import PREDICTION, TimelineEvent
 
 
-class Service:
+class ServedModel:
     """Fills the requests of a tick in. A request that comes twice gets the answer it got."""
 
     def __init__(self, registry: Path, folder: Path) -> None:
@@ -24,7 +24,7 @@ class Service:
         self._predictor = Predictor(store)
         self._answered: dict[str, bytes] = {}
 
-    def serve(self, batch: list[Event]) -> list[Event]:
+    def serve(self, batch: list[TimelineEvent]) -> list[TimelineEvent]:
         """The same events, requests as predictions."""
         requests = {
             event.key: orjson.loads(event.value)

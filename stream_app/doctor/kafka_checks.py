@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from schemas import deadletters
-from stream_app.doctor.report import Context, Finding, tails
+from stream_app.doctor.report import Checkup, Diagnosis, tails
 from stream_app.kafka import admin
 
 #: Records behind which a lane is worth a look: some seconds of work.
@@ -20,17 +20,17 @@ STALE_MIN = 5.0
 LETTERS = 5_000
 
 
-async def broker(context: Context) -> list[Finding]:
+async def broker(context: Checkup) -> list[Diagnosis]:
     """Reachable, and which generation of Kafka it is."""
     settings = context.settings
     async with admin.admin(settings.kafka_bootstrap, settings.kafka_client_options()) as client:
         described = await client.describe_cluster()
         count = len(described.get("brokers", []))
     what = f"{count} broker{'s' if count != 1 else ''} at {settings.kafka_bootstrap}"
-    found = [Finding("broker", "ok", what)]
+    found = [Diagnosis("broker", "ok", what)]
     if settings.environment == "production" and count < 3:
         found.append(
-            Finding(
+            Diagnosis(
                 "broker", "warn", f"production on {count} of them: the loss of one is an outage",
                 "run three, with PLUMBLINE_REPLICATION_FACTOR=3 and min.insync.replicas=2",
             )
@@ -38,17 +38,17 @@ async def broker(context: Context) -> list[Finding]:
     return found
 
 
-async def topics(context: Context) -> list[Finding]:
+async def topics(context: Checkup) -> list[Diagnosis]:
     """There, with the partitions, cleanup and retention that the pipeline needs."""
     settings, names = context.settings, context.topics
     async with admin.admin(settings.kafka_bootstrap, settings.kafka_client_options()) as client:
         found = await admin.check(client, names, names.specs())
     if not found:
-        return [Finding("topics", "ok", f"{len(names.specs())} topics as they should be")]
-    return [Finding("topics", "fail" if f.fatal else "warn", f"{f.topic} {f.problem}", f.remedy) for f in found]
+        return [Diagnosis("topics", "ok", f"{len(names.specs())} topics as they should be")]
+    return [Diagnosis("topics", "fail" if f.fatal else "warn", f"{f.topic} {f.problem}", f.remedy) for f in found]
 
 
-async def lag(context: Context) -> list[Finding]:
+async def lag(context: Checkup) -> list[Diagnosis]:
     """How far the group's committed offsets are behind each input."""
     names, group = context.topics, context.settings.app_id
     counts = {
@@ -68,7 +68,7 @@ async def lag(context: Context) -> list[Finding]:
         tps = [TopicPartition(t, p) for t, count in counts.items() if t in known for p in range(count)]
         ends = await consumer.end_offsets(tps)
     if not offsets:
-        return [Finding("lag", "warn", f"no worker of {group} has ever committed", "plumbline worker")]
+        return [Diagnosis("lag", "warn", f"no worker of {group} has ever committed", "plumbline worker")]
     behind: Counter[str] = Counter()
     for tp, end in ends.items():
         behind[tp.topic] += max(0, end - (offsets[tp].offset if tp in offsets else 0))
@@ -76,31 +76,31 @@ async def lag(context: Context) -> list[Finding]:
     for topic, count in sorted(behind.items()):
         if count > LAG:
             found.append(
-                Finding(
+                Diagnosis(
                     "lag", "warn", f"{topic}: {count:,} records behind",
                     "look at /readyz of the workers for what each lane waits for; add a worker if they are busy",
                 )
             )  # fmt: skip
-    return found or [Finding("lag", "ok", f"at most {max(behind.values(), default=0):,} records behind in any topic")]
+    return found or [Diagnosis("lag", "ok", f"at most {max(behind.values(), default=0):,} records behind in any topic")]
 
 
-async def checkpoints(context: Context) -> list[Finding]:
+async def checkpoints(context: Checkup) -> list[Diagnosis]:
     """When each stage's changelog was written last, by the broker's time."""
     now_ms, found = time.time() * 1000, []
     for stage in ("labels", "metrics"):
         records = await tails(context, context.topics.changelog(stage), 2)
         newest = max((r.timestamp for part in records.values() for r in part), default=None)
         if newest is None:
-            found.append(Finding("checkpoints", "warn", f"{stage} has never checkpointed", "plumbline worker"))
+            found.append(Diagnosis("checkpoints", "warn", f"{stage} has never checkpointed", "plumbline worker"))
             continue
         minutes = (now_ms - newest) / 60_000
         level = "warn" if minutes > STALE_MIN and context.settings.clock == "live" else "ok"
         mend = "is a worker running? `curl -s http://127.0.0.1:6066/readyz` on its machine" if level == "warn" else ""
-        found.append(Finding("checkpoints", level, f"{stage}: the last one {_ago(minutes)}", mend))  # type: ignore[arg-type]
+        found.append(Diagnosis("checkpoints", level, f"{stage}: the last one {_ago(minutes)}", mend))  # type: ignore[arg-type]
     return found
 
 
-async def dead_letters(context: Context) -> list[Finding]:
+async def dead_letters(context: Checkup) -> list[Diagnosis]:
     """What could not be used, by reason."""
     records = await tails(context, context.topics.dead_letters, LETTERS)
     reasons: Counter[str] = Counter()
@@ -114,16 +114,19 @@ async def dead_letters(context: Context) -> list[Finding]:
                 message = headers.get(deadletters.MESSAGE, b"").decode("utf-8", "replace")
                 bounds[message.rpartition(" ")[2]] = message
     if not reasons:
-        return [Finding("dead letters", "ok", "none")]
+        return [Diagnosis("dead letters", "ok", "none")]
     shown = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
     full = [
-        Finding(
+        Diagnosis(
             "names", "warn", f"{message}: its predictions are refused, models that are known go on",
             f"find the producer that makes up names; if they are wanted, raise {setting} and restart all workers",
         )
         for setting, message in sorted(bounds.items())
     ]  # fmt: skip
-    return [*full, Finding("dead letters", "warn", shown, "plumbline dead-letters list, mend the cause, then redrive")]
+    return [
+        *full,
+        Diagnosis("dead letters", "warn", shown, "plumbline dead-letters list, mend the cause, then redrive"),
+    ]
 
 
 def _ago(minutes: float) -> str:

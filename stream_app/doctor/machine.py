@@ -7,51 +7,53 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from stream_app.doctor.report import Context, Finding
+from stream_app.doctor.report import Checkup, Diagnosis
 from stream_app.kafka import unpacking
 
 #: Share and bytes of the disk that should be free: a compaction needs room beside what is there.
 FREE_SHARE, FREE_BYTES = 0.10, 2 << 30
 
 
-async def redis(context: Context) -> list[Finding]:
+async def redis(context: Checkup) -> list[Diagnosis]:
     """Reachable. Without it only the dashboard stands still."""
     from redis.exceptions import RedisError
 
     from stream_app.projection.client import client
 
     if not context.settings.redis_url:
-        return [Finding("redis", "ok", "turned off: no dashboard here")]
+        return [Diagnosis("redis", "ok", "turned off: no dashboard here")]
     redis = client(context.settings)
     try:
         await redis.ping()
     except (RedisError, OSError) as error:
         text = f"no answer ({type(error).__name__}): the dashboard shows nothing new, the pipeline goes on"
-        return [Finding("redis", "warn", text, "plumbline services up, or set PLUMBLINE_REDIS_URL")]
+        return [Diagnosis("redis", "warn", text, "plumbline services up, or set PLUMBLINE_REDIS_URL")]
     finally:
         await redis.aclose()
-    return [Finding("redis", "ok", "answers")]
+    return [Diagnosis("redis", "ok", "answers")]
 
 
-async def quality(context: Context) -> list[Finding]:
+async def quality(context: Checkup) -> list[Diagnosis]:
     """What may be said of the models: well only where they were judged and none needs a look."""
     from stream_app.projection.asked import judgement_now
 
     found = await judgement_now(context.settings)
     if found.all_clear or not context.settings.redis_url:  # turned off is a choice, and the sentence says so
-        return [Finding("quality", "ok", found.sentence)]
-    return [Finding("quality", "warn", found.sentence, "plumbline alerts, or the first page of the dashboard")]
+        return [Diagnosis("quality", "ok", found.sentence)]
+    return [Diagnosis("quality", "warn", found.sentence, "plumbline alerts, or the first page of the dashboard")]
 
 
-async def disk(context: Context) -> list[Finding]:
+async def disk(context: Checkup) -> list[Diagnosis]:
     """Room for RocksDB where this machine's worker keeps its state."""
     usage = await asyncio.to_thread(_usage, context.settings.data_dir)
     what = f"{usage.free / 2**30:.1f} GiB free of {usage.total / 2**30:.0f} GiB for the state"
     if usage.free < FREE_BYTES or usage.free < FREE_SHARE * usage.total:
         return [
-            Finding("disk", "warn", what, "make room, or move PLUMBLINE_DATA_DIR; what is lost is restored from Kafka")
+            Diagnosis(
+                "disk", "warn", what, "make room, or move PLUMBLINE_DATA_DIR; what is lost is restored from Kafka"
+            )
         ]
-    return [Finding("disk", "ok", what)]
+    return [Diagnosis("disk", "ok", what)]
 
 
 def _usage(folder: Path) -> Any:
@@ -62,16 +64,16 @@ def _usage(folder: Path) -> Any:
     return shutil.disk_usage(folder)
 
 
-async def settings(context: Context) -> list[Finding]:
+async def settings(context: Checkup) -> list[Diagnosis]:
     """They load; the hash of what they announce."""
     known = context.settings
-    return [Finding("settings", "ok", f"environment {known.environment}, hash {known.hash()}")]
+    return [Diagnosis("settings", "ok", f"environment {known.environment}, hash {known.hash()}")]
 
 
-async def codecs(context: Context) -> list[Finding]:
+async def codecs(context: Checkup) -> list[Diagnosis]:
     """Every compression that a producer or a broker may use can be read here."""
     missing = unpacking.missing()
     if missing:
         what = f"{', '.join(missing)} cannot be read here: batches packed so are dead-lettered as unreadable_batch"
-        return [Finding("codecs", "fail", what, "pip install -r requirements.lock (it brings cramjam)")]
-    return [Finding("codecs", "ok", "gzip, snappy, lz4 and zstd can be read")]
+        return [Diagnosis("codecs", "fail", what, "pip install -r requirements.lock (it brings cramjam)")]
+    return [Diagnosis("codecs", "ok", "gzip, snappy, lz4 and zstd can be read")]

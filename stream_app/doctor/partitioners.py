@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from schemas.partitioning import partition_for
-from stream_app.doctor.report import Context, Finding, tails
+from stream_app.doctor.report import Checkup, Diagnosis, tails
 
 #: Newest records of each partition that are looked at, and how many say anything at all.
 SAMPLE, ENOUGH = 500, 50
@@ -29,11 +29,11 @@ RE_KEY = (
 )
 
 
-async def partitioners(context: Context) -> list[Finding]:
+async def partitioners(context: Checkup) -> list[Diagnosis]:
     """The partitioner of either input, and whether they are the same."""
     names, count = context.topics, context.topics.input_partitions
     if count == 1:
-        return [Finding("partitioners", "ok", "one partition: nothing to disagree about")]
+        return [Diagnosis("partitioners", "ok", "one partition: nothing to disagree about")]
     told: dict[str, str | None] = {}
     found = []
     for topic in (names.predictions, names.outcomes):
@@ -46,9 +46,9 @@ async def partitioners(context: Context) -> list[Finding]:
         if len(keyed) < len(sample):
             share = 1 - len(keyed) / len(sample)
             text = f"{topic}: {100 * share:.0f} % of the records have no key, so pairs lie apart by chance"
-            found.append(Finding("partitioners", "fail", text, "have its producers set the key to prediction_id"))
+            found.append(Diagnosis("partitioners", "fail", text, "have its producers set the key to prediction_id"))
         if len(keyed) < ENOUGH:
-            found.append(Finding("partitioners", "ok", f"{topic}: {len(keyed)} keys, too few to tell"))
+            found.append(Diagnosis("partitioners", "ok", f"{topic}: {len(keyed)} keys, too few to tell"))
             told[topic] = None
             continue
         shares = {
@@ -60,7 +60,7 @@ async def partitioners(context: Context) -> list[Finding]:
             told[topic] = name
         elif share > 0.5:
             text = f"{topic}: {100 * share:.0f} % of the keys lie where {name} puts them, the rest elsewhere"
-            found.append(Finding("partitioners", "fail", f"{text}: two kinds of producers write to it", RE_KEY))
+            found.append(Diagnosis("partitioners", "fail", f"{text}: two kinds of producers write to it", RE_KEY))
             told[topic] = None
         else:
             told[topic] = "a partitioner unknown here"
@@ -70,7 +70,7 @@ async def partitioners(context: Context) -> list[Finding]:
             text = (
                 f"{names.predictions} is placed by {one}, {names.outcomes} by {other}: about one pair in {count} joins"
             )
-            found.append(Finding("partitioners", "fail", text, RE_KEY))
+            found.append(Diagnosis("partitioners", "fail", text, RE_KEY))
         else:
-            found.append(Finding("partitioners", "ok", f"both inputs are placed by {one}"))
+            found.append(Diagnosis("partitioners", "ok", f"both inputs are placed by {one}"))
     return found

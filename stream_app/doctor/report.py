@@ -24,7 +24,7 @@ BOUND_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """An answer. ``mend``: the command that helps, where one does."""
 
     check: str
@@ -34,7 +34,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class Checkup:
     """What checks look at."""
 
     settings: Settings
@@ -51,34 +51,34 @@ class Context:
             yield reader
 
 
-Check = Callable[[Context], Awaitable[list[Finding]]]
+Check = Callable[[Checkup], Awaitable[list[Diagnosis]]]
 
 
 async def examine(
-    context: Context, checks: Mapping[str, Check], say: Callable[[str], None] = lambda name: None
-) -> list[Finding]:
+    context: Checkup, checks: Mapping[str, Check], say: Callable[[str], None] = lambda name: None
+) -> list[Diagnosis]:
     """Every check's findings in order; ``say`` hears the name of each as it begins."""
-    found: list[Finding] = []
+    found: list[Diagnosis] = []
     for name, check in checks.items():
         say(name)
         try:
             async with asyncio.timeout(BOUND_S):
                 found += await check(context)
         except TimeoutError:
-            found.append(Finding(name, "fail", f"no answer within {BOUND_S:.0f} s"))
+            found.append(Diagnosis(name, "fail", f"no answer within {BOUND_S:.0f} s"))
         except PlumblineError as error:
-            found.append(Finding(name, "fail", str(error)))
+            found.append(Diagnosis(name, "fail", str(error)))
         except Exception as error:
-            found.append(Finding(name, "fail", f"the check itself broke: {type(error).__name__}: {error}"))
+            found.append(Diagnosis(name, "fail", f"the check itself broke: {type(error).__name__}: {error}"))
     return found
 
 
-def worst(findings: Iterable[Finding]) -> int:
+def worst(findings: Iterable[Diagnosis]) -> int:
     """Exit code: 0 all is well, 1 something deserves a look, 2 something is broken."""
     return max(({"ok": 0, "warn": 1, "fail": 2}[finding.level] for finding in findings), default=0)
 
 
-async def tails(context: Context, topic: str, most: int) -> dict[int, list[Any]]:
+async def tails(context: Checkup, topic: str, most: int) -> dict[int, list[Any]]:
     """The newest committed records of each partition, up to ``most``; none of a topic that does not exist."""
     async with context.consumer() as consumer:
         if topic not in await consumer.topics():

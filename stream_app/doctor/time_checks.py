@@ -6,7 +6,7 @@ import time
 
 from schemas.clock import decode_tick
 from schemas.common import rfc3339
-from stream_app.doctor.report import Context, Finding, tails
+from stream_app.doctor.report import Checkup, Diagnosis, tails
 
 #: A live clock ticks every minute at least.
 LATE_S = 150.0
@@ -14,7 +14,7 @@ LATE_S = 150.0
 SKEW_S = 60.0
 
 
-async def ticks(context: Context) -> list[Finding]:
+async def ticks(context: Checkup) -> list[Diagnosis]:
     """Whether time goes on, in every partition of both clocks."""
     found = []
     newest_stamp = 0
@@ -30,7 +30,7 @@ async def ticks(context: Context) -> list[Finding]:
                     latest[partition] = (tick.at_ms, record.timestamp, tick.mode or "live")
         if not latest:
             mend = "plumbline worker (it leads the clock), or plumbline replay, or plumbline backfill --then-live"
-            found.append(Finding("ticks", "fail", f"{topic} holds no tick: nothing is ever decided", mend))
+            found.append(Diagnosis("ticks", "fail", f"{topic} holds no tick: nothing is ever decided", mend))
             continue
         at_ms, stamp, mode = min(latest.values())
         newest_stamp = max([newest_stamp, *(stamp for _, stamp, mode in latest.values() if mode == "live")])
@@ -38,23 +38,23 @@ async def ticks(context: Context) -> list[Finding]:
         what = f"{topic}: {mode}, at {rfc3339(at_ms)[:19]}, written {age_s:.0f} s ago"
         if mode == "live" and age_s > LATE_S:
             found.append(
-                Finding("ticks", "fail", what + ": time stands still", "start a worker with PLUMBLINE_CLOCK=live")
+                Diagnosis("ticks", "fail", what + ": time stands still", "start a worker with PLUMBLINE_CLOCK=live")
             )
         else:
-            found.append(Finding("ticks", "ok", what))
+            found.append(Diagnosis("ticks", "ok", what))
     return found + _skew(newest_stamp)
 
 
-def _skew(stamp_ms: int) -> list[Finding]:
+def _skew(stamp_ms: int) -> list[Diagnosis]:
     """A live tick was stamped by the broker at most a minute ago; it cannot come from the future."""
     if not stamp_ms:
-        return [Finding("clock skew", "ok", "no live tick to compare with")]
+        return [Diagnosis("clock skew", "ok", "no live tick to compare with")]
     ahead_s = stamp_ms / 1000 - time.time()
     if ahead_s > SKEW_S:
         what = f"this machine is {ahead_s:.0f} s behind the broker"
         return [
-            Finding(
+            Diagnosis(
                 "clock skew", "warn", what, "set the time (systemctl restart systemd-timesyncd); ticks do not use it"
             )
         ]
-    return [Finding("clock skew", "ok", "this machine and the broker agree as far as ticks can tell")]
+    return [Diagnosis("clock skew", "ok", "this machine and the broker agree as far as ticks can tell")]

@@ -34,7 +34,7 @@ from stream_app.engine import failpoints
 from stream_app.engine.producer import LaneProducer
 from stream_app.engine.protocol import (
     POSITIONS_KEY,
-    Drained,
+    DrainedEffects,
     EmitTuple,
     EngineConfig,
     Positions,
@@ -69,7 +69,7 @@ async def checkpoint(
     config: EngineConfig,
     producer: LaneProducer,
     store: Store,
-    drained: Drained,
+    drained: DrainedEffects,
     refused: list[EmitTuple],
     positions: Positions,
     figures: CheckpointFigures,

@@ -15,7 +15,7 @@ from stream_app.engine.chunks import Chunk
 from stream_app.engine.identity import Identity
 from stream_app.engine.lanes import Lane
 from stream_app.engine.protocol import EngineConfig, StageSpec
-from stream_app.engine.store import Memory
+from stream_app.engine.store import StoreMemory
 from stream_app.engine.transport import EngineApp
 from stream_app.errors import Incompatible, Parked
 from stream_app.kafka import clients
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 class Engine:
     """Lanes of every stage that runs here. Implements the lanes' :class:`~.lanes.Host`."""
 
-    def __init__(self, app: EngineApp, config: EngineConfig, memory: Memory) -> None:
+    def __init__(self, app: EngineApp, config: EngineConfig, memory: StoreMemory) -> None:
         self.app = app
         self.config = config
         self.lanes: dict[tuple[str, int], Lane] = {}

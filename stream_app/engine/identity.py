@@ -31,7 +31,7 @@ class Identity:
         self._reading = asyncio.Lock()
         #: topic → id that the lanes of this process were opened with
         self._known: dict[str, str] = {}
-        self._claim: owner.Read | None = None
+        self._claim: owner.ClaimsRead | None = None
         #: topics that were not there when they were last asked for
         self._missing: set[str] = set()
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from schemas.clock import TickView
 from stream_app.engine.inbox import Clock, Input
 from stream_app.engine.pressure import Pressure
-from stream_app.engine.protocol import Drained, EmitTuple, Positions, Stage, StageSpec
+from stream_app.engine.protocol import DrainedEffects, EmitTuple, Positions, Stage, StageSpec
 
 #: A tick whose broker time lags the newest by more is history, not the present: no live views are made at it.
 LIVE_WITHIN_MS = 120_000
@@ -126,7 +126,7 @@ class LaneCore:
         gated = self.spec.gated.items()
         return [alias for alias, topic in gated if self.inputs[alias].arrived < head[0].barrier.get(topic, 0)]
 
-    def drain(self, static: dict[str, str], ids: dict[str, str]) -> tuple[Drained, list[EmitTuple], Positions]:
+    def drain(self, static: dict[str, str], ids: dict[str, str]) -> tuple[DrainedEffects, list[EmitTuple], Positions]:
         """What a checkpoint writes: effects of the stage, clock records refused, and where every input stands."""
         drained, clock = self.stage.drain(), self.clock
         positions = Positions({alias: item.reached for alias, item in self.inputs.items()}, static=static, ids=ids)

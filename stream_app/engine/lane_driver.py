@@ -17,10 +17,10 @@ from stream_app.engine.chunks import Chunk
 from stream_app.engine.lane_core import LaneCore
 from stream_app.engine.pressure import Pressure
 from stream_app.engine.protocol import (
+    CommittedTable,
     EmitTuple,
     Positions,
     StageSpec,
-    TableReader,
     decode_positions,
     encode_positions,
 )
@@ -31,7 +31,7 @@ MOST: Final = 12_000
 _offset = attrgetter("offset")
 
 
-class Table(TableReader, Protocol):
+class WritableTable(CommittedTable, Protocol):
     """Committed state that can be written."""
 
     def write(self, puts: dict[bytes, bytes | None]) -> None:
@@ -105,7 +105,7 @@ class LaneDriver:
     """
 
     def __init__(
-        self, spec: StageSpec, partition: int, table: Table, logs: Mapping[str, Log], *, most: int = MOST,
+        self, spec: StageSpec, partition: int, table: WritableTable, logs: Mapping[str, Log], *, most: int = MOST,
         live_views: bool = False, reached: Callable[[str], None] = _ignore,
     ) -> None:  # fmt: skip
         self.spec = spec

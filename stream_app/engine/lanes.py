@@ -38,7 +38,7 @@ from stream_app.engine.pressure import Pressure
 from stream_app.engine.producer import LaneProducer
 from stream_app.engine.protocol import EngineConfig, Stage, StageSpec
 from stream_app.engine.restore import restore
-from stream_app.engine.store import Memory, Store
+from stream_app.engine.store import Store, StoreMemory
 from stream_app.errors import Broken, Incompatible, Parked, PlumblineError
 from stream_app.tasks import end
 
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 class Lane:
     """One partition of one stage."""
 
-    def __init__(self, spec: StageSpec, partition: int, config: EngineConfig, memory: Memory, host: Host) -> None:
+    def __init__(self, spec: StageSpec, partition: int, config: EngineConfig, memory: StoreMemory, host: Host) -> None:
         self.spec = spec
         self.partition = partition
         self.config = config

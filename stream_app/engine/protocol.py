@@ -25,14 +25,14 @@ POSITIONS_KEY = b"\x00positions"
 EmitTuple = tuple[str, int | None, bytes | None, bytes | None, list[tuple[str, bytes]]]
 
 
-class TableReader(Protocol):
+class CommittedTable(Protocol):
     """Committed state, as :class:`~stream_app.engine.store.Store` gives it."""
 
     def get_many(self, keys: list[bytes]) -> list[bytes | None]: ...
     def scan(self, prefix: bytes, after: bytes | None, limit: int) -> list[tuple[bytes, bytes]]: ...
 
 
-class Drained(Protocol):
+class DrainedEffects(Protocol):
     """Effects of a stage for one transaction."""
 
     @property
@@ -56,7 +56,7 @@ class Stage(Protocol):
     def accept(self, alias: str, batch: Sequence[Any], tick: TickView | None) -> int: ...
     def waiting_for(self, tick: TickView) -> str | None: ...
     def advance(self, tick: TickView) -> bool: ...
-    def drain(self) -> Drained: ...
+    def drain(self) -> DrainedEffects: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class Meta(msgspec.Struct, frozen=True):
     unproven: bool = False
 
 
-class Memory:
+class StoreMemory:
     """One block cache and one write-buffer budget for every store of the process."""
 
     def __init__(self, block_cache_bytes: int, write_buffer_bytes: int) -> None:
@@ -84,7 +84,7 @@ class Memory:
 class Store:
     """Entries of one lane. All calls are synchronous and short."""
 
-    def __init__(self, path: Path, memory: Memory, segmenting: Segmenting | None = None) -> None:
+    def __init__(self, path: Path, memory: StoreMemory, segmenting: Segmenting | None = None) -> None:
         self.path = path
         self._memory = memory
         self._segmenting = segmenting

@@ -63,7 +63,7 @@ class LoadPlan:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
-class Row(NamedTuple):
+class LoadedRow(NamedTuple):
     """A row as a record: its key, its bytes, its time (epoch ms)."""
 
     key: bytes
@@ -100,7 +100,7 @@ class Loaded:
     faults: Faults = field(default_factory=Faults)
 
 
-def records(plan: LoadPlan, max_record_bytes: int, loaded: Loaded) -> Iterator[Row | None]:
+def records(plan: LoadPlan, max_record_bytes: int, loaded: Loaded) -> Iterator[LoadedRow | None]:
     """Every row of the files in order, ``None`` for one that makes no record; counts into ``loaded``."""
     for path in plan.files:
         for line, row in numbered_rows(path):
@@ -117,7 +117,9 @@ def records(plan: LoadPlan, max_record_bytes: int, loaded: Loaded) -> Iterator[R
             yield found
 
 
-def as_record(kind: Kind, mapping: Mapping, row: dict[str, Any], number: int, max_record_bytes: int) -> Row | None:
+def as_record(
+    kind: Kind, mapping: Mapping, row: dict[str, Any], number: int, max_record_bytes: int
+) -> LoadedRow | None:
     """A row as the labels stage will take it, ``None`` for one without an outcome. Raises :class:`BadRow`."""
     if mapping.value(row, "prediction_id") is None:
         raise BadRow("no prediction_id: map its column with --map prediction_id=COLUMN")
@@ -142,7 +144,7 @@ def as_record(kind: Kind, mapping: Mapping, row: dict[str, Any], number: int, ma
     size, most = bounds.content(key, value, ()), min(max_record_bytes, bounds.SENT)
     if size > most:
         raise BadRow(f"the record has {size} bytes and its topic takes {most}")
-    return Row(key, value, at)
+    return LoadedRow(key, value, at)
 
 
 async def run_load(settings: Settings, topics: Topics, plan: LoadPlan, told: Progress | None = None) -> Loaded:
@@ -164,7 +166,7 @@ async def run_load(settings: Settings, topics: Topics, plan: LoadPlan, told: Pro
         await reader.start()
         await producer.start()  # fences another run of the same load, so that the note is final
         loaded.resumed_from_row = await reader.committed(note) or 0
-        batch: list[Row] = []
+        batch: list[LoadedRow] = []
         for row in records(plan, settings.max_record_bytes, loaded):
             if row is not None and loaded.rows > loaded.resumed_from_row:
                 batch.append(row)
@@ -191,7 +193,7 @@ async def run_load(settings: Settings, topics: Topics, plan: LoadPlan, told: Pro
 
 
 async def _write(
-    producer: LaneProducer, topic: str, partitions: int, batch: list[Row], note: dict[TopicPartition, int]
+    producer: LaneProducer, topic: str, partitions: int, batch: list[LoadedRow], note: dict[TopicPartition, int]
 ) -> None:
     """One transaction: the rows, and the note that they were written."""
     placed: defaultdict[int, list[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]]] = defaultdict(list)

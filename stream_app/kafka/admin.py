@@ -31,7 +31,7 @@ TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class TopicFinding:
     """Something that is not as it should be, and the command that mends it."""
 
     topic: str
@@ -110,14 +110,14 @@ async def _until_visible(client: AIOKafkaAdminClient, names: list[str]) -> None:
         await asyncio.sleep(0.05)
 
 
-async def check(client: AIOKafkaAdminClient, topics: Topics, specs: list[TopicSpec]) -> list[Finding]:
+async def check(client: AIOKafkaAdminClient, topics: Topics, specs: list[TopicSpec]) -> list[TopicFinding]:
     """Compare what is with what should be. Changes nothing."""
     counts = await partition_counts(client, [spec.name for spec in specs])
     configs = await topic_configs(client, counts)
-    findings: list[Finding] = []
+    findings: list[TopicFinding] = []
     for spec in specs:
         if spec.name not in counts:
-            findings.append(Finding(spec.name, "does not exist", "plumbline topics create"))
+            findings.append(TopicFinding(spec.name, "does not exist", "plumbline topics create"))
             continue
         if counts[spec.name] != spec.partitions:
             findings.append(_wrong_count(spec, counts[spec.name], topics))
@@ -126,13 +126,13 @@ async def check(client: AIOKafkaAdminClient, topics: Topics, specs: list[TopicSp
     return findings
 
 
-def _size_findings(spec: TopicSpec, config: dict[str, str]) -> list[Finding]:
+def _size_findings(spec: TopicSpec, config: dict[str, str]) -> list[TopicFinding]:
     """A lane whose batch is refused cannot go on, so what a topic takes is looked at before a worker starts."""
     found = config.get(MOST)
     if found is None or int(found) >= spec.largest:
         return []
     return [
-        Finding(
+        TopicFinding(
             spec.name,
             f"takes {found} bytes at a time ({MOST}), and batches of up to {spec.largest} bytes are written to it",
             f"kafka-configs --alter --entity-type topics --entity-name {spec.name} --add-config {MOST}={spec.largest}",
@@ -140,24 +140,24 @@ def _size_findings(spec: TopicSpec, config: dict[str, str]) -> list[Finding]:
     ]
 
 
-def _wrong_count(spec: TopicSpec, count: int, topics: Topics) -> Finding:
+def _wrong_count(spec: TopicSpec, count: int, topics: Topics) -> TopicFinding:
     key = "INPUT_PARTITIONS" if spec.name in topics.n_family() else "LINE_PARTITIONS"
     family = "its predictions, outcomes and clock" if key == "INPUT_PARTITIONS" else "all topics keyed by line"
-    return Finding(
+    return TopicFinding(
         spec.name,
         f"has {count} partitions, {spec.partitions} are configured; {family} need the same count",
         f"set PLUMBLINE_{key}={count} if all of them have {count}, or make the topic anew with {spec.partitions}",
     )
 
 
-def _config_findings(spec: TopicSpec, config: dict[str, str], clocks: Sequence[str]) -> list[Finding]:
+def _config_findings(spec: TopicSpec, config: dict[str, str], clocks: Sequence[str]) -> list[TopicFinding]:
     findings = []
     for key, wanted in spec.config.items():
         found = config.get(key)
         if key == MOST or found is None or found == wanted or not _matters(key, wanted, found):
             continue
         findings.append(
-            Finding(
+            TopicFinding(
                 spec.name,
                 f"{key} is {found}, {_why(key, wanted)}",
                 f"kafka-configs --alter --entity-type topics --entity-name {spec.name} --add-config {key}=[{wanted}]",

@@ -31,7 +31,7 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from schemas.unreadable import Unreadable
 from stream_app.kafka import legacy, salvage
 from stream_app.kafka.budget import BUDGET, Evicted, Lease
-from stream_app.kafka.faults import HEADER, LENGTH, MAGIC_AT, OVERHEAD, Extent, Kept, attempts_of, checked, extent
+from stream_app.kafka.faults import HEADER, LENGTH, MAGIC_AT, OVERHEAD, Extent, KeptFaults, attempts_of, checked, extent
 from stream_app.kafka.record import Record
 from stream_app.kafka.unpacking import MOST, NotUnpacked, TooLarge, unpack
 
@@ -237,7 +237,7 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         log.warning("%s: reading the batch at offset %d record by record: %s", self._where(), base, error)
         frame = salvage.Frame(base, last, count if 0 < count <= delta + 1 else delta + 1, first_ms, appended)
         for item in salvage.records(bytes(batch[HEADER.size :]), frame):
-            if isinstance(item, salvage.Read):
+            if isinstance(item, salvage.Salvaged):
                 if item.offset < start:
                     continue
                 self.next_fetch_offset = item.offset + 1
@@ -279,7 +279,7 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         """In case that the broker cannot serve the log from here on."""
         aborted = [(producer, self.next_fetch_offset) for producer in self._aborted_producers]
         more = len(rest) > MAGIC_AT
-        kept = Kept(self.next_fetch_offset, rest, [*aborted, *self._aborted_transactions]) if more else None
+        kept = KeptFaults(self.next_fetch_offset, rest, [*aborted, *self._aborted_transactions]) if more else None
         attempts_of(self.state).kept = kept
 
     # -- markers ---------------------------------------------------------------------------------------------------

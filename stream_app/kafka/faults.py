@@ -24,7 +24,7 @@ MAGIC_AT = 16
 _SMALLEST = 26  # a legacy message without key and value
 
 
-class Kept(NamedTuple):
+class KeptFaults(NamedTuple):
     """What came of a partition's log from a damaged batch on, at the offset that is wanted next.
 
     ``aborted``: (producer, first offset) of transactions in it that were taken back.
@@ -41,7 +41,7 @@ class Attempts:
     __slots__ = ("count", "due", "given_up", "kept", "offset")
 
     def __init__(self) -> None:
-        self.kept: Kept | None = None
+        self.kept: KeptFaults | None = None
         self.offset = -1
         self.count = 0
         self.due = 0.0

@@ -36,14 +36,14 @@ class Kafka(NamedTuple):
     options: Mapping[str, Any]
 
 
-class Read(NamedTuple):
+class ClaimsRead(NamedTuple):
     """The claim that stood when the topic ended at ``end``; ``None`` before the first claim."""
 
     end: int
     owner: Owner | None
 
 
-async def read(consumer: AIOKafkaConsumer, topic: str, before: Read | None = None) -> Read:
+async def read(consumer: AIOKafkaConsumer, topic: str, before: ClaimsRead | None = None) -> ClaimsRead:
     """The claim that stands, read to the topic's end. ``consumer``: started, its own.
 
     ``before``: an earlier answer, which holds as long as the topic has not grown; that costs one question.
@@ -60,7 +60,7 @@ async def read(consumer: AIOKafkaConsumer, topic: str, before: Read | None = Non
             if record.key == KEY and record.value is not None:
                 found = _decode(record.value, topic)
     consumer.pause(tp)  # a fetch that waits for more would hold up the next question on its connection
-    return Read(end, found)
+    return ClaimsRead(end, found)
 
 
 def _decode(value: bytes, topic: str) -> Owner:

@@ -21,7 +21,7 @@ class Frame(NamedTuple):
     appended_ms: int | None
 
 
-class Read(NamedTuple):
+class Salvaged(NamedTuple):
     """A record that can be read."""
 
     offset: int
@@ -49,7 +49,7 @@ class _Damaged(ValueError):
         self.end = end
 
 
-def records(data: bytes, frame: Frame) -> Iterator[Read | Lost]:
+def records(data: bytes, frame: Frame) -> Iterator[Salvaged | Lost]:
     """All ``frame.records`` records of the unpacked ``data``, in the order they stand."""
     at, seen, expected = 0, 0, frame.base
     while seen < frame.records and at < len(data):
@@ -115,7 +115,7 @@ def _offset(data: bytes, at: int, frame: Frame, least: int) -> int | None:
         return None
 
 
-def _record(data: bytes, at: int, frame: Frame, least: int) -> tuple[Read, int]:
+def _record(data: bytes, at: int, frame: Frame, least: int) -> tuple[Salvaged, int]:
     length, at = _varint(data, at)
     begin = at
     at += 1  # attributes, unused
@@ -142,7 +142,7 @@ def _record(data: bytes, at: int, frame: Frame, least: int) -> tuple[Read, int]:
         timestamp = frame.appended_ms
     if not -(1 << 63) <= timestamp < 1 << 63:
         raise _Damaged("a record whose time is no number of 64 bits", at)
-    return Read(offset, timestamp, key, value, tuple(headers)), at
+    return Salvaged(offset, timestamp, key, value, tuple(headers)), at
 
 
 def _bytes(data: bytes, at: int) -> tuple[bytes | None, int]:

@@ -21,7 +21,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.structs import TopicPartition
 
 from stream_app.kafka.batches import Batches, FetchResult, PartitionRecords
-from stream_app.kafka.faults import LENGTH, OVERHEAD, Kept, checked, extent, known_attempts
+from stream_app.kafka.faults import LENGTH, OVERHEAD, KeptFaults, checked, extent, known_attempts
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ class Fetcher(fetcher.Fetcher):  # type: ignore[misc]
         return True
 
 
-def _shows_damage(kept: Kept) -> bool:
+def _shows_damage(kept: KeptFaults) -> bool:
     """Whether a sound batch stands in it: a batch that a fetch cut short holds none."""
     view, stop = memoryview(kept.buffer), OVERHEAD + LENGTH.unpack_from(kept.buffer, 8)[0]
     return checked(view, 0, stop) is not None or extent(kept.buffer, kept.offset).stop > 0

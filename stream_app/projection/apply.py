@@ -16,7 +16,7 @@ Command = tuple[Any, ...]
 _LONGEST = 1_000
 
 
-class Batch:
+class RedisBatch:
     """Records of one transaction: take them, then run :attr:`commands` together."""
 
     def __init__(self, keys: Keys, metric_of: Callable[[str], str], states: dict[str, fold.State]) -> None:
@@ -139,7 +139,7 @@ def cutoff_ms(now: str) -> int:
     return parse_ms(f"{first_kept(now)}T00:00:00Z")
 
 
-def _snapshot(batch: Batch, row: dict[str, Any], value: bytes) -> None:
+def _snapshot(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
     line = row["line"]
     state = batch.state(row)
     if row["state"] == "open":
@@ -156,7 +156,7 @@ def _snapshot(batch: Batch, row: dict[str, Any], value: bytes) -> None:
     batch.snapshot(batch.keys.days(line), row, value)
 
 
-def _event(batch: Batch, row: dict[str, Any], value: bytes) -> None:
+def _event(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
     keys, line, check = batch.keys, row["line"], row.get("check")
     if fold.event(batch.state(row), row):
         batch.run("HSET", keys.line(line), f"event:{row['kind']}" + (f":{check}" if check else ""), value)
@@ -174,7 +174,7 @@ def _event(batch: Batch, row: dict[str, Any], value: bytes) -> None:
         batch.tell("drift-events", row, value)
 
 
-def _alert(batch: Batch, row: dict[str, Any], value: bytes) -> None:
+def _alert(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
     keys, opened = batch.keys, parse_ms(row["opened_at"])
     batch.run("HSET", keys.revisions(row["id"]), str(row["revision"]), value)
     if not fold.alert(batch.state(row), row):
@@ -185,25 +185,25 @@ def _alert(batch: Batch, row: dict[str, Any], value: bytes) -> None:
     batch.tell("alerts", row, value)
 
 
-def _job(batch: Batch, row: dict[str, Any], value: bytes) -> None:
+def _job(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
     if fold.job(batch.state(row), row):
         batch.run("HSET", batch.keys.line(row["line"]), "job", value)
     batch.tail(batch.keys.jobs(row["line"]), row["at"], value, LINE_TAIL)
     batch.tell("training-jobs", row, value)
 
 
-def _command(batch: Batch, row: dict[str, Any], value: bytes) -> None:
+def _command(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
     batch.tail(batch.keys.commands(row["line"]), row["at"], value, LINE_TAIL)
     batch.tell("training-commands", row, value)
 
 
-def _lifecycle(batch: Batch, row: dict[str, Any], value: bytes) -> None:
+def _lifecycle(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
     fold.lifecycle(batch.state(row), row)
     batch.tail(batch.keys.versions(row["line"]), row["since"], value, LINE_TAIL)
     batch.tell("model-lifecycle", row, value)
 
 
-def _audit(batch: Batch, row: dict[str, Any], value: bytes) -> None:
+def _audit(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
     if "count" in row and row["line"] not in batch.gone:
         news, before = fold.repeated(batch.state(row), row, value)
         if not news:
@@ -217,7 +217,7 @@ def _audit(batch: Batch, row: dict[str, Any], value: bytes) -> None:
     batch.tell("audit", row, value)
 
 
-def _setting(batch: Batch, row: dict[str, Any], value: bytes) -> None:
+def _setting(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
     name = f"{row['line']}|{row['key']}"
     if batch.settings.get(name, "") > row["at"]:
         return  # it came again, and what is known is newer
@@ -226,7 +226,7 @@ def _setting(batch: Batch, row: dict[str, Any], value: bytes) -> None:
     batch.tell("settings", row, value)
 
 
-_TAKES: dict[str, Callable[[Batch, dict[str, Any], bytes], None]] = {
+_TAKES: dict[str, Callable[[RedisBatch, dict[str, Any], bytes], None]] = {
     "metric-snapshots": _snapshot,
     "drift-events": _event,
     "alerts": _alert,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from stream_app.projection.client import client
-from stream_app.projection.judgement import Judgement, Tally, judge
+from stream_app.projection.judgement import QualityJudgement, Tally, judge
 from stream_app.projection.keys import Keys
 from stream_app.projection.reader import Reader
 from stream_app.projection.status import Status
 from stream_app.settings import Settings
 
 
-async def judgement_now(settings: Settings) -> Judgement:
+async def judgement_now(settings: Settings) -> QualityJudgement:
     """What may be said of the fleet's quality."""
     if not settings.redis_url:
         text = "the read model, which knows it, is turned off here (redis_url is empty)"

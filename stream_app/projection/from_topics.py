@@ -47,14 +47,16 @@ async def models(settings: Settings) -> list[Row]:
     return [{key: view[key] for key in _SHOWN} for view in views]
 
 
-class History(NamedTuple):
+class ModelHistory(NamedTuple):
     """Days of a model, and which versions predict in a sentence."""
 
     days: list[Row]
     sentence: str
 
 
-async def history(settings: Settings, model: str, version: str | None = None, *, all_days: bool = False) -> History:
+async def history(
+    settings: Settings, model: str, version: str | None = None, *, all_days: bool = False
+) -> ModelHistory:
     """Days of a model, the newest revision each, oldest first: closed ones of the last 90 days, and those so far.
 
     ``version``: its days alone. ``all_days``: everything that the topic still has, of forgotten models too.
@@ -71,7 +73,9 @@ async def history(settings: Settings, model: str, version: str | None = None, *,
     newest = max((row["date"] for row in latest.values() if row["state"] == "closed"), default="")
     first = first_kept(newest) if newest and not all_days else ""
     days = [latest[at] for at in sorted(latest) if at[0] >= first]
-    return History([row for row in days if version in (None, row["model_version"])], _sentence(model, active, days))
+    return ModelHistory(
+        [row for row in days if version in (None, row["model_version"])], _sentence(model, active, days)
+    )
 
 
 def _sentence(model: str, active: Row | None, days: Iterable[Row]) -> str:

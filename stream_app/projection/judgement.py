@@ -41,7 +41,7 @@ class Medium:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class QualityJudgement:
     """What may be said. Counts are ``None`` where nothing could be read. ``sentence`` is shown as it stands."""
 
     #: nothing needs a look, and that may be said
@@ -98,11 +98,11 @@ class Tally:
         return found
 
 
-def judge(tally: Tally, status: Status) -> Judgement:
+def judge(tally: Tally, status: Status) -> QualityJudgement:
     """What may be said of the models counted, as the read model and the ticks stand."""
     withheld = _withheld(tally, status)
     if status.updated_ms is None:
-        return Judgement(False, _nothing(withheld), None, *(None,) * 7, (), withheld)
+        return QualityJudgement(False, _nothing(withheld), None, *(None,) * 7, (), withheld)
     found, as_of = tally.standings(), tally.as_of
     all_clear = not withheld and not tally.need_a_look
     if withheld:
@@ -111,7 +111,7 @@ def judge(tally: Tally, status: Status) -> Judgement:
         sentence = f"No model that was judged needs a look: {_counts(found, as_of, status)}."
     else:
         sentence = f"{_looks(tally)} {_counts(found, as_of, status)}."
-    return Judgement(
+    return QualityJudgement(
         all_clear, sentence, as_of, tally.models, found["judged"], found["too_little_data"], found["without_labels"],
         found["not_yet_judged"], tally.need_a_look, tally.medium_models, tuple(tally.medium), withheld,
     )  # fmt: skip

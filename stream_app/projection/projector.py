@@ -34,7 +34,7 @@ from stream_app.kafka.reach import start
 from stream_app.kafka.reading import stop_consumer
 from stream_app.kafka.topics import Topics
 from stream_app.projection import fold
-from stream_app.projection.apply import KINDS, Batch, cutoff_ms, first_kept
+from stream_app.projection.apply import KINDS, RedisBatch, cutoff_ms, first_kept
 from stream_app.projection.client import client
 from stream_app.projection.keys import CHANGES, LAYOUT, Keys
 from stream_app.projection.records import DECODE, Row
@@ -226,7 +226,7 @@ class Projector:
                     if tick is not None:
                         self._ticks[tp] = (tick.at_ms, record.timestamp)
 
-    async def _fold(self, pipe: Any, records: list[Any]) -> Batch:
+    async def _fold(self, pipe: Any, records: list[Any]) -> RedisBatch:
         """Fold the records over what Redis has of their lines."""
         rows = [taken for record in readable(records) if (taken := self._taken(record)) is not None]
         while True:
@@ -247,12 +247,12 @@ class Projector:
             return None
         return kind, None, record
 
-    async def _folded(self, pipe: Any, rows: list[tuple[str, Row | None, Any]]) -> Batch:
+    async def _folded(self, pipe: Any, rows: list[tuple[str, Row | None, Any]]) -> RedisBatch:
         """The same of records that can be read. :class:`_Unfit` names one that cannot be laid out after all."""
         lines = sorted({row["line"] for _, row, _ in rows if row is not None and row["line"] != "*"})
         stored = await pipe.hmget(self.keys.fleet, lines) if lines else []
         states = {line: fold.decode(value) for line, value in zip(lines, stored, strict=True) if value is not None}
-        batch = Batch(self.keys, self._metric_of, states)
+        batch = RedisBatch(self.keys, self._metric_of, states)
         marks = await pipe.mget([self.keys.gone(line) for line in lines]) if lines else []
         batch.gone = {line for line, mark in zip(lines, marks, strict=True) if mark is not None}
         fields = [f"{row['line']}|{row['key']}" for kind, row, _ in rows if kind == "settings" and row is not None]
@@ -271,7 +271,7 @@ class Projector:
         batch.finish()
         return batch
 
-    async def _forget(self, pipe: Any, batch: Batch, model: str) -> None:
+    async def _forget(self, pipe: Any, batch: RedisBatch, model: str) -> None:
         """A model is gone, and with it its events and alerts."""
         keys = self.keys
         events = await pipe.zrange(keys.line_events(model), 0, -1)
@@ -285,7 +285,7 @@ class Projector:
             batch.run("HDEL", keys.alert, *alerts)
             batch.run("DEL", *(keys.revisions(id.decode()) for id in alerts))
 
-    async def _without_version(self, pipe: Any, batch: Batch) -> None:
+    async def _without_version(self, pipe: Any, batch: RedisBatch) -> None:
         """The topics were read from their start to their end: a model that has no active version is one that was
         forgotten, whose old snapshots a compacted topic keeps for ever. The tombstone itself is gone after a day."""
         self._filled = False
@@ -294,7 +294,7 @@ class Projector:
             if batch.states.get(model, fold.decode(value)).version is None and model not in batch.gone:
                 await self._forget(pipe, batch, model)
 
-    async def _forgotten(self, pipe: Any, batch: Batch) -> list[tuple[Any, ...]]:
+    async def _forgotten(self, pipe: Any, batch: RedisBatch) -> list[tuple[Any, ...]]:
         """Commands that drop snapshots, events and resolved alerts of lines whose newest day moved on."""
         keys, out = self.keys, []
         for line, (_, now) in sorted(batch.advanced.items()):
@@ -312,7 +312,7 @@ class Projector:
                 out += [("HDEL", keys.alert, *alerts), ("DEL", *(keys.revisions(id.decode()) for id in alerts))]
         return out
 
-    def _finish(self, pipe: Any, batch: Batch, positions: dict[TopicPartition, int], now_ms: int) -> None:
+    def _finish(self, pipe: Any, batch: RedisBatch, positions: dict[TopicPartition, int], now_ms: int) -> None:
         """Positions, the number of this batch, and how far the filling is."""
         seq = self._seq + 1
         if positions:

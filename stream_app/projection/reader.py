@@ -14,7 +14,7 @@ from stream_app.errors import Broken, UnknownFormat
 from stream_app.projection import points
 from stream_app.projection.fleet import Fleet
 from stream_app.projection.holding import fields_of
-from stream_app.projection.judgement import Judgement, Tally, judge
+from stream_app.projection.judgement import QualityJudgement, Tally, judge
 from stream_app.projection.keys import KEPT_DAYS, LAYOUT, Keys
 from stream_app.projection.status import Status
 
@@ -69,7 +69,7 @@ class Reader:
             return whole._replace(degraded=True, reason=text, code="no_worker")
         return whole
 
-    async def judgement(self) -> Judgement:
+    async def judgement(self) -> QualityJudgement:
         """What may be said of the fleet's quality; a read model that cannot be asked is a reason, and no error."""
         status = await self.status()
         if status.updated_ms is None:

@@ -30,7 +30,7 @@ from stream_app.kafka.passed_by import readable
 from stream_app.kafka.reach import start
 from stream_app.kafka.reached import Reached
 from stream_app.kafka.topics import Topics
-from stream_app.worker.metrics import Figures
+from stream_app.worker.metrics import MetricFamilies
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Address(msgspec.Struct, frozen=True):
 _addresses = msgspec.json.Decoder(Address)
 
 
-class Order(NamedTuple):
+class ReceivedCommand(NamedTuple):
     """A command and where it stands."""
 
     command: TrainingCommand
@@ -112,7 +112,7 @@ class Orders:
         await self._consumer.stop()
         await self._producer.stop()
 
-    async def read(self, wait_ms: int = 500) -> list[Order]:
+    async def read(self, wait_ms: int = 500) -> list[ReceivedCommand]:
         """Orders that have come; of other kinds, and of what nobody can read, only the offset is noted."""
         found = []
         fetched = await self._consumer.getmany(timeout_ms=wait_ms)
@@ -123,7 +123,7 @@ class Orders:
             for record in readable(records):
                 command = self._command(record)
                 if command is not None:
-                    found.append(Order(command, tp, record.offset))
+                    found.append(ReceivedCommand(command, tp, record.offset))
         while self._senseless:
             address, why = self._senseless.pop(0)
             if not await self._answered(address):
@@ -169,11 +169,11 @@ class Orders:
         topics = self._topics
         return found.reply_topic == topics.training_results and found.reply_partition < topics.line_partitions
 
-    def holds(self, order: Order) -> bool:
+    def holds(self, order: ReceivedCommand) -> bool:
         """Whether the order's partition is still this consumer's."""
         return order.tp in self._consumer.assignment()
 
-    async def done(self, order: Order) -> None:
+    async def done(self, order: ReceivedCommand) -> None:
         """The order and what came before it need not be read again."""
         if not self.holds(order):
             return
@@ -183,7 +183,7 @@ class Orders:
             # whoever has the partition now finds the answer that stands
             log.info("%s: offset %d was not noted: the group has rebalanced", order.command.line, order.offset)
 
-    async def answer(self, order: Order, status: str, **rest: Any) -> None:
+    async def answer(self, order: ReceivedCommand, status: str, **rest: Any) -> None:
         """Write an answer; returns when the broker has it. Of an error stands the beginning: answers are bounded."""
         await self._answer(order.command, status, **rest)
 
@@ -205,7 +205,7 @@ class Orders:
         if status in FINAL and status != "failed":
             self._succeeded_at = time.time()
 
-    def put(self, role: str, page: Figures) -> None:
+    def put(self, role: str, page: MetricFamilies) -> None:
         """Tell Prometheus; ``role``: one of :data:`STATUSES`."""
         for status in STATUSES[role]:
             page.put("commands_answered_total", "counter", "Answers to commands.", self._answers[status],
@@ -217,7 +217,7 @@ class Orders:
             page.put("commands_last_success_timestamp_seconds", "gauge", "When a command was carried out last.",
                      self._succeeded_at, role=role)  # fmt: skip
 
-    async def answered(self, order: Order) -> bool:
+    async def answered(self, order: ReceivedCommand) -> bool:
         """Whether the order has its final answer already."""
         return await self._answered(order.command)
 

@@ -13,12 +13,12 @@ from stream_app.errors import Incompatible
 from stream_app.kafka.topics import topics_of
 from stream_app.reference import artefacts
 from stream_app.reference.learners import Fitted, Labels, Learner, Matrix
-from stream_app.reference.orders import Order, Orders
+from stream_app.reference.orders import Orders, ReceivedCommand
 from stream_app.reference.registry import Registry
 from stream_app.reference.rows import Encoding
 from stream_app.reference.training import threshold
 from stream_app.settings import Settings
-from stream_app.worker.metrics import Figures
+from stream_app.worker.metrics import MetricFamilies
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class Deployer:
             ("activate", "rollback"),
         )  # fmt: skip
 
-    def put(self, page: Figures) -> None:
+    def put(self, page: MetricFamilies) -> None:
         """Tell Prometheus."""
         self._orders.put("deployer", page)
 
@@ -99,7 +99,7 @@ class Deployer:
                         await self._deploy(order)
                     await self._orders.done(order)
 
-    async def _deploy(self, order: Order) -> None:
+    async def _deploy(self, order: ReceivedCommand) -> None:
         """Switch, and say so. What an earlier attempt, or a killed deployer, has done already is answered as done."""
         command = order.command
         await self._orders.answer(order, "accepted")
@@ -120,7 +120,7 @@ class Deployer:
         await self._orders.answer(order, status, candidate_version=command.candidate_version)
         log.info("%s: %s serves (%s)", command.line, command.candidate_version, status)
 
-    def _switch(self, order: Order) -> str | None:
+    def _switch(self, order: ReceivedCommand) -> str | None:
         """Let the version serve; a sentence, here or as ``Incompatible``, if it cannot be."""
         command = order.command
         if command.candidate_version is msgspec.UNSET:

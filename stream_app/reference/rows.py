@@ -30,7 +30,7 @@ from stream_app.reference.learners import Labels, Matrix
 MOST_VALUES = 50
 
 
-class Row(NamedTuple):
+class TrainingRow(NamedTuple):
     """A labelled prediction; ``at_ms``: when it was made."""
 
     at_ms: int
@@ -49,7 +49,7 @@ async def labelled_rows(
     line: str,
     is_global: bool,
     ranges: Sequence[DataRange],
-) -> list[list[Row]]:
+) -> list[list[TrainingRow]]:
     """Rows of each range, in order of time. Raises ``Incompatible`` if retention deleted what a range names, and if
     it names anything but rows of this prefix's inputs.
 
@@ -72,7 +72,7 @@ async def labelled_rows(
     finally:
         await consumer.stop()
     rows = [
-        Row(
+        TrainingRow(
             time_ms(p.predicted_at), id, p.model_version, p.score,
             bool(p.predicted) if p.predicted is not None else p.score >= p.threshold,
             outcomes[id][1], usable(p.features or {}),
@@ -204,6 +204,6 @@ class Encoding:
         return out
 
 
-def labels(rows: Sequence[Row]) -> Labels:
+def labels(rows: Sequence[TrainingRow]) -> Labels:
     """Outcomes as 0 and 1."""
     return np.array([row.actual for row in rows], dtype=np.int64)

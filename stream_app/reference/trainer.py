@@ -22,13 +22,13 @@ from stream_app.kafka.topics import topics_of
 from stream_app.reference import artefacts
 from stream_app.reference.artefacts import Card
 from stream_app.reference.learners import Fitted, find
-from stream_app.reference.orders import Order, Orders
+from stream_app.reference.orders import Orders, ReceivedCommand
 from stream_app.reference.registry import Registry
-from stream_app.reference.rows import Row, labelled_rows
+from stream_app.reference.rows import TrainingRow, labelled_rows
 from stream_app.reference.training import Trained, Unusable, train
 from stream_app.settings import Settings
 from stream_app.tasks import end
-from stream_app.worker.metrics import Figures
+from stream_app.worker.metrics import MetricFamilies
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Trainer:
             settings.kafka_bootstrap, settings.kafka_client_options(), topics, group,
             ("train", "cancel"),
         )  # fmt: skip
-        self._waiting: deque[Order] = deque()
+        self._waiting: deque[ReceivedCommand] = deque()
         #: ids of orders that were called back; the newest are kept
         self._cancelled: dict[str, None] = {}
         self._apart = _Apart()
@@ -58,7 +58,7 @@ class Trainer:
         self._begun: float | None = None
         self._spent = 0.0
 
-    def put(self, page: Figures) -> None:
+    def put(self, page: MetricFamilies) -> None:
         """Tell Prometheus."""
         self._orders.put("trainer", page)
         waiting, begun = len(self._waiting), self._begun
@@ -90,7 +90,7 @@ class Trainer:
             else:
                 self._waiting.append(order)
 
-    async def _train(self, order: Order) -> None:
+    async def _train(self, order: ReceivedCommand) -> None:
         if order.command.command_id in self._cancelled or await self._orders.answered(order):
             await self._orders.done(order)
             return
@@ -118,11 +118,11 @@ class Trainer:
             self._spent, self._begun = self._spent + time.monotonic() - self._begun, None
         await self._orders.done(order)
 
-    async def _mine(self, order: Order) -> bool:
+    async def _mine(self, order: ReceivedCommand) -> bool:
         """Whether nobody else has taken the order over and answered it, while this process stood still."""
         return self._orders.holds(order) and not await self._orders.answered(order)
 
-    async def _answer_of(self, order: Order) -> dict[str, Any]:
+    async def _answer_of(self, order: ReceivedCommand) -> dict[str, Any]:
         command = order.command
         try:
             return await self._candidate(command)
@@ -235,7 +235,7 @@ class _Apart:
             self._pool = None
 
 
-def _work(learner: str, rows: list[Row], holdout: list[Row], champion: Any, version: str) -> Trained:
+def _work(learner: str, rows: list[TrainingRow], holdout: list[TrainingRow], champion: Any, version: str) -> Trained:
     return train(find(learner), rows, holdout, champion, version)
 
 

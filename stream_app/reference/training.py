@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from stream_app.reference.learners import Fitted, Labels, Learner, Matrix
-from stream_app.reference.rows import Encoding, Row, labels
+from stream_app.reference.rows import Encoding, TrainingRow, labels
 
 Metrics = dict[str, float | None]
 
@@ -31,7 +31,11 @@ class Trained(NamedTuple):
 
 
 def train(
-    learner: Learner, rows: Sequence[Row], holdout: Sequence[Row], champion: Fitted | None, champion_version: str
+    learner: Learner,
+    rows: Sequence[TrainingRow],
+    holdout: Sequence[TrainingRow],
+    champion: Fitted | None,
+    champion_version: str,
 ) -> Trained:
     """Fit on ``rows``, judge on ``holdout``. Raises :class:`Unusable`.
 
@@ -65,7 +69,7 @@ def train(
     return Trained(fitted, len(rows), len(judged), ours, theirs, by)
 
 
-def scored(model: Fitted, rows: Sequence[Row]) -> Matrix:
+def scored(model: Fitted, rows: Sequence[TrainingRow]) -> Matrix:
     """The model's scores of rows, shape (n,)."""
     return model.scores(Encoding(model.features).matrix([row.features for row in rows]))
 
@@ -84,7 +88,7 @@ def metrics(scores: Matrix, actual: Labels, cut: float) -> Metrics:
     return _metrics(scores, actual, scores >= cut)
 
 
-def recorded(rows: Sequence[Row]) -> Metrics:
+def recorded(rows: Sequence[TrainingRow]) -> Metrics:
     """The same of what was predicted at the time."""
     said = np.array([row.predicted for row in rows])
     return _metrics(np.array([row.score for row in rows]), labels(rows), said)

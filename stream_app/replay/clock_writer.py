@@ -40,7 +40,7 @@ _decoder = msgspec.json.Decoder(_Written)
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
+class ClockState:
     """Where the clock stands: its last tick (epoch ms, 0 for none), mode, and the replay that wrote it."""
 
     at_ms: int
@@ -66,7 +66,7 @@ class ClockWriter:
         self._reader = clients.consumer(bootstrap, options)
         self._clients = AsyncExitStack()
         self._barrier: dict[TopicPartition, int] = {}
-        self.stand = Stand(0, None, None, 0)
+        self.stand = ClockState(0, None, None, 0)
 
     async def __aenter__(self) -> ClockWriter:
         topics = self._topics
@@ -118,7 +118,7 @@ class ClockWriter:
                 await asyncio.gather(*futures)
         except ProducerFenced as error:
             raise Unavailable("another replay or backfill of this prefix has taken over; this one stops") from error
-        self.stand = Stand(at_ms, mode, digest, row)
+        self.stand = ClockState(at_ms, mode, digest, row)
 
     async def write_covering(self, at_ms: int, offsets: dict[tuple[str, int], int]) -> None:
         """A tick without rows that covers each (topic, partition) up to an offset; barriers never go back."""
@@ -168,12 +168,12 @@ class ClockWriter:
         for tp, end in ends.items():
             self._barrier[tp] = max(self._barrier.get(tp, 0), end)
 
-    async def _tail(self) -> Stand:
+    async def _tail(self) -> ClockState:
         """The last tick on partition 0 of the clock; a tick's transaction covers all partitions."""
         tp = TopicPartition(self._topics.clock, 0)
         begin = (await self._reader.beginning_offsets([tp]))[tp]
         end = (await self._reader.end_offsets([tp]))[tp]
-        stand, back = Stand(0, None, None, 0), 32
+        stand, back = ClockState(0, None, None, 0), 32
         while end > begin and stand.at_ms == 0:
             start = max(begin, end - back)
             self._reader.assign([tp])
@@ -187,7 +187,7 @@ class ClockWriter:
                         except (ValueError, TypeError):
                             continue  # the lanes refuse it too
                         if tick.at is not None and parse_ms(tick.at) >= stand.at_ms:
-                            stand = Stand(parse_ms(tick.at), tick.mode, tick.digest, tick.row)
+                            stand = ClockState(parse_ms(tick.at), tick.mode, tick.digest, tick.row)
             if start == begin:
                 break
             back *= 16

@@ -21,7 +21,7 @@ from schemas.partitioning import partition_for
 from stream_app.engine.lane_driver import LaneDriver, Log
 from stream_app.engine.protocol import EmitTuple, StageSpec
 from stream_app.engine.segmenting import Segmenting
-from stream_app.engine.store import FORMAT, Memory, Meta, Store
+from stream_app.engine.store import FORMAT, Meta, Store, StoreMemory
 from stream_app.errors import Incompatible
 from stream_app.kafka import clients
 from stream_app.kafka.topics import Topics
@@ -36,7 +36,7 @@ Progress = Callable[[int], None]
 class _Table:
     """A store that belongs to no changelog."""
 
-    def __init__(self, path: Path, memory: Memory, segmenting: Segmenting | None) -> None:
+    def __init__(self, path: Path, memory: StoreMemory, segmenting: Segmenting | None) -> None:
         self._store = Store(path, memory, segmenting)
         self.get_many, self.scan, self.close = self._store.get_many, self._store.scan, self._store.close
 
@@ -48,7 +48,7 @@ class _Table:
 class _Lane(LaneDriver):
     """A lane whose state lies in a folder."""
 
-    def __init__(self, spec: StageSpec, partition: int, root: Path, memory: Memory) -> None:
+    def __init__(self, spec: StageSpec, partition: int, root: Path, memory: StoreMemory) -> None:
         self._files = _Table(root / f"{spec.name}-{partition}", memory, spec.segmenting)
         super().__init__(
             spec, partition, self._files, {alias: Log(topic, partition) for alias, topic in spec.inputs().items()}
@@ -70,7 +70,9 @@ class _Lane(LaneDriver):
 class _ReadLane(_Lane):
     """One with a clock: its ticks and what they cover are read from Kafka, as far as the ticks ask."""
 
-    def __init__(self, spec: StageSpec, partition: int, root: Path, memory: Memory, consumer: AIOKafkaConsumer) -> None:
+    def __init__(
+        self, spec: StageSpec, partition: int, root: Path, memory: StoreMemory, consumer: AIOKafkaConsumer
+    ) -> None:
         super().__init__(spec, partition, root, memory)
         self._consumer = consumer
         inputs = spec.inputs()
@@ -155,7 +157,7 @@ async def recompute(
     """
     target = partition_for(line.encode(), topics.line_partitions)
     declared = stages(topics, configs(settings, topics))
-    memory = Memory(settings.block_cache_mb << 20, settings.write_buffer_mb << 20)
+    memory = StoreMemory(settings.block_cache_mb << 20, settings.write_buffer_mb << 20)
     found = Recomputed({}, {}, 0, {})
     ticks = 0
     async with AsyncExitStack() as held:

@@ -18,19 +18,19 @@ from stream_app.ingest.mapping import Mapping
 from stream_app.kafka.topics import Topics
 from stream_app.replay.clock_writer import ClockWriter
 from stream_app.replay.ticks import Every, last_tick, next_tick
-from stream_app.replay.timeline import PREDICTION, Event, Faults, Timeline, events
+from stream_app.replay.timeline import PREDICTION, Timeline, TimelineEvent, TimelineFaults, events
 from stream_app.settings import Settings
 
 #: Called after each tick with (its time ms, events sent so far, events in all).
 Progress = Callable[[int, int, int], None]
 #: Gives the events of one tick as they are to be sent.
-Serve = Callable[[list[Event]], list[Event]]
+Serve = Callable[[list[TimelineEvent]], list[TimelineEvent]]
 #: Awaited after each tick with its time; returns when the pipeline has carried it to its end.
 Step = Callable[[int], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ReplayPlan:
     """What to replay and how."""
 
     files: list[Path]
@@ -65,11 +65,11 @@ class Summary:
 
 
 async def run_replay(
-    settings: Settings, topics: Topics, plan: Plan, on_progress: Progress | None = None, step: Step | None = None
+    settings: Settings, topics: Topics, plan: ReplayPlan, on_progress: Progress | None = None, step: Step | None = None
 ) -> Summary:
     """Send the plan's events and ticks. Interrupted at any point and run again, it goes on after its last tick."""
     identity = await asyncio.to_thread(plan.digest)
-    faults = Faults()
+    faults = TimelineFaults()
     source = events(plan.files, plan.outcomes, plan.mapping, plan.limit, faults)
     timeline = await asyncio.to_thread(Timeline, source)
     summary = Summary(bad_rows=faults.count, first_bad_rows=faults.first, first_ms=timeline.first_ms)
@@ -111,7 +111,7 @@ async def send(
     started = time.monotonic()
     while at_ms < end_ms:
         at_ms = next_tick(at_ms, upcoming.at_ms if upcoming is not None else None, every)
-        batch: list[Event] = []
+        batch: list[TimelineEvent] = []
         while upcoming is not None and upcoming.at_ms < at_ms:
             batch.append(upcoming)
             upcoming = next(iterator, None)
@@ -133,7 +133,7 @@ async def send(
             await asyncio.sleep(max(0.0, started + (done - summary.resumed_from_row) / rate - time.monotonic()))
 
 
-def _skip(iterator: Iterator[Event], count: int) -> Iterator[Event]:
+def _skip(iterator: Iterator[TimelineEvent], count: int) -> Iterator[TimelineEvent]:
     for _ in range(count):
         next(iterator)
     return iterator

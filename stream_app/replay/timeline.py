@@ -20,7 +20,7 @@ from stream_app.ingest.mapping import BadRow, Mapping, outcome, prediction
 RUN = 300_000
 
 
-class Event(NamedTuple):
+class TimelineEvent(NamedTuple):
     """One record to send. Order: time, predictions before outcomes, then as in the files."""
 
     at_ms: int
@@ -34,7 +34,7 @@ PREDICTION, OUTCOME = 0, 1
 
 
 @dataclass(slots=True)
-class Faults:
+class TimelineFaults:
     """Rows that made no record."""
 
     count: int = 0
@@ -48,8 +48,8 @@ class Faults:
 
 
 def events(
-    files: list[Path], outcomes: list[Path], mapping: Mapping, limit: int | None, faults: Faults
-) -> Iterator[Event]:
+    files: list[Path], outcomes: list[Path], mapping: Mapping, limit: int | None, faults: TimelineFaults
+) -> Iterator[TimelineEvent]:
     """Events of the files in file order; draws are a function of seed and row number alone."""
     number = 0
     for path in files:
@@ -64,9 +64,9 @@ def events(
             except BadRow as error:
                 faults.add(f"{path.name}, row {number}: {error}")
                 continue
-            yield Event(at, PREDICTION, number, name, orjson.dumps(record))
+            yield TimelineEvent(at, PREDICTION, number, name, orjson.dumps(record))
             if late is not None:
-                yield Event(late[0], OUTCOME, number, late[1], orjson.dumps(late[2]))
+                yield TimelineEvent(late[0], OUTCOME, number, late[1], orjson.dumps(late[2]))
     for path in outcomes:
         for row in rows(path):
             number += 1
@@ -76,19 +76,21 @@ def events(
                 faults.add(f"{path.name}, row {number}: {error}")
                 continue
             if found is not None:
-                yield Event(found[0], OUTCOME, number, found[1], orjson.dumps(found[2]))
+                yield TimelineEvent(found[0], OUTCOME, number, found[1], orjson.dumps(found[2]))
 
 
 class Timeline:
     """Events in order of time. Use as a context manager: runs sorted on disk are removed at the end."""
 
-    def __init__(self, source: Iterable[Event], run: int = RUN, progress: Callable[[int], Any] | None = None) -> None:
+    def __init__(
+        self, source: Iterable[TimelineEvent], run: int = RUN, progress: Callable[[int], Any] | None = None
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="plumbline-sort-")
         self._runs: list[Path] = []
-        self._last: list[Event] = []
+        self._last: list[TimelineEvent] = []
         self.count = 0
         self.first_ms = self.last_ms = 0
-        batch: list[Event] = []
+        batch: list[TimelineEvent] = []
         for event in source:
             batch.append(event)
             if len(batch) >= run:
@@ -100,14 +102,14 @@ class Timeline:
         self._note(batch)
         self._last = batch
 
-    def _note(self, batch: list[Event]) -> None:
+    def _note(self, batch: list[TimelineEvent]) -> None:
         if not batch:
             return
         self.first_ms = min(self.first_ms, batch[0].at_ms) if self.count else batch[0].at_ms
         self.last_ms = max(self.last_ms, batch[-1].at_ms)
         self.count += len(batch)
 
-    def _spill(self, batch: list[Event]) -> None:
+    def _spill(self, batch: list[TimelineEvent]) -> None:
         batch.sort()
         self._note(batch)
         path = Path(self._folder.name, f"run-{len(self._runs)}")
@@ -119,7 +121,7 @@ class Timeline:
                 out.write(data)
         self._runs.append(path)
 
-    def __iter__(self) -> Iterator[Event]:
+    def __iter__(self) -> Iterator[TimelineEvent]:
         if not self._runs:
             return iter(self._last)
         return heapq.merge(*(_read(path) for path in self._runs), self._last)
@@ -131,8 +133,8 @@ class Timeline:
         self._folder.cleanup()
 
 
-def _read(path: Path) -> Iterator[Event]:
-    decoder = msgspec.msgpack.Decoder(Event)
+def _read(path: Path) -> Iterator[TimelineEvent]:
+    decoder = msgspec.msgpack.Decoder(TimelineEvent)
     stream: BinaryIO
     with path.open("rb") as stream:
         while head := stream.read(4):

@@ -28,10 +28,10 @@ from stream_app.tasks import end
 from stream_app.web import figures, live, ordering, reading, settings_view
 from stream_app.web.answers import Refused
 from stream_app.web.auth import Tokens
-from stream_app.web.guard import Guard, Traffic
+from stream_app.web.guard import Guard, RequestTraffic
 from stream_app.web.live import Hub
 from stream_app.web.site import Site
-from stream_app.worker.metrics import Page
+from stream_app.worker.metrics import MetricsPage
 
 _STATIC: Final = Path(__file__).parent / "static"
 #: Addresses of the page; each is the same file, which looks at its own address.
@@ -56,14 +56,14 @@ def create(settings: Settings, topics: Topics, tokens: Tokens, host: str = "") -
     ``host``: a further name that it is asked for by.
     """
 
-    redis, blocking, traffic = client(settings), client(settings, answer_s=None), Traffic()
+    redis, blocking, traffic = client(settings), client(settings, answer_s=None), RequestTraffic()
     _plotly()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.site = Site(settings, topics, redis, tokens)
         app.state.hub = Hub(app.state.site, blocking)
-        app.state.page = Page(partial(figures.put, app.state.site, app.state.hub, traffic))
+        app.state.page = MetricsPage(partial(figures.put, app.state.site, app.state.hub, traffic))
         task = asyncio.create_task(app.state.hub.run())
         try:
             yield

@@ -78,7 +78,7 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
-class Attempts:
+class SignInAttempts:
     """Failed attempts by address; at most :data:`ATTEMPTS` times of each are kept."""
 
     def __init__(self) -> None:

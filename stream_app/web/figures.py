@@ -7,15 +7,15 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from stream_app.web.auth import User
-from stream_app.web.guard import Traffic
+from stream_app.web.guard import RequestTraffic
 from stream_app.web.live import Hub
 from stream_app.web.site import Site, viewer
-from stream_app.worker.metrics import CONTENT_TYPE, Figures
+from stream_app.worker.metrics import CONTENT_TYPE, MetricFamilies
 
 router = APIRouter()
 
 
-def put(site: Site, hub: Hub, traffic: Traffic, page: Figures) -> None:
+def put(site: Site, hub: Hub, traffic: RequestTraffic, page: MetricFamilies) -> None:
     """Figures of the process."""
     for status, count in sorted(traffic.answers.items()):
         page.put("web_answers_total", "counter", "Answers to requests.", count, status=str(status))

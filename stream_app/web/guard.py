@@ -41,7 +41,7 @@ _BUSY: Final = Refused(503, "busy", "too many requests are in work: try again", 
 
 
 @dataclass(slots=True)
-class Traffic:
+class RequestTraffic:
     """Requests in work, and answers so far by status."""
 
     in_work: int = 0
@@ -51,7 +51,7 @@ class Traffic:
 class Guard:
     """ASGI middleware. A request is in work from when it is whole until it is answered."""
 
-    def __init__(self, app: ASGIApp, hosts: Hosts, traffic: Traffic) -> None:
+    def __init__(self, app: ASGIApp, hosts: Hosts, traffic: RequestTraffic) -> None:
         self._app = app
         self._hosts = hosts
         self._traffic = traffic

@@ -14,7 +14,7 @@ from schemas.drift import DriftKind, Severity
 from stream_app.http.bounds import PAGE_ROWS
 from stream_app.projection.fleet import Entry
 from stream_app.projection.holding import rules_of
-from stream_app.projection.judgement import Judgement
+from stream_app.projection.judgement import QualityJudgement
 from stream_app.web.answers import Refused, answer, following, page, position
 from stream_app.web.auth import User
 from stream_app.web.site import site_of, viewer
@@ -56,7 +56,7 @@ async def status(request: Request, user: Viewer) -> Response:
     )
 
 
-@router.get("/judgement", responses={200: {"model": Judgement}})
+@router.get("/judgement", responses={200: {"model": QualityJudgement}})
 async def judgement(request: Request, user: Viewer) -> Response:
     """What may be said of the whole fleet's quality: how many models the newest performance check judged, how many it
     could not and why, how many need a look. ``sentence`` says it for people. ``withheld`` names each reason why nothing

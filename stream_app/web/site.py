@@ -19,7 +19,7 @@ from stream_app.projection.reader import Reader
 from stream_app.settings import Settings, base
 from stream_app.settings.resolver import values_of
 from stream_app.web.answers import Refused
-from stream_app.web.auth import Attempts, Tokens, User
+from stream_app.web.auth import SignInAttempts, Tokens, User
 
 #: Seconds that an idempotency key is remembered.
 REMEMBERED_S: Final = 86_400
@@ -39,7 +39,7 @@ class Site:
         self.reader = Reader(redis, self.keys)
         #: what the stages start with; what was changed since lies over it
         self.start = values_of(base(settings))
-        self.attempts = Attempts()
+        self.attempts = SignInAttempts()
         #: previews walk through the whole history: one at a time
         self.preview_lock = asyncio.Lock()
         #: commands that Kafka took, and the Unix time of the last; 0: none yet

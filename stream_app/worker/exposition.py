@@ -11,7 +11,7 @@ import orjson
 from stream_app.core.metrics_stage import MetricsStage
 from stream_app.engine.engine import Engine
 from stream_app.engine.lanes import Lane
-from stream_app.worker.metrics import Figures
+from stream_app.worker.metrics import MetricFamilies
 
 #: Published records that are counted by what they say: alias → (metric, help, fields of the record).
 _TOLD: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
@@ -34,7 +34,7 @@ def describe(alias: str, value: bytes | None, headers: list[tuple[str, bytes]]) 
     return tuple(str(row.get(name, "")) for name in told[2])
 
 
-def put(engine: Engine, page: Figures) -> None:
+def put(engine: Engine, page: MetricFamilies) -> None:
     """Figures of every lane that is here."""
     for (stage, partition), lane in sorted(engine.lanes.items()):
         where = {"stage": stage, "partition": str(partition)}
@@ -89,7 +89,7 @@ def _lags(lane: Lane, highwater: Callable[[str, int], int | None]) -> Iterator[t
             yield inputs[alias], max(0, end - item.reached)
 
 
-def _published(page: Figures, lane: Lane, where: dict[str, str]) -> None:
+def _published(page: MetricFamilies, lane: Lane, where: dict[str, str]) -> None:
     for (alias, *values), count in sorted(lane.figures.published.items()):
         if alias in _TOLD:
             name, text, fields = _TOLD[alias]
@@ -100,7 +100,7 @@ def _published(page: Figures, lane: Lane, where: dict[str, str]) -> None:
             page.put("published_records_total", "counter", "Records published.", count, **where, output=alias)
 
 
-def _of_stage(page: Figures, lane: Lane, where: dict[str, str]) -> None:
+def _of_stage(page: MetricFamilies, lane: Lane, where: dict[str, str]) -> None:
     stage: Any = lane.stage
     if isinstance(stage, MetricsStage):
         for close, count in sorted(stage.closes_run.items()):

@@ -14,7 +14,7 @@ from schemas.common import rfc3339
 from stream_app.core.counts.figures import figures
 from stream_app.core.kit import days
 from stream_app.core.metrics_stage import MetricsStage
-from stream_app.core.metrics_stage.view import Row, page
+from stream_app.core.metrics_stage.view import CellRow, page
 from stream_app.engine.lanes import Lane
 from stream_app.http.bounds import PAGE_ROWS
 
@@ -22,7 +22,7 @@ from stream_app.http.bounds import PAGE_ROWS
 _SLICE_S: Final = 0.005
 
 
-class Page(NamedTuple):
+class CellPage(NamedTuple):
     """Rows, and the cursor of those behind them; ``None`` at the end."""
 
     rows: list[dict[str, Any]]
@@ -47,19 +47,19 @@ def asked(query: Mapping[str, str]) -> tuple[tuple[int, str] | None, int]:
         raise ValueError("this cursor is none that was handed out: begin without one") from error
 
 
-async def read(lane: Lane, line: str, after: tuple[int, str] | None, limit: int) -> Page | None:
+async def read(lane: Lane, line: str, after: tuple[int, str] | None, limit: int) -> CellPage | None:
     """A page of what the lane holds of a line; ``None`` if the lane was closed meanwhile."""
     stage = lane.stage
     if not isinstance(stage, MetricsStage):
         return None
     rows: list[dict[str, Any]] = []
-    last: Row | None = None
+    last: CellRow | None = None
     until = time.monotonic() + _SLICE_S
-    pieces: Iterator[Row | None] = page(stage, line, after, limit + 1)
+    pieces: Iterator[CellRow | None] = page(stage, line, after, limit + 1)
     for piece in pieces:
         if piece is not None:
             if len(rows) == limit and last is not None:
-                return Page(rows, _cursor(last))
+                return CellPage(rows, _cursor(last))
             rows.append(_shown(piece))
             last = piece
         if time.monotonic() >= until:
@@ -67,14 +67,14 @@ async def read(lane: Lane, line: str, after: tuple[int, str] | None, limit: int)
             if lane.stage is not stage or lane.store is None:
                 return None
             until = time.monotonic() + _SLICE_S
-    return Page(rows, None)
+    return CellPage(rows, None)
 
 
-def _cursor(row: Row) -> str:
+def _cursor(row: CellRow) -> str:
     return base64.urlsafe_b64encode(f"{row.day}|{row.version}".encode()).decode().rstrip("=")
 
 
-def _shown(row: Row) -> dict[str, Any]:
+def _shown(row: CellRow) -> dict[str, Any]:
     return {
         "date": days.date_of(row.day),
         "model_version": row.version,

@@ -25,7 +25,7 @@ from stream_app.settings import Settings
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
 
-class Figures:
+class MetricFamilies:
     """Metrics by name, in the order in which they were first put."""
 
     def __init__(self) -> None:
@@ -44,11 +44,11 @@ class Figures:
         return self._families.values()
 
 
-class Page(Collector):
+class MetricsPage(Collector):
     """The page of one process: what ``put`` tells, what its readers passed by, and the process itself. It is made at
     most once a second, however many ask for it."""
 
-    def __init__(self, put: Callable[[Figures], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, put: Callable[[MetricFamilies], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._put, self._clock = put, clock
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -57,7 +57,7 @@ class Page(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """The registry asks for it."""
-        figures = Figures()
+        figures = MetricFamilies()
         self._put(figures)
         _passed_by(figures)
         return figures.families()
@@ -70,7 +70,7 @@ class Page(Collector):
         return self._made[1]
 
 
-def _passed_by(figures: Figures) -> None:
+def _passed_by(figures: MetricFamilies) -> None:
     counters: tuple[tuple[str, Counter[str]], ...] = (("unreadable", PASSED_BY), ("undecodable", SKIPPED))
     for reason, counts in counters:
         for topic, count in sorted(counts.items()) or [("", 0)]:
@@ -79,14 +79,14 @@ def _passed_by(figures: Figures) -> None:
 
 
 @contextlib.asynccontextmanager
-async def served(settings: Settings, port: int | None, put: Callable[[Figures], None]) -> AsyncIterator[None]:
+async def served(settings: Settings, port: int | None, put: Callable[[MetricFamilies], None]) -> AsyncIterator[None]:
     """Serve ``/metrics`` meanwhile, for a process that serves nothing else. ``port``: instead of the setting
     ``metrics_port``; 0: not at all. The same bounds and the same rule for ``Host`` hold as for a worker's views."""
     port = settings.metrics_port if port is None else port
     if port == 0:
         yield
         return
-    page = Page(put)
+    page = MetricsPage(put)
 
     async def metrics(request: web.Request) -> web.Response:
         return web.Response(body=page.body(), headers={"content-type": CONTENT_TYPE})

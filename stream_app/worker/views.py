@@ -21,7 +21,7 @@ from stream_app.engine.vitals import Vitals
 from stream_app.http import hosts, worker_guard
 from stream_app.kafka.topics import Topics
 from stream_app.worker import exposition, line_page
-from stream_app.worker.metrics import CONTENT_TYPE, Page
+from stream_app.worker.metrics import CONTENT_TYPE, MetricsPage
 
 LIVEZ: Final = "/livez"
 #: header of a question that another worker handed on
@@ -96,7 +96,7 @@ def attach(app: EngineApp, engine: Engine, topics: Topics, vitals: Vitals, clock
             return view.json({"error": f"no cells of line {line!r}"}, status=404)
         return view.json({"line": line, "partition": partition, "cells": found.rows, "next": found.next})
 
-    page = Page(partial(exposition.put, engine))
+    page = MetricsPage(partial(exposition.put, engine))
 
     @app.page("/metrics")
     async def metrics(view: View, request: web.Request) -> Any:

@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 from schemas.common import rfc3339
 from schemas.partitioning import partition_for
 from stream_app.cli import cli
-from stream_app.doctor.report import Context, Finding, examine, worst
+from stream_app.doctor.report import Checkup, Diagnosis, examine, worst
 from stream_app.errors import Unavailable
 from stream_app.kafka import clients
 from tests.support.generate import Row
@@ -119,14 +119,14 @@ async def test_live_time_that_stands_still_is_broken(prefix: Prefix, doctor: Any
 
 
 async def test_a_check_that_breaks_or_cannot_reach_anything_hides_no_other() -> None:
-    async def broken(context: Context) -> list[Finding]:
+    async def broken(context: Checkup) -> list[Diagnosis]:
         raise ZeroDivisionError("of ours")
 
-    async def unreachable(context: Context) -> list[Finding]:
+    async def unreachable(context: Checkup) -> list[Diagnosis]:
         raise Unavailable("no broker")
 
-    async def well(context: Context) -> list[Finding]:
-        return [Finding("well", "ok", "fine")]
+    async def well(context: Checkup) -> list[Diagnosis]:
+        return [Diagnosis("well", "ok", "fine")]
 
     checks = {"broken": broken, "unreachable": unreachable, "well": well}
     found = await examine(None, checks)  # type: ignore[arg-type]

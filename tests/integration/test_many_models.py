@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from stream_app.doctor import kafka_checks
-from stream_app.doctor.report import Context
+from stream_app.doctor.report import Checkup
 from tests.support.generate import DAY, HOUR, START, Row, Step
 from tests.support.judge import finished
 from tests.support.kafka_io import Prefix, Reached, read, write
@@ -97,7 +97,7 @@ async def test_a_flood_of_model_types_stops_nothing_and_every_refusal_names_its_
     print(f"largest positions record: {largest} bytes")
     assert largest < 2_000
 
-    found = await kafka_checks.dead_letters(Context(prefix.settings(), topics))
+    found = await kafka_checks.dead_letters(Checkup(prefix.settings(), topics))
     named = [f for f in found if f.check == "names"]
     assert len(named) == 1
     assert f"{LIMIT} model types" in named[0].what

@@ -215,7 +215,7 @@ async def test_a_topic_that_takes_too_little_is_named_with_what_it_needs_before_
         ):
             await prefix.configure(topic, {"max.message.bytes": str(takes)})
 
-            async def named() -> list[admin.Finding]:
+            async def named() -> list[admin.TopicFinding]:
                 findings = await admin.check(client, topics, topics.specs())
                 return [f for f in findings if "bytes at a time" in f.problem]
 

@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.partitioner import murmur2
 
 from schemas.common import rfc3339
-from stream_app.doctor.report import Context
+from stream_app.doctor.report import Checkup
 from stream_app.doctor.workers import workers
 from stream_app.kafka import clients
 from tests.support.generate import Row, Step, history
@@ -142,7 +142,7 @@ async def test_what_a_stage_cannot_read_parks_its_lane_once_and_again_only_in_a_
     assert _times_parked(first, "metrics-0") == 1
     assert first.view("/livez")[0] == 200
     address = f"http://127.0.0.1:{first.env['PLUMBLINE_WEB_PORT']}"
-    context = Context(prefix.settings(), topics, (address,))
+    context = Checkup(prefix.settings(), topics, (address,))
     (found,) = await workers(context)
     assert (found.level, parked["sentence"] in found.what, found.mend) == ("fail", True, parked["way_out"])
 

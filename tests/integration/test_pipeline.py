@@ -9,7 +9,7 @@ import pytest
 
 from stream_app.ingest.mapping import Mapping
 from stream_app.kafka.topics import Topics
-from stream_app.replay.run import Plan, run_replay
+from stream_app.replay.run import ReplayPlan, run_replay
 from stream_app.settings import Settings
 from tests.support.generate import HOUR, history
 from tests.support.judge import closed_snapshots, compare, finished
@@ -78,7 +78,7 @@ async def test_recorded_predictions_equal_the_oracle(
         label_delay_ms=(6 * HOUR, 72 * HOUR),
         seed=7,
     )  # fmt: skip
-    plan = Plan([data / "ma_employment_predictions.csv.gz"], mapping=mapping, every="close", limit=rows)
+    plan = ReplayPlan([data / "ma_employment_predictions.csv.gz"], mapping=mapping, every="close", limit=rows)
     settings = Settings(kafka_bootstrap=prefix.bootstrap)
     summary = await run_replay(settings, prefix.topics, plan)
     again = await run_replay(settings, prefix.topics, plan)

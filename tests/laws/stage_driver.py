@@ -15,7 +15,7 @@ from schemas.common import encode, rfc3339
 from stream_app import pipeline
 from stream_app.core import line_log
 from stream_app.core.counts import cells, cells_codec, deltas
-from stream_app.core.counts.deltas import Cell, DeltaRecord, HourCount, Intervals, Part
+from stream_app.core.counts.deltas import CellId, DeltaRecord, HourCount, Intervals, Part
 from stream_app.core.kit.effects import Emit
 from stream_app.core.kit.live_settings import Fixed
 from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
@@ -59,9 +59,9 @@ class Scenario:
 
 def part(events: list[Event], after: int, closed: int | None = None, **rest: Any) -> Part:
     """Columns of some events, with the hours labels would report."""
-    names = sorted({Cell(e.line, e.version, e.made_ms // DAY) for e in events})
+    names = sorted({CellId(e.line, e.version, e.made_ms // DAY) for e in events})
     index = {name: i for i, name in enumerate(names)}
-    where = [index[Cell(e.line, e.version, e.made_ms // DAY)] for e in events]
+    where = [index[CellId(e.line, e.version, e.made_ms // DAY)] for e in events]
     kinds = [int(e.predicted) if e.actual is None else deltas.label_kind(e.predicted, e.actual) for e in events]
     rows = deltas.aggregate(where, kinds, [e.score for e in events], [e.sign for e in events])
     widths: dict[int, list[float]] = {}

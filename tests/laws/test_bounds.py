@@ -17,17 +17,19 @@ from schemas import bounds
 from schemas.catalogue import FAMILIES, Family
 from schemas.common import ce_headers, encode
 from stream_app.core import line_log
+from stream_app.core.alerts import memo as alerts_memo
 from stream_app.core.alerts import stage as alerts_stage
 from stream_app.core.alerts import state as alerts_state
 from stream_app.core.alerts.publish import short
 from stream_app.core.comparisons import finding
 from stream_app.core.counts import deltas
-from stream_app.core.counts.deltas import Cell, DeltaRecord, HourCount, Intervals, Part
+from stream_app.core.counts.deltas import CellId, DeltaRecord, HourCount, Intervals, Part
 from stream_app.core.kit.codec import Codec
 from stream_app.core.labels.counts import MAX_RECORD_BYTES, records
 from stream_app.core.metrics_stage import border, version_days
 from stream_app.core.metrics_stage import memo as metrics_memo
 from stream_app.core.metrics_stage.stage import MOST_CLOSES
+from stream_app.core.retrain import memo as retrain_memo
 from stream_app.core.retrain.publish import IDS, TEXT
 from stream_app.core.retrain.state import NOTED, REMEMBERED
 from stream_app.engine.protocol import POSITIONS_KEY, Positions, encode_positions
@@ -57,7 +59,8 @@ TEXTS: dict[str, Any] = {
 WINDOWS, METRICS, SAFEGUARDS = 8, 6, 9
 #: topic → partition → offsets, of the two inputs
 BY_PARTITION = (
-    "TickEntry.inputs", "Plan.offsets", "Memo.inputs", "Memo.barriers", "DataRange.offsets", "AuditInputs.barriers",
+    "TickEntry.inputs", "Plan.offsets", "RetrainLaneState.inputs", "MetricsLaneState.barriers",
+    "DataRange.offsets", "AuditInputs.barriers",
 )  # fmt: skip
 #: Values of a command: numbers grow most, from four characters and a comma to nine bytes.
 SAID = {"list": [0.1] * (bounds.COMMAND // 4)}
@@ -89,24 +92,27 @@ LIMITS: dict[str, Any] = TEXTS | {
     "OpenAlert.streaks.key": 32, "OpenAlert.severe_ids": alerts_state.REVISABLE, "OpenAlert.severe_ids.item": 36,
     "OpenAlert.found": 4, "OpenAlert.found.key": 32,
     # -- drift, retrain
-    "LineState.runs": 4, "LineState.runs.key": 16, "LineState.faults": 2, "LineState.faults.key": 16,
-    "LineState.faults.value": 400, "LineState.recent": REMEMBERED, "LineState.recent.item": 1_200,
+    "LineState.runs": 4, "LineState.runs.key": 16, "DriftState.runs": 4, "DriftState.runs.key": 16,
+    "DriftState.faults": 2, "DriftState.faults.key": 16,
+    "DriftState.faults.value": 400, "LineState.recent": REMEMBERED, "LineState.recent.item": 1_200,
     "Cause.event_ids": 2, "Cause.event_ids.item": 36, "Cause.reason": 16_000,
     "LineState.noted": NOTED, "LineState.noted.item": 1_200, "LineState.refusals": 4, "LineState.refusals.key": 16,
-    "Failure.reason": TEXT, "Refusals.subject": NAME, "Refusals.names": SAFEGUARDS, "Refusals.names.item": 32,
-    "Order.id": 36,
+    "FailedCommand.reason": TEXT, "Failure.reason": TEXT,
+    "Refusals.subject": NAME, "Refusals.names": SAFEGUARDS, "Refusals.names.item": 32,
+    "SentCommand.id": 36,
     "Job.candidate_metrics": METRICS, "Job.candidate_metrics.key": 32, "Job.champion_metrics": METRICS,
     "Job.champion_metrics.key": 32, "History.labelled": 400, "History.faults": 8, "History.faults.item": 400,
     "Finding.day": 20_000, "Finding.run_from": 20_000, "Finding.close_ms": 2**41,
     # -- metrics
     "VersionDays.first": version_days.FIRST_DAYS, "VersionDays.tainted": 62,
-    "Stand.performed.item": 128,
-    "Progress.after": 1 + 4 + 257 + 1 + 128,
+    "ComparisonState.performed.item": 128,
+    "TickProgress.after": 1 + 4 + 257 + 1 + 128,
     # -- positions records: settings of single models are keys of their own table
-    "Memo.closed": PARTITIONS, "Memo.closed.key": PARTITIONS,
-    "Memo.dispositions": 2, "Memo.dispositions.key": 16,
-    "Memo.dispositions.value": 6, "Memo.dispositions.value.key": 16,
-    "Memo.dispositions.value.value": PARTITIONS, "Memo.dispositions.value.value.key": PARTITIONS,
+    "MetricsLaneState.closed": PARTITIONS, "MetricsLaneState.closed.key": PARTITIONS,
+    "MetricsLaneState.dispositions": 2, "MetricsLaneState.dispositions.key": 16,
+    "MetricsLaneState.dispositions.value": 6, "MetricsLaneState.dispositions.value.key": 16,
+    "MetricsLaneState.dispositions.value.value": PARTITIONS,
+    "MetricsLaneState.dispositions.value.value.key": PARTITIONS,
     # -- published
     "Trigger.drift_event_ids": IDS, "AuditInputs.ids": IDS,
     "AuditRecord.safeguards": SAFEGUARDS, "AutoRetrain.safeguards": SAFEGUARDS,
@@ -135,7 +141,12 @@ PLAIN: dict[str, Any] = {
         **{f"setting_{i}".ljust(40, "x"): BIG for i in range(120)},
     },
 }
-MEMOS = ("metrics_stage.memo", "retrain.memo", "alerts.memo")
+#: What lanes keep in their positions records.
+LANE_STATES = {
+    "metrics_stage.memo": metrics_memo.MetricsLaneState,
+    "retrain.memo": retrain_memo.RetrainLaneState,
+    "alerts.memo": alerts_memo.AlertsLaneState,
+}
 
 
 def _stored(module: Any) -> bytes:
@@ -234,10 +245,10 @@ def test_everything_a_table_holds_is_below_what_its_changelog_takes(module: Modu
     assert batch_bytes((b"K" * 600, value, [])) < bounds.BATCH
 
 
-@pytest.mark.parametrize("name", MEMOS)
+@pytest.mark.parametrize("name", LANE_STATES)
 def test_a_positions_record_has_256_kib_at_most_with_1000_input_partitions(name: str) -> None:
     module: Any = next(m for m in codecs() if m.__name__.endswith(name))
-    memo = module.encode(largest(module.Memo, LIMITS))
+    memo = module.encode(largest(LANE_STATES[name], LIMITS))
     static = Settings(types={f"t{i}": {} for i in range(20)}).static_view()
     aliases = ("model-deltas", "operator-commands", "training-results", "clock")
     record = encode_positions(
@@ -250,11 +261,11 @@ def test_a_positions_record_has_256_kib_at_most_with_1000_input_partitions(name:
 
 def test_every_positions_record_is_looked_at() -> None:
     found = {m.__name__.removeprefix("stream_app.core.") for m in codecs() if m.__name__.endswith(".memo")}
-    assert found == {*MEMOS, "labels.memo"}, "drift's holds its settings alone"
+    assert found == {*LANE_STATES, "labels.memo"}, "drift's holds its settings alone"
 
 
 def test_the_metrics_lane_comes_to_that_record_by_what_its_sources_say() -> None:
-    memo = metrics_memo.Memo()
+    memo = metrics_memo.MetricsLaneState()
     names = ("joined", "pending", "unmatched", "duplicate", "corrected", "dead_lettered")
     for source in range(PARTITIONS):
         counts = {side: dict.fromkeys(names, 2**53 + source) for side in ("predictions", "outcomes")}
@@ -281,7 +292,7 @@ def test_a_checkpoint_of_any_names_is_split_below_the_bound(cells: int) -> None:
     """Every event of a checkpoint under names of its own, as long as names may be."""
     events = 12_000
     names = [(f"{i:08d}".ljust(128, "t") + ":" + "n" * 128, f"{i:08d}".ljust(128, "v")) for i in range(cells)]
-    cell = [Cell(line, version, 20_000) for line, version in names]
+    cell = [CellId(line, version, 20_000) for line, version in names]
     hours = [HourCount(line, version, 480_000 + h, 1) for h in range(events // cells) for line, version in names]
     rows = deltas.aggregate(
         [i % cells for i in range(events)], [0] * events, [i / events for i in range(events)], [1] * events

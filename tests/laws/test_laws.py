@@ -73,7 +73,7 @@ def stored_cells(draw: st.DrawFn) -> Cell:
 
 @st.composite
 def parts(draw: st.DrawFn) -> deltas.Part:
-    known = draw(st.lists(st.builds(deltas.Cell, names, names, natural), max_size=3))
+    known = draw(st.lists(st.builds(deltas.CellId, names, names, natural), max_size=3))
     of_cell = st.integers(0, max(0, len(known) - 1))
     rows = draw(st.lists(st.tuples(of_cell, st.integers(0, 5), scores, st.integers(-3, 5)), max_size=5 * len(known)))
     columns = zip(*rows, strict=True) if rows else ((),) * 4
@@ -128,7 +128,7 @@ metric_lists = st.lists(
 baselines = st.builds(line_log.BaselineEntry, st.none() | st.just("window"), natural, natural, natural)
 offsets = st.dictionaries(names, st.dictionaries(natural, natural, max_size=3), max_size=2)
 orders = st.builds(
-    retrain_state.Order, st.sampled_from(("train", "activate", "rollback")), names, natural, natural, natural,
+    retrain_state.SentCommand, st.sampled_from(("train", "activate", "rollback")), names, natural, natural, natural,
     st.booleans(),
 )  # fmt: skip
 plans = st.builds(
@@ -146,7 +146,7 @@ jobs = st.builds(
     st.booleans(),
 )  # fmt: skip
 failures = st.builds(
-    retrain_state.Failure, st.sampled_from(("train", "activate", "rollback")), names, natural, natural, names
+    retrain_state.FailedCommand, st.sampled_from(("train", "activate", "rollback")), names, natural, natural, names
 )
 refusals = st.builds(retrain_state.Refusals, names, natural, st.lists(names, max_size=2).map(tuple), natural, natural)
 CODECS: dict[str, st.SearchStrategy[Any]] = {
@@ -203,37 +203,37 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
         ),
     ),
     metrics_memo.__name__: st.builds(
-        metrics_memo.Memo, natural, closed=st.dictionaries(natural, natural),
+        metrics_memo.MetricsLaneState, natural, closed=st.dictionaries(natural, natural),
         barriers=st.dictionaries(names, st.dictionaries(natural, natural, max_size=2), max_size=2),
     ),
-    watch.__name__: st.builds(watch.Watch, st.text(max_size=8), st.text(max_size=8), natural),
+    watch.__name__: st.builds(watch.VersionChange, st.text(max_size=8), st.text(max_size=8), natural),
     version_days.__name__: st.builds(
         version_days.VersionDays, natural, st.lists(natural, max_size=3), st.dictionaries(natural, natural, max_size=3)
     ),
     drift_state.__name__: st.builds(
-        drift_state.LineState,
+        drift_state.DriftState,
         st.dictionaries(names, st.builds(drift_state.Run, names, natural, st.none() | natural), max_size=2),
         st.none() | natural,
     ),
-    alerts_memo.__name__: st.builds(alerts_memo.Memo, natural),
+    alerts_memo.__name__: st.builds(alerts_memo.AlertsLaneState, natural),
     alerts_state.__name__: st.builds(
         alerts_state.Book, names, st.none() | natural, by_name, by_name, st.none() | open_alerts
     ),
     facts.__name__: st.one_of(
-        st.builds(facts.Event, findings, st.none() | answers),
+        st.builds(facts.EventPublished, findings, st.none() | answers),
         st.builds(facts.Decided, names, answers),
         st.builds(facts.Acknowledged, names, names, names, names, st.none() | names, st.none() | names),
         st.builds(facts.Accepted, names, names, names, names),
-        st.builds(facts.Kept, names, natural),
-        st.builds(facts.Forgotten, names),
+        st.builds(facts.VersionKept, names, natural),
+        st.builds(facts.ModelForgotten, names),
         st.builds(facts.Changed, names, st.dictionaries(names, natural | names, max_size=3)),
     ),
     settings_table.__name__: st.dictionaries(
         names, natural | names | st.lists(names, max_size=2).map(tuple) | st.dictionaries(names, natural, max_size=2),
         max_size=4,
     ),
-    labels_memo.__name__: st.builds(labels_memo.Memo, natural, natural),
-    retrain_memo.__name__: st.builds(retrain_memo.Memo, natural, offsets),
+    labels_memo.__name__: st.builds(labels_memo.LabelsLaneState, natural, natural),
+    retrain_memo.__name__: st.builds(retrain_memo.RetrainLaneState, natural, offsets),
     barriers.__name__: offsets,
     profile.__name__: st.lists(natural, min_size=24, max_size=24),
     history.__name__: st.builds(

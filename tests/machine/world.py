@@ -27,7 +27,7 @@ from stream_app.core.retrain.events import (
     Retrain,
     RunEnded,
     Seen,
-    Tick,
+    TickEvent,
     VersionChanged,
 )
 from stream_app.core.retrain.machine import next_due_ms
@@ -105,7 +105,7 @@ class World:
         for effect in effects:
             if isinstance(effect, fx.SendCommand):
                 self._sent(effect, event)
-            elif isinstance(effect, fx.Refused):
+            elif isinstance(effect, fx.OrderRefused):
                 self.refused.add(effect.name)
                 assert not moved, f"{event.kind} was refused in {before.state} and moved something"
                 assert effect.name
@@ -130,7 +130,7 @@ class World:
             elif isinstance(effect, fx.Audit) and (effect.action, effect.decision) == ("approve", "ordered"):
                 asked = before.job.candidate if before.job is not None else None
                 self.passed |= {asked} if asked is not None else set()
-        if not effects and not isinstance(event, Tick | RunEnded | VersionChanged | ProbationLook | Result):
+        if not effects and not isinstance(event, TickEvent | RunEnded | VersionChanged | ProbationLook | Result):
             assert event.key in before.recent, f"{event.kind} was passed over without a word"
         state = self.state
         job = state.job
@@ -188,7 +188,7 @@ class World:
 
     def tick(self, hours: float) -> list[fx.Effect]:
         self.now += round(hours * HOUR_MS)
-        return self.do(Tick())
+        return self.do(TickEvent())
 
     def drift(self, check: Any = "performance", severity: str | None = "HIGH", **rest: Any) -> DriftFound:
         close = rest.get("close_ms", self.now)
@@ -253,7 +253,7 @@ def random_event(world: World, rng: random.Random) -> Event:
     if roll < 0.025:
         return Forgotten(90, world.now)
     if roll < 0.35:
-        return Tick()
+        return TickEvent()
     fitting: dict[str, tuple[str, ...]] = {
         "requested": ("accepted", "accepted", "succeeded", "failed"),
         "training": ("progress", "succeeded", "succeeded", "failed"),

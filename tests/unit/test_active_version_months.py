@@ -17,7 +17,7 @@ import pytest
 from schemas.clock import TickView
 from schemas.training import TrainingResult
 from stream_app.core.counts import deltas
-from stream_app.core.counts.deltas import Cell, DeltaRecord, HourCount, Part
+from stream_app.core.counts.deltas import CellId, DeltaRecord, HourCount, Part
 from stream_app.core.kit.live_settings import Fixed
 from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
 from stream_app.core.metrics_stage.config import LineRules
@@ -80,7 +80,7 @@ def _hour(worlds: dict[str, World], hour: int, after: int, closed: int) -> Part:
         np.arange(len(names)), np.zeros(len(names), int), np.full(len(names), 0.5), np.array([made[n] for n in names])
     )
     return Part(
-        after, closed=closed, cells=[Cell(*name, FIRST + hour // 24) for name in names], cell=rows.cells.tobytes(),
+        after, closed=closed, cells=[CellId(*name, FIRST + hour // 24) for name in names], cell=rows.cells.tobytes(),
         kind=rows.kinds.tobytes(), score=rows.scores.tobytes(), count=rows.counts.tobytes(),
         hours=[HourCount(*name, FIRST * 24 + hour, made[name]) for name in names],
     )  # fmt: skip

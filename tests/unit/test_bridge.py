@@ -17,7 +17,7 @@ from aiohttp import web
 from stream_app.bridge.destinations import (
     DEDUP_KEY,
     SIGNATURE,
-    Refused,
+    DeliveryRefused,
     Unreachable,
     Webhook,
     dedup_key,
@@ -122,7 +122,7 @@ async def test_what_passes_is_tried_again(
 async def test_a_plain_no_is_refused_and_no_answer_at_all_is_not(receiver: dict[str, Any]) -> None:
     receiver["status"] = 400
     async with aiohttp.ClientSession() as http:
-        with pytest.raises(Refused):
+        with pytest.raises(DeliveryRefused):
             await Webhook(receiver["url"], "").deliver(http, OPENED, None)
         with pytest.raises(Unreachable) as caught:
             await Webhook("http://127.0.0.1:1/t0ken", "").deliver(http, OPENED, None)

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from stream_app.bridge import destinations
 from stream_app.bridge.destinations import (
     Alertmanager,
+    DeliveryRefused,
     Destination,
-    Refused,
     Unreachable,
     Webhook,
     dedup_key,
@@ -98,7 +98,7 @@ async def outcome(destination: Destination) -> Exception | None:
     async with session(10) as http:
         try:
             await destination.deliver(http, ALERT, None)
-        except (Refused, Unreachable) as error:
+        except (DeliveryRefused, Unreachable) as error:
             return error
     return None
 
@@ -109,7 +109,7 @@ async def test_every_answer_from_300_to_499_but_the_passing_ones_is_a_no_and_no_
 ) -> None:
     server.answer = answer(status, f"Location: {server.url}/sign-in", body=b"" if status == 304 else b"no")
     for destination in both(server.url):
-        assert isinstance(await outcome(destination), Refused), destination.name
+        assert isinstance(await outcome(destination), DeliveryRefused), destination.name
     assert [line.split()[0] for line in server.asked] == ["POST", "POST"]
 
 
@@ -149,7 +149,7 @@ async def test_of_an_endless_answer_little_is_read(server: Any, status: int) -> 
     ],
 )  # fmt: skip
 async def test_odd_encodings_of_a_no_are_a_no_on_one_line(server: Any, headers: list[str], body: bytes) -> None:
-    for status, kind in ((400, Refused), (503, Unreachable)):
+    for status, kind in ((400, DeliveryRefused), (503, Unreachable)):
         server.answer = answer(status, *headers, body=body)
         error = await outcome(Webhook(server.url, ""))
         assert isinstance(error, kind)

@@ -15,7 +15,7 @@ from scipy.stats import binomtest
 from schemas.catalogue import FAMILIES
 from stream_app.kafka.arrived import FAULTS
 from stream_app.projection import fold
-from stream_app.projection.apply import KINDS, Batch, cutoff_ms, outlived
+from stream_app.projection.apply import KINDS, RedisBatch, cutoff_ms, outlived
 from stream_app.projection.keys import KEPT_DAYS, Keys
 from stream_app.projection.projector import UNFIT
 from stream_app.projection.records import DECODE
@@ -121,7 +121,7 @@ def test_days_beyond_those_kept_are_dropped_once() -> None:
     assert KEPT_DAYS == 90
     assert outlived("2026-04-01", "2026-04-04") == ["2026-01-01", "2026-01-02", "2026-01-03"]
     assert len(outlived("2020-01-01", "2026-04-01")) <= 1_000
-    batch = Batch(Keys("x."), lambda line: "accuracy", {})
+    batch = RedisBatch(Keys("x."), lambda line: "accuracy", {})
     row = {
         **snapshot("2026-04-01"),
         "line": "churn:acme",
@@ -132,7 +132,7 @@ def test_days_beyond_those_kept_are_dropped_once() -> None:
     batch.take("metric-snapshots", row, b"{}", 1)
     batch.take("metric-snapshots", {**row, "date": "2026-04-02"}, b"{}", 2)
     batch.finish()
-    again = Batch(Keys("x."), lambda line: "accuracy", batch.states)
+    again = RedisBatch(Keys("x."), lambda line: "accuracy", batch.states)
     again.take("metric-snapshots", {**row, "date": "2026-04-03"}, b"{}", 3)
     again.finish()
     dropped = [command for command in again.commands if command[0] == "HDEL"]
@@ -189,7 +189,7 @@ def test_a_day_is_so_far_until_it_closes() -> None:
 
 def test_the_read_model_forgets_a_day_so_far_once_it_has_closed() -> None:
     keys = Keys("ml.")
-    batch = Batch(keys, lambda line: "accuracy", {})
+    batch = RedisBatch(keys, lambda line: "accuracy", {})
     row = {**snapshot("2026-01-07"), "line": "churn:acme", "model_type": "churn", "tenant_id": "acme"}
     batch.take("metric-snapshots", {**row, "state": "open", "revision": 0}, b"{}", 1)
     assert ("HSET", keys.open("churn:acme"), "2026-01-07|v1", b"{}") in batch.commands
@@ -209,14 +209,14 @@ def rows_of(kind: str) -> list[dict[str, Any]]:
     return [json.loads(path.read_bytes()) for path in sorted(GOLDEN.glob(f"{name}.*.json"))]
 
 
-def taken(*rows: tuple[str, dict[str, Any]]) -> Batch:
-    batch = Batch(Keys("ml."), lambda line: "accuracy", {})
+def taken(*rows: tuple[str, dict[str, Any]]) -> RedisBatch:
+    batch = RedisBatch(Keys("ml."), lambda line: "accuracy", {})
     for number, (kind, row) in enumerate(rows):
         batch.take(kind, row, json.dumps(row).encode(), number)
     return batch
 
 
-def last(batch: Batch, key: str, field: str) -> dict[str, Any]:
+def last(batch: RedisBatch, key: str, field: str) -> dict[str, Any]:
     """What a hash holds in the end."""
     found = [c[c.index(field) + 1] for c in batch.commands if c[:2] == ("HSET", key) and field in c]
     return dict(json.loads(found[-1]))
@@ -264,7 +264,7 @@ def test_records_of_any_bytes_are_laid_out_or_passed_by(found: tuple[str, bytes]
         row = DECODE[kind](value)
     except FAULTS:
         return
-    batch = Batch(Keys("ml."), lambda line: "accuracy", {})
+    batch = RedisBatch(Keys("ml."), lambda line: "accuracy", {})
     try:
         batch.take(kind, row, value, 0)
     except UNFIT:
@@ -344,7 +344,7 @@ def refusal(count: int, id: str = "r", **more: Any) -> tuple[dict[str, Any], byt
 
 
 def test_what_was_decided_again_takes_the_place_of_what_was_decided_before() -> None:
-    batch = Batch(Keys("t"), lambda _: "accuracy", {})
+    batch = RedisBatch(Keys("t"), lambda _: "accuracy", {})
     audit = {batch.keys.audit, batch.keys.line_audit("churn:acme")}
     for count in (1, 2, 3, 2, 3):  # records come at least once
         batch.take("audit", *refusal(count), 0)

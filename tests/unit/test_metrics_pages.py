@@ -17,8 +17,8 @@ from stream_app.bridge.destinations import Webhook
 from stream_app.bridge.run import Bridge
 from stream_app.errors import Unavailable
 from stream_app.ingest.relay import figures as of_relay
-from stream_app.ingest.relay.lane import Counts
-from stream_app.ingest.relay.session import Progress
+from stream_app.ingest.relay.lane import RelayCounts
+from stream_app.ingest.relay.session import RelayProgress
 from stream_app.kafka.reached import Reached
 from stream_app.kafka.topics import topics_of
 from stream_app.reference.orders import Orders
@@ -26,8 +26,8 @@ from stream_app.reference.trainer import Trainer
 from stream_app.services.ports import free_ports
 from stream_app.settings import Settings
 from stream_app.web import figures as of_web
-from stream_app.web.guard import Traffic
-from stream_app.worker.metrics import Figures, Page, served
+from stream_app.web.guard import RequestTraffic
+from stream_app.worker.metrics import MetricFamilies, MetricsPage, served
 from tests.support.metrics import documented, exposed
 from tests.support.strangers import raw
 
@@ -49,10 +49,10 @@ class _Consumer:
         return 11
 
 
-async def _everything() -> list[Callable[[Figures], None]]:
+async def _everything() -> list[Callable[[MetricFamilies], None]]:
     """What each process puts once everything has happened."""
     settings, consumer = Settings(), _Consumer()
-    progress = Progress(Counts(9, 5, 3, 1, 1), deleted=2, lags={"t": 4}, committed_at=1.5)
+    progress = RelayProgress(RelayCounts(9, 5, 3, 1, 1), deleted=2, lags={"t": 4}, committed_at=1.5)
     bridge: Any = Bridge(settings, topics_of(settings), Webhook("http://127.0.0.1:1", ""))
     bridge._consumer, bridge._delivered_at = consumer, 2.5
     await bridge._reached.idle(consumer)
@@ -68,14 +68,14 @@ async def _everything() -> list[Callable[[Figures], None]]:
         bridge.put,
         trainer.put,
         partial(orders.put, "deployer"),
-        partial(of_web.put, site, hub, Traffic(1, Counter({200: 7, 401: 1}))),
+        partial(of_web.put, site, hub, RequestTraffic(1, Counter({200: 7, 401: 1}))),
     ]
 
 
 async def test_the_pages_hold_what_is_documented_and_nothing_else() -> None:
     found: set[str] = set()
     for put in await _everything():
-        page = Page(put).body().decode()
+        page = MetricsPage(put).body().decode()
         assert "process_resident_memory_bytes" in page
         found |= exposed(page)
     assert found - documented("Workers") == documented("Relay, bridge, web, trainer, deployer")
@@ -84,12 +84,12 @@ async def test_the_pages_hold_what_is_documented_and_nothing_else() -> None:
 async def test_a_reader_of_the_format_gets_back_what_was_put() -> None:
     hostile = 'a"b\\c\nd'
 
-    def put(page: Figures) -> None:
+    def put(page: MetricFamilies) -> None:
         page.put("x_total", "counter", "One\nline \\ more.", 3, name=hostile)
         page.put("x_total", "counter", "One\nline \\ more.", 4, name="b")
         page.put("y", "gauge", "None.", 0.25)
 
-    families = {family.name: family for family in text_string_to_metric_families(Page(put).body().decode())}
+    families = {family.name: family for family in text_string_to_metric_families(MetricsPage(put).body().decode())}
     assert families["plumbline_x"].type == "counter"
     assert [(s.name, s.labels, s.value) for s in families["plumbline_x"].samples] == [
         ("plumbline_x_total", {"name": hostile}, 3), ("plumbline_x_total", {"name": "b"}, 4)
@@ -99,7 +99,7 @@ async def test_a_reader_of_the_format_gets_back_what_was_put() -> None:
 
 def test_a_page_is_made_at_most_once_a_second() -> None:
     now, made = [10.0], []
-    page = Page(lambda figures: made.append(figures), clock=lambda: now[0])
+    page = MetricsPage(lambda figures: made.append(figures), clock=lambda: now[0])
     for at in (10.0, 10.9, 11.0):
         now[0] = at
         page.body()
@@ -122,7 +122,7 @@ async def test_it_is_served_where_the_port_says_to_those_who_name_this_machine()
         got = await raw(port, f"GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         return got.status, got.body
 
-    def put(page: Figures) -> None:
+    def put(page: MetricFamilies) -> None:
         page.put("y", "gauge", "None.", 1)
 
     async with served(Settings(metrics_port=port), None, put):

@@ -12,7 +12,7 @@ from schemas.partitioning import partition_for
 from stream_app import pipeline
 from stream_app.core import line_log
 from stream_app.core.counts import deltas
-from stream_app.core.counts.deltas import Cell, DeltaRecord, HourCount, Part
+from stream_app.core.counts.deltas import CellId, DeltaRecord, HourCount, Part
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.kit.effects import Emit
 from stream_app.core.kit.live_settings import Fixed
@@ -79,7 +79,7 @@ class Bench:
             self.logs["operator-commands"].append(value, b"k")
 
     def epoch(
-        self, before: int, at: int, rows: list[tuple[Cell, int, float, int]], hours: list[HourCount] = ()
+        self, before: int, at: int, rows: list[tuple[CellId, int, float, int]], hours: list[HourCount] = ()
     ) -> None:
         """Source 0 brings the rows, the others close the epoch empty; then the tick."""
         self.deliver(DeltaRecord(0, [part(before, at, rows, hours)]))
@@ -92,7 +92,7 @@ class Bench:
         return [row for row in rows if row["state"] == "closed"]
 
 
-def part(before: int, at: int | None, rows: list[tuple[Cell, int, float, int]], hours: Any = ()) -> Part:
+def part(before: int, at: int | None, rows: list[tuple[CellId, int, float, int]], hours: Any = ()) -> Part:
     cells = sorted({row[0] for row in rows})
     r = deltas.aggregate(
         [cells.index(row[0]) for row in rows],
@@ -106,7 +106,7 @@ def part(before: int, at: int | None, rows: list[tuple[Cell, int, float, int]], 
     )  # fmt: skip
 
 
-CELL = Cell("fraud:a", "v1", D)
+CELL = CellId("fraud:a", "v1", D)
 ROWS = [(CELL, 1, 0.7, 3), (CELL, 5, 0.7, 2), (CELL, 0, 0.2, 1)]
 
 
@@ -192,7 +192,7 @@ def test_unlabelled_predictions_count_as_negatives_after_their_days() -> None:
 
 def test_the_active_version_is_observed_and_changes_with_two_hours_of_another() -> None:
     bench = Bench()
-    new = Cell("fraud:a", "v2", D)
+    new = CellId("fraud:a", "v2", D)
     bench.epoch(0, at(D, 10), ROWS)
     hours = [HourCount("fraud:a", "v2", D * 24 + hour, 40) for hour in (9, 10)]
     bench.epoch(at(D, 10), at(D, 11), [(new, 1, 0.5, 40)], hours)
@@ -270,7 +270,7 @@ def _random_run(seed: int, restarts: bool, cells_a_step: int) -> list[tuple[Any,
             rows = []
             for _ in range(draw.randrange(6)):
                 line, version = draw.choice(names)
-                cell = Cell(line, version, now // DAY_MS - draw.choice([0, 0, 0, 1]))
+                cell = CellId(line, version, now // DAY_MS - draw.choice([0, 0, 0, 1]))
                 score = draw.choice([0.2, 0.5, 0.9])
                 rows += [(cell, int(score >= 0.5), score, 2), (cell, 2 + 2 * int(score >= 0.5) + 1, score, 1)]
             hours = [HourCount(c.line, c.version, (now - 1) // HOUR_MS, 20) for c in sorted({r[0] for r in rows})]

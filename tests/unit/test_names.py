@@ -28,7 +28,7 @@ from stream_app.core.labels.names import KnownNames
 from stream_app.core.labels.stage import LabelsStage
 from stream_app.engine.protocol import Positions, encode_positions
 from stream_app.engine.segmenting import Segmenting
-from stream_app.engine.store import FORMAT, Memory, Meta, Store
+from stream_app.engine.store import FORMAT, Meta, Store, StoreMemory
 from stream_app.errors import Incompatible
 from stream_app.settings import Settings
 from stream_app.settings.model import MOST_HORIZONS
@@ -202,7 +202,7 @@ def test_a_name_counts_until_its_last_day_and_the_kept_days_are_over() -> None:
 def test_names_survive_the_segments_of_the_store_and_the_time_that_shortens_the_changelog(tmp_path: Path) -> None:
     """Seen once, then ``KEEP`` = 40 days of silence under a horizon of 10: no tenth of a name is lost or kept on."""
     horizon, keep, refresh = 10, 40, 2
-    memory = Memory(8 << 20, 8 << 20)
+    memory = StoreMemory(8 << 20, 8 << 20)
     segmenting = Segmenting(entry_day, horizon)
     store = Store(tmp_path / "lane", memory, segmenting)
     lane = Lane(store, names_days=keep, refresh_days=refresh, limits=NameLimits())
@@ -301,7 +301,7 @@ def test_a_type_that_was_seen_keeps_its_scope_and_horizon_by_name() -> None:
 def test_a_positions_record_at_the_limits_is_below_256_kib() -> None:
     """Sixteen horizons of up to a year, every day waiting, counts of ten digits, the longest names of all kinds."""
     many = 10**10
-    memo = memos.Memo(many, 20_500, memos.Tally(*[many] * 5), memos.Tally(*[many] * 5))
+    memo = memos.LabelsLaneState(many, 20_500, memos.DispositionTally(*[many] * 5), memos.DispositionTally(*[many] * 5))
     memo.pending = {365 - n: dict.fromkeys(range(20_135, 20_501), many) for n in range(MOST_HORIZONS)}
     memo.early = dict.fromkeys(range(20_440, 20_501), many)
     names = [f"t{n}".ljust(128, "x") for n in range(1_000)]

@@ -12,7 +12,7 @@ import pytest
 from stream_app.engine.protocol import EngineConfig, Positions, StageSpec, encode_positions
 from stream_app.engine.restore import _positions, _refuse_incomplete, _refuse_truncated, _unfit
 from stream_app.engine.segmenting import Segmenting
-from stream_app.engine.store import FORMAT, Memory, Meta, Store
+from stream_app.engine.store import FORMAT, Meta, Store, StoreMemory
 from stream_app.errors import Incompatible
 
 SPEC = StageSpec("labels", 1, "clock", {}, {}, {}, lambda p: None, "app-labels-changelog", lambda *a: None)  # type: ignore[arg-type, return-value]
@@ -91,7 +91,7 @@ ENTRIES = replace(
 
 
 async def test_what_the_positions_record_counts_must_be_there(tmp_path: Path) -> None:
-    store = Store(tmp_path / "s", Memory(1 << 20, 8 << 20), ENTRIES.segmenting)
+    store = Store(tmp_path / "s", StoreMemory(1 << 20, 8 << 20), ENTRIES.segmenting)
     store.write([(b"a", b"\x64a"), (b"b", b"\x64b"), (b"c", b"\x65c")], META)
     assert sorted(v for values in store.segmented(2) for v in values) == [b"\x64a", b"\x64b", b"\x65c"]
     await _refuse_incomplete(ENTRIES, 0, store, Positions({}, memo=b"\x64"), 7)
@@ -118,7 +118,7 @@ def test_an_unknown_positions_format_is_refused() -> None:
 
 
 def test_an_unknown_store_format_is_refused_and_segments_hide_older_copies(tmp_path: Path) -> None:
-    store = Store(tmp_path / "s", Memory(1 << 20, 8 << 20), Segmenting(lambda value: value[2] | value[3] << 8, 10))
+    store = Store(tmp_path / "s", StoreMemory(1 << 20, 8 << 20), Segmenting(lambda value: value[2] | value[3] << 8, 10))
 
     def entry(day: int) -> bytes:
         return bytes((1, 1)) + day.to_bytes(2, "little")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from stream_app.engine.segmenting import Segmenting
-from stream_app.engine.store import Memory, Meta, Store
+from stream_app.engine.store import Meta, Store, StoreMemory
 
 DAYS = 12
 
 
 def test_many_stores_with_little_in_them_stay_in_memory(tmp_path: Path) -> None:
     """Twelve lanes, entries in all six segments of each: 72 memtables, 2 MB in them, of 8 that they may have."""
-    memory = Memory(8 << 20, 8 << 20)
+    memory = StoreMemory(8 << 20, 8 << 20)
     segmenting = Segmenting(day_of=lambda value: value[0], horizon_days=DAYS - 2)
     stores = [Store(tmp_path / str(lane), memory, segmenting) for lane in range(12)]
     for number in range(20):

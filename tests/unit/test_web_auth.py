@@ -43,7 +43,7 @@ def test_a_token_made_for_one_run_is_good_for_it_alone() -> None:
 def test_ten_failures_within_a_minute_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(auth.time, "monotonic", lambda: now)
-    attempts = auth.Attempts()
+    attempts = auth.SignInAttempts()
     assert [attempts.failed("a") for _ in range(auth.ATTEMPTS)] == [0.0] * auth.ATTEMPTS
     assert attempts.failed("a") == auth.WINDOW_S
     assert attempts.failed("b") == 0
@@ -67,7 +67,7 @@ def test_a_right_token_enters_however_many_wrong_ones_came_from_its_address() ->
 
 
 def test_wrong_tokens_of_very_many_addresses_take_bounded_memory() -> None:
-    attempts = auth.Attempts()
+    attempts = auth.SignInAttempts()
     for number in range(30_000):
         attempts.failed(str(number))
     assert len(attempts._failed) == auth._ADDRESSES

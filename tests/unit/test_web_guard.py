@@ -7,7 +7,7 @@ from typing import Any
 
 from stream_app.http import bounds
 from stream_app.http.hosts import Hosts
-from stream_app.web.guard import Guard, Traffic
+from stream_app.web.guard import Guard, RequestTraffic
 
 
 async def ask(guard: Guard, path: str) -> tuple[int, dict[bytes, bytes]]:
@@ -33,7 +33,7 @@ async def test_beyond_two_hundred_requests_in_work_comes_503_and_then_all_is_wel
             await go_on.wait()
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
-    traffic = Traffic()
+    traffic = RequestTraffic()
     guard = Guard(app, Hosts(), traffic)
     held = [asyncio.create_task(ask(guard, "/x")) for _ in range(bounds.IN_WORK)]
     await asyncio.sleep(0)

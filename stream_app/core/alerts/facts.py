@@ -9,14 +9,14 @@ from typing import Any, Final
 
 import msgspec
 
-from stream_app.core.alerts.state import Decision, ReplacedBy
+from stream_app.core.alerts.state import Decision, Replacement
 from stream_app.core.comparisons.finding import Finding
 from stream_app.core.kit.codec import Codec
 
 FORMAT: Final = 1
 
 
-class Event(msgspec.Struct, frozen=True, tag="event"):
+class EventPublished(msgspec.Struct, frozen=True, tag="event"):
     """A drift event; the decision joins it at the tick."""
 
     finding: Finding
@@ -51,21 +51,21 @@ class Accepted(msgspec.Struct, frozen=True, tag="accepted"):
     reason: str
 
 
-class Replaced(msgspec.Struct, frozen=True, tag="replaced"):
+class VersionReplaced(msgspec.Struct, frozen=True, tag="replaced"):
     """Another version is active since ``by.since_ms``."""
 
     line: str
-    by: ReplacedBy
+    by: Replacement
 
 
-class Kept(msgspec.Struct, frozen=True, tag="kept"):
+class VersionKept(msgspec.Struct, frozen=True, tag="kept"):
     """Probation kept a version that became active at ``since_ms``."""
 
     line: str
     since_ms: int
 
 
-class Forgotten(msgspec.Struct, frozen=True, tag="forgotten"):
+class ModelForgotten(msgspec.Struct, frozen=True, tag="forgotten"):
     """A model made no predictions for so long that nothing of it is kept."""
 
     line: str
@@ -78,11 +78,11 @@ class Changed(msgspec.Struct, frozen=True, tag="changed"):
     values: dict[str, Any]
 
 
-class Tick(msgspec.Struct, frozen=True, tag="tick"):
+class TimePassed(msgspec.Struct, frozen=True, tag="tick"):
     """Time went on; never stored."""
 
 
-Fact = Event | Decided | Acknowledged | Accepted | Replaced | Kept | Forgotten | Changed
+Fact = EventPublished | Decided | Acknowledged | Accepted | VersionReplaced | VersionKept | ModelForgotten | Changed
 
 _codec: Final = Codec[Fact](Fact, FORMAT, "stored fact about alerts")
 encode, decode = _codec.encode, _codec.decode

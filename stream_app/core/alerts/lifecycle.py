@@ -28,20 +28,28 @@ from msgspec.structs import replace
 
 from schemas.common import rfc3339, uuid5
 from schemas.drift import RANK
-from stream_app.core.alerts.facts import Accepted, Acknowledged, Event, Forgotten, Kept, Replaced, Tick
+from stream_app.core.alerts.facts import (
+    Accepted,
+    Acknowledged,
+    EventPublished,
+    ModelForgotten,
+    TimePassed,
+    VersionKept,
+    VersionReplaced,
+)
 from stream_app.core.alerts.rules import AlertRules
 from stream_app.core.alerts.state import DRIFT, EVENTS, INCOMPLETE, REVISABLE, Book, Decision, OpenAlert, Streak
 from stream_app.core.comparisons.finding import Finding
 
 Notify = Literal["opened", "severity", "reminder", "escalated", "resolved"]
 Resolution = Literal["no_drift", "no_evidence", "labels_revised", "version_replaced", "accepted", "no_predictions"]
-Step = Event | Acknowledged | Accepted | Replaced | Kept | Forgotten | Tick
+Step = EventPublished | Acknowledged | Accepted | VersionReplaced | VersionKept | ModelForgotten | TimePassed
 
 UNANSWERED: Final = Decision(False, [("coordinator", False, "coordinator not running")])
 NEVER_OFFERED: Final = Decision(False, [("kind", False, "quality events are never offered for retraining")])
 
 
-class Change(NamedTuple):
+class AlertChange(NamedTuple):
     """A revision: the alert as it stands after it, why it is news, and all that was known at the time."""
 
     alert: OpenAlert
@@ -55,26 +63,26 @@ def types_of(finding: Finding) -> tuple[str, ...]:
     return (DRIFT, INCOMPLETE) if finding.check == "completeness" else (DRIFT,)
 
 
-def step(rules: AlertRules, book: Book, fact: Step, now_ms: int) -> tuple[Book, list[Change]]:
+def step(rules: AlertRules, book: Book, fact: Step, now_ms: int) -> tuple[Book, list[AlertChange]]:
     """The book after a fact that became known at the tick ``now_ms``, and the revisions it causes."""
-    if isinstance(fact, Event):
+    if isinstance(fact, EventPublished):
         return _event(rules, book, fact, now_ms)
     alert = book.alert
     if alert is None:
         return book, []
-    if isinstance(fact, Tick):
+    if isinstance(fact, TimePassed):
         return _timers(rules, book, alert, now_ms)
     if isinstance(fact, Acknowledged):
         if fact.alert_id not in (None, alert.id) or fact.actor == alert.acknowledged_by:
             return book, []
         return _revised(book, replace(alert, acknowledged_by=fact.actor))
-    if isinstance(fact, Forgotten):
+    if isinstance(fact, ModelForgotten):
         return _resolved(book, alert, "no_predictions")
     if book.type != DRIFT:
         return book, []
     if isinstance(fact, Accepted):
         return _resolved(book, replace(alert, accepted_by=fact.actor), "accepted")
-    if isinstance(fact, Replaced):
+    if isinstance(fact, VersionReplaced):
         if fact.by.since_ms <= alert.opened_ms or fact.by == alert.replaced_by:
             return book, []
         return _revised(book, replace(alert, replaced_by=fact.by))
@@ -96,7 +104,7 @@ def next_due_ms(rules: AlertRules, alert: OpenAlert) -> int | None:
 # -- events --------------------------------------------------------------------------------------------------------
 
 
-def _event(rules: AlertRules, book: Book, event: Event, now_ms: int) -> tuple[Book, list[Change]]:
+def _event(rules: AlertRules, book: Book, event: EventPublished, now_ms: int) -> tuple[Book, list[AlertChange]]:
     finding = event.finding
     if book.type == DRIFT and finding.kind == "quality":
         quality = {check: known for check, known in book.quality.items() if check != finding.slot}
@@ -129,7 +137,7 @@ def _event(rules: AlertRules, book: Book, event: Event, now_ms: int) -> tuple[Bo
         found={finding.slot: finding},
     )
     book = replace(book, last_close_ms=finding.close_ms, alert=alert)
-    return book, [Change(alert, "opened", None, book)]
+    return book, [AlertChange(alert, "opened", None, book)]
 
 
 def _repeated(finding: Finding, known: Finding) -> bool:
@@ -142,7 +150,7 @@ def _far_enough(rules: AlertRules, last_close_ms: int | None, close_ms: int) -> 
     return last_close_ms is None or (close_ms > last_close_ms and close_ms - last_close_ms >= rules.gap_ms)
 
 
-def _decision(event: Event) -> Decision:
+def _decision(event: EventPublished) -> Decision:
     if event.decision is not None:
         return event.decision
     return NEVER_OFFERED if event.finding.kind == "quality" else UNANSWERED
@@ -154,8 +162,8 @@ def _kind(finding: Finding) -> str:
 
 
 def _while_open(
-    rules: AlertRules, book: Book, alert: OpenAlert, event: Event, now_ms: int
-) -> tuple[Book, list[Change]]:
+    rules: AlertRules, book: Book, alert: OpenAlert, event: EventPublished, now_ms: int
+) -> tuple[Book, list[AlertChange]]:
     finding = event.finding
     if finding.revises is not None and finding.revises in alert.severe_ids:
         left = [id for id in alert.severe_ids if id != finding.revises]
@@ -181,7 +189,7 @@ def _while_open(
     return replace(book, alert=alert), []
 
 
-def _more_drift(book: Book, alert: OpenAlert, event: Event, now_ms: int) -> tuple[Book, list[Change]]:
+def _more_drift(book: Book, alert: OpenAlert, event: EventPublished, now_ms: int) -> tuple[Book, list[AlertChange]]:
     finding = event.finding
     ids = [id for id in alert.event_ids if id != finding.id] + [finding.id]
     kind = _kind(finding)
@@ -209,8 +217,8 @@ def _more_drift(book: Book, alert: OpenAlert, event: Event, now_ms: int) -> tupl
 # -- time and revisions --------------------------------------------------------------------------------------------
 
 
-def _timers(rules: AlertRules, book: Book, alert: OpenAlert, now_ms: int) -> tuple[Book, list[Change]]:
-    changes: list[Change] = []
+def _timers(rules: AlertRules, book: Book, alert: OpenAlert, now_ms: int) -> tuple[Book, list[AlertChange]]:
+    changes: list[AlertChange] = []
     if alert.acknowledged_by is not None:
         return book, changes
     if not alert.escalation_level and now_ms - alert.risen_ms >= rules.escalate_ms(alert.severity):
@@ -225,13 +233,13 @@ def _timers(rules: AlertRules, book: Book, alert: OpenAlert, now_ms: int) -> tup
     return book, changes
 
 
-def _revised(book: Book, alert: OpenAlert, notify: Notify | None = None) -> tuple[Book, list[Change]]:
+def _revised(book: Book, alert: OpenAlert, notify: Notify | None = None) -> tuple[Book, list[AlertChange]]:
     alert = replace(alert, revision=alert.revision + 1)
     book = replace(book, alert=alert)
-    return book, [Change(alert, notify, None, book)]
+    return book, [AlertChange(alert, notify, None, book)]
 
 
-def _resolved(book: Book, alert: OpenAlert, resolution: Resolution) -> tuple[Book, list[Change]]:
+def _resolved(book: Book, alert: OpenAlert, resolution: Resolution) -> tuple[Book, list[AlertChange]]:
     alert = replace(alert, revision=alert.revision + 1)
     book = replace(book, alert=None)
-    return book, [Change(alert, "resolved", resolution, book)]
+    return book, [AlertChange(alert, "resolved", resolution, book)]

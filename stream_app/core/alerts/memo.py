@@ -11,12 +11,12 @@ from stream_app.core.kit.codec import Codec
 FORMAT: Final = 2
 
 
-class Memo(msgspec.Struct):
+class AlertsLaneState(msgspec.Struct):
     """State of the lane that is not in its table."""
 
     #: last tick handled, epoch ms; 0 before the first
     last_tick: int = 0
 
 
-_codec: Final = Codec[Memo](Memo, FORMAT, "alerts positions record")
+_codec: Final = Codec[AlertsLaneState](AlertsLaneState, FORMAT, "alerts positions record")
 encode, decode = _codec.encode, _codec.decode

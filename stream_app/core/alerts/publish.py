@@ -9,7 +9,7 @@ from msgspec import UNSET
 from schemas.alerts import Alert, AutoRetrain, ReplacedBy, Safeguard
 from schemas.common import ce_headers, encode, rfc3339, uuid5
 from stream_app.core.alerts import state, words
-from stream_app.core.alerts.lifecycle import Change
+from stream_app.core.alerts.lifecycle import AlertChange
 from stream_app.core.alerts.rules import AlertsConfig
 from stream_app.core.alerts.state import INCOMPLETE, Book, OpenAlert
 from stream_app.core.comparisons.finding import Finding
@@ -19,7 +19,7 @@ from stream_app.core.kit.effects import Emit
 ALERTS: Final = "alerts"
 
 
-def alert_record(config: AlertsConfig, partition: int, change: Change, at_ms: int, *, settings_hash: str) -> Emit:
+def alert_record(config: AlertsConfig, partition: int, change: AlertChange, at_ms: int, *, settings_hash: str) -> Emit:
     """The revision a change makes."""
     alert = change.alert
     model_type, _, tenant = alert.line.partition(":")
@@ -56,7 +56,7 @@ def alert_record(config: AlertsConfig, partition: int, change: Change, at_ms: in
     return Emit(ALERTS, partition, alert.id.encode(), encode(record), headers)
 
 
-def _replaced(by: state.ReplacedBy) -> ReplacedBy:
+def _replaced(by: state.Replacement) -> ReplacedBy:
     since = rfc3339(by.since_ms)
     return ReplacedBy(by.version, by.previous, since, by.how, by.command_id or UNSET)  # type: ignore[arg-type]
 

@@ -20,10 +20,10 @@ from stream_app.core.alerts.facts import Fact
 from stream_app.core.alerts.lifecycle import Step, next_due_ms, step, types_of
 from stream_app.core.alerts.publish import alert_record
 from stream_app.core.alerts.rules import AlertsConfig
-from stream_app.core.alerts.state import DRIFT, INCOMPLETE, Book, Decision, ReplacedBy
+from stream_app.core.alerts.state import DRIFT, INCOMPLETE, Book, Decision, Replacement
 from stream_app.core.kit.audit import Auditor, Said
 from stream_app.core.kit.changes import Change
-from stream_app.core.kit.effects import Drained, Record, TableReader
+from stream_app.core.kit.effects import ConsumedRecord, Drained, TableReader
 from stream_app.core.kit.epoch_log import EpochLog
 from stream_app.core.kit.live_settings import LiveSettings
 from stream_app.core.kit.log_stage import LogStage
@@ -49,7 +49,7 @@ class AlertsStage(LogStage):
 
     def load(self, memo: bytes | None, table: TableReader | None) -> None:
         """Start from the last commit; open alerts are found by their marks."""
-        self.memo = memos.decode(memo) if memo is not None else memos.Memo()
+        self.memo = memos.decode(memo) if memo is not None else memos.AlertsLaneState()
         self._work = UnitOfWork(table, self.partition)
         self._epoch = EpochLog(self._work)
         self.settings = LiveSettings(self.config, self.config.rules, self._work)
@@ -66,7 +66,7 @@ class AlertsStage(LogStage):
 
     # -- input ---------------------------------------------------------------------------------------------------
 
-    def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
+    def accept(self, alias: str, batch: Sequence[ConsumedRecord], tick: TickView | None) -> int:
         """Entries in the log's order; stops at a tick whose epoch takes another step."""
         self._epoch.begin_call()
         for number, record in enumerate(batch):
@@ -86,7 +86,7 @@ class AlertsStage(LogStage):
     def _entry(self, offset: int, entry: line_log.Entry) -> None:
         if isinstance(entry, line_log.EventEntry):
             self._own(entry.line)
-            self._remember(offset, facts.Event(entry.finding))
+            self._remember(offset, facts.EventPublished(entry.finding))
         elif isinstance(entry, line_log.DecisionEntry):
             answers = [(name, passed, bounds.cut(why, REASON)) for name, passed, why in entry.safeguards[:SAFEGUARDS]]
             decided = facts.Decided(entry.event_id, Decision(entry.eligible, answers))
@@ -97,14 +97,14 @@ class AlertsStage(LogStage):
                 self._remember(offset, fact)
         elif isinstance(entry, line_log.ReplacedEntry):
             self._own(entry.line)
-            by = ReplacedBy(entry.version, entry.previous, entry.since_ms, entry.how, entry.command_id)
-            self._remember(offset, facts.Replaced(entry.line, by))
+            by = Replacement(entry.version, entry.previous, entry.since_ms, entry.how, entry.command_id)
+            self._remember(offset, facts.VersionReplaced(entry.line, by))
         elif isinstance(entry, line_log.KeptEntry):
             self._own(entry.line)
-            self._remember(offset, facts.Kept(entry.line, entry.since_ms))
+            self._remember(offset, facts.VersionKept(entry.line, entry.since_ms))
         elif isinstance(entry, line_log.ForgottenEntry):
             self._own(entry.line)
-            self._remember(offset, facts.Forgotten(entry.line))
+            self._remember(offset, facts.ModelForgotten(entry.line))
 
     def _remember(self, offset: int, fact: Fact) -> None:
         self._epoch.remember(offset, facts.encode(fact))
@@ -143,14 +143,14 @@ class AlertsStage(LogStage):
             keys = [state.BOOK + name for name in names]
             self._read(keys)
             for key in keys:
-                self._step(key, facts.Tick(), now_ms)
+                self._step(key, facts.TimePassed(), now_ms)
             self._books.clear()
         self.memo.last_tick = now_ms
         return True
 
     def _facts(self, epoch: list[Fact], now_ms: int) -> None:
         """Some facts of the epoch in the log's order."""
-        events = [fact.finding for fact in epoch if isinstance(fact, facts.Event)]
+        events = [fact.finding for fact in epoch if isinstance(fact, facts.EventPublished)]
         keys = [state.decision_key(finding.id) for finding in events]
         answers = self._work.get(keys)
         decisions: dict[str, Decision] = {}
@@ -160,13 +160,13 @@ class AlertsStage(LogStage):
                 decisions[finding.id] = decided.decision
         self._read(list(dict.fromkeys(state.book_key(f.line, type) for f in events for type in types_of(f))))
         for fact in epoch:
-            if isinstance(fact, facts.Event):
-                fact = facts.Event(fact.finding, decisions.get(fact.finding.id))
+            if isinstance(fact, facts.EventPublished):
+                fact = facts.EventPublished(fact.finding, decisions.get(fact.finding.id))
                 for type in types_of(fact.finding):
                     self._step(state.book_key(fact.finding.line, type), fact, now_ms)
             elif isinstance(fact, facts.Changed):
                 self._change(fact)
-            elif isinstance(fact, facts.Forgotten):
+            elif isinstance(fact, facts.ModelForgotten):
                 self._forget(fact, now_ms)
             elif isinstance(fact, facts.Acknowledged):
                 self._acknowledge(fact, now_ms)
@@ -177,7 +177,7 @@ class AlertsStage(LogStage):
                     self._step(key, fact, now_ms)
         self._books.clear()
 
-    def _forget(self, fact: facts.Forgotten, now_ms: int) -> None:
+    def _forget(self, fact: facts.ModelForgotten, now_ms: int) -> None:
         """Resolve what is open of a model, and keep nothing of it."""
         for type in (DRIFT, INCOMPLETE):
             key = state.book_key(fact.line, type)

@@ -48,7 +48,7 @@ class Streak(msgspec.Struct, frozen=True, array_like=True):
     without_drift: int = 0
 
 
-class ReplacedBy(msgspec.Struct, frozen=True, array_like=True):
+class Replacement(msgspec.Struct, frozen=True, array_like=True):
     """The version that became active while an alert was open, the latest."""
 
     version: str
@@ -91,7 +91,7 @@ class OpenAlert(msgspec.Struct, frozen=True):
     #: reminders that fell due
     reminders: int = 0
     acknowledged_by: str | None = None
-    replaced_by: ReplacedBy | None = None
+    replaced_by: Replacement | None = None
     #: who accepted the present as normal, which ended it
     accepted_by: str | None = None
 

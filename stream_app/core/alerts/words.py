@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Final
 
-from stream_app.core.alerts.state import INCOMPLETE, Book, OpenAlert, ReplacedBy
+from stream_app.core.alerts.state import INCOMPLETE, Book, OpenAlert, Replacement
 from stream_app.core.comparisons.finding import Finding, FoundWindow
 from stream_app.core.kit.days import DAY_MS, date_of
 
@@ -51,7 +51,7 @@ def ending(alert: OpenAlert, resolution: str) -> str:
     return f"{text}; {change(by)}" if by is not None else text
 
 
-def change(by: ReplacedBy) -> str:
+def change(by: Replacement) -> str:
     """Which version came in place of which, how and when."""
     when = date.fromisoformat(date_of(by.since_ms // DAY_MS))
     since = f"{by.version} since {when.day} {_MONTHS[when.month - 1][:3]}"

@@ -48,7 +48,7 @@ def label_kind(predicted: bool, actual: bool) -> int:
     return 2 + 2 * predicted + actual
 
 
-class Cell(msgspec.Struct, frozen=True, array_like=True, gc=False, order=True):
+class CellId(msgspec.Struct, frozen=True, array_like=True, gc=False, order=True):
     """Identity of the counts: line ``type:tenant``, model version, UTC day of the prediction (days since 1970)."""
 
     line: str
@@ -85,7 +85,7 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
     barrier: dict[str, int] = {}
     #: running totals of the source partition at the closing tick: {"predictions": {...}, "outcomes": {...}}
     dispositions: dict[str, dict[str, int]] = {}
-    cells: list[Cell] = []
+    cells: list[CellId] = []
     cell: bytes = b""
     kind: bytes = b""
     score: bytes = b""

@@ -25,10 +25,10 @@ from stream_app.core.comparisons.verdicts import (
 )
 from stream_app.core.drift import events, state
 from stream_app.core.drift.events import About, Judged
-from stream_app.core.drift.state import LineState, Run
+from stream_app.core.drift.state import DriftState, Run
 from stream_app.core.kit.changes import Change
 from stream_app.core.kit.days import date_of, day_of
-from stream_app.core.kit.effects import Drained, Emit, Record, TableReader
+from stream_app.core.kit.effects import ConsumedRecord, Drained, Emit, TableReader
 from stream_app.core.kit.live_settings import Fixed, LiveSettings, Resolver
 from stream_app.core.kit.log_stage import LogStage
 from stream_app.core.kit.unit_of_work import UnitOfWork
@@ -83,7 +83,7 @@ class DriftStage(LogStage):
         self._work = UnitOfWork(table, self.partition)
         self.settings = LiveSettings(self.config, self.config.rules, self._work)
 
-    def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
+    def accept(self, alias: str, batch: Sequence[ConsumedRecord], tick: TickView | None) -> int:
         """Entries in the log's order."""
         entries = []
         for record in batch:
@@ -228,7 +228,13 @@ class DriftStage(LogStage):
     # -- effects -------------------------------------------------------------------------------------------------
 
     def _publish(
-        self, memory: LineState, about: About, found: Judged, *, run_from: int | None = None, revises: str | None = None
+        self,
+        memory: DriftState,
+        about: About,
+        found: Judged,
+        *,
+        run_from: int | None = None,
+        revises: str | None = None,
     ) -> None:
         faults = []
         if about.kind != DriftKind.QUALITY or about.check == "completeness":
@@ -239,15 +245,15 @@ class DriftStage(LogStage):
         entry = line_log.EventEntry(events.finding(event, about.day, run_from))
         self._work.emit(Emit(DRIFT_LOG, self.partition, about.line.encode(), line_log.encode(entry), []))
 
-    def _memory(self, line: str) -> LineState:
+    def _memory(self, line: str) -> DriftState:
         value = self._work.get([state.key(line)])[0]
-        return state.decode(value, state.key(line)) if value is not None else LineState()
+        return state.decode(value, state.key(line)) if value is not None else DriftState()
 
-    def _keep(self, line: str, memory: LineState) -> None:
+    def _keep(self, line: str, memory: DriftState) -> None:
         self._work.put(state.key(line), state.encode(memory))
 
     @staticmethod
-    def _fault(memory: LineState, day: int, check: str, text: str | None) -> None:
+    def _fault(memory: DriftState, day: int, check: str, text: str | None) -> None:
         if memory.faults_day != day:
             memory.faults_day, memory.faults = day, {}
         if text is None:
@@ -256,7 +262,7 @@ class DriftStage(LogStage):
             memory.faults[check] = text
 
     @staticmethod
-    def _faults(memory: LineState, day: int) -> list[str]:
+    def _faults(memory: DriftState, day: int) -> list[str]:
         return [memory.faults[check] for check in sorted(memory.faults)] if memory.faults_day == day else []
 
 

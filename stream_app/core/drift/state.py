@@ -28,7 +28,7 @@ class Run(msgspec.Struct):
     before: int | None = None
 
 
-class LineState(msgspec.Struct):
+class DriftState(msgspec.Struct):
     """Memory of a line."""
 
     #: ``statistical`` and ``performance``
@@ -41,7 +41,7 @@ class LineState(msgspec.Struct):
     faults: dict[str, str] = {}
 
 
-_codec: Final = Codec[LineState](LineState, FORMAT, "a line's drift memory")
+_codec: Final = Codec[DriftState](DriftState, FORMAT, "a line's drift memory")
 encode, decode = _codec.encode, _codec.decode
 
 

@@ -10,7 +10,7 @@ from schemas import bounds, deadletters
 DEAD_LETTERS = "dead-letters"
 
 
-class Record(Protocol):
+class ConsumedRecord(Protocol):
     """The parts of a consumed Kafka record a stage may look at."""
 
     @property
@@ -59,6 +59,6 @@ class Drained(NamedTuple):
     memo: bytes
 
 
-def dead_letter(record: Record, stage: str, reason: str, error: str, *, limit: int = bounds.RECORD) -> Emit:
+def dead_letter(record: ConsumedRecord, stage: str, reason: str, error: str, *, limit: int = bounds.RECORD) -> Emit:
     """The record for the dead-letter topic, bounded: see :func:`schemas.deadletters.build`."""
     return Emit(DEAD_LETTERS, None, *deadletters.build(record, stage, reason, error, limit=limit))

@@ -81,7 +81,7 @@ class Resolver(Protocol[R]):
         ...
 
 
-class Table(Protocol):
+class SettingsStore(Protocol):
     """The stage's unit of work: reads see its own puts."""
 
     def get(self, keys: list[bytes]) -> list[bytes | None]: ...
@@ -92,7 +92,7 @@ class Table(Protocol):
 class LiveSettings(Generic[C, R]):
     """Settings of one lane under change. ``config``: the stage's own, which does not change. Not thread-safe."""
 
-    def __init__(self, config: C, resolver: Resolver[R], table: Table) -> None:
+    def __init__(self, config: C, resolver: Resolver[R], table: SettingsStore) -> None:
         self.config = config
         self._resolver = resolver
         self._table = table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stream_app.core.counts import deltas
-from stream_app.core.counts.deltas import Cell, DeltaRecord, HourCount, Intervals, Part
+from stream_app.core.counts.deltas import CellId, DeltaRecord, HourCount, Intervals, Part
 from stream_app.core.labels.config import DAY_MS, HOUR_MS, Name
 
 #: Slot numbers and row kinds share one integer, so that the per-event path appends to one list less.
@@ -15,7 +15,7 @@ KIND_BITS = 3
 MAX_RECORD_BYTES = 800_000
 
 
-class Counts:
+class LaneCounts:
     """Rows of the epoch in hand. ``add`` is inlined by the stage: it appends to the public lists itself."""
 
     __slots__ = ("codes", "interval_slots", "interval_widths", "minus_codes", "minus_scores", "scores", "slots")
@@ -46,7 +46,7 @@ class Counts:
         out: list[Part | None] = [None] * targets
         if not self.slots:
             return out
-        cells: list[list[Cell]] = [[] for _ in range(targets)]
+        cells: list[list[CellId]] = [[] for _ in range(targets)]
         index: dict[tuple[str, str, int], int] = {}
         of_slot = np.empty(len(self.slots), dtype=np.uint32)
         target_of_slot = np.empty(len(self.slots), dtype=np.int64)
@@ -57,7 +57,7 @@ class Counts:
             mine = cells[name.target]
             if number is None:
                 number = index[key] = len(mine)
-                mine.append(Cell(name.line, name.version, day))
+                mine.append(CellId(name.line, name.version, day))
             of_slot[slot] = number
             target_of_slot[slot] = name.target
             name.slots.clear()
@@ -106,7 +106,7 @@ class Counts:
         return [HourCount(*key, count) for key, count in sorted(sums.items())]
 
 
-def _ranks(cells: list[Cell]) -> tuple[list[int], np.ndarray]:
+def _ranks(cells: list[CellId]) -> tuple[list[int], np.ndarray]:
     """Order of the cells by identity, and for each old number its place in that order."""
     order = sorted(range(len(cells)), key=cells.__getitem__)
     rank = np.empty(len(cells), dtype=np.uint32)
@@ -152,7 +152,7 @@ def _halves(part: Part) -> tuple[Part, Part]:
         middle, row = 1, len(rows.cells) // 2
         cells_a, cells_b, shift = part.cells, part.cells, 0
 
-    def piece(a: int | None, b: int | None, cells: list[Cell], minus: int, first: bool) -> Part:
+    def piece(a: int | None, b: int | None, cells: list[CellId], minus: int, first: bool) -> Part:
         cut = slice(a, b)
         return Part(
             after=part.after,

@@ -24,7 +24,7 @@ FORMAT: Final = 2
 DISPOSITIONS: Final = ("joined", "pending", "unmatched", "duplicate", "corrected", "dead_lettered")
 
 
-class Tally(msgspec.Struct):
+class DispositionTally(msgspec.Struct):
     """Final dispositions of one input topic's records in this partition."""
 
     joined: int = 0
@@ -45,15 +45,15 @@ class Tally(msgspec.Struct):
         }
 
 
-class Memo(msgspec.Struct):
+class LabelsLaneState(msgspec.Struct):
     """State of the lane that is not an entry."""
 
     #: last line tick (epoch ms), 0 before the first
     line_tick: int = 0
     #: UTC day of the last tick handled
     day: int = 0
-    predictions: Tally = msgspec.field(default_factory=Tally)
-    outcomes: Tally = msgspec.field(default_factory=Tally)
+    predictions: DispositionTally = msgspec.field(default_factory=DispositionTally)
+    outcomes: DispositionTally = msgspec.field(default_factory=DispositionTally)
     #: horizon in days → covering day → predictions still pending
     pending: dict[int, dict[int, int]] = {}
     #: covering day → outcomes still waiting for their prediction
@@ -70,11 +70,11 @@ class Memo(msgspec.Struct):
         }
 
 
-_codec: Final = Codec[Memo](Memo, FORMAT, "labels positions record")
+_codec: Final = Codec[LabelsLaneState](LabelsLaneState, FORMAT, "labels positions record")
 encode = _codec.encode
 
 
-def decode(value: bytes) -> Memo:
+def decode(value: bytes) -> LabelsLaneState:
     """Inverse of :func:`encode`. ``UnknownFormat`` also if the table's entries have another format than this release's.
 
     ``Broken`` if it cannot be read.

@@ -6,13 +6,13 @@ import msgspec
 
 from schemas import bounds
 from schemas.unreadable import Unreadable
-from stream_app.core.kit.effects import Record
+from stream_app.core.kit.effects import ConsumedRecord
 from stream_app.core.labels.config import LabelsConfig
 
 Refusal = tuple[str, str]
 
 
-def undecoded(record: Record, error: Exception, limit: int) -> Refusal:
+def undecoded(record: ConsumedRecord, error: Exception, limit: int) -> Refusal:
     """A record that is not what the contract describes."""
     if isinstance(record.value, Unreadable):
         return record.value.reason, record.value.error
@@ -24,7 +24,7 @@ def undecoded(record: Record, error: Exception, limit: int) -> Refusal:
     return "invalid_field" if isinstance(error, msgspec.ValidationError) else "invalid_json", str(error)
 
 
-def too_long(record: Record, key: bytes, limit: int) -> Refusal | None:
+def too_long(record: ConsumedRecord, key: bytes, limit: int) -> Refusal | None:
     """A readable record with too long an id, or too large with its key and headers. ``key``: prefix byte and id."""
     if len(key) > 129:
         return "invalid_field", "prediction_id is longer than 128 bytes"

@@ -17,10 +17,10 @@ from schemas.inputs import OUTCOME_DECODER, PREDICTION_DECODER, Outcome, Predict
 from schemas.unreadable import Unreadable
 from stream_app.core.counts.deltas import Part
 from stream_app.core.kit.codec import UNREADABLE
-from stream_app.core.kit.effects import Drained, Emit, Record, TableReader, dead_letter
+from stream_app.core.kit.effects import ConsumedRecord, Drained, Emit, TableReader, dead_letter
 from stream_app.core.labels import memo as memos
 from stream_app.core.labels.config import DAY_MS, HOUR_MS, BadName, LabelsConfig, Name
-from stream_app.core.labels.counts import KIND_BITS, Counts, records
+from stream_app.core.labels.counts import KIND_BITS, LaneCounts, records
 from stream_app.core.labels.entry import (
     ACTUAL,
     BODY_AT,
@@ -62,17 +62,17 @@ class LabelsStage:
 
     def load(self, memo: bytes | None, table: TableReader | None) -> None:
         """Start from the positions record of the last commit, or from nothing."""
-        self.memo = memos.decode(memo) if memo is not None else memos.Memo()
+        self.memo = memos.decode(memo) if memo is not None else memos.LabelsLaneState()
         self._table = table
         #: entries looked up last, for the message if one of them is damaged
         self._seen: tuple[list[bytes], Sequence[bytes | None]] = ([], [])
         self._overlay: dict[bytes, bytes | None] = {}
-        self._counts = Counts()
+        self._counts = LaneCounts()
         self._parts: list[list[Part]] = [[] for _ in range(self.config.targets)]
         self._emits: list[Emit] = []
         self._names.load(table if memo is not None else None, self.memo.day)
 
-    def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
+    def accept(self, alias: str, batch: Sequence[ConsumedRecord], tick: TickView | None) -> int:
         """Take records that ``tick`` covers. Returns how many; every one of them gets exactly one disposition."""
         if tick is None:
             raise Broken(f"{alias} is gated by the clock and came without its covering tick")
@@ -127,7 +127,7 @@ class LabelsStage:
 
     # -- per event -----------------------------------------------------------------------------------------------
 
-    def _predictions(self, batch: Sequence[Record], tick: TickView) -> None:
+    def _predictions(self, batch: Sequence[ConsumedRecord], tick: TickView) -> None:
         decode, names, counts, overlay = PREDICTION_DECODER.decode, self._names.by_event, self._counts, self._overlay
         codes, scores = counts.codes.append, counts.scores.append
         interval_slots, interval_widths = counts.interval_slots.append, counts.interval_widths.append
@@ -136,7 +136,7 @@ class LabelsStage:
         today = tick.at_ms // DAY_MS
         pack, in_overlay = PREDICTION.pack, overlay.get
         fresh: dict[int, int] = {}
-        good: list[tuple[bytes, Prediction, Record]] = []
+        good: list[tuple[bytes, Prediction, ConsumedRecord]] = []
         for record in batch:
             value = record.value
             try:
@@ -224,7 +224,7 @@ class LabelsStage:
             days = self.memo.pending.setdefault(horizon, {})
             days[today] = days.get(today, 0) + count
 
-    def _outcomes(self, batch: Sequence[Record], tick: TickView) -> None:
+    def _outcomes(self, batch: Sequence[ConsumedRecord], tick: TickView) -> None:
         decode, overlay, by_stored, counts = OUTCOME_DECODER.decode, self._overlay, self._names.by_stored, self._counts
         codes, scores = counts.codes.append, counts.scores.append
         max_bytes = self.config.max_record_bytes
@@ -233,7 +233,7 @@ class LabelsStage:
         careful = today - self.config.min_horizon_days
         unpack, head, in_overlay = PREDICTION.unpack_from, HEAD.pack, overlay.get
         joined: dict[tuple[int, int], int] = {}
-        good: list[tuple[bytes, Outcome, Record]] = []
+        good: list[tuple[bytes, Outcome, ConsumedRecord]] = []
         for record in batch:
             value = record.value
             try:
@@ -328,7 +328,7 @@ class LabelsStage:
         (self._counts.codes if plus else self._counts.minus_codes).append(code)
         (self._counts.scores if plus else self._counts.minus_scores).append(score)
 
-    def _again(self, record: Record, old: bytes, new: bytes) -> None:
+    def _again(self, record: ConsumedRecord, old: bytes, new: bytes) -> None:
         """A prediction whose id is taken: the same content is a duplicate, another contradicts the first."""
         if old[BODY_AT:] == new[BODY_AT:]:
             self.memo.predictions.duplicate += 1
@@ -337,7 +337,7 @@ class LabelsStage:
                 record, self.memo.predictions, "contradictory", "another prediction came first under this prediction_id"
             )
 
-    def _outcome_again(self, record: Record, key: bytes, old: bytes, at: int, actual: bool, today: int) -> None:
+    def _outcome_again(self, record: ConsumedRecord, key: bytes, old: bytes, at: int, actual: bool, today: int) -> None:
         """An outcome whose id has one: duplicate, correction, or contradiction (CONTRACT section 7)."""
         _, flags, cover, waits, observed_at = HEAD.unpack_from(old)
         if bool(flags & ACTUAL) == actual:
@@ -378,6 +378,6 @@ class LabelsStage:
 
     # -- refusals ------------------------------------------------------------------------------------------------
 
-    def _refuse(self, record: Record, tally: memos.Tally, reason: str, error: str) -> None:
+    def _refuse(self, record: ConsumedRecord, tally: memos.DispositionTally, reason: str, error: str) -> None:
         tally.dead_lettered += record.value.records if isinstance(record.value, Unreadable) else 1
         self._emits.append(dead_letter(record, STAGE, reason, error, limit=self.config.max_record_bytes))

@@ -16,7 +16,7 @@ from stream_app.core.metrics_stage.compare import Comparer
 from stream_app.core.metrics_stage.config import MetricsConfig, MetricsSettings
 from stream_app.core.metrics_stage.keys import CELL, LINE, cell_prefix, split_cell_key
 from stream_app.core.metrics_stage.line_book import LineBook
-from stream_app.core.metrics_stage.memo import Progress
+from stream_app.core.metrics_stage.memo import TickProgress
 
 
 class _Task(NamedTuple):
@@ -51,7 +51,7 @@ class Closer:
     def _config(self) -> MetricsConfig:
         return self._settings.config
 
-    def run(self, closes: list[Close], progress: Progress, now: int) -> bool:
+    def run(self, closes: list[Close], progress: TickProgress, now: int) -> bool:
         """A bounded number of cells and lines of the closes the tick passed, in time order; ``False`` until done."""
         budget = self._config.cells_a_step
         while progress.close < len(closes):

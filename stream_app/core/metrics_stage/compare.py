@@ -28,7 +28,7 @@ from stream_app.core.metrics_stage.config import LineRules, MetricsConfig, Metri
 from stream_app.core.metrics_stage.keys import cell_prefix, days_key, stand_key
 from stream_app.core.metrics_stage.line_book import LineBook
 from stream_app.core.metrics_stage.version_cells import VersionCells, judged_days
-from stream_app.core.metrics_stage.version_days import PERFORMANCE, STATISTICAL, Stand, VersionDays
+from stream_app.core.metrics_stage.version_days import PERFORMANCE, STATISTICAL, ComparisonState, VersionDays
 
 #: severities whose newest day is no longer taken for healthy
 
@@ -205,10 +205,10 @@ class Comparer:
 
     # -- what they stand on ----------------------------------------------------------------------------------------
 
-    def stand(self, line: str) -> Stand:
+    def stand(self, line: str) -> ComparisonState:
         """Where the line's comparisons stand."""
         value = self._work.get([stand_key(line)])[0]
-        return version_days.decode_stand(value, stand_key(line)) if value is not None else Stand()
+        return version_days.decode_stand(value, stand_key(line)) if value is not None else ComparisonState()
 
     def days(self, line: str, version: str) -> VersionDays:
         """What is known of the version's days."""

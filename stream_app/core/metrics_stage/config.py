@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from stream_app.core.comparisons.rules import ComparisonRules
-from stream_app.core.kit.live_settings import LiveSettings, Resolver, Table, Values
+from stream_app.core.kit.live_settings import LiveSettings, Resolver, SettingsStore, Values
 from stream_app.core.metrics_stage.active_version import ObservedRules
 
 
@@ -55,7 +55,7 @@ class MetricsConfig:
 class MetricsSettings(LiveSettings[MetricsConfig, LineRules]):
     """The lane's settings under change."""
 
-    def __init__(self, config: MetricsConfig, table: Table) -> None:
+    def __init__(self, config: MetricsConfig, table: SettingsStore) -> None:
         super().__init__(config, config.rules, table)
         self._days: tuple[int, tuple[int, ...]] | None = None
 

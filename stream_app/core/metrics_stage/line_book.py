@@ -31,7 +31,7 @@ from stream_app.core.metrics_stage.keys import (
     watch_key,
 )
 from stream_app.core.metrics_stage.traffic import Traffic
-from stream_app.core.metrics_stage.watch import Watch
+from stream_app.core.metrics_stage.watch import VersionChange
 from stream_app.errors import Broken
 
 _LABELLED_FORMAT = 1
@@ -112,7 +112,7 @@ class LineBook:
         self._lines[line] = state
         self._work.put(line_key(line), active_version.encode(state))
         if state.previous is not None:
-            change = Watch(state.version, state.previous, state.since_ms)
+            change = VersionChange(state.version, state.previous, state.since_ms)
             self._work.put(watch_key(line), watch.encode(change))
         self._work.emit(publish.lifecycle(line, state, now, self._partition, self._source))
         line_log.append(

@@ -16,7 +16,7 @@ from stream_app.core.kit.codec import Codec
 FORMAT: Final = 2
 
 
-class Progress(msgspec.Struct):
+class TickProgress(msgspec.Struct):
     """Where the tick in hand stands; a restart goes on from here."""
 
     #: 0 not begun, 1 folding, 2 closing, 3 looking at new versions
@@ -26,14 +26,14 @@ class Progress(msgspec.Struct):
     after: bytes | None = None
 
 
-class Memo(msgspec.Struct):
+class MetricsLaneState(msgspec.Struct):
     """State of the lane that is not in its table."""
 
     #: last line tick handled, epoch ms; 0 before the first
     last_tick: int = 0
     #: tick up to which every cell is folded
     folded: int = 0
-    progress: Progress = msgspec.field(default_factory=Progress)
+    progress: TickProgress = msgspec.field(default_factory=TickProgress)
     #: source partition → line tick it has closed (epoch ms), as received
     closed: dict[int, int] = {}
     #: input barriers of the last epoch handled: topic → source partition → offset
@@ -62,5 +62,5 @@ class Memo(msgspec.Struct):
         }
 
 
-_codec: Final = Codec[Memo](Memo, FORMAT, "metrics positions record")
+_codec: Final = Codec[MetricsLaneState](MetricsLaneState, FORMAT, "metrics positions record")
 encode, decode = _codec.encode, _codec.decode

@@ -16,9 +16,9 @@ from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.core.metrics_stage.compare import Comparer
 from stream_app.core.metrics_stage.config import LineRules, MetricsConfig, MetricsSettings
 from stream_app.core.metrics_stage.keys import WATCH
-from stream_app.core.metrics_stage.memo import Progress
+from stream_app.core.metrics_stage.memo import TickProgress
 from stream_app.core.metrics_stage.version_cells import VersionCells
-from stream_app.core.metrics_stage.watch import Watch, decode
+from stream_app.core.metrics_stage.watch import VersionChange, decode
 
 #: What a look costs in the cells of a step: it reads some twenty and compares up to seven windows.
 _COST = 10
@@ -36,7 +36,7 @@ class Prober:
     def _config(self) -> MetricsConfig:
         return self._settings.config
 
-    def run(self, progress: Progress, now: int) -> bool:
+    def run(self, progress: TickProgress, now: int) -> bool:
         """Look at a bounded number of lines, ``progress.after`` being the last one's key; ``False`` until done."""
         limit = max(1, self._config.cells_a_step // _COST)
         batch = self._work.scan(WATCH, progress.after, limit)
@@ -46,7 +46,7 @@ class Prober:
             self._look(key, decode(value, key), now)
         return len(batch) < limit
 
-    def _look(self, key: bytes, watch: Watch, now: int) -> None:
+    def _look(self, key: bytes, watch: VersionChange, now: int) -> None:
         line = key[len(WATCH) :].decode()
         rules = self._settings.rules_of(line)
         age = now - watch.since_ms
@@ -60,7 +60,7 @@ class Prober:
         if age >= rules.probation_days * DAY_MS:
             self._work.put(key, None)
 
-    def _windows(self, line: str, watch: Watch, rules: LineRules) -> list[LabelWindow]:
+    def _windows(self, line: str, watch: VersionChange, rules: LineRules) -> list[LabelWindow]:
         before = VersionCells(self._work, line, watch.previous)
         changed = day_of(watch.since_ms)
         span = range(changed - self._config.retention_days, changed + 1)

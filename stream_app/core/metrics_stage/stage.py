@@ -32,7 +32,7 @@ from stream_app.core.counts.cells import fold as fold_cell
 from stream_app.core.kit.audit import Auditor, Said
 from stream_app.core.kit.changes import Change
 from stream_app.core.kit.days import HOUR_MS, Close, closes_between, date_of, day_of, metrics_close
-from stream_app.core.kit.effects import Drained, Record, TableReader, dead_letter
+from stream_app.core.kit.effects import ConsumedRecord, Drained, TableReader, dead_letter
 from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.core.line_log import CommandEntry, ResultEntry
 from stream_app.core.metrics_stage import active_version, border, publish
@@ -81,7 +81,7 @@ class MetricsStage:
 
     def load(self, memo: bytes | None, table: TableReader | None) -> None:
         """Start from the positions record of the last commit, or from nothing."""
-        self.memo = memos.decode(memo) if memo is not None else memos.Memo()
+        self.memo = memos.decode(memo) if memo is not None else memos.MetricsLaneState()
         self._work = UnitOfWork(table, self.partition)
         self._pending = Pending()
         self.settings = MetricsSettings(self.config, self._work)
@@ -114,7 +114,7 @@ class MetricsStage:
 
     # -- input ---------------------------------------------------------------------------------------------------
 
-    def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
+    def accept(self, alias: str, batch: Sequence[ConsumedRecord], tick: TickView | None) -> int:
         """Deltas come without a tick; commands and results with the tick that covers them. Both are stored first."""
         if alias == DELTAS:
             for record in batch:
@@ -126,7 +126,7 @@ class MetricsStage:
                 self._order(record, alias == COMMANDS)
         return len(batch)
 
-    def _delta(self, record: Record) -> None:
+    def _delta(self, record: ConsumedRecord) -> None:
         where = f"{record.topic}[{record.partition}] offset {record.offset}"
         if isinstance(record.value, Unreadable):
             raise Parked("unreadable_log", record.value.parks(record.topic, record.partition))
@@ -144,7 +144,7 @@ class MetricsStage:
             value = record.value if kept is delta else deltas.encode(kept)
             self._work.put(delta_key(delta.source, record.offset), value)
 
-    def _order(self, record: Record, command: bool) -> None:
+    def _order(self, record: ConsumedRecord, command: bool) -> None:
         size = bounds.content(record.key, record.value, record.headers)
         if size > bounds.COMMAND:
             text = f"{size} bytes, a command or result has {bounds.COMMAND} at most"
@@ -338,7 +338,7 @@ class MetricsStage:
         line_log.append(self._work, line_log.TickEntry(now, memo.inputs(), passed, memo.totals()))
         self.closes_run.update(c.kind for c in closes)
         memo.last_tick = now
-        memo.progress = memos.Progress()
+        memo.progress = memos.TickProgress()
 
     # -- the live view -------------------------------------------------------------------------------------------
 

@@ -81,7 +81,7 @@ def window(rules: ComparisonRules, close: int) -> tuple[int, int]:
     return close - rules.baseline_end_days, close - rules.baseline_start_days
 
 
-class Stand(msgspec.Struct):
+class ComparisonState(msgspec.Struct):
     """Where a line's comparisons stand."""
 
     #: day of the last 02:00 close, and the version active at it: the checks of that day compare this one
@@ -94,6 +94,6 @@ class Stand(msgspec.Struct):
 
 
 _days: Final = Codec[VersionDays](VersionDays, FORMAT, "record of a version's days")
-_stand: Final = Codec[Stand](Stand, FORMAT, "stand of a line's comparisons")
+_stand: Final = Codec[ComparisonState](ComparisonState, FORMAT, "stand of a line's comparisons")
 encode, decode = _days.encode, _days.decode
 encode_stand, decode_stand = _stand.encode, _stand.decode

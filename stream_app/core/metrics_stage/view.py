@@ -26,7 +26,7 @@ _AT_ONCE = 50
 _LOOKED_AT = 20_000
 
 
-class Row(NamedTuple):
+class CellRow(NamedTuple):
     """A cell and whose it is."""
 
     version: str
@@ -43,7 +43,7 @@ class Taken(NamedTuple):
     until: int
 
 
-class Source(Protocol):
+class CellSource(Protocol):
     """What a page is made of."""
 
     def cell_days(self) -> tuple[int, int]: ...
@@ -51,7 +51,7 @@ class Source(Protocol):
     def take(self, keys: list[bytes]) -> Taken: ...
 
 
-def page(source: Source, line: str, after: tuple[int, str] | None, limit: int) -> Iterator[Row | None]:
+def page(source: CellSource, line: str, after: tuple[int, str] | None, limit: int) -> Iterator[CellRow | None]:
     """Up to ``limit`` rows behind ``after`` (day, version); ``None`` between pieces of work."""
     pending: dict[int, set[bytes]] = {}
     for found in _pending_keys(source.take([]).parts, line):
@@ -77,7 +77,7 @@ def page(source: Source, line: str, after: tuple[int, str] | None, limit: int) -
         yield from _rows(source.take(keys), keys, line)
 
 
-def _stored(source: Source, prefix: bytes, after: bytes | None, limit: int) -> Iterator[set[bytes]]:
+def _stored(source: CellSource, prefix: bytes, after: bytes | None, limit: int) -> Iterator[set[bytes]]:
     while limit > 0:
         found = source.scan_cells(prefix, after, min(limit, _AT_ONCE))
         yield set(found)
@@ -98,7 +98,7 @@ def _pending_keys(parts: list[Part], line: str) -> Iterator[list[bytes]]:
     yield found
 
 
-def _rows(taken: Taken, keys: list[bytes], line: str) -> Iterator[Row | None]:
+def _rows(taken: Taken, keys: list[bytes], line: str) -> Iterator[CellRow | None]:
     cells: dict[bytes, Cell] = {}
     for number, key in enumerate(keys, 1):
         value = taken.stored[key]
@@ -119,4 +119,4 @@ def _rows(taken: Taken, keys: list[bytes], line: str) -> Iterator[Row | None]:
     for key in keys:
         _, version, day = split_cell_key(key)
         if cells[key].folded_to or taken.stored[key] is not None:  # else it expired since its key was read
-            yield Row(version, day, cells[key])
+            yield CellRow(version, day, cells[key])

@@ -11,7 +11,7 @@ from stream_app.core.kit.codec import Codec
 FORMAT: Final = 1
 
 
-class Watch(msgspec.Struct, frozen=True):
+class VersionChange(msgspec.Struct, frozen=True):
     """A change of the active version that is looked at: the versions, and the tick (epoch ms) of the change."""
 
     version: str
@@ -19,5 +19,5 @@ class Watch(msgspec.Struct, frozen=True):
     since_ms: int
 
 
-_codec: Final = Codec[Watch](Watch, FORMAT, "watch over a new version")
+_codec: Final = Codec[VersionChange](VersionChange, FORMAT, "watch over a new version")
 encode, decode = _codec.encode, _codec.decode

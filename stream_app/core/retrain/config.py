@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from stream_app.core.kit.live_settings import Fixed, LiveSettings, Resolver, Table
+from stream_app.core.kit.live_settings import Fixed, LiveSettings, Resolver, SettingsStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class RetrainConfig:
 class RetrainSettings(LiveSettings[RetrainConfig, Allowed]):
     """The lane's settings under change."""
 
-    def __init__(self, config: RetrainConfig, table: Table) -> None:
+    def __init__(self, config: RetrainConfig, table: SettingsStore) -> None:
         super().__init__(config, config.rules, table)
 
     def of(self, line: str) -> LineConfig:

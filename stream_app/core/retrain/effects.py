@@ -46,7 +46,7 @@ class Audit(NamedTuple):
     answers: tuple[Answer, ...] = ()
 
 
-class Refused(NamedTuple):
+class OrderRefused(NamedTuple):
     """An event that moved nothing. ``name``: the safeguard or rule that spoke."""
 
     actor: str
@@ -101,4 +101,4 @@ class HandOver(NamedTuple):
     points: float
 
 
-Effect = SendCommand | PublishJob | Audit | Refused | Decide | Kept | Replaced | HandOver
+Effect = SendCommand | PublishJob | Audit | OrderRefused | Decide | Kept | Replaced | HandOver

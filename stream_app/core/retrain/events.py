@@ -96,7 +96,7 @@ class Forgotten:
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
+class TickEvent:
     """Time has come to ``now_ms``."""
 
     kind: ClassVar[Kind] = "tick"
@@ -178,5 +178,14 @@ class OrderByHand:
 
 
 Event = (
-    DriftFound | RunEnded | VersionChanged | ProbationLook | Forgotten | Tick | Result | Retrain | Approve | OrderByHand
+    DriftFound
+    | RunEnded
+    | VersionChanged
+    | ProbationLook
+    | Forgotten
+    | TickEvent
+    | Result
+    | Retrain
+    | Approve
+    | OrderByHand
 )

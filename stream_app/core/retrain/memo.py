@@ -14,7 +14,7 @@ from stream_app.core.kit.codec import Codec
 FORMAT: Final = 2
 
 
-class Memo(msgspec.Struct):
+class RetrainLaneState(msgspec.Struct):
     """State of the lane that is not in its table."""
 
     #: last tick handled, epoch ms; 0 before the first
@@ -23,5 +23,5 @@ class Memo(msgspec.Struct):
     inputs: dict[str, dict[int, int]] = {}
 
 
-_codec: Final = Codec[Memo](Memo, FORMAT, "retrain positions record")
+_codec: Final = Codec[RetrainLaneState](RetrainLaneState, FORMAT, "retrain positions record")
 encode, decode = _codec.encode, _codec.decode

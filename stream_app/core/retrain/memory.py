@@ -19,7 +19,7 @@ from stream_app.core.retrain.state import LineState
 MARK = b"T"
 
 
-class Memory:
+class CoordinatorStates:
     """Reads see the lane's own puts; ``states`` are at hand until :meth:`forget`."""
 
     def __init__(self, settings: RetrainSettings, work: UnitOfWork) -> None:

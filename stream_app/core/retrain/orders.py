@@ -7,7 +7,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from schemas.common import rfc3339
-from stream_app.core.retrain.events import OrderByHand, Result, Tick
+from stream_app.core.retrain.events import OrderByHand, Result, TickEvent
 from stream_app.core.retrain.turn import Turn
 
 #: a deployer's last words
@@ -52,7 +52,7 @@ def order_failed(turn: Turn, event: Result) -> None:
     turn.fail(event.error or "no reason given")
 
 
-def deadlines(turn: Turn, event: Tick) -> None:
+def deadlines(turn: Turn, event: TickEvent) -> None:
     """Not accepted in time: again, a few times. Accepted and not finished in time: cancelled, failed."""
     order = turn.order()
     if not order.accepted:

@@ -52,7 +52,7 @@ class Publisher:
             return [self._job(line, effect)]
         if isinstance(effect, fx.Audit):
             return [self.audit(Said(line, *effect[:-1], _plain(effect.answers)))]
-        if isinstance(effect, fx.Refused):
+        if isinstance(effect, fx.OrderRefused):
             reason = f"{effect.name}: {effect.reason}"
             actor, action, subject = effect.actor, effect.action, effect.subject
             answers = _plain(effect.answers)
@@ -169,7 +169,7 @@ class Publisher:
         return Emit(DECISION_LOG, self.partition, line.encode(), line_log.encode(entry), [])
 
 
-def _failure(known: state.Failure) -> Failure:
+def _failure(known: state.FailedCommand) -> Failure:
     return Failure(known.command, known.id, known.attempt, rfc3339(known.at_ms), known.reason)
 
 

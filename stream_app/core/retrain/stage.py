@@ -35,7 +35,7 @@ from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.kit.audit import Said
 from stream_app.core.kit.changes import Change
 from stream_app.core.kit.days import day_of
-from stream_app.core.kit.effects import Drained, Emit, Record, TableReader
+from stream_app.core.kit.effects import ConsumedRecord, Drained, Emit, TableReader
 from stream_app.core.kit.epoch_log import EpochLog
 from stream_app.core.kit.log_stage import LogStage
 from stream_app.core.kit.unit_of_work import UnitOfWork
@@ -44,9 +44,9 @@ from stream_app.core.retrain import barriers, reading
 from stream_app.core.retrain import memo as memos
 from stream_app.core.retrain.config import RetrainConfig, RetrainSettings
 from stream_app.core.retrain.effects import COORDINATOR
-from stream_app.core.retrain.events import Approve, Event, Forgotten, ProbationLook, Retrain, Seen, Tick
+from stream_app.core.retrain.events import Approve, Event, Forgotten, ProbationLook, Retrain, Seen, TickEvent
 from stream_app.core.retrain.machine import step
-from stream_app.core.retrain.memory import Memory
+from stream_app.core.retrain.memory import CoordinatorStates
 from stream_app.core.retrain.publish import DECISION_LOG, JOBS, Publisher
 from stream_app.core.retrain.state import LineState
 
@@ -66,11 +66,11 @@ class RetrainStage(LogStage):
 
     def load(self, memo: bytes | None, table: TableReader | None) -> None:
         """Start from the last commit; coordinators that are not idle are found by their marks."""
-        self.memo = memos.decode(memo) if memo is not None else memos.Memo()
+        self.memo = memos.decode(memo) if memo is not None else memos.RetrainLaneState()
         self._work = UnitOfWork(table, self.partition)
         self._epoch = EpochLog(self._work)
         self.settings = RetrainSettings(self.config, self._work)
-        self._memory = Memory(self.settings, self._work)
+        self._memory = CoordinatorStates(self.settings, self._work)
 
     @property
     def last_tick(self) -> int:
@@ -79,7 +79,7 @@ class RetrainStage(LogStage):
 
     # -- input ---------------------------------------------------------------------------------------------------
 
-    def accept(self, alias: str, batch: Sequence[Record], tick: TickView | None) -> int:
+    def accept(self, alias: str, batch: Sequence[ConsumedRecord], tick: TickView | None) -> int:
         """Entries in the log's order; stops at a tick whose epoch takes another step."""
         self._epoch.begin_call()
         for number, record in enumerate(batch):
@@ -143,7 +143,7 @@ class RetrainStage(LogStage):
             lines = [name.decode() for name in names]
             self._memory.read(lines)
             for line in lines:
-                self._step(line, Tick())
+                self._step(line, TickEvent())
             self._memory.forget()
         memo.last_tick, memo.inputs = now_ms, entry.inputs
         return True

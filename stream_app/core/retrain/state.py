@@ -43,7 +43,7 @@ class Cause(msgspec.Struct, frozen=True):
     first_day: int = 0
 
 
-class Order(msgspec.Struct, frozen=True):
+class SentCommand(msgspec.Struct, frozen=True):
     """A command on its way to the trainer or the deployer."""
 
     command: Literal["train", "activate", "rollback"]
@@ -62,7 +62,7 @@ class Job(msgspec.Struct, frozen=True):
     #: active version when it began; orders are void if another one serves
     base: str
     plan: Plan | None = None
-    order: Order | None = None
+    order: SentCommand | None = None
     #: what a person is asked: to train, or to activate a candidate of a type without thresholds
     asked: Literal["train", "activate"] | None = None
     #: version that came out of training, or the one to roll back to
@@ -75,7 +75,7 @@ class Job(msgspec.Struct, frozen=True):
     validated: bool = False
 
 
-class Failure(msgspec.Struct, frozen=True):
+class FailedCommand(msgspec.Struct, frozen=True):
     """An order that came to nothing; remembered until a success of its kind ends it, or a person."""
 
     command: Literal["train", "activate", "rollback"]
@@ -135,7 +135,7 @@ class LineState(msgspec.Struct, frozen=True):
     #: nothing is trained before; ``None``: there is no back-off
     backoff_until_ms: int | None = None
     #: what failed last, if neither a success nor a person ended it
-    failure: Failure | None = None
+    failure: FailedCommand | None = None
     #: kind → first day of the run of ``drift`` that stands
     runs: dict[str, int] = {}
     #: kind → the refusal that its run of ``drift`` met last

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.retrain.effects import COORDINATOR, Decide
-from stream_app.core.retrain.events import Approve, DriftFound, OrderByHand, Result, Retrain, RunEnded, Seen, Tick
+from stream_app.core.retrain.events import Approve, DriftFound, OrderByHand, Result, Retrain, RunEnded, Seen, TickEvent
 from stream_app.core.retrain.safeguards import BY_HAND, Answer, Context, ask
 from stream_app.core.retrain.state import Cause, Refusals
 from stream_app.core.retrain.turn import Turn, job_id
@@ -106,7 +106,7 @@ def reject(turn: Turn, event: OrderByHand) -> None:
         turn.rest()
 
 
-def approval_lapses(turn: Turn, event: Tick) -> None:
+def approval_lapses(turn: Turn, event: TickEvent) -> None:
     """Nobody answered in time; counts for nothing."""
     hours = turn.rules.approval_lapses_h
     if turn.now_ms >= turn.state.since_ms + round(hours * HOUR_MS):
@@ -135,7 +135,7 @@ def succeeded(turn: Turn, event: Result) -> None:
         turn.change(failure=None)
 
 
-def judge_candidate(turn: Turn, event: Tick) -> None:
+def judge_candidate(turn: Turn, event: TickEvent) -> None:
     """Activate it, reject it, or ask a person where the type has no thresholds."""
     job = turn.job()
     found = validate(turn.rules, job.candidate_metrics, job.champion_metrics)

@@ -11,9 +11,9 @@ from schemas.common import uuid5
 from stream_app.core.kit.audit import TEXT
 from stream_app.core.kit.days import HOUR_MS
 from stream_app.core.retrain.config import LineConfig
-from stream_app.core.retrain.effects import COORDINATOR, Audit, Effect, Refused, SendCommand
+from stream_app.core.retrain.effects import COORDINATOR, Audit, Effect, OrderRefused, SendCommand
 from stream_app.core.retrain.safeguards import Answer
-from stream_app.core.retrain.state import NOTED, Cause, Failure, Job, LineState, Order, State
+from stream_app.core.retrain.state import NOTED, Cause, FailedCommand, Job, LineState, SentCommand, State
 from stream_app.errors import present
 
 #: Longest back-off: the next day's closes are worth another try.
@@ -45,7 +45,7 @@ class Turn:
         answers: tuple[Answer, ...] = (),
     ) -> None:  # fmt: skip
         """Say that nothing moved, and which rule spoke."""
-        self.effects.append(Refused(actor, action, name, subject, reason, answers))
+        self.effects.append(OrderRefused(actor, action, name, subject, reason, answers))
 
     # -- moves ---------------------------------------------------------------------------------------------------
 
@@ -59,7 +59,7 @@ class Turn:
         """The job there is."""
         return present(self.state.job, f"the job of {self.config.line}")
 
-    def order(self) -> Order:
+    def order(self) -> SentCommand:
         """The order on its way."""
         return present(self.job().order, f"the order of {self.config.line}'s job")
 
@@ -100,7 +100,7 @@ class Turn:
         """Send the job's next order, first attempt, and wait in ``state``."""
         job = self.job()
         accept_by, finish_by = self._deadlines()
-        order = Order(command, command_id(self.config.line, job.episode, command), 1, accept_by, finish_by)
+        order = SentCommand(command, command_id(self.config.line, job.episode, command), 1, accept_by, finish_by)
         self.change(state=state, job=replace(job, order=order, asked=None))
         self._send(command)
 
@@ -157,7 +157,7 @@ class Turn:
         self.change(
             state="halted" if self.state.circuit_open else "failed",
             backoff_until_ms=self.now_ms + round(backoff_h * HOUR_MS),
-            failure=Failure(order.command, order.id, order.attempt, self.now_ms, bounds.cut(reason, TEXT)),
+            failure=FailedCommand(order.command, order.id, order.attempt, self.now_ms, bounds.cut(reason, TEXT)),
             watch=None,
         )
         self.audit(order.command, "failed", f"{order.id}/{order.attempt}", reason, ids=(order.id, *job.cause.event_ids))

@@ -7,7 +7,15 @@ from typing import Final, Literal
 from stream_app.core.drift.events import event_id
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.retrain.effects import COORDINATOR, Decide, HandOver, Kept, Replaced
-from stream_app.core.retrain.events import Forgotten, OrderByHand, ProbationLook, Result, Seen, Tick, VersionChanged
+from stream_app.core.retrain.events import (
+    Forgotten,
+    OrderByHand,
+    ProbationLook,
+    Result,
+    Seen,
+    TickEvent,
+    VersionChanged,
+)
 from stream_app.core.retrain.probation import Look, judge
 from stream_app.core.retrain.safeguards import ask
 from stream_app.core.retrain.state import Cause, LineState, Watch
@@ -89,7 +97,7 @@ def probation_look(turn: Turn, event: ProbationLook) -> None:
     _conclude(turn, watch, judge(turn.rules, hours, event.windows, watch.run_from), event.seen)
 
 
-def probation_ends(turn: Turn, event: Tick) -> None:
+def probation_ends(turn: Turn, event: TickEvent) -> None:
     """The time is up and nothing spoke against the version."""
     watch = turn.state.watch
     if watch is not None and turn.now_ms >= watch.since_ms + turn.rules.probation_days * DAY_MS:

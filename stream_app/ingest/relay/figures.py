@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from stream_app.ingest.relay.session import Progress
-from stream_app.worker.metrics import Figures
+from stream_app.ingest.relay.session import RelayProgress
+from stream_app.worker.metrics import MetricFamilies
 
 
-def put(name: str, progress: Progress, page: Figures) -> None:
+def put(name: str, progress: RelayProgress, page: MetricFamilies) -> None:
     """Figures of one relay; ``name`` is the relay's."""
     counts = progress.counts
     for figure, text, value in (

@@ -21,7 +21,7 @@ from dataclasses import dataclass, fields
 from aiokafka import TopicPartition
 
 from schemas.unreadable import Unreadable
-from stream_app.core.kit.effects import Record, dead_letter
+from stream_app.core.kit.effects import ConsumedRecord, dead_letter
 from stream_app.engine.producer import LaneProducer
 from stream_app.ingest.relay.mapper import Mapper
 from stream_app.ingest.relay.source import Unmappable
@@ -34,7 +34,7 @@ _Row = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]
 
 
 @dataclass(slots=True)
-class Counts:
+class RelayCounts:
     """What became of source records. A record may make several predictions."""
 
     records: int = 0
@@ -44,13 +44,13 @@ class Counts:
     passed: int = 0
     dead_lettered: int = 0
 
-    def add(self, other: Counts) -> None:
+    def add(self, other: RelayCounts) -> None:
         """Sum up."""
         for field in fields(self):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
 
-class Lane:
+class RelayLane:
     """Owned by one session, used by one task at a time."""
 
     def __init__(
@@ -65,7 +65,7 @@ class Lane:
         self._producer = producer
         self._topics = topics
 
-    async def process(self, records: Sequence[Record]) -> Counts:
+    async def process(self, records: Sequence[ConsumedRecord]) -> RelayCounts:
         """Relay a batch in one transaction. Whatever it raises, the lane is not used again."""
         first = 0
         while first < len(records) and records[first].offset < self.position:
@@ -73,7 +73,7 @@ class Lane:
             first += 1
         fresh = records[first:]
         if not fresh:
-            return Counts()
+            return RelayCounts()
         rows, counts = self._map(fresh)  # step 1
         producer = self._producer
         await producer.begin()
@@ -94,8 +94,8 @@ class Lane:
         await self._producer.commit()
         self.position = offset
 
-    def _map(self, records: Sequence[Record]) -> tuple[dict[tuple[str, int], list[_Row]], Counts]:
-        topics, counts = self._topics, Counts(records=len(records))
+    def _map(self, records: Sequence[ConsumedRecord]) -> tuple[dict[tuple[str, int], list[_Row]], RelayCounts]:
+        topics, counts = self._topics, RelayCounts(records=len(records))
         made: dict[str, list[tuple[bytes, bytes]]] = {"predictions": [], "outcomes": []}
         rows: defaultdict[tuple[str, int], list[_Row]] = defaultdict(list)
         for record in records:

@@ -14,9 +14,9 @@ from schemas import bounds, deadletters
 from schemas.common import NAME
 from schemas.inputs import OUTCOME_DECODER, PREDICTION_DECODER, Outcome, Prediction
 from schemas.unreadable import Unreadable
-from stream_app.core.kit.effects import Record
+from stream_app.core.kit.effects import ConsumedRecord
 from stream_app.ingest.relay.expressions import Expression
-from stream_app.ingest.relay.maps import Condition, Emit, Join, RelayMap
+from stream_app.ingest.relay.maps import Condition, Join, MapOutput, RelayMap
 from stream_app.ingest.relay.source import Source, Unmappable
 
 _NAME: Final = re.compile(NAME)
@@ -33,7 +33,7 @@ class Made(NamedTuple):
     value: bytes
 
 
-class Held:
+class HeldBack:
     """What a join keeps, by id, for as many offsets as it may look back.
 
     What is found depends on the partition's records alone, never on when they were read: a relay that starts again
@@ -74,7 +74,7 @@ class Mapper:
         self._source = Source(relay_map.lets)
         self._emits = relay_map.emits
         self._join = relay_map.join
-        self._held = Held(relay_map.join) if relay_map.join is not None else None
+        self._held = HeldBack(relay_map.join) if relay_map.join is not None else None
         if self._held is not None:
             self._source.find_joined = self._held.find
         self._most = min(max_record_bytes, bounds.SENT)
@@ -85,7 +85,7 @@ class Mapper:
         """Offsets before a position that have to be read again for joins to find what they found before."""
         return self._join.within if self._join is not None else 0
 
-    def remember(self, record: Record) -> None:
+    def remember(self, record: ConsumedRecord) -> None:
         """Take a record below the position only for what a join holds."""
         source = self._source
         source.load(record)
@@ -95,7 +95,7 @@ class Mapper:
         except Unmappable:
             return  # it was dead-lettered when it was first read
 
-    def map(self, record: Record) -> list[Made]:
+    def map(self, record: ConsumedRecord) -> list[Made]:
         """What the map makes of a record, nothing if no part of it selects the record. Raises ``Unmappable``."""
         if isinstance(record.value, Unreadable):
             raise Unmappable(record.value.error, record.value.reason)
@@ -113,7 +113,7 @@ class Mapper:
                 self._each(emit, emit.each, source, made)
         return made
 
-    def _each(self, emit: Emit, each: Expression, source: Source, made: list[Made]) -> None:
+    def _each(self, emit: MapOutput, each: Expression, source: Source, made: list[Made]) -> None:
         items = each.evaluate(source)
         if not isinstance(items, list):
             raise Unmappable(f"each: {each.text} is {'missing' if items is None else 'no list'}")
@@ -128,7 +128,7 @@ class Mapper:
         source.item = source.index = None
         source.part = ""
 
-    def _one(self, emit: Emit, source: Source) -> Made:
+    def _one(self, emit: MapOutput, source: Source) -> Made:
         if emit.copy is not None:
             whole = emit.copy.evaluate(source)
             if not isinstance(whole, dict):
@@ -152,7 +152,7 @@ class Mapper:
                 raise Unmappable(f"features cannot be written as JSON: {error}") from error
         return Made(emit.to, self._check(emit, value or b""), value or b"")
 
-    def _check(self, emit: Emit, value: bytes) -> bytes:
+    def _check(self, emit: MapOutput, value: bytes) -> bytes:
         """The record's key, if it is one that the labels stage takes."""
         decode: Callable[[bytes], Any] = _DECODE[emit.to]
         try:
@@ -167,7 +167,7 @@ class Mapper:
             )
         return key
 
-    def _key(self, emit: Emit, record: Prediction | Outcome) -> bytes:
+    def _key(self, emit: MapOutput, record: Prediction | Outcome) -> bytes:
         key = record.prediction_id.encode()
         if len(key) > 128:
             raise Unmappable(f"prediction_id: {_written(emit, 'prediction_id')} is longer than 128 bytes")
@@ -195,11 +195,11 @@ def _hold(conditions: tuple[Condition, ...], source: Source) -> bool:
     return True
 
 
-def _written(emit: Emit, field: str) -> str:
+def _written(emit: MapOutput, field: str) -> str:
     return next((expression.text for name, expression in emit.fields if name == field), field)
 
 
-def _explain(emit: Emit, error: Exception) -> str:
+def _explain(emit: MapOutput, error: Exception) -> str:
     """Which field, by which path, is at fault."""
     absent = _MISSING.search(str(error))
     if absent is not None:

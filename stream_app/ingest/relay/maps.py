@@ -31,7 +31,7 @@ Condition = tuple[str, Evaluate, bool | tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Emit:
+class MapOutput:
     """One kind of record that a map makes. ``fields`` or ``copy``, never both."""
 
     to: str
@@ -60,7 +60,7 @@ class RelayMap:
     parameters: Mapping[str, Any]
     lets: int
     join: Join | None
-    emits: tuple[Emit, ...]
+    emits: tuple[MapOutput, ...]
 
 
 def shipped() -> list[str]:
@@ -144,7 +144,7 @@ def _join(raw: dict[str, Any], names: Names) -> Join:
     )
 
 
-def _emit(raw: Any, names: Names, where: str) -> Emit:
+def _emit(raw: Any, names: Names, where: str) -> MapOutput:
     if not isinstance(raw, dict):
         raise BadExpression(f"{where} is no table")
     _known(raw, _EMIT_KEYS, where)
@@ -159,7 +159,7 @@ def _emit(raw: Any, names: Names, where: str) -> Emit:
         for key in _REQUIRED[to]:
             if key not in fields:
                 raise BadExpression(f"{where}.fields.{key} is missing: every {to[:-1]} needs it")
-    return Emit(
+    return MapOutput(
         to,
         _conditions(raw.get("when", {}), names, f"{where}.when"),
         _expression(raw["each"], names, f"{where}.each") if "each" in raw else None,

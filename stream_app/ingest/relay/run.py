@@ -18,7 +18,7 @@ from aiokafka.errors import (
 )
 
 from stream_app.errors import Incompatible, Parked
-from stream_app.ingest.relay.session import Plan, Progress, Session
+from stream_app.ingest.relay.session import RelayPlan, RelayProgress, Session
 from stream_app.kafka import admin, clients
 from stream_app.kafka.reading import stop_consumer
 from stream_app.kafka.topics import Topics
@@ -39,18 +39,18 @@ _PASSING = (KafkaError, IllegalOperation, ConsumerStoppedError, OSError, Timeout
 async def run_relay(
     settings: Settings,
     topics: Topics,
-    plan: Plan,
+    plan: RelayPlan,
     stop: asyncio.Event,
-    told: Callable[[Progress], None],
-    progress: Progress | None = None,
-) -> Progress:
+    told: Callable[[RelayProgress], None],
+    progress: RelayProgress | None = None,
+) -> RelayProgress:
     """Relay until ``stop`` is set. A broker that is away is waited for, except at the start.
 
     ``progress`` is what is counted in, for those who look at it meanwhile.
     ``Unavailable`` if no broker answers at the start; ``Incompatible`` for topics, rights or sizes that do not fit.
     """
     counts = await check_topics(settings, topics, plan)
-    progress, wait = progress or Progress(), _FIRST_WAIT_S
+    progress, wait = progress or RelayProgress(), _FIRST_WAIT_S
     if plan.until_end:
         progress.ends = await _ends(settings, counts)
     while not stop.is_set():
@@ -85,7 +85,7 @@ async def _ends(settings: Settings, counts: dict[str, int]) -> dict[TopicPartiti
         await stop_consumer(consumer)
 
 
-async def check_topics(settings: Settings, topics: Topics, plan: Plan) -> dict[str, int]:
+async def check_topics(settings: Settings, topics: Topics, plan: RelayPlan) -> dict[str, int]:
     """Sources are there and are none of the relay's own targets; targets are there with their partition counts.
 
     Returns the sources' partition counts.

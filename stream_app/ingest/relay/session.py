@@ -17,7 +17,7 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition
 from stream_app.engine.producer import LaneProducer
 from stream_app.engine.protocol import EngineConfig
 from stream_app.errors import Incompatible
-from stream_app.ingest.relay.lane import Counts, Lane
+from stream_app.ingest.relay.lane import RelayCounts, RelayLane
 from stream_app.ingest.relay.mapper import Mapper
 from stream_app.ingest.relay.maps import RelayMap
 from stream_app.kafka import clients
@@ -30,7 +30,7 @@ _POLL_MS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RelayPlan:
     """What to relay, and how."""
 
     sources: tuple[str, ...]
@@ -49,10 +49,10 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Progress:
+class RelayProgress:
     """What a relay has done since it started, over all its sessions."""
 
-    counts: Counts = field(default_factory=Counts)
+    counts: RelayCounts = field(default_factory=RelayCounts)
     #: records that retention deleted before they were read
     deleted: int = 0
     partitions: int = 0
@@ -70,11 +70,11 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carr
     """Consumer and lanes. ``run`` returns when it was told to stop or reached the end, and raises on any fault."""
 
     def __init__(
-        self, settings: Settings, topics: Topics, plan: Plan, progress: Progress, told: Callable[[], None]
+        self, settings: Settings, topics: Topics, plan: RelayPlan, progress: RelayProgress, told: Callable[[], None]
     ) -> None:
         self._settings, self._topics, self._plan, self._progress, self._told = settings, topics, plan, progress, told
         self._group = plan.group(settings.app_id)
-        self._lanes: dict[TopicPartition, Lane] = {}
+        self._lanes: dict[TopicPartition, RelayLane] = {}
         self._lock = asyncio.Lock()
         self._fault: BaseException | None = None
         #: how often partitions were assigned
@@ -161,7 +161,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carr
                 self._refuse_loss(tp, start, begin)
                 start = begin
             mapper = Mapper(self._plan.relay_map, self._settings.max_record_bytes)
-            lane = Lane(tp, start, mapper, producer, self._topics)
+            lane = RelayLane(tp, start, mapper, producer, self._topics)
             lane.read_from = max(begin, start - mapper.look_back)
             if latest:
                 await lane.pass_to((await self._consumer.end_offsets([tp]))[tp])

@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from schemas import deadletters
-from stream_app.core.kit.effects import Record
+from stream_app.core.kit.effects import ConsumedRecord
 
 #: Not worked out yet for this record; ``None`` means worked out, and nothing there.
 UNSET: Final[Any] = object()
@@ -31,7 +31,7 @@ class Source:
 
     __slots__ = ("_attributes", "_data", "_headers", "_value", "find_joined", "index", "item", "lets", "part", "record")
 
-    record: Record
+    record: ConsumedRecord
     item: Any
     index: int | None
 
@@ -40,7 +40,7 @@ class Source:
         #: asked at most once a record, for what a join holds under its id
         self.find_joined: Callable[[Source], Any] = lambda source: None
 
-    def load(self, record: Record) -> None:
+    def load(self, record: ConsumedRecord) -> None:
         """Take a record; everything worked out of the last one is forgotten."""
         self.record = record
         self._value = self._headers = self._attributes = self._data = UNSET

@@ -11,12 +11,12 @@ import pytest
 from schemas.unreadable import Unreadable
 from stream_app.kafka import arrived, passed_by
 from stream_app.worker.exposition import put
-from stream_app.worker.metrics import Page
+from stream_app.worker.metrics import MetricsPage
 
 
 def _samples() -> list[str]:
     engine: Any = SimpleNamespace(lanes={}, assignments=1)
-    page = Page(partial(put, engine)).body().decode()
+    page = MetricsPage(partial(put, engine)).body().decode()
     return [row for row in page.splitlines() if row.startswith("plumbline_passed_by_records_total")]
 
 

@@ -19,7 +19,7 @@ from stream_app.errors import Incompatible
 from stream_app.kafka import arrived
 from stream_app.kafka.topics import Topics
 from stream_app.reference import rows
-from stream_app.reference.orders import HEADER, KINDS, Order, Orders
+from stream_app.reference.orders import HEADER, KINDS, Orders, ReceivedCommand
 from stream_app.reference.rows import Encoding
 from tests.laws.test_laws import LAWFUL
 from tests.support.seeds import OUTCOME, PREDICTION, RESULTS
@@ -78,7 +78,7 @@ class Handed:
         return {TP: found}
 
 
-async def taken(*records: Any, kinds: tuple[str, ...] = ("train", "cancel")) -> list[Order]:
+async def taken(*records: Any, kinds: tuple[str, ...] = ("train", "cancel")) -> list[ReceivedCommand]:
     orders = a_reader(kinds)
     orders._consumer = Handed(*records)
     return await orders.read()
@@ -195,7 +195,7 @@ async def test_a_group_that_rebalanced_meanwhile_ends_nobody() -> None:
 
     orders, late = a_reader(), Late()
     orders._consumer = late
-    await orders.done(Order(msgspec.json.decode(json.dumps(COMMAND), type=TrainingCommand), TP, 7))
+    await orders.done(ReceivedCommand(msgspec.json.decode(json.dumps(COMMAND), type=TrainingCommand), TP, 7))
     assert late.asked == 1
 
 
@@ -203,7 +203,7 @@ async def test_any_error_can_be_answered() -> None:
     sent = msgspec.json.decode(json.dumps(COMMAND), type=TrainingCommand)
     orders = a_reader()
     for text in ("no file \udcff", "\ud800" * 5_000, "\0", "é" * 5_000, "😀" * 5_000):
-        await orders.answer(Order(sent, TP, 7), "failed", error=text)
+        await orders.answer(ReceivedCommand(sent, TP, 7), "failed", error=text)
     told = [msgspec.convert(row, TrainingResult).error or "" for _, _, row in orders.said]
     assert told[0] == "no file ?"
     assert all(0 < len(text.encode()) <= 1_000 for text in told)

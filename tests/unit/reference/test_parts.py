@@ -16,19 +16,21 @@ from stream_app.errors import Incompatible
 from stream_app.reference.learners import LEARNERS, Fitted, boosting, find, logistic
 from stream_app.reference.predictor import Predictor, seed
 from stream_app.reference.registry import CARD, FolderRegistry, open_registry
-from stream_app.reference.rows import MOST_VALUES, Encoding, Row
+from stream_app.reference.rows import MOST_VALUES, Encoding, TrainingRow
 from stream_app.reference.trainer import candidate_version
 from stream_app.reference.training import Unusable, metrics, recorded, scored, threshold, train
 
 LINE = "churn:acme"
 
 
-def rows(count: int, version: str = "v1", seed: int = 0, **features: Any) -> list[Row]:
+def rows(count: int, version: str = "v1", seed: int = 0, **features: Any) -> list[TrainingRow]:
     draw = np.random.default_rng(seed)
     values = draw.normal(size=count)
     actual = draw.random(count) < 1 / (1 + np.exp(-3 * values))
     return [
-        Row(i, f"p{i}", version, 0.5 + 0.4 * float(np.tanh(v)), bool(v > 0), bool(a), {"x": float(v), **features})
+        TrainingRow(
+            i, f"p{i}", version, 0.5 + 0.4 * float(np.tanh(v)), bool(v > 0), bool(a), {"x": float(v), **features}
+        )
         for i, (v, a) in enumerate(zip(values, actual, strict=True))
     ]
 
@@ -111,7 +113,9 @@ def test_without_the_champions_artefact_both_are_judged_on_the_rows_it_predicted
         ([r._replace(features={}) for r in rows(50)], rows(50), "no prediction of the training range carries features"),
     ],
 )
-def test_rows_that_cannot_be_learnt_from_are_named(learnt: list[Row], held: list[Row], said: str) -> None:
+def test_rows_that_cannot_be_learnt_from_are_named(
+    learnt: list[TrainingRow], held: list[TrainingRow], said: str
+) -> None:
     with pytest.raises(Unusable, match=said):
         train(logistic, learnt, held, None, "v1")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stream_app.core.retrain import LineConfig, RetrainRules
-from stream_app.core.retrain.events import Event, Forgotten, RunEnded, Tick
+from stream_app.core.retrain.events import Event, Forgotten, RunEnded, TickEvent
 from stream_app.core.retrain.transitions import Kind, State
 from tests.machine.world import FLOORS, LINE, ON, World
 
@@ -114,7 +114,7 @@ def event(found: World, kind: Kind) -> Event:
     if kind == "probation_look":
         return found.look(0.08)
     if kind == "tick":
-        return Tick()
+        return TickEvent()
     if kind == "forgotten":
         return Forgotten(90, found.now)
     if kind == "retrain":

@@ -23,7 +23,7 @@ DEPLOYED: tuple[Answer, ...] = ("activated", "rolled_back")
 
 def said(effects: list[fx.Effect]) -> list[tuple[str, str]]:
     """Audit records of effects: action and decision, or the name of a refusal."""
-    found = [e for e in effects if isinstance(e, fx.Audit | fx.Refused)]
+    found = [e for e in effects if isinstance(e, fx.Audit | fx.OrderRefused)]
     return [(e.action, e.decision if isinstance(e, fx.Audit) else e.name) for e in found]
 
 

@@ -46,7 +46,7 @@ def test_an_illegal_event_is_refused_by_name_and_moves_nothing(state: State, kin
     effects = world.do(event(world, kind))
     after = replace(world.state, recent=before.recent, noted=before.noted)
     if isinstance(cell, Refuse):
-        assert [e.name for e in effects if isinstance(e, fx.Refused)] == [cell.name]
+        assert [e.name for e in effects if isinstance(e, fx.OrderRefused)] == [cell.name]
         assert len(effects) == 1
         assert after == before
     elif isinstance(cell, Stay):
@@ -67,7 +67,7 @@ def test_no_second_training_begins_while_anything_is_under_way(state: State, kin
     effects = world.do(event(world, kind))
     assert not [e for e in effects if isinstance(e, fx.SendCommand)]
     assert replace(world.state, recent=(), runs={}, refusals={}) == replace(before, recent=(), runs={}, refusals={})
-    found = next(e for e in effects if isinstance(e, fx.Decide | fx.Refused))
+    found = next(e for e in effects if isinstance(e, fx.Decide | fx.OrderRefused))
     refusing = {a.name for a in found.answers if not a.passed}
     assert refusing & {"active_job", "approval", "circuit"}
 
@@ -120,7 +120,7 @@ def test_a_late_answer_to_an_earlier_attempt_counts_for_nothing() -> None:
     late = world.result("accepted")
     world.tick(0.2)
     effects = world.do(late)
-    assert [e.name for e in effects if isinstance(e, fx.Refused)] == ["other_attempt"]
+    assert [e.name for e in effects if isinstance(e, fx.OrderRefused)] == ["other_attempt"]
     assert world.state.state == "requested"
 
 
@@ -137,7 +137,7 @@ def test_results_out_of_order_still_end_the_training() -> None:
     early = world.result("accepted")
     world.do(world.result("succeeded", candidate="v1"))
     assert world.state.state == "validating"
-    assert [e.name for e in world.do(early) if isinstance(e, fx.Refused)] == ["answered_already"]
+    assert [e.name for e in world.do(early) if isinstance(e, fx.OrderRefused)] == ["answered_already"]
     assert sent(world.tick(0)) == [("activate", 1)]
 
 
@@ -174,10 +174,10 @@ def test_an_approval_is_asked_for_and_starts_the_training_it_was_asked_for() -> 
 def test_an_approval_skips_its_own_request_and_nothing_else() -> None:
     world = places.awaiting_approval()
     effects = world.do(world.approve(seen=seen(faults=("predictions down",))))
-    assert [e.name for e in effects if isinstance(e, fx.Refused)] == ["coverage"]
+    assert [e.name for e in effects if isinstance(e, fx.OrderRefused)] == ["coverage"]
     assert world.state.state == "awaiting_approval"
     effects = world.do(world.approve(command_id="another"))
-    assert [e.name for e in effects if isinstance(e, fx.Refused)] == ["another_job"]
+    assert [e.name for e in effects if isinstance(e, fx.OrderRefused)] == ["another_job"]
     assert world.do(world.approve()) != []
     assert world.state.state == "requested"
 
@@ -215,7 +215,7 @@ def test_two_failures_in_a_row_open_the_circuit_until_an_operator_closes_it() ->
     assert (world.state.circuit_open, world.state.failures) == (True, 2)
     world.tick(30 * 24)
     effects = world.do(world.retrain())
-    assert [e.name for e in effects if isinstance(e, fx.Refused)] == ["circuit"]
+    assert [e.name for e in effects if isinstance(e, fx.OrderRefused)] == ["circuit"]
     assert audits(world.do(world.order("reset_circuit"))) == [("reset_circuit", "closed")]
     assert world.state.state == "idle"
     assert sent(world.do(world.drift())) == [("train", 1)]
@@ -340,7 +340,7 @@ def test_a_rollback_by_hand_is_done_at_any_time(state: State) -> None:
 def test_a_rollback_to_nowhere_is_refused() -> None:
     world = World().serve()
     effects = world.do(world.order("rollback"))
-    assert [e.name for e in effects if isinstance(e, fx.Refused)] == ["no_previous_version"]
+    assert [e.name for e in effects if isinstance(e, fx.OrderRefused)] == ["no_previous_version"]
 
 
 def test_the_run_that_stood_at_the_change_says_which_days_a_version_is_compared_with() -> None:
