@@ -23,7 +23,7 @@ from stream_app.core.kit.effects import ConsumedRecord, Emit
 from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.errors import Broken, Parked, UnknownFormat
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 #: Alias of the log that metrics writes.
 LINE_LOG: Final = "line-log"

@@ -13,7 +13,7 @@ from stream_app.core.alerts.state import Decision, Replacement
 from stream_app.core.comparisons.finding import Finding
 from stream_app.core.kit.codec import Codec
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 class EventPublished(msgspec.Struct, frozen=True, tag="event"):

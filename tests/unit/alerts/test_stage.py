@@ -139,13 +139,13 @@ def test_entries_that_alerts_do_not_ask_for_are_passed_over() -> None:
     assert bench.table.rows == {}
 
 
-@pytest.mark.parametrize("value", [b"\x01\xff", b"\x01" + b"\x80"])
+@pytest.mark.parametrize("value", [bytes((line_log.FORMAT,)) + rest for rest in (b"\xff", b"\x80")])
 def test_what_is_no_entry_is_our_own_fault(value: bytes) -> None:
     with pytest.raises(Broken, match=r"drift-log\[0\] offset 0 is not an entry"):
         Bench().feed(value)
 
 
-@pytest.mark.parametrize("value", [b"", b"\x09\x80"])
+@pytest.mark.parametrize("value", [b"", b"\x01\x80", b"\x09\x80"])
 def test_an_entry_of_another_release_is_refused_by_its_format(value: bytes) -> None:
     with pytest.raises(Incompatible, match="format"):
         Bench().feed(value)
