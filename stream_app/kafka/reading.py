@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -53,6 +53,17 @@ async def records(
                     yield record
     finally:
         await consumer.stop()
+
+
+async def together(*waits: Awaitable[Any]) -> list[Any]:
+    """What each gives. The first fault is raised alone: the others are stopped and say nothing."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:

@@ -4,12 +4,11 @@ commands show the same of them. The topics keep more than is shown: days and mod
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Final, NamedTuple
 
-from stream_app.kafka.reading import records
+from stream_app.kafka.reading import records, together
 from stream_app.projection import fold
 from stream_app.projection.apply import first_kept
 from stream_app.projection.published import Published
@@ -27,7 +26,7 @@ Row = dict[str, Any]
 
 async def models(settings: Settings) -> list[Row]:
     """Every model that has an active version, by name, as the models' page shows it."""
-    versions, metric_of = await asyncio.gather(_versions(settings), _metric_of(settings))
+    versions, metric_of = await together(_versions(settings), _metric_of(settings))
     states: dict[str, fold.State] = {}
     for name, (row, _) in versions.items():
         if row is not None:
