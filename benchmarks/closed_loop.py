@@ -38,23 +38,23 @@ class Rows(NamedTuple):
     actual: NDArray[np.int64]
 
 
-class Model(NamedTuple):
+class Scorer(NamedTuple):
     """Something that scores, and the score from which it says yes."""
 
     score: Callable[[Matrix], Matrix]
     threshold: float = 0.5
 
 
-Fit = Callable[[Matrix, NDArray[np.int64]], Model]
+Fit = Callable[[Matrix, NDArray[np.int64]], Scorer]
 
 
 @dataclass(slots=True)
-class Line:
+class PlayedModel:
     """A line's days from day 0 on, and its versions."""
 
     name: str
     days: Sequence[Rows]
-    models: dict[str, Model]
+    scorers: dict[str, Scorer]
     active: str = "v1"
     #: day → scores as they were made
     scored: dict[int, Matrix] = field(default_factory=dict)
@@ -66,7 +66,12 @@ class ClosedLoop:
     """Runs lines day by day from ``first_day`` (days since 1970) on."""
 
     def __init__(
-        self, settings: Settings, lines: Sequence[Line], fit: Fit, first_day: int = 20_500, accepting: bool = False
+        self,
+        settings: Settings,
+        lines: Sequence[PlayedModel],
+        fit: Fit,
+        first_day: int = 20_500,
+        accepting: bool = False,
     ) -> None:
         """``accepting``: an operator rebaselines a line whenever no healthy day is left to compare it with."""
         self.sim = Simulator(
@@ -104,8 +109,8 @@ class ClosedLoop:
         """Day of the run that a time of a record lies in."""
         return parse_ms(text) // DAY_MS - self._first
 
-    def _serve(self, line: Line, day: int) -> Batch:
-        rows, model = line.days[day], line.models[line.active]
+    def _serve(self, line: PlayedModel, day: int) -> Batch:
+        rows, model = line.days[day], line.scorers[line.active]
         scores = line.scored[day] = model.score(rows.features)
         return Batch(line.name, line.active, self._first + day, scores, scores >= model.threshold, rows.actual)
 
@@ -147,19 +152,19 @@ class ClosedLoop:
         assert order.data is not msgspec.UNSET
         train = self._rows(line, parse_ms(order.data.train.from_), parse_ms(order.data.train.to))
         held = self._rows(line, parse_ms(order.data.holdout.from_), parse_ms(order.data.holdout.to))
-        candidate = f"v{len(line.models) + 1}"
+        candidate = f"v{len(line.scorers) + 1}"
         line.orders.append((day, "train", candidate))
         if len(set(train.actual.tolist())) < 2 or len(set(held.actual.tolist())) < 2:
             return {**told, "status": "failed", "error": "one class only"}
-        line.models[candidate] = self._fit(*train)
+        line.scorers[candidate] = self._fit(*train)
         return {
             **told, "status": "succeeded", "candidate_version": candidate,
             "training_samples": len(train.actual), "holdout_samples": len(held.actual),
-            "candidate_metrics": metrics(line.models[candidate], held),
-            "champion_metrics": metrics(line.models[order.expected_current_version], held),
+            "candidate_metrics": metrics(line.scorers[candidate], held),
+            "champion_metrics": metrics(line.scorers[order.expected_current_version], held),
         }  # fmt: skip
 
-    def _rows(self, line: Line, from_ms: int, to_ms: int) -> Rows:
+    def _rows(self, line: PlayedModel, from_ms: int, to_ms: int) -> Rows:
         """Rows by time of prediction; outcomes come at once."""
         parts = []
         for day in range(
@@ -177,7 +182,7 @@ class ClosedLoop:
         return Rows(np.concatenate([p.features for p in parts]), np.concatenate([p.actual for p in parts]))
 
 
-def metrics(model: Model, rows: Rows) -> dict[str, float | None]:
+def metrics(model: Scorer, rows: Rows) -> dict[str, float | None]:
     """What a trainer reports of a hold-out."""
     scores = model.score(rows.features)
     said, actual = scores >= model.threshold, rows.actual == 1

@@ -19,7 +19,7 @@ import numpy as np
 from rich.console import Console
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.closed_loop import ClosedLoop, Line, Matrix, Model, Rows, switched_on
+from benchmarks.closed_loop import ClosedLoop, Matrix, PlayedModel, Rows, Scorer, switched_on
 
 FEATURES, PER_DAY = 6, 250
 #: how sure the world is: accuracy of the best model some 0.87
@@ -27,14 +27,14 @@ SHARPNESS = 4.0
 LEAST_DROP = 0.15
 
 
-def draw_line(number: int, days: int, seed: int) -> tuple[Line, int]:
+def draw_line(number: int, days: int, seed: int) -> tuple[PlayedModel, int]:
     """A line and the day of its change."""
     draw = np.random.default_rng([seed, number])
     before, after = _worlds(draw)
     change = int(draw.integers(20, max(21, days - 20)))
     made = [_rows(draw, after if day >= change else before, PER_DAY) for day in range(days)]
     model = fit(*_rows(draw, before, 4_000))
-    return Line(f"churn:line-{number}", made, {"v1": model}), change
+    return PlayedModel(f"churn:line-{number}", made, {"v1": model}), change
 
 
 def _worlds(draw: np.random.Generator) -> tuple[Matrix, Matrix]:
@@ -59,10 +59,10 @@ def _rows(draw: np.random.Generator, world: Matrix, count: int) -> Rows:
     return Rows(features, (draw.random(count) < chance).astype(np.int64))
 
 
-def fit(features: Matrix, actual: np.ndarray) -> Model:
+def fit(features: Matrix, actual: np.ndarray) -> Scorer:
     """Logistic regression."""
     fitted = LogisticRegression(max_iter=200).fit(features, actual)
-    return Model(lambda rows: np.clip(fitted.predict_proba(rows)[:, 1], 0.0, 1.0))
+    return Scorer(lambda rows: np.clip(fitted.predict_proba(rows)[:, 1], 0.0, 1.0))
 
 
 def judge(loop: ClosedLoop, changes: dict[str, int]) -> dict[str, float | int]:

@@ -25,7 +25,7 @@ from river.drift import ADWIN
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score
 
-from benchmarks.closed_loop import ClosedLoop, Fit, Line, Matrix, Model, Rows, switched_on
+from benchmarks.closed_loop import ClosedLoop, Fit, Matrix, PlayedModel, Rows, Scorer, switched_on
 
 #: the set's best model reaches a PR-AUC of some 0.4; the type's own floor is 0.7
 FRAUD_FLOORS: dict[str, Any] = {"validation_floors": {"pr_auc": 0.15}}
@@ -115,13 +115,13 @@ def _terminal_risk(table: pd.DataFrame, day: NDArray[np.int64]) -> list[NDArray[
 def _fit(threshold: float | None) -> Fit:
     """Gradient boosting; without a threshold, the one that serves F1 best on the rows it learnt from."""
 
-    def fit(features: Matrix, actual: NDArray[np.int64]) -> Model:
+    def fit(features: Matrix, actual: NDArray[np.int64]) -> Scorer:
         fitted = HistGradientBoostingClassifier(max_iter=60, random_state=0).fit(features, actual)
 
         def score(rows: Matrix) -> Matrix:
             return np.clip(fitted.predict_proba(rows)[:, 1], 0.0, 1.0) if len(rows) else np.empty(0)
 
-        return Model(score, threshold if threshold is not None else _best_threshold(score(features), actual))
+        return Scorer(score, threshold if threshold is not None else _best_threshold(score(features), actual))
 
     return fit
 
@@ -178,19 +178,19 @@ def adwin(case: Case) -> Outcome:
 
 def ours(case: Case, accepting: bool) -> Outcome:
     """This loop, without or with an operator who accepts the present when nothing healthy is left to compare with."""
-    line = Line(case.line, case.days, {"v1": case.fit(*case.past)})
+    line = PlayedModel(case.line, case.days, {"v1": case.fit(*case.past)})
     settings = switched_on(**{case.line.partition(":")[0]: case.rules})
     loop = ClosedLoop(settings, [line], case.fit, accepting=accepting).run()
     scores = [line.scored[day] for day in range(len(case.days))]
     version = _served(loop, line)
-    said = [s >= line.models[version[day]].threshold for day, s in enumerate(scores)]
+    said = [s >= line.scorers[version[day]].threshold for day, s in enumerate(scores)]
     commands = [command for _, command, _ in line.orders]
     alerts = sum(row.get("notify") == "opened" for row in loop.records("alerts"))
     note = f"{alerts} alerts, {commands.count('activate')} activated, {commands.count('rollback')} rolled back"
     return Outcome(measured(case, scores, said), commands.count("train"), note)
 
 
-def _served(loop: ClosedLoop, line: Line) -> list[str]:
+def _served(loop: ClosedLoop, line: PlayedModel) -> list[str]:
     """Version that served each day: an order answered on a day serves that day's rows."""
     changes = {day: str(to) for day, command, to in line.orders if command != "train"}
     out, active = [], "v1"

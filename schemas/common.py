@@ -31,7 +31,7 @@ _FLAGS: Final = {
 
 # Types of output fields. Patterns are native here: outputs are decoded by readers, not once per event.
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
-Line = Annotated[str, Meta(pattern=f"^{NAME}:{NAME}{END}", description="model type and tenant, `TYPE:TENANT`")]
+ModelId = Annotated[str, Meta(pattern=f"^{NAME}:{NAME}{END}", description="model type and tenant, `TYPE:TENANT`")]
 Everything = Annotated[str, Meta(pattern=rf"^(\*|{NAME}){END}")]
 LineOrAll = Annotated[str, Meta(pattern=rf"^(\*|{NAME}:{NAME}){END}", description="`TYPE:TENANT`, or `*` for all")]
 Uuid = Annotated[str, Meta(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}" + END)]
@@ -68,7 +68,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     schema: str
     id: Uuid
     at: Timestamp
-    line: Line
+    line: ModelId
     model_type: Name
     tenant_id: Name
 

@@ -53,7 +53,7 @@ TICKS: Final = 50
 LONGEST_WAIT_S: Final = 5.0
 #: Fields that one command drops.
 _AT_ONCE: Final = 1_000
-_MODEL: Final = re.compile(f"{NAME}:{NAME}".encode())
+_NAMED: Final = re.compile(f"{NAME}:{NAME}".encode())
 
 
 #: What laying a record out raises where its fields contradict each other.
@@ -243,7 +243,7 @@ class Projector:
             row = decoded(DECODE[kind], record)
             return None if row is None else (kind, row, record)
         # a tombstone of a job only lets compaction take it
-        if kind != "model-lifecycle" or not _MODEL.fullmatch(record.key or b""):
+        if kind != "model-lifecycle" or not _NAMED.fullmatch(record.key or b""):
             return None
         return kind, None, record
 

@@ -19,11 +19,11 @@ from schemas.common import NAME
 from stream_app.errors import Incompatible
 from stream_app.reference.learners import Fitted
 
-MODEL: Final = "model.joblib"
+ARTEFACT: Final = "model.joblib"
 CARD: Final = "card.json"
 
 _NAME: Final = re.compile(NAME)
-_MODEL: Final = re.compile(f"{NAME}:{NAME}")
+_NAMED: Final = re.compile(f"{NAME}:{NAME}")
 
 Card = dict[str, Any]
 
@@ -86,7 +86,7 @@ def unknown(what: str) -> Incompatible:
 
 def check_names(line: str, version: str) -> None:
     """``Incompatible`` if these cannot be parts of a path."""
-    if not _MODEL.fullmatch(line):
+    if not _NAMED.fullmatch(line):
         raise Incompatible(f"{line[:300]!r} is no model, which is written TYPE:TENANT")
     if not _NAME.fullmatch(version):
         raise Incompatible(f"{version[:300]!r} is no name of a version: letters, digits and . _ - can stand there")

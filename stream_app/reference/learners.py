@@ -61,21 +61,21 @@ def river(matrix: Matrix, labels: Labels) -> Any:
         from river import compose, linear_model, preprocessing
     except ImportError as error:
         raise Unavailable("the learner `river` needs the package river: pip install river") from error
-    model = compose.Pipeline(preprocessing.StandardScaler(), linear_model.LogisticRegression())
+    estimator = compose.Pipeline(preprocessing.StandardScaler(), linear_model.LogisticRegression())
     for row, label in zip(matrix.tolist(), labels.tolist(), strict=True):
-        model.learn_one(dict(enumerate(row)), bool(label))
-    return RowByRow(model)
+        estimator.learn_one(dict(enumerate(row)), bool(label))
+    return RowByRow(estimator)
 
 
 class RowByRow:
     """A River classifier asked for many rows."""
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
+    def __init__(self, estimator: Any) -> None:
+        self._estimator = estimator
 
     def predict_proba(self, matrix: Matrix) -> Matrix:
         """Shape (n, 2)."""
-        yes = [self._model.predict_proba_one(dict(enumerate(row))).get(True, 0.0) for row in matrix.tolist()]
+        yes = [self._estimator.predict_proba_one(dict(enumerate(row))).get(True, 0.0) for row in matrix.tolist()]
         return np.column_stack([1 - np.asarray(yes), np.asarray(yes)])
 
 

@@ -15,7 +15,7 @@ import orjson
 
 from stream_app.errors import Incompatible, Unavailable
 from stream_app.reference import artefacts
-from stream_app.reference.artefacts import CARD, MODEL, Card, Stored
+from stream_app.reference.artefacts import ARTEFACT, CARD, Card, Stored
 from stream_app.reference.learners import Fitted
 
 EXPERIMENT: Final = "plumbline"
@@ -39,24 +39,24 @@ class MlflowRegistry:
         self._client: Any = MlflowClient(tracking_uri=uri)
         self._error: Any = MlflowException
 
-    def put(self, line: str, version: str, model: Fitted, card: Card) -> Stored:
+    def put(self, line: str, version: str, estimator: Fitted, card: Card) -> Stored:
         """Log a run with artefact, card and metrics, and register it as the line's challenger."""
-        content = artefacts.dump(model)
+        content = artefacts.dump(estimator)
         digest = artefacts.sha256(content)
         known = self._find(line, version, digest)
-        if known is None or self._file(known, MODEL) != content:
+        if known is None or self._file(known, ARTEFACT) != content:
             known = self._register(line, version, content, {**card, "sha256": digest})
         self._client.set_registered_model_alias(_name(line), CHALLENGER, known.version)
         return Stored(f"models:/{_name(line)}/{known.version}", digest)
 
     def load(self, line: str, version: str, sha256: str | None) -> Fitted | None:
         """The fitted model, fetched from the run that made it. The bytes that are checked are those that are loaded."""
-        content = self._file(self._find(line, version, sha256), MODEL)
+        content = self._file(self._find(line, version, sha256), ARTEFACT)
         return None if content is None else artefacts.undump(content, sha256, f"{version} of {line}")
 
     def digest(self, line: str, version: str, sha256: str | None = None) -> str | None:
         """Of the file, fetched whole."""
-        content = self._file(self._find(line, version, sha256), MODEL)
+        content = self._file(self._find(line, version, sha256), ARTEFACT)
         return None if content is None else artefacts.sha256(content)
 
     def card(self, line: str, version: str) -> Card | None:
@@ -86,7 +86,7 @@ class MlflowRegistry:
     def activate(self, line: str, version: str, by: str, sha256: str | None = None) -> None:
         """Move the alias ``champion``. ``Incompatible`` if the version is not registered, or is another."""
         found = self._find(line, version, sha256)
-        content = self._file(found, MODEL)
+        content = self._file(found, ARTEFACT)
         if found is None or content is None:
             raise Incompatible(f"no version {version} of {line} is registered in MLflow")
         if sha256 is not None:
@@ -95,7 +95,7 @@ class MlflowRegistry:
         replaced = self._find(line, before) if before is not None and before != version else None
         if replaced is not None and not replaced.tags.get(_SERVED):
             # it served, whoever registered it: one can go back to these bytes, and to no others
-            was = self._file(replaced, MODEL)
+            was = self._file(replaced, ARTEFACT)
             if was is not None:
                 self._client.set_model_version_tag(_name(line), replaced.version, _SERVED, artefacts.sha256(was))
         self._client.set_model_version_tag(_name(line), found.version, _SERVED, artefacts.sha256(content))
@@ -119,7 +119,7 @@ class MlflowRegistry:
                 if value is not None:
                     client.log_metric(run.run_id, f"{side.removesuffix('_metrics')}.{name}", value)
         with tempfile.TemporaryDirectory() as folder:
-            Path(folder, MODEL).write_bytes(content)
+            Path(folder, ARTEFACT).write_bytes(content)
             Path(folder, CARD).write_bytes(orjson.dumps({**card, "line": line, "version": version}))
             client.log_artifacts(run.run_id, folder)
         client.set_terminated(run.run_id)

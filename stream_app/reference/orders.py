@@ -21,7 +21,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError
 
 from schemas import bounds
-from schemas.common import Line, Partition, Uuid
+from schemas.common import ModelId, Partition, Uuid
 from schemas.partitioning import partition_for
 from schemas.training import Attempt, TopicName, TrainingCommand, TrainingResult
 from stream_app.kafka import clients
@@ -54,7 +54,7 @@ _results = msgspec.json.Decoder(TrainingResult)
 class Address(msgspec.Struct, frozen=True):
     """Whom a command is for, and where it is answered."""
 
-    line: Line
+    line: ModelId
     command: str
     command_id: Uuid
     attempt: Attempt

@@ -46,18 +46,18 @@ class Predictor:
         version = self._registry.active(line)
         if version is None:
             raise Incompatible(f"no version of {line} is active in the registry: `plumbline predictor seed` makes one")
-        model = self._loaded.get((line, version))
-        if model is None:
+        estimator = self._loaded.get((line, version))
+        if estimator is None:
             digest = self._registry.served(line, version)
             if digest is None and not self._trust:
                 raise artefacts.unknown(f"version {version} of {line}")
-            model = self._registry.load(line, version, digest)
-            if model is None:
+            estimator = self._registry.load(line, version, digest)
+            if estimator is None:
                 raise Incompatible(f"version {version} of {line} is active and its artefact is not in the registry")
             self._loaded = {key: kept for key, kept in self._loaded.items() if key[0] != line}
-            self._loaded[line, version] = model
-        scores = model.scores(Encoding(model.features).matrix(features))
-        return [Served(version, round(float(score), 6), bool(score >= model.threshold)) for score in scores]
+            self._loaded[line, version] = estimator
+        scores = estimator.scores(Encoding(estimator.features).matrix(features))
+        return [Served(version, round(float(score), 6), bool(score >= estimator.threshold)) for score in scores]
 
 
 def seed(

@@ -22,7 +22,7 @@ import orjson
 
 from stream_app.errors import Incompatible
 from stream_app.reference import artefacts
-from stream_app.reference.artefacts import CARD, MODEL, Card, Stored
+from stream_app.reference.artefacts import ARTEFACT, CARD, Card, Stored
 from stream_app.reference.learners import Fitted
 
 ACTIVE: Final = "active.json"
@@ -34,7 +34,7 @@ class Registry(Protocol):
     """What the trainer and the deployer ask of a registry. Every call raises ``Incompatible`` for names that are none,
     and for what stands in the registry and cannot be read."""
 
-    def put(self, line: str, version: str, model: Fitted, card: Card) -> Stored:
+    def put(self, line: str, version: str, estimator: Fitted, card: Card) -> Stored:
         """Store a version. The same version with the same artefact again changes nothing."""
         ...
 
@@ -81,35 +81,35 @@ class FolderRegistry:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def put(self, line: str, version: str, model: Fitted, card: Card) -> Stored:
+    def put(self, line: str, version: str, estimator: Fitted, card: Card) -> Stored:
         """Store a version under its name. One that is there with other bytes was never answered for: it is replaced."""
-        target, content = self._of(line, version), artefacts.dump(model)
-        stored = Stored(str(target.relative_to(self._folder) / MODEL), artefacts.sha256(content))
+        target, content = self._of(line, version), artefacts.dump(estimator)
+        stored = Stored(str(target.relative_to(self._folder) / ARTEFACT), artefacts.sha256(content))
         if self.digest(line, version) == stored.sha256:
             return stored
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as scratch:
             made = Path(scratch, version)
             made.mkdir()
-            (made / MODEL).write_bytes(content)
+            (made / ARTEFACT).write_bytes(content)
             (made / CARD).write_bytes(_json({**card, "line": line, "version": version, "sha256": stored.sha256}))
             try:
                 made.rename(target)
             except OSError:
                 if not target.is_dir():
                     raise
-                for name in (MODEL, CARD):
+                for name in (ARTEFACT, CARD):
                     (made / name).replace(target / name)
         return stored
 
     def load(self, line: str, version: str, sha256: str | None) -> Fitted | None:
         """The model. The bytes that are checked are those that are loaded."""
-        content = self._read(line, version, MODEL)
+        content = self._read(line, version, ARTEFACT)
         return None if content is None else artefacts.undump(content, sha256, f"{version} of {line}")
 
     def digest(self, line: str, version: str, sha256: str | None = None) -> str | None:
         """Of the file, read whole. One version has a name here."""
-        content = self._read(line, version, MODEL)
+        content = self._read(line, version, ARTEFACT)
         return None if content is None else artefacts.sha256(content)
 
     def card(self, line: str, version: str) -> Card | None:
@@ -132,7 +132,7 @@ class FolderRegistry:
 
     def activate(self, line: str, version: str, by: str, sha256: str | None = None) -> None:
         """Replace the pointer in one step. ``Incompatible`` if the version is not here, or is another."""
-        content = self._read(line, version, MODEL)
+        content = self._read(line, version, ARTEFACT)
         if content is None:
             raise Incompatible(f"no version {version} of {line} is in the registry")
         if sha256 is not None:

@@ -170,7 +170,7 @@ def _agrees(row: Row, rows: list[Row]) -> None:
 async def _prints(site: Site, model: str, rows: list[Row]) -> None:
     """The table of `plumbline snapshots`, cell by cell."""
     text = await plumbline(site, "snapshots", model)
-    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line.startswith("│")]
+    cells = [[cell.strip() for cell in row.split("│")[1:-1]] for row in text.splitlines() if row.startswith("│")]
     ratios = ("coverage", "accuracy", "precision", "recall", "f1", "pr_auc", "brier", "calibration_score")
     assert cells == [
         [

@@ -49,7 +49,7 @@ def _file(folder: Path, rows: int) -> Path:
         }
         for i in range(rows)
     ]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
 
@@ -93,7 +93,7 @@ async def test_a_line_can_be_read_at_a_terminal_and_by_programs(
     traffic = model["traffic"]
     assert (traffic["last_seen"], traffic["from"], traffic["to"]) == ("2026-02-18", "2026-02-12", "2026-02-18")
     assert (traffic["predictions"], traffic["others"]) == (200, [])
-    rows = [json.loads(line) for line in plumbline("snapshots", "churn:global", "--json").stdout.splitlines()]
+    rows = [json.loads(text) for text in plumbline("snapshots", "churn:global", "--json").stdout.splitlines()]
     assert [row["date"] for row in rows] == ["2026-02-16", "2026-02-17", "2026-02-18"]
     assert sum(row["predictions"] for row in rows) == 200
     text = plumbline("snapshots", "churn:global", "--days", "2").stdout
@@ -133,7 +133,7 @@ async def test_dead_letters_are_listed_without_payload_and_redriven_once(
     await write(prefix, steps)
     running = worker().start()
     await finished(prefix, steps[-1][0], [running])
-    listed = [json.loads(line) for line in plumbline("dead-letters", "list", "--json").stdout.splitlines()]
+    listed = [json.loads(text) for text in plumbline("dead-letters", "list", "--json").stdout.splitlines()]
     assert {"invalid_json", "oversized", "future", "too_old", "bad_name"} <= {row["reason"] for row in listed}
     assert all("payload" not in row for row in listed)
     chosen = [row for row in listed if row["reason"] == "missing_tenant"]

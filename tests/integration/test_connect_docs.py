@@ -45,11 +45,11 @@ async def folder(prefix: Prefix, tmp_path: Path) -> Path:
     command.chmod(0o755)
     for name, golden in SOURCES.items():
         topic = await make_topic(prefix, name)
-        rows = [json.loads(line) for line in (GOLDEN / f"{golden}.jsonl").read_text().splitlines()] if golden else []
+        rows = [json.loads(text) for text in (GOLDEN / f"{golden}.jsonl").read_text().splitlines()] if golden else []
         await produce(prefix, topic, [_out(row) for row in rows])
     for name, golden in (("capture", "sagemaker-capture"), ("labels", "sagemaker-ground-truth")):
-        lines = [json.loads(line)["value"] for line in (GOLDEN / f"{golden}.jsonl").read_text().splitlines()]
-        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        rows = [json.loads(text)["value"] for text in (GOLDEN / f"{golden}.jsonl").read_text().splitlines()]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return tmp_path
 
 

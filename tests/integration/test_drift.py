@@ -193,7 +193,7 @@ async def _explained(prefix: Prefix, running: Worker, seen: Published, monkeypat
     assert told["rules"]["drop_high_points"] == 10.0
     assert {e["id"] for e in told["events"]} == set(told["records"][-1]["drift_event_ids"])
     listed = await asyncio.to_thread(call, "alerts", "--all", "--json")
-    assert {json.loads(line)["id"] for line in listed.stdout.splitlines()} == {a["id"] for a in seen.alerts}
+    assert {json.loads(text)["id"] for text in listed.stdout.splitlines()} == {a["id"] for a in seen.alerts}
     shown = await asyncio.to_thread(call, "alerts", alert["id"][:13])
     assert shown.exit_code == 0
     assert "flags: refused, auto_retrain is off" in shown.output

@@ -15,7 +15,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from stream_app.errors import Incompatible
-from stream_app.reference.artefacts import MODEL
+from stream_app.reference.artefacts import ARTEFACT
 from stream_app.reference.learners import Fitted, logistic
 from stream_app.reference.mlflow_registry import MlflowRegistry
 from stream_app.reference.predictor import Predictor, seed
@@ -134,7 +134,7 @@ def _register(client: MlflowClient, version: str, content: bytes | None, folder:
     """A version with our tags, as whoever may write to MLflow makes one; with an artefact if there is any content."""
     run = client.create_run("0").info
     if content is not None:
-        (folder / MODEL).write_bytes(content)
-        client.log_artifact(run.run_id, str(folder / MODEL))
+        (folder / ARTEFACT).write_bytes(content)
+        client.log_artifact(run.run_id, str(folder / ARTEFACT))
     tags = {"plumbline.version": version, "plumbline.line": LINE}
     client.create_model_version("plumbline.churn.at.acme", run.artifact_uri, run_id=run.run_id, tags=tags)

@@ -124,7 +124,7 @@ async def test_what_the_running_system_holds_stands_beside_what_is_said_here(
         return done.output
 
     def held(text: str) -> str:
-        return next(line for line in text.splitlines() if line.startswith("in the running system: "))
+        return next(row for row in text.splitlines() if row.startswith("in the running system: "))
 
     never = f"not known, no worker has run yet on the output prefix {prefix.topics.output_prefix}"
     assert held(await said("explain", "drop_points")).endswith(never)

@@ -161,7 +161,7 @@ async def test_every_lane_goes_on_and_what_is_beside_the_bombs_counts(
     assert f"{len(bombs)} stay where they are" in done.output
     assert f"{len(bombs)} × oversized: it was cut short" in done.output
     shown = await asyncio.to_thread(CliRunner().invoke, cli, ["dead-letters", "list", "--json"])
-    rows = [json.loads(line) for line in shown.output.splitlines()]
+    rows = [json.loads(text) for text in shown.output.splitlines()]
     assert [row["whole"] for row in rows] == [False] * len(bombs)
 
 

@@ -25,7 +25,7 @@ def _program(prefix: Prefix) -> str:
     text = README.read_text()
     code = re.search(r"<!-- first-prediction.*?```python\n(.*?)```", text, re.DOTALL)
     assert code is not None
-    assert len([line for line in code[1].splitlines() if line.strip()]) == 10
+    assert len([text for text in code[1].splitlines() if text.strip()]) == 10
     return code[1].replace("127.0.0.1:19092", prefix.bootstrap).replace('"ml.', f'"{prefix.topics.input_prefix}')
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from stream_app.reference.learners import logistic
 from stream_app.reference.predictor import seed
-from stream_app.reference.registry import MODEL, FolderRegistry
+from stream_app.reference.registry import ARTEFACT, FolderRegistry
 from tests.integration.test_reference import LINE, results, said, table
 from tests.support.kafka_io import Prefix
 from tests.support.reference import Process, order_of, send_orders
@@ -40,7 +40,7 @@ async def test_a_deployer_serves_no_artefact_but_the_one_of_the_log_and_survives
     deployer.start()
     await said(prefix, deployer, 1, "activated")
     # other bytes than the log names; a version of which the log names none; one without a name
-    path = tmp_path / "registry" / "churn@acme" / "v3" / MODEL
+    path = tmp_path / "registry" / "churn@acme" / "v3" / ARTEFACT
     path.write_bytes(path.read_bytes() + b"x")
     nameless = order_of(prefix, LINE, "rollback", 4, current="v2")
     await send_orders(

@@ -294,5 +294,5 @@ async def test_a_thousand_wrong_tokens_lock_no_right_one_out(server: Server) -> 
 async def test_nonsense_fills_no_log(server: Server) -> None:
     for _ in range(60):
         assert (await raw(server.port, b"nonsense\r\n\r\n")).status == 400
-    lines = server.log.read_text().splitlines()
-    assert sum("Invalid HTTP request" in line for line in lines) <= 10
+    said = server.log.read_text().splitlines()
+    assert sum("Invalid HTTP request" in text for text in said) <= 10

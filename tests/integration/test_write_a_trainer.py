@@ -25,7 +25,7 @@ def program() -> str:
 
 
 def test_it_is_under_forty_lines_of_code() -> None:
-    lines = [line for line in program().splitlines() if line.strip() and not line.strip().startswith(("#", '"""'))]
+    lines = [text for text in program().splitlines() if text.strip() and not text.strip().startswith(("#", '"""'))]
     assert len(lines) < 40
 
 

@@ -110,7 +110,7 @@ async def test_every_answer_from_300_to_499_but_the_passing_ones_is_a_no_and_no_
     server.answer = answer(status, f"Location: {server.url}/sign-in", body=b"" if status == 304 else b"no")
     for destination in both(server.url):
         assert isinstance(await outcome(destination), DeliveryRefused), destination.name
-    assert [line.split()[0] for line in server.asked] == ["POST", "POST"]
+    assert [text.split()[0] for text in server.asked] == ["POST", "POST"]
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])

@@ -57,7 +57,7 @@ def _text(value: Any) -> str:
 
 def _csv(value: Any) -> list[list[str]]:
     """Lines of fields, without empty lines."""
-    return [line for line in csv.reader(_text(value).splitlines()) if line]
+    return [text for text in csv.reader(_text(value).splitlines()) if text]
 
 
 def _captured(value: Any) -> Any:

@@ -221,7 +221,7 @@ def test_what_is_skipped_is_counted_and_said_once_in_a_while(
         now[0] += arrived.QUIET_S
         assert arrived.decoded(msgspec.json.decode, record(None, "counted")) is None
     assert arrived.SKIPPED["counted"] == 501
-    assert [line.getMessage().split("(")[-1] for line in caplog.records] == [
+    assert [text.getMessage().split("(")[-1] for text in caplog.records] == [
         "1 of this topic so far)", "501 of this topic so far)",
     ]  # fmt: skip
 

@@ -18,7 +18,7 @@ from stream_app.errors import Incompatible
 from stream_app.reference import artefacts
 from stream_app.reference.learners import Fitted, logistic
 from stream_app.reference.predictor import Predictor, seed
-from stream_app.reference.registry import ACTIVE, CARD, MODEL, FolderRegistry
+from stream_app.reference.registry import ACTIVE, ARTEFACT, CARD, FolderRegistry
 from stream_app.reference.trainer import Trainer
 from stream_app.settings import Settings
 from tests.support.reference import Runs
@@ -41,7 +41,7 @@ def registry(tmp_path: Path) -> FolderRegistry:
 
 def test_bytes_that_are_not_those_of_the_log_are_never_run(registry: FolderRegistry, tmp_path: Path) -> None:
     stored, trace = registry.put(LINE, "v2", fitted(), {}), tmp_path / "trace"
-    (tmp_path / "registry" / "churn@acme" / "v2" / MODEL).write_bytes(pickle.dumps(Runs(trace)))
+    (tmp_path / "registry" / "churn@acme" / "v2" / ARTEFACT).write_bytes(pickle.dumps(Runs(trace)))
     for call in (
         lambda: registry.load(LINE, "v2", stored.sha256),
         lambda: registry.activate(LINE, "v2", "o", stored.sha256),
@@ -55,7 +55,7 @@ def test_bytes_that_are_not_those_of_the_log_are_never_run(registry: FolderRegis
 def test_a_predictor_loads_what_was_made_to_serve_and_nothing_that_took_its_place(
     registry: FolderRegistry, tmp_path: Path
 ) -> None:
-    path, trace = tmp_path / "registry" / "churn@acme" / "v1" / MODEL, tmp_path / "trace"
+    path, trace = tmp_path / "registry" / "churn@acme" / "v1" / ARTEFACT, tmp_path / "trace"
     path.write_bytes(pickle.dumps(Runs(trace)))
     with pytest.raises(Incompatible, match="was expected"):
         Predictor(registry).predict(LINE, ROWS[:1])
@@ -91,7 +91,7 @@ async def test_a_trainer_judges_against_what_is_known_to_serve_and_else_against_
     assert await trainer(trust=True)._champion(LINE, "v3") is not None
     assert "version v3 of churn:acme was registered by somebody else" in caplog.text
     # other bytes under a name that is known, trusted or not
-    (folder / "v2" / MODEL).write_bytes(pickle.dumps(Runs(trace)))
+    (folder / "v2" / ARTEFACT).write_bytes(pickle.dumps(Runs(trace)))
     for trust in (False, True):
         caplog.clear()
         assert await trainer(trust)._champion(LINE, "v2") is None
@@ -125,7 +125,7 @@ def test_what_was_put_there_before_the_trainer_is_replaced_and_never_named(
 ) -> None:
     folder, trace = tmp_path / "registry" / "churn@acme" / "v2", tmp_path / "trace"
     folder.mkdir()
-    (folder / MODEL).write_bytes(pickle.dumps(Runs(trace)))
+    (folder / ARTEFACT).write_bytes(pickle.dumps(Runs(trace)))
     stored = registry.put(LINE, "v2", fitted(), {"attempt": 1})
     assert registry.digest(LINE, "v2") == stored.sha256 == (registry.card(LINE, "v2") or {})["sha256"]
     assert registry.load(LINE, "v2", stored.sha256) is not None
@@ -174,7 +174,7 @@ def test_no_link_leads_out_of_the_registry(registry: FolderRegistry, tmp_path: P
         (here / "v2").symlink_to(there / "v2")
     elif link in ("artefact", "card"):
         (here / "v2").mkdir()
-        name = MODEL if link == "artefact" else CARD
+        name = ARTEFACT if link == "artefact" else CARD
         (here / "v2" / name).symlink_to(there / "v2" / name)
     elif link == "model":
         (root / "churn@other").symlink_to(there)
@@ -224,6 +224,6 @@ def test_a_pointer_or_a_card_of_any_bytes_is_named(registry: FolderRegistry, tmp
 def test_an_artefact_that_is_no_model_is_named_even_where_it_is_trusted(
     registry: FolderRegistry, tmp_path: Path, content: bytes
 ) -> None:
-    (tmp_path / "registry" / "churn@acme" / "v1" / MODEL).write_bytes(content)
+    (tmp_path / "registry" / "churn@acme" / "v1" / ARTEFACT).write_bytes(content)
     with pytest.raises(Incompatible, match="artefact of v1 of churn:acme"):
         registry.load(LINE, "v1", None)

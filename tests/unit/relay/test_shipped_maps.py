@@ -17,7 +17,7 @@ NEEDED = {"sagemaker-capture": ["--set", "model_type=churn"], "mlflow-inference-
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(text) for text in path.read_text().splitlines()]
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -25,7 +25,7 @@ def test_a_shipped_map_makes_of_its_sources_records_what_is_written_down(name: s
     sample, wanted = GOLDEN / f"{name}.jsonl", lines(GOLDEN / f"{name}.expected.jsonl")
     arguments = ["--map", name, *NEEDED.get(name, []), "--check", "--sample", str(sample), "--json"]
     done = CliRunner().invoke(relay, arguments, catch_exceptions=False)
-    assert [json.loads(line) for line in done.output.splitlines()] == wanted
+    assert [json.loads(text) for text in done.output.splitlines()] == wanted
     assert any(row.get("made") for row in wanted)
     assert done.exit_code == (1 if any("error" in row for row in wanted) else 0)
 
@@ -50,6 +50,6 @@ def test_binary_and_structured_mode_of_one_event_give_the_same_record(tmp_path: 
     done = CliRunner().invoke(
         relay, ["--map", "kserve-v1", "--check", "--sample", str(path), "--json"], catch_exceptions=False
     )
-    made = [json.loads(line)["made"] for line in done.output.splitlines()]
+    made = [json.loads(text)["made"] for text in done.output.splitlines()]
     assert made[0]
     assert made == [made[0]] * 3

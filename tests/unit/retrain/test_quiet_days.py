@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from benchmarks import line_months
-from benchmarks.closed_loop import ClosedLoop, Line, Model, switched_on
+from benchmarks.closed_loop import ClosedLoop, PlayedModel, Scorer, switched_on
 from stream_app.simulator import Batch
 from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS, healthy
 from tests.support.simulate import records
@@ -18,7 +18,7 @@ from tests.support.simulate import records
 def test_sixty_quiet_days_after_an_activation_bring_no_alert_and_no_training() -> None:
     """A person orders a training, the candidate is as good as what served, and stays so."""
     floors = {"validation_floors": {"accuracy": 0.7, "precision": 0.6}}
-    sim = ClosedLoop(switched_on(churn=floors), [], lambda *_: Model(lambda rows: rows[:, 0])).sim
+    sim = ClosedLoop(switched_on(churn=floors), [], lambda *_: Scorer(lambda rows: rows[:, 0])).sim
     line, version, answered = "churn:quiet", "v1", 0
     good = {"accuracy": 0.83, "precision": 0.81}
     for day in range(20 + 60):
@@ -66,7 +66,7 @@ def test_planted_drifts_are_found_trained_away_and_nothing_else_is_alerted(seed:
 
 def test_the_measure_counts_an_alert_before_the_change_and_a_training_that_helped_nobody() -> None:
     drawn = [line_months.draw_line(number, 60, 3) for number in range(2)]
-    lines: list[Line] = [line for line, _ in drawn]
+    lines: list[PlayedModel] = [line for line, _ in drawn]
     floors = {"validation_floors": {"accuracy": 0.99, "precision": 0.99}}
     loop = ClosedLoop(switched_on(churn=floors), lines, line_months.fit).run()
     found = line_months.judge(loop, {line.name: 59 for line in lines})
