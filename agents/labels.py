@@ -1,4 +1,4 @@
-"""Labels agent: predictions, outcomes and their clock in; model deltas and dead letters out."""
+"""Labels agent: predictions, outcomes and their clock in; model deltas and dead-lettered records out."""
 
 from __future__ import annotations
 

@@ -25,11 +25,11 @@ GOALS = {
     "labels_us_per_event": "at most 16",
     "plain_to_labels": "at least 40",
     "restore_records_per_s": "at least 150,000",
-    "lines_ratio": "at most 1.5",
+    "models_ratio": "at most 1.5",
     "rss_mb_1m_pending": "under 500",
-    "daily_close_seconds_10k_lines": "under 60",
-    "api_line_p99_ms_10k_lines": "under 100",
-    "fleet_page_seconds_10k_lines": "under 1",
+    "daily_close_seconds_10k_models": "under 60",
+    "api_model_p99_ms_10k_models": "under 100",
+    "fleet_page_seconds_10k_models": "under 1",
     "alert_to_100_clients_seconds": "under 1",
     "alert_latency_p99_s": "under 2",
 }
@@ -39,10 +39,10 @@ def child(module: str, bootstrap: str, name: str, events: int, folder: Path) -> 
     """Run one process and read the JSON line it prints."""
     command = [sys.executable, "-m", f"benchmarks.{module}", bootstrap, name, str(events), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    for line in done.stdout.splitlines():
-        at = line.find('{"events"')  # the worker's terminal codes may stand before it
+    for model in done.stdout.splitlines():
+        at = model.find('{"events"')  # the worker's terminal codes may stand before it
         if at >= 0:
-            found: dict[str, Any] = json.loads(line[at:])
+            found: dict[str, Any] = json.loads(model[at:])
             return found
     raise SystemExit(f"{module} printed no figures:\n{(done.stdout + done.stderr)[-3000:]}")
 
@@ -67,20 +67,20 @@ def main(scale: float) -> None:
 
 def _run(bootstrap: str, folder: Path, scale: float) -> dict[str, float]:
     n = int(400_000 * scale)
-    few = _load(bootstrap, "lines50", n, 50)
-    base = child("labels_worker", bootstrap, "lines50", few.events, folder / "few")
-    again = child("labels_worker", bootstrap, "lines50", few.events, folder / "again")
-    relay = child("relay_process", bootstrap, "lines50", few.events, folder / "relay")
-    rekey = child("relay_process", bootstrap, "lines50", few.events, folder / "re-key")
-    many = _load(bootstrap, "lines10k", n, 10_000)
-    wide = child("labels_worker", bootstrap, "lines10k", many.events, folder / "many")
-    plain = child("plain_faust", bootstrap, "lines50", 20_000, folder / "plain")
+    few = _load(bootstrap, "models50", n, 50)
+    base = child("labels_worker", bootstrap, "models50", few.events, folder / "few")
+    again = child("labels_worker", bootstrap, "models50", few.events, folder / "again")
+    relay = child("relay_process", bootstrap, "models50", few.events, folder / "relay")
+    rekey = child("relay_process", bootstrap, "models50", few.events, folder / "re-key")
+    many = _load(bootstrap, "models10k", n, 10_000)
+    wide = child("labels_worker", bootstrap, "models10k", many.events, folder / "many")
+    plain = child("plain_faust", bootstrap, "models50", 20_000, folder / "plain")
     open_job = _load(bootstrap, "pending", int(1_000_000 * scale), 50, 0.0)
     pending = child("labels_worker", bootstrap, "pending", open_job.events, folder / "pending")
-    console.print("seeding 90 days of 10,000 lines", style="dim")
+    console.print("seeding 90 days of 10,000 models", style="dim")
     (folder / "closes").mkdir()
     closes = daily_close.run(bootstrap, folder / "closes", int(10_000 * scale))
-    console.print("laying out 90 days of 10,000 lines for the dashboard", style="dim")
+    console.print("laying out 90 days of 10,000 models for the dashboard", style="dim")
     (folder / "live").mkdir()
     live = live_view.run(bootstrap, folder / "live", int(10_000 * scale))
     live |= alert_latency.run(bootstrap, folder / "latency")
@@ -94,9 +94,9 @@ def _run(bootstrap: str, folder: Path, scale: float) -> dict[str, float]:
         "plain_to_labels": plain["cpu_us_per_event"] / base["cpu_us_per_event"],
         "restore_records_per_s": again["restore_records_per_s"],
         "restored_records": again["restored"],
-        "labels_us_per_event_50_lines": base["cpu_us_per_event"],
-        "labels_us_per_event_10k_lines": wide["cpu_us_per_event"],
-        "lines_ratio": wide["cpu_us_per_event"] / base["cpu_us_per_event"],
+        "labels_us_per_event_50_models": base["cpu_us_per_event"],
+        "labels_us_per_event_10k_models": wide["cpu_us_per_event"],
+        "models_ratio": wide["cpu_us_per_event"] / base["cpu_us_per_event"],
         "rss_mb_1m_pending": pending["rss_mb"],
         "peak_mb_1m_pending": pending["peak_mb"],
         **closes,
@@ -104,9 +104,9 @@ def _run(bootstrap: str, folder: Path, scale: float) -> dict[str, float]:
     }
 
 
-def _load(bootstrap: str, name: str, predictions: int, lines: int, share: float = 0.95) -> Job:
-    console.print(f"loading {predictions:,} predictions on {lines:,} lines", style="dim")
-    return asyncio.run(load(bootstrap, name, predictions, lines, share))
+def _load(bootstrap: str, name: str, predictions: int, models: int, share: float = 0.95) -> Job:
+    console.print(f"loading {predictions:,} predictions on {models:,} models", style="dim")
+    return asyncio.run(load(bootstrap, name, predictions, models, share))
 
 
 if __name__ == "__main__":

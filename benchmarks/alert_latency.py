@@ -1,6 +1,6 @@
-"""From the tick of a close to its alerts on the WebSocket: 50 lines, 100 closes, one worker, one web process.
+"""From the tick of a close to its alerts on the WebSocket: 50 models, 100 closes, one worker, one web process.
 
-Each line's accuracy and scores go bad and well again, at different days; whatever record of an alert a close causes is
+Each model's accuracy and scores go bad and well again, at different days; whatever record of an alert a close causes is
 waited for. The clock starts when the tick is committed.
 """
 
@@ -23,8 +23,8 @@ from stream_app.replay.clock_writer import ClockWriter
 from stream_app.replay.follow import LogFollower
 from stream_app.settings import children
 
-LINES, DAYS, PER_DAY = 50, 64, 120
-#: days before which no line has a baseline to be compared with
+MODELS, DAYS, PER_DAY = 50, 64, 120
+#: days before which no model has a baseline to be compared with
 QUIET = 14
 DAY_MS, HOUR_MS, FIRST = 86_400_000, 3_600_000, 20_500
 
@@ -32,19 +32,19 @@ Row = tuple[str, str, bytes]
 
 
 def day_rows(topics: Topics, day: int, draw: np.random.Generator) -> list[Row]:
-    """Every line's predictions and outcomes of a day."""
+    """Every model's predictions and outcomes of a day."""
     out: list[Row] = []
-    for line in range(LINES):
-        bad = day >= QUIET and (day + line) % 10 < 4
+    for model in range(MODELS):
+        bad = day >= QUIET and (day + model) % 10 < 4
         predicted = draw.random(PER_DAY) < 0.54
         actual = (draw.random(PER_DAY) < np.where(predicted, 0.81, 0.15)).astype(int)
         if bad:
             actual = np.where(draw.random(PER_DAY) < 0.6, 1 - actual, actual)
         score = np.where(predicted, 0.5 + draw.random(PER_DAY) / 2, draw.random(PER_DAY) / 2)
         for n in range(PER_DAY):
-            key, at = f"{line}-{day}-{n}", (FIRST + day) * DAY_MS + n * 300_000
+            key, at = f"{model}-{day}-{n}", (FIRST + day) * DAY_MS + n * 300_000
             prediction: dict[str, Any] = {
-                "prediction_id": key, "model_type": "churn", "tenant_id": f"t{line:02d}", "model_version": "v1",
+                "prediction_id": key, "model_type": "churn", "tenant_id": f"t{model:02d}", "model_version": "v1",
                 "predicted_at": at, "score": round(float(score[n]), 4), "predicted": bool(predicted[n]),
             }  # fmt: skip
             label = {"prediction_id": key, "actual": int(actual[n]), "observed_at": at + HOUR_MS}

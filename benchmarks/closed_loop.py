@@ -1,4 +1,4 @@
-"""Lines whose models are retrained for real, without a broker: the stages decide, scikit-learn fits.
+"""Models whose models are retrained for real, without a broker: the stages decide, scikit-learn fits.
 
 The simulator is metrics, drift, retrain and alerts as a worker runs them. What a trainer and a deployer would answer,
 this module answers a minute of simulated time later, with models fitted on exactly the rows that the command names.
@@ -32,7 +32,7 @@ _commands = msgspec.json.Decoder(TrainingCommand)
 
 
 class Rows(NamedTuple):
-    """A day of a line: features (n, d) and outcomes (n,), in order; they come within an hour of the day."""
+    """A day of a model: features (n, d) and outcomes (n,), in order; they come within an hour of the day."""
 
     features: Matrix
     actual: NDArray[np.int64]
@@ -50,7 +50,7 @@ Fit = Callable[[Matrix, NDArray[np.int64]], Scorer]
 
 @dataclass(slots=True)
 class PlayedModel:
-    """A line's days from day 0 on, and its versions."""
+    """A model's days from day 0 on, and its versions."""
 
     name: str
     days: Sequence[Rows]
@@ -63,21 +63,21 @@ class PlayedModel:
 
 
 class ClosedLoop:
-    """Runs lines day by day from ``first_day`` (days since 1970) on."""
+    """Runs models day by day from ``first_day`` (days since 1970) on."""
 
     def __init__(
         self,
         settings: Settings,
-        lines: Sequence[PlayedModel],
+        models: Sequence[PlayedModel],
         fit: Fit,
         first_day: int = 20_500,
         accepting: bool = False,
     ) -> None:
-        """``accepting``: an operator rebaselines a line whenever no healthy day is left to compare it with."""
+        """``accepting``: an operator rebaselines a model whenever no healthy day is left to compare it with."""
         self.sim = Simulator(
             metrics_config(settings), drift_config(settings), retrain_config(settings, "r"), alerts_config(settings)
         )
-        self.lines = {line.name: line for line in lines}
+        self.models = {model.name: model for model in models}
         self._fit = fit
         self._first = first_day
         self._answered = 0
@@ -85,11 +85,11 @@ class ClosedLoop:
         self._judged = 0
 
     def run(self, progress: Callable[[int, int], None] | None = None) -> ClosedLoop:
-        """All days, the closes after each, and whatever is ordered then."""
-        count = max(len(line.days) for line in self.lines.values())
+        """All days, the closes after each, and whatever is commanded then."""
+        count = max(len(model.days) for model in self.models.values())
         for day in range(count):
             self.sim.batches(
-                [self._serve(line, day) for line in self.lines.values() if day < len(line.days)], hour=SERVED_AT
+                [self._serve(model, day) for model in self.models.values() if day < len(model.days)], hour=SERVED_AT
             )
             self._tick((self._first + day) * DAY_MS + 12 * HOUR_MS)
             for hour in (1, 2, 3, 4, 8):
@@ -100,19 +100,19 @@ class ClosedLoop:
                 progress(day + 1, count)
         return self
 
-    def records(self, topic: str, line: str | None = None) -> list[dict[str, Any]]:
+    def records(self, topic: str, model: str | None = None) -> list[dict[str, Any]]:
         """What a stage published, in order."""
         found = [json.loads(emit.value or b"") for emit in self.sim.emits.get(topic, [])]
-        return [row for row in found if line in (None, row["line"])]
+        return [row for row in found if model in (None, row["model"])]
 
     def day_of(self, text: str) -> int:
         """Day of the run that a time of a record lies in."""
         return parse_ms(text) // DAY_MS - self._first
 
-    def _serve(self, line: PlayedModel, day: int) -> Batch:
-        rows, model = line.days[day], line.scorers[line.active]
-        scores = line.scored[day] = model.score(rows.features)
-        return Batch(line.name, line.active, self._first + day, scores, scores >= model.threshold, rows.actual)
+    def _serve(self, model: PlayedModel, day: int) -> Batch:
+        rows, scorer = model.days[day], model.scorers[model.active]
+        scores = model.scored[day] = scorer.score(rows.features)
+        return Batch(model.name, model.active, self._first + day, scores, scores >= scorer.threshold, rows.actual)
 
     def _tick(self, at_ms: int) -> None:
         self.sim.tick(at_ms)
@@ -129,9 +129,9 @@ class ClosedLoop:
         events = self.sim.emits.get("drift-events", [])
         fresh, self._judged = events[self._judged :], len(events)
         rows = [json.loads(emit.value or b"") for emit in fresh]
-        for line in sorted({row["line"] for row in rows if row.get("reason") == "no_healthy_baseline"}):
+        for model in sorted({row["model"] for row in rows if row.get("reason") == "no_healthy_baseline"}):
             order = {
-                "id": f"{line}-{at_ms}", "line": line, "command": "rebaseline", "arguments": {}, "actor": "operator",
+                "id": f"{model}-{at_ms}", "model": model, "command": "rebaseline", "arguments": {}, "actor": "operator",
                 "reason": "no healthy day is left",
             }  # fmt: skip
             self.sim.command(json.dumps(order).encode(), at_ms)
@@ -139,46 +139,46 @@ class ClosedLoop:
             at_ms += 1
 
     def _answer(self, order: TrainingCommand, at_ms: int) -> dict[str, Any] | None:
-        line = self.lines[order.line]
-        told = {"line": order.line, "command_id": order.command_id, "attempt": order.attempt}
+        model = self.models[order.model]
+        told = {"model": order.model, "command_id": order.command_id, "attempt": order.attempt}
         day = at_ms // DAY_MS - self._first
         if order.command == "cancel":
             return None
         if order.command in ("activate", "rollback"):
-            line.active = str(order.candidate_version)
-            line.orders.append((day, order.command, line.active))
+            model.active = str(order.candidate_version)
+            model.orders.append((day, order.command, model.active))
             status = "activated" if order.command == "activate" else "rolled_back"
-            return {**told, "status": status, "candidate_version": line.active}
+            return {**told, "status": status, "candidate_version": model.active}
         assert order.data is not msgspec.UNSET
-        train = self._rows(line, parse_ms(order.data.train.from_), parse_ms(order.data.train.to))
-        held = self._rows(line, parse_ms(order.data.holdout.from_), parse_ms(order.data.holdout.to))
-        candidate = f"v{len(line.scorers) + 1}"
-        line.orders.append((day, "train", candidate))
+        train = self._rows(model, parse_ms(order.data.train.from_), parse_ms(order.data.train.to))
+        held = self._rows(model, parse_ms(order.data.holdout.from_), parse_ms(order.data.holdout.to))
+        candidate = f"v{len(model.scorers) + 1}"
+        model.orders.append((day, "train", candidate))
         if len(set(train.actual.tolist())) < 2 or len(set(held.actual.tolist())) < 2:
             return {**told, "status": "failed", "error": "one class only"}
-        line.scorers[candidate] = self._fit(*train)
+        model.scorers[candidate] = self._fit(*train)
         return {
             **told, "status": "succeeded", "candidate_version": candidate,
             "training_samples": len(train.actual), "holdout_samples": len(held.actual),
-            "candidate_metrics": metrics(line.scorers[candidate], held),
-            "champion_metrics": metrics(line.scorers[order.expected_current_version], held),
+            "candidate_metrics": metrics(model.scorers[candidate], held),
+            "champion_metrics": metrics(model.scorers[order.expected_current_version], held),
         }  # fmt: skip
 
-    def _rows(self, line: PlayedModel, from_ms: int, to_ms: int) -> Rows:
+    def _rows(self, model: PlayedModel, from_ms: int, to_ms: int) -> Rows:
         """Rows by time of prediction; outcomes come at once."""
         parts = []
         for day in range(
-            max(0, from_ms // DAY_MS - self._first), min(len(line.days), to_ms // DAY_MS - self._first + 1)
+            max(0, from_ms // DAY_MS - self._first), min(len(model.days), to_ms // DAY_MS - self._first + 1)
         ):
-            if day not in line.scored:
+            if day not in model.scored:
                 continue
-            rows = line.days[day]
+            rows = model.days[day]
             spread = np.arange(len(rows.actual)) * HOUR_MS // max(len(rows.actual), 1)
             at = (self._first + day) * DAY_MS + SERVED_AT * HOUR_MS + spread
             inside = (at >= from_ms) & (at < to_ms)
             parts.append(Rows(rows.features[inside], rows.actual[inside]))
         if not parts:
-            return Rows(line.days[0].features[:0], line.days[0].actual[:0])
+            return Rows(model.days[0].features[:0], model.days[0].actual[:0])
         return Rows(np.concatenate([p.features for p in parts]), np.concatenate([p.actual for p in parts]))
 
 
@@ -200,7 +200,7 @@ def metrics(model: Scorer, rows: Rows) -> dict[str, float | None]:
 def switched_on(**rules: Mapping[str, Any]) -> Settings:
     """Production's numbers with retraining allowed everywhere; ``rules`` by model type."""
     return Settings(
-        input_partitions=1, line_partitions=1, auto_retrain=True, auto_retrain_conflict=True, auto_retrain_fraud=True,
+        input_partitions=1, model_partitions=1, auto_retrain=True, auto_retrain_conflict=True, auto_retrain_fraud=True,
         auto_retrain_types=dict.fromkeys(rules, True),
         auto_retrain_tenants=("*",), types=dict(rules),
     )  # fmt: skip

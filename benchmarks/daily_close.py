@@ -1,6 +1,6 @@
-"""The four daily closes of 10,000 lines on a real worker, its state seeded through the changelogs.
+"""The four daily closes of 10,000 models on a real worker, its state seeded through the changelogs.
 
-Each line has 90 days of 200 predictions, half the outcomes' days fully labelled, scores of four digits; one line in
+Each model has 90 days of 200 predictions, half the outcomes' days fully labelled, scores of four digits; one model in
 twenty is judged by PR-AUC. The time counts from a close's tick standing on the clock until the last log has carried
 it. Two workers, as the machine has two cores; the broker and the stages behind metrics run beside them.
 
@@ -25,9 +25,9 @@ from schemas.partitioning import partition_for
 from stream_app.core.counts import cells, cells_codec, deltas
 from stream_app.core.counts.cells import Cell
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
-from stream_app.core.metrics_stage import active_version, memo, version_days
+from stream_app.core.metrics_stage import active_version, lane_state, version_days
 from stream_app.core.metrics_stage.active_version import ActiveVersion
-from stream_app.core.metrics_stage.keys import cell_key, days_key, line_key
+from stream_app.core.metrics_stage.keys import cell_key, days_key, model_key
 from stream_app.core.metrics_stage.version_days import VersionDays
 from stream_app.engine.protocol import POSITIONS_KEY, Positions, encode_positions
 from stream_app.kafka import admin, clients
@@ -47,27 +47,27 @@ WORKERS = 2
 BOUND_S = 600
 #: Hours of a day's closes.
 CLOSES = ((1, "completeness"), (2, "metrics"), (3, "statistical"), (4, "performance"))
-#: Different cells; every line and day takes one of them.
+#: Different cells; every model and day takes one of them.
 POOL = 400
 
 
-def run(bootstrap: str, folder: Path, lines: int) -> dict[str, float]:
-    """Seconds of the closes of one day; ``daily_close_seconds_10k_lines`` is their sum."""
-    figures = asyncio.run(_run(bootstrap, folder, lines, DAYS, PER_DAY))
-    return {**figures, "daily_close_seconds_10k_lines": sum(figures[f"{kind}_close_seconds"] for _, kind in CLOSES)}
+def run(bootstrap: str, folder: Path, models: int) -> dict[str, float]:
+    """Seconds of the closes of one day; ``daily_close_seconds_10k_models`` is their sum."""
+    figures = asyncio.run(_run(bootstrap, folder, models, DAYS, PER_DAY))
+    return {**figures, "daily_close_seconds_10k_models": sum(figures[f"{kind}_close_seconds"] for _, kind in CLOSES)}
 
 
-async def _run(bootstrap: str, folder: Path, lines: int, days: int, per_day: int) -> dict[str, float]:
-    name = f"closes{lines}"
-    bound_s = BOUND_S * max(1, lines / 10_000)
+async def _run(bootstrap: str, folder: Path, models: int, days: int, per_day: int) -> dict[str, float]:
+    name = f"closes{models}"
+    bound_s = BOUND_S * max(1, models / 10_000)
     topics = Topics(f"{name}.", f"{name}.", PARTITIONS, PARTITIONS, name)
-    settings = Settings(input_partitions=PARTITIONS, line_partitions=PARTITIONS, environment="development")
+    settings = Settings(input_partitions=PARTITIONS, model_partitions=PARTITIONS, environment="development")
     async with admin.admin(bootstrap, {}) as client:
         await admin.create(client, topics.specs(), 1)
         await admin.create(client, topics.own(settings.max_horizon_days), 1)
     midnight = DAY * DAY_MS
     static = {key: str(value) for key, value in settings.static_view().items()}
-    await _seed(bootstrap, topics.changelog("metrics"), lines, midnight, static, days, per_day)
+    await _seed(bootstrap, topics.changelog("metrics"), models, midnight, static, days, per_day)
     began = time.monotonic()
     workers = [
         children.start(
@@ -105,7 +105,7 @@ def _stored_mb(data: Path) -> float:
     return sum(found) / 2**20
 
 
-def _line(number: int) -> str:
+def _model(number: int) -> str:
     return f"fraud:t{number}" if number % 20 == 0 else f"churn:t{number}"
 
 
@@ -125,7 +125,7 @@ def _pool(draw: random.Random, folded_to: int, per_day: int) -> list[bytes]:
 
 
 async def _seed(
-    bootstrap: str, changelog: str, lines: int, midnight: int, static: dict[str, str], past: int, per_day: int
+    bootstrap: str, changelog: str, models: int, midnight: int, static: dict[str, str], past: int, per_day: int
 ) -> None:
     draw = random.Random(3)
     # the last day is closed at 02:00 of the day that is measured, so its cells have no revision yet
@@ -137,18 +137,18 @@ async def _seed(
     days = version_days.encode(VersionDays(first=list(range(first, first + version_days.FIRST_DAYS))))
     since = first * DAY_MS
     active = active_version.encode(ActiveVersion("v1", None, "observed", since, since))
-    for number in range(lines):
-        line = _line(number)
-        partition = partition_for(line.encode(), PARTITIONS)
+    for number in range(models):
+        model = _model(number)
+        partition = partition_for(model.encode(), PARTITIONS)
 
         async def put(key: bytes, value: bytes, partition: int = partition) -> None:
             await producer.send(changelog, value, key=key, partition=partition)
 
-        await put(line_key(line), active)
-        await put(days_key(line, "v1"), days)
+        await put(model_key(model), active)
+        await put(days_key(model, "v1"), days)
         for day in range(first, DAY):
-            await put(cell_key(line, "v1", day), draw.choice(fresh if day == DAY - 1 else pool))
-    state = memo.encode(memo.MetricsLaneState(last_tick=midnight, folded=midnight))
+            await put(cell_key(model, "v1", day), draw.choice(fresh if day == DAY - 1 else pool))
+    state = lane_state.encode(lane_state.MetricsLaneState(last_tick=midnight, folded=midnight))
     inputs: dict[str, Any] = dict.fromkeys(("operator-commands", "training-results", "model-deltas", "clock"), 0)
     record = encode_positions(Positions(inputs, tick=midnight, static=static, memo=state))
     for partition in range(PARTITIONS):

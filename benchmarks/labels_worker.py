@@ -34,7 +34,7 @@ def main() -> None:
     look_rarely()
     settings = Settings(
         kafka_bootstrap=bootstrap, app_id=name, input_prefix=f"{name}.", output_prefix=f"{name}.", data_dir=folder,
-        input_partitions=4, line_partitions=4, clock="follow", web_port=0,
+        input_partitions=4, model_partitions=4, clock="follow", web_port=0,
     )  # fmt: skip
     topics = Topics(f"{name}.", f"{name}.", 4, 4, name)
     app = faust_app(settings)

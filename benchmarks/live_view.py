@@ -1,7 +1,7 @@
-"""The live view at size: 10,000 lines with 90 days behind the API and the fleet page, 100 clients on the live feed, and
-the time from a close's tick to its alerts on the WebSocket.
+"""The live view at size: 10,000 models with 90 days behind the API and the fleet page, 100 clients on the live feed,
+and the time from a close's tick to its alerts on the WebSocket.
 
-``python -m benchmarks.live_view`` runs it alone and prints the figures; ``--lines`` makes it smaller.
+``python -m benchmarks.live_view`` runs it alone and prints the figures; ``--models`` makes it smaller.
 """
 
 from __future__ import annotations
@@ -81,14 +81,14 @@ def web(bootstrap: str, url: str, prefix: str) -> Iterator[str]:
         children.end(process)
 
 
-def fill(url: str, keys: Keys, lines: int) -> float:
-    """Fold 90 days of every line into Redis as the projector does; returns microseconds a record."""
+def fill(url: str, keys: Keys, models: int) -> float:
+    """Fold 90 days of every model into Redis as the projector does; returns microseconds a record."""
     client = redis.Redis.from_url(url)
     draw, records, began = random.Random(1), 0, time.process_time()
     states: dict[str, Any] = {}
-    for start in range(0, lines, 20):
-        batch = RedisBatch(keys, lambda line: "accuracy", states)
-        for n in range(start, min(start + 20, lines)):
+    for start in range(0, models, 20):
+        batch = RedisBatch(keys, lambda model: "accuracy", states)
+        for n in range(start, min(start + 20, models)):
             for kind, row in _records(f"bench:t{n:05d}", draw):
                 batch.take(kind, row, orjson.dumps(row), records)
                 records += 1
@@ -105,10 +105,10 @@ def fill(url: str, keys: Keys, lines: int) -> float:
     return took / records * 1e6
 
 
-def _records(line: str, draw: random.Random) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A line's days as the stages publish them."""
-    model_type, _, tenant = line.partition(":")
-    common = {"line": line, "model_type": model_type, "tenant_id": tenant, "model_version": "v1"}
+def _records(model: str, draw: random.Random) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A model's days as the stages publish them."""
+    model_type, _, tenant = model.partition(":")
+    common = {"model": model, "model_type": model_type, "tenant_id": tenant, "model_version": "v1"}
     id = f"00000000-0000-4000-8000-{draw.randrange(10**12):012d}"
     since = f"{_FIRST}T00:00:00.000Z"
     yield (
@@ -149,12 +149,12 @@ def _event(kind: str, close: str, id: str, draw: random.Random) -> dict[str, Any
     else:
         window["metric"] = "accuracy"
     return {
-        "id": id, "at": close, "close": close, "kind": kind, "verdict": "no_drift", "rule_verdict": "no_drift",
+        "id": id, "at": close, "as_of": close, "kind": kind, "verdict": "no_drift", "rule_verdict": "no_drift",
         "statistic": 0.01, "p_value": 0.5, "windows": [window, {**window, "from": "c"}],
     }  # fmt: skip
 
 
-def ask(address: str, lines: int) -> dict[str, float]:
+def ask(address: str, models: int) -> dict[str, float]:
     """Milliseconds of the API's answers."""
     draw = random.Random(2)
     headers = {"authorization": f"Bearer {TOKEN}"}
@@ -167,18 +167,18 @@ def ask(address: str, lines: int) -> dict[str, float]:
 
         cold = timed("/models")
         fleet = sorted(timed("/models") for _ in range(100))
-        found = sorted(timed("/models", q=f"t{draw.randrange(lines):05d}") for _ in range(50))
-        names = [f"bench:t{draw.randrange(lines):05d}" for _ in range(400)]
-        line = sorted(timed(f"/models/{name}") for name in names)
+        found = sorted(timed("/models", q=f"t{draw.randrange(models):05d}") for _ in range(50))
+        names = [f"bench:t{draw.randrange(models):05d}" for _ in range(400)]
+        model = sorted(timed(f"/models/{name}") for name in names)
         history = sorted(timed(f"/models/{name}/snapshots") for name in names)
         preview = timed("/settings/impact", key="ks_min_distance", value="0.03")
     return {
-        "api_fleet_cold_ms_10k_lines": cold,
-        "api_fleet_p99_ms_10k_lines": fleet[-1],
-        "api_search_p99_ms_10k_lines": found[-1],
-        "api_line_p99_ms_10k_lines": line[int(0.99 * len(line))],
-        "api_snapshots_p99_ms_10k_lines": history[int(0.99 * len(history))],
-        "api_preview_seconds_10k_lines": preview / 1e3,
+        "api_fleet_cold_ms_10k_models": cold,
+        "api_fleet_p99_ms_10k_models": fleet[-1],
+        "api_search_p99_ms_10k_models": found[-1],
+        "api_model_p99_ms_10k_models": model[int(0.99 * len(model))],
+        "api_snapshots_p99_ms_10k_models": history[int(0.99 * len(history))],
+        "api_preview_seconds_10k_models": preview / 1e3,
     }
 
 
@@ -216,38 +216,38 @@ async def broadcast(address: str, url: str, keys: Keys) -> float:
         record = orjson.dumps({"summary": "x" * 4_000})
         client = redis.Redis.from_url(url)
         began = time.perf_counter()
-        client.xadd(keys.changes, {"topic": "alerts", "line": "bench:t00001", "record": record})
+        client.xadd(keys.changes, {"topic": "alerts", "model": "bench:t00001", "record": record})
         await asyncio.gather(*(until(socket, "change") for socket in sockets))
         took = time.perf_counter() - began
         client.close()
         return took
 
 
-def run(bootstrap: str, folder: Path, lines: int = 10_000) -> dict[str, float]:
+def run(bootstrap: str, folder: Path, models: int = 10_000) -> dict[str, float]:
     """Every figure of the live view."""
     prefix = "bench-live."
     keys = Keys(prefix)
     with redis_server(folder) as url:
-        each = fill(url, keys, lines)
+        each = fill(url, keys, models)
         client = redis.Redis.from_url(url)
         used = client.info("memory")["used_memory"] / 2**20  # type: ignore[index]
         client.close()
         with web(bootstrap, url, prefix) as address:
-            figures = ask(address, lines)
-            figures["fleet_page_seconds_10k_lines"] = page(address)
+            figures = ask(address, models)
+            figures["fleet_page_seconds_10k_models"] = page(address)
             figures["alert_to_100_clients_seconds"] = asyncio.run(broadcast(address, url, keys))
-    return figures | {"read_model_us_per_record": each, "read_model_mb_10k_lines": used}
+    return figures | {"read_model_us_per_record": each, "read_model_mb_10k_models": used}
 
 
 @click.command()
-@click.option("--lines", default=10_000, show_default=True, help="Lines of the read model.")
-def main(lines: int) -> None:
+@click.option("--models", default=10_000, show_default=True, help="Models of the read model.")
+def main(models: int) -> None:
     """The live view alone."""
     with tempfile.TemporaryDirectory(prefix="plumbline-bench-") as folder:
         kafka = LocalKafka(Path(folder, "kafka"))
         try:
             kafka.start()
-            figures = run(kafka.bootstrap, Path(folder), lines)
+            figures = run(kafka.bootstrap, Path(folder), models)
             click.echo(json.dumps({name: round(value, 4) for name, value in figures.items()}))
         finally:
             kafka.stop()

@@ -34,7 +34,7 @@ class Job:
 
 
 async def load(
-    bootstrap: str, name: str, predictions: int, lines: int, outcome_share: float = 0.95, partitions: int = 4
+    bootstrap: str, name: str, predictions: int, models: int, outcome_share: float = 0.95, partitions: int = 4
 ) -> Job:
     """Create topics under ``name.`` and fill them; ticks cover exactly what stands before them."""
     topics = Topics(f"{name}.", f"{name}.", partitions, 4, name)
@@ -56,8 +56,8 @@ async def load(
 
     async def write_tick(at: int) -> None:
         for p in range(partitions):
-            barrier = {topic: counts[p] for topic, counts in sent.items()}
-            body = {"at": rfc3339(at), "line": True, "mode": "external", "barrier": barrier}
+            end_offsets = {topic: counts[p] for topic, counts in sent.items()}
+            body = {"at": rfc3339(at), "ends_epoch": True, "mode": "external", "end_offsets": end_offsets}
             await producer.send(topics.clock, orjson.dumps(body), partition=p)
 
     at = START_MS
@@ -69,7 +69,7 @@ async def load(
         key, score, fraud = f"{draw.getrandbits(64):016x}", draw.betavariate(0.6, 2), draw.random() < 0.7
         row = {
             "prediction_id": key, "model_type": "fraud" if fraud else "conflict", "model_version": "v3",
-            "tenant_id": f"t-{draw.randrange(lines)}" if fraud else None, "score": round(score, 4),
+            "tenant_id": f"t-{draw.randrange(models)}" if fraud else None, "score": round(score, 4),
             "predicted": score >= 0.5, "threshold": 0.5, "ci_lower": round(max(0, score - 0.05), 3),
             "ci_upper": round(min(1, score + 0.05), 3), "predicted_at": at,
         }  # fmt: skip

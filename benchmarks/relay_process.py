@@ -61,7 +61,7 @@ async def main() -> None:
         await admin.create(client, topics.specs(), 1)
     settings = Settings(
         kafka_bootstrap=bootstrap, app_id=prefix, input_prefix=prefix, output_prefix=prefix, data_dir=folder,
-        input_partitions=4, line_partitions=4,
+        input_partitions=4, model_partitions=4,
     )  # fmt: skip
     sources = (f"{name}.predictions", f"{name}.outcomes")
     plan = RelayPlan(sources, load_map(_map(folder)), "bench", until_end=True)

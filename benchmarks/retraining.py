@@ -37,7 +37,7 @@ WINDOW = 30
 class Case(NamedTuple):
     """A recorded stream: days from the first served one on, and the rows before them."""
 
-    line: str
+    model: str
     past: Rows
     days: list[Rows]
     fit: Fit
@@ -87,7 +87,7 @@ def fraud(folder: Path, first_days: int = 35) -> Case:
 
 
 def _back(rolled: pd.Series, table: pd.DataFrame, by: str) -> NDArray[np.float64]:
-    """A grouped rolling figure in the table's own order."""
+    """A grouped rolling figure in the table's own command."""
     order = table.sort_values([by, "TX_DATETIME"], kind="stable").index
     out = np.empty(len(table))
     out[order] = rolled.to_numpy()
@@ -178,23 +178,23 @@ def adwin(case: Case) -> Outcome:
 
 def ours(case: Case, accepting: bool) -> Outcome:
     """This loop, without or with an operator who accepts the present when nothing healthy is left to compare with."""
-    line = PlayedModel(case.line, case.days, {"v1": case.fit(*case.past)})
-    settings = switched_on(**{case.line.partition(":")[0]: case.rules})
-    loop = ClosedLoop(settings, [line], case.fit, accepting=accepting).run()
-    scores = [line.scored[day] for day in range(len(case.days))]
-    version = _served(loop, line)
-    said = [s >= line.scorers[version[day]].threshold for day, s in enumerate(scores)]
-    commands = [command for _, command, _ in line.orders]
+    model = PlayedModel(case.model, case.days, {"v1": case.fit(*case.past)})
+    settings = switched_on(**{case.model.partition(":")[0]: case.rules})
+    loop = ClosedLoop(settings, [model], case.fit, accepting=accepting).run()
+    scores = [model.scored[day] for day in range(len(case.days))]
+    version = _served(loop, model)
+    said = [s >= model.scorers[version[day]].threshold for day, s in enumerate(scores)]
+    commands = [command for _, command, _ in model.orders]
     alerts = sum(row.get("notify") == "opened" for row in loop.records("alerts"))
     note = f"{alerts} alerts, {commands.count('activate')} activated, {commands.count('rollback')} rolled back"
     return Outcome(measured(case, scores, said), commands.count("train"), note)
 
 
-def _served(loop: ClosedLoop, line: PlayedModel) -> list[str]:
-    """Version that served each day: an order answered on a day serves that day's rows."""
-    changes = {day: str(to) for day, command, to in line.orders if command != "train"}
+def _served(loop: ClosedLoop, model: PlayedModel) -> list[str]:
+    """Version that served each day: a command answered on a day serves that day's rows."""
+    changes = {day: str(to) for day, command, to in model.orders if command != "train"}
     out, active = [], "v1"
-    for day in range(len(line.days)):
+    for day in range(len(model.days)):
         active = changes.get(day, active)
         out.append(active)
     return out

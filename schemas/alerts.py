@@ -1,4 +1,4 @@
-"""Alerts: one open one per line and type, each change of it a new revision."""
+"""Alerts: one open one per model and type, each change of it a new revision."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ReplacedBy(msgspec.Struct, frozen=True):
     version: Name
     previous: Name
     since: Timestamp
-    #: trained by Plumbline's order; deployed by somebody else; or the version before, put back by Plumbline's order
+    #: trained by Plumbline's command; deployed by somebody else; or the version before, put back by Plumbline's command
     how: Literal["retrained", "deployed", "rolled_back"]
     #: id of the ``train`` command it came from, or of the ``rollback`` command
     command_id: Uuid | UnsetType = UNSET

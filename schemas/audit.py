@@ -8,7 +8,19 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from schemas.alerts import Safeguards
-from schemas.common import Actor, Digest, Everything, Id, LineOrAll, Offset, Output, Partition, Text, Timestamp, Token
+from schemas.common import (
+    Actor,
+    Digest,
+    Everything,
+    Id,
+    ModelIdOrAll,
+    Offset,
+    Output,
+    Partition,
+    Text,
+    Timestamp,
+    Token,
+)
 
 #: The stages that decide.
 Stage = Literal["metrics", "retrain", "alerts"]
@@ -20,18 +32,18 @@ class AuditInputs(msgspec.Struct, frozen=True):
     #: ids of events, commands and results
     ids: Annotated[list[Id], Meta(max_length=100)]
     #: topic → partition → offset before which the input topics had been read
-    barriers: dict[str, dict[Partition, Offset]]
+    end_offsets: dict[str, dict[Partition, Offset]]
     settings_hash: Digest
 
 
 class AuditRecord(Output, frozen=True, kw_only=True):
-    """A decision. One about everything has ``*`` for line, model_type and tenant_id.
+    """A decision. One about everything has ``*`` for model, model_type and tenant_id.
 
     What is decided alike again and again is one record: each time a newer one with the same id and a higher ``count``.
     """
 
     schema: Literal["io.plumbline.audit-record.v1"]
-    line: LineOrAll
+    model: ModelIdOrAll
     model_type: Everything
     tenant_id: Everything
     #: the stage that did it, or would not

@@ -34,7 +34,7 @@ class Family:
     key: str
     cleanup: tuple[str, ...]
     #: which partition count it shares: that of the inputs, that of the models; or it has one partition
-    placed: Literal["inputs", "lines", "one"]
+    placed: Literal["inputs", "models", "one"]
     about: str
     headers: tuple[str, ...] = ()
     #: where the contract fixes it; -1 is for ever
@@ -44,7 +44,7 @@ class Family:
 
     @property
     def name(self) -> str:
-        """Kind of the record, ``metric-snapshot``, as in its ``schema``; the topic's for dead letters."""
+        """Kind of the record, ``metric-snapshot``, as in its ``schema``; the topic's for dead-lettered records."""
         return NAMES[self.record] if self.record is not None else self.topic
 
 
@@ -70,7 +70,7 @@ _DAYS_90_MS: Final = 90 * 86_400_000
 
 
 def _input(
-    topic: str, record: type[msgspec.Struct], key: str, placed: Literal["inputs", "lines"], about: str
+    topic: str, record: type[msgspec.Struct], key: str, placed: Literal["inputs", "models"], about: str
 ) -> Family:
     return Family(topic, record, "in", key, _DELETE, placed, about)
 
@@ -83,32 +83,32 @@ def _output(
     about: str,
     retention_ms: int | None = None,
 ) -> Family:
-    return Family(topic, record, "out", key, cleanup, "lines", about, CE_HEADERS, retention_ms)
+    return Family(topic, record, "out", key, cleanup, "models", about, CE_HEADERS, retention_ms)
 
 
 FAMILIES: Final = (
     _input("predictions", PredictionWithFeatures, "prediction_id", "inputs", "What classifiers said."),
     _input("outcomes", Outcome, "prediction_id", "inputs", "What really happened."),
     _input("clock", Tick, "none", "inputs", "Time of the inputs; LogAppendTime."),
-    _input("line-clock", Tick, "none", "lines", "Time of commands and results; LogAppendTime."),
-    _input("operator-commands", OperatorCommand, "line", "lines", "What people order."),
-    _input("training-results", TrainingResult, "line", "lines", "Answers to training commands."),
-    _output("metric-snapshots", MetricSnapshot, "line|version|date", _COMPACT, "Daily quality."),
-    _output("model-lifecycle", ModelLifecycle, "line", _COMPACT, "Active versions."),
+    _input("model-clock", Tick, "none", "models", "Time of commands and results; LogAppendTime."),
+    _input("operator-commands", OperatorCommand, "model", "models", "What people command."),
+    _input("training-results", TrainingResult, "model", "models", "Answers to training commands."),
+    _output("metric-snapshots", MetricSnapshot, "model|version|date", _COMPACT, "Daily quality."),
+    _output("model-lifecycle", ModelLifecycle, "model", _COMPACT, "Active versions."),
     _output("drift-events", DriftEvent, "id", _DELETE, "What the checks found."),
     _output("alerts", Alert, "id", ("compact", "delete"), "What people should know.", _DAYS_90_MS),
     Family(
         "training-commands",
         TrainingCommand,
         "out",
-        "line",
+        "model",
         _DELETE,
-        "lines",
-        "Orders to trainer and deployer; the header plumbline.command lets each take only its own.",
+        "models",
+        "Commands to trainer and deployer; the header plumbline.command lets each take only its own.",
         (*CE_HEADERS, "plumbline.command"),
     ),
-    _output("training-jobs", TrainingJob, "line", _COMPACT, "Where retraining stands."),
-    _output("settings", Setting, "line|key", _COMPACT, "Settings changed while running."),
+    _output("training-jobs", TrainingJob, "model", _COMPACT, "Where retraining stands."),
+    _output("settings", Setting, "model|key", _COMPACT, "Settings changed while running."),
     Family("owner", Owner, "out", "owner", _COMPACT, "one", "Which application writes under the output prefix."),
     _output("audit", AuditRecord, "id", _DELETE, "Every decision and its grounds.", -1),
     Family(
@@ -117,7 +117,7 @@ FAMILIES: Final = (
         "out",
         "that of the original",
         _DELETE,
-        "lines",
+        "models",
         "Records that were refused, byte for byte up to a limit; headers say where they stood and why they are here.",
         deadletters.HEADERS,
         _DAYS_90_MS,

@@ -5,28 +5,33 @@ from __future__ import annotations
 from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from schemas.common import Offset, parse_ms, rfc3339
 
 
 class Tick(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A record of a clock topic. Without ``at`` it only taught its writer the broker's time, and lanes ignore it."""
+    """A record of a clock topic. Without ``at`` it only taught its writer the broker's time, and lanes ignore it.
+
+    With ``at``, ``ends_epoch`` and ``end_offsets`` are required: a tick that named what it covers otherwise would be
+    read as one that covers nothing, and records would be counted as late.
+    """
 
     at: Annotated[str, Meta(max_length=64, description="RFC 3339 with an offset")] | None = None
-    line: bool = False
+    #: whether the epoch ends with it: hours and days are closed and published at such ticks
+    ends_epoch: bool | UnsetType = UNSET
     mode: Literal["live", "external"] | None = None
     #: offset before which records are covered, by topic name as in Kafka, with its prefix
-    barrier: dict[str, Offset] = {}
+    end_offsets: dict[str, Offset] | UnsetType = UNSET
 
 
 class TickView(NamedTuple):
     """A tick as stages see it: ``at_ms`` in epoch milliseconds, ``offset`` in its clock partition."""
 
     at_ms: int
-    line: bool
+    ends_epoch: bool
     mode: str | None
-    barrier: dict[str, int]
+    end_offsets: dict[str, int]
     offset: int
 
 
@@ -50,7 +55,9 @@ def decode_tick(value: bytes, offset: int, stamped_ms: int | None = None) -> Tic
         raise ValueError("JSON is nested too deeply") from None
     if tick.at is None:
         return None
+    if tick.ends_epoch is UNSET or tick.end_offsets is UNSET:
+        raise ValueError("a tick needs ends_epoch and end_offsets")
     at_ms = parse_ms(tick.at)
     if stamped_ms is not None and tick.mode != "external" and at_ms > stamped_ms + LIVE_AHEAD_MS:
         raise ValueError(f"the tick {tick.at} lies more than 5 minutes after the broker's time {rfc3339(stamped_ms)}")
-    return TickView(at_ms, tick.line, tick.mode, tick.barrier, offset)
+    return TickView(at_ms, tick.ends_epoch, tick.mode, tick.end_offsets, offset)

@@ -33,7 +33,7 @@ _FLAGS: Final = {
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
 ModelId = Annotated[str, Meta(pattern=f"^{NAME}:{NAME}{END}", description="model type and tenant, `TYPE:TENANT`")]
 Everything = Annotated[str, Meta(pattern=rf"^(\*|{NAME}){END}")]
-LineOrAll = Annotated[str, Meta(pattern=rf"^(\*|{NAME}:{NAME}){END}", description="`TYPE:TENANT`, or `*` for all")]
+ModelIdOrAll = Annotated[str, Meta(pattern=rf"^(\*|{NAME}:{NAME}){END}", description="`TYPE:TENANT`, or `*` for all")]
 Uuid = Annotated[str, Meta(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}" + END)]
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 Timestamp = Annotated[
@@ -68,7 +68,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     schema: str
     id: Uuid
     at: Timestamp
-    line: ModelId
+    model: ModelId
     model_type: Name
     tenant_id: Name
 
@@ -143,14 +143,14 @@ def flag(value: Any) -> bool | None:
     return _FLAGS.get(str(value).strip().lower().removesuffix(".0"))
 
 
-def ce_headers(kind: str, id: str, line: str, at_ms: int, source: str) -> list[tuple[str, bytes]]:
+def ce_headers(kind: str, id: str, model: str, at_ms: int, source: str) -> list[tuple[str, bytes]]:
     """CloudEvents binary headers of an output record."""
     return [
         ("ce_specversion", b"1.0"),
         ("ce_id", id.encode()),
         ("ce_source", source.encode()),
         ("ce_type", f"io.plumbline.{kind}.v1".encode()),
-        ("ce_subject", line.encode()),
+        ("ce_subject", model.encode()),
         ("ce_time", rfc3339(at_ms).encode()),
         ("content-type", b"application/json"),
     ]

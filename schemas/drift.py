@@ -1,4 +1,4 @@
-"""What each check found at each close: one event per line, check and close date, also when nothing was found."""
+"""What each check found at each close: one event per model, check and close date, also when nothing was found."""
 
 from __future__ import annotations
 
@@ -76,19 +76,19 @@ class DriftWindow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DriftEvent(Output, frozen=True, kw_only=True):
-    """Verdict of one check on one line at one close."""
+    """Verdict of one check on one model at one close."""
 
     schema: Literal["io.plumbline.drift-event.v1"]
     kind: DriftKind
     check: Check | UnsetType = UNSET
     #: the close's nominal time; ``at`` is the time of the tick that ran it
-    close: Timestamp
+    as_of: Timestamp
     model_version: Name
     #: null if there is nothing to compare with
     baseline_version: Name | None
     baseline_kind: Literal["window", "initial", "previous"] | None
     verdict: Verdict
-    #: what the bare rule would have said; null where there is none
+    #: what the unadjusted rule would have said; null where there is none
     rule_verdict: Verdict | None
     severity: Severity | UnsetType = UNSET
     statistic: Finite | None

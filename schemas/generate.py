@@ -117,7 +117,7 @@ def _key(family: Family) -> dict[str, Any]:
         return {"type": "null", "description": "no key; every partition has its own ticks"}
     where = {
         "inputs": "any partitioner, the same for both inputs",
-        "lines": "partitioned by murmur2 of the line, whatever the key",
+        "models": "partitioned by murmur2 of the model, whatever the key",
         "one": "one partition",
     }[family.placed]
     return {"type": "string", "description": f"{family.key}; {where}"}

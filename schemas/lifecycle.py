@@ -1,4 +1,4 @@
-"""Which version of a line is active, and since when."""
+"""Which version of a model is active, and since when."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from schemas.common import Name, Output, Timestamp
 
 
 class ModelLifecycle(Output, frozen=True, kw_only=True):
-    """Active version of a line: how it became active and since when."""
+    """Active version of a model: how it became active and since when."""
 
     schema: Literal["io.plumbline.model-lifecycle.v1"]
     active_version: Name

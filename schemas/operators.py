@@ -1,4 +1,4 @@
-"""What people order."""
+"""What people command."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from schemas.common import Actor, Id, LineOrAll, Text
+from schemas.common import Actor, Id, ModelIdOrAll, Text
 
 Command = Literal[
     "retrain",
@@ -24,10 +24,10 @@ Command = Literal[
 
 
 class OperatorCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """Order about a line. One for ``*`` is sent once to every partition, under the same id."""
+    """Command about a model. One for ``*`` is sent once to every partition, under the same id."""
 
     id: Id
-    line: LineOrAll
+    model: ModelIdOrAll
     command: Command
     arguments: Annotated[dict[str, Any], Meta(max_length=64)] = {}
     actor: Actor

@@ -1,4 +1,4 @@
-"""Placement of line-keyed records: the Java client's murmur2, so that any standard producer agrees."""
+"""Placement of model-keyed records: the Java client's murmur2, so that any standard producer agrees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Daily quality of one model version on one line."""
+"""Daily quality of one model version on one model."""
 
 from __future__ import annotations
 

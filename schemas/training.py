@@ -1,4 +1,4 @@
-"""Orders to trainers and the deployer, their answers, and the state of each line's job."""
+"""Commands to trainers and the deployer, their answers, and the state of each model's job."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from schemas.common import (
     Count,
     Finite,
     Id,
-    Line,
+    ModelId,
     Name,
     Offset,
     Output,
@@ -31,7 +31,7 @@ TopicName = Annotated[str, Meta(min_length=1, max_length=249, extra_json_schema=
 
 
 class Trigger(msgspec.Struct, frozen=True):
-    """Why the order was given."""
+    """Why the command was given."""
 
     kind: Literal["statistical", "performance", "manual", "probation"]
     drift_event_ids: Annotated[list[Uuid], Meta(max_length=100)]
@@ -55,16 +55,16 @@ class TrainingData(msgspec.Struct, frozen=True):
 
 
 class TrainingCommand(Output, frozen=True, kw_only=True):
-    """Order to the trainer (train, cancel) or the deployer (activate, rollback)."""
+    """Command to the trainer (train, cancel) or the deployer (activate, rollback)."""
 
     schema: Literal["io.plumbline.training-command.v1"]
     command: Literal["train", "cancel", "activate", "rollback"]
     command_id: Uuid
     #: counts repetitions of the same order; a (command_id, attempt) that was answered is done
     attempt: Attempt
-    #: version the new one is trained from, or the one the order is about
+    #: version the new one is trained from, or the one the command is about
     model_version: Name
-    #: the order is void if another version is active
+    #: the command is void if another version is active
     expected_current_version: Name
     candidate_version: Name | UnsetType = UNSET
     #: activate: what the trainer said of the candidate's artefact; a deployer checks the bytes before it loads them
@@ -81,7 +81,7 @@ class TrainingCommand(Output, frozen=True, kw_only=True):
 class TrainingResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Answer of a trainer or deployer. Absent and null mean the same."""
 
-    line: Line
+    model: ModelId
     command_id: Id
     attempt: Attempt
     status: Answer
@@ -99,7 +99,7 @@ class TrainingResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """An order that came to nothing, and why."""
+    """A command that came to nothing, and why."""
 
     command: Literal["train", "activate", "rollback"]
     command_id: Uuid
@@ -111,7 +111,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class TrainingJob(Output, frozen=True, kw_only=True):
-    """Where a line's retraining stands."""
+    """Where a model's retraining stands."""
 
     schema: Literal["io.plumbline.training-job.v1"]
     state: Token

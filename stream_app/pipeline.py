@@ -13,7 +13,7 @@ from stream_app.core.drift import DriftConfig, DriftStage
 from stream_app.core.kit.effects import dead_letter
 from stream_app.core.labels.config import LabelsConfig
 from stream_app.core.labels.entry import entry_day
-from stream_app.core.labels.memo import promised, waiting_by
+from stream_app.core.labels.lane_state import promised, waiting_by
 from stream_app.core.labels.stage import LabelsStage
 from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
 from stream_app.core.retrain import RetrainConfig, RetrainStage
@@ -60,7 +60,8 @@ def stages(topics: Topics, configs: Configs) -> Stages:
 
 
 def labels(topics: Topics, config: LabelsConfig) -> StageSpec:
-    """Predictions, outcomes and their clock in; model deltas and dead letters out. A lane for each input partition."""
+    """Predictions, outcomes and their clock in; model deltas and dead-lettered records out. A lane for each input
+    partition."""
     return StageSpec(
         name="labels",
         partitions=topics.input_partitions,
@@ -82,13 +83,13 @@ def metrics(topics: Topics, config: MetricsConfig) -> StageSpec:
         "model-lifecycle": topics.model_lifecycle,
         "settings": topics.settings,
         "audit": topics.audit,
-        "line-log": topics.model_log,
+        "model-log": topics.model_log,
         "dead-letters": topics.dead_letters,
     }
     return StageSpec(
         name="metrics",
-        partitions=topics.line_partitions,
-        clock=topics.line_clock,
+        partitions=topics.model_partitions,
+        clock=topics.model_clock,
         gated={"operator-commands": topics.operator_commands, "training-results": topics.training_results},
         ungated={"model-deltas": topics.model_deltas},
         outputs=_outputs(topics, out),
@@ -102,7 +103,7 @@ def drift(topics: Topics, config: DriftConfig) -> StageSpec:
     """The log of metrics in; drift events and the drift log out."""
     return StageSpec(
         name="drift",
-        partitions=topics.line_partitions,
+        partitions=topics.model_partitions,
         clock=None,
         gated={},
         ungated={"log": topics.model_log},
@@ -125,7 +126,7 @@ def retrain(topics: Topics, config: RetrainConfig) -> StageSpec:
     }
     return StageSpec(
         name="retrain",
-        partitions=topics.line_partitions,
+        partitions=topics.model_partitions,
         clock=None,
         gated={},
         ungated={"log": topics.drift_log},
@@ -141,7 +142,7 @@ def alerts(topics: Topics, config: AlertsConfig) -> StageSpec:
     """The decision log in; alerts and audit out. The only writer of alerts."""
     return StageSpec(
         name="alerts",
-        partitions=topics.line_partitions,
+        partitions=topics.model_partitions,
         clock=None,
         gated={},
         ungated={"log": topics.decision_log},
@@ -155,4 +156,4 @@ def alerts(topics: Topics, config: AlertsConfig) -> StageSpec:
 
 def _outputs(topics: Topics, names: dict[str, str]) -> dict[str, tuple[str, int]]:
     """Everything that stages write is keyed by model."""
-    return {alias: (topic, topics.line_partitions) for alias, topic in names.items()}
+    return {alias: (topic, topics.model_partitions) for alias, topic in names.items()}

@@ -68,13 +68,13 @@ class DictTable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Predictions of one line, version and day, and their outcomes; arrays of shape (n,).
+    """Predictions of one model, version and day, and their outcomes; arrays of shape (n,).
 
     ``made`` false: the predictions are counted already and only the labels are new. ``actual``: 1, 0, or −1 where
     there is no outcome yet.
     """
 
-    line: str
+    model: str
     version: str
     day: int
     scores: NDArray[np.float64]
@@ -138,7 +138,7 @@ class Simulator:
         """Counts of the epoch in hand; ``hour`` of their day that the predictions were made in, for the lifecycle."""
         cells: dict[CellId, list[Batch]] = {}
         for batch in batches:
-            cells.setdefault(CellId(batch.line, batch.version, batch.day), []).append(batch)
+            cells.setdefault(CellId(batch.model, batch.version, batch.day), []).append(batch)
         names = sorted(cells)
         columns: list[tuple[Any, Any, Any]] = []
         hours = []
@@ -151,7 +151,7 @@ class Simulator:
                     count = len(batch.scores)
                     columns.append((np.full(count, number), batch.predicted.astype(int), batch.scores))
                     if hour is not None:
-                        hours.append(HourCount(batch.line, batch.version, batch.day * 24 + hour, count))
+                        hours.append(HourCount(batch.model, batch.version, batch.day * 24 + hour, count))
         if columns:
             cell, kind, score = (np.concatenate(column) for column in zip(*columns, strict=True))
             rows = deltas.aggregate(cell, kind, score, np.ones(len(cell), dtype=np.int64))

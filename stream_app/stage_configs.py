@@ -15,7 +15,7 @@ from stream_app.core.kit.live_settings import Values
 from stream_app.core.labels.config import LabelsConfig, NameLimits, TypeRules, labels_partition
 from stream_app.core.metrics_stage import MetricsConfig
 from stream_app.core.metrics_stage.active_version import ObservedRules
-from stream_app.core.metrics_stage.config import LineRules
+from stream_app.core.metrics_stage.config import ModelRules
 from stream_app.core.retrain import Flags, RetrainConfig, RetrainRules
 from stream_app.core.retrain.config import Allowed
 from stream_app.kafka.topics import Topics
@@ -27,7 +27,7 @@ from stream_app.settings.resolver import StageRules
 R = TypeVar("R")
 
 
-class MetricsRules(StageRules[LineRules]):
+class MetricsRules(StageRules[ModelRules]):
     """Metrics visits a day's cells once for each number of days after which any model counts them as negatives."""
 
     def mark(self, model: str, own: Values) -> str | None:
@@ -76,9 +76,9 @@ def labels_config(settings: Settings) -> LabelsConfig:
 
     return LabelsConfig(
         source=0,
-        targets=settings.line_partitions,
+        targets=settings.model_partitions,
         rules=lambda model_type: known.get(model_type, default),
-        partition_of=labels_partition(settings.line_partitions),
+        partition_of=labels_partition(settings.model_partitions),
         min_horizon_days=settings.min_horizon_days,
         max_horizon_days=settings.max_horizon_days,
         early_outcome_days=settings.early_outcome_days,
@@ -100,8 +100,8 @@ def labels_config(settings: Settings) -> LabelsConfig:
 def metrics_config(settings: Settings) -> MetricsConfig:
     """What the metrics stage takes from the settings."""
 
-    def rules(known: Settings, of: Values, model: str) -> LineRules:
-        return LineRules(
+    def rules(known: Settings, of: Values, model: str) -> ModelRules:
+        return ModelRules(
             of["label_delay_days"],
             of["unlabelled_after_days"] if of["unlabelled_as"] == "negative" else None,
             ObservedRules(
@@ -123,7 +123,7 @@ def metrics_config(settings: Settings) -> MetricsConfig:
 
     return MetricsConfig(
         sources=settings.input_partitions,
-        partitions=settings.line_partitions,
+        partitions=settings.model_partitions,
         source=f"/plumbline/{settings.app_id}",
         rules=MetricsRules(settings, rules),
         retention_days=settings.cell_retention_days,
@@ -131,9 +131,9 @@ def metrics_config(settings: Settings) -> MetricsConfig:
     )
 
 
-def comparison_rules(settings: Settings, line: str) -> ComparisonRules:
-    """Thresholds of a line's comparisons."""
-    return _named(ComparisonRules, dict(settings.for_line(line)))
+def comparison_rules(settings: Settings, model: str) -> ComparisonRules:
+    """Thresholds of a model's comparisons."""
+    return _named(ComparisonRules, dict(settings.for_model(model)))
 
 
 def drift_config(settings: Settings) -> DriftConfig:

@@ -50,7 +50,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 async def prefix(kafka: str) -> AsyncIterator[Prefix]:
-    """Topics of this test alone: three input partitions, two by line."""
+    """Topics of this test alone: three input partitions, two by model."""
     name = f"t{os.getpid()}-{next(_numbers)}."
     made = await Prefix(kafka, Topics(name, name, 3, 2)).create()
     yield made

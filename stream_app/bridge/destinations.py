@@ -107,7 +107,7 @@ def labels(alert: Alert) -> dict[str, str]:
     """What an alert is told apart by."""
     return {
         "alertname": alert["type"],
-        "line": alert["line"],
+        "model": alert["model"],
         "model_type": alert["model_type"],
         "tenant_id": alert["tenant_id"],
         "model_version": alert["model_version"],

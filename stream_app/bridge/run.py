@@ -40,7 +40,7 @@ _REVISION: Final = msgspec.json.Decoder(alerts.Alert)
 
 #: Seconds: first pause, longest pause, of one request, between two refreshes.
 FIRST_S, LONGEST_S, REQUEST_S, REFRESH_S = 0.5, 60.0, 10.0, 60.0
-#: Times a refused alert is tried before it goes to the dead letters.
+#: Times a refused alert is tried before it goes to the dead-lettered records.
 TRIES: Final = 5
 #: A destination may be away for days; only then would the group take the partitions from a bridge that waits for it.
 _PATIENCE_MS: Final = 7 * DAY_MS
@@ -199,7 +199,7 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
         self.counts["dead_lettered"] += 1
         stage = f"bridge-{self._destination.name}"
         refused = dead_letter(record, stage, deadletters.REFUSED_BY_DESTINATION, why)
-        partition = partition_for(alert["line"].encode(), self._topics.line_partitions)
+        partition = partition_for(alert["model"].encode(), self._topics.model_partitions)
         await self._producer.send_and_wait(
             self._topics.dead_letters, refused.value, key=refused.key, partition=partition, headers=refused.headers
         )

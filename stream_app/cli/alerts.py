@@ -18,14 +18,14 @@ from stream_app.settings import Settings
 
 @click.command()
 @click.argument("alert_id", required=False)
-@click.option("--line", help="Only this line, TYPE:TENANT.")
+@click.option("--model", help="Only this model, TYPE:TENANT.")
 @click.option("--all", "everything", is_flag=True, help="Resolved ones too.")
 @click.option("--json", "as_json", is_flag=True, help="One alert a line, its newest revision.")
-def alerts(alert_id: str | None, line: str | None, everything: bool, as_json: bool) -> None:
+def alerts(alert_id: str | None, model: str | None, everything: bool, as_json: bool) -> None:
     """List the open alerts, or show one with all that happened to it.
 
     \b
-    Examples: plumbline alerts --line conflict:global --all
+    Examples: plumbline alerts --model conflict:global --all
               plumbline alerts 3d5f0a7e-…   (the beginning of an id is enough)
     """
     settings = settings_module.load()
@@ -33,9 +33,9 @@ def alerts(alert_id: str | None, line: str | None, everything: bool, as_json: bo
     if alert_id is not None:
         _show(_one(found, alert_id), as_json)
         return
-    latest = [revisions[-1] for revisions in found.values() if line in (None, revisions[-1]["line"])]
+    latest = [revisions[-1] for revisions in found.values() if model in (None, revisions[-1]["model"])]
     latest = [row for row in latest if everything or row["status"] != "resolved"]
-    latest.sort(key=lambda row: (row["opened_at"], row["line"]))
+    latest.sort(key=lambda row: (row["opened_at"], row["model"]))
     if as_json:
         for row in latest:
             click.echo(json.dumps(row, sort_keys=True))
@@ -69,12 +69,12 @@ def _one(found: dict[str, list[dict[str, Any]]], beginning: str) -> list[dict[st
 
 def _table(rows: list[dict[str, Any]]) -> Table:
     table = Table(caption="`plumbline explain ID` shows the numbers behind an alert and works them out again")
-    for name in ("id", "opened", "line", "version", "type", "severity", "status", "summary"):
+    for name in ("id", "opened", "model", "version", "type", "severity", "status", "summary"):
         table.add_column(name, overflow="fold" if name == "summary" else "ellipsis")
     for row in rows:
         severity = row["severity"] + (" escalated" if row["escalation_level"] else "")
         table.add_row(
-            row["id"][:8], row["opened_at"][:16], row["line"], row["model_version"],
+            row["id"][:8], row["opened_at"][:16], row["model"], row["model_version"],
             row["type"].removeprefix("ML_").replace("_", " ").lower(), severity, row["status"], _what(row),
         )  # fmt: skip
     return table
@@ -93,7 +93,7 @@ def _show(revisions: list[dict[str, Any]], as_json: bool) -> None:
         return
     last = revisions[-1]
     console = Console()
-    console.print(f"[bold]{last['line']} {last['model_version']}  {last['severity']}  {last['status']}[/bold]")
+    console.print(f"[bold]{last['model']} {last['model_version']}  {last['severity']}  {last['status']}[/bold]")
     if "resolution" in last:
         console.print(last["resolution"], markup=False)
     console.print(f"{last['summary']}\n{last['recommendation']}\n{last['link']}\n", markup=False)

@@ -17,7 +17,7 @@ from stream_app.settings import Settings
 
 @click.command()
 @click.argument("audit_id", required=False)
-@click.option("--line", help="Only this line, TYPE:TENANT; '*' is what was ordered for all.")
+@click.option("--model", help="Only this model, TYPE:TENANT; '*' is what was commanded for all.")
 @click.option("--action", help="Only this action: train, activate, rollback, probation, set, ...")
 @click.option("--decision", help="Only this decision: ordered, refused, kept, ...")
 @click.option("--actor", help="Only what this person, or the coordinator, did.")
@@ -27,7 +27,7 @@ def audit(audit_id: str | None, last: int, as_json: bool, **wanted: str | None) 
     """Show what was decided, by whom and why, oldest first; or one decision with every safeguard's answer.
 
     \b
-    Examples: plumbline audit --line fraud:acme
+    Examples: plumbline audit --model fraud:acme
               plumbline audit --decision refused --last 50
               plumbline audit 3d5f0a7e   (the beginning of an id is enough)
     """
@@ -63,11 +63,11 @@ async def read_audit(settings: Settings) -> list[dict[str, Any]]:
 def _table(rows: list[dict[str, Any]], count: int) -> Table:
     caption = f"the newest {len(rows)} of {count}" if count > len(rows) else None
     table = Table(caption=caption)
-    for name in ("id", "at", "line", "actor", "action", "decision", "why"):
+    for name in ("id", "at", "model", "actor", "action", "decision", "why"):
         table.add_column(name, overflow="fold" if name == "why" else "ellipsis")
     for row in rows:
         table.add_row(
-            row["id"][:8], row["at"][:16], row["line"], row["actor"], row["action"], row["decision"],
+            row["id"][:8], row["at"][:16], row["model"], row["actor"], row["action"], row["decision"],
             _times(row) + row["reason"],
         )  # fmt: skip
     return table
@@ -81,7 +81,7 @@ def _times(row: dict[str, Any]) -> str:
 
 def _show(row: dict[str, Any]) -> None:
     console = Console()
-    console.print(f"[bold]{row['line']}  {row['action']}  {row['decision']}[/bold]")
+    console.print(f"[bold]{row['model']}  {row['action']}  {row['decision']}[/bold]")
     console.print(f"{row['at']}  by {row['actor']}, done by {row['stage']}", markup=False)
     console.print(f"{_times(row)}{row['reason']}", markup=False)
     for guard in row["safeguards"]:
@@ -89,6 +89,6 @@ def _show(row: dict[str, Any]) -> None:
         console.print(f"  {mark}  {guard['name']}: {guard['reason']}", markup=False)
     inputs = row["inputs"]
     console.print(f"about {', '.join(inputs['ids']) or 'nothing else'}; settings {inputs['settings_hash']}")
-    for topic, offsets in sorted(inputs["barriers"].items()):
+    for topic, offsets in sorted(inputs["end_offsets"].items()):
         shown = ", ".join(f"{p}: {offset}" for p, offset in sorted(offsets.items(), key=lambda item: int(item[0])))
         console.print(f"read {topic} up to {shown}", markup=False)

@@ -105,7 +105,7 @@ def _example() -> Alert:
     now = rfc3339(time.time_ns() // 1_000_000)
     return {
         "id": str(uuid.uuid4()), "type": "ML_DRIFT_DETECTED", "revision": 1, "notify": "opened", "status": "open",
-        "line": "test:global", "model_type": "test", "tenant_id": "global", "model_version": "v0", "severity": "HIGH",
+        "model": "test:global", "model_type": "test", "tenant_id": "global", "model_version": "v0", "severity": "HIGH",
         "escalation_level": 0, "opened_at": now, "summary": "A test of the bridge; nothing is wrong.",
         "recommendation": "Nothing to do.", "link": "http://127.0.0.1:8080",
     }  # fmt: skip

@@ -18,7 +18,7 @@ from stream_app import settings as settings_module
 from stream_app.cli.replay import pairs
 from stream_app.errors import Incompatible
 from stream_app.ingest.mapping import Mapping
-from stream_app.ingest.redrive import Letter, Mend
+from stream_app.ingest.redrive import DeadLetteredRecord, Repair
 from stream_app.ingest.redrive import letters as read_letters
 from stream_app.ingest.redrive import redrive as send_again
 from stream_app.kafka.topics import Topics, topics_of
@@ -39,16 +39,16 @@ def dead_letters() -> None:
 @click.option("--show-payload", is_flag=True, help="Also show the bytes; they may hold personal data.")
 @click.option("--json", "as_json", is_flag=True, help="One letter a line.")
 def list_(reason: str | None, since: str | None, show_payload: bool, as_json: bool) -> None:
-    """List dead letters, oldest first; payloads only when asked."""
+    """List dead-lettered records, oldest first; payloads only when asked."""
     found = _select(_read()[1], reason, since)
     if as_json:
         for letter in found:
             click.echo(json.dumps(_row(letter, show_payload)))
         return
     if not found:
-        click.echo("no dead letters")
+        click.echo("no dead-lettered records")
         return
-    table = Table(caption="send them again with `plumbline dead-letters redrive` once the cause is mended")
+    table = Table(caption="send them again with `plumbline dead-letters redrive` once the cause is repaired")
     for name in ("written", "from", "reason", "error", *(["payload"] if show_payload else [])):
         table.add_column(name)
     for letter in found:
@@ -67,12 +67,12 @@ def list_(reason: str | None, since: str | None, show_payload: bool, as_json: bo
 @dead_letters.command()
 @click.option("--reason", type=REASON, help="Only letters with this reason.")
 @click.option("--since", help="Only letters written at or after this time, RFC 3339.")
-@click.option("--map", "columns", multiple=True, metavar="FIELD=NAME", help="Mend: the letter has a field as NAME.")
+@click.option("--map", "columns", multiple=True, metavar="FIELD=NAME", help="Repair: the letter has a field as NAME.")
 @click.option(
-    "--set", "constants", multiple=True, metavar="FIELD=VALUE", help="Mend: value of a field in every letter."
+    "--set", "constants", multiple=True, metavar="FIELD=VALUE", help="Repair: value of a field in every letter."
 )
-@click.option("--assume-utc", is_flag=True, help="Mend: take times without an offset as UTC.")
-@click.option("--coerce", is_flag=True, help="Mend: take numbers, times and yes or no that were written as text.")
+@click.option("--assume-utc", is_flag=True, help="Repair: take times without an offset as UTC.")
+@click.option("--coerce", is_flag=True, help="Repair: take numbers, times and yes or no that were written as text.")
 @click.option("--dry-run", is_flag=True, help="Count and send nothing.")
 def redrive(
     reason: str | None,
@@ -83,10 +83,10 @@ def redrive(
     coerce: bool,
     dry_run: bool,
 ) -> None:
-    """Send dead letters to the topics they came from, once each; line-keyed ones to their line's partition.
+    """Send dead-lettered records to the topics they came from, once each; model-keyed ones to their model's partition.
 
     As they are, if the cause was here: a setting, a clock, a tenant's scope. If the producer was wrong, predictions
-    and outcomes can be mended on the way; letters that a mend makes nothing of stay where they are and can be sent
+    and outcomes can be repaired on the way; letters that a repair makes nothing of stay where they are and can be sent
     later. Doing it twice sends nothing twice. What was cut short or could not be read stays, and so does what came
     from any other topic than predictions, outcomes, commands and results; how many, and why, is said.
 
@@ -99,10 +99,10 @@ def redrive(
     settings, found = _read()
     topics = _topics(settings)
     chosen = _select(found, reason, since)
-    mend = None
+    repair = None
     if columns or constants or assume_utc or coerce:
         mapping = Mapping(pairs(columns, "--map"), pairs(constants, "--set"), assume_utc=assume_utc)
-        mend = Mend(mapping, settings.max_record_bytes)
+        repair = Repair(mapping, settings.max_record_bytes)
     bar = Progress(
         TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True),
         disable=not sys.stderr.isatty(),
@@ -111,14 +111,14 @@ def redrive(
         task = bar.add_task("letters", total=len(chosen))
         done = asyncio.run(
             send_again(
-                settings.kafka_bootstrap, settings.kafka_client_options(), topics, found, chosen, mend, dry_run,
+                settings.kafka_bootstrap, settings.kafka_client_options(), topics, found, chosen, repair, dry_run,
                 lambda count: bar.update(task, completed=count),
             )
         )  # fmt: skip
     earlier = f"; {done.before:,} had been sent before" if done.before else ""
     click.echo(f"{done.sent:,} letters would be sent{earlier}" if dry_run else f"sent {done.sent:,} letters{earlier}")
     if done.faults.count:
-        what = "cannot be mended like this and stay" if mend is not None else "stay where they are"
+        what = "cannot be repaired like this and stay" if repair is not None else "stay where they are"
         click.echo(f"{done.faults.count:,} {what}:", err=True)
         for text, count in sorted(done.faults.by_reason.items(), key=lambda item: -item[1]):
             click.echo(f"  {count:,} × {text}", err=True)
@@ -128,13 +128,13 @@ def _topics(settings: Any) -> Topics:
     return topics_of(settings)
 
 
-def _read() -> tuple[Any, list[Letter]]:
+def _read() -> tuple[Any, list[DeadLetteredRecord]]:
     settings = settings_module.load()
     topics = _topics(settings)
     return settings, asyncio.run(read_letters(settings.kafka_bootstrap, settings.kafka_client_options(), topics))
 
 
-def _select(found: list[Letter], reason: str | None, since: str | None) -> list[Letter]:
+def _select(found: list[DeadLetteredRecord], reason: str | None, since: str | None) -> list[DeadLetteredRecord]:
     try:
         after = parse_ms(since) if since is not None else 0
     except ValueError as error:
@@ -142,7 +142,7 @@ def _select(found: list[Letter], reason: str | None, since: str | None) -> list[
     return [letter for letter in found if letter.timestamp >= after and reason in (None, letter.reason)]
 
 
-def _row(letter: Letter, show_payload: bool) -> dict[str, Any]:
+def _row(letter: DeadLetteredRecord, show_payload: bool) -> dict[str, Any]:
     row = {
         "topic": letter.topic,
         "partition": letter.origin[0],

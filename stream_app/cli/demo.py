@@ -20,7 +20,7 @@ from rich.text import Text
 
 from schemas.common import rfc3339
 from stream_app import settings as settings_module
-from stream_app.demo.data import LINE
+from stream_app.demo.data import MODEL
 from stream_app.demo.run import DAYS, DemoView, run
 from stream_app.services.artifacts import cache_dir
 from stream_app.services.kafka import LocalKafka
@@ -31,7 +31,7 @@ from stream_app.services.kafka import LocalKafka
 def demo(once: bool) -> None:
     """Three weeks in minutes: models serve, one drifts, is retrained, judged, deployed and watched.
 
-    The drift is injected on day 16 and called that. A real trainer and deployer answer the coordinator's orders. The
+    The drift is injected on day 16 and called that. A real trainer and deployer answer the coordinator's commands. The
     address that is printed opens the dashboard, signed in; it stays until Ctrl-C, unless --once.
 
     Uses the broker in PLUMBLINE_KAFKA_BOOTSTRAP, or starts one for the time of the demo. Each run has topics and an
@@ -88,7 +88,7 @@ def _view(console: Console, once: bool) -> Iterator[Any]:
                 console.print(text, markup=False)
             told = len(story)
             if at_ms % 86_400_000 == 4 * 3_600_000:
-                console.print(f"{rfc3339(at_ms)[:16]}  {done:,} of {total:,} events, {len(latest)} lines", style="dim")
+                console.print(f"{rfc3339(at_ms)[:16]}  {done:,} of {total:,} events, {len(latest)} models", style="dim")
 
         yield quiet
         return
@@ -103,7 +103,7 @@ def _view(console: Console, once: bool) -> Iterator[Any]:
 def _table(at_ms: int, done: int, total: int, latest: dict[str, dict[str, Any]]) -> Table:
     table = Table(title=f"{rfc3339(at_ms)[:16]} UTC  ·  {done:,} of {total:,} events")
     for name in (
-        "line",
+        "model",
         "version",
         "date",
         "state",
@@ -114,10 +114,10 @@ def _table(at_ms: int, done: int, total: int, latest: dict[str, dict[str, Any]])
         "PR-AUC",
         "calibration",
     ):
-        table.add_column(name, justify="left" if name in ("line", "version", "date", "state") else "right")
-    for line, row in sorted(latest.items()):
+        table.add_column(name, justify="left" if name in ("model", "version", "date", "state") else "right")
+    for model, row in sorted(latest.items()):
         table.add_row(
-            line, row["model_version"], row["date"], row["state"], str(row["revision"]), f"{row['predictions']:,}",
+            model, row["model_version"], row["date"], row["state"], str(row["revision"]), f"{row['predictions']:,}",
             *(_number(row[field]) for field in ("coverage", "accuracy", "pr_auc", "calibration_score")),
         )  # fmt: skip
     return table
@@ -137,15 +137,15 @@ def _tell(seen: DemoView, console: Console) -> None:
     )
     console.print(
         f"{twice:,} records came twice and counted once; {known['corrected']:,} outcomes were corrected later; "
-        f"{dead:,} records could not be read and stand in the dead letters."
+        f"{dead:,} records could not be read and stand in the dead-lettered records."
     )
     console.print(
-        f"{seen.snapshots:,} closed snapshots of {len(seen.latest)} lines over {DAYS} days were published, the first "
+        f"{seen.snapshots:,} closed snapshots of {len(seen.latest)} models over {DAYS} days were published, the first "
         f"after {seen.first_snapshot_seconds:.0f} s; the run took {seen.wall_seconds:.0f} s."
     )
-    for line, row in sorted(seen.latest.items()):
+    for model, row in sorted(seen.latest.items()):
         console.print(
-            f"{line} {row['model_version']} on {row['date']}: accuracy {_number(row['accuracy'])}, precision "
+            f"{model} {row['model_version']} on {row['date']}: accuracy {_number(row['accuracy'])}, precision "
             f"{_number(row['precision'])}, recall {_number(row['recall'])}, "
             f"{row['outcomes']:,} of {row['predictions']:,} labelled."
         )
@@ -155,6 +155,6 @@ def _tell(seen: DemoView, console: Console) -> None:
             console.print(f"  {text}", markup=False)
     if seen.accuracy_drifted is not None:
         console.print(
-            f"\nAccuracy of {LINE}: {_number(seen.accuracy_before)} before the injected drift, "
+            f"\nAccuracy of {MODEL}: {_number(seen.accuracy_before)} before the injected drift, "
             f"{_number(seen.accuracy_drifted)} under it, {_number(seen.accuracy_after)} with the retrained version."
         )

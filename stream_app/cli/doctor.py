@@ -42,7 +42,7 @@ _MARKS = {"ok": "[green]ok[/green]", "warn": "[yellow]look[/yellow]", "fail": "[
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="A list of findings, for programs.")
 def doctor(only: tuple[str, ...], addresses: tuple[str, ...], as_json: bool) -> None:
-    """Examine this installation: what is wrong, what it means, and which command mends it.
+    """Examine this installation: what is wrong, what it means, and which command repairs it.
 
     Reads, and changes nothing. Exit code 0 if all is well, 1 if something deserves a look, 2 if something is broken.
 
@@ -69,6 +69,6 @@ def _table(found: list[Diagnosis]) -> Table:
     table.add_column("what")
     table.add_column("found", overflow="fold")
     for finding in found:
-        text = finding.what + (f"\n→ {finding.mend}" if finding.mend else "")
+        text = finding.what + (f"\n→ {finding.repair}" if finding.repair else "")
         table.add_row(_MARKS[finding.level], finding.check, text)
     return table

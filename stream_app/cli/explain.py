@@ -44,8 +44,8 @@ def explain(id: str, no_recompute: bool, as_json: bool) -> None:
     events, published = found
     if not as_json:
         _tell(console, events, published, settings)
-    line = json.loads(next(iter(published.values())))["line"]
-    rules = dataclasses.asdict(comparison_rules(settings, line))
+    model = json.loads(next(iter(published.values())))["model"]
+    rules = dataclasses.asdict(comparison_rules(settings, model))
     if not as_json:
         console.print("decided by: " + ", ".join(f"{k} {_plain(v)}" for k, v in rules.items()), style="dim")
     differences: list[str] | None = None
@@ -56,7 +56,7 @@ def explain(id: str, no_recompute: bool, as_json: bool) -> None:
         click.echo(
             json.dumps({
                 "id": id, "records": [json.loads(value) for value in published.values()], "events": events,
-                "settings_hash": settings.hash_of(line), "rules": rules, "inputs": inputs,
+                "settings_hash": settings.hash_of(model), "rules": rules, "inputs": inputs,
                 "same": None if differences is None else not differences, "differences": differences,
             }, sort_keys=True, default=str)
         )  # fmt: skip
@@ -104,7 +104,7 @@ def _again(
             status.update(f"reading the input topics again: {rfc3339(at_ms)[:16]} of {last['at'][:16]}")
 
         found = asyncio.run(
-            recompute(settings, topics_of(settings), last["line"], until, lambda v: json.loads(v)["revision"], show)
+            recompute(settings, topics_of(settings), last["model"], until, lambda v: json.loads(v)["revision"], show)
         )
     for topic, offsets in sorted(found.inputs.items()):
         console.print(
@@ -138,8 +138,8 @@ def _differ(key: Key, published: bytes, made: bytes | None, settings: Settings) 
     names = [n for n in sorted({*old, *new}) if old.get(n) != new.get(n) and n != "link"]
     hint = ""
     if "settings_hash" in names:
-        held = settings.hash_of(old["line"])
-        hint = f" (of these settings, what holds for {old['line']} has the hash {held}: use those it was made with)"
+        held = settings.hash_of(old["model"])
+        hint = f" (of these settings, what holds for {old['model']} has the hash {held}: use those it was made with)"
     return [f"{where}: {n} was {old.get(n)!r}, comes out as {new.get(n)!r}{hint}" for n in names]
 
 
@@ -147,7 +147,7 @@ def _tell(console: Console, events: list[dict[str, Any]], published: dict[Key, b
     for (id, revision), value in sorted(published.items(), key=lambda item: item[0][1])[-1:]:
         row = json.loads(value)
         if revision:
-            console.print(f"[bold]alert {id}[/bold], {row['line']}, revision {revision}, {row['status']}")
+            console.print(f"[bold]alert {id}[/bold], {row['model']}, revision {revision}, {row['status']}")
             console.print(f"{row['summary']}\n{row['recommendation']}\n", markup=False)
     for row in events[-12:]:
         console.print(_title(row), markup=False)
@@ -156,7 +156,7 @@ def _tell(console: Console, events: list[dict[str, Any]], published: dict[Key, b
         if row["windows"]:
             console.print(_windows(row))
         console.print(
-            f"  closed at {row['close']}, decided at tick {row['at']}; baseline {row['baseline_kind'] or 'none'} of "
+            f"  closed at {row['as_of']}, decided at tick {row['at']}; baseline {row['baseline_kind'] or 'none'} of "
             f"version {row['baseline_version'] or '–'}; settings {row['settings_hash']}\n",
             markup=False,
         )
@@ -169,8 +169,8 @@ def _title(row: dict[str, Any]) -> str:
     p = f", p = {row['p_value']:.3g}" if row.get("p_value") is not None else ""
     why = f" ({row['reason']})" if "reason" in row else ""
     return (
-        f"{row['kind']}{check} of {row['line']} {row['model_version']} on {row['close'][:10]}: {row['verdict']}"
-        f"{severity}{why}; the bare rule says {row['rule_verdict'] or 'nothing'}{statistic}{p}"
+        f"{row['kind']}{check} of {row['model']} {row['model_version']} on {row['as_of'][:10]}: {row['verdict']}"
+        f"{severity}{why}; the unadjusted rule says {row['rule_verdict'] or 'nothing'}{statistic}{p}"
     )
 
 

@@ -20,7 +20,7 @@ from stream_app.projection import from_topics
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_context
 def models(ctx: click.Context, as_json: bool) -> None:
-    """List the lines: active version, newest closed day, days so far and retraining; or register a version."""
+    """List the models: active version, newest closed day, days so far and retraining; or register a version."""
     if ctx.invoked_subcommand is not None:
         return
     settings = settings_module.load()
@@ -29,11 +29,11 @@ def models(ctx: click.Context, as_json: bool) -> None:
         click.echo(json.dumps(found))
         return
     if not found:
-        click.echo("no lines yet: they appear with the first tick after their first prediction")
+        click.echo("no models yet: they appear with the first tick after their first prediction")
         click.echo(quality(settings))
         return
     table = Table()
-    table.add_column("line", no_wrap=True)
+    table.add_column("model", no_wrap=True)
     for name in (
         "active version", "last seen", "last day", "predictions", "labelled", "metric, 7 days", "so far", "retraining",
     ):  # fmt: skip
@@ -41,7 +41,7 @@ def models(ctx: click.Context, as_json: bool) -> None:
     for row in found:
         job = row["job"]
         table.add_row(
-            row["line"], row["active_version"], row["traffic"]["last_seen"] or "never", row["date"] or "–",
+            row["model"], row["active_version"], row["traffic"]["last_seen"] or "never", row["date"] or "–",
             f"{row['predictions']:,}", _percent(row["coverage"]), _metric(row["metric"]),
             "\n".join(f"{day['predictions']:,} on {day['date']}" for day in row["so_far"]) or "–",
             "idle" if job is None else job["state"].replace("_", " "),
@@ -49,9 +49,9 @@ def models(ctx: click.Context, as_json: bool) -> None:
     Console().print(table)
     for row in found:
         if row["traffic"]["others"]:
-            click.echo(f"{row['line']}: {row['traffic']['sentence']}")
+            click.echo(f"{row['model']}: {row['traffic']['sentence']}")
         if row["job"] is not None and row["job"]["failure"] is not None:
-            click.echo(f"{row['line']}: {failed(row['job']['failure'])}.")
+            click.echo(f"{row['model']}: {failed(row['job']['failure'])}.")
     click.echo(quality(settings))
 
 
@@ -73,5 +73,5 @@ def _metric(metric: dict[str, Any]) -> str:
 
 
 def failed(failure: dict[str, Any]) -> str:
-    """What failed last of a line's retraining: since when, at which attempt and why."""
+    """What failed last of a model's retraining: since when, at which attempt and why."""
     return f"{failure['command']} failed {failure['at'][:16]}, attempt {failure['attempt']}: {failure['reason']}"

@@ -1,4 +1,4 @@
-"""Orders of people: each with actor and reason, each answered in the audit."""
+"""Commands of people: each with actor and reason, each answered in the audit."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def _who() -> str:
 
 
 def _options(command: Any) -> Any:
-    """Who orders, and why: every order carries both."""
-    command = click.option("--actor", default=_who, show_default="you", help="Who orders it.")(command)
-    return click.option("--reason", required=True, help="Why; it is kept with the order.")(command)
+    """Who commands, and why: every command carries both."""
+    command = click.option("--actor", default=_who, show_default="you", help="Who commands it.")(command)
+    return click.option("--reason", required=True, help="Why; it is kept with the command.")(command)
 
 
 @click.command()
@@ -53,114 +53,114 @@ def acknowledge(alert_id: str, actor: str, reason: str) -> None:
     alert = matching[0]
     if alert["status"] == "resolved":
         raise click.ClickException(f"alert {alert['id']} is resolved already ({alert['resolution']})")
-    write(settings, alert["line"], "acknowledge", {"alert_id": alert["id"]}, actor, reason)
+    write(settings, alert["model"], "acknowledge", {"alert_id": alert["id"]}, actor, reason)
 
 
 @click.command()
-@click.argument("line")
+@click.argument("model")
 @_options
-def rebaseline(line: str, actor: str, reason: str) -> None:
-    """Accept a line's present as normal: its baseline begins again today, and its open drift alert ends.
+def rebaseline(model: str, actor: str, reason: str) -> None:
+    """Accept a model's present as normal: its baseline begins again today, and its open drift alert ends.
 
     Nothing is compared until a new baseline stands: it takes initial_baseline_days closed days, and recent_days after
-    them. `plumbline settings explain KEY --model LINE` says how many that is.
+    them. `plumbline settings explain KEY --model MODEL` says how many that is.
 
     \b
     Example: plumbline rebaseline fraud:acme --reason "new customer segment since Monday"
     """
-    write(settings_module.load(), line, "rebaseline", {}, actor, reason)
+    write(settings_module.load(), model, "rebaseline", {}, actor, reason)
 
 
 @click.command()
-@click.argument("line")
+@click.argument("model")
 @click.argument("version")
 @_options
-def register(line: str, version: str, actor: str, reason: str) -> None:
-    """Say which version of a line is active, before its predictions show it.
+def register(model: str, version: str, actor: str, reason: str) -> None:
+    """Say which version of a model is active, before its predictions show it.
 
     \b
     Example: plumbline models register conflict:global v7 --reason "deployed at noon"
     """
     if not re.fullmatch(NAME, version):
         raise click.BadParameter("letters, digits and . _ - can stand here", param_hint="VERSION")
-    write(settings_module.load(), line, "register", {"model_version": version}, actor, reason)
+    write(settings_module.load(), model, "register", {"model_version": version}, actor, reason)
 
 
 @click.command()
-@click.argument("line")
+@click.argument("model")
 @click.option("--job", "command_id", metavar="ID", help="Only if this is the request that waits.")
 @_options
-def approve(line: str, command_id: str | None, actor: str, reason: str) -> None:
-    """Let a line's waiting request go on: a training that needs a person, or a candidate of a type without thresholds.
+def approve(model: str, command_id: str | None, actor: str, reason: str) -> None:
+    """Let a model's waiting request go on: a training that needs a person, or a candidate of a type without thresholds.
 
-    A request lapses after approval_lapses_h hours (`plumbline settings explain approval_lapses_h --model LINE`). The
+    A request lapses after approval_lapses_h hours (`plumbline settings explain approval_lapses_h --model MODEL`). The
     other safeguards are asked again.
 
     \b
     Example: plumbline approve fraud:acme --reason "labels checked, go"
     """
-    write(settings_module.load(), line, "approve", _named("command_id", command_id), actor, reason)
+    write(settings_module.load(), model, "approve", _named("command_id", command_id), actor, reason)
 
 
 @click.command()
-@click.argument("line")
+@click.argument("model")
 @click.option("--job", "command_id", metavar="ID", help="Only if this is the request that waits.")
 @_options
-def reject(line: str, command_id: str | None, actor: str, reason: str) -> None:
-    """Turn a line's waiting request down. It counts for nothing.
+def reject(model: str, command_id: str | None, actor: str, reason: str) -> None:
+    """Turn a model's waiting request down. It counts for nothing.
 
     \b
     Example: plumbline reject fraud:acme --reason "promotion week, not a drift"
     """
-    write(settings_module.load(), line, "reject", _named("command_id", command_id), actor, reason)
+    write(settings_module.load(), model, "reject", _named("command_id", command_id), actor, reason)
 
 
 @click.command()
-@click.argument("line")
+@click.argument("model")
 @_options
-def retrain(line: str, actor: str, reason: str) -> None:
-    """Order a training by hand, on the last retrain_range_days days.
+def retrain(model: str, actor: str, reason: str) -> None:
+    """Command a training manually, on the last retrain_range_days days.
 
     It needs no drift, no flags and no approval; every other safeguard is asked, and says no by name in the audit.
 
     \b
     Example: plumbline retrain conflict:global --reason "new feature backfilled"
     """
-    write(settings_module.load(), line, "retrain", {}, actor, reason)
+    write(settings_module.load(), model, "retrain", {}, actor, reason)
 
 
 @click.command()
-@click.argument("line")
+@click.argument("model")
 @click.option("--to", "version", help="Version to go back to; default: the one before the active one.")
 @_options
-def rollback(line: str, version: str | None, actor: str, reason: str) -> None:
-    """Have the deployer put a version back, at any time. Ends whatever job the line has.
+def rollback(model: str, version: str | None, actor: str, reason: str) -> None:
+    """Have the deployer put a version back, at any time. Ends whatever job the model has.
 
     \b
     Example: plumbline rollback fraud:acme --reason "complaints since the new version"
     """
     if version is not None and not re.fullmatch(NAME, version):
         raise click.BadParameter("letters, digits and . _ - can stand here", param_hint="--to")
-    write(settings_module.load(), line, "rollback", _named("model_version", version), actor, reason)
+    write(settings_module.load(), model, "rollback", _named("model_version", version), actor, reason)
 
 
 @click.command(name="reset-circuit")
-@click.argument("line")
+@click.argument("model")
 @_options
-def reset_circuit(line: str, actor: str, reason: str) -> None:
-    """Allow trainings again after circuit_failures that failed or were rolled back in a row. LINE may be '*'.
+def reset_circuit(model: str, actor: str, reason: str) -> None:
+    """Allow trainings again after circuit_failures that failed or were rolled back in a row. MODEL may be '*'.
 
     \b
-    Example: plumbline reset-circuit fraud:acme --reason "label pipeline mended"
+    Example: plumbline reset-circuit fraud:acme --reason "label pipeline repaired"
     """
-    write(settings_module.load(), line, "reset_circuit", {}, actor, reason)
+    write(settings_module.load(), model, "reset_circuit", {}, actor, reason)
 
 
 @click.command()
-@click.argument("line")
+@click.argument("model")
 @_options
-def dismiss(line: str, actor: str, reason: str) -> None:
-    """End a failure that a person has seen: a training, activation or rollback that failed. LINE may be '*'.
+def dismiss(model: str, actor: str, reason: str) -> None:
+    """End a failure that a person has seen: a training, activation or rollback that failed. MODEL may be '*'.
 
     It changes nothing but what is shown: the back-off goes on, and the failure counts for the circuit. Where the
     circuit is open, `plumbline reset-circuit` ends both.
@@ -168,14 +168,14 @@ def dismiss(line: str, actor: str, reason: str) -> None:
     \b
     Example: plumbline dismiss fraud:acme --reason "the trainer was down, it runs again"
     """
-    write(settings_module.load(), line, "dismiss", {}, actor, reason)
+    write(settings_module.load(), model, "dismiss", {}, actor, reason)
 
 
 @click.command(name="set")
 @click.argument("values", nargs=-1, required=True, metavar="KEY=VALUE...")
-@click.option("--line", default="*", show_default=True, help="TYPE:TENANT or TYPE:global; * is all lines.")
+@click.option("--model", default="*", show_default=True, help="TYPE:TENANT or TYPE:global; * is all models.")
 @_options
-def set_(values: tuple[str, ...], line: str, actor: str, reason: str) -> None:
+def set_(values: tuple[str, ...], model: str, actor: str, reason: str) -> None:
     """Change settings while the workers run, from the next tick on. They survive restarts; all of it or nothing.
 
     KEY is a name, or types.TYPE.NAME for a model type. VALUE is JSON, or a word; null takes a change back. What
@@ -183,7 +183,7 @@ def set_(values: tuple[str, ...], line: str, actor: str, reason: str) -> None:
 
     \b
     Examples: plumbline set auto_retrain=false --reason "freeze until Monday"
-              plumbline set drop_points=7 drop_high_points=14 --line fraud:acme --reason "noisy labels"
+              plumbline set drop_points=7 drop_high_points=14 --model fraud:acme --reason "noisy labels"
     """
     parsed = {}
     for text in values:
@@ -193,10 +193,10 @@ def set_(values: tuple[str, ...], line: str, actor: str, reason: str) -> None:
         parsed[key] = _json(value)
     try:
         # against the defaults: what holds in the log can differ, and the stages have the last word
-        settings_module.changed(settings_module.base(settings_module.load()), Change(line, parsed))
+        settings_module.changed(settings_module.base(settings_module.load()), Change(model, parsed))
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    write(settings_module.load(), line, "set", {"values": parsed}, actor, reason)
+    write(settings_module.load(), model, "set", {"values": parsed}, actor, reason)
 
 
 def _json(text: str) -> Any:
@@ -210,14 +210,14 @@ def _named(key: str, value: str | None) -> dict[str, Any]:
     return {} if value is None else {key: value}
 
 
-def write(settings: Settings, line: str, command: str, arguments: dict[str, Any], actor: str, reason: str) -> None:
-    """Write an operator's command to the line's partition, or to all of them for ``*``."""
-    if line == "*" and command not in _FOR_ALL:
-        raise click.BadParameter(f"{command} needs one line", param_hint="LINE")
-    if line != "*" and not re.fullmatch(f"{NAME}:{NAME}", line):
-        raise click.BadParameter("a line is written TYPE:TENANT or TYPE:global", param_hint="LINE")
-    written = send.order(line, command, arguments, actor, reason)
+def write(settings: Settings, model: str, command: str, arguments: dict[str, Any], actor: str, reason: str) -> None:
+    """Write an operator's command to the model's partition, or to all of them for ``*``."""
+    if model == "*" and command not in _FOR_ALL:
+        raise click.BadParameter(f"{command} needs one model", param_hint="MODEL")
+    if model != "*" and not re.fullmatch(f"{NAME}:{NAME}", model):
+        raise click.BadParameter("a model is written TYPE:TENANT or TYPE:global", param_hint="MODEL")
+    written = send.new_command(model, command, arguments, actor, reason)
     asyncio.run(send.send(settings, topics_of(settings), [written]))
-    what = "all lines" if line == "*" else line
-    click.echo(f"ordered: {command} of {what} (id {written.id}); it takes effect with the next tick")
-    click.echo(f"`plumbline audit{'' if line == '*' else f' --line {line}'}` says what became of it")
+    what = "all models" if model == "*" else model
+    click.echo(f"commanded: {command} of {what} (id {written.id}); it takes effect with the next tick")
+    click.echo(f"`plumbline audit{'' if model == '*' else f' --model {model}'}` says what became of it")

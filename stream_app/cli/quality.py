@@ -9,7 +9,7 @@ from stream_app.settings import Settings
 
 def quality(settings: Settings) -> str:
     """What may be said now, as the dashboard says it."""
-    # Redis' client is a third of such a command's start, and orders and --json never come here
+    # Redis' client is a third of such a command's start, and commands and --json never come here
     from stream_app.projection.asked import judgement_now
 
     return asyncio.run(judgement_now(settings)).sentence

@@ -38,9 +38,9 @@ _learner = click.option(
 @click.option("--group", default="plumbline-trainer", show_default=True, help="Consumer group: trainers share it.")
 @metrics_port
 def trainer(registry: Path, learner: str, group: str, port: int | None) -> None:
-    """Train what the coordinator orders: the reference trainer, until it is told to stop.
+    """Train what the coordinator commands: the reference trainer, until it is told to stop.
 
-    It rebuilds the labelled rows that an order names from the topics, with the features that the predictions carried,
+    It rebuilds the labelled rows that a command names from the topics, with the features that the predictions carried,
     fits a model, stores it in the registry and answers with its metrics beside those of the version that serves. Put
     your own in its place with docs/write-a-trainer.md.
 
@@ -53,7 +53,7 @@ def trainer(registry: Path, learner: str, group: str, port: int | None) -> None:
 
 @click.group(invoke_without_command=False)
 def predictor() -> None:
-    """Serve a recorded stream with the active version, and deploy what the coordinator orders."""
+    """Serve a recorded stream with the active version, and deploy what the coordinator commands."""
 
 
 @predictor.command()
@@ -61,7 +61,7 @@ def predictor() -> None:
 @click.option("--group", default="plumbline-deployer", show_default=True, help="Consumer group of the deployer.")
 @metrics_port
 def deploy(registry: Path, group: str, port: int | None) -> None:
-    """Carry out `activate` and `rollback` orders in the registry, until told to stop.
+    """Carry out `activate` and `rollback` commands in the registry, until told to stop.
 
     \b
     Example: plumbline predictor deploy --registry models
@@ -87,13 +87,13 @@ def serve_(file: Path, registry: Path, rate: float) -> None:
 
 
 @predictor.command(name="seed")
-@click.argument("line")
+@click.argument("model")
 @click.argument("version")
 @click.argument("file", type=click.Path(path_type=Path, exists=True))
 @_registry
 @_learner
-def seed_(line: str, version: str, file: Path, registry: Path, learner: str) -> None:
-    """Fit a line's first version on the labelled requests of FILE and let it serve. Doing it twice is fine.
+def seed_(model: str, version: str, file: Path, registry: Path, learner: str) -> None:
+    """Fit a model's first version on the labelled requests of FILE and let it serve. Doing it twice is fine.
 
     \b
     Example: plumbline predictor seed churn:global v1 labelled.ndjson
@@ -103,8 +103,8 @@ def seed_(line: str, version: str, file: Path, registry: Path, learner: str) -> 
         raise click.ClickException(f"{file.name} has to hold labelled requests of both outcomes")
     actual = np.array([int(bool(row["actual"])) for row in found], dtype=np.int64)
     store: Registry = open_registry(registry)
-    seed(store, line, version, find(learner), [row["features"] for row in found], actual)
-    click.echo(f"{line}: {store.active(line)} serves")
+    seed(store, model, version, find(learner), [row["features"] for row in found], actual)
+    click.echo(f"{model}: {store.active(model)} serves")
 
 
 def _until_told(settings: Settings, work: Trainer | Deployer, port: int | None) -> None:

@@ -76,7 +76,7 @@ def relay(
     """Turn records of other topics into predictions and outcomes, exactly once, by a map.
 
     Several relays of one name share the partitions; killed and started again, it goes on where it was, and nothing is
-    lost or doubled. What the map makes nothing of goes to the dead letters with the path that failed.
+    lost or doubled. What the map makes nothing of goes to the dead-lettered records with the path that failed.
 
     \b
     Example, KServe's inference logger, class 1 of two being the positive one:
@@ -132,7 +132,7 @@ def _check(relay_map: RelayMap, sample: Path | None, settings: Settings, as_json
         except Unmappable as error:
             faults += 1
             row |= {"reason": error.reason, "error": str(error)}
-            text = f"dead letter ({error.reason})  {error}"
+            text = f"dead-lettered record ({error.reason})  {error}"
         click.echo(json.dumps(row) if as_json else f"line {record.offset}: {text}")
     if faults:
         raise SystemExit(1)

@@ -19,8 +19,8 @@ from stream_app import settings as settings_module
 from stream_app.errors import Incompatible
 from stream_app.ingest.mapping import Mapping, read_mapping
 from stream_app.kafka.topics import topics_of
-from stream_app.replay.answers import AnswerFollower
 from stream_app.replay.follow import LogFollower
+from stream_app.replay.results import ResultFollower
 from stream_app.replay.run import ReplayPlan, Summary, options_summary, run_replay
 from stream_app.replay.timeline import TimelineFaults, events
 from stream_app.settings import Settings
@@ -74,7 +74,7 @@ def _delay(text: str | None) -> tuple[int, int] | None:
 @click.option(
     "--step",
     is_flag=True,
-    help="Write a tick only when the pipeline has carried the one before and every order has its answer.",
+    help="Write a tick only when the pipeline has carried the one before and every command has its answer.",
 )
 @click.option("--strict", is_flag=True, help="Stop if any row is unusable, before anything is sent.")
 @click.option("--dry-run", is_flag=True, help="Show the first records and send nothing.")
@@ -158,7 +158,7 @@ async def _run(settings: Settings, plan: ReplayPlan, step: bool, quiet: bool) ->
         if not step:
             return await run_replay(settings, topics, plan, progress)
         where = (settings.kafka_bootstrap, settings.kafka_client_options(), topics)
-        async with LogFollower(*where) as follower, AnswerFollower(*where) as answers:
+        async with LogFollower(*where) as follower, ResultFollower(*where) as answers:
 
             async def carried(at_ms: int) -> None:
                 await follower.reached(at_ms)

@@ -71,7 +71,7 @@ def check() -> None:
 def explain(key: str, model: str | None) -> None:
     """Say what a setting means, what it is here, what holds in the running system, and how to set it.
 
-    KEY is a name, also of a variable, or types.TYPE.NAME, or lines.TYPE:TENANT.NAME.
+    KEY is a name, also of a variable, or types.TYPE.NAME, or models.TYPE:TENANT.NAME.
     """
     found = settings_module.find()
     where, owner, name = _parts(key.removeprefix(PREFIX).lower() if key.startswith(PREFIX) else key)
@@ -80,9 +80,9 @@ def explain(key: str, model: str | None) -> None:
             raise Incompatible(f"{key} names its owner already: leave it or --model out")
         if name in Settings.model_fields and name not in TypeSettings.model_fields:
             raise Incompatible(f"{name} can only be set for all models: leave --model out")
-        where, owner, key = "lines", model, f"lines.{model}.{name}"
+        where, owner, key = "models", model, f"models.{model}.{name}"
         try:
-            Settings.check_line_name(model, "auto")
+            Settings.check_model_name(model, "auto")
         except ValueError as error:
             raise Incompatible(f"--model {model}: {error}") from error
     known: Any = TypeSettings.model_fields if owner else Settings.model_fields
@@ -91,16 +91,16 @@ def explain(key: str, model: str | None) -> None:
     if where == "types":
         value: Any = getattr(found.settings.for_type(owner), name)
         how = f"[types.{owner}] in the file: {name} = ..."
-    elif where == "lines":
-        value = getattr(found.settings.for_line(owner), name)
-        table = f"types.{owner.partition(':')[0]}" if marked(_field(name), STATIC) else f'lines."{owner}"'
+    elif where == "models":
+        value = getattr(found.settings.for_model(owner), name)
+        table = f"types.{owner.partition(':')[0]}" if marked(_field(name), STATIC) else f'models."{owner}"'
         how = f"[{table}] in the file: {name} = ..."
     else:
         value = found.settings.shown()[name]
         how = f"{PREFIX}{name.upper()}" if _secret(name) else f"{PREFIX}{name.upper()}, or {name} in the file"
         if name in TypeSettings.model_fields and not marked(_field(name), EVERYWHERE):
-            lines = "" if marked(_field(name), STATIC) else ' and [lines."TYPE:TENANT"]'
-            how += f"; [types.TYPE]{lines} go over it"
+            models = "" if marked(_field(name), STATIC) else ' and [models."TYPE:TENANT"]'
+            how += f"; [types.TYPE]{models} go over it"
     field = _field(name)
     source = found.origin.get(name, "default") if not owner else ""
     click.echo(f"{key} = {_text(value)}{f'   ({source})' if source else ''}")
@@ -122,16 +122,16 @@ def _held(here: Settings, where: str, owner: str, name: str) -> str:
     runs = asyncio.run(running(here))
     if not runs.known:
         return f"not known, {runs.says}"
-    model_type, model = (owner.partition(":")[0], owner) if where == "lines" else (owner, "")
+    model_type, model = (owner.partition(":")[0], owner) if where == "models" else (owner, "")
     by = runs.by(name, model_type, model)
     return f"{_text(runs.value(name, model_type, model))}{f'   ({by})' if by else ''}; {runs.says}"
 
 
 def _parts(key: str) -> tuple[str, str, str]:
-    """``types`` or ``lines`` or nothing, whose, and the setting's name."""
+    """``types`` or ``models`` or nothing, whose, and the setting's name."""
     where, _, rest = key.partition(".")
     owner, _, name = rest.rpartition(".")
-    if where in ("types", "lines") and owner:
+    if where in ("types", "models") and owner:
         return where, owner.strip('"'), name
     return "", "", key
 

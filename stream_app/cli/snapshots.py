@@ -20,23 +20,23 @@ _COLUMNS = ("accuracy", "precision", "recall", "f1", "pr_auc", "brier", "calibra
 
 
 @click.command()
-@click.argument("line")
+@click.argument("model")
 @click.option("--version", help="Only this model version.")
 @click.option("--days", type=click.IntRange(1), help="Only the newest days.")
 @click.option("--all", "all_days", is_flag=True, help="Also days before the last 90, and of forgotten models.")
 @click.option("--follow", is_flag=True, help="Go on and print each snapshot as it comes.")
 @click.option("--json", "as_json", is_flag=True, help="One snapshot a line, newest revision of each day.")
-def snapshots(line: str, version: str | None, days: int | None, all_days: bool, follow: bool, as_json: bool) -> None:
-    """Show a line's daily snapshots, oldest first, the newest revision of each day: the days that the page shows.
+def snapshots(model: str, version: str | None, days: int | None, all_days: bool, follow: bool, as_json: bool) -> None:
+    """Show a model's daily snapshots, oldest first, the newest revision of each day: the days that the page shows.
 
     \b
     Example: plumbline snapshots conflict:global --days 7
     """
     settings = settings_module.load()
     if follow:
-        asyncio.run(_follow(settings, line, version))
+        asyncio.run(_follow(settings, model, version))
         return
-    history = asyncio.run(from_topics.history(settings, line, version, all_days=all_days))
+    history = asyncio.run(from_topics.history(settings, model, version, all_days=all_days))
     found = history.days
     if days is not None:
         newest = sorted({row["date"] for row in found})[-days:]
@@ -45,15 +45,15 @@ def snapshots(line: str, version: str | None, days: int | None, all_days: bool, 
         for row in found:
             click.echo(json.dumps(row, sort_keys=True))
     elif found:
-        Console().print(_table(line, found))
+        Console().print(_table(model, found))
         click.echo(history.sentence)
     else:
-        click.echo(f"no snapshots of {line}; `plumbline models` lists the lines", err=True)
+        click.echo(f"no snapshots of {model}; `plumbline models` lists the models", err=True)
         raise SystemExit(1)
 
 
-def _table(line: str, found: list[dict[str, Any]]) -> Table:
-    table = Table(title=line)
+def _table(model: str, found: list[dict[str, Any]]) -> Table:
+    table = Table(title=model)
     for name in ("date", "version", "state", "rev", "predictions", "coverage", *_COLUMNS):
         table.add_column(name.replace("_score", "").replace("pr_auc", "PR-AUC"))
     for row in found:
@@ -64,9 +64,9 @@ def _table(line: str, found: list[dict[str, Any]]) -> Table:
     return table
 
 
-async def _follow(settings: Settings, line: str, version: str | None) -> None:
+async def _follow(settings: Settings, model: str, version: str | None) -> None:
     topic = f"{settings.output_prefix}metric-snapshots"
     async for record in records(settings.kafka_bootstrap, settings.kafka_client_options(), topic, follow=True):
         row = json.loads(record.value)
-        if row["line"] == line and version in (None, row["model_version"]):
+        if row["model"] == model and version in (None, row["model_version"]):
             click.echo(json.dumps(row, sort_keys=True))

@@ -32,7 +32,7 @@ def worker(log_level: str, take_over: bool, trust_broker_time: bool) -> None:
 
     \b
     Start as many as you like with the same PLUMBLINE_APP_ID, each with its own PLUMBLINE_DATA_DIR;
-    partitions are shared among them. Its views: http://127.0.0.1:6066/readyz, /metrics, /lines/TYPE:TENANT
+    partitions are shared among them. Its views: http://127.0.0.1:6066/readyz, /metrics, /models/TYPE:TENANT
     """
     settings = settings_module.load()
     from stream_app import app as composition

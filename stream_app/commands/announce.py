@@ -15,7 +15,7 @@ import msgspec
 
 from schemas import bounds
 from schemas.operators import OperatorCommand
-from stream_app.commands.send import Order, order, oversized, send
+from stream_app.commands.send import NewCommand, new_command, oversized, send
 from stream_app.core.kit import changes
 from stream_app.errors import Incompatible
 from stream_app.kafka.reading import records
@@ -33,41 +33,41 @@ log = logging.getLogger(__name__)
 
 
 async def announce(settings: Settings, topics: Topics) -> int:
-    """Order what differs from the last announcement; returns how many settings that are."""
+    """Command what differs from the last announcement; returns how many settings that are."""
     # in a thread: a file may speak of 100,000 models, and this runs in a worker's loop
     wanted = await asyncio.to_thread(announcements, settings)
     known = await _announced(settings, topics)
     differs = await asyncio.to_thread(_differences, wanted, known)
     if differs:
         reason = f"as file, environment and profile say ({settings.environment})"
-        commands = [command for line in differs for command in split(line, differs[line], reason)]
+        commands = [command for model in differs for command in split(model, differs[model], reason)]
         await send(settings, topics, commands)
         log.info("announced %d changed settings", sum(map(len, differs.values())))
     return sum(map(len, differs.values()))
 
 
 def _differences(wanted: dict[tuple[str, str], Any], known: dict[tuple[str, str], Any]) -> dict[str, dict[str, Any]]:
-    """Line or ``*`` → key → what it is to be; ``None``: as if it had never been set."""
+    """Model or ``*`` → key → what it is to be; ``None``: as if it had never been set."""
     differs: dict[str, dict[str, Any]] = {}
-    for line, key in sorted({*wanted, *known}):
-        value = wanted.get((line, key))
-        if value != known.get((line, key)):
-            differs.setdefault(line, {})[key] = value
+    for model, key in sorted({*wanted, *known}):
+        value = wanted.get((model, key))
+        if value != known.get((model, key)):
+            differs.setdefault(model, {})[key] = value
     return differs
 
 
-def split(line: str, values: dict[str, Any], reason: str) -> list[Order]:
+def split(model: str, values: dict[str, Any], reason: str) -> list[NewCommand]:
     """``set`` commands that say these values, each below the bound of a command.
 
     What belongs to one model type, and what holds for all, stays together as far as it can: some settings are only
     possible together. Raises ``Incompatible``, with the setting's name, for a value that no command holds.
     """
-    made = order(line, "set", {"values": values}, ACTOR, reason)
+    made = new_command(model, "set", {"values": values}, ACTOR, reason)
     if oversized(made) is None:
         return [made]
     if len(values) == 1:
         raise Incompatible(
-            f"{next(iter(values))} of {line} is too long: written as JSON a setting has to fit a command of "
+            f"{next(iter(values))} of {model} is too long: written as JSON a setting has to fit a command of "
             f"{bounds.COMMAND} bytes"
         )
     keys = sorted(values, key=lambda key: (key.rpartition(".")[0], key))
@@ -79,12 +79,12 @@ def split(line: str, values: dict[str, Any], reason: str) -> list[Order]:
     return [
         command
         for part in (keys[:cut], keys[cut:])
-        for command in split(line, {key: values[key] for key in part}, reason)
+        for command in split(model, {key: values[key] for key in part}, reason)
     ]
 
 
 async def _announced(settings: Settings, topics: Topics) -> dict[tuple[str, str], Any]:
-    """(line or ``*``, key) → value as it was announced last."""
+    """(model or ``*``, key) → value as it was announced last."""
     known: dict[tuple[str, str], Any] = {}
     options = settings.kafka_client_options()
     count = 0
@@ -94,10 +94,10 @@ async def _announced(settings: Settings, topics: Topics) -> dict[tuple[str, str]
             await asyncio.sleep(0)
         try:
             command = _decoder.decode(record.value or b"")
-            # one for all lines stands in every partition, and each has it in the same order
-            if command.actor == ACTOR and command.command == "set" and (command.line != "*" or record.partition == 0):
+            # one for all models stands in every partition, and each has it in the same order
+            if command.actor == ACTOR and command.command == "set" and (command.model != "*" or record.partition == 0):
                 found = changes.of(command)
-                known |= {(found.line, key): value for key, value in found.values.items()}
+                known |= {(found.model, key): value for key, value in found.values.items()}
         except (msgspec.DecodeError, ValueError, RecursionError):
             continue  # what nobody could read announced nothing; metrics dead-letters it
     return {key: value for key, value in known.items() if value is not None}

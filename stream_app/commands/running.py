@@ -102,9 +102,9 @@ class Running:
                 if changeable(name) and said != holds:
                     yield Differs(f"types.{model_type}", name, said, holds, self.by(name, model_type))
         models = {owner for owner, _ in self.records if owner != "*"}
-        for model in sorted({*models, *here.lines}):
-            model_type, rules = model.partition(":")[0], here.for_line(model)
-            names = {key for owner, key in self.records if owner == model} | here.lines.get(model, {}).keys()
+        for model in sorted({*models, *here.models}):
+            model_type, rules = model.partition(":")[0], here.for_model(model)
+            names = {key for owner, key in self.records if owner == model} | here.models.get(model, {}).keys()
             for name in sorted(names & TypeSettings.model_fields.keys()):
                 said, holds = getattr(rules, name), self.value(name, model_type, model)
                 if said != holds:
@@ -136,7 +136,7 @@ async def _asked(settings: Settings) -> Running:
     if owner is None:
         return never
     found = {
-        (row["line"], row["key"]): row
+        (row["model"], row["key"]): row
         async for record in records(bootstrap, options, topics.settings)
         if record.value is not None
         for row in (json.loads(record.value),)

@@ -1,4 +1,4 @@
-"""Writing operator commands: all or none, each to its line's partition, one for ``*`` to every partition."""
+"""Writing operator commands: all or none, each to its model's partition, one for ``*`` to every partition."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ VISIBLE_S: Final = 30.0
 AT_ONCE: Final = 100
 
 
-class Order(NamedTuple):
-    """An operator's command before it is written; ``line`` may be ``*``. The same id is the same command."""
+class NewCommand(NamedTuple):
+    """An operator's command before it is written; ``model`` may be ``*``. The same id is the same command."""
 
-    line: str
+    model: str
     command: str
     arguments: dict[str, Any]
     actor: str
@@ -35,24 +35,24 @@ class Order(NamedTuple):
     id: str
 
 
-def order(line: str, command: str, arguments: dict[str, Any], actor: str, reason: str) -> Order:
+def new_command(model: str, command: str, arguments: dict[str, Any], actor: str, reason: str) -> NewCommand:
     """A command with an id of its own."""
-    return Order(line, command, arguments, actor, reason, str(uuid.uuid4()))
+    return NewCommand(model, command, arguments, actor, reason, str(uuid.uuid4()))
 
 
-def oversized(item: Order) -> str | None:
+def oversized(item: NewCommand) -> str | None:
     """Why a command is too large to be taken, in a sentence; ``None`` if it is not."""
-    size = bounds.content(item.line.encode(), _value(item), ())
+    size = bounds.content(item.model.encode(), _value(item), ())
     if size <= bounds.COMMAND:
         return None
     return (
-        f"the command {item.command} for {item.line} has {size} bytes and at most {bounds.COMMAND} are taken: "
+        f"the command {item.command} for {item.model} has {size} bytes and at most {bounds.COMMAND} are taken: "
         "shorten its reason or its arguments, or say it in several"
     )
 
 
-async def send(settings: Settings, topics: Topics, orders: Iterable[Order]) -> None:
-    """Write commands in one transaction, so that one for all lines reaches every partition or none.
+async def send(settings: Settings, topics: Topics, orders: Iterable[NewCommand]) -> None:
+    """Write commands in one transaction, so that one for all models reaches every partition or none.
 
     Raises ``Incompatible`` for a command that is too large and if the topic has other partitions than are configured,
     ``Unavailable`` without a broker.
@@ -64,15 +64,15 @@ async def send(settings: Settings, topics: Topics, orders: Iterable[Order]) -> N
     async with admin.admin(settings.kafka_bootstrap, options) as client:
         counts = await admin.partition_counts(client, [topics.operator_commands])
     count = counts.get(topics.operator_commands)
-    if count != topics.line_partitions:
+    if count != topics.model_partitions:
         raise Incompatible(
-            f"{topics.operator_commands} has {count or 'no'} partitions, {topics.line_partitions} are configured: "
+            f"{topics.operator_commands} has {count or 'no'} partitions, {topics.model_partitions} are configured: "
             "`plumbline topics check` says what to do"
         )
     written = [(_partitions(item, count), item) for item in orders]
     try:
         async with (
-            # an id for each call: two people may order at once, and neither must fence the other
+            # an id for each call: two people may command at once, and neither must fence the other
             clients.producer(
                 settings.kafka_bootstrap, options, transactional_id=f"{topics.operator_commands}-{uuid.uuid4()}"
             ) as producer,
@@ -84,7 +84,7 @@ async def send(settings: Settings, topics: Topics, orders: Iterable[Order]) -> N
                     await asyncio.sleep(0)
                 futures += [
                     await producer.send(
-                        topics.operator_commands, _value(item), key=item.line.encode(), partition=partition
+                        topics.operator_commands, _value(item), key=item.model.encode(), partition=partition
                     )
                     for partition in partitions
                 ]
@@ -94,16 +94,16 @@ async def send(settings: Settings, topics: Topics, orders: Iterable[Order]) -> N
         raise Unavailable(f"the commands could not be written: {error}") from error
 
 
-def _partitions(item: Order, count: int) -> Iterable[int]:
-    return range(count) if item.line == "*" else (partition_for(item.line.encode(), count),)
+def _partitions(item: NewCommand, count: int) -> Iterable[int]:
+    return range(count) if item.model == "*" else (partition_for(item.model.encode(), count),)
 
 
-def _value(item: Order) -> bytes:
+def _value(item: NewCommand) -> bytes:
     return orjson.dumps(item._asdict(), option=orjson.OPT_SORT_KEYS)
 
 
 async def _visible(settings: Settings, written: dict[TopicPartition, int]) -> None:
-    """A commit is answered before its markers are written; what is ordered is to be there for whoever reads next."""
+    """A commit is answered before its markers are written; what is commanded is to be there for whoever reads next."""
     consumer = clients.consumer(settings.kafka_bootstrap, settings.kafka_client_options())
     await consumer.start()
     try:

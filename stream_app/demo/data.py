@@ -29,8 +29,8 @@ _FILES: Final = ("employment_MA_reference.pq", "synthetic_car_loan_reference.csv
 START_MS: Final = 20_454 * DAY_MS  # 2026-01-01
 SEED: Final = 20
 
-#: line whose model is retrained, and its first version
-LINE, FIRST_VERSION = "conflict:global", "v1"
+#: model whose model is retrained, and its first version
+MODEL, FIRST_VERSION = "conflict:global", "v1"
 #: columns of the census rows that the model sees, all coded as numbers
 FEATURES: Final = ("AGEP", "SCHL", "MAR", "RELP", "DIS", "CIT", "MIG", "MIL", "NATIVITY", "DREM", "SEX", "RAC1P")
 #: day of the demo, counted from 0, from which on an upstream system sends ages in months
@@ -66,9 +66,9 @@ def past(folder: Path) -> tuple[list[dict[str, float]], list[int]]:
 
 
 def events(folder: Path, days: int, per_day: int) -> Iterator[TimelineEvent]:
-    """Events of three lines, with what real inputs bring along: repeats, corrections, broken records.
+    """Events of three models, with what real inputs bring along: repeats, corrections, broken records.
 
-    Predictions of ``LINE`` are requests: they hold features and no score, which whoever serves fills in.
+    Predictions of ``MODEL`` are requests: they hold features and no score, which whoever serves fills in.
     """
     draw = random.Random(SEED)
     number = 0

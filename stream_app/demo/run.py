@@ -28,9 +28,9 @@ from stream_app.kafka import admin
 from stream_app.kafka.topics import topics_of
 from stream_app.projection.client import client
 from stream_app.projection.keys import Keys
-from stream_app.replay.answers import AnswerFollower
 from stream_app.replay.clock_writer import ClockWriter
 from stream_app.replay.follow import LogFollower
+from stream_app.replay.results import ResultFollower
 from stream_app.replay.run import Summary, send
 from stream_app.replay.timeline import Timeline
 from stream_app.services.ports import free_ports
@@ -40,7 +40,7 @@ DAYS = 21
 MINUTE_MS = 60_000
 PER_DAY = 600
 
-#: Called with (tick ms, events sent, events in all, latest snapshot by line, sentences about what happened).
+#: Called with (tick ms, events sent, events in all, latest snapshot by model, sentences about what happened).
 Show = Callable[[int, int, int, dict[str, dict[str, Any]], list[str]], None]
 
 
@@ -59,7 +59,7 @@ class DemoView:
     trainings: int = 0
     activations: int = 0
     rollbacks: int = 0
-    #: of the retrained line: before the injected drift, under it, and with the new version
+    #: of the retrained model: before the injected drift, under it, and with the new version
     accuracy_before: float | None = None
     accuracy_drifted: float | None = None
     accuracy_after: float | None = None
@@ -99,7 +99,7 @@ async def run(
     """Run to the end of the data. Every run has its own prefix and application, and removes them.
 
     With ``stay`` it is called at the end of the data, and the loop goes on without new data, a minute each second,
-    until it is cancelled: orders given in the dashboard are carried out.
+    until it is cancelled: commands given in the dashboard are carried out.
     """
     started = time.monotonic()
     name = f"demo-{os.getpid()}-{int(time.time())}"
@@ -109,7 +109,7 @@ async def run(
             "input_prefix": f"{name}.",
             "output_prefix": f"{name}.",
             "input_partitions": 4,
-            "line_partitions": 2,
+            "model_partitions": 2,
             "dashboard_url": f"http://127.0.0.1:{free_ports(1)[0]}",
         }
     )
@@ -138,7 +138,7 @@ async def run(
             where = (settings.kafka_bootstrap, options, topics)
             async with (
                 LogFollower(*where) as follower,
-                AnswerFollower(*where) as answers,
+                ResultFollower(*where) as answers,
                 Story(*where) as story,
                 ClockWriter(*where) as writer,
             ):

@@ -20,7 +20,7 @@ class ServedModel:
     def __init__(self, registry: Path, folder: Path) -> None:
         features, actual = data.past(folder)
         store = FolderRegistry(registry)
-        seed(store, data.LINE, data.FIRST_VERSION, boosting, features, np.array(actual, dtype=np.int64))
+        seed(store, data.MODEL, data.FIRST_VERSION, boosting, features, np.array(actual, dtype=np.int64))
         self._predictor = Predictor(store)
         self._answered: dict[str, bytes] = {}
 
@@ -31,7 +31,7 @@ class ServedModel:
             for event in batch
             if event.kind == PREDICTION and event.key.startswith("conflict-") and event.key not in self._answered
         }
-        answers = self._predictor.predict(data.LINE, [request["features"] for request in requests.values()])
+        answers = self._predictor.predict(data.MODEL, [request["features"] for request in requests.values()])
         for (key, request), answer in zip(requests.items(), answers, strict=True):
             request |= {"model_version": answer.version, "score": answer.score, "predicted": answer.predicted}
             self._answered[key] = orjson.dumps(request)

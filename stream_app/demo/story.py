@@ -21,18 +21,18 @@ INJECTION = (
 
 
 class Story:
-    """Follows alerts, audit, orders and snapshots as any consumer would. Use as an async context manager."""
+    """Follows alerts, audit, commands and snapshots as any consumer would. Use as an async context manager."""
 
     def __init__(self, bootstrap: str, options: dict[str, Any], topics: Topics) -> None:
         self._consumer = clients.consumer(bootstrap, options, auto_offset_reset="earliest")
         self._topics = topics
         names = (topics.alerts, topics.audit, topics.training_commands, topics.metric_snapshots)
-        self._tps = [TopicPartition(name, p) for name in names for p in range(topics.line_partitions)]
-        #: newest snapshot by line
+        self._tps = [TopicPartition(name, p) for name in names for p in range(topics.model_partitions)]
+        #: newest snapshot by model
         self.latest: dict[str, dict[str, Any]] = {}
         self.closed = 0
         self.alerts = self.trainings = self.activations = self.rollbacks = 0
-        #: (version, date) → (right, labelled) of the retrained line
+        #: (version, date) → (right, labelled) of the retrained model
         self._days: dict[tuple[str, str], tuple[int, int]] = {}
 
     async def __aenter__(self) -> Story:
@@ -67,27 +67,27 @@ class Story:
             yield from self._decision(row)
 
     def _snapshot(self, row: dict[str, Any]) -> None:
-        known = self.latest.get(row["line"])
+        known = self.latest.get(row["model"])
         if known is None or (row["date"], row["revision"]) >= (known["date"], known["revision"]):
-            self.latest[row["line"]] = row
+            self.latest[row["model"]] = row
         if row["state"] == "closed":
             self.closed += 1
-            if row["line"] == data.LINE:
+            if row["model"] == data.MODEL:
                 right = row["true_positives"] + row["true_negatives"]
                 self._days[row["model_version"], row["date"]] = (right, row["outcomes"])
 
     def _alert(self, row: dict[str, Any]) -> Iterator[str]:
         if row.get("notify") == "opened":
             self.alerts += 1
-            yield f"alert, {row['severity']}, {row['line']}: {row['summary']}"
+            yield f"alert, {row['severity']}, {row['model']}: {row['summary']}"
         elif row.get("notify") == "resolved":
-            yield f"the alert of {row['line']} ends: {row['resolution']}"
+            yield f"the alert of {row['model']} ends: {row['resolution']}"
 
     def _decision(self, row: dict[str, Any]) -> Iterator[str]:
         step = (row["action"], row["decision"])
-        line, why = row["line"], row["reason"]
+        model, why = row["model"], row["reason"]
         if step == ("train", "ordered"):
-            yield f"a retraining of {line} is ordered: {len(row['safeguards'])} safeguards were asked, {why}"
+            yield f"a retraining of {model} is commanded: {len(row['safeguards'])} safeguards were asked, {why}"
         elif step == ("validate", "passed"):
             yield f"the candidate holds on rows it has not seen: {why}"
         elif step == ("validate", "rejected"):
@@ -102,7 +102,8 @@ class Story:
             yield f"taken back: {why}"
 
     def accuracies(self) -> tuple[float | None, float | None, float | None]:
-        """Of the retrained line: before the injection, after it by the frozen version, and by those that came after."""
+        """Of the retrained model: before the injection, after it by the frozen version, and by those that came
+        after."""
         sums = {name: [0, 0] for name in ("before", "drifted", "after")}
         injected = data.START_MS + data.INJECTED * DAY_MS
         for (version, date), (right, labelled) in self._days.items():

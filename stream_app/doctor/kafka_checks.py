@@ -16,7 +16,7 @@ from stream_app.kafka import admin
 LAG = 100_000
 #: Minutes without a checkpoint while there is work.
 STALE_MIN = 5.0
-#: Newest dead letters that are counted.
+#: Newest dead-lettered records that are counted.
 LETTERS = 5_000
 
 
@@ -54,7 +54,7 @@ async def lag(context: Checkup) -> list[Diagnosis]:
     counts = {
         **dict.fromkeys((names.predictions, names.outcomes), names.input_partitions),
         **dict.fromkeys(
-            (names.model_deltas, names.model_log, names.drift_log, names.decision_log), names.line_partitions
+            (names.model_deltas, names.model_log, names.drift_log, names.decision_log), names.model_partitions
         ),
     }
     settings = context.settings
@@ -95,8 +95,8 @@ async def checkpoints(context: Checkup) -> list[Diagnosis]:
             continue
         minutes = (now_ms - newest) / 60_000
         level = "warn" if minutes > STALE_MIN and context.settings.clock == "live" else "ok"
-        mend = "is a worker running? `curl -s http://127.0.0.1:6066/readyz` on its machine" if level == "warn" else ""
-        found.append(Diagnosis("checkpoints", level, f"{stage}: the last one {_ago(minutes)}", mend))  # type: ignore[arg-type]
+        repair = "is a worker running? `curl -s http://127.0.0.1:6066/readyz` on its machine" if level == "warn" else ""
+        found.append(Diagnosis("checkpoints", level, f"{stage}: the last one {_ago(minutes)}", repair))  # type: ignore[arg-type]
     return found
 
 
@@ -114,7 +114,7 @@ async def dead_letters(context: Checkup) -> list[Diagnosis]:
                 message = headers.get(deadletters.MESSAGE, b"").decode("utf-8", "replace")
                 bounds[message.rpartition(" ")[2]] = message
     if not reasons:
-        return [Diagnosis("dead letters", "ok", "none")]
+        return [Diagnosis("dead-lettered records", "ok", "none")]
     shown = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
     full = [
         Diagnosis(
@@ -125,7 +125,9 @@ async def dead_letters(context: Checkup) -> list[Diagnosis]:
     ]  # fmt: skip
     return [
         *full,
-        Diagnosis("dead letters", "warn", shown, "plumbline dead-letters list, mend the cause, then redrive"),
+        Diagnosis(
+            "dead-lettered records", "warn", shown, "plumbline dead-letters list, repair the cause, then redrive"
+        ),
     ]
 
 

@@ -25,12 +25,12 @@ BOUND_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """An answer. ``mend``: the command that helps, where one does."""
+    """An answer. ``repair``: the command that helps, where one does."""
 
     check: str
     level: Level
     what: str
-    mend: str = ""
+    repair: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ async def ticks(context: Checkup) -> list[Diagnosis]:
                 if tick is not None and tick.at_ms >= latest.get(partition, (0, 0, ""))[0]:
                     latest[partition] = (tick.at_ms, record.timestamp, tick.mode or "live")
         if not latest:
-            mend = "plumbline worker (it leads the clock), or plumbline replay, or plumbline backfill --then-live"
-            found.append(Diagnosis("ticks", "fail", f"{topic} holds no tick: nothing is ever decided", mend))
+            repair = "plumbline worker (it leads the clock), or plumbline replay, or plumbline backfill --then-live"
+            found.append(Diagnosis("ticks", "fail", f"{topic} holds no tick: nothing is ever decided", repair))
             continue
         at_ms, stamp, mode = min(latest.values())
         newest_stamp = max([newest_stamp, *(stamp for _, stamp, mode in latest.values() if mode == "live")])

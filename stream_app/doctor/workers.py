@@ -36,8 +36,8 @@ def _examine(address: str, named: bool) -> list[Diagnosis]:
     except (OSError, ValueError) as error:
         text = f"no worker answers at {address} ({getattr(error, 'reason', None) or type(error).__name__})"
         if named:
-            mend = "is it running, and is its PLUMBLINE_WEB_HOST reachable from here?"
-            return [Diagnosis("workers", "warn", text, mend)]
+            repair = "is it running, and is its PLUMBLINE_WEB_HOST reachable from here?"
+            return [Diagnosis("workers", "warn", text, repair)]
         return [
             Diagnosis("workers", "warn", text, "plumbline worker; name those elsewhere with --worker http://HOST:PORT")
         ]
@@ -50,8 +50,8 @@ def _examine(address: str, named: bool) -> list[Diagnosis]:
         return [Diagnosis("workers", "fail", f"{address}: {text}", way_out) for text, way_out in told.items()]
     closed = sum(not lane["open"] for lane in lanes.values())
     if closed or ready.get("waits_for"):
-        mend = f"wait a minute; then `curl -s {address}/readyz` says what each waits for"
-        return [Diagnosis("workers", "warn", f"{address}: {closed} of {len(lanes)} lanes are not open", mend)]
+        repair = f"wait a minute; then `curl -s {address}/readyz` says what each waits for"
+        return [Diagnosis("workers", "warn", f"{address}: {closed} of {len(lanes)} lanes are not open", repair)]
     return [Diagnosis("workers", "ok", f"{address}: {len(lanes)} lanes, all open")]
 
 

@@ -42,7 +42,7 @@ async def first_positions(
 
 
 def check_bounds(spec: StageSpec, state: Positions, inputs: dict[str, TP], bounds: Bounds) -> None:
-    """Raise :class:`Incompatible` if a log no longer holds a position, or does not reach a barrier."""
+    """Raise :class:`Incompatible` if a log no longer holds a position, or does not reach end offsets."""
     for alias, tp in inputs.items():
         begin, end = bounds[tp]
         position = state.positions.get(alias, -1)

@@ -80,7 +80,7 @@ class Clock:
         self.input = Input(state.positions["clock"], epoch)
         self.ticks: deque[tuple[TickView, int]] = deque()
         self.last_tick = state.tick
-        self.barrier = dict(end_offsets)
+        self.end_offsets = dict(end_offsets)
         #: whether the last tick reached, and the last one received, was a live one
         self.live = self._live_came = state.live
         #: broker time (epoch ms) of the newest clock record received
@@ -111,18 +111,20 @@ class Clock:
         self.input.bytes = 0
 
     def current(self) -> tuple[TickView, int] | None:
-        """The tick to be handled next, its barriers raised to the highest seen; skips those that are not later."""
+        """The tick to be handled next, its end offsets raised to the highest seen; skips those that are not later."""
         while self.ticks:
             tick, broker_ms = self.ticks[0]
             if tick.at_ms > self.last_tick:
-                merged = {topic: max(offset, self.barrier.get(topic, 0)) for topic, offset in tick.barrier.items()}
-                if merged != tick.barrier:
-                    tick = tick._replace(barrier=merged)
+                merged = {
+                    topic: max(offset, self.end_offsets.get(topic, 0)) for topic, offset in tick.end_offsets.items()
+                }
+                if merged != tick.end_offsets:
+                    tick = tick._replace(end_offsets=merged)
                     self.ticks[0] = (tick, broker_ms)
                 return tick, broker_ms
             self.ticks.popleft()
             self.live = tick.mode == "live"
-            self._merge(tick.barrier)
+            self._merge(tick.end_offsets)
         self.input.reached = self.input.arrived
         return None
 
@@ -130,7 +132,7 @@ class Clock:
         """The tick is done."""
         self.ticks.popleft()
         self.last_tick, self.live = tick.at_ms, tick.mode == "live"
-        self._merge(tick.barrier)
+        self._merge(tick.end_offsets)
         self.input.reached = tick.offset + 1 if self.ticks else self.input.arrived
 
     def refused(self) -> list[tuple[Any, str]]:
@@ -139,9 +141,9 @@ class Clock:
         self.unreadable = [item for item in self.unreadable if item[0].offset >= self.input.reached]
         return out
 
-    def _merge(self, barrier: dict[str, int]) -> None:
-        for topic, offset in barrier.items():
-            self.barrier[topic] = max(offset, self.barrier.get(topic, 0))
+    def _merge(self, end_offsets: dict[str, int]) -> None:
+        for topic, offset in end_offsets.items():
+            self.end_offsets[topic] = max(offset, self.end_offsets.get(topic, 0))
 
 
 def bytes_held(inputs: Iterable[Input]) -> int:

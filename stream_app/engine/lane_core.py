@@ -64,17 +64,19 @@ class LaneCore:
                 break
             tick, broker_ms = head
             for alias, topic in self.spec.gated.items():
-                if self._feed(stage, alias, tick, tick.barrier.get(topic, 0)):
+                if self._feed(stage, alias, tick, tick.end_offsets.get(topic, 0)):
                     return True
-            behind = [a for a, topic in self.spec.gated.items() if self.inputs[a].reached < tick.barrier.get(topic, 0)]
+            behind = [
+                a for a, topic in self.spec.gated.items() if self.inputs[a].reached < tick.end_offsets.get(topic, 0)
+            ]
             if behind:
-                self.waits_for = f"{self.spec.gated[behind[0]]} up to {tick.barrier[self.spec.gated[behind[0]]]}"
+                self.waits_for = f"{self.spec.gated[behind[0]]} up to {tick.end_offsets[self.spec.gated[behind[0]]]}"
                 break
             self.waits_for = stage.waiting_for(tick)
             if self.waits_for is not None:
                 break
             stage.live = self._live_views and clock.newest_broker_ms - broker_ms <= LIVE_WITHIN_MS
-            self.dirty = self.dirty or tick.line or self.fresh > 0
+            self.dirty = self.dirty or tick.ends_epoch or self.fresh > 0
             self._reached("tick.1-started")
             if not stage.advance(tick):
                 self.dirty = True
@@ -114,7 +116,7 @@ class LaneCore:
         head = self.clock.current() if self.clock is not None else None
         if head is None:
             return False
-        below = {alias: head[0].barrier.get(topic, 0) for alias, topic in self.spec.gated.items()}
+        below = {alias: head[0].end_offsets.get(topic, 0) for alias, topic in self.spec.gated.items()}
         behind = [item for alias, end in below.items() if (item := self.inputs[alias]).reached < end]
         return any(item.chunks for item in behind) if behind else self.stage.waiting_for(head[0]) is None
 
@@ -124,7 +126,7 @@ class LaneCore:
         if head is None:
             return []
         gated = self.spec.gated.items()
-        return [alias for alias, topic in gated if self.inputs[alias].arrived < head[0].barrier.get(topic, 0)]
+        return [alias for alias, topic in gated if self.inputs[alias].arrived < head[0].end_offsets.get(topic, 0)]
 
     def drain(self, static: dict[str, str], ids: dict[str, str]) -> tuple[DrainedEffects, list[EmitTuple], Positions]:
         """What a checkpoint writes: effects of the stage, clock records refused, and where every input stands."""
@@ -135,7 +137,7 @@ class LaneCore:
             return drained, [], positions
         positions.positions["clock"] = clock.input.reached
         positions.tick, positions.live = clock.last_tick, clock.live
-        positions.end_offsets = self.spec.by_alias(clock.barrier)
+        positions.end_offsets = self.spec.by_alias(clock.end_offsets)
         refused = [
             self.spec.dead_letter(record, self.spec.name, "invalid_tick", f"the clock record is no tick: {why}")
             for record, why in clock.refused()

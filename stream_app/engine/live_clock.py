@@ -5,7 +5,7 @@ never the worker's own clock: a worker that is an hour off ticks as well as any 
 a record without ``at`` is written first, which lanes ignore.
 
 Each second, partitions whose inputs moved get a tick that releases records; each minute, at each close, and in any
-second in which commands or results came, every partition gets a line tick. Barriers are read-committed end offsets.
+second in which commands or results came, every partition gets an epoch tick. End offsets are read-committed.
 
 The ticks of one second are one Kafka transaction: either every partition has them or none. Its id is the prefix's, so
 a second leader fences the first instead of ticking beside it.
@@ -44,7 +44,7 @@ class ClockTopics(Protocol):
     @property
     def clock(self) -> str: ...
     @property
-    def line_clock(self) -> str: ...
+    def model_clock(self) -> str: ...
     @property
     def predictions(self) -> str: ...
     @property
@@ -56,7 +56,7 @@ class ClockTopics(Protocol):
     @property
     def input_partitions(self) -> int: ...
     @property
-    def line_partitions(self) -> int: ...
+    def model_partitions(self) -> int: ...
 
 
 @dataclass(slots=True)
@@ -125,7 +125,7 @@ class LiveClock:
     async def _look(self) -> None:
         """Learn the broker's time from a record that is no tick, and say so if it cannot be believed."""
         before = self._offset_ms
-        await self._write([(self._topics.clock, 0, orjson.dumps({"barrier": {}, "mode": "live"}))])
+        await self._write([(self._topics.clock, 0, orjson.dumps({"end_offsets": {}, "mode": "live"}))])
         self._doubt(before)
 
     def _doubt(self, before: float) -> None:
@@ -184,17 +184,18 @@ class LiveClock:
         orders = (topics.operator_commands, topics.training_results)
         moved = {tp for tp, end in ends.items() if end != self._seen.get(tp, 0)}
         minute = now_ms // MINUTE_MS
-        line = minute != self._minute or any(tp.topic in orders for tp in moved)
+        ends_epoch = minute != self._minute or any(tp.topic in orders for tp in moved)
         if minute != self._minute and self._minute >= 0:
             now_ms = max(minute * MINUTE_MS, self._last_ms + 1)
         ticks = [
-            (topics.clock, p, self._tick(now_ms, line, ends, inputs, p))
+            (topics.clock, p, self._tick(now_ms, ends_epoch, ends, inputs, p))
             for p in range(topics.input_partitions)
-            if line or any(tp.partition == p and tp.topic in inputs for tp in moved)
+            if ends_epoch or any(tp.partition == p and tp.topic in inputs for tp in moved)
         ]
-        if line:
+        if ends_epoch:
             ticks += [
-                (topics.line_clock, p, self._tick(now_ms, True, ends, orders, p)) for p in range(topics.line_partitions)
+                (topics.model_clock, p, self._tick(now_ms, True, ends, orders, p))
+                for p in range(topics.model_partitions)
             ]
         if ticks:
             before, ticked = self._offset_ms, self._ticked
@@ -202,13 +203,13 @@ class LiveClock:
             self._last_ms, self._seen, self._ticked = now_ms, ends, True
             if ticked:
                 self._doubt(before)
-            if line:
+            if ends_epoch:
                 self._minute = minute
 
     @staticmethod
-    def _tick(at_ms: int, line: bool, ends: dict[Any, int], topics: tuple[str, str], partition: int) -> bytes:
-        barrier = {tp.topic: end for tp, end in ends.items() if tp.partition == partition and tp.topic in topics}
-        body = {"at": rfc3339(at_ms), "barrier": barrier, "line": line, "mode": "live"}
+    def _tick(at_ms: int, ends_epoch: bool, ends: dict[Any, int], topics: tuple[str, str], partition: int) -> bytes:
+        end_offsets = {tp.topic: end for tp, end in ends.items() if tp.partition == partition and tp.topic in topics}
+        body = {"at": rfc3339(at_ms), "end_offsets": end_offsets, "ends_epoch": ends_epoch, "mode": "live"}
         return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
 
     async def _write(self, ticks: list[tuple[str, int, bytes]]) -> None:
@@ -226,7 +227,7 @@ class LiveClock:
             TopicPartition(topic, partition)
             for names, count in (
                 ((topics.predictions, topics.outcomes), topics.input_partitions),
-                ((topics.operator_commands, topics.training_results), topics.line_partitions),
+                ((topics.operator_commands, topics.training_results), topics.model_partitions),
             )
             for topic in names
             for partition in range(count)
@@ -239,7 +240,7 @@ class LiveClock:
         last = _Last()
         topics = self._topics
         tps = [TopicPartition(topics.clock, p) for p in range(topics.input_partitions)]
-        tps += [TopicPartition(topics.line_clock, p) for p in range(topics.line_partitions)]
+        tps += [TopicPartition(topics.model_clock, p) for p in range(topics.model_partitions)]
         begins = await self._reader.beginning_offsets(tps)
         ends = await self._reader.end_offsets(tps)
         for tp in tps:

@@ -49,7 +49,7 @@ class Pressure:
         topic = self._spec.gated.get(alias)
         if head is None or topic is None:
             return False
-        return item.arrived < head[0].barrier.get(topic, 0)
+        return item.arrived < head[0].end_offsets.get(topic, 0)
 
     def _pause(self, alias: str) -> None:
         if alias not in self.paused:

@@ -76,7 +76,7 @@ class StageSpec:
     #: makes the stage object of a partition
     make: Callable[[int], Stage]
     changelog: str
-    #: makes the dead letter of (record, stage, reason, error), for clock records that cannot be read
+    #: makes the dead-lettered record of (record, stage, reason, error), for clock records that cannot be read
     dead_letter: Callable[[Any, str, str, str], EmitTuple]
     segmenting: Segmenting | None = None
     #: records taken in one go and in one checkpoint, where what they cause is large; else the engine's limit

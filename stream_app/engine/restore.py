@@ -115,7 +115,7 @@ async def _refuse_incomplete(
 ) -> None:
     """``Incompatible`` if entries are missing that the positions record counts, whatever took them.
 
-    The changelog was cut by hand, or the application stood still for longer than the changelog's retention. The store
+    The changelog was cut manually, or the application stood still for longer than the changelog's retention. The store
     stays unproven, so that the next start looks again.
     """
     if spec.segmenting is None or positions is None or not positions.memo:

@@ -1,1 +1,1 @@
-"""What brings records into the pipeline: files, mappings, loads, dead letters redriven, the relay."""
+"""What brings records into the pipeline: files, mappings, loads, dead-lettered records redriven, the relay."""

@@ -1,4 +1,4 @@
-"""Sending dead letters back to where they came from, once each, as they are or mended by a mapping.
+"""Sending dead-lettered records back to where they came from, once each, as they are or repaired by a mapping.
 
 Only to inputs (predictions, outcomes, commands, results), never to an output of the pipeline or a topic of somebody
 else. What is not there whole (truncated, unreadable) has nothing to send; it stays, and the redrive says how many.
@@ -54,15 +54,15 @@ _NOTE_BYTES: Final = 4_096
 
 
 class _Keyed(msgspec.Struct):
-    line: str
+    model: str
 
 
 _keyed = msgspec.json.Decoder(_Keyed)
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A dead letter: where it stands, where it stood, why it is here."""
+class DeadLetteredRecord:
+    """A dead-lettered record: where it stands, where it stood, why it is here."""
 
     partition: int
     offset: int
@@ -106,16 +106,16 @@ class Redriven:
 
 
 @dataclass(frozen=True, slots=True)
-class Mend:
-    """How letters of the two input topics are mended: their JSON objects are rows of a mapping."""
+class Repair:
+    """How letters of the two input topics are repaired: their JSON objects are rows of a mapping."""
 
     mapping: Mapping
     max_record_bytes: int
 
-    def value(self, topics: Topics, letter: Letter) -> bytes:
+    def value(self, topics: Topics, letter: DeadLetteredRecord) -> bytes:
         """The record that is sent in the letter's place. Raises :class:`BadRow`."""
         if letter.topic not in (topics.predictions, topics.outcomes):
-            raise BadRow("only predictions and outcomes can be mended")
+            raise BadRow("only predictions and outcomes can be repaired")
         try:
             row = orjson.loads(letter.record.value or b"")
         except orjson.JSONDecodeError as error:
@@ -136,15 +136,15 @@ class Way:
     """How letters are sent, and what each topic takes: ``max.message.bytes`` by name."""
 
     topics: Topics
-    mend: Mend | None
+    repair: Repair | None
     limits: dict[str, int]
 
-    def value(self, letter: Letter) -> bytes | None:
+    def value(self, letter: DeadLetteredRecord) -> bytes | None:
         """The value that is sent. Raises :class:`BadRow` for a letter that stays."""
         why = letter.stays(self.topics)
         if why is not None:
             raise BadRow(why)
-        value: bytes | None = self.mend.value(self.topics, letter) if self.mend else letter.record.value
+        value: bytes | None = self.repair.value(self.topics, letter) if self.repair else letter.record.value
         size = bounds.framed(letter.record.key, value, original(letter.record.headers)) + bounds.BATCH_HEADER
         limit = self.limits.get(letter.topic, size)
         if size > limit:
@@ -158,14 +158,14 @@ async def _limits(bootstrap: str, options: dict[str, Any], topics: Topics) -> di
     return {name: int(config[MOST]) for name, config in found.items() if MOST in config}
 
 
-async def letters(bootstrap: str, options: dict[str, Any], topics: Topics) -> list[Letter]:
-    """Every dead letter, oldest first."""
+async def letters(bootstrap: str, options: dict[str, Any], topics: Topics) -> list[DeadLetteredRecord]:
+    """Every dead-lettered record, oldest first."""
     found = []
     async for record in records(bootstrap, options, topics.dead_letters):
         header = added(record.headers)
         origin = (int(header[PARTITION]), int(header[OFFSET]))
         found.append(
-            Letter(
+            DeadLetteredRecord(
                 record.partition, record.offset, header[TOPIC], origin, header[REASON], header[MESSAGE],
                 record.timestamp, record, header,
             )
@@ -177,9 +177,9 @@ async def redrive(
     bootstrap: str,
     options: dict[str, Any],
     topics: Topics,
-    found: Sequence[Letter],
-    chosen: Sequence[Letter],
-    mend: Mend | None = None,
+    found: Sequence[DeadLetteredRecord],
+    chosen: Sequence[DeadLetteredRecord],
+    repair: Repair | None = None,
     dry_run: bool = False,
     told: Callable[[int], None] | None = None,
 ) -> Redriven:
@@ -188,7 +188,7 @@ async def redrive(
     ``told`` is called with the number of letters dealt with so far. Raises :class:`Unavailable` if another redrive
     took over, :class:`Incompatible` if what was sent cannot be noted.
     """
-    way = Way(topics, mend, await _limits(bootstrap, options, topics))
+    way = Way(topics, repair, await _limits(bootstrap, options, topics))
     if dry_run:
         return await _redrive(await Notes.read(bootstrap, options, topics, found), way, chosen, told, None)
     producer = clients.producer(
@@ -205,12 +205,12 @@ async def redrive(
 async def _redrive(
     notes: Notes,
     way: Way,
-    chosen: Sequence[Letter],
+    chosen: Sequence[DeadLetteredRecord],
     told: Callable[[int], None] | None,
     producer: AIOKafkaProducer | None,
 ) -> Redriven:
     done, values = Redriven(), dict[tuple[int, int], bytes | None]()
-    fresh: list[Letter] = []
+    fresh: list[DeadLetteredRecord] = []
     for letter in chosen:
         if notes.sent(letter):
             done.before += 1
@@ -237,9 +237,9 @@ async def _redrive(
 
 
 class Notes:
-    """Which letters were sent, by reason and partition of the dead letters."""
+    """Which letters were sent, by reason and partition of the dead-lettered records."""
 
-    def __init__(self, topics: Topics, found: Sequence[Letter]) -> None:
+    def __init__(self, topics: Topics, found: Sequence[DeadLetteredRecord]) -> None:
         self._topic = topics.dead_letters
         #: offsets of all letters, and of those that were sent, by reason and partition
         self._all: dict[tuple[str, int], list[int]] = defaultdict(list)
@@ -248,7 +248,9 @@ class Notes:
             self._all[letter.reason, letter.partition].append(letter.offset)
 
     @classmethod
-    async def read(cls, bootstrap: str, options: dict[str, Any], topics: Topics, found: Sequence[Letter]) -> Notes:
+    async def read(
+        cls, bootstrap: str, options: dict[str, Any], topics: Topics, found: Sequence[DeadLetteredRecord]
+    ) -> Notes:
         """What earlier runs have noted of the letters that are still there."""
         notes = cls(topics, found)
         async with admin(bootstrap, options) as client:
@@ -263,11 +265,11 @@ class Notes:
         place = (reason, partition)
         self._sent[place] |= {offset for offset in self._all[place] if bisect_right(runs, offset) % 2}
 
-    def sent(self, letter: Letter) -> bool:
+    def sent(self, letter: DeadLetteredRecord) -> bool:
         """Whether a letter was sent by an earlier run."""
         return letter.offset in self._sent[letter.reason, letter.partition]
 
-    def with_(self, batch: Sequence[Letter]) -> dict[str, dict[TopicPartition, OffsetAndMetadata]]:
+    def with_(self, batch: Sequence[DeadLetteredRecord]) -> dict[str, dict[TopicPartition, OffsetAndMetadata]]:
         """Take these as sent: the offsets to commit, by group. Raises :class:`Incompatible`."""
         places = {(letter.reason, letter.partition) for letter in batch}
         for letter in batch:
@@ -298,17 +300,17 @@ class Notes:
         return ",".join(str(b - a) for a, b in zip([0, *bounds], bounds, strict=False))
 
 
-async def _send(producer: AIOKafkaProducer, topics: Topics, letter: Letter, value: bytes | None) -> None:
+async def _send(producer: AIOKafkaProducer, topics: Topics, letter: DeadLetteredRecord, value: bytes | None) -> None:
     record = letter.record
     headers = original(record.headers)
     await producer.send(letter.topic, value, key=record.key, partition=_partition(topics, letter), headers=headers)
 
 
-def _partition(topics: Topics, letter: Letter) -> int:
-    """Where it came from, or, for what belongs to a line, the line's."""
+def _partition(topics: Topics, letter: DeadLetteredRecord) -> int:
+    """Where it came from, or, for what belongs to a model, the model's."""
     if letter.topic in (topics.operator_commands, topics.training_results):
         try:
-            return partition_for(_keyed.decode(letter.record.value or b"").line.encode(), topics.line_partitions)
+            return partition_for(_keyed.decode(letter.record.value or b"").model.encode(), topics.model_partitions)
         except msgspec.DecodeError:
-            pass  # it names no line, and will come back for that
+            pass  # it names no model, and will come back for that
     return letter.origin[0]

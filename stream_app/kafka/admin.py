@@ -32,7 +32,7 @@ TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class TopicFinding:
-    """Something that is not as it should be, and the command that mends it."""
+    """Something that is not as it should be, and the command that repairs it."""
 
     topic: str
     problem: str
@@ -141,8 +141,8 @@ def _size_findings(spec: TopicSpec, config: dict[str, str]) -> list[TopicFinding
 
 
 def _wrong_count(spec: TopicSpec, count: int, topics: Topics) -> TopicFinding:
-    key = "INPUT_PARTITIONS" if spec.name in topics.n_family() else "LINE_PARTITIONS"
-    family = "its predictions, outcomes and clock" if key == "INPUT_PARTITIONS" else "all topics keyed by line"
+    key = "INPUT_PARTITIONS" if spec.name in topics.n_family() else "MODEL_PARTITIONS"
+    family = "its predictions, outcomes and clock" if key == "INPUT_PARTITIONS" else "all topics keyed by model"
     return TopicFinding(
         spec.name,
         f"has {count} partitions, {spec.partitions} are configured; {family} need the same count",
@@ -193,8 +193,8 @@ async def prepare_worker(
     async with admin(bootstrap, options) as client:
         findings = [f for f in await check(client, topics, topics.specs()) if f.fatal]
         if findings:
-            lines = "\n".join(f"  {f.topic} {f.problem}\n    → {f.remedy}" for f in findings)
-            raise Incompatible(f"the topics are not ready, nothing was started:\n{lines}")
+            models = "\n".join(f"  {f.topic} {f.problem}\n    → {f.remedy}" for f in findings)
+            raise Incompatible(f"the topics are not ready, nothing was started:\n{models}")
         await _refuse_without_rights(client, app_id)
         counts = await partition_counts(client, [spec.name for spec in changelogs])
         for spec in changelogs:

@@ -46,18 +46,18 @@ class Topics:
     """
 
     def __init__(
-        self, input_prefix: str, output_prefix: str, input_partitions: int, line_partitions: int, app_id: str = ""
+        self, input_prefix: str, output_prefix: str, input_partitions: int, model_partitions: int, app_id: str = ""
     ) -> None:
         #: the application; it is the output prefix' own where nobody names one
         self.app_id = app_id = app_id or f"{output_prefix}app"
         self.input_prefix = input_prefix
         self.output_prefix = output_prefix
         self.input_partitions = input_partitions
-        self.line_partitions = line_partitions
+        self.model_partitions = model_partitions
         self.predictions = f"{input_prefix}predictions"
         self.outcomes = f"{input_prefix}outcomes"
         self.clock = f"{input_prefix}clock"
-        self.line_clock = f"{input_prefix}line-clock"
+        self.model_clock = f"{input_prefix}model-clock"
         self.operator_commands = f"{input_prefix}operator-commands"
         self.training_results = f"{input_prefix}training-results"
         self.owner = f"{output_prefix}owner"
@@ -79,7 +79,7 @@ class Topics:
         """Settings that lead another process to these topics."""
         return {
             "input_prefix": self.input_prefix, "output_prefix": self.output_prefix,
-            "input_partitions": self.input_partitions, "line_partitions": self.line_partitions,
+            "input_partitions": self.input_partitions, "model_partitions": self.model_partitions,
         }  # fmt: skip
 
     def message_limits(self) -> dict[str, int]:
@@ -94,7 +94,7 @@ class Topics:
     @property
     def clocks(self) -> tuple[str, str]:
         """The ticks' topics: from the broker's stamp on a tick a worker learns the broker's time."""
-        return self.clock, self.line_clock
+        return self.clock, self.model_clock
 
     def n_family(self) -> list[str]:
         """Topics that must have the same number of partitions as the predictions."""
@@ -102,12 +102,12 @@ class Topics:
 
     def specs(self) -> list[TopicSpec]:
         """Every topic under the two prefixes, as ``plumbline topics create`` makes it."""
-        n, m = self.input_partitions, self.line_partitions
+        n, m = self.input_partitions, self.model_partitions
         return [
             TopicSpec(self.predictions, n, _INPUT, 0),
             TopicSpec(self.outcomes, n, _INPUT, 0),
             TopicSpec(self.clock, n, _KEEP, _SMALL),
-            TopicSpec(self.line_clock, m, _KEEP, _SMALL),
+            TopicSpec(self.model_clock, m, _KEEP, _SMALL),
             TopicSpec(self.operator_commands, m, _KEEP, bounds.COMMAND + bounds.ADDED),
             TopicSpec(self.training_results, m, _KEEP, bounds.COMMAND + bounds.ADDED),
             TopicSpec(self.owner, 1, _COMPACT, _SMALL),
@@ -135,7 +135,7 @@ class Topics:
     def logs(self) -> list[TopicSpec]:
         """The application's internal logs."""
         names = (self.model_deltas, self.model_log, self.drift_log, self.decision_log)
-        return [TopicSpec(name, self.line_partitions, _LOG) for name in names]
+        return [TopicSpec(name, self.model_partitions, _LOG) for name in names]
 
     def changelog(self, stage: str) -> str:
         """A stage's changelog, named as Faust names it."""
@@ -154,7 +154,7 @@ class Topics:
             *self.logs(),
             TopicSpec(self.changelog("labels"), self.input_partitions, kept),
             *(
-                TopicSpec(self.changelog(stage), self.line_partitions, {"cleanup.policy": "compact", **tombstones})
+                TopicSpec(self.changelog(stage), self.model_partitions, {"cleanup.policy": "compact", **tombstones})
                 for stage in stages
             ),
             # Faust elects its leader, who writes live ticks, by the owner of this partition.
@@ -168,6 +168,6 @@ def topics_of(settings: Settings) -> Topics:
         settings.input_prefix,
         settings.output_prefix,
         settings.input_partitions,
-        settings.line_partitions,
+        settings.model_partitions,
         settings.app_id,
     )

@@ -1,4 +1,4 @@
-"""What one record changes: commands for Redis and the fold of its line. Pure; the projector runs the commands."""
+"""What one record changes: commands for Redis and the fold of its model. Pure; the projector runs the commands."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 from schemas.common import parse_ms
 from stream_app.projection import fold, points
-from stream_app.projection.keys import AUDIT_TAIL, GONE_S, KEPT_DAYS, LINE_AUDIT_TAIL, LINE_TAIL, Keys
+from stream_app.projection.keys import AUDIT_TAIL, GONE_S, KEPT_DAYS, MODEL_AUDIT_TAIL, MODEL_TAIL, Keys
 
 Command = tuple[Any, ...]
 
-#: Days dropped at once at most: more than any topic holds of a line in one batch.
+#: Days dropped at once at most: more than any topic holds of a model in one batch.
 _LONGEST = 1_000
 
 
@@ -20,19 +20,19 @@ class RedisBatch:
     """Records of one transaction: take them, then run :attr:`commands` together."""
 
     def __init__(self, keys: Keys, metric_of: Callable[[str], str], states: dict[str, fold.State]) -> None:
-        """``states``: the known ones of every line that the records are of."""
+        """``states``: the known ones of every model that the records are of."""
         self.keys = keys
         self.commands: list[Command] = []
         #: key of snapshots → fields that this batch put
         self._put: dict[str, set[str]] = {}
-        #: (topic, line, record) that live views are told of
+        #: (topic, model, record) that live views are told of
         self.changes: list[tuple[str, str, bytes]] = []
         self.states = states
-        #: lines whose fleet entry changed
+        #: models whose fleet entry changed
         self.touched: set[str] = set()
-        #: line → (its newest day before, and now) where that moved on
+        #: model → (its newest day before, and now) where that moved on
         self.advanced: dict[str, tuple[str, str]] = {}
-        #: ``line|key`` → time of the setting that is known
+        #: ``model|key`` → time of the setting that is known
         self.settings: dict[str, str] = {}
         #: models that were forgotten, and those that this batch forgets
         self.gone: set[str] = set()
@@ -43,11 +43,11 @@ class RedisBatch:
     def take(self, kind: str, row: dict[str, Any], value: bytes, offset: int) -> None:
         """One record of a topic family (``alerts``, ``metric-snapshots``, …), decoded and as it came."""
         self._offset = offset
-        if row["line"] in self.gone:
+        if row["model"] in self.gone:
             if kind == "model-lifecycle":
-                self.gone.discard(row["line"])
-                self.forgotten.discard(row["line"])
-                self.run("DEL", self.keys.gone(row["line"]))
+                self.gone.discard(row["model"])
+                self.forgotten.discard(row["model"])
+                self.run("DEL", self.keys.gone(row["model"]))
             elif kind != "audit":  # alerts are resolved and jobs cancelled after the model is gone
                 if kind != "metric-snapshots":
                     self.tell(kind, row, value)
@@ -67,16 +67,16 @@ class RedisBatch:
 
     def tell(self, kind: str, row: dict[str, Any], value: bytes) -> None:
         """Let live views know."""
-        self.changes.append((kind, row["line"], value))
+        self.changes.append((kind, row["model"], value))
 
     def state(self, row: dict[str, Any]) -> fold.State:
-        """The line's state, which is about to change."""
-        line = row["line"]
-        known = self.states.get(line)
+        """The model's state, which is about to change."""
+        model = row["model"]
+        known = self.states.get(model)
         if known is None:
-            known = fold.State(line, row["model_type"], row["tenant_id"], self._metric_of(line))
-            self.states[line] = known
-        self.touched.add(line)
+            known = fold.State(model, row["model_type"], row["tenant_id"], self._metric_of(model))
+            self.states[model] = known
+        self.touched.add(model)
         return known
 
     def run(self, *command: Any) -> None:
@@ -106,71 +106,71 @@ class RedisBatch:
         """Commands that write the fleet entries and forget points beyond the days that are kept."""
         entries = [
             item
-            for line in sorted(self.touched)
-            if line in self.states
-            for item in (line, fold.encode(self.states[line]))
+            for model in sorted(self.touched)
+            if model in self.states
+            for item in (model, fold.encode(self.states[model]))
         ]
         if entries:
             self.run("HSET", self.keys.fleet, *entries)
-        for line, (before, now) in sorted(self.advanced.items()):
-            self.drop(self.keys.days(line), first_kept(now))
-            self.drop(self.keys.open(line), f"{now}~")
+        for model, (before, now) in sorted(self.advanced.items()):
+            self.drop(self.keys.days(model), first_kept(now))
+            self.drop(self.keys.open(model), f"{now}~")
             days = outlived(before, now)
             if not days:
                 continue
             kinds = ("statistical", "performance")
-            self.run("HDEL", self.keys.points(line), *(f"{kind}|{day}" for day in days for kind in kinds))
+            self.run("HDEL", self.keys.points(model), *(f"{kind}|{day}" for day in days for kind in kinds))
 
 
 def outlived(before: str, now: str) -> list[str]:
-    """Days that fall out of what is kept when a line's newest day moves on."""
+    """Days that fall out of what is kept when a model's newest day moves on."""
     end = date.fromisoformat(now) - timedelta(days=KEPT_DAYS)
     first = max(date.fromisoformat(before) - timedelta(days=KEPT_DAYS), end - timedelta(days=_LONGEST))
     return [(first + timedelta(days=n)).isoformat() for n in range((end - first).days)]
 
 
 def first_kept(newest: str) -> str:
-    """The oldest day that is kept of a line whose newest closed day is ``newest``."""
+    """The oldest day that is kept of a model whose newest closed day is ``newest``."""
     return (date.fromisoformat(newest) - timedelta(days=KEPT_DAYS)).isoformat()
 
 
 def cutoff_ms(now: str) -> int:
-    """Before it a line's events and resolved alerts are forgotten, once its newest day is ``now``."""
+    """Before it a model's events and resolved alerts are forgotten, once its newest day is ``now``."""
     return parse_ms(f"{first_kept(now)}T00:00:00Z")
 
 
 def _snapshot(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
-    line = row["line"]
+    model = row["model"]
     state = batch.state(row)
     if row["state"] == "open":
         if fold.open_day(state, row):
             batch.tell("metric-snapshots", row, value)
-            batch.snapshot(batch.keys.open(line), row, value)
+            batch.snapshot(batch.keys.open(model), row, value)
         return  # or it came again, and its day is over
     before = state.newest
     if not fold.snapshot(state, row):
         return  # it came again, and what is known is newer
     batch.tell("metric-snapshots", row, value)
     if state.newest != before:
-        batch.advanced[line] = (batch.advanced.get(line, (before or row["date"], ""))[0], state.newest)
-    batch.snapshot(batch.keys.days(line), row, value)
+        batch.advanced[model] = (batch.advanced.get(model, (before or row["date"], ""))[0], state.newest)
+    batch.snapshot(batch.keys.days(model), row, value)
 
 
 def _event(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
-    keys, line, check = batch.keys, row["line"], row.get("check")
+    keys, model, check = batch.keys, row["model"], row.get("check")
     if fold.event(batch.state(row), row):
-        batch.run("HSET", keys.line(line), f"event:{row['kind']}" + (f":{check}" if check else ""), value)
+        batch.run("HSET", keys.model(model), f"event:{row['kind']}" + (f":{check}" if check else ""), value)
     if row["kind"] != "quality" and check is None:
         point = points.encode(points.point_of(row))
-        batch.run("HSET", keys.points(line), f"{row['kind']}|{row['close'][:10]}", point)
+        batch.run("HSET", keys.points(model), f"{row['kind']}|{row['close'][:10]}", point)
     if "revises" in row:
         batch.run("ZREM", keys.events, row["revises"])
-        batch.run("ZREM", keys.line_events(line), row["revises"])
+        batch.run("ZREM", keys.model_events(model), row["revises"])
     if row["verdict"] == "drift":
-        close = parse_ms(row["close"])
+        close = parse_ms(row["as_of"])
         batch.run("HSET", keys.event, row["id"], value)
         batch.run("ZADD", keys.events, close, row["id"])
-        batch.run("ZADD", keys.line_events(line), close, row["id"])
+        batch.run("ZADD", keys.model_events(model), close, row["id"])
         batch.tell("drift-events", row, value)
 
 
@@ -181,44 +181,44 @@ def _alert(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
         return  # it came again, and what is known is newer
     batch.run("HSET", keys.alert, row["id"], value)
     batch.run("ZADD", keys.alerts, opened, row["id"])
-    batch.run("ZADD", keys.line_alerts(row["line"]), opened, row["id"])
+    batch.run("ZADD", keys.model_alerts(row["model"]), opened, row["id"])
     batch.tell("alerts", row, value)
 
 
 def _job(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
     if fold.job(batch.state(row), row):
-        batch.run("HSET", batch.keys.line(row["line"]), "job", value)
-    batch.tail(batch.keys.jobs(row["line"]), row["at"], value, LINE_TAIL)
+        batch.run("HSET", batch.keys.model(row["model"]), "job", value)
+    batch.tail(batch.keys.jobs(row["model"]), row["at"], value, MODEL_TAIL)
     batch.tell("training-jobs", row, value)
 
 
 def _command(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
-    batch.tail(batch.keys.commands(row["line"]), row["at"], value, LINE_TAIL)
+    batch.tail(batch.keys.commands(row["model"]), row["at"], value, MODEL_TAIL)
     batch.tell("training-commands", row, value)
 
 
 def _lifecycle(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
     fold.lifecycle(batch.state(row), row)
-    batch.tail(batch.keys.versions(row["line"]), row["since"], value, LINE_TAIL)
+    batch.tail(batch.keys.versions(row["model"]), row["since"], value, MODEL_TAIL)
     batch.tell("model-lifecycle", row, value)
 
 
 def _audit(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
-    if "count" in row and row["line"] not in batch.gone:
+    if "count" in row and row["model"] not in batch.gone:
         news, before = fold.repeated(batch.state(row), row, value)
         if not news:
             return
         if before is not None and before != value:
             batch.run("ZREM", batch.keys.audit, before)
-            batch.run("ZREM", batch.keys.line_audit(row["line"]), before)
+            batch.run("ZREM", batch.keys.model_audit(row["model"]), before)
     batch.tail(batch.keys.audit, row["at"], value, AUDIT_TAIL)
-    if row["line"] != "*" and row["line"] not in batch.gone:
-        batch.tail(batch.keys.line_audit(row["line"]), row["at"], value, LINE_AUDIT_TAIL)
+    if row["model"] != "*" and row["model"] not in batch.gone:
+        batch.tail(batch.keys.model_audit(row["model"]), row["at"], value, MODEL_AUDIT_TAIL)
     batch.tell("audit", row, value)
 
 
 def _setting(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
-    name = f"{row['line']}|{row['key']}"
+    name = f"{row['model']}|{row['key']}"
     if batch.settings.get(name, "") > row["at"]:
         return  # it came again, and what is known is newer
     batch.settings[name] = row["at"]

@@ -1,4 +1,4 @@
-"""What the fleet page shows of a line, folded from records as they come. Pure: nothing is read or written here."""
+"""What the fleet page shows of a model, folded from records as they come. Pure: nothing is read or written here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemas.drift import RANK
 from stream_app.core.kit.codec import Codec
 from stream_app.projection.versions import DAYS, see, traffic
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 
 #: Days of the fleet's trend, and of the metric beside it.
 TREND_DAYS, METRIC_DAYS = 30, 7
@@ -26,7 +26,7 @@ KEPT_REPEATED: Final = 8
 #: Two-sided 95 % for what is shown beside a metric; nothing is decided by it.
 _Z: Final = 1.959964
 
-#: What a job in each of these states adds to the attention a line needs, and the word for it; a failure has its own.
+#: What a job in each of these states adds to the attention a model needs, and the word for it; a failure has its own.
 _JOBS: Final = {
     "awaiting_approval": (300, "waits for approval"),
     "halted": (260, "retraining halted"),
@@ -64,9 +64,9 @@ class OpenDay(msgspec.Struct, array_like=True):
 
 
 class State(msgspec.Struct):
-    """A line in the fleet."""
+    """A model in the fleet."""
 
-    line: str
+    model: str
     model_type: str
     tenant_id: str
     metric: str
@@ -91,7 +91,7 @@ class State(msgspec.Struct):
     repeated: dict[str, bytes] = {}
 
 
-_codec: Final = Codec[State](State, FORMAT, "line of the read model")
+_codec: Final = Codec[State](State, FORMAT, "model of the read model")
 encode, decode = _codec.encode, _codec.decode
 
 
@@ -149,19 +149,19 @@ def _predicted(state: State, row: dict[str, Any]) -> None:
 
 def event(state: State, row: dict[str, Any]) -> bool:
     """Take a drift event; ``False`` if a later close of its check is known already."""
-    brief = {"verdict": row["verdict"], "severity": row.get("severity"), "close": row["close"]}
+    brief = {"verdict": row["verdict"], "severity": row.get("severity"), "as_of": row["as_of"]}
     if row["kind"] == "performance" and row.get("windows"):
         brief |= {"from": row["windows"][0]["from"][:10], "to": row["windows"][0]["to"][:10]}
     if row["kind"] == "quality":
         known, name = state.quality.get(row["check"]), row["check"]
-        if known is not None and known["close"] > row["close"]:
+        if known is not None and known["as_of"] > row["as_of"]:
             return False
         state.quality[name] = brief
         return True
     if row.get("check") == "handover":
         return True
     known = getattr(state, row["kind"])
-    if known is not None and known["close"] > row["close"]:
+    if known is not None and known["as_of"] > row["as_of"]:
         return False
     setattr(state, row["kind"], brief)
     return True
@@ -188,7 +188,7 @@ def alert(state: State, row: dict[str, Any]) -> bool:
 
 
 def job(state: State, row: dict[str, Any]) -> bool:
-    """Take a state of the line's job; ``False`` if one that began later is known."""
+    """Take a state of the model's job; ``False`` if one that began later is known."""
     if state.job is not None and state.job["since"] > row["since"]:
         return False
     names = ("state", "since", "candidate_version", "circuit", "command_id", "attempt")
@@ -215,8 +215,8 @@ def lifecycle(state: State, row: dict[str, Any]) -> None:
     state.version = {name: row[name] for name in ("active_version", "previous_version", "how", "since")}
 
 
-def fleet_line(state: State) -> dict[str, Any]:
-    """The line as the API shows it."""
+def fleet_model(state: State) -> dict[str, Any]:
+    """The model as the API shows it."""
     dates = sorted(state.days)
     newest = state.days[dates[-1]] if dates else []
     predictions, outcomes = sum(d.predictions for d in newest), sum(d.outcomes for d in newest)
@@ -225,7 +225,7 @@ def fleet_line(state: State) -> dict[str, Any]:
     active, metric = version.get("active_version"), _metric(state, dates)
     made = {day: [(d.version, d.predictions) for d in state.days[day]] for day in dates[-DAYS:]}
     return {
-        "line": state.line,
+        "model": state.model,
         "model_type": state.model_type,
         "tenant_id": state.tenant_id,
         "active_version": active,
@@ -242,8 +242,8 @@ def fleet_line(state: State) -> dict[str, Any]:
             "statistical": state.statistical,
             "performance": state.performance,
             "quality": sorted(name for name, brief in state.quality.items() if brief["verdict"] == "drift"),
-            "quality_close": max(
-                (brief["close"] for brief in state.quality.values() if brief["verdict"] != "insufficient_evidence"),
+            "quality_as_of": max(
+                (brief["as_of"] for brief in state.quality.values() if brief["verdict"] != "insufficient_evidence"),
                 default=None,
             ),
         },
@@ -343,7 +343,7 @@ def _wilson(value: float, rows: int) -> tuple[float, float]:
 
 
 def _attention(state: State) -> tuple[int, list[str]]:
-    """How much a line needs people, and why, most pressing first. Only orders the fleet page."""
+    """How much a model needs people, and why, most pressing first. Only orders the fleet page."""
     found: list[tuple[int, str]] = []
     alert = worst(state.alerts.values())
     if alert is not None:

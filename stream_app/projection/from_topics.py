@@ -17,7 +17,7 @@ from stream_app.settings.resolver import values_of
 
 #: What is shown of a model that snapshots, changes of version and jobs say; the rest is of events and alerts.
 _SHOWN: Final = (
-    "line", "model_type", "tenant_id", "active_version", "since", "how", "date", "predictions", "coverage", "so_far",
+    "model", "model_type", "tenant_id", "active_version", "since", "how", "date", "predictions", "coverage", "so_far",
     "metric", "traffic", "trend", "job",
 )  # fmt: skip
 
@@ -34,15 +34,15 @@ async def models(settings: Settings) -> list[Row]:
             fold.lifecycle(states[name], row)
     async for record in _read(settings, "metric-snapshots"):
         row = json.loads(record.value)
-        state = states.get(row["line"])
-        if state is None or record.timestamp < versions[row["line"]][1]:
+        state = states.get(row["model"])
+        if state is None or record.timestamp < versions[row["model"]][1]:
             continue  # of a model that was forgotten, or of its life before that
         _take(state, row)
     async for record in _read(settings, "training-jobs"):
         row = json.loads(record.value)
-        if row["line"] in states and record.timestamp >= versions[row["line"]][1]:
-            fold.job(states[row["line"]], row)
-    views = [fold.fleet_line(states[name]) for name in sorted(states)]
+        if row["model"] in states and record.timestamp >= versions[row["model"]][1]:
+            fold.job(states[row["model"]], row)
+    views = [fold.fleet_model(states[name]) for name in sorted(states)]
     return [{key: view[key] for key in _SHOWN} for view in views]
 
 
@@ -64,7 +64,7 @@ async def history(
     latest: dict[tuple[str, str], Row] = {}
     async for record in _read(settings, "metric-snapshots"):
         row = json.loads(record.value)
-        if row["line"] != model or not (all_days or (active is not None and record.timestamp >= since)):
+        if row["model"] != model or not (all_days or (active is not None and record.timestamp >= since)):
             continue
         key = (row["date"], row["model_version"])
         if key not in latest or row["revision"] >= latest[key]["revision"]:
@@ -84,7 +84,7 @@ def _sentence(model: str, active: Row | None, days: Iterable[Row]) -> str:
         fold.lifecycle(state, active)
     for row in days:
         _take(state, row)
-    return str(fold.fleet_line(state)["traffic"]["sentence"])
+    return str(fold.fleet_model(state)["traffic"]["sentence"])
 
 
 def _take(state: fold.State, row: Row) -> None:
@@ -102,7 +102,7 @@ async def _versions(settings: Settings) -> dict[str, tuple[Row | None, int]]:
             found[record.key.decode()] = (None, record.timestamp)
         else:
             row = json.loads(record.value)
-            found[row["line"]] = (row, found.get(row["line"], (None, 0))[1])
+            found[row["model"]] = (row, found.get(row["model"], (None, 0))[1])
     return found
 
 
@@ -111,7 +111,7 @@ async def _metric_of(settings: Settings) -> Callable[[str], str]:
     changed: dict[tuple[str, str], Row] = {}
     async for record in _read(settings, "settings"):
         row = json.loads(record.value)
-        changed[row["line"], row["key"]] = row
+        changed[row["model"], row["key"]] = row
     holds = Published(changed.values()).under(values_of(base(settings)))
     return lambda model: str(holds.rules_of(model)["performance_metrics"][0])
 

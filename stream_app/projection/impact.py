@@ -30,9 +30,9 @@ _SHARES: Final = frozenset({"accuracy", "precision", "recall"})
 
 
 class Episode(NamedTuple):
-    """A run of closes of one line that would have kept one alert open."""
+    """A run of closes of one model that would have kept one alert open."""
 
-    line: str
+    model: str
     first: str
     last: str
     severity: str
@@ -82,7 +82,7 @@ def _may_alert(kind: str, point: Point, rules: ComparisonRules) -> bool:
     return any(window.value is not None and window.value >= limit - 1e-6 for window in point.windows)
 
 
-def episodes(line: str, found: dict[tuple[str, str], str], dates: list[str], resolve_closes: int) -> list[Episode]:
+def episodes(model: str, found: dict[tuple[str, str], str], dates: list[str], resolve_closes: int) -> list[Episode]:
     """Alerts that those severities make: each opens at a close, and ends after ``resolve_closes`` without."""
     by_date: dict[str, list[tuple[str, str]]] = {}
     for (date, kind), severity in found.items():
@@ -97,26 +97,26 @@ def episodes(line: str, found: dict[tuple[str, str], str], dates: list[str], res
         worst = "CRITICAL" if any(severity == "CRITICAL" for _, severity in here) else "HIGH"
         kinds = tuple(sorted({kind for kind, _ in here}))
         if quiet >= resolve_closes or not out:
-            out.append(Episode(line, date, date, worst, kinds))
+            out.append(Episode(model, date, date, worst, kinds))
         else:
             old = out[-1]
             severity = "CRITICAL" if "CRITICAL" in (worst, old.severity) else "HIGH"
-            out[-1] = Episode(line, old.first, date, severity, tuple(sorted({*old.kinds, *kinds})))
+            out[-1] = Episode(model, old.first, date, severity, tuple(sorted({*old.kinds, *kinds})))
         quiet = 0
     return out
 
 
 def compare(
-    line: str,
+    model: str,
     rows: list[tuple[str, str, Point]],
     rules: ComparisonRules,
     moved: ComparisonRules,
     resolve_closes: int,
 ) -> Comparison:
-    """The alerts of one line under two sets of rules. ``rows``: (kind, date, point) of its events."""
+    """The alerts of one model under two sets of rules. ``rows``: (kind, date, point) of its events."""
     dates = sorted({date for _, date, _ in rows})
-    before = episodes(line, severities(rows, rules), dates, resolve_closes)
-    after = episodes(line, severities(rows, moved), dates, resolve_closes)
+    before = episodes(model, severities(rows, rules), dates, resolve_closes)
+    after = episodes(model, severities(rows, moved), dates, resolve_closes)
     come = [e for e in after if not any(_overlap(e, o) for o in before)]
     gone = [e for e in before if not any(_overlap(e, o) for o in after)]
     return Comparison(come, gone, len(before), len(after))

@@ -36,7 +36,7 @@ class Withheld:
 class Medium:
     """A model with MEDIUM drift, and what it was found by: recorded and shown, never alerted."""
 
-    line: str
+    model: str
     reasons: tuple[str, ...]
 
 
@@ -77,13 +77,13 @@ class Tally:
         """A model as the fleet shows it."""
         self.models += 1
         check = view["drift"]["performance"]
-        self._standings[check["close"] if check is not None else "", view["standing"]] += 1
+        self._standings[check["as_of"] if check is not None else "", view["standing"]] += 1
         self.need_a_look += bool(view["reasons"])
         reasons = tuple(reason for reason in view["reasons"] if reason.startswith("MEDIUM "))
         if reasons:
             self.medium_models += 1
             if len(self.medium) < NAMED:
-                self.medium.append(Medium(view["line"], reasons))
+                self.medium.append(Medium(view["model"], reasons))
 
     @property
     def as_of(self) -> str | None:
@@ -163,7 +163,7 @@ def _counts(found: Counter[str], as_of: str | None, status: Status) -> str:
 def _looks(tally: Tally) -> str:
     """How many need a look, and of those with MEDIUM drift which and why."""
     head = "1 model needs a look" if tally.need_a_look == 1 else f"{tally.need_a_look:,} models need a look"
-    named = [f"{item.line}, {' and '.join(item.reasons)}" for item in tally.medium[:3]]
+    named = [f"{item.model}, {' and '.join(item.reasons)}" for item in tally.medium[:3]]
     if tally.medium_models > len(named):
         named.append(f"{tally.medium_models - len(named):,} more with MEDIUM drift")
     return f"{head} ({'; '.join(named)})." if named else f"{head}."

@@ -8,12 +8,12 @@ from stream_app.projection import fold, points
 
 #: What stands in Redis, as one word: another word there means another release, and everything is built anew.
 LAYOUT: Final = f"2.{fold.FORMAT}.{points.FORMAT}"
-#: Days a line's snapshots, points and drift events are kept, counted back from its newest day.
+#: Days a model's snapshots, points and drift events are kept, counted back from its newest day.
 KEPT_DAYS: Final = 90
-#: Newest audit records that are kept, of all lines and of each.
-AUDIT_TAIL, LINE_AUDIT_TAIL = 10_000, 500
-#: Newest jobs, commands and versions of a line that are kept.
-LINE_TAIL: Final = 200
+#: Newest audit records that are kept, of all models and of each.
+AUDIT_TAIL, MODEL_AUDIT_TAIL = 10_000, 500
+#: Newest jobs, commands and versions of a model that are kept.
+MODEL_TAIL: Final = 200
 #: Seconds for which a forgotten model is remembered as such: the stages behind metrics publish what they did about it,
 #: and topics are read side by side. Minutes would do; a day also covers a filling.
 GONE_S: Final = 86_400
@@ -31,9 +31,9 @@ class Keys:
         self.meta = self._key("meta")
         #: topic:partition → offset after the last record taken
         self.positions = self._key("positions")
-        #: line → what the fleet page shows of it (see fold.py)
+        #: model → what the fleet page shows of it (see fold.py)
         self.fleet = self._key("fleet")
-        #: lines by the number of the batch that changed them last
+        #: models by the number of the batch that changed them last
         self.touched = self._key("touched")
         #: alert id → newest revision; ids by opening time
         self.alert = self._key("alert")
@@ -43,7 +43,7 @@ class Keys:
         self.events = self._key("events")
         #: audit records by time
         self.audit = self._key("audit")
-        #: line|key → newest setting
+        #: model|key → newest setting
         self.settings = self._key("settings")
         #: stream of changes, for live views
         self.changes = self._key("changes")
@@ -51,17 +51,17 @@ class Keys:
     def _key(self, name: str) -> str:
         return f"{self.root}:{name}"
 
-    def line(self, line: str) -> str:
+    def model(self, model: str) -> str:
         """Newest event of each check and the newest job: ``event:kind[:check]``, ``job``."""
-        return self._key(f"line:{line}")
+        return self._key(f"model:{model}")
 
-    def days(self, line: str) -> str:
+    def days(self, model: str) -> str:
         """``date|version`` → closed snapshot."""
-        return self._key(f"days:{line}")
+        return self._key(f"days:{model}")
 
-    def open(self, line: str) -> str:
+    def open(self, model: str) -> str:
         """``date|version`` → snapshot of a day that is not closed."""
-        return self._key(f"open:{line}")
+        return self._key(f"open:{model}")
 
     @staticmethod
     def in_order(snapshots: str) -> str:
@@ -69,37 +69,37 @@ class Keys:
         than can be read at once."""
         return f"{snapshots}:in-order"
 
-    def points(self, line: str) -> str:
+    def points(self, model: str) -> str:
         """``kind|close`` → numbers of a statistical or performance event (see points.py)."""
-        return self._key(f"points:{line}")
+        return self._key(f"points:{model}")
 
-    def line_events(self, line: str) -> str:
-        """Ids of a line's drift events by close."""
-        return self._key(f"events:{line}")
+    def model_events(self, model: str) -> str:
+        """Ids of a model's drift events by close."""
+        return self._key(f"events:{model}")
 
-    def line_alerts(self, line: str) -> str:
-        """Ids of a line's alerts by opening time."""
-        return self._key(f"alerts:{line}")
+    def model_alerts(self, model: str) -> str:
+        """Ids of a model's alerts by opening time."""
+        return self._key(f"alerts:{model}")
 
     def revisions(self, alert: str) -> str:
         """Revision → record of one alert."""
         return self._key(f"revisions:{alert}")
 
-    def line_audit(self, line: str) -> str:
-        """A line's audit records by time."""
-        return self._key(f"audit:{line}")
+    def model_audit(self, model: str) -> str:
+        """A model's audit records by time."""
+        return self._key(f"audit:{model}")
 
-    def jobs(self, line: str) -> str:
-        """A line's job records by time."""
-        return self._key(f"jobs:{line}")
+    def jobs(self, model: str) -> str:
+        """A model's job records by time."""
+        return self._key(f"jobs:{model}")
 
-    def commands(self, line: str) -> str:
-        """A line's training commands by time."""
-        return self._key(f"commands:{line}")
+    def commands(self, model: str) -> str:
+        """A model's training commands by time."""
+        return self._key(f"commands:{model}")
 
-    def versions(self, line: str) -> str:
-        """A line's lifecycle records by time."""
-        return self._key(f"versions:{line}")
+    def versions(self, model: str) -> str:
+        """A model's lifecycle records by time."""
+        return self._key(f"versions:{model}")
 
     def gone(self, model: str) -> str:
         """A model that was forgotten; lives for :data:`GONE_S`, and what still comes about it is passed over."""
@@ -109,11 +109,11 @@ class Keys:
         """Every key that belongs to one model alone."""
         snapshots = (self.days(model), self.open(model))
         return [
-            self.line(model), *snapshots, *map(self.in_order, snapshots), self.points(model), self.line_events(model),
-            self.line_alerts(model), self.line_audit(model), self.jobs(model), self.commands(model),
+            self.model(model), *snapshots, *map(self.in_order, snapshots), self.points(model), self.model_events(model),
+            self.model_alerts(model), self.model_audit(model), self.jobs(model), self.commands(model),
             self.versions(model),
         ]  # fmt: skip
 
     def order(self, id: str) -> str:
-        """What an order with an idempotency key said; outlives a refilling, and is no part of the read model."""
+        """What a command with an idempotency key said; outlives a refilling, and is no part of the read model."""
         return f"plumbline-orders:{self.root}:{id}"

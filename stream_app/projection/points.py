@@ -27,7 +27,7 @@ class PointWindow(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Point(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One event, small enough to keep for every line and day."""
+    """One event, small enough to keep for every model and day."""
 
     id: str
     at: str

@@ -81,10 +81,10 @@ class Projector:
         self._topics = topics
         self._cluster = cluster
         self._kinds = {f"{topics.output_prefix}{kind}": kind for kind in KINDS}
-        self._clocks = [TopicPartition(topics.line_clock, p) for p in range(topics.line_partitions)]
+        self._clocks = [TopicPartition(topics.model_clock, p) for p in range(topics.model_partitions)]
         #: newest tick of each partition: (its time, the broker's time of it)
         self._ticks: dict[TopicPartition, tuple[int, int]] = {}
-        self._metric_of = lru_cache(10_000)(lambda line: settings.for_line(line).performance_metrics[0])
+        self._metric_of = lru_cache(10_000)(lambda model: settings.for_model(model).performance_metrics[0])
         self._generation = ""
         self._seq = 0
         #: the read model is filled from the topics' start; it just has been
@@ -134,7 +134,7 @@ class Projector:
 
     async def _begin(self, redis: Any, consumer: AIOKafkaConsumer) -> None:
         """Take up where Redis stands, or start it anew; seek every partition."""
-        tps = [TopicPartition(name, p) for name in self._kinds for p in range(self._topics.line_partitions)]
+        tps = [TopicPartition(name, p) for name in self._kinds for p in range(self._topics.model_partitions)]
         begin = await consumer.beginning_offsets(tps)
         end = await consumer.end_offsets(tps)
         known = await redis.hgetall(self.keys.meta)
@@ -207,10 +207,10 @@ class Projector:
                 pipe.execute_command(*command)
             self._finish(pipe, batch, positions, now[0] * 1000 + now[1] // 1000)
             if not was_filling:
-                for kind, line, value in batch.changes:
-                    pipe.xadd(self.keys.changes, {"topic": kind, "line": line, "record": value}, maxlen=CHANGES)
+                for kind, model, value in batch.changes:
+                    pipe.xadd(self.keys.changes, {"topic": kind, "model": model, "record": value}, maxlen=CHANGES)
             elif not self._ends:
-                pipe.xadd(self.keys.changes, {"topic": "reset", "line": "*", "record": b"{}"}, maxlen=CHANGES)
+                pipe.xadd(self.keys.changes, {"topic": "reset", "model": "*", "record": b"{}"}, maxlen=CHANGES)
             try:
                 await pipe.execute()
             except WatchError as error:
@@ -227,7 +227,7 @@ class Projector:
                         self._ticks[tp] = (tick.at_ms, record.timestamp)
 
     async def _fold(self, pipe: Any, records: list[Any]) -> RedisBatch:
-        """Fold the records over what Redis has of their lines."""
+        """Fold the records over what Redis has of their models."""
         rows = [taken for record in readable(records) if (taken := self._taken(record)) is not None]
         while True:
             try:
@@ -249,13 +249,13 @@ class Projector:
 
     async def _folded(self, pipe: Any, rows: list[tuple[str, Row | None, Any]]) -> RedisBatch:
         """The same of records that can be read. :class:`_Unfit` names one that cannot be laid out after all."""
-        lines = sorted({row["line"] for _, row, _ in rows if row is not None and row["line"] != "*"})
-        stored = await pipe.hmget(self.keys.fleet, lines) if lines else []
-        states = {line: fold.decode(value) for line, value in zip(lines, stored, strict=True) if value is not None}
+        models = sorted({row["model"] for _, row, _ in rows if row is not None and row["model"] != "*"})
+        stored = await pipe.hmget(self.keys.fleet, models) if models else []
+        states = {model: fold.decode(value) for model, value in zip(models, stored, strict=True) if value is not None}
         batch = RedisBatch(self.keys, self._metric_of, states)
-        marks = await pipe.mget([self.keys.gone(line) for line in lines]) if lines else []
-        batch.gone = {line for line, mark in zip(lines, marks, strict=True) if mark is not None}
-        fields = [f"{row['line']}|{row['key']}" for kind, row, _ in rows if kind == "settings" and row is not None]
+        marks = await pipe.mget([self.keys.gone(model) for model in models]) if models else []
+        batch.gone = {model for model, mark in zip(models, marks, strict=True) if mark is not None}
+        fields = [f"{row['model']}|{row['key']}" for kind, row, _ in rows if kind == "settings" and row is not None]
         known = await pipe.hmget(self.keys.settings, fields) if fields else []
         batch.settings = {name: orjson.loads(value)["at"] for name, value in zip(fields, known, strict=True) if value}
         for kind, row, record in rows:
@@ -274,8 +274,8 @@ class Projector:
     async def _forget(self, pipe: Any, batch: RedisBatch, model: str) -> None:
         """A model is gone, and with it its events and alerts."""
         keys = self.keys
-        events = await pipe.zrange(keys.line_events(model), 0, -1)
-        alerts = await pipe.zrange(keys.line_alerts(model), 0, -1)
+        events = await pipe.zrange(keys.model_events(model), 0, -1)
+        alerts = await pipe.zrange(keys.model_alerts(model), 0, -1)
         batch.forget(model)
         if events:
             batch.run("ZREM", keys.events, *events)
@@ -295,20 +295,20 @@ class Projector:
                 await self._forget(pipe, batch, model)
 
     async def _forgotten(self, pipe: Any, batch: RedisBatch) -> list[tuple[Any, ...]]:
-        """Commands that drop snapshots, events and resolved alerts of lines whose newest day moved on."""
+        """Commands that drop snapshots, events and resolved alerts of models whose newest day moved on."""
         keys, out = self.keys, []
-        for line, (_, now) in sorted(batch.advanced.items()):
-            out += await _outlived(pipe, keys.days(line), f"({first_kept(now)}")
-            out += await _outlived(pipe, keys.open(line), f"({now}~")
+        for model, (_, now) in sorted(batch.advanced.items()):
+            out += await _outlived(pipe, keys.days(model), f"({first_kept(now)}")
+            out += await _outlived(pipe, keys.open(model), f"({now}~")
             cutoff = f"({cutoff_ms(now)}"
-            events = await pipe.zrangebyscore(keys.line_events(line), "-inf", cutoff)
-            opened = await pipe.zrangebyscore(keys.line_alerts(line), "-inf", cutoff)
-            alerts = [id for id in opened if id.decode() not in batch.states[line].alerts]
+            events = await pipe.zrangebyscore(keys.model_events(model), "-inf", cutoff)
+            opened = await pipe.zrangebyscore(keys.model_alerts(model), "-inf", cutoff)
+            alerts = [id for id in opened if id.decode() not in batch.states[model].alerts]
             if events:
-                out += [("ZREM", keys.line_events(line), *events), ("ZREM", keys.events, *events)]
+                out += [("ZREM", keys.model_events(model), *events), ("ZREM", keys.events, *events)]
                 out.append(("HDEL", keys.event, *events))
             if alerts:
-                out += [("ZREM", keys.line_alerts(line), *alerts), ("ZREM", keys.alerts, *alerts)]
+                out += [("ZREM", keys.model_alerts(model), *alerts), ("ZREM", keys.alerts, *alerts)]
                 out += [("HDEL", keys.alert, *alerts), ("DEL", *(keys.revisions(id.decode()) for id in alerts))]
         return out
 

@@ -21,7 +21,7 @@ class Published:
         by_owner: dict[str, dict[str, Any]] = {}
         for row in records:
             if row["value"] is not None:
-                by_owner.setdefault(row["line"], {})[row["key"]] = row["value"]
+                by_owner.setdefault(row["model"], {})[row["key"]] = row["value"]
         said = by_type(by_owner.pop("*", {}))
         #: model → its own values, as they were published
         self.models = by_owner

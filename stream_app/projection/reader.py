@@ -23,7 +23,7 @@ STALE_MS = 15_000
 
 #: Records looked at for one page of a filtered list; a page may be short and still have a next one.
 _LOOKED_AT = 2_000
-#: Newest versions, open snapshots, jobs and commands of a line, and revisions of an alert, that are shown.
+#: Newest versions, open snapshots, jobs and commands of a model, and revisions of an alert, that are shown.
 _SHOWN = 500
 
 
@@ -83,10 +83,10 @@ class Reader:
             return judge(Tally(), await self.status())
 
     async def snapshots(
-        self, line: str, version: str | None, first: str | None, last: str | None, start: int, limit: int
+        self, model: str, version: str | None, first: str | None, last: str | None, start: int, limit: int
     ) -> Page:
-        """Closed snapshots of a line by day and version, oldest first; newest revision each. The days are included."""
-        key = self.keys.days(line)
+        """Closed snapshots of a model by day and version, oldest first; newest revision each. The days are included."""
+        key = self.keys.days(model)
         index = self.keys.in_order(key)
         low, high = "-" if first is None else f"[{first}", "+" if last is None else f"({last}~"
         if version is None:
@@ -106,16 +106,16 @@ class Reader:
             if await self.redis.exists(self.keys.meta):
                 await self.redis.hset(self.keys.meta, "unreadable", error)
 
-    async def line(self, line: str) -> dict[str, Any]:
+    async def model(self, model: str) -> dict[str, Any]:
         """Newest event of each check, newest job, open snapshots, versions."""
         async with self.redis.pipeline(transaction=False) as pipe:
-            pipe.hgetall(self.keys.line(line))
-            pipe.zrange(self.keys.versions(line), -_SHOWN, -1)
-            pipe.zrevrangebylex(self.keys.in_order(self.keys.days(line)), "+", "-", 0, 1)
+            pipe.hgetall(self.keys.model(model))
+            pipe.zrange(self.keys.versions(model), -_SHOWN, -1)
+            pipe.zrevrangebylex(self.keys.in_order(self.keys.days(model)), "+", "-", 0, 1)
             stored, versions, closed = await pipe.execute()
         after = f"({closed[0].decode()[:10]}~" if closed else "-"
-        newest = await self.redis.zrevrangebylex(self.keys.in_order(self.keys.open(line)), "+", after, 0, _SHOWN)
-        opened = await self.redis.hmget(self.keys.open(line), newest[::-1]) if newest else []
+        newest = await self.redis.zrevrangebylex(self.keys.in_order(self.keys.open(model)), "+", after, 0, _SHOWN)
+        opened = await self.redis.hmget(self.keys.open(model), newest[::-1]) if newest else []
         fields = {name.decode(): orjson.loads(value) for name, value in stored.items()}
         quality = [row for name, row in sorted(fields.items()) if name.startswith("event:quality:")]
         return {
@@ -129,9 +129,9 @@ class Reader:
             "job_record": fields.get("job"),
         }
 
-    async def points(self, line: str) -> list[dict[str, Any]]:
-        """Numbers of every statistical and performance event of a line, oldest first."""
-        found = await self.redis.hgetall(self.keys.points(line))
+    async def points(self, model: str) -> list[dict[str, Any]]:
+        """Numbers of every statistical and performance event of a model, oldest first."""
+        found = await self.redis.hgetall(self.keys.points(model))
         out = []
         for name, value in found.items():
             kind, _, date = name.decode().partition("|")
@@ -139,35 +139,35 @@ class Reader:
             out.append({"kind": kind, "date": date, **_plain(point)})
         return sorted(out, key=lambda row: (row["date"], row["kind"]))
 
-    async def all_points(self, lines: Iterable[str], at_once: int = 20) -> Any:
-        """Yield (line, [(kind, date, point)]) of many lines."""
-        names = list(lines)
+    async def all_points(self, models: Iterable[str], at_once: int = 20) -> Any:
+        """Yield (model, [(kind, date, point)]) of many models."""
+        names = list(models)
         for start in range(0, len(names), at_once):
             part = names[start : start + at_once]
             async with self.redis.pipeline(transaction=False) as pipe:
-                for line in part:
-                    pipe.hgetall(self.keys.points(line))
+                for model in part:
+                    pipe.hgetall(self.keys.points(model))
                 found = await pipe.execute()
-            for line, stored in zip(part, found, strict=True):
+            for model, stored in zip(part, found, strict=True):
                 rows = []
                 for name, value in stored.items():
                     kind, _, date = name.decode().partition("|")
                     rows.append((kind, date, points.decode(value)))
-                yield line, rows
+                yield model, rows
 
     async def event(self, id: str) -> bytes | None:
         """A drift event that found drift."""
         found: bytes | None = await self.redis.hget(self.keys.event, id)
         return found
 
-    async def events(self, line: str | None, keep: Callable[[dict[str, Any]], bool], start: int, limit: int) -> Page:
+    async def events(self, model: str | None, keep: Callable[[dict[str, Any]], bool], start: int, limit: int) -> Page:
         """Events that found drift, newest close first."""
-        index = self.keys.line_events(line) if line else self.keys.events
+        index = self.keys.model_events(model) if model else self.keys.events
         return await self._by_id(index, self.keys.event, keep, start, limit)
 
-    async def alerts(self, line: str | None, keep: Callable[[dict[str, Any]], bool], start: int, limit: int) -> Page:
+    async def alerts(self, model: str | None, keep: Callable[[dict[str, Any]], bool], start: int, limit: int) -> Page:
         """Newest revision of each alert, the last opened first."""
-        index = self.keys.line_alerts(line) if line else self.keys.alerts
+        index = self.keys.model_alerts(model) if model else self.keys.alerts
         return await self._by_id(index, self.keys.alert, keep, start, limit)
 
     async def alert(self, id: str) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
@@ -183,9 +183,9 @@ class Reader:
         ]
         return orjson.loads(newest), revisions
 
-    async def audit(self, line: str | None, keep: Callable[[dict[str, Any]], bool], start: int, limit: int) -> Page:
+    async def audit(self, model: str | None, keep: Callable[[dict[str, Any]], bool], start: int, limit: int) -> Page:
         """Decisions, newest first."""
-        index = self.keys.line_audit(line) if line else self.keys.audit
+        index = self.keys.model_audit(model) if model else self.keys.audit
 
         async def read(first: int, count: int) -> list[bytes]:
             found: list[bytes] = await self.redis.zrevrange(index, first, first + count - 1)
@@ -193,11 +193,11 @@ class Reader:
 
         return await _filtered(read, keep, start, limit)
 
-    async def history(self, line: str) -> tuple[list[bytes], list[bytes]]:
-        """A line's job records and its training commands, newest first."""
+    async def history(self, model: str) -> tuple[list[bytes], list[bytes]]:
+        """A model's job records and its training commands, newest first."""
         async with self.redis.pipeline(transaction=False) as pipe:
-            pipe.zrevrange(self.keys.jobs(line), 0, _SHOWN - 1)
-            pipe.zrevrange(self.keys.commands(line), 0, _SHOWN - 1)
+            pipe.zrevrange(self.keys.jobs(model), 0, _SHOWN - 1)
+            pipe.zrevrange(self.keys.commands(model), 0, _SHOWN - 1)
             jobs, commands = await pipe.execute()
         return jobs, commands
 

@@ -21,7 +21,7 @@ from stream_app.projection.keys import KEPT_DAYS
 Row = dict[str, Any]
 
 #: Fields that hold a time, wherever they stand.
-_TIMES: Final = ("at", "since", "opened_at", "close")
+_TIMES: Final = ("at", "since", "opened_at", "as_of")
 
 
 def _decoder(kind: str, record: Any) -> Callable[[bytes], Row]:

@@ -84,9 +84,9 @@ def unknown(what: str) -> Incompatible:
     )
 
 
-def check_names(line: str, version: str) -> None:
+def check_names(model: str, version: str) -> None:
     """``Incompatible`` if these cannot be parts of a path."""
-    if not _NAMED.fullmatch(line):
-        raise Incompatible(f"{line[:300]!r} is no model, which is written TYPE:TENANT")
+    if not _NAMED.fullmatch(model):
+        raise Incompatible(f"{model[:300]!r} is no model, which is written TYPE:TENANT")
     if not _NAME.fullmatch(version):
         raise Incompatible(f"{version[:300]!r} is no name of a version: letters, digits and . _ - can stand there")

@@ -12,8 +12,8 @@ import msgspec
 from stream_app.errors import Incompatible
 from stream_app.kafka.topics import topics_of
 from stream_app.reference import artefacts
+from stream_app.reference.commands import CommandReader, ReceivedCommand
 from stream_app.reference.learners import Fitted, Labels, Learner, Matrix
-from stream_app.reference.orders import Orders, ReceivedCommand
 from stream_app.reference.registry import Registry
 from stream_app.reference.rows import Encoding
 from stream_app.reference.training import threshold
@@ -41,37 +41,37 @@ class Predictor:
         self._registry, self._trust = registry, trust
         self._loaded: dict[tuple[str, str], Any] = {}
 
-    def predict(self, line: str, features: Sequence[dict[str, Any]]) -> list[Served]:
-        """Answers for rows of features. ``Incompatible`` if no version of the line is active."""
-        version = self._registry.active(line)
+    def predict(self, model: str, features: Sequence[dict[str, Any]]) -> list[Served]:
+        """Answers for rows of features. ``Incompatible`` if no version of the model is active."""
+        version = self._registry.active(model)
         if version is None:
-            raise Incompatible(f"no version of {line} is active in the registry: `plumbline predictor seed` makes one")
-        estimator = self._loaded.get((line, version))
+            raise Incompatible(f"no version of {model} is active in the registry: `plumbline predictor seed` makes one")
+        estimator = self._loaded.get((model, version))
         if estimator is None:
-            digest = self._registry.served(line, version)
+            digest = self._registry.served(model, version)
             if digest is None and not self._trust:
-                raise artefacts.unknown(f"version {version} of {line}")
-            estimator = self._registry.load(line, version, digest)
+                raise artefacts.unknown(f"version {version} of {model}")
+            estimator = self._registry.load(model, version, digest)
             if estimator is None:
-                raise Incompatible(f"version {version} of {line} is active and its artefact is not in the registry")
-            self._loaded = {key: kept for key, kept in self._loaded.items() if key[0] != line}
-            self._loaded[line, version] = estimator
+                raise Incompatible(f"version {version} of {model} is active and its artefact is not in the registry")
+            self._loaded = {key: kept for key, kept in self._loaded.items() if key[0] != model}
+            self._loaded[model, version] = estimator
         scores = estimator.scores(Encoding(estimator.features).matrix(features))
         return [Served(version, round(float(score), 6), bool(score >= estimator.threshold)) for score in scores]
 
 
 def seed(
-    registry: Registry, line: str, version: str, learner: Learner, features: Sequence[dict[str, Any]], actual: Labels
+    registry: Registry, model: str, version: str, learner: Learner, features: Sequence[dict[str, Any]], actual: Labels
 ) -> None:
-    """Fit a line's first version and let it serve, unless one serves already."""
-    if registry.active(line) is not None:
+    """Fit a model's first version and let it serve, unless one serves already."""
+    if registry.active(model) is not None:
         return
     encoding = Encoding.of(features)
     matrix: Matrix = encoding.matrix(features)
     fitted = Fitted(learner(matrix, actual), encoding.columns)
     fitted.threshold = threshold(fitted.scores(matrix), actual)
     card = {"parent": None, "training_samples": len(actual), "champion_by": "nothing"}
-    registry.activate(line, version, "seed", registry.put(line, version, fitted, card).sha256)
+    registry.activate(model, version, "seed", registry.put(model, version, fitted, card).sha256)
 
 
 class Deployer:
@@ -80,7 +80,7 @@ class Deployer:
     def __init__(self, settings: Settings, registry: Registry, group: str = "plumbline-deployer") -> None:
         topics = topics_of(settings)
         self._registry, self._trust = registry, settings.registry_trust
-        self._orders = Orders(
+        self._orders = CommandReader(
             settings.kafka_bootstrap, settings.kafka_client_options(), topics, group,
             ("activate", "rollback"),
         )  # fmt: skip
@@ -90,9 +90,9 @@ class Deployer:
         self._orders.put("deployer", page)
 
     async def run(self) -> None:
-        """Take orders for ever."""
+        """Take commands for ever."""
         async with self._orders:
-            log.info("waiting for orders to activate and to roll back")
+            log.info("waiting for commands to activate and to roll back")
             while True:
                 for order in await self._orders.read():
                     if not await self._orders.answered(order):
@@ -110,35 +110,35 @@ class Deployer:
             error = str(fault)
         except Exception as fault:
             # a registry that is damaged or away is no reason to leave the other models alone
-            log.exception("%s: %s failed", command.line, command.command)
+            log.exception("%s: %s failed", command.model, command.command)
             error = f"{type(fault).__name__}: {fault}"
         if error is not None:
             await self._orders.answer(order, "failed", error=error)
-            log.warning("%s: %s refused: %s", command.line, command.command, error)
+            log.warning("%s: %s refused: %s", command.model, command.command, error)
             return
         status = "activated" if command.command == "activate" else "rolled_back"
         await self._orders.answer(order, status, candidate_version=command.candidate_version)
-        log.info("%s: %s serves (%s)", command.line, command.candidate_version, status)
+        log.info("%s: %s serves (%s)", command.model, command.candidate_version, status)
 
     def _switch(self, order: ReceivedCommand) -> str | None:
         """Let the version serve; a sentence, here or as ``Incompatible``, if it cannot be."""
         command = order.command
         if command.candidate_version is msgspec.UNSET:
             return "the command names no version"
-        wanted, serves = command.candidate_version, self._registry.active(command.line)
+        wanted, serves = command.candidate_version, self._registry.active(command.model)
         if serves not in (command.expected_current_version, wanted):
-            return f"{serves} serves, the order is for {command.expected_current_version}"
-        line, registry = command.line, self._registry
+            return f"{serves} serves, the command is for {command.expected_current_version}"
+        model, registry = command.model, self._registry
         # what the trainer said of it, through the log; for a way back, what it served with
         named = command.artifact_sha256
-        digest = named if named is not msgspec.UNSET else registry.served(line, wanted)
-        found = registry.digest(line, wanted, digest)
+        digest = named if named is not msgspec.UNSET else registry.served(model, wanted)
+        found = registry.digest(model, wanted, digest)
         if found is None:
             return f"version {wanted} is not in the registry"
         if digest is None and not self._trust:
-            raise artefacts.unknown(f"version {wanted} of {line}")
+            raise artefacts.unknown(f"version {wanted} of {model}")
         if digest is not None and found != digest:
-            raise artefacts.other(f"{wanted} of {line}", found, digest)
+            raise artefacts.other(f"{wanted} of {model}", found, digest)
         if serves != wanted:
-            registry.activate(line, wanted, f"{command.command_id}/{command.attempt}", found)
+            registry.activate(model, wanted, f"{command.command_id}/{command.attempt}", found)
         return None

@@ -1,4 +1,4 @@
-"""A model registry in a folder: an artefact and a card for each version, and which version of a line serves.
+"""A model registry in a folder: an artefact and a card for each version, and which version of a model serves.
 
 ::
 
@@ -34,33 +34,33 @@ class Registry(Protocol):
     """What the trainer and the deployer ask of a registry. Every call raises ``Incompatible`` for names that are none,
     and for what stands in the registry and cannot be read."""
 
-    def put(self, line: str, version: str, estimator: Fitted, card: Card) -> Stored:
+    def put(self, model: str, version: str, estimator: Fitted, card: Card) -> Stored:
         """Store a version. The same version with the same artefact again changes nothing."""
         ...
 
-    def load(self, line: str, version: str, sha256: str | None) -> Fitted | None:
+    def load(self, model: str, version: str, sha256: str | None) -> Fitted | None:
         """The fitted model of a version, if it is here and its bytes have that digest; ``None``: they are trusted."""
         ...
 
-    def digest(self, line: str, version: str, sha256: str | None = None) -> str | None:
+    def digest(self, model: str, version: str, sha256: str | None = None) -> str | None:
         """SHA-256 of the artefact's bytes as they are now, unloaded; ``None`` if there is no such version. ``sha256``:
         the one that is meant, where several have that name."""
         ...
 
-    def card(self, line: str, version: str) -> Card | None:
+    def card(self, model: str, version: str) -> Card | None:
         """What is known of a version."""
         ...
 
-    def active(self, line: str) -> str | None:
+    def active(self, model: str) -> str | None:
         """The version that serves."""
         ...
 
-    def served(self, line: str, version: str) -> str | None:
+    def served(self, model: str, version: str) -> str | None:
         """The digest with which a version was last made to serve here; ``None`` if it never was."""
         ...
 
-    def activate(self, line: str, version: str, by: str, sha256: str | None = None) -> None:
-        """Let a version serve from now on, if its bytes have that digest; ``by``: id of the order."""
+    def activate(self, model: str, version: str, by: str, sha256: str | None = None) -> None:
+        """Let a version serve from now on, if its bytes have that digest; ``by``: id of the command."""
         ...
 
 
@@ -81,18 +81,18 @@ class FolderRegistry:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def put(self, line: str, version: str, estimator: Fitted, card: Card) -> Stored:
+    def put(self, model: str, version: str, estimator: Fitted, card: Card) -> Stored:
         """Store a version under its name. One that is there with other bytes was never answered for: it is replaced."""
-        target, content = self._of(line, version), artefacts.dump(estimator)
+        target, content = self._of(model, version), artefacts.dump(estimator)
         stored = Stored(str(target.relative_to(self._folder) / ARTEFACT), artefacts.sha256(content))
-        if self.digest(line, version) == stored.sha256:
+        if self.digest(model, version) == stored.sha256:
             return stored
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as scratch:
             made = Path(scratch, version)
             made.mkdir()
             (made / ARTEFACT).write_bytes(content)
-            (made / CARD).write_bytes(_json({**card, "line": line, "version": version, "sha256": stored.sha256}))
+            (made / CARD).write_bytes(_json({**card, "model": model, "version": version, "sha256": stored.sha256}))
             try:
                 made.rename(target)
             except OSError:
@@ -102,51 +102,51 @@ class FolderRegistry:
                     (made / name).replace(target / name)
         return stored
 
-    def load(self, line: str, version: str, sha256: str | None) -> Fitted | None:
+    def load(self, model: str, version: str, sha256: str | None) -> Fitted | None:
         """The model. The bytes that are checked are those that are loaded."""
-        content = self._read(line, version, ARTEFACT)
-        return None if content is None else artefacts.undump(content, sha256, f"{version} of {line}")
+        content = self._read(model, version, ARTEFACT)
+        return None if content is None else artefacts.undump(content, sha256, f"{version} of {model}")
 
-    def digest(self, line: str, version: str, sha256: str | None = None) -> str | None:
+    def digest(self, model: str, version: str, sha256: str | None = None) -> str | None:
         """Of the file, read whole. One version has a name here."""
-        content = self._read(line, version, ARTEFACT)
+        content = self._read(model, version, ARTEFACT)
         return None if content is None else artefacts.sha256(content)
 
-    def card(self, line: str, version: str) -> Card | None:
+    def card(self, model: str, version: str) -> Card | None:
         """The card, if the version is here."""
-        content = self._read(line, version, CARD)
-        return None if content is None else _object(content, f"the card of {version} of {line}")
+        content = self._read(model, version, CARD)
+        return None if content is None else _object(content, f"the card of {version} of {model}")
 
-    def active(self, line: str) -> str | None:
+    def active(self, model: str) -> str | None:
         """The version that serves, as :meth:`activate` wrote it last."""
-        pointer = self._pointer(line)
+        pointer = self._pointer(model)
         if pointer is None:
             return None
-        self._of(line, pointer.version)
+        self._of(model, pointer.version)
         return pointer.version
 
-    def served(self, line: str, version: str) -> str | None:
+    def served(self, model: str, version: str) -> str | None:
         """What the pointer remembers."""
-        pointer = self._pointer(line)
+        pointer = self._pointer(model)
         return None if pointer is None else pointer.served.get(version)
 
-    def activate(self, line: str, version: str, by: str, sha256: str | None = None) -> None:
+    def activate(self, model: str, version: str, by: str, sha256: str | None = None) -> None:
         """Replace the pointer in one step. ``Incompatible`` if the version is not here, or is another."""
-        content = self._read(line, version, ARTEFACT)
+        content = self._read(model, version, ARTEFACT)
         if content is None:
-            raise Incompatible(f"no version {version} of {line} is in the registry")
+            raise Incompatible(f"no version {version} of {model} is in the registry")
         if sha256 is not None:
-            artefacts.check(content, sha256, f"{version} of {line}")
-        pointer = self._pointer(line)
+            artefacts.check(content, sha256, f"{version} of {model}")
+        pointer = self._pointer(model)
         before, served = (None, {}) if pointer is None else (pointer.version, dict(pointer.served))
         if before is not None and before not in served:
             # it served, whoever registered it: one can go back to these bytes, and to no others
-            digest = self.digest(line, before)
+            digest = self.digest(model, before)
             served |= {before: digest} if digest is not None else {}
         served.pop(version, None)
         served[version] = artefacts.sha256(content)
         kept = dict(list(served.items())[-_SERVED:])
-        folder = self._line(line)
+        folder = self._model(model)
         fresh = folder / f".{ACTIVE}.{os.getpid()}"
         # the order of ``served`` says who served last, so keys are not sorted
         fresh.write_bytes(
@@ -156,16 +156,16 @@ class FolderRegistry:
 
     # -- paths -----------------------------------------------------------------------------------------------------
 
-    def _line(self, line: str) -> Path:
-        artefacts.check_names(line, "any")
-        # a colon cannot stand in names, and an @ neither: no two lines share a folder
-        return self._inside(self._folder / line.replace(":", "@"))
+    def _model(self, model: str) -> Path:
+        artefacts.check_names(model, "any")
+        # a colon cannot stand in names, and an @ neither: no two models share a folder
+        return self._inside(self._folder / model.replace(":", "@"))
 
-    def _of(self, line: str, version: str) -> Path:
-        artefacts.check_names(line, version)
+    def _of(self, model: str, version: str) -> Path:
+        artefacts.check_names(model, version)
         if version == ACTIVE:
             raise Incompatible(f"no version can be called {ACTIVE}: the registry keeps its pointer there")
-        return self._inside(self._line(line) / version)
+        return self._inside(self._model(model) / version)
 
     def _inside(self, path: Path) -> Path:
         """The path, if whatever links there are keep it in the registry."""
@@ -177,18 +177,18 @@ class FolderRegistry:
             raise Incompatible(f"{path} leads out of the registry, to {path.resolve()}: nothing there is used")
         return path
 
-    def _read(self, line: str, version: str, name: str) -> bytes | None:
-        return _content(self._inside(self._of(line, version) / name))
+    def _read(self, model: str, version: str, name: str) -> bytes | None:
+        return _content(self._inside(self._of(model, version) / name))
 
-    def _pointer(self, line: str) -> _Pointer | None:
-        content = _content(self._inside(self._line(line) / ACTIVE))
+    def _pointer(self, model: str) -> _Pointer | None:
+        content = _content(self._inside(self._model(model) / ACTIVE))
         if content is None:
             return None
         try:
             return _pointers.decode(content)
         except (ValueError, RecursionError) as error:
             raise Incompatible(
-                f"{ACTIVE} of {line} names no version that serves: {error}; restore it or take it away"
+                f"{ACTIVE} of {model} names no version that serves: {error}; restore it or take it away"
             ) from error
 
 

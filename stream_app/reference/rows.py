@@ -1,4 +1,4 @@
-"""Labelled rows of a line, rebuilt from the topics as a command names them.
+"""Labelled rows of a model, rebuilt from the topics as a command names them.
 
 Identity is the prediction's id: of two predictions the first counts, of several outcomes the one observed last, as in
 the pipeline's own joins. Unreadable records are passed over: the labels stage has dead-lettered them. Features are
@@ -46,21 +46,21 @@ async def labelled_rows(
     bootstrap: str,
     options: dict[str, Any],
     topics: Topics,
-    line: str,
+    model: str,
     is_global: bool,
     ranges: Sequence[DataRange],
 ) -> list[list[TrainingRow]]:
     """Rows of each range, in order of time. Raises ``Incompatible`` if retention deleted what a range names, and if
     it names anything but rows of this prefix's inputs.
 
-    ``is_global``: predictions of the type belong to one line, whatever tenant they name.
+    ``is_global``: predictions of the type belong to one model, whatever tenant they name.
     """
     for named in ranges:
         _refuse_foreign(named, topics)
     offsets = ranges[0].offsets
     predictions: dict[str, Any] = {}
     outcomes: dict[str, tuple[int, bool]] = {}
-    model_type, _, tenant = line.partition(":")
+    model_type, _, tenant = model.partition(":")
     consumer = clients.consumer(bootstrap, options, auto_offset_reset="none")
     await consumer.start()
     try:
@@ -139,7 +139,7 @@ def _prediction(value: bytes) -> Any:
 
 
 def _take_outcome(record: Any, outcomes: dict[str, tuple[int, bool]]) -> None:
-    """Kept whatever line they belong to: an outcome does not say."""
+    """Kept whatever model they belong to: an outcome does not say."""
     found = decoded(_outcome, record)
     if found is None:
         return

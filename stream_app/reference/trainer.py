@@ -1,4 +1,4 @@
-"""The trainer: takes ``train`` orders, one at a time, answers each attempt once, and stops when it is called back."""
+"""The trainer: takes ``train`` commands, one at a time, answers each attempt once, and stops when it is called back."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from stream_app.errors import Broken, Incompatible
 from stream_app.kafka.topics import topics_of
 from stream_app.reference import artefacts
 from stream_app.reference.artefacts import Card
+from stream_app.reference.commands import CommandReader, ReceivedCommand
 from stream_app.reference.learners import Fitted, find
-from stream_app.reference.orders import Orders, ReceivedCommand
 from stream_app.reference.registry import Registry
 from stream_app.reference.rows import TrainingRow, labelled_rows
 from stream_app.reference.training import Trained, Unusable, train
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two signs of life.
 PROGRESS_S: Final = 30.0
-#: Orders called back that are remembered: those that wait, and far more.
+#: Commands called back that are remembered: those that wait, and far more.
 _CALLED_BACK: Final = 10_000
 
 
@@ -46,12 +46,12 @@ class Trainer:
         self._settings, self._registry = settings, registry
         self._learner_name, self._learner = learner, find(learner)
         self._topics = topics
-        self._orders = Orders(
+        self._orders = CommandReader(
             settings.kafka_bootstrap, settings.kafka_client_options(), topics, group,
             ("train", "cancel"),
         )  # fmt: skip
         self._waiting: deque[ReceivedCommand] = deque()
-        #: ids of orders that were called back; the newest are kept
+        #: ids of commands that were called back; the newest are kept
         self._cancelled: dict[str, None] = {}
         self._apart = _Apart()
         #: when the training in work began, and seconds that those before it took
@@ -70,10 +70,10 @@ class Trainer:
                  self._spent + running)  # fmt: skip
 
     async def run(self) -> None:
-        """Take orders for ever."""
+        """Take commands for ever."""
         try:
             async with self._orders:
-                log.info("waiting for orders")
+                log.info("waiting for commands")
                 while True:
                     await self._take()
                     if self._waiting:
@@ -94,7 +94,7 @@ class Trainer:
         if order.command.command_id in self._cancelled or await self._orders.answered(order):
             await self._orders.done(order)
             return
-        log.info("%s: training begins, attempt %d", order.command.line, order.command.attempt)
+        log.info("%s: training begins, attempt %d", order.command.model, order.command.attempt)
         await self._orders.answer(order, "accepted")
         self._begun = time.monotonic()
         work = asyncio.create_task(self._answer_of(order))
@@ -104,7 +104,7 @@ class Trainer:
                 await asyncio.wait({work}, timeout=0.1)
                 await self._take(wait_ms=0)
                 if order.command.command_id in self._cancelled:
-                    log.info("%s: called back", order.command.line)
+                    log.info("%s: called back", order.command.model)
                     break
                 if not work.done() and asyncio.get_running_loop().time() - said > PROGRESS_S:
                     said = asyncio.get_running_loop().time()
@@ -112,14 +112,14 @@ class Trainer:
             if work.done() and await self._mine(order):
                 answer = work.result()
                 await self._orders.answer(order, **answer)
-                log.info("%s: %s", order.command.line, answer["status"])
+                log.info("%s: %s", order.command.model, answer["status"])
         finally:
             await end(work)
             self._spent, self._begun = self._spent + time.monotonic() - self._begun, None
         await self._orders.done(order)
 
     async def _mine(self, order: ReceivedCommand) -> bool:
-        """Whether nobody else has taken the order over and answered it, while this process stood still."""
+        """Whether nobody else has taken the command over and answered it, while this process stood still."""
         return self._orders.holds(order) and not await self._orders.answered(order)
 
     async def _answer_of(self, order: ReceivedCommand) -> dict[str, Any]:
@@ -131,22 +131,22 @@ class Trainer:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            log.exception("%s: training failed", command.line)
+            log.exception("%s: training failed", command.model)
             return {"status": "failed", "error": f"{type(error).__name__}: {error}"[:1_000]}
 
     async def _candidate(self, command: TrainingCommand) -> dict[str, Any]:
         if command.data is msgspec.UNSET:
-            raise Unusable("the order names no rows")
+            raise Unusable("the command names no rows")
         settings, data = self._settings, command.data
         rows, holdout = await labelled_rows(
-            settings.kafka_bootstrap, settings.kafka_client_options(), self._topics, command.line,
+            settings.kafka_bootstrap, settings.kafka_client_options(), self._topics, command.model,
             command.tenant_id == "global", [data.train, data.holdout],
         )  # fmt: skip
-        champion = await self._champion(command.line, command.expected_current_version)
+        champion = await self._champion(command.model, command.expected_current_version)
         trained = await self._apart(self._learner_name, rows, holdout, champion, command.expected_current_version)
         version = candidate_version(command)
         card = self._card(command, trained)
-        stored = await asyncio.to_thread(self._registry.put, command.line, version, trained.model, card)
+        stored = await asyncio.to_thread(self._registry.put, command.model, version, trained.model, card)
         return {
             "status": "succeeded",
             "candidate_version": version,
@@ -158,19 +158,19 @@ class Trainer:
             "champion_metrics": trained.champion_metrics,
         }
 
-    async def _champion(self, line: str, version: str) -> Fitted | None:
+    async def _champion(self, model: str, version: str) -> Fitted | None:
         """The model that serves, if its artefact is here and is the one that is known; else what it recorded has to
         do: a registry that is damaged, or that others write to, is no reason not to train."""
         registry = self._registry
         try:
             # a registry may be far away and slow, and the group must hear of this process meanwhile
-            digest = await asyncio.to_thread(registry.served, line, version) or await self._orders.made(line, version)
+            digest = await asyncio.to_thread(registry.served, model, version) or await self._orders.made(model, version)
             if digest is not None or self._settings.registry_trust:
-                return await asyncio.to_thread(registry.load, line, version, digest)
-            if await asyncio.to_thread(registry.digest, line, version) is not None:
-                raise artefacts.unknown(f"version {version} of {line}")
+                return await asyncio.to_thread(registry.load, model, version, digest)
+            if await asyncio.to_thread(registry.digest, model, version) is not None:
+                raise artefacts.unknown(f"version {version} of {model}")
         except Incompatible as error:
-            log.warning("%s: judged by what was recorded of version %s: %s", line, version, error)
+            log.warning("%s: judged by what was recorded of version %s: %s", model, version, error)
         return None
 
     def _card(self, command: TrainingCommand, trained: Trained) -> Card:
@@ -240,7 +240,7 @@ def _work(learner: str, rows: list[TrainingRow], holdout: list[TrainingRow], cha
 
 
 def candidate_version(command: TrainingCommand) -> str:
-    """``BASE-r1a2b3c4d``: the version it began with, without an earlier mark, and the order's own."""
+    """``BASE-r1a2b3c4d``: the version it began with, without an earlier mark, and the command's own."""
     base = re.sub(r"-r[0-9a-f]{8}$", "", command.model_version)
-    mark = uuid5("candidate", command.line, command.command_id, str(command.attempt))[:8]
+    mark = uuid5("candidate", command.model, command.command_id, str(command.attempt))[:8]
     return f"{base[:118]}-r{mark}"

@@ -43,7 +43,7 @@ def train(
     """
     for name, found in (("training range", rows), ("hold-out", holdout)):
         if not found:
-            raise Unusable(f"the {name} holds no labelled row of this line")
+            raise Unusable(f"the {name} holds no labelled row of this model")
         if len({row.actual for row in found}) < 2:
             raise Unusable(f"all {len(found)} labelled rows of the {name} have the same outcome")
     encoding = Encoding.of([row.features for row in rows])

@@ -65,7 +65,7 @@ class ClockWriter:
         )
         self._reader = clients.consumer(bootstrap, options)
         self._clients = AsyncExitStack()
-        self._barrier: dict[TopicPartition, int] = {}
+        self._end_offsets: dict[TopicPartition, int] = {}
         self.stand = ClockState(0, None, None, 0)
 
     async def __aenter__(self) -> ClockWriter:
@@ -79,7 +79,7 @@ class ClockWriter:
             self.stand = await self._tail()
             if self.stand.mode == "live":
                 raise Incompatible(
-                    f"{topics.clock} is live: simulated time cannot be mixed in. Bring history beside a running line "
+                    f"{topics.clock} is live: simulated time cannot be mixed in. Bring history beside a running model "
                     "with `plumbline load`, or replay under another PLUMBLINE_INPUT_PREFIX."
                 )
             self._clients = stack.pop_all()
@@ -101,16 +101,16 @@ class ClockWriter:
         try:
             async with producer.transaction():
                 await self._send_rows(rows)
-                await self._refresh((topics.operator_commands, topics.training_results), topics.line_partitions)
-                extra = {"at": rfc3339(at_ms), "line": True, "mode": mode, "digest": digest, "row": row}
+                await self._refresh((topics.operator_commands, topics.training_results), topics.model_partitions)
+                extra = {"at": rfc3339(at_ms), "ends_epoch": True, "mode": mode, "digest": digest, "row": row}
                 futures = [
                     await producer.send(clock, self._tick(extra, names, partition), partition=partition)
                     for clock, names, count in (
                         (topics.clock, (topics.predictions, topics.outcomes), topics.input_partitions),
                         (
-                            topics.line_clock,
+                            topics.model_clock,
                             (topics.operator_commands, topics.training_results),
-                            topics.line_partitions,
+                            topics.model_partitions,
                         ),
                     )
                     for partition in range(count)
@@ -121,9 +121,9 @@ class ClockWriter:
         self.stand = ClockState(at_ms, mode, digest, row)
 
     async def write_covering(self, at_ms: int, offsets: dict[tuple[str, int], int]) -> None:
-        """A tick without rows that covers each (topic, partition) up to an offset; barriers never go back."""
+        """A tick without rows that covers each (topic, partition) up to an offset; end offsets never go back."""
         for (topic, partition), offset in offsets.items():
-            self._barrier[TopicPartition(topic, partition)] = offset
+            self._end_offsets[TopicPartition(topic, partition)] = offset
         await self.write(at_ms, ())
 
     async def hand_over(self) -> None:
@@ -156,17 +156,17 @@ class ClockWriter:
             await flush(tp)
         for tp, size, future in sent:
             answer = await future
-            self._barrier[tp] = max(self._barrier.get(tp, 0), answer.offset + size)
+            self._end_offsets[tp] = max(self._end_offsets.get(tp, 0), answer.offset + size)
 
     def _tick(self, extra: dict[str, Any], names: tuple[str, str], partition: int) -> bytes:
-        barrier = {name: self._barrier.get(TopicPartition(name, partition), 0) for name in names}
-        return orjson.dumps({**extra, "barrier": barrier}, option=orjson.OPT_SORT_KEYS)
+        end_offsets = {name: self._end_offsets.get(TopicPartition(name, partition), 0) for name in names}
+        return orjson.dumps({**extra, "end_offsets": end_offsets}, option=orjson.OPT_SORT_KEYS)
 
     async def _refresh(self, names: tuple[str, str], count: int) -> None:
         tps = [TopicPartition(name, partition) for name in names for partition in range(count)]
         ends = await self._reader.end_offsets(tps)
         for tp, end in ends.items():
-            self._barrier[tp] = max(self._barrier.get(tp, 0), end)
+            self._end_offsets[tp] = max(self._end_offsets.get(tp, 0), end)
 
     async def _tail(self) -> ClockState:
         """The last tick on partition 0 of the clock; a tick's transaction covers all partitions."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from stream_app.core import line_log
+from stream_app.core import model_log
 from stream_app.errors import Unavailable
 from stream_app.kafka import clients
 from stream_app.kafka.passed_by import readable
@@ -21,8 +21,8 @@ class LogFollower:
     def __init__(self, bootstrap: str, options: dict[str, Any], topics: Topics) -> None:
         self._where = (bootstrap, options)
         self._consumer = clients.consumer(bootstrap, options, auto_offset_reset="earliest", fetch_max_wait_ms=100)
-        self._tps = [TopicPartition(topics.last_log, p) for p in range(topics.line_partitions)]
-        self.ticks: dict[int, int] = dict.fromkeys(range(topics.line_partitions), 0)
+        self._tps = [TopicPartition(topics.last_log, p) for p in range(topics.model_partitions)]
+        self.ticks: dict[int, int] = dict.fromkeys(range(topics.model_partitions), 0)
         self.inputs: dict[str, dict[int, int]] = {}
         self.dispositions: dict[str, dict[str, int]] = {}
         self.snapshots = 0
@@ -51,10 +51,10 @@ class LogFollower:
         """Take what has come."""
         for tp, records in (await self._consumer.getmany(timeout_ms=100)).items():
             for record in readable(records):
-                entry = line_log.decode(record.value)
-                if isinstance(entry, line_log.TickEntry):
+                entry = model_log.decode(record.value)
+                if isinstance(entry, model_log.TickEntry):
                     self.ticks[tp.partition] = max(self.ticks[tp.partition], entry.at_ms)
                     if tp.partition == 0:
                         self.inputs, self.dispositions = entry.inputs, entry.dispositions
-                elif isinstance(entry, line_log.SnapshotEntry):
+                elif isinstance(entry, model_log.SnapshotEntry):
                     self.snapshots += 1

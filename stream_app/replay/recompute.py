@@ -1,7 +1,7 @@
 """Making decisions again from the input topics alone: the same stages, without any output.
 
-Every partition of the inputs is read and joined anew, because a line's predictions lie in all of them; from metrics on
-only the partition of the line in question is worked out. State lives in a temporary folder.
+Every partition of the inputs is read and joined anew, because a model's predictions lie in all of them; from metrics on
+only the partition of the model in question is worked out. State lives in a temporary folder.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from stream_app.pipeline import stages
 from stream_app.settings import Settings
 from stream_app.stage_configs import configs
 
-#: Called after each line tick with its time (epoch ms).
+#: Called after each epoch tick with its time (epoch ms).
 Progress = Callable[[int], None]
 
 
@@ -104,7 +104,7 @@ class _ReadLane(_Lane):
     @property
     def ends(self) -> dict[str, int]:
         """Offset before which its inputs were read, by topic."""
-        return self.core.clock.barrier if self.core.clock is not None else {}
+        return self.core.clock.end_offsets if self.core.clock is not None else {}
 
     def next_tick(self) -> int | None:
         """Time of the first tick that was not handed over (epoch ms)."""
@@ -148,14 +148,14 @@ class Recomputed(NamedTuple):
 
 
 async def recompute(
-    settings: Settings, topics: Topics, line: str, until_ms: int, revision_of: Callable[[bytes], int],
+    settings: Settings, topics: Topics, model: str, until_ms: int, revision_of: Callable[[bytes], int],
     progress: Progress | None = None,
 ) -> Recomputed:  # fmt: skip
-    """Events and alerts of a line up to the tick ``until_ms``, from the input topics.
+    """Events and alerts of a model up to the tick ``until_ms``, from the input topics.
 
     ``revision_of`` reads an alert's revision. Raises ``Incompatible`` if the inputs no longer go back to their start.
     """
-    target = partition_for(line.encode(), topics.line_partitions)
+    target = partition_for(model.encode(), topics.model_partitions)
     declared = stages(topics, configs(settings, topics))
     memory = StoreMemory(settings.block_cache_mb << 20, settings.write_buffer_mb << 20)
     found = Recomputed({}, {}, 0, {})

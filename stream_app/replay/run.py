@@ -56,7 +56,7 @@ class Summary:
     outcomes: int = 0
     ticks: int = 0
     resumed_from_row: int = 0
-    #: settings that were ordered because file, environment or profile changed
+    #: settings that were commanded because file, environment or profile changed
     announced: int = 0
     bad_rows: int = 0
     first_bad_rows: list[str] = field(default_factory=list)

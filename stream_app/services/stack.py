@@ -146,7 +146,7 @@ class Stack:
             return {}
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Incompatible(
-                f"{self._file} cannot be read ({error}). Stop what it names by hand, then delete the file."
+                f"{self._file} cannot be read ({error}). Stop what it names manually, then delete the file."
             ) from error
 
     def _record(self, service: Service) -> None:

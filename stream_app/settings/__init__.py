@@ -2,8 +2,8 @@
 
 Every setting says its unit, why it has its value and what happens when it is changed. Static ones are fixed for the
 life of the input prefix and stored in the state; a worker that differs stops with the setting's name. Secrets come
-from the environment only and are never printed. Rules of lines can be set for all, for a model type in ``[types.NAME]``
-and for one line in ``[lines."TYPE:TENANT"]``.
+from the environment only and are never printed. Rules of models can be set for all, for a model type in
+``[types.NAME]`` and for one model in ``[models."TYPE:TENANT"]``.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-#: marks: fixed for the life of the input prefix, not to be set per type or line, read when a worker starts and never
+#: marks: fixed for the life of the input prefix, not to be set per type or model, read when a worker starts and never
 #: again
 STATIC, EVERYWHERE, AT_START = "static", "everywhere", "at start"
 

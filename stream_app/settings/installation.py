@@ -142,7 +142,7 @@ class Installation(BaseModel):
     )
     web_url: str = setting(
         "",
-        "Address at which other workers reach these views, http://HOST:PORT, to ask for lines that this one owns; "
+        "Address at which other workers reach these views, http://HOST:PORT, to ask for models that this one owns; "
         "empty: web_host and web_port, which is right on one machine.",
         pattern=r"^(https?://[^\s/?#]{1,300})?$",
     )

@@ -26,7 +26,7 @@ from stream_app.settings.rules import BUILT_IN, TypeSettings, contradiction
 
 Values = Mapping[str, Any]
 
-TABLES: Final = ("types", "lines")
+TABLES: Final = ("types", "models")
 
 
 class Exact(Settings):
@@ -61,7 +61,7 @@ def check_key(key: str, name: str, known: type[Settings] | type[TypeSettings]) -
     if not changeable(name):
         raise ValueError(f"{key}: the joining of labels counts by it; set it in the file and restart all workers")
     if known is TypeSettings and marked(TypeSettings.model_fields[name], EVERYWHERE):
-        raise ValueError(f"{key}: this can only be set for all lines")
+        raise ValueError(f"{key}: this can only be set for all models")
 
 
 def merged(table: Values, changes: Values) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class Layers:
         }
         self.types = frozenset(names)
         #: models that have settings of their own from the start
-        self.models = base.lines
+        self.models = base.models
 
     # -- what holds ----------------------------------------------------------------------------------------------
 
@@ -112,7 +112,7 @@ class Layers:
         """What holds for all; ``ValueError`` if it cannot be."""
         given = {name: getattr(self._base, name) for name in Settings.model_fields}
         try:
-            found = Exact(**{**given, **values, "types": {}, "lines": {}})
+            found = Exact(**{**given, **values, "types": {}, "models": {}})
         except ValidationError as error:
             raise ValueError("; ".join(problems(error))) from error
         rules = {name: getattr(found, name) for name in TypeSettings.model_fields}
@@ -135,7 +135,7 @@ class Layers:
         """A model's own values: those it started with, and what was changed over them."""
         if model not in self.models:
             return dict(changed)
-        return {**entered(f'lines."{model}"', self.models[model]), **changed}
+        return {**entered(f'models."{model}"', self.models[model]), **changed}
 
     @staticmethod
     def aside(of_type: OfType, own: Values) -> list[str]:
@@ -166,10 +166,10 @@ class Layers:
 
     def enter_model(self, of_type: OfType, change: Change, before: Values) -> dict[str, Any]:
         """What a model has of its own after a change. Only groups that the change touches have to stand together."""
-        model, where = change.line, f'lines."{change.line}"'
+        model, where = change.model, f'models."{change.model}"'
         for name in change.values:
             check_key(name, name, TypeSettings)
-        Settings.check_line_name(model, of_type.rules["scope"])
+        Settings.check_model_name(model, of_type.rules["scope"])
         values = {**change.values, **entered(where, merged({}, change.values))}
         after = merged(before, values)
         rules = {**of_type.rules, **self.own(model, after)}

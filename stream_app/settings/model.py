@@ -29,7 +29,7 @@ MOST_HORIZONS = 16
 
 
 class Settings(Rules, Installation, BaseSettings):
-    """Settings of this installation; the rules of lines among them hold where no type or line says otherwise."""
+    """Settings of this installation; the rules of models among them hold where no type or model says otherwise."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True
@@ -43,8 +43,8 @@ class Settings(Rules, Installation, BaseSettings):
         ge=1,
         le=1000,
     )
-    line_partitions: int = setting(
-        4, "Partitions of everything keyed by line: at most as many workers can share metrics.", STATIC, ge=1, le=1000
+    model_partitions: int = setting(
+        4, "Partitions of everything keyed by model: at most as many workers can share metrics.", STATIC, ge=1, le=1000
     )
     early_outcome_days: int = setting(
         7, "Days an outcome waits for its prediction, then it is unmatched.", STATIC, ge=1, le=60
@@ -102,11 +102,11 @@ class Settings(Rules, Installation, BaseSettings):
     auto_retrain_fraud: bool = setting(False, "Whether fraud models may be retrained without a person.")
     auto_retrain_types: dict[str, bool] = setting(dict, "The same for other model types, by name; absent means no.")
     auto_retrain_tenants: tuple[str, ...] = setting(
-        (), 'Tenants whose models may be retrained: none, names, or "*" for all; global lines need none.'
+        (), 'Tenants whose models may be retrained: none, names, or "*" for all; global models need none.'
     )
 
     types: dict[str, dict[str, Any]] = setting(dict, "Rules of one model type: [types.NAME] in the file.")
-    lines: dict[str, dict[str, Any]] = setting(dict, 'Rules of one line: [lines."TYPE:TENANT"] in the file.')
+    models: dict[str, dict[str, Any]] = setting(dict, 'Rules of one model: [models."TYPE:TENANT"] in the file.')
 
     @field_validator("auto_retrain_tenants", "auto_retrain_types")
     @classmethod
@@ -126,8 +126,8 @@ class Settings(Rules, Installation, BaseSettings):
             self._resolve(f"types.{model_type}", model_type, None)
         self._check_types()
         of_types: dict[str, dict[str, Any]] = {}
-        for line in self.lines:
-            self.check_line(line, of_types)
+        for model in self.models:
+            self.check_model(model, of_types)
         self._check_windows("settings", self.baseline_end_days)
         for name in self.named_types:
             self._check_windows(f"types.{name}", self.for_type(name).baseline_end_days)
@@ -153,26 +153,26 @@ class Settings(Rules, Installation, BaseSettings):
             )
 
     @staticmethod
-    def check_line_name(line: str, scope: str) -> None:
+    def check_model_name(model: str, scope: str) -> None:
         """``ValueError`` if a model cannot be called that, or its type's scope leaves no room for it."""
-        where = f'lines."{line}"'
-        model_type, _, tenant = line.partition(":")
+        where = f'models."{model}"'
+        model_type, _, tenant = model.partition(":")
         if not _NAME.fullmatch(model_type) or not _NAME.fullmatch(tenant):
-            raise ValueError(f"{where}: a line is written TYPE:TENANT or TYPE:global")
+            raise ValueError(f"{where}: a model is written TYPE:TENANT or TYPE:global")
         if (scope == "global") != (tenant == "global") and scope != "auto":
-            owner = "global, its only line is" if scope == "global" else "per tenant, so there is no line"
+            owner = "global, its only model is" if scope == "global" else "per tenant, so there is no model"
             raise ValueError(f"{where}: {model_type} is {owner} {model_type}:global")
 
-    def check_line(self, line: str, of_types: dict[str, dict[str, Any]]) -> None:
-        """``ValueError`` if the rules of one line cannot be. ``of_types`` remembers what holds for types."""
-        where, own = f'lines."{line}"', self.lines.get(line, {})
-        model_type = line.partition(":")[0]
-        self.check_line_name(line, "auto")
+    def check_model(self, model: str, of_types: dict[str, dict[str, Any]]) -> None:
+        """``ValueError`` if the rules of one model cannot be. ``of_types`` remembers what holds for types."""
+        where, own = f'models."{model}"', self.models.get(model, {})
+        model_type = model.partition(":")[0]
+        self.check_model_name(model, "auto")
         self._check_override(where, own, (EVERYWHERE, STATIC))
         if model_type not in of_types:
             of_types[model_type] = dict(self.for_type(model_type))
         rules = {**of_types[model_type], **entered(where, own)}
-        self.check_line_name(line, rules["scope"])
+        self.check_model_name(model, rules["scope"])
         check_together(where, rules, own)
         self._check_windows(where, rules["baseline_end_days"])
 
@@ -186,14 +186,14 @@ class Settings(Rules, Installation, BaseSettings):
             if field is None:
                 raise ValueError(f"{where}.{key}: unknown setting{nearest(key, TypeSettings.model_fields)}")
             if any(marked(field, mark) for mark in refused):
-                level = "all lines" if marked(field, EVERYWHERE) else "a whole model type"
+                level = "all models" if marked(field, EVERYWHERE) else "a whole model type"
                 raise ValueError(f"{where}.{key}: this can only be set for {level}")
 
-    def _resolve(self, where: str, model_type: str, line: str | None) -> TypeSettings:
+    def _resolve(self, where: str, model_type: str, model: str | None) -> TypeSettings:
         merged = {name: getattr(self, name) for name in TypeSettings.model_fields}
         merged |= BUILT_IN.get(model_type, {}) | self.types.get(model_type, {})
-        if line is not None:
-            merged |= self.lines.get(line, {})
+        if model is not None:
+            merged |= self.models.get(model, {})
         try:
             return TypeSettings(**merged)
         except ValidationError as error:
@@ -208,13 +208,13 @@ class Settings(Rules, Installation, BaseSettings):
         """Rules of a model type: [types.NAME] over what is built in over what is set for all."""
         return self._resolve(f"types.{model_type}", model_type, None)
 
-    def for_line(self, line: str) -> TypeSettings:
-        """Rules of a line ``type:tenant``: its own over its type's."""
-        return self._resolve(f'lines."{line}"', line.partition(":")[0], line)
+    def for_model(self, model: str) -> TypeSettings:
+        """Rules of a model ``type:tenant``: its own over its type's."""
+        return self._resolve(f'models."{model}"', model.partition(":")[0], model)
 
-    def may_retrain(self, line: str) -> bool:
-        """Whether the flags allow retraining of a line without a person; the other safeguards come after them."""
-        model_type, _, tenant = line.partition(":")
+    def may_retrain(self, model: str) -> bool:
+        """Whether the flags allow retraining of a model without a person; the other safeguards come after them."""
+        model_type, _, tenant = model.partition(":")
         of_type = {"conflict": self.auto_retrain_conflict, "fraud": self.auto_retrain_fraud, **self.auto_retrain_types}
         allowed = tenant == "global" or "*" in self.auto_retrain_tenants or tenant in self.auto_retrain_tenants
         return self.monitoring and self.auto_retrain and of_type.get(model_type, False) and allowed
@@ -244,7 +244,7 @@ class Settings(Rules, Installation, BaseSettings):
 
     def view_of_all(self) -> dict[str, Any]:
         """What holds for all, of what a decision can depend on, as plain JSON: no addresses or limits of a process."""
-        return self.model_dump(mode="json", exclude={*Installation.model_fields, "types", "lines"})
+        return self.model_dump(mode="json", exclude={*Installation.model_fields, "types", "models"})
 
     def at_start_view(self) -> dict[str, str]:
         """Settings that are read once, at start, and by which every worker that runs must count alike."""
@@ -252,20 +252,20 @@ class Settings(Rules, Installation, BaseSettings):
         return {name: str(getattr(self, name)) for name, field in fields.items() if marked(field, AT_START)}
 
     def decision_view(self) -> dict[str, Any]:
-        """All that any decision can depend on, those of every type and line."""
+        """All that any decision can depend on, those of every type and model."""
         view = self.view_of_all()
         view["types"] = {name: self.for_type(name).model_dump(mode="json") for name in self.named_types}
-        view["lines"] = {line: self.lines[line] for line in sorted(self.lines)}
+        view["models"] = {model: self.models[model] for model in sorted(self.models)}
         return view
 
     def hash(self) -> str:
         """Digest of all settings that decisions depend on: whether two processes would decide alike."""
         return settings_hash(self.decision_view())
 
-    def hash_of(self, line: str) -> str:
-        """Digest of what holds for a line, whoever set it; every decision about it carries it. ``*``: for all."""
+    def hash_of(self, model: str) -> str:
+        """Digest of what holds for a model, whoever set it; every decision about it carries it. ``*``: for all."""
         view = self.view_of_all()
-        return settings_hash(view if line == "*" else view | self.for_line(line).model_dump(mode="json"))
+        return settings_hash(view if model == "*" else view | self.for_model(model).model_dump(mode="json"))
 
     def shown(self) -> dict[str, Any]:
         """Every setting as it may be shown: secrets as stars, and of addresses that can hold one the host alone."""

@@ -1,4 +1,4 @@
-"""Rules that hold for a line: set for all, for a model type, or for one line (CONTRACT sections 1 to 5).
+"""Rules that hold for a model: set for all, for a model type, or for one model (CONTRACT sections 1 to 5).
 
 Numbers that stand in stored state, in ids or in names are no settings: the sketch's 4,096 values and bins, ten
 calibration bins, 50 histogram bins, the recall of ``precision_at_80_recall``, the UTC hours of the closes.
@@ -45,11 +45,11 @@ class RuleFields(BaseModel):
     # of these models some are bases alone, and no command uses all: each is built at its first use
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
-    # -- lines and labels (sections 1 and 2)
+    # -- models and labels (sections 1 and 2)
     scope: Literal["global", "tenant", "auto"] = setting(
         "auto",
-        "Who owns a line: everybody, a tenant each, or per tenant if one is given. Fixed once a type was seen, because "
-        "its counts stand under its lines.",
+        "Who owns a model: everybody, a tenant each, or per tenant if one is given. Fixed once a type was seen, "
+        "because its counts stand under its models.",
         STATIC,
     )
     observed_min_predictions: int = setting(
@@ -128,7 +128,7 @@ class RuleFields(BaseModel):
     narrow_interval_below: float = setting(
         0.2,
         "Width of a confidence interval, 0 to 1, below which it is narrow. Counted as predictions arrive: a change "
-        "shows in new days only, and it holds for all lines alike.",
+        "shows in new days only, and it holds for all models alike.",
         EVERYWHERE,
         AT_START,
         gt=0,
@@ -183,7 +183,7 @@ class RuleFields(BaseModel):
     ks_one_day_bound: float = setting(
         0.30,
         "Lower bound, 0 to 1, from which the last day alone is drift. Lower: weekday patterns alert, up to 10 times "
-        "per 100 line-days.",
+        "per 100 model-days.",
         ge=0,
         le=1,
     )
@@ -229,7 +229,7 @@ class RuleFields(BaseModel):
     # -- alerts (section 4)
     alert_gap_h: float = setting(
         24.0,
-        "Hours between the openings of two alerts of one line and type, by nominal close times. Longer: fewer alerts "
+        "Hours between the openings of two alerts of one model and type, by nominal close times. Longer: fewer alerts "
         "about what comes and goes.",
         ge=0,
         le=8_760,
@@ -250,14 +250,14 @@ class RuleFields(BaseModel):
     require_manual_approval: bool = setting(False, "Whether a person must approve each retraining that drift asks for.")
     retrain_cooldown_days: float = setting(
         7.0,
-        "Days between two train commands of a line, whatever became of the first: a full week, so that a new model is "
+        "Days between two train commands of a model, whatever became of the first: a full week, so that a new model is "
         "judged on every kind of day.",
         ge=0,
         le=365,
     )
     retrain_backoff_h: float = setting(
         1.0,
-        "Hours until a line that failed to train may be tried again, twice as long after each further failure, a day "
+        "Hours until a model that failed to train may be tried again, twice as long after each further failure, a day "
         "at most. Shorter than the cooldown as a rule; it counts where that was shortened.",
         gt=0,
         le=24,
@@ -266,7 +266,7 @@ class RuleFields(BaseModel):
         100, "Labelled rows the training range needs. Fewer: models of noise.", ge=1, le=10**9
     )
     retrain_range_days: int = setting(
-        30, "Days back that a retraining by hand learns from; otherwise since the drift began.", ge=1, le=365
+        30, "Days back that a manual retraining learns from; otherwise since the drift began.", ge=1, le=365
     )
     holdout_share: float = setting(
         0.2, "Newest share of the labelled rows, 0 to 1, kept back to judge the candidate by.", gt=0, lt=1
@@ -321,7 +321,7 @@ class Rules(RuleFields):
 
 
 class TypeSettings(Rules):
-    """Rules of a model type or of one line: what is set for it, over what is set for all."""
+    """Rules of a model type or of one model: what is set for it, over what is set for all."""
 
     @property
     def correction_horizon_days(self) -> int:

@@ -22,11 +22,11 @@ def base(settings: Settings) -> Settings:
     """What the stages of a worker start with: defaults, but for what cannot change while it runs."""
     kept = {name: getattr(settings, name) for name in Settings.model_fields if not changeable(name)}
     types = {name: {k: v for k, v in rules.items() if not changeable(k)} for name, rules in settings.types.items()}
-    return Exact(**{**kept, "types": {name: rules for name, rules in types.items() if rules}, "lines": {}})
+    return Exact(**{**kept, "types": {name: rules for name, rules in types.items() if rules}, "models": {}})
 
 
 def announcements(settings: Settings) -> dict[tuple[str, str], Any]:
-    """What file, environment and profile say beyond the defaults: (line or ``*``, key) → value as JSON."""
+    """What file, environment and profile say beyond the defaults: (model or ``*``, key) → value as JSON."""
     plain = base(settings)
     shown = settings.model_dump(mode="json")
     found = {
@@ -36,18 +36,18 @@ def announcements(settings: Settings) -> dict[tuple[str, str], Any]:
     }
     for owner, rules in shown["types"].items():
         found |= {("*", f"types.{owner}.{name}"): value for name, value in rules.items() if changeable(name)}
-    for line, rules in shown["lines"].items():
-        found |= {(line, name): value for name, value in rules.items()}
+    for model, rules in shown["models"].items():
+        found |= {(model, name): value for name, value in rules.items()}
     return found
 
 
 def changed(settings: Settings, change: Change) -> Settings:
     """The settings after one change, all of it or nothing; ``ValueError`` says why it cannot be.
 
-    For one change at a time: it copies the rules of all lines, and checks them where the change is for all.
+    For one change at a time: it copies the rules of all models, and checks them where the change is for all.
     """
-    if change.line != "*":
-        return _of_line(settings, change)
+    if change.model != "*":
+        return _of_model(settings, change)
     values = {field: getattr(settings, field) for field in Settings.model_fields}
     for owner, said in by_type(change.values).items():
         for name in said:
@@ -63,11 +63,11 @@ def changed(settings: Settings, change: Change) -> Settings:
         raise ValueError("; ".join(problems(error))) from error
 
 
-def _of_line(settings: Settings, change: Change) -> Settings:
-    """One line's own rules; only they have to be looked at again."""
+def _of_model(settings: Settings, change: Change) -> Settings:
+    """One model's own rules; only they have to be looked at again."""
     for key in change.values:
         check_key(key, key, TypeSettings)
-    rules = merged(settings.lines.get(change.line, {}), change.values)
-    after = settings.model_copy(update={"lines": merged(settings.lines, {change.line: rules or None})})
-    after.check_line(change.line, {})
+    rules = merged(settings.models.get(change.model, {}), change.values)
+    after = settings.model_copy(update={"models": merged(settings.models, {change.model: rules or None})})
+    after.check_model(change.model, {})
     return after

@@ -33,7 +33,7 @@ PROFILES: dict[str, dict[str, Any]] = {
 }
 
 
-_TABLES: Final = ("types", "lines", "auto_retrain_types")
+_TABLES: Final = ("types", "models", "auto_retrain_types")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""The live view: API, WebSocket and dashboard over the read model. Orders go to Kafka; nothing else is written."""
+"""The live view: API, WebSocket and dashboard over the read model. Commands go to Kafka; nothing else is written."""

@@ -25,7 +25,7 @@ from stream_app.kafka.topics import Topics
 from stream_app.projection.client import client
 from stream_app.settings import Settings
 from stream_app.tasks import end
-from stream_app.web import figures, live, ordering, reading, settings_view
+from stream_app.web import commanding, figures, live, reading, settings_view
 from stream_app.web.answers import Refused
 from stream_app.web.auth import Tokens
 from stream_app.web.guard import Guard, RequestTraffic
@@ -36,7 +36,7 @@ from stream_app.worker.metrics import MetricsPage
 _STATIC: Final = Path(__file__).parent / "static"
 #: Addresses of the page; each is the same file, which looks at its own address.
 _PAGES: Final = (
-    "/", "/lines/{line}", "/alerts", "/alerts/{id}", "/retraining", "/retraining/{line}", "/settings", "/audit",
+    "/", "/models/{model}", "/alerts", "/alerts/{id}", "/retraining", "/retraining/{model}", "/settings", "/audit",
 )  # fmt: skip
 
 #: What any request may be answered with, whatever it asks (:mod:`stream_app.http.bounds`).
@@ -74,7 +74,7 @@ def create(settings: Settings, topics: Topics, tokens: Tokens, host: str = "") -
 
     app = FastAPI(
         title="Plumbline",
-        description="What the models do, and orders to the pipeline. Every time is UTC.",
+        description="What the models do, and commands to the pipeline. Every time is UTC.",
         version="1",
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
@@ -82,7 +82,7 @@ def create(settings: Settings, topics: Topics, tokens: Tokens, host: str = "") -
         lifespan=lifespan,
         responses={status: {"description": text} for status, text in _BOUNDS.items()},
     )
-    for part in (reading, ordering, settings_view, live, figures):
+    for part in (reading, commanding, settings_view, live, figures):
         app.include_router(part.router)
     _errors(app)
     _pages(app)

@@ -42,14 +42,14 @@ _TRY_AGAIN, _POLICY = 1013, 1008
 class Client:
     """Who listens, to what."""
 
-    lines: frozenset[str] | None
+    models: frozenset[str] | None
     topics: frozenset[str] | None
     queue: asyncio.Queue[bytes] = field(default_factory=lambda: asyncio.Queue(QUEUE))
     lost: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def wants(self, topic: str, line: str) -> bool:
-        """Whether a change concerns it; what is about all lines concerns everybody."""
-        about = self.lines is None or line == "*" or line in self.lines
+    def wants(self, topic: str, model: str) -> bool:
+        """Whether a change concerns it; what is about all models concerns everybody."""
+        about = self.models is None or model == "*" or model in self.models
         return about and (self.topics is None or topic in self.topics)
 
     def put(self, message: bytes) -> None:
@@ -99,10 +99,10 @@ class Hub:
                     self._hand_round(fields)
 
     def _hand_round(self, fields: dict[bytes, bytes]) -> None:
-        topic, line = fields[b"topic"].decode(), fields[b"line"].decode()
+        topic, model = fields[b"topic"].decode(), fields[b"model"].decode()
         message = self.change(self.last, fields)
         for client in self.clients:
-            if topic == "reset" or client.wants(topic, line):
+            if topic == "reset" or client.wants(topic, model):
                 client.put(message)
 
     async def _watch(self) -> None:
@@ -112,7 +112,7 @@ class Hub:
             if self.status.updated_ms is not None:
                 # ahead of whoever asks: after a start and after a close there is much to read
                 try:
-                    await self._site.reader.fleet.lines()
+                    await self._site.reader.fleet.models()
                 except (RedisError, OSError):
                     pass
                 except (UnknownFormat, Broken) as error:
@@ -152,7 +152,7 @@ class Hub:
         if fields[b"topic"] == b"reset":
             return orjson.dumps({"type": "reset", "id": id})
         head = orjson.dumps(
-            {"type": "change", "id": id, "topic": fields[b"topic"].decode(), "line": fields[b"line"].decode()}
+            {"type": "change", "id": id, "topic": fields[b"topic"].decode(), "model": fields[b"model"].decode()}
         )
         return head[:-1] + b',"record":' + fields[b"record"] + b"}"
 
@@ -178,7 +178,7 @@ class Hub:
                 topic = fields[b"topic"].decode()
                 if topic == "reset":
                     return None
-                if client.wants(topic, fields[b"line"].decode()):
+                if client.wants(topic, fields[b"model"].decode()):
                     out.append(self.change(stream_id, fields))
         return out
 
@@ -243,7 +243,7 @@ async def _first_message(socket: WebSocket, site: Site, place: asyncio.Event) ->
         message = orjson.loads(text) if len(text) <= _FIRST_MESSAGE else None
         if not isinstance(message, dict) or message.get("type") != "auth":
             raise ValueError
-        client = Client(_names(message.get("lines")), _names(message.get("topics")))
+        client = Client(_names(message.get("models")), _names(message.get("topics")))
         after = message.get("after")
         user = site.user(str(message.get("token", "")), address)
     except Refused as refused:

@@ -1,4 +1,4 @@
-"""What can be asked: the fleet, lines, drift events, alerts, trainings, audit."""
+"""What can be asked: the fleet, models, drift events, alerts, trainings, audit."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from stream_app.web.site import site_of, viewer
 
 router = APIRouter(prefix="/api/v1", tags=["reading"])
 
-Line = Annotated[str, Path(pattern=f"^{NAME}:{NAME}$", description="TYPE:TENANT, or TYPE:global")]
-LineFilter = Annotated[str | None, Query(pattern=f"^{NAME}:{NAME}$", description="only this line")]
+ModelId = Annotated[str, Path(pattern=f"^{NAME}:{NAME}$", description="TYPE:TENANT, or TYPE:global")]
+ModelFilter = Annotated[str | None, Query(pattern=f"^{NAME}:{NAME}$", description="only this model")]
 AnyId = Annotated[str, Path(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Limit = Annotated[int, Query(ge=1, le=PAGE_ROWS)]
 Cursor = Annotated[str | None, Query(max_length=64, description="`next` of the page before")]
@@ -43,15 +43,15 @@ async def status(request: Request, user: Viewer) -> Response:
     """Whether what is shown is whole and new."""
     reader = site_of(request).reader
     found = await reader.status()
-    lines = None if found.updated_ms is None else await reader.fleet.lines()
+    models = None if found.updated_ms is None else await reader.fleet.models()
     return answer(
         {
             "degraded": found.degraded,
             "reason": found.reason,
             "updated_at": rfc3339(found.updated_ms) if found.updated_ms is not None else None,
             # null, not 0: where nothing can be read nobody knows
-            "lines": len(lines) if lines is not None else None,
-            "open_alerts": sum(entry.view["alerts"] for entry in lines) if lines is not None else None,
+            "models": len(models) if models is not None else None,
+            "open_alerts": sum(entry.view["alerts"] for entry in models) if models is not None else None,
         }
     )
 
@@ -69,13 +69,13 @@ async def judgement(request: Request, user: Viewer) -> Response:
 async def models(
     request: Request,
     user: Viewer,
-    q: Annotated[str | None, Query(max_length=128, description="part of the line's name or of its version")] = None,
+    q: Annotated[str | None, Query(max_length=128, description="part of the model's name or of its version")] = None,
     model_type: Annotated[str | None, Query(pattern=f"^{NAME}$")] = None,
     state: Annotated[Literal["alert", "drift", "job", "quiet"] | None, Query()] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """Every line, the one that needs people most first.
+    """Every model, the one that needs people most first.
 
     ``traffic`` says whose figures ``metric`` shows (``figures_of``; null: all versions, because the active one has no
     outcomes of these days), when the active version predicted last (``last_seen``), and how many predictions it and up
@@ -85,8 +85,8 @@ async def models(
     wanted = (q or "").lower()
     found = [
         entry.view
-        async for entry in in_slices(await site_of(request).reader.fleet.lines())
-        if (not wanted or wanted in entry.line.lower() or wanted in (entry.view["active_version"] or "").lower())
+        async for entry in in_slices(await site_of(request).reader.fleet.models())
+        if (not wanted or wanted in entry.model.lower() or wanted in (entry.view["active_version"] or "").lower())
         and (model_type is None or entry.view["model_type"] == model_type)
         and (state is None or _in_state(entry.view, state))
     ]
@@ -106,26 +106,26 @@ def _in_state(view: dict[str, Any], state: str) -> bool:
     return {"alert": view["alert"] is not None, "drift": drifting, "job": job}[state]
 
 
-async def _view(request: Request, line: str) -> dict[str, Any]:
-    view = await site_of(request).reader.fleet.view(line)
+async def _view(request: Request, model: str) -> dict[str, Any]:
+    view = await site_of(request).reader.fleet.view(model)
     if view is not None:
         return view
-    raise Refused(404, "unknown_line", f"nothing was ever seen of {line}: GET /api/v1/models lists the lines")
+    raise Refused(404, "unknown_model", f"nothing was ever seen of {model}: GET /api/v1/models lists the models")
 
 
-@router.get("/models/{line}")
-async def model(request: Request, line: Line, user: Viewer) -> Response:
-    """A line: what the fleet shows of it, its versions, today so far, the newest event of each check, its job, and
+@router.get("/models/{model}")
+async def model(request: Request, model: ModelId, user: Viewer) -> Response:
+    """A model: what the fleet shows of it, its versions, today so far, the newest event of each check, its job, and
     the rules that hold for it now."""
-    view, site = await _view(request, line), site_of(request)
-    rules = rules_of(line, await site.reader.settings_of(line), site.start)
-    return answer({**view, **await site.reader.line(line), "rules": rules})
+    view, site = await _view(request, model), site_of(request)
+    rules = rules_of(model, await site.reader.settings_of(model), site.start)
+    return answer({**view, **await site.reader.model(model), "rules": rules})
 
 
-@router.get("/models/{line}/snapshots")
+@router.get("/models/{model}/snapshots")
 async def snapshots(
     request: Request,
-    line: Line,
+    model: ModelId,
     user: Viewer,
     version: Annotated[str | None, Query(pattern=f"^{NAME}$")] = None,
     from_: Annotated[str | None, Query(alias="from", pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] = None,
@@ -134,17 +134,17 @@ async def snapshots(
     cursor: Cursor = None,
 ) -> Response:
     """Closed daily snapshots of the last 90 days, oldest first, newest revision each."""
-    found = await site_of(request).reader.snapshots(line, version, from_, to, position(cursor), limit)
+    found = await site_of(request).reader.snapshots(model, version, from_, to, position(cursor), limit)
     return page(found.items, found.next)
 
 
-@router.get("/models/{line}/checks")
+@router.get("/models/{model}/checks")
 async def checks(
-    request: Request, line: Line, user: Viewer, limit: Limit = PAGE_ROWS, cursor: Cursor = None
+    request: Request, model: ModelId, user: Viewer, limit: Limit = PAGE_ROWS, cursor: Cursor = None
 ) -> Response:
     """Numbers of every statistical and performance comparison of the last 90 days, also those that found nothing."""
     start = position(cursor)
-    found = await site_of(request).reader.points(line)
+    found = await site_of(request).reader.points(model)
     after = following(start + limit) if start + limit < len(found) else None
     return answer({"items": found[start : start + limit], "next": after})
 
@@ -153,7 +153,7 @@ async def checks(
 async def drift_events(
     request: Request,
     user: Viewer,
-    line: LineFilter = None,
+    model: ModelFilter = None,
     kind: Annotated[DriftKind | None, Query()] = None,
     severity: Annotated[Severity | None, Query()] = None,
     from_: From = None,
@@ -161,9 +161,9 @@ async def drift_events(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """Events that found drift, newest close first. ``/models/{line}/checks`` has the others' numbers."""
-    keep = _keep({"kind": kind, "severity": severity}, "close", from_, to)
-    found = await site_of(request).reader.events(line, keep, position(cursor), limit)
+    """Events that found drift, newest close first. ``/models/{model}/checks`` has the others' numbers."""
+    keep = _keep({"kind": kind, "severity": severity}, "as_of", from_, to)
+    found = await site_of(request).reader.events(model, keep, position(cursor), limit)
     return page(found.items, found.next)
 
 
@@ -180,7 +180,7 @@ async def drift_event(request: Request, id: AnyId, user: Viewer) -> Response:
 async def alerts(
     request: Request,
     user: Viewer,
-    line: LineFilter = None,
+    model: ModelFilter = None,
     status: Annotated[Literal["open", "resolved"] | None, Query()] = None,
     type: Annotated[Literal["ML_DRIFT_DETECTED", "ML_OUTCOMES_INCOMPLETE"] | None, Query()] = None,
     severity: Annotated[Severity | None, Query()] = None,
@@ -193,7 +193,7 @@ async def alerts(
     def keep(row: dict[str, Any]) -> bool:
         return same(row) and (status is None or (row["status"] == "resolved") == (status == "resolved"))
 
-    found = await site_of(request).reader.alerts(line, keep, position(cursor), limit)
+    found = await site_of(request).reader.alerts(model, keep, position(cursor), limit)
     return page(found.items, found.next)
 
 
@@ -215,28 +215,28 @@ async def alert(request: Request, id: AnyId, user: Viewer) -> Response:
 async def trainings(
     request: Request,
     user: Viewer,
-    line: LineFilter = None,
+    model: ModelFilter = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """Jobs by line, those in hand first; with ``line`` also its history and commands, newest first."""
+    """Jobs by model, those in hand first; with ``model`` also its history and commands, newest first."""
     reader = site_of(request).reader
-    if line is not None:
-        view = await _view(request, line)
-        jobs, commands = await reader.history(line)
+    if model is not None:
+        view = await _view(request, model)
+        jobs, commands = await reader.history(model)
         item = {
-            "line": line,
+            "model": model,
             "job": view["job"],
             "history": [orjson.loads(value) for value in jobs],
             "commands": [orjson.loads(value) for value in commands],
         }
         return answer({"items": [item], "next": None})
     start = position(cursor)
-    lines = await reader.fleet.lines()
-    found = [entry.view async for entry in in_slices(lines) if entry.view["job"] is not None]
-    found.sort(key=lambda view: (view["job"]["state"] == "idle", view["line"]))
+    models = await reader.fleet.models()
+    found = [entry.view async for entry in in_slices(models) if entry.view["job"] is not None]
+    found.sort(key=lambda view: (view["job"]["state"] == "idle", view["model"]))
     rows = [
-        {"line": view["line"], "job": view["job"], "active_version": view["active_version"]}
+        {"model": view["model"], "job": view["job"], "active_version": view["active_version"]}
         for view in found[start : start + limit]
     ]
     return answer({"items": rows, "next": following(start + limit) if start + limit < len(found) else None})
@@ -246,7 +246,7 @@ async def trainings(
 async def audit(
     request: Request,
     user: Viewer,
-    line: LineFilter = None,
+    model: ModelFilter = None,
     action: Word = None,
     decision: Word = None,
     actor: Word = None,
@@ -255,9 +255,9 @@ async def audit(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """Decisions with their grounds, newest first; the last 10,000 of all lines, the last 500 of each."""
+    """Decisions with their grounds, newest first; the last 10,000 of all models, the last 500 of each."""
     keep = _keep({"action": action, "decision": decision, "actor": actor}, "at", from_, to)
-    found = await site_of(request).reader.audit(line, keep, position(cursor), limit)
+    found = await site_of(request).reader.audit(model, keep, position(cursor), limit)
     return page(found.items, found.next)
 
 

@@ -1,4 +1,4 @@
-"""What the routes share: the read model, who asks, where orders go."""
+"""What the routes share: the read model, who asks, where commands go."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from stream_app.web.auth import SignInAttempts, Tokens, User
 
 #: Seconds that an idempotency key is remembered.
 REMEMBERED_S: Final = 86_400
-#: Seconds until an order that Kafka does not take is given up.
-_ORDER_S: Final = 20.0
+#: Seconds until a command that Kafka does not take is given up.
+_COMMAND_S: Final = 20.0
 _LOCKS: Final = 1_000
 
 
@@ -67,18 +67,18 @@ class Site:
         )  # fmt: skip
 
     async def order(
-        self, user: User, key: str | None, line: str, command: str, arguments: dict[str, Any], reason: str
+        self, user: User, key: str | None, model: str, command: str, arguments: dict[str, Any], reason: str
     ) -> str:
         """Send an operator's command; returns its id. The same key and content is one command, written once."""
-        made = send.order(line, command, arguments, user.name, reason)
+        made = send.new_command(model, command, arguments, user.name, reason)
         too_large = send.oversized(made)
         if too_large is not None:
             raise Refused(413, "too_large", too_large)
         if key is None:
             await self._send(made)
             return made.id
-        content = f"{line}\x1f{command}\x1f{sorted(arguments.items())!r}\x1f{reason}"
-        made = made._replace(id=uuid5("web-order", user.name, key))
+        content = f"{model}\x1f{command}\x1f{sorted(arguments.items())!r}\x1f{reason}"
+        made = made._replace(id=uuid5("web-command", user.name, key))
         async with self._lock(made.id):
             known = await self._known(made.id)
             if known is not None and known != content.encode():
@@ -88,13 +88,13 @@ class Site:
                 await self._remember(made.id, content)
         return made.id
 
-    async def _send(self, made: send.Order) -> None:
+    async def _send(self, made: send.NewCommand) -> None:
         try:
-            async with asyncio.timeout(_ORDER_S):
+            async with asyncio.timeout(_COMMAND_S):
                 await send.send(self.settings, self.topics, [made])
         except TimeoutError as error:
             raise Refused(
-                503, "kafka_slow", "Kafka did not take the order in time; with an Idempotency-Key it can be sent again"
+                503, "kafka_slow", "Kafka did not take the command in time; send it again, with an Idempotency-Key"
             ) from error
         self.commands, self.commanded_at = self.commands + 1, time.time()
 
@@ -137,7 +137,7 @@ async def viewer(request: Request, given: Annotated[HTTPAuthorizationCredentials
 
 
 async def operator(user: Annotated[User, Depends(viewer)]) -> User:
-    """Whoever may give orders."""
+    """Whoever may give commands."""
     if user.role != "operator":
         raise Refused(403, "viewer", f"{user.name} may look and not order: it takes a token with the operator role")
     return user

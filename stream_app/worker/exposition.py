@@ -17,8 +17,8 @@ from stream_app.worker.metrics import MetricFamilies
 _TOLD: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "alerts": ("alerts_total", "Revisions of alerts; notify is empty where nobody is told.", ("type", "notify")),
     "drift-events": ("drift_events_total", "Verdicts of checks.", ("kind", "verdict", "severity")),
-    "training-commands": ("training_commands_total", "Orders to trainers and the deployer.", ("command",)),
-    "audit": ("decisions_total", "Decisions, and answers to orders.", ("action", "decision")),
+    "training-commands": ("training_commands_total", "Commands to trainers and the deployer.", ("command",)),
+    "audit": ("decisions_total", "Decisions, and answers to commands.", ("action", "decision")),
 }
 _REASON: Final = "plumbline.reason"
 
@@ -104,7 +104,7 @@ def _of_stage(page: MetricFamilies, lane: Lane, where: dict[str, str]) -> None:
     stage: Any = lane.stage
     if isinstance(stage, MetricsStage):
         for close, count in sorted(stage.closes_run.items()):
-            page.put("closes_total", "counter", "Daily closes run, by kind.", count, **where, close=close)
+            page.put("daily_checks_total", "counter", "Daily checks run, by kind.", count, **where, check=close)
         return
     names = getattr(stage, "names", None)
     if callable(names):

@@ -49,7 +49,7 @@ async def claim(settings: Settings, topics: Topics, *, take_over: bool = False) 
                 f"{settings.app_id}. Two applications on one prefix would count everything twice. Use another "
                 f"PLUMBLINE_OUTPUT_PREFIX, or stop {stands.app} and run `plumbline worker --take-over`."
             )
-        return owner.claim(settings.app_id, now_ms, settings.input_partitions, settings.line_partitions, at_start)
+        return owner.claim(settings.app_id, now_ms, settings.input_partitions, settings.model_partitions, at_start)
 
     before = await owner.take(kafka, topics.owner, wanted)
     if before is None or before.app == settings.app_id:

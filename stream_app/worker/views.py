@@ -1,4 +1,4 @@
-"""The worker's own views: is it alive, is it ready, what is held for a line, here or elsewhere, what does it cost."""
+"""The worker's own views: is it alive, is it ready, what is held for a model, here or elsewhere, what does it cost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from stream_app.engine.transport import EngineApp
 from stream_app.engine.vitals import Vitals
 from stream_app.http import hosts, worker_guard
 from stream_app.kafka.topics import Topics
-from stream_app.worker import exposition, line_page
+from stream_app.worker import exposition, model_page
 from stream_app.worker.metrics import CONTENT_TYPE, MetricsPage
 
 LIVEZ: Final = "/livez"
@@ -31,7 +31,7 @@ _OWNER_S: Final = 3.0
 
 
 def attach(app: EngineApp, engine: Engine, topics: Topics, vitals: Vitals, clock: LiveClock | None = None) -> None:
-    """Add ``/livez``, ``/readyz``, ``/metrics``, ``/lines/{line}`` to Faust's web server.
+    """Add ``/livez``, ``/readyz``, ``/metrics``, ``/models/{model}`` to Faust's web server.
 
     The server has a thread of its own: ``/livez`` is answered there, whatever the lanes' loop does, and all else in
     that loop, where what is shown does not change meanwhile.
@@ -78,23 +78,23 @@ def attach(app: EngineApp, engine: Engine, topics: Topics, vitals: Vitals, clock
             {"ready": ready, "waits_for": waits_for, **ticks, "lanes": lanes}, status=200 if ready else 503
         )
 
-    @app.page("/lines/{line}")
-    async def line_view(view: View, request: web.Request, line: str) -> Any:
-        """A page of a line's daily cells as the table of the worker that owns it holds them, newest day first."""
-        partition = partition_for(line.encode(), topics.line_partitions)
+    @app.page("/models/{model}")
+    async def model_view(view: View, request: web.Request, model: str) -> Any:
+        """A page of a model's daily cells as the table of the worker that owns it holds them, newest day first."""
+        partition = partition_for(model.encode(), topics.model_partitions)
         lane = engine.lanes.get(("metrics", partition))
         try:
-            after, limit = line_page.asked(request.query)
+            after, limit = model_page.asked(request.query)
         except ValueError as error:
             return view.json({"error": str(error)}, status=400)
         if lane is None or lane.store is None:
-            return await _ask_owner(app, view, request, line, partition)
-        found = await line_page.read(lane, line, after, limit)
+            return await _ask_owner(app, view, request, model, partition)
+        found = await model_page.read(lane, model, after, limit)
         if found is None:
             return view.json({"error": f"partition {partition} is moving: ask again in a few seconds"}, status=503)
         if not found.rows and after is None:
-            return view.json({"error": f"no cells of line {line!r}"}, status=404)
-        return view.json({"line": line, "partition": partition, "cells": found.rows, "next": found.next})
+            return view.json({"error": f"no cells of model {model!r}"}, status=404)
+        return view.json({"model": model, "partition": partition, "cells": found.rows, "next": found.next})
 
     page = MetricsPage(partial(exposition.put, engine))
 
@@ -115,7 +115,7 @@ def _parked(lane: Lane) -> dict[str, str] | None:
     return {"reason": why.reason, "sentence": str(why), "way_out": way_out(why.reason)}
 
 
-async def _ask_owner(app: EngineApp, view: View, request: web.Request, line: str, partition: int) -> Any:
+async def _ask_owner(app: EngineApp, view: View, request: web.Request, model: str, partition: int) -> Any:
     """Hand the question on to the worker that Faust's assignor gave the partition; never more than once."""
     changelog = app.tables["metrics"].changelog_topic.get_topic_name()
     owners = [
@@ -124,12 +124,12 @@ async def _ask_owner(app: EngineApp, view: View, request: web.Request, line: str
         # a worker that was given a partition and has not opened it yet has nobody to ask
         if partition in parts.get(changelog, ()) and str(url) != str(app.conf.canonical_url)
     ]
-    where = f"line {line!r} is in partition {partition}"
+    where = f"model {model!r} is in partition {partition}"
     if not owners or _ROUTED in request.headers:
         return view.json({"error": f"{where}, which no worker has open now: ask again in a few seconds"}, status=503)
     try:
         async with app.http_client.get(
-            f"{owners[0]}/lines/{quote(line, safe=':')}",
+            f"{owners[0]}/models/{quote(model, safe=':')}",
             params=dict(request.query),
             headers={_ROUTED: "1"},
             timeout=ClientTimeout(total=_OWNER_S),

@@ -84,7 +84,7 @@ def _heavy(names: object) -> set[str]:
     return {name.partition(".")[0] for name in names} & _HEAVY
 
 
-def test_orders_and_questions_are_all_looked_at() -> None:
+def test_commands_and_questions_are_all_looked_at() -> None:
     assert set(_modules()) == {*_ASKED, "operators"}
     assert {"retrain", "approve", "reject", "acknowledge", "rollback", "set", "dismiss"} <= set(_modules()["operators"])
 

@@ -28,7 +28,7 @@ from tests.support.live import VIEWER, RedisServer, Web, publish
 from tests.support.worker import Worker
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-LINES = ("fraud:acme", "fraud:bolt")
+MODELS = ("fraud:acme", "fraud:bolt")
 HOUR_MS = 3_600_000
 #: how a page or a command says that quality is good
 GOOD = re.compile(r"No model that was judged needs a look|as good as|nothing needs you|\bsound\b|all is well", re.I)
@@ -50,31 +50,31 @@ class Fleet:
         """Publish it anew."""
         self._revision += 1
         emits: dict[str, list[Emit]] = {"model-lifecycle": [], "metric-snapshots": [], "drift-events": []}
-        for line in LINES:
-            own = {"line": line, "tenant_id": line.partition(":")[2]}
-            self._add(emits, "model-lifecycle.first", "model-lifecycle", line, own)
+        for model in MODELS:
+            own = {"model": model, "tenant_id": model.partition(":")[2]}
+            self._add(emits, "model-lifecycle.first", "model-lifecycle", model, own)
             for back in range(1, 10):
                 day = {"date": (self.day - timedelta(days=back)).isoformat(), "revision": self._revision}
                 counts = {"outcomes": outcomes, "coverage": outcomes / 1_000}
-                self._add(emits, "metric-snapshot.closed", "metric-snapshots", line, own | day | counts)
-            found = {"close": self.close, "verdict": verdict, "windows": []}
-            self._add(emits, "drift-event.performance", "drift-events", line, own | found)
+                self._add(emits, "metric-snapshot.closed", "metric-snapshots", model, own | day | counts)
+            found = {"as_of": self.close, "verdict": verdict, "windows": []}
+            self._add(emits, "drift-event.performance", "drift-events", model, own | found)
         await publish(self._prefix, {kind: tuple(rows) for kind, rows in emits.items()})
 
-    def _add(self, emits: dict[str, list[Emit]], template: str, kind: str, line: str, changes: dict[str, Any]) -> None:
+    def _add(self, emits: dict[str, list[Emit]], template: str, kind: str, model: str, changes: dict[str, Any]) -> None:
         row = {**json.loads((GOLDEN / f"{template}.json").read_text()), **changes}
-        key = "|".join([line, row["model_version"], row["date"]]) if kind == "metric-snapshots" else line
-        partition = partition_for(line.encode(), self._prefix.topics.line_partitions)
+        key = "|".join([model, row["model_version"], row["date"]]) if kind == "metric-snapshots" else model
+        partition = partition_for(model.encode(), self._prefix.topics.model_partitions)
         emits[kind].append(Emit(kind, partition, key.encode(), json.dumps(row).encode(), []))
 
     async def tick(self, age_ms: int = 0) -> None:
         """A tick in every partition of the models' clock, written so long ago."""
         at = int(time.time() * 1000) - age_ms
-        value = json.dumps({"at": rfc3339(at), "line": True, "mode": "external", "barrier": {}}).encode()
+        value = json.dumps({"at": rfc3339(at), "ends_epoch": True, "mode": "external", "end_offsets": {}}).encode()
         topics = self._prefix.topics
         async with clients.producer(self._prefix.bootstrap, {}) as producer:
-            for partition in range(topics.line_partitions):
-                await producer.send_and_wait(topics.line_clock, value, partition=partition, timestamp_ms=at)
+            for partition in range(topics.model_partitions):
+                await producer.send_and_wait(topics.model_clock, value, partition=partition, timestamp_ms=at)
 
 
 class Walk:
@@ -113,7 +113,7 @@ class Walk:
         await self._until_api(lambda found: found["all_clear"], "the all-clear")
         await expect(self.standing.locator("main")).to_contain_text(CLEAR, timeout=15_000)
         await expect(self.standing.locator("td.needs").first).to_have_text("nothing")
-        await expect(self.standing.locator("main .tag.good")).to_have_count(len(LINES))
+        await expect(self.standing.locator("main .tag.good")).to_have_count(len(MODELS))
         for name, text in [*await self._commands(), *await self._pages(CLEAR)]:
             assert CLEAR in text, (name, text)
         await expect(await self.good_news_of_a_model()).to_have_count(1, timeout=15_000)
@@ -134,7 +134,7 @@ class Walk:
 
     async def good_news_of_a_model(self) -> Locator:
         """What a model's own page, opened now, shows in green."""
-        await self._page.goto(f"{self._web.address}/lines/{LINES[0]}")
+        await self._page.goto(f"{self._web.address}/models/{MODELS[0]}")
         await expect(self._page.locator("h1, main [role=alert]").first).to_be_visible(timeout=15_000)
         return self._page.locator("main .tag.good")
 
@@ -189,7 +189,7 @@ async def test_no_state_that_says_nothing_says_that_all_is_well(
         running.start()
         await walk.told("no_tick")  # none has ever come
         # from here on ticks are as old as the test says; a worker would not start so
-        await prefix.configure(prefix.topics.line_clock, {"message.timestamp.type": "CreateTime"})
+        await prefix.configure(prefix.topics.model_clock, {"message.timestamp.type": "CreateTime"})
         await fleet.tick()
         await walk.told("no_model")
         await fleet.say("insufficient_evidence", outcomes=0)

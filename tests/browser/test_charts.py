@@ -74,12 +74,12 @@ async def page(site: Site) -> AsyncIterator[Page]:
 
 async def show(page: Page, model: str) -> None:
     """Go to a model's page."""
-    await go(page, f"/lines/churn:{model}")
+    await go(page, f"/models/churn:{model}")
     await expect(page.locator("h1")).to_have_text(f"churn:{model}")
 
 
 async def drawing(page: Page, chart: str) -> dict[str, Any]:
-    """What a chart was drawn from, and what stands in the page: filled polygons, labels of ticks, lines across."""
+    """What a chart was drawn from, and what stands in the page: filled polygons, labels of ticks, models across."""
     found = page.locator(f".chart{chart}")
     # the chart library is 4 MB: on a busy machine it takes its time
     await expect(found.locator("svg").first).to_be_visible(timeout=30_000)

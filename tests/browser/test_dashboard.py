@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from playwright.async_api import Browser, expect
 
-from stream_app.commands.send import Order
+from stream_app.commands.send import NewCommand
 from stream_app.reference.learners import logistic
 from stream_app.reference.predictor import seed
 from stream_app.reference.registry import FolderRegistry
@@ -26,13 +26,13 @@ from tests.support.reference import Process
 from tests.support.scenarios import DAY_MS, FIRST_DAY
 from tests.support.worker import Worker
 
-LINE = "churn:step-25-300-on"
+MODEL = "churn:step-25-300-on"
 
 
 async def news(site: Site, **changes: Any) -> dict[str, Any]:
-    """Publish a new alert of a line of its own."""
+    """Publish a new alert of a model of its own."""
     template = json.loads(published()["alerts"][0].value or b"")
-    row: dict[str, Any] = {**template, "id": str(uuid.uuid4()), "line": "churn:news", "tenant_id": "news", **changes}
+    row: dict[str, Any] = {**template, "id": str(uuid.uuid4()), "model": "churn:news", "tenant_id": "news", **changes}
     emit = published()["alerts"][0]._replace(key=row["id"].encode(), value=json.dumps(row).encode())
     await publish(site.prefix, {"alerts": (emit,)})
     return row
@@ -62,9 +62,9 @@ async def test_what_records_say_is_text_and_never_markup(site: Site, browser: Br
 
 
 def views() -> list[str]:
-    alert = next(a for a in newest("alerts", lambda r: r["id"]).values() if a["line"] == LINE)
-    lines = [f"/lines/{LINE}", "/lines/churn:coverage-0.3", f"/retraining/{LINE}"]
-    return ["/", *lines, "/alerts", f"/alerts/{alert['id']}", "/retraining", "/settings", "/audit"]
+    alert = next(a for a in newest("alerts", lambda r: r["id"]).values() if a["model"] == MODEL)
+    models = [f"/models/{MODEL}", "/models/churn:coverage-0.3", f"/retraining/{MODEL}"]
+    return ["/", *models, "/alerts", f"/alerts/{alert['id']}", "/retraining", "/settings", "/audit"]
 
 
 @pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
@@ -84,10 +84,10 @@ async def test_every_view_is_whole_and_fits(site: Site, browser: Browser, size: 
         assert not faults
 
 
-async def test_the_line_shows_what_its_snapshots_say(site: Site, browser: Browser) -> None:
-    async with signed_in(browser, site.web, VIEWER, f"/lines/{LINE}") as (page, _):
-        rows = newest("metric-snapshots", lambda r: (r["line"], r["date"]))
-        week = [r for (line, _), r in sorted(rows.items()) if line == LINE and r["state"] == "closed"][-7:]
+async def test_the_model_shows_what_its_snapshots_say(site: Site, browser: Browser) -> None:
+    async with signed_in(browser, site.web, VIEWER, f"/models/{MODEL}") as (page, _):
+        rows = newest("metric-snapshots", lambda r: (r["model"], r["date"]))
+        week = [r for (model, _), r in sorted(rows.items()) if model == MODEL and r["state"] == "closed"][-7:]
         label = await page.locator(".matrix").get_attribute("aria-label")
         wanted = [
             sum(r[name] for r in week)
@@ -134,10 +134,10 @@ async def test_a_threshold_is_moved_and_shows_what_it_would_have_done(site: Site
         assert not faults
 
 
-async def test_a_viewer_is_shown_no_way_to_order(site: Site, browser: Browser) -> None:
-    async with signed_in(browser, site.web, VIEWER, f"/lines/{LINE}") as (page, _):
-        await expect(page.get_by_text("orders need the operator role")).to_be_visible()
-        for path in (f"/lines/{LINE}", f"/retraining/{LINE}", "/settings", views()[5]):
+async def test_a_viewer_is_shown_no_way_to_command(site: Site, browser: Browser) -> None:
+    async with signed_in(browser, site.web, VIEWER, f"/models/{MODEL}") as (page, _):
+        await expect(page.get_by_text("commands need the operator role")).to_be_visible()
+        for path in (f"/models/{MODEL}", f"/retraining/{MODEL}", "/settings", views()[5]):
             await page.goto(f"{site.web.address}{path}")
             await expect(page.locator("h1")).to_be_visible()
             await expect(page.locator(".skeleton")).to_have_count(0)
@@ -174,18 +174,18 @@ async def test_it_says_what_is_wrong_and_mends_itself(site: Site, browser: Brows
         await expect(page.locator("table.rows a.name").first).to_be_visible(timeout=20_000)
 
 
-async def test_an_operator_rolls_back_by_hand_and_sees_it_happen(
+async def test_an_operator_rolls_back_manually_and_sees_it_happen(
     prefix: Prefix, worker: Callable[..., Worker], browser: Browser, tmp_path: Path
 ) -> None:
     """With a real worker and a real deployer; only time is the test's."""
-    line, registry = "conflict:global", FolderRegistry(tmp_path / "registry")
+    model, registry = "conflict:global", FolderRegistry(tmp_path / "registry")
     rows = [{"a": float(n), "b": float(n % 3)} for n in range(60)]
     for version in ("v1", "v2"):
-        seed(registry, line, version, logistic, rows, np.array([n % 2 for n in range(60)]))
-        model = registry.load(line, "v1", None)
+        seed(registry, model, version, logistic, rows, np.array([n % 2 for n in range(60)]))
+        model = registry.load(model, "v1", None)
         assert model is not None
-        registry.put(line, "v2", model, {"parent": "v1", "training_samples": 60, "champion_by": "nothing"})
-    registry.activate(line, "v2", "by hand")
+        registry.put(model, "v2", model, {"parent": "v1", "training_samples": 60, "champion_by": "nothing"})
+    registry.activate(model, "v2", "manually")
     redis = RedisServer(tmp_path / "redis").start()
     running = worker(redis_url=redis.url).start()
     web = Web(prefix, tmp_path, redis.url)
@@ -197,11 +197,11 @@ async def test_an_operator_rolls_back_by_hand_and_sees_it_happen(
     try:
         async with Stepper(prefix, [running]) as stepper:
             for number, version in enumerate(("v1", "v2"), 1):
-                known = Order(line, "register", {"model_version": version}, "ada", "deployed", str(uuid.uuid4()))
+                known = NewCommand(model, "register", {"model_version": version}, "ada", "deployed", str(uuid.uuid4()))
                 await stepper.turn(Turn(at + number * 60_000, orders=[known]))
             await web.answers()
-            async with signed_in(browser, web, OPERATOR, f"/retraining/{line}") as (page, faults):
-                await expect(page.locator("p.soft").first).to_have_text("v2 serves")
+            async with signed_in(browser, web, OPERATOR, f"/retraining/{model}") as (page, faults):
+                await expect(page.locator("p.soft").first).to_have_text("v2 is active")
                 await page.get_by_role("button", name="Roll back…").click()
                 dialog = page.locator("dialog")
                 await dialog.locator("textarea").fill("complaints since the new version")
@@ -213,12 +213,12 @@ async def test_an_operator_rolls_back_by_hand_and_sees_it_happen(
 
                 async def served() -> bool:
                     await stepper.turn(Turn(stepper.turns[-1].at_ms + 60_000))
-                    return await page.locator("p.soft", has_text="v1 serves").count() > 0
+                    return await page.locator("p.soft", has_text="v1 is active").count() > 0
 
                 await until(served, 60, "the page to show the version before")
                 await expect(page.locator(".toast.good")).not_to_have_count(0)
                 await expect(page.get_by_text("complaints since the new version").first).to_be_visible()
-                assert registry.active(line) == "v1"
+                assert registry.active(model) == "v1"
                 assert not faults
     finally:
         deployer.kill()

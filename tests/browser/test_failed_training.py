@@ -12,7 +12,7 @@ from typing import Any
 
 from playwright.async_api import Browser, expect
 
-from stream_app.commands.send import Order
+from stream_app.commands.send import NewCommand
 from stream_app.settings import children
 from tests.support.browsing import signed_in
 from tests.support.kafka_io import Prefix, until
@@ -22,7 +22,7 @@ from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS, step
 from tests.support.worker import Worker
 
 SCENARIO = step(25, 99, 5, 300)
-LINE = SCENARIO.line
+MODEL = SCENARIO.model
 WHY = "not accepted in 3 attempts"
 
 
@@ -56,7 +56,7 @@ async def test_a_training_that_nobody_does_is_shown_as_failed_until_a_person_end
                 found: dict[str, Any] = {}
 
                 async def there() -> bool:
-                    answer = await api.get(f"/models/{LINE}")
+                    answer = await api.get(f"/models/{MODEL}")
                     found.update(answer.json().get("job") or {} if answer.status_code == 200 else {})
                     return found.get("state") == wanted
 
@@ -65,11 +65,11 @@ async def test_a_training_that_nobody_does_is_shown_as_failed_until_a_person_end
 
             for day, found in SCENARIO.draw():
                 midnight = (FIRST_DAY + day) * DAY_MS
-                await stepper.turn(Turn(midnight + 12 * HOUR_MS, rows_of(LINE, "v1", day, found)))
+                await stepper.turn(Turn(midnight + 12 * HOUR_MS, rows_of(MODEL, "v1", day, found)))
                 for hour in (1, 2, 3, 4):
                     await stepper.turn(Turn(midnight + DAY_MS + hour * HOUR_MS))
             now = stepper.turns[-1].at_ms + MINUTE_MS
-            wish = Order(LINE, "retrain", {}, "ada", "new feature", str(uuid.uuid4()))
+            wish = NewCommand(MODEL, "retrain", {}, "ada", "new feature", str(uuid.uuid4()))
             await stepper.turn(Turn(now, orders=[wish]))
             for attempt in (1, 2, 3):
                 await stepper.turn(Turn(now + attempt * 10 * MINUTE_MS))
@@ -81,16 +81,16 @@ async def test_a_training_that_nobody_does_is_shown_as_failed_until_a_person_end
             failure = (await shown("failed"))["failure"]
             assert (failure["command"], failure["attempt"], failure["reason"]) == ("train", 3, WHY)
             at = failure["at"][:16]
-            (item,) = (await api.get("/trainings", params={"line": LINE})).json()["items"]
+            (item,) = (await api.get("/trainings", params={"model": MODEL})).json()["items"]
             assert item["job"]["failure"] == failure
             assert item["history"][0]["failure"] == failure
             fleet = (await api.get("/models")).json()["items"]
-            assert "training failed" in next(row["reasons"] for row in fleet if row["line"] == LINE)
+            assert "training failed" in next(row["reasons"] for row in fleet if row["model"] == MODEL)
             (row,) = json.loads(await plumbline(prefix, "models", "--json"))
             assert (row["job"]["state"], row["job"]["failure"]) == ("failed", failure)
             assert f"train failed {at}, attempt 3: {WHY}" in await plumbline(prefix, "models")
 
-            async with signed_in(browser, web, OPERATOR, f"/retraining/{LINE}") as (page, faults):
+            async with signed_in(browser, web, OPERATOR, f"/retraining/{MODEL}") as (page, faults):
                 told = page.locator(".failure").first
                 await expect(told).to_contain_text("Training failed")
                 await expect(told).to_contain_text(f"attempt 3: {WHY}")
@@ -112,12 +112,12 @@ async def test_a_training_that_nobody_does_is_shown_as_failed_until_a_person_end
             (said,) = [row for row in audit if row["action"] == "dismiss"]
             assert (said["decision"], said["stage"], said["actor"]) == ("dismissed", "retrain", "olga")
             assert WHY in said["reason"]
-            refused = await api.post(f"/models/{LINE}/dismiss", json={"reason": "x"})
+            refused = await api.post(f"/models/{MODEL}/dismiss", json={"reason": "x"})
             assert refused.status_code == 403
 
-            # orders of other stages are answered by the stages that carry them out
+            # commands of other stages are answered by the stages that carry them out
             orders = [
-                Order(LINE, command, arguments, "ada", "because", str(uuid.uuid4()))
+                NewCommand(MODEL, command, arguments, "ada", "because", str(uuid.uuid4()))
                 for command, arguments in (
                     ("register", {"model_version": "v2"}), ("rebaseline", {}), ("acknowledge", {}), ("dismiss", {}),
                 )
@@ -131,7 +131,7 @@ async def test_a_training_that_nobody_does_is_shown_as_failed_until_a_person_end
                 ("metrics", "applied"), ("metrics", "applied"), ("alerts", "refused"), ("retrain", "refused"),
             ]  # fmt: skip
             assert answered[orders[0].id][2] == "v2 is active after v1: because"
-            assert answered[orders[2].id][2] == "not_open: this line has no open alert"
+            assert answered[orders[2].id][2] == "not_open: this model has no open alert"
             assert answered[orders[3].id][2].startswith("nothing_failed: ")
     finally:
         web.process.kill()

@@ -80,15 +80,15 @@ async def in_topic(site: Site) -> dict[str, list[Row]]:
     """Days of each model as the topic has them, worked out here: newest revisions, closed ones of 90 days, open ones
     that did not close."""
     topics = site.prefix.topics
-    parts = await read(site.prefix.bootstrap, f"{topics.output_prefix}metric-snapshots", topics.line_partitions)
+    parts = await read(site.prefix.bootstrap, f"{topics.output_prefix}metric-snapshots", topics.model_partitions)
     newest: dict[tuple[str, str, str], Row] = {}
     for row in (json.loads(record.value) for records in parts.values() for record in records):
-        key = (row["line"], row["date"], row["model_version"])
+        key = (row["model"], row["date"], row["model_version"])
         if row["revision"] >= newest.get(key, row)["revision"]:
             newest[key] = row
-    kept = [row for row in newest.values() if row["line"] != "churn:gone" and row["date"] >= "2026-01-01"]
+    kept = [row for row in newest.values() if row["model"] != "churn:gone" and row["date"] >= "2026-01-01"]
     return {
-        model: sorted((r for r in kept if r["line"] == model), key=lambda r: (r["date"], r["model_version"]))
+        model: sorted((r for r in kept if r["model"] == model), key=lambda r: (r["date"], r["model_version"]))
         for model in SHOWN
     }
 
@@ -128,18 +128,18 @@ def shares(rows: list[Row], version: str) -> tuple[float, float, float] | None:
 async def test_the_commands_and_the_api_say_what_the_topics_say(site: Site) -> None:
     wanted = await in_topic(site)
     listed, printed = json.loads(await plumbline(site, "models", "--json")), await plumbline(site, "models")
-    assert [row["line"] for row in listed] == SHOWN
+    assert [row["model"] for row in listed] == SHOWN
     async with site.web.client() as client:
-        fleet = {row["line"]: row for row in (await client.get("/models")).json()["items"]}
+        fleet = {row["model"]: row for row in (await client.get("/models")).json()["items"]}
         assert sorted(fleet) == SHOWN
         for row in listed:
-            model, rows = row["line"], wanted[row["line"]]
+            model, rows = row["model"], wanted[row["model"]]
             assert row == {key: fleet[model][key] for key in row}
             _agrees(row, rows)
-            line = next(text for text in printed.splitlines() if f" {model} " in text)
-            assert f" {row['predictions']:,} " in line
+            model = next(text for text in printed.splitlines() if f" {model} " in text)
+            assert f" {row['predictions']:,} " in model
             for day in row["so_far"]:
-                assert f"{day['predictions']:,} on {day['date']}" in line
+                assert f"{day['predictions']:,} on {day['date']}" in model
             asked = (await client.get(f"/models/{model}")).json()
             closed = (await client.get(f"/models/{model}/snapshots")).json()["items"]
             assert [*closed, *sorted(asked["open"], key=lambda r: r["model_version"])] == rows
@@ -153,7 +153,7 @@ def _agrees(row: Row, rows: list[Row]) -> None:
     """What `models` and the API say of a model, beside its days in the topic."""
     closed = [r for r in rows if r["state"] == "closed"]
     so_far = [r for r in rows if r["state"] == "open"]
-    assert row["active_version"] == ("v2" if row["line"] == "churn:acme" else "v1")
+    assert row["active_version"] == ("v2" if row["model"] == "churn:acme" else "v1")
     assert [(d["date"], d["predictions"], d["outcomes"]) for d in row["so_far"]] == (
         [(TODAY, sum(r["predictions"] for r in so_far), sum(r["outcomes"] for r in so_far))] if so_far else []
     )
@@ -184,7 +184,7 @@ async def _prints(site: Site, model: str, rows: list[Row]) -> None:
 async def test_the_fleet_page_shows_what_the_api_says(site: Site, page: Page) -> None:
     await go(page, "/")
     async with site.web.client() as client:
-        fleet = {row["line"]: row for row in (await client.get("/models")).json()["items"]}
+        fleet = {row["model"]: row for row in (await client.get("/models")).json()["items"]}
         await expect(page.locator("table.rows tbody tr")).to_have_count(len(SHOWN))
         for model, row in fleet.items():
             shown = page.locator("table.rows tbody tr", has=page.get_by_role("link", name=model, exact=True))
@@ -206,7 +206,7 @@ def _rounded(*values: float) -> list[float]:
 @pytest.mark.parametrize("model", SHOWN)
 async def test_the_page_of_a_model_shows_what_its_topic_says(site: Site, page: Page, model: str) -> None:
     rows = (await in_topic(site))[model]
-    await go(page, f"/lines/{model}")
+    await go(page, f"/models/{model}")
     await expect(page.locator("h1")).to_have_text(model)
     async with site.web.client() as client:
         asked = (await client.get(f"/models/{model}")).json()

@@ -94,7 +94,7 @@ async def test_bombs_of_400_megabytes_in_every_partition_leave_the_worker_below_
         spent = time.monotonic() - begun
     for side in ("predictions", "outcomes"):
         assert +Counter(follower.dispositions[side]) == Counter(joined=60, dead_lettered=topics.input_partitions)
-    parts = await read(prefix.bootstrap, topics.dead_letters, topics.line_partitions)
+    parts = await read(prefix.bootstrap, topics.dead_letters, topics.model_partitions)
     letters: list[dict[str, Any]] = [deadletters.added(r.headers) for part in parts.values() for r in part]
     assert [letter[deadletters.REASON] for letter in letters] == ["unreadable_batch"] * 2 * topics.input_partitions
     assert all("more than" in letter[deadletters.MESSAGE] for letter in letters)

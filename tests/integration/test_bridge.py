@@ -26,7 +26,7 @@ GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "alert.opened.json")
 
 def alert(number: int, revision: int, notify: str | None, **rest: Any) -> dict[str, Any]:
     """A revision as it stands on the topic."""
-    out = {**GOLDEN, "id": f"00000000-0000-4000-8000-{number:012d}", "revision": revision, "line": f"fraud:t{number}"}
+    out = {**GOLDEN, "id": f"00000000-0000-4000-8000-{number:012d}", "revision": revision, "model": f"fraud:t{number}"}
     out |= {"tenant_id": f"t{number}", "status": "open" if revision == 1 else "updated"} | rest
     out.pop("notify")
     if notify == "resolved":
@@ -38,14 +38,14 @@ async def publish(prefix: Prefix, *alerts: dict[str, Any]) -> None:
     topics = prefix.topics
     async with clients.producer(prefix.bootstrap, {}) as kafka:
         for row in alerts:
-            partition = partition_for(row["line"].encode(), topics.line_partitions)
+            partition = partition_for(row["model"].encode(), topics.model_partitions)
             await kafka.send_and_wait(topics.alerts, json.dumps(row).encode(), row["id"].encode(), partition)
 
 
 async def send_bytes(prefix: Prefix, *values: bytes | None) -> None:
     """The same on every partition of the alerts."""
     async with clients.producer(prefix.bootstrap, {}) as kafka:
-        for partition in range(prefix.topics.line_partitions):
+        for partition in range(prefix.topics.model_partitions):
             for value in values:
                 await kafka.send_and_wait(prefix.topics.alerts, value, b"odd", partition)
 
@@ -75,8 +75,8 @@ class Hook:
     async def _handle(self, request: web.Request) -> web.Response:
         self.asked += 1
         row = await request.json()
-        if self.status == 200 or (self.status == 400 and not row["alert"]["line"].endswith("t9")):
-            self.taken[row["alert"]["line"]].append(row["dedup_key"])
+        if self.status == 200 or (self.status == 400 and not row["alert"]["model"].endswith("t9")):
+            self.taken[row["alert"]["model"]].append(row["dedup_key"])
             return web.Response()
         return web.Response(status=self.status)
 
@@ -112,10 +112,10 @@ def alertmanager(tmp_path: Path) -> Iterator[str]:
 
 
 def _there(url: str) -> dict[str, dict[str, Any]]:
-    """Active alerts by line."""
+    """Active alerts by model."""
     try:
         with urllib.request.urlopen(f"{url}/api/v2/alerts?active=true", timeout=5) as answer:
-            return {row["labels"]["line"]: row for row in json.load(answer)}
+            return {row["labels"]["model"]: row for row in json.load(answer)}
     except OSError:
         return {"": {}}
 
@@ -177,16 +177,16 @@ async def test_a_webhook_that_dies_loses_nothing_and_gets_each_revision_in_order
             id = alert(n, 1, None)["id"]
             assert list(dict.fromkeys(hook.taken[f"fraud:t{n}"])) == [f"{id}-1", f"{id}-2", f"{id}-3"]
 
-        # one that the receiver never wants goes to the dead letters, and does not hold the others
+        # one that the receiver never wants goes to the dead-lettered records, and does not hold the others
         hook.status = 400
         await publish(prefix, alert(9, 1, "opened"), alert(1, 4, "opened"))
         await until(lambda: any(k.endswith("-4") for k in hook.taken["fraud:t1"]), 60, "the one behind it")
 
         async def letters() -> list[Any]:
-            parts = await read(prefix.bootstrap, prefix.topics.dead_letters, prefix.topics.line_partitions)
+            parts = await read(prefix.bootstrap, prefix.topics.dead_letters, prefix.topics.model_partitions)
             return [record for part in parts.values() for record in part]
 
-        (letter,) = await until(letters, 60, "the dead letter")
+        (letter,) = await until(letters, 60, "the dead-lettered record")
         headers = {name: value.decode() for name, value in letter.headers}
         assert headers["plumbline.stage"] == "bridge-webhook"
         assert headers["plumbline.reason"] == deadletters.REFUSED_BY_DESTINATION
@@ -208,7 +208,7 @@ async def test_an_open_alert_that_is_refused_at_the_first_start_is_dead_lettered
     try:
 
         async def refused() -> list[Any]:
-            parts = await read(prefix.bootstrap, prefix.topics.dead_letters, prefix.topics.line_partitions)
+            parts = await read(prefix.bootstrap, prefix.topics.dead_letters, prefix.topics.model_partitions)
             return [record for part in parts.values() for record in part]
 
         (record,) = await until(refused, 90, f"the dead-lettered record\n{running.tail()}")

@@ -52,10 +52,10 @@ async def test_producers_minutes_off_count_and_events_of_1970_and_2100_do_not_mo
     await write(prefix, steps)
     follower = await finished(prefix, steps[-1][0], [running])
     await compare(prefix, follower)
-    letters = await read(prefix.bootstrap, prefix.topics.dead_letters, prefix.topics.line_partitions)
+    letters = await read(prefix.bootstrap, prefix.topics.dead_letters, prefix.topics.model_partitions)
     reasons = sorted(dict(record.headers)["plumbline.reason"].decode() for part in letters.values() for record in part)
     assert reasons == ["future"] * 15 + ["too_old"] * 15
-    snapshots = await read(prefix.bootstrap, prefix.topics.metric_snapshots, prefix.topics.line_partitions)
+    snapshots = await read(prefix.bootstrap, prefix.topics.metric_snapshots, prefix.topics.model_partitions)
     closed = [
         (row["date"], row["revision"])
         for part in snapshots.values()
@@ -115,7 +115,7 @@ async def test_a_brokers_time_that_jumps_is_named_within_half_a_minute_and_no_ti
     running.env |= {"FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_CACHE_DURATION": "1"}
     running.start()
     await until(lambda: _ticks(prefix), 90, "a live tick")
-    for topic in (prefix.topics.clock, prefix.topics.line_clock):
+    for topic in (prefix.topics.clock, prefix.topics.model_clock):
         await prefix.configure(topic, {"message.timestamp.type": "CreateTime"})
     for jump in (600, -600):
         offset.write_text(f"{jump:+d}")
@@ -161,17 +161,17 @@ async def test_a_worker_whose_clock_passes_two_oclock_closes_no_day_before_the_b
         found = await _ticks(prefix)
         return found if len({at for _, at in found}) > 2 and time.time() * 1000 - now > MINUTE else []
 
-    ticks = await until(passed, 240, "line ticks after the worker's clock passed two o'clock")
+    ticks = await until(passed, 240, "epoch ticks after the worker's clock passed two o'clock")
     said = await asyncio.to_thread(subprocess.run, ["date", "+%s"], env=running.env, capture_output=True, check=True)
     assert int(said.stdout) * 1000 > now + ahead, "the worker's clock passed two o'clock"
     assert all(abs(at - stamp) < 5_000 for stamp, at in ticks), ticks
 
     def held() -> int:
-        cells = running.view("/lines/churn:global")[1].get("cells", ())
+        cells = running.view("/models/churn:global")[1].get("cells", ())
         return sum(cell["predictions"] for cell in cells)
 
     await until(lambda: held() == 80, 60, "the worker to hold every prediction")
-    parts = await read(prefix.bootstrap, prefix.topics.metric_snapshots, prefix.topics.line_partitions)
+    parts = await read(prefix.bootstrap, prefix.topics.metric_snapshots, prefix.topics.model_partitions)
     bodies = [json.loads(record.value) for part in parts.values() for record in part]
     close = ((first - 2 * HOUR) // DAY + 1) * DAY + 2 * HOUR
     assert all(parse_ms(row["at"]) >= close for row in bodies if row["state"] == "closed")
@@ -185,5 +185,5 @@ async def _ticks(prefix: Prefix) -> list[tuple[int, int]]:
         for part in parts.values()
         for record in part
         for row in [json.loads(record.value)]
-        if row.get("at") and row.get("line")
+        if row.get("at") and row.get("model")
     ]

@@ -1,6 +1,6 @@
-"""Three simulated weeks of the whole loop: a real worker, the real trainer and deployer, six lines of one run.
+"""Three simulated weeks of the whole loop: a real worker, the real trainer and deployer, six models of one run.
 
-Each line has models of its own that see six features; what they are to find changes on day 14.
+Each model has models of its own that see six features; what they are to find changes on day 14.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import orjson
 import pytest
 from numpy.typing import NDArray
 
-from stream_app.commands.send import order
+from stream_app.commands.send import new_command
 from stream_app.reference.learners import logistic
 from stream_app.reference.predictor import Predictor, seed
 from stream_app.reference.registry import FolderRegistry
-from stream_app.replay.answers import AnswerFollower
+from stream_app.replay.results import ResultFollower
 from tests.support.judge import told
 from tests.support.kafka_io import Prefix, read
 from tests.support.loop import MINUTE_MS, Record, Stepper, Turn
@@ -36,7 +36,7 @@ FRAUD = "fraud:acme"
 CHANGE, DAYS, FRAUD_FROM = 14, 20, 7
 WIDTH, ROWS, FRAUD_ROWS = 6, 250, 2_500
 NAMES = [f"f{i}" for i in range(WIDTH)]
-#: what development would announce, floors for the type without any, and short windows for the line with many rows
+#: what development would announce, floors for the type without any, and short windows for the model with many rows
 RULES: dict[str, Any] = {
     "auto_retrain": True, "auto_retrain_conflict": True, "auto_retrain_fraud": True, "auto_retrain_tenants": ["*"],
     "auto_retrain_types": {"churn": True}, "retrain_cooldown_days": 1.0, "retrain_min_samples": 30,
@@ -48,7 +48,7 @@ Matrix = NDArray[np.float64]
 
 
 class World:
-    """What the outcomes of a day follow from, by line and by the version that serves."""
+    """What the outcomes of a day follow from, by model and by the version that serves."""
 
     def __init__(self) -> None:
         draw = np.random.default_rng(5)
@@ -58,17 +58,17 @@ class World:
         self.before = first / np.linalg.norm(first)
         self.after = 0.2 * self.before + 0.98 * other / np.linalg.norm(other)
 
-    def rows(self, line: str, day: int, version: str) -> tuple[Matrix, NDArray[np.int64]]:
+    def rows(self, model: str, day: int, version: str) -> tuple[Matrix, NDArray[np.int64]]:
         """Features (n, 6) and outcomes (n,)."""
-        draw = np.random.default_rng([day + 100, *line.encode()])
-        if line == FRAUD:
+        draw = np.random.default_rng([day + 100, *model.encode()])
+        if model == FRAUD:
             return self._fraud(draw, day, version)
         features = draw.normal(size=(ROWS, WIDTH))
         world = self.after if day >= CHANGE else self.before
-        if line == FLIPS and version != "v1":
+        if model == FLIPS and version != "v1":
             world = -self.after
         chance = 1 / (1 + np.exp(-5 * features @ world))
-        if line == NOISE and day >= CHANGE:
+        if model == NOISE and day >= CHANGE:
             chance = np.full(ROWS, 0.5)
         return features, (draw.random(ROWS) < chance).astype(np.int64)
 
@@ -85,9 +85,9 @@ class World:
         features[frauds, where] += 6
         return features, actual
 
-    def past(self, line: str) -> tuple[Matrix, NDArray[np.int64]]:
+    def past(self, model: str) -> tuple[Matrix, NDArray[np.int64]]:
         """Rows to make the first version of."""
-        parts = [self.rows(line, day, "v1") for day in range(-12, 0)] if line != FRAUD else [
+        parts = [self.rows(model, day, "v1") for day in range(-12, 0)] if model != FRAUD else [
             self._fraud(np.random.default_rng(day), 0, "v1") for day in range(3)
         ]  # fmt: skip
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
@@ -104,18 +104,18 @@ class Serving:
         self.registry = FolderRegistry(folder)
         self.world = World()
         self._predictor = Predictor(self.registry)
-        for line in (RECOVERS, FLIPS, NOISE, ASKS, BROKEN, FRAUD):
-            features, actual = self.world.past(line)
-            seed(self.registry, line, "v1", logistic, _dicts(features), actual)
+        for model in (RECOVERS, FLIPS, NOISE, ASKS, BROKEN, FRAUD):
+            features, actual = self.world.past(model)
+            seed(self.registry, model, "v1", logistic, _dicts(features), actual)
 
-    def day(self, line: str, day: int) -> Iterator[Record]:
+    def day(self, model: str, day: int) -> Iterator[Record]:
         """Predictions over the morning, outcomes an hour later; topics without prefix."""
-        model_type, _, tenant = line.partition(":")
-        version = self.registry.active(line) or ""
-        features, actual = self.world.rows(line, day, version)
+        model_type, _, tenant = model.partition(":")
+        version = self.registry.active(model) or ""
+        features, actual = self.world.rows(model, day, version)
         named = _dicts(features)
         step = 10 * HOUR_MS // len(actual)
-        for i, served in enumerate(self._predictor.predict(line, named)):
+        for i, served in enumerate(self._predictor.predict(model, named)):
             key, at = f"{model_type}-{tenant}-{day}-{i}", (FIRST_DAY + day) * DAY_MS + i * step
             row: dict[str, Any] = {
                 "prediction_id": key, "model_type": model_type, "model_version": served.version, "predicted_at": at,
@@ -123,7 +123,7 @@ class Serving:
             }  # fmt: skip
             if tenant != "global":
                 row["tenant_id"] = tenant
-            if line == BROKEN and day >= CHANGE:
+            if model == BROKEN and day >= CHANGE:
                 del row["features"]
             yield "predictions", key.encode(), orjson.dumps(row)
             label = {"prediction_id": key, "actual": int(actual[i]), "observed_at": at + HOUR_MS}
@@ -131,30 +131,30 @@ class Serving:
 
 
 class Story:
-    """What was published, by line."""
+    """What was published, by model."""
 
     def __init__(self, found: dict[str, list[dict[str, Any]]]) -> None:
         self._found = found
 
-    def decisions(self, line: str, *actions: str) -> list[tuple[str, str]]:
-        rows = [row for row in self._found["audit"] if row["line"] == line and row["action"] in actions]
+    def decisions(self, model: str, *actions: str) -> list[tuple[str, str]]:
+        rows = [row for row in self._found["audit"] if row["model"] == model and row["action"] in actions]
         return [(row["action"], row["decision"]) for row in sorted(rows, key=lambda row: row["at"])]
 
-    def reason(self, line: str, action: str, decision: str) -> str:
+    def reason(self, model: str, action: str, decision: str) -> str:
         return next(
             row["reason"]
             for row in self._found["audit"]
-            if (row["line"], row["action"], row["decision"]) == (line, action, decision)
+            if (row["model"], row["action"], row["decision"]) == (model, action, decision)
         )
 
-    def alerts(self, line: str, notify: str) -> list[dict[str, Any]]:
-        return [row for row in self._found["alerts"] if row["line"] == line and row.get("notify") == notify]
+    def alerts(self, model: str, notify: str) -> list[dict[str, Any]]:
+        return [row for row in self._found["alerts"] if row["model"] == model and row.get("notify") == notify]
 
-    def accuracy(self, line: str, day: int) -> float:
+    def accuracy(self, model: str, day: int) -> float:
         """Of the version that made most predictions of the day."""
         date = str(np.datetime64(FIRST_DAY + day, "D"))
         rows = [
-            r for r in self._found["metric-snapshots"] if (r["line"], r["date"], r["state"]) == (line, date, "closed")
+            r for r in self._found["metric-snapshots"] if (r["model"], r["date"], r["state"]) == (model, date, "closed")
         ]
         newest = max(rows, key=lambda row: (row["predictions"], row["revision"]))
         return float(newest["accuracy"])
@@ -179,32 +179,32 @@ async def test_the_whole_loop(
     serving = await asyncio.to_thread(Serving, tmp_path / "registry")
     for process in processes:
         process.start()
-    lines = (RECOVERS, FLIPS, NOISE, ASKS, BROKEN)
+    models = (RECOVERS, FLIPS, NOISE, ASKS, BROKEN)
     jobs: dict[str, dict[str, Any]] = {}
 
     async with (
-        AnswerFollower(prefix.bootstrap, {}, prefix.topics) as answers,
+        ResultFollower(prefix.bootstrap, {}, prefix.topics) as answers,
         Stepper(prefix, [running]) as stepper,
     ):
 
         async def turn(at_ms: int, **rest: Any) -> int:
-            """A turn, and one more for the answers to whatever it ordered; returns the last one's time."""
+            """A turn, and one more for the answers to whatever it commanded; returns the last one's time."""
             await stepper.turn(Turn(at_ms, **rest))
             while not await _nothing_waits(answers, processes):
                 at_ms += 10 * MINUTE_MS
                 await stepper.turn(Turn(at_ms))
             for row in await stepper.fresh(prefix.topics.training_jobs):
-                jobs[row["line"]] = row
+                jobs[row["model"]] = row
             return at_ms
 
         rules = [
-            order("*", "set", {"values": RULES}, "ada", "a pilot"),
-            order(ASKS, "set", {"key": "require_manual_approval", "value": True}, "ada", "we look first"),
+            new_command("*", "set", {"values": RULES}, "ada", "a pilot"),
+            new_command(ASKS, "set", {"key": "require_manual_approval", "value": True}, "ada", "we look first"),
         ]
         await turn(FIRST_DAY * DAY_MS - 1, orders=rules)
         for day in range(DAYS):
-            served = [*lines, FRAUD] if day >= FRAUD_FROM else lines
-            rows = [record for line in served for record in serving.day(line, day)]
+            served = [*models, FRAUD] if day >= FRAUD_FROM else models
+            rows = [record for model in served for record in serving.day(model, day)]
             rows += [("predictions", b"unreadable", b"{")] if day == 0 else []
             midnight = (FIRST_DAY + day + 1) * DAY_MS
             await turn(midnight - 12 * HOUR_MS, rows=rows)
@@ -213,9 +213,11 @@ async def test_the_whole_loop(
                 at_ms = await turn(midnight + hour * HOUR_MS)
             # asked on the morning after: it waits as long as it takes
             if jobs.get(ASKS, {}).get("state") == "awaiting_approval" and day >= CHANGE + 2:
-                await turn(at_ms + MINUTE_MS, orders=[order(ASKS, "approve", {}, "ada", "labels are sound")])
+                await turn(at_ms + MINUTE_MS, orders=[new_command(ASKS, "approve", {}, "ada", "labels are sound")])
             if jobs.get(BROKEN, {}).get("state") == "halted" and day == DAYS - 2:
-                await turn(at_ms + MINUTE_MS, orders=[order(BROKEN, "reset_circuit", {}, "ada", "features are back")])
+                await turn(
+                    at_ms + MINUTE_MS, orders=[new_command(BROKEN, "reset_circuit", {}, "ada", "features are back")]
+                )
     await told(prefix, running)
     # a run in which everything happens has every metric
     assert exposed(running.view("/metrics")[1]) == documented()
@@ -223,13 +225,13 @@ async def test_the_whole_loop(
     assert [process.stop() for process in processes] == [0, 0]
     found = {}
     for topic in ("audit", "alerts", "metric-snapshots"):
-        parts = await read(prefix.bootstrap, prefix.topics.output_prefix + topic, prefix.topics.line_partitions)
+        parts = await read(prefix.bootstrap, prefix.topics.output_prefix + topic, prefix.topics.model_partitions)
         found[topic] = [json.loads(record.value) for part in parts.values() for record in part]
     _judge(Story(found))
 
 
-async def _nothing_waits(answers: AnswerFollower, processes: list[Process]) -> bool:
-    """Whether nothing was ordered; else returns when everything is answered."""
+async def _nothing_waits(answers: ResultFollower, processes: list[Process]) -> bool:
+    """Whether nothing was commanded; else returns when everything is answered."""
     if not await answers.read():
         return True
     assert await answers.settled(60.0), [process.tail() for process in processes]
@@ -238,15 +240,15 @@ async def _nothing_waits(answers: AnswerFollower, processes: list[Process]) -> b
 
 def _judge(story: Story) -> None:
     # degraded data → alert → train → validate → activate → recovered accuracy
-    for line in (RECOVERS, ASKS):
-        assert len(story.alerts(line, "opened")) == 1
-        assert ("validate", "passed") in story.decisions(line, "validate")
-        assert ("activate", "activated") in story.decisions(line, "activate")
-        assert ("probation", "kept") in story.decisions(line, "probation")
-        healthy = np.mean([story.accuracy(line, day) for day in range(CHANGE)])
-        assert story.accuracy(line, CHANGE) < healthy - 0.15
-        assert story.accuracy(line, DAYS - 1) > healthy - 0.05
-        (resolved,) = story.alerts(line, "resolved")
+    for model in (RECOVERS, ASKS):
+        assert len(story.alerts(model, "opened")) == 1
+        assert ("validate", "passed") in story.decisions(model, "validate")
+        assert ("activate", "activated") in story.decisions(model, "activate")
+        assert ("probation", "kept") in story.decisions(model, "probation")
+        healthy = np.mean([story.accuracy(model, day) for day in range(CHANGE)])
+        assert story.accuracy(model, CHANGE) < healthy - 0.15
+        assert story.accuracy(model, DAYS - 1) > healthy - 0.05
+        (resolved,) = story.alerts(model, "resolved")
         assert resolved["resolution_reason"] == "version_replaced"
         by = resolved["replaced_by"]
         assert by["how"] == "retrained"

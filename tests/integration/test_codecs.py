@@ -21,19 +21,19 @@ MODEL = "churn:a"
 
 
 def _command(codec: str) -> bytes:
-    row = {"id": f"c-{codec}", "line": MODEL, "command": "set", "arguments": {"values": {"drop_points": 5.5}}}
+    row = {"id": f"c-{codec}", "model": MODEL, "command": "set", "arguments": {"values": {"drop_points": 5.5}}}
     return json.dumps({**row, "actor": "ops", "reason": codec}).encode()
 
 
 def _result(codec: str) -> bytes:
-    row = {"line": MODEL, "command_id": "r", "attempt": 1, "status": "activated", "candidate_version": f"v-{codec}"}
+    row = {"model": MODEL, "command_id": "r", "attempt": 1, "status": "activated", "candidate_version": f"v-{codec}"}
     return json.dumps(row).encode()
 
 
 async def _order(prefix: Prefix, codec: str) -> None:
     """A command, and a result that nobody asked for, packed so."""
     topics = prefix.topics
-    partition = partition_for(MODEL.encode(), topics.line_partitions)
+    partition = partition_for(MODEL.encode(), topics.model_partitions)
     async with clients.producer(prefix.bootstrap, {}, compression_type=codec) as producer:
         for topic, value in (
             (topics.operator_commands, _command(codec)),
@@ -77,7 +77,7 @@ async def test_every_codec_counts_as_the_oracle_says_and_is_restored_from(
         names = {topics.audit: "c-", topics.model_lifecycle: "v-"}
         found = set()
         for topic, mark in names.items():
-            parts = await read(prefix.bootstrap, topic, topics.line_partitions)
+            parts = await read(prefix.bootstrap, topic, topics.model_partitions)
             values = [record.value for part in parts.values() for record in part]
             found |= {mark + codec for codec in PACKED if any((mark + codec).encode() in value for value in values)}
         return found
@@ -94,7 +94,7 @@ async def test_every_codec_counts_as_the_oracle_says_and_is_restored_from(
     for topic in (topics.predictions, topics.outcomes):
         assert disk.codecs(topic, topics.input_partitions) == every
     for topic in (topics.operator_commands, topics.training_results):
-        assert disk.codecs(topic, topics.line_partitions) == every
+        assert disk.codecs(topic, topics.model_partitions) == every
     for name, (codec, partitions) in packed.items():
         assert disk.codecs(name, partitions) <= {CODECS[codec]}, name
     assert disk.codecs(topics.changelog("labels"), topics.input_partitions)

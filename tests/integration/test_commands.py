@@ -40,7 +40,7 @@ def plumbline(prefix: Prefix, tmp_path: Path) -> Callable[..., subprocess.Comple
 
 def _file(folder: Path, rows: int) -> Path:
     path = folder / "scored.ndjson"
-    lines = [
+    found = [
         {
             "prediction_id": f"r{i}",
             "predicted_at": START + i * 20 * 60_000,
@@ -49,7 +49,7 @@ def _file(folder: Path, rows: int) -> Path:
         }
         for i in range(rows)
     ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path.write_text("".join(json.dumps(row) + "\n" for row in found))
     return path
 
 
@@ -77,7 +77,7 @@ async def test_a_replay_killed_in_the_middle_goes_on_and_doubles_nothing(
         assert len({r.key for part in records.values() for r in part}) == count
 
 
-async def test_a_line_can_be_read_at_a_terminal_and_by_programs(
+async def test_a_model_can_be_read_at_a_terminal_and_by_programs(
     prefix: Prefix,
     plumbline: Callable[..., subprocess.CompletedProcess[str]],
     worker: Callable[..., Worker],
@@ -89,7 +89,7 @@ async def test_a_line_can_be_read_at_a_terminal_and_by_programs(
     running = worker().start()
     await finished(prefix, START + 3 * 24 * HOUR + 4 * HOUR, [running])
     (model,) = json.loads(plumbline("models", "--json").stdout)
-    assert (model["line"], model["active_version"]) == ("churn:global", "v1")
+    assert (model["model"], model["active_version"]) == ("churn:global", "v1")
     traffic = model["traffic"]
     assert (traffic["last_seen"], traffic["from"], traffic["to"]) == ("2026-02-18", "2026-02-12", "2026-02-18")
     assert (traffic["predictions"], traffic["others"]) == (200, [])
@@ -100,7 +100,7 @@ async def test_a_line_can_be_read_at_a_terminal_and_by_programs(
     assert "2026-02-18" in text
     assert traffic["sentence"] in text
     assert "2026-02-16" not in text
-    assert plumbline("snapshots", "no:line").returncode == 1
+    assert plumbline("snapshots", "no:model").returncode == 1
     assert "churn:global" in plumbline("models").stdout
 
 
@@ -160,7 +160,7 @@ def test_faults_are_one_sentence_and_a_non_zero_exit(
         (("worker",), {"PLUMBLINE_INPUT_PREFIX": "nothing-here."}, "does not exist"),
         (("models",), {"PLUMBLINE_OUTPUT_PREFIX": "nothing-here."}, "does not exist"),
         (("settings", "check"), {"PLUMBLINE_APPID": "x"}, "did you mean PLUMBLINE_APP_ID"),
-        (("settings", "check"), {"PLUMBLINE_LINE_PARTITIONS": "many"}, "line_partitions"),
+        (("settings", "check"), {"PLUMBLINE_MODEL_PARTITIONS": "many"}, "model_partitions"),
         (("replay", "missing.csv"), {}, "no such file"),
     ):
         done = plumbline(*arguments, **changes)

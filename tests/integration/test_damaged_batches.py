@@ -113,7 +113,7 @@ async def _check_letters(prefix: Prefix, written: Written, opening: int) -> None
     wanted = written.letters | clock
 
     async def letters() -> list[dict[str, str]]:
-        parts = await read(prefix.bootstrap, topics.dead_letters, topics.line_partitions)
+        parts = await read(prefix.bootstrap, topics.dead_letters, topics.model_partitions)
         return [deadletters.added(record.headers) for part in parts.values() for record in part]
 
     async def all_there() -> bool:
@@ -176,20 +176,20 @@ async def test_damage_of_commands_results_and_ticks_is_dead_lettered_and_of_own_
     running = worker().start()
     await until(lambda: '"ready":true' in running.ready(), 90, "the worker to be ready")
     written, commands = Written(), set()
-    lines = list(range(topics.line_partitions))
-    partition = partition_for(MODEL.encode(), topics.line_partitions)
-    opened = {topics.operator_commands: lines, topics.training_results: lines, topics.clock: [0, 1, 2]}
+    models = list(range(topics.model_partitions))
+    partition = partition_for(MODEL.encode(), topics.model_partitions)
+    opened = {topics.operator_commands: models, topics.training_results: models, topics.clock: [0, 1, 2]}
     async with unseen(prefix, written, opened) as writer:
         for codec, transactional in COMBINATIONS:
             for kind in (damaged.unknown_codec, damaged.inside, damaged.odd_header):
                 names = [f"{codec}-{transactional}-{kind.__name__}-{i}" for i in range(3)]
                 arguments = {"values": {"drop_points": 5.5}}
-                row = {"line": MODEL, "command": "set", "arguments": arguments, "actor": "a", "reason": "r"}
+                row = {"model": MODEL, "command": "set", "arguments": arguments, "actor": "a", "reason": "r"}
                 rows = [(MODEL.encode(), json.dumps({**row, "id": name}).encode()) for name in names]
                 made = kind(rows, codec)
                 commands |= {name for i, name in enumerate(names) if i in made.good}
                 await writer.put(topics.operator_commands, partition, rows, made, transactional)
-                row = {"line": MODEL, "attempt": 1, "status": "failed", "error": "e"}
+                row = {"model": MODEL, "attempt": 1, "status": "failed", "error": "e"}
                 rows = [(MODEL.encode(), json.dumps({**row, "command_id": name}).encode()) for name in names]
                 await writer.put(topics.training_results, partition, rows, kind(rows, codec), transactional)
             rows = [(b"", b"{}")] * 3
@@ -202,7 +202,7 @@ async def test_damage_of_commands_results_and_ticks_is_dead_lettered_and_of_own_
     assert spent < GOES_ON_S
 
     async def audited() -> set[str]:
-        parts = await read(prefix.bootstrap, topics.audit, topics.line_partitions)
+        parts = await read(prefix.bootstrap, topics.audit, topics.model_partitions)
         rows = [json.loads(record.value) for part in parts.values() for record in part]
         return {row["id"] for row in rows if (row["action"], row["decision"]) == ("set", "applied")}
 

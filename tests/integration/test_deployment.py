@@ -61,7 +61,7 @@ async def test_honcho_starts_every_process_of_the_procfile_and_sigterm_ends_them
 
     try:
         await until(ready, 90, f"the worker of the Procfile to be ready\n{log.read_text()}")
-        await until(lambda: log.read_text().count("waiting for orders") >= 2, 60, "trainer and deployer")
+        await until(lambda: log.read_text().count("waiting for commands") >= 2, 60, "trainer and deployer")
         # the address that is printed signs in, and what the worker projects is there
         printed = re.search(r"#token=(\S+)", log.read_text())
         assert printed, log.read_text()

@@ -25,7 +25,7 @@ from tests.support.kafka_io import Prefix, write
 def doctor(prefix: Prefix, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Call the command; returns (exit code, findings)."""
     settings = prefix.settings()
-    for name in ("kafka_bootstrap", "input_prefix", "output_prefix", "input_partitions", "line_partitions"):
+    for name in ("kafka_bootstrap", "input_prefix", "output_prefix", "input_partitions", "model_partitions"):
         monkeypatch.setenv(f"PLUMBLINE_{name.upper()}", str(getattr(settings, name)))
     monkeypatch.setenv("PLUMBLINE_REDIS_URL", "redis://127.0.0.1:1/0")
 
@@ -54,7 +54,7 @@ async def test_partitioners_that_differ_are_named_with_the_command_that_mends_it
     assert code == 2
     assert found["what"].startswith(f"{topics.predictions} is placed by CRC-32 (librdkafka's default), ")
     assert f"{topics.outcomes} by murmur2" in found["what"]
-    assert "plumbline relay" in found["mend"]
+    assert "plumbline relay" in found["repair"]
 
     # a second kind of producer on one topic
     for key in _keys(100):
@@ -72,7 +72,7 @@ async def test_the_same_partitioner_on_both_is_well_and_keyless_records_are_not(
             for key in _keys(200):
                 await kafka.send(topic, b"{}", key=key.encode(), partition=partition_for(key.encode(), 3))
     assert await doctor("partitioners") == (
-        0, [{"check": "partitioners", "level": "ok", "what": "both inputs are placed by murmur2", "mend": ""}],
+        0, [{"check": "partitioners", "level": "ok", "what": "both inputs are placed by murmur2", "repair": ""}],
     )  # fmt: skip
     async with clients.producer(prefix.bootstrap, {}) as kafka:
         for _ in range(200):
@@ -87,10 +87,10 @@ async def test_an_installation_without_time_workers_or_redis_is_told_so(prefix: 
     told = {(row["check"], row["level"]): row for row in rows}
     assert code == 2
     assert "nothing is ever decided" in told["ticks", "fail"]["what"]
-    assert told["redis", "warn"]["mend"]
-    assert told["lag", "warn"]["mend"] == "plumbline worker", rows
+    assert told["redis", "warn"]["repair"]
+    assert told["lag", "warn"]["repair"] == "plumbline worker", rows
     assert told["topics", "ok"]
-    assert told["dead letters", "ok"]
+    assert told["dead-lettered records", "ok"]
 
     await write(prefix, [(1_771_200_000_000, [Row("predictions", b"a", b"{}")])])
     await prefix.configure(prefix.topics.predictions, {"retention.ms": "1000"})
@@ -109,9 +109,9 @@ async def test_an_installation_without_time_workers_or_redis_is_told_so(prefix: 
 async def test_live_time_that_stands_still_is_broken(prefix: Prefix, doctor: Any) -> None:
     now = int(time.time() * 1000)
     async with clients.producer(prefix.bootstrap, {}) as kafka:
-        for topic, count in ((prefix.topics.clock, 3), (prefix.topics.line_clock, 2)):
+        for topic, count in ((prefix.topics.clock, 3), (prefix.topics.model_clock, 2)):
             for partition in range(count):
-                tick = {"at": rfc3339(now), "mode": "live", "line": True, "barrier": {}}
+                tick = {"at": rfc3339(now), "mode": "live", "ends_epoch": True, "end_offsets": {}}
                 await kafka.send_and_wait(topic, json.dumps(tick).encode(), partition=partition)
     code, rows = await doctor("ticks")
     assert code == 0, rows

@@ -1,4 +1,4 @@
-"""Planted drift on a real broker: every scenario a line of one replay, driven by ticks."""
+"""Planted drift on a real broker: every scenario a model of one replay, driven by ticks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.scenarios import BAD, DAY_MS, FIRST_DAY, HOUR_MS, Scenario, e
 from tests.support.simulate import close_day
 from tests.support.worker import Worker
 
-LINES = {"churn:gap-3": {"alert_gap_h": 96}, "churn:gap-4": {"alert_gap_h": 96}}
+MODELS = {"churn:gap-3": {"alert_gap_h": 96}, "churn:gap-4": {"alert_gap_h": 96}}
 
 
 def steps(scenarios: list[Scenario]) -> list[Step]:
@@ -41,31 +41,31 @@ def steps(scenarios: list[Scenario]) -> list[Step]:
 
 
 class Published:
-    """Drift events and alerts by line."""
+    """Drift events and alerts by model."""
 
     def __init__(self, events: list[dict[str, Any]], alerts: list[dict[str, Any]]) -> None:
         self.events, self.alerts = events, alerts
 
-    def event(self, line: str, close: int, kind: str = "performance") -> dict[str, Any]:
+    def event(self, model: str, close: int, kind: str = "performance") -> dict[str, Any]:
         """The event of a kind at a close, as it was first published."""
-        found = [e for e in self.events if e["line"] == line and e["kind"] == kind and close_day(e) == close]
+        found = [e for e in self.events if e["model"] == model and e["kind"] == kind and close_day(e) == close]
         return next(e for e in found if "revises" not in e)
 
-    def drift(self, line: str, *kinds: str) -> list[dict[str, Any]]:
+    def drift(self, model: str, *kinds: str) -> list[dict[str, Any]]:
         """Events with the verdict drift."""
-        return [e for e in self.events if e["line"] == line and e["verdict"] == "drift" and (e["kind"] in kinds)]
+        return [e for e in self.events if e["model"] == model and e["verdict"] == "drift" and (e["kind"] in kinds)]
 
-    def news(self, line: str, notify: str) -> list[tuple[int, int]]:
+    def news(self, model: str, notify: str) -> list[tuple[int, int]]:
         """(day, hour) of the tick of each revision with this notify."""
-        found = [a for a in self.alerts if a["line"] == line and a.get("notify") == notify]
-        return [(close_day({"close": a["at"]}), int(a["at"][11:13])) for a in found]
+        found = [a for a in self.alerts if a["model"] == model and a.get("notify") == notify]
+        return [(close_day({"as_of": a["at"]}), int(a["at"][11:13])) for a in found]
 
 
 async def published(prefix: Prefix) -> Published:
     topics = prefix.topics
     found = []
     for topic in (topics.drift_events, topics.alerts):
-        parts = await read(prefix.bootstrap, topic, topics.line_partitions)
+        parts = await read(prefix.bootstrap, topic, topics.model_partitions)
         found.append([json.loads(r.value) for part in parts.values() for r in part])
     return Published(found[0], found[1])
 
@@ -74,7 +74,7 @@ async def test_planted_drift_is_found_named_and_told_once(
     prefix: Prefix, worker: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = steps(everything())
-    await announce(prefix.settings(lines=LINES), prefix.topics)
+    await announce(prefix.settings(models=MODELS), prefix.topics)
     await write(prefix, script)
     running = worker(max_checkpoint_events="12000").start()
     await finished(prefix, script[-1][0], [running], bound_s=300)
@@ -107,10 +107,10 @@ async def test_planted_drift_is_found_named_and_told_once(
     assert seen.news("churn:step-15-1000-on", "escalated") == [(first_mature + 1, 4)]
 
     # resolution, and no echo when the incident enters the baseline
-    for line in ("churn:step-25-100-34", "churn:step-25-400-34"):
-        (resolved,) = seen.news(line, "resolved")
+    for model in ("churn:step-25-100-34", "churn:step-25-400-34"):
+        (resolved,) = seen.news(model, "resolved")
         assert BAD + 10 < resolved[0] <= BAD + 10 + 12
-        assert seen.news(line, "opened") == [(first_mature, 4)]
+        assert seen.news(model, "opened") == [(first_mature, 4)]
     quiet = [e for e in seen.drift("churn:step-25-100-34", "performance") if close_day(e) > BAD + 30]
     assert not [e for e in quiet if e["severity"] != "MEDIUM"]
     assert seen.event("churn:step-25-100-34", 90)["baseline_kind"] == "window"
@@ -121,16 +121,16 @@ async def test_planted_drift_is_found_named_and_told_once(
 
     # labels that are corrected take the alert back
     assert seen.news("churn:late-labels", "opened") == [(first_mature, 4)]
-    back = next(a for a in seen.alerts if a["line"] == "churn:late-labels" and a["status"] == "resolved")
+    back = next(a for a in seen.alerts if a["model"] == "churn:late-labels" and a["status"] == "resolved")
     assert back["resolution_reason"] == "labels_revised"
-    again = next(e for e in seen.events if e["line"] == "churn:late-labels" and "revises" in e)
+    again = next(e for e in seen.events if e["model"] == "churn:late-labels" and "revises" in e)
     assert again["revises"] == seen.event("churn:late-labels", first_mature)["id"]
 
     # coverage
     assert seen.news("churn:coverage-0.4", "opened") == [(first_mature, 1)]
     assert len(seen.news("churn:coverage-0.4", "resolved")) == 1
     assert not seen.news("churn:coverage-0.6", "opened")
-    incomplete = next(a for a in seen.alerts if a["line"] == "churn:coverage-0.4")
+    incomplete = next(a for a in seen.alerts if a["model"] == "churn:coverage-0.4")
     assert incomplete["type"] == "ML_OUTCOMES_INCOMPLETE"
     assert "outcomes missing since Thursday 2026-03-12" in incomplete["summary"]
     named = seen.event("churn:coverage-0.4", first_mature)
@@ -153,12 +153,12 @@ async def _ordered(prefix: Prefix, running: Worker, script: list[Step]) -> None:
     """What was ordered by the commands takes effect at the next tick."""
     at = script[-1][0] + HOUR_MS
     topics = prefix.topics
-    orders = await read(prefix.bootstrap, topics.operator_commands, topics.line_partitions)
+    orders = await read(prefix.bootstrap, topics.operator_commands, topics.model_partitions)
     await write_orders(prefix, at, {p: rows[-1].offset + 1 for p, rows in orders.items() if rows})
     running.start()
     await finished(prefix, at, [running])
-    lifecycle = await read(prefix.bootstrap, topics.model_lifecycle, topics.line_partitions)
-    latest = {row["line"]: row for part in lifecycle.values() for r in part for row in [json.loads(r.value)]}
+    lifecycle = await read(prefix.bootstrap, topics.model_lifecycle, topics.model_partitions)
+    latest = {row["model"]: row for part in lifecycle.values() for r in part for row in [json.loads(r.value)]}
     assert (latest["churn:late-labels"]["active_version"], latest["churn:late-labels"]["how"]) == ("v9", "registered")
     assert running.stop() == 0, running.tail()
 
@@ -179,7 +179,7 @@ async def _explained(prefix: Prefix, running: Worker, seen: Published, monkeypat
         if key.startswith("PLUMBLINE_"):
             monkeypatch.setenv(key, value)
     # the one that ends soonest: what it stands on is worked out from the start of time
-    alert = next(a for a in seen.alerts if a["line"] == "churn:late-labels")
+    alert = next(a for a in seen.alerts if a["model"] == "churn:late-labels")
 
     def call(*arguments: str) -> Any:
         return CliRunner().invoke(cli, list(arguments))
@@ -197,13 +197,13 @@ async def _explained(prefix: Prefix, running: Worker, seen: Published, monkeypat
     shown = await asyncio.to_thread(call, "alerts", alert["id"][:13])
     assert shown.exit_code == 0
     assert "flags: refused, auto_retrain is off" in shown.output
-    line = alert["line"]
+    model = alert["model"]
     for arguments, said in (
         (("acknowledge", alert["id"], "--reason", "seen"), "is resolved already"),
-        (("rebaseline", "no-line", "--reason", "x"), "a line is written TYPE:TENANT"),
-        (("rebaseline", line), "--reason"),
-        (("rebaseline", line, "--actor", "me", "--reason", "new normal"), "ordered: rebaseline of"),
-        (("models", "register", line, "v9", "--actor", "me", "--reason", "deployed"), "ordered: register of"),
+        (("rebaseline", "no-model", "--reason", "x"), "a model is written TYPE:TENANT"),
+        (("rebaseline", model), "--reason"),
+        (("rebaseline", model, "--actor", "me", "--reason", "new normal"), "commanded: rebaseline of"),
+        (("models", "register", model, "v9", "--actor", "me", "--reason", "deployed"), "commanded: register of"),
     ):
         done = await asyncio.to_thread(call, *arguments)
         assert said in done.output

@@ -1,5 +1,5 @@
-"""Sixty days of history are brought into a new line beside lines that run: it is judged at the next close, they do not
-notice."""
+"""Sixty days of history are brought into a new model beside models that run: it is judged at the next close, they do
+not notice."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ RUNS, NEW = "churn:runs", "churn:new"
 DAYS, BACK = 4, 60
 
 
-def _day(line: str, day: int, bad: bool = False) -> list[Record]:
-    rng = np.random.default_rng([day + 1_000, line == NEW])
+def _day(model: str, day: int, bad: bool = False) -> list[Record]:
+    rng = np.random.default_rng([day + 1_000, model == NEW])
     found = healthy(rng, 60)
-    return rows_of(line, "v1", day, flipped(found, rng, 30) if bad else found)
+    return rows_of(model, "v1", day, flipped(found, rng, 30) if bad else found)
 
 
-async def _outputs(prefix: Prefix, line: str) -> list[tuple[str, Any]]:
-    """What was published about a line, without what names the run."""
+async def _outputs(prefix: Prefix, model: str) -> list[tuple[str, Any]]:
+    """What was published about a model, without what names the run."""
     out = []
     for topic in ("metric-snapshots", "drift-events", "alerts", "model-lifecycle"):
-        parts = await read(prefix.bootstrap, prefix.topics.output_prefix + topic, prefix.topics.line_partitions)
+        parts = await read(prefix.bootstrap, prefix.topics.output_prefix + topic, prefix.topics.model_partitions)
         rows = [json.loads(record.value) for part in parts.values() for record in part]
-        out += [(topic, json.dumps(row, sort_keys=True)) for row in rows if row["line"] == line]
+        out += [(topic, json.dumps(row, sort_keys=True)) for row in rows if row["model"] == model]
     return out
 
 
 async def _load(running: Worker, folder: Path) -> None:
-    """The new line's past and its present day, as an operator brings them in: two files, two commands."""
+    """The new model's past and its present day, as an operator brings them in: two files, two commands."""
     rows = [row for back in range(BACK, -1, -1) for row in _day(NEW, DAYS - 1 - back, bad=back <= 9)]
     for kind in ("predictions", "outcomes"):
         path = folder / f"{kind}.ndjson"
@@ -52,7 +52,7 @@ async def _load(running: Worker, folder: Path) -> None:
 
 
 async def _run(prefix: Prefix, running: Worker, folder: Path | None) -> None:
-    """Days of the line that runs; with a folder, history comes into the new one before the last."""
+    """Days of the model that runs; with a folder, history comes into the new one before the last."""
     for days in (range(DAYS - 1), range(DAYS - 1, DAYS)):
         if folder is not None and DAYS - 1 in days:
             await _load(running, folder)
@@ -65,7 +65,7 @@ async def _run(prefix: Prefix, running: Worker, folder: Path | None) -> None:
     await told(prefix, running)
 
 
-async def test_history_brought_into_a_new_line_gives_a_verdict_at_the_next_close_and_changes_no_other_line(
+async def test_history_brought_into_a_new_model_gives_a_verdict_at_the_next_close_and_changes_no_other_model(
     prefix: Prefix, worker: Callable[..., Worker], tmp_path: Path
 ) -> None:
     running = worker().start()
@@ -73,7 +73,7 @@ async def test_history_brought_into_a_new_line_gives_a_verdict_at_the_next_close
     assert running.stop() == 0, running.tail()
     events = [json.loads(text) for topic, text in await _outputs(prefix, NEW) if topic == "drift-events"]
     close = f"{np.datetime64(FIRST_DAY + DAYS, 'D')}T04:00:00.000Z"
-    (performance,) = [row for row in events if (row["kind"], row["close"]) == ("performance", close)]
+    (performance,) = [row for row in events if (row["kind"], row["as_of"]) == ("performance", close)]
     assert (performance["verdict"], performance["severity"]) == ("drift", "CRITICAL")
     assert performance["baseline_kind"] == "window"
     with_it = await _outputs(prefix, RUNS)

@@ -117,7 +117,7 @@ async def _committed(prefix: Prefix, app: str) -> int:
     source = f"/plumbline/{app}".encode()
     count = 0
     for name in (prefix.topics.metric_snapshots, prefix.topics.drift_events, prefix.topics.audit):
-        for part in (await read(prefix.bootstrap, name, prefix.topics.line_partitions)).values():
+        for part in (await read(prefix.bootstrap, name, prefix.topics.model_partitions)).values():
             count += sum(dict(record.headers).get("ce_source") == source for record in part)
     return count
 
@@ -225,11 +225,11 @@ async def test_a_tick_far_ahead_moves_no_clock_and_is_named(prefix: Prefix, work
 
     await until(ticked, 90, "a live tick")
     bodies = [
-        {"at": "2027-12-31T00:00:00Z", "line": True, "barrier": {}},
-        {"at": "2027-12-31T00:00:00Z", "line": True, "mode": "external", "barrier": {}},
-        {"at": "2099-01-01T00:00:00Z", "line": True, "mode": "live", "barrier": {}},
+        {"at": "2027-12-31T00:00:00Z", "ends_epoch": True, "end_offsets": {}},
+        {"at": "2027-12-31T00:00:00Z", "ends_epoch": True, "mode": "external", "end_offsets": {}},
+        {"at": "2099-01-01T00:00:00Z", "ends_epoch": True, "mode": "live", "end_offsets": {}},
     ]
-    for topic, count in ((prefix.topics.clock, 3), (prefix.topics.line_clock, 2)):
+    for topic, count in ((prefix.topics.clock, 3), (prefix.topics.model_clock, 2)):
         await prefix.produce(topic, [(None, json.dumps(body).encode(), p) for p in range(count) for body in bodies])
 
     def named() -> bool:

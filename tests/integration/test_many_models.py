@@ -101,4 +101,4 @@ async def test_a_flood_of_model_types_stops_nothing_and_every_refusal_names_its_
     named = [f for f in found if f.check == "names"]
     assert len(named) == 1
     assert f"{LIMIT} model types" in named[0].what
-    assert "raise max_model_types" in named[0].mend
+    assert "raise max_model_types" in named[0].repair

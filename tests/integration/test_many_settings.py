@@ -21,7 +21,7 @@ from tests.support.worker import Worker
 def file_of(models: int, folder: Path) -> str:
     """A settings file that says something of so many models, as long as names come."""
     path = folder / "plumbline.toml"
-    path.write_text("".join(f'[lines."churn:{n:08d}{"y" * 100}"]\ndrop_points = 5.5\n' for n in range(models)))
+    path.write_text("".join(f'[models."churn:{n:08d}{"y" * 100}"]\ndrop_points = 5.5\n' for n in range(models)))
     return str(path)
 
 
@@ -48,13 +48,13 @@ async def many(prefix: Prefix, worker: Callable[..., Worker], folder: Path, mode
     await until(lambda: '"ready":true' in running.ready(), 120 + bound_s, "the worker to be ready")
 
     async def shown() -> int:
-        parts = await read(prefix.bootstrap, topics.settings, topics.line_partitions)
+        parts = await read(prefix.bootstrap, topics.settings, topics.model_partitions)
         return len({record.key for part in parts.values() for record in part})
 
     async def told(wanted: int) -> None:
         async def there() -> bool:
             assert running.exit_code is None, running.tail()
-            ends = await end_offsets(prefix.bootstrap, topics.settings, topics.line_partitions)
+            ends = await end_offsets(prefix.bootstrap, topics.settings, topics.model_partitions)
             return sum(ends.values()) >= wanted and await shown() >= wanted
 
         await until(there, bound_s, f"{wanted} settings")
@@ -76,7 +76,7 @@ async def many(prefix: Prefix, worker: Callable[..., Worker], folder: Path, mode
     await told(models + 1)
 
     async def audited() -> list[dict[str, object]]:
-        parts = await read(prefix.bootstrap, topics.audit, topics.line_partitions)
+        parts = await read(prefix.bootstrap, topics.audit, topics.model_partitions)
         rows = [json.loads(record.value) for part in parts.values() for record in part]
         return [row for row in rows if row["action"] == "set" and row["decision"] == "applied"]
 
@@ -91,7 +91,7 @@ async def many(prefix: Prefix, worker: Callable[..., Worker], folder: Path, mode
     assert max(own for own, _ in spent.values()) < 1, spent
     for stage in ("metrics", "drift", "retrain", "alerts"):
         name = topics.changelog(stage)
-        parts = await read(prefix.bootstrap, name, topics.line_partitions)
+        parts = await read(prefix.bootstrap, name, topics.model_partitions)
         sizes = [len(r.value) for part in parts.values() for r in part if r.key == POSITIONS_KEY]
         assert max(sizes) < 2_000, (stage, max(sizes))
 

@@ -78,13 +78,13 @@ async def many(prefix: Prefix, worker: Callable[..., Worker], folder: Path, vers
         reached: dict[str, dict[int, int]] = {}
         await write(prefix, first, reached)
         await finished(prefix, at + 1, [running], bound_s)
-        rows = list(pages_of(running.view, f"/lines/{MODEL}", "cells"))
+        rows = list(pages_of(running.view, f"/models/{MODEL}", "cells"))
         assert len(rows) == versions
         assert {row["model_version"] for row in rows} == wanted
         second: list[Step] = [(at + DAY + 2 * HOUR, [])]
         await write(prefix, second, reached)
         await finished(prefix, second[-1][0], [running], bound_s)
-        rows = list(pages_of(running.view, f"/lines/{MODEL}", "cells"))
+        rows = list(pages_of(running.view, f"/models/{MODEL}", "cells"))
         assert {row["model_version"] for row in rows} == wanted
         await web.answers(bound_s=bound_s)
         async with web.client() as client:

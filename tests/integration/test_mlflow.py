@@ -25,7 +25,7 @@ from tests.integration.test_reference import results, said, table
 from tests.support.kafka_io import Prefix, until
 from tests.support.reference import Process, Runs, order_of, send_orders
 
-LINE = "churn:acme"
+MODEL = "churn:acme"
 
 
 @pytest.fixture(scope="module")
@@ -66,36 +66,36 @@ async def test_versions_aliases_and_artefacts_live_in_mlflow_and_a_rollback_move
     assert isinstance(registry, MlflowRegistry)
     features, actual = table()
     named = [dict(zip("abc", row, strict=True)) for row in features.tolist()]
-    assert registry.active(LINE) is None
-    seed(registry, LINE, "v1", logistic, named, actual)
-    assert registry.active(LINE) == "v1"
+    assert registry.active(MODEL) is None
+    seed(registry, MODEL, "v1", logistic, named, actual)
+    assert registry.active(MODEL) == "v1"
     card = {"command_id": "c", "attempt": 1, "candidate_metrics": {"accuracy": 0.8, "precision": None}}
     other = Fitted(logistic(-features, actual), "abc")
-    stored = registry.put(LINE, "v2", other, card)
-    assert registry.put(LINE, "v2", other, card) == stored
-    assert registry.digest(LINE, "v2") == stored.sha256
+    stored = registry.put(MODEL, "v2", other, card)
+    assert registry.put(MODEL, "v2", other, card) == stored
+    assert registry.digest(MODEL, "v2") == stored.sha256
     name = "plumbline.churn.at.acme"
     assert [v.tags["plumbline.version"] for v in client.search_model_versions(f"name = '{name}'")] == ["v2", "v1"]
     challenger = client.get_model_version_by_alias(name, "challenger")
     assert challenger.tags["plumbline.version"] == "v2"
     assert client.get_run(challenger.run_id).data.metrics == {"candidate.accuracy": 0.8}
-    loaded = registry.load(LINE, "v2", stored.sha256)
+    loaded = registry.load(MODEL, "v2", stored.sha256)
     assert loaded is not None
     assert np.array_equal(loaded.scores(features), other.scores(features))
-    assert (registry.card(LINE, "v2") or {})["version"] == "v2"
-    assert registry.load(LINE, "v9", None) is registry.card(LINE, "v9") is None
+    assert (registry.card(MODEL, "v2") or {})["version"] == "v2"
+    assert registry.load(MODEL, "v9", None) is registry.card(MODEL, "v9") is None
     with pytest.raises(Incompatible, match="no version v9"):
-        registry.activate(LINE, "v9", "x")
+        registry.activate(MODEL, "v9", "x")
 
     # the deployer as a process, by MLFLOW_TRACKING_URI alone
     env = {"MLFLOW_TRACKING_URI": server}
     deployer = Process(prefix, tmp_path, "deployer", ["predictor", "deploy"], env=env).start()
     try:
-        await send_orders(prefix, [order_of(prefix, LINE, "activate", 1, candidate="v2", sha256=stored.sha256)])
+        await send_orders(prefix, [order_of(prefix, MODEL, "activate", 1, candidate="v2", sha256=stored.sha256)])
         await said(prefix, deployer, 1, "activated")
         assert client.get_model_version_by_alias(name, "champion").tags["plumbline.version"] == "v2"
-        assert Predictor(registry).predict(LINE, named[:1])[0].version == "v2"
-        await send_orders(prefix, [order_of(prefix, LINE, "rollback", 2, candidate="v1", current="v2")])
+        assert Predictor(registry).predict(MODEL, named[:1])[0].version == "v2"
+        await send_orders(prefix, [order_of(prefix, MODEL, "rollback", 2, candidate="v1", current="v2")])
         await said(prefix, deployer, 2, "rolled_back")
         assert client.get_model_version_by_alias(name, "champion").tags["plumbline.version"] == "v1"
 
@@ -103,14 +103,14 @@ async def test_versions_aliases_and_artefacts_live_in_mlflow_and_a_rollback_move
         trace = tmp_path / "trace"
         for version, content in (("v2", pickle.dumps(Runs(trace))), ("v3", pickle.dumps(Runs(trace))), ("v4", None)):
             _register(client, version, content, tmp_path)
-        assert registry.load(LINE, "v4", None) is registry.digest(LINE, "v4") is None
+        assert registry.load(MODEL, "v4", None) is registry.digest(MODEL, "v4") is None
         await send_orders(
             prefix,
             [
-                order_of(prefix, LINE, "activate", 3, candidate="v2", sha256=stored.sha256),
-                order_of(prefix, LINE, "activate", 4, candidate="v3", current="v2"),
-                order_of(prefix, LINE, "activate", 5, candidate="v3", current="v2", sha256=stored.sha256),
-                order_of(prefix, LINE, "activate", 6, candidate="v4", current="v2", sha256=stored.sha256),
+                order_of(prefix, MODEL, "activate", 3, candidate="v2", sha256=stored.sha256),
+                order_of(prefix, MODEL, "activate", 4, candidate="v3", current="v2"),
+                order_of(prefix, MODEL, "activate", 5, candidate="v3", current="v2", sha256=stored.sha256),
+                order_of(prefix, MODEL, "activate", 6, candidate="v4", current="v2", sha256=stored.sha256),
             ],
         )
         await said(prefix, deployer, 6, "failed")
@@ -121,7 +121,7 @@ async def test_versions_aliases_and_artefacts_live_in_mlflow_and_a_rollback_move
         assert "version v4 is not in the registry" in finals["6"]["error"]
         assert client.get_model_version_by_alias(name, "champion").version == challenger.version
         assert np.array_equal(
-            [answer.score for answer in Predictor(registry).predict(LINE, named[:9])],
+            [answer.score for answer in Predictor(registry).predict(MODEL, named[:9])],
             np.round(other.scores(features[:9]), 6),
         )
         assert not trace.exists()
@@ -136,5 +136,5 @@ def _register(client: MlflowClient, version: str, content: bytes | None, folder:
     if content is not None:
         (folder / ARTEFACT).write_bytes(content)
         client.log_artifact(run.run_id, str(folder / ARTEFACT))
-    tags = {"plumbline.version": version, "plumbline.line": LINE}
+    tags = {"plumbline.version": version, "plumbline.model": MODEL}
     client.create_model_version("plumbline.churn.at.acme", run.artifact_uri, run_id=run.run_id, tags=tags)

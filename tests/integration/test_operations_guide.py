@@ -31,7 +31,7 @@ ELSEWHERE = {
     "services": "tests/integration/test_services.py",
     "explain": "tests/integration/test_drift.py",
 }
-LINE = "churn:step-25-300-on"
+MODEL = "churn:step-25-300-on"
 FILES = {
     "labels.csv": "prediction_id,actual,observed_at\np-1,1,2026-03-02T10:00:00Z\n",
     "scored.csv": (
@@ -50,7 +50,7 @@ FILES = {
 def called(command: str) -> list[str] | None:
     """Its words with something in place of what stands for something; ``None`` if it is only named in a sentence."""
     alert = next(id for id, row in newest("alerts", lambda r: r["id"]).items() if row["status"] != "resolved")
-    stands_for = {"LINE": LINE, "churn:global": LINE, "ID": alert, "KEY=VALUE": "drop_points=6"}
+    stands_for = {"MODEL": MODEL, "churn:global": MODEL, "ID": alert, "KEY=VALUE": "drop_points=6"}
     words = [stands_for.get(word, word) for word in shlex.split(command)[1:]]
     current: click.Command = cli
     depth = 0
@@ -85,7 +85,7 @@ async def test_every_other_command_does_what_the_guide_says(
         "input_prefix",
         "output_prefix",
         "input_partitions",
-        "line_partitions",
+        "model_partitions",
         "redis_url",
     ):
         monkeypatch.setenv(f"PLUMBLINE_{name.upper()}", str(getattr(settings, name)))

@@ -1,4 +1,4 @@
-"""Orders of people and of the settings file, by command, on a live worker."""
+"""Commands of people and of the settings file, by command, on a live worker."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def plumbline(prefix: Prefix, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         "PLUMBLINE_INPUT_PREFIX": prefix.topics.input_prefix,
         "PLUMBLINE_OUTPUT_PREFIX": prefix.topics.output_prefix,
         "PLUMBLINE_INPUT_PARTITIONS": str(prefix.topics.input_partitions),
-        "PLUMBLINE_LINE_PARTITIONS": str(prefix.topics.line_partitions),
+        "PLUMBLINE_MODEL_PARTITIONS": str(prefix.topics.model_partitions),
         "COLUMNS": "200",
     }.items():
         monkeypatch.setenv(key, value)
@@ -39,7 +39,7 @@ async def test_the_file_and_people_change_settings_and_the_later_one_wins(
     running = worker(clock="live", environment="production", recent_days="6", auto_retrain_types='{"churn": true}')
 
     async def shown() -> list[tuple[str, str, Any, str]]:
-        parts = await read(prefix.bootstrap, prefix.topics.settings, prefix.topics.line_partitions)
+        parts = await read(prefix.bootstrap, prefix.topics.settings, prefix.topics.model_partitions)
         rows = [json.loads(record.value) for p in sorted(parts) for record in parts[p]]
         return sorted((row["at"], row["key"], row["value"], row["actor"]) for row in rows)
 
@@ -64,9 +64,9 @@ async def test_the_file_and_people_change_settings_and_the_later_one_wins(
     # what the file says has not changed since it was announced, so nothing is announced: the later one holds
     assert running.stop() == 0
     running.start()
-    line = "fraud:acme"
+    model = "fraud:acme"
     done = await asyncio.to_thread(
-        plumbline, "set", "drop_points=6", "--line", line, "--actor", "ada", "--reason", "noisy"
+        plumbline, "set", "drop_points=6", "--model", model, "--actor", "ada", "--reason", "noisy"
     )
     assert done.exit_code == 0, done.output
     await told(*first, ("recent_days", 5, "ada"), ("drop_points", 6, "ada"))
@@ -78,24 +78,24 @@ async def test_the_file_and_people_change_settings_and_the_later_one_wins(
         (("set", "recent_day=5", "--reason", "x"), "did you mean recent_days?"),
         (("set", "input_partitions=5", "--reason", "x"), "fixed for the life of the input prefix"),
         (("set", "drop_points", "--reason", "x"), "is not KEY=VALUE"),
-        (("set", "auto_retrain=true", "--line", line, "--reason", "x"), "unknown setting"),
-        (("retrain", "*", "--reason", "x"), "retrain needs one line"),
-        (("rollback", line), "--reason"),
-        (("rollback", line, "--to", "a b", "--reason", "x"), "letters, digits"),
+        (("set", "auto_retrain=true", "--model", model, "--reason", "x"), "unknown setting"),
+        (("retrain", "*", "--reason", "x"), "retrain needs one model"),
+        (("rollback", model), "--reason"),
+        (("rollback", model, "--to", "a b", "--reason", "x"), "letters, digits"),
     ):
         refused = await asyncio.to_thread(plumbline, *arguments)
         assert refused.exit_code != 0
         assert said in refused.output
     for command in ("retrain", "rollback", "approve", "reject", "reset-circuit"):
-        done = await asyncio.to_thread(plumbline, command, line, "--actor", "ada", "--reason", "a try")
+        done = await asyncio.to_thread(plumbline, command, model, "--actor", "ada", "--reason", "a try")
         assert done.exit_code == 0, done.output
 
     async def audited() -> list[dict[str, Any]]:
-        done = await asyncio.to_thread(plumbline, "audit", "--line", line, "--json")
+        done = await asyncio.to_thread(plumbline, "audit", "--model", model, "--json")
         assert done.exit_code == 0, done.output
         return [json.loads(text) for text in done.stdout.splitlines()]
 
-    await until(lambda: _enough(audited, 6), 60, "the answers to all orders")
+    await until(lambda: _enough(audited, 6), 60, "the answers to all commands")
     answers = {(row["action"], row["decision"]): row for row in await audited()}
     assert set(answers) == {
         ("set", "applied"), ("retrain", "refused"), ("rollback", "refused"), ("approve", "refused"),
@@ -131,13 +131,13 @@ async def test_what_the_running_system_holds_stands_beside_what_is_said_here(
     assert json.loads(await said("show", "--json"))["running"]["state"] == "never"
 
     running = worker(clock="live", environment="production", drop_points="4", future_tolerance_s="60").start()
-    change = ("set", "drop_points=3", "--line", "churn:acme", "--actor", "ada", "--reason", "strict")
+    change = ("set", "drop_points=3", "--model", "churn:acme", "--actor", "ada", "--reason", "strict")
     done = await asyncio.to_thread(plumbline, *change)
     assert done.exit_code == 0, done.output
 
     async def all_there() -> bool:
         assert running.exit_code is None, running.tail()
-        parts = await read(prefix.bootstrap, prefix.topics.settings, prefix.topics.line_partitions)
+        parts = await read(prefix.bootstrap, prefix.topics.settings, prefix.topics.model_partitions)
         return sum(map(len, parts.values())) >= 2
 
     await until(all_there, 60, "the settings")
@@ -145,7 +145,7 @@ async def test_what_the_running_system_holds_stands_beside_what_is_said_here(
     of_all = await said("explain", "drop_points")
     of_model = await said("explain", "drop_points", "--model", "churn:acme")
     assert "drop_points = 5.0   (default)\n" in of_all
-    assert "lines.churn:acme.drop_points = 5.0\n" in of_model
+    assert "models.churn:acme.drop_points = 5.0\n" in of_model
     assert held(of_all).startswith("in the running system: 4.0   (settings-file, ")
     assert held(of_model).startswith("in the running system: 3.0   (ada, ")
     assert held(of_model).endswith(f"UTC: strict){runs}")

@@ -1,4 +1,4 @@
-"""The examples for Airflow and Argo: what they do with an order, on the real broker."""
+"""The examples for Airflow and Argo: what they do with a command, on the real broker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.kafka_io import Prefix, read, until
 from tests.support.reference import order_of, send_orders
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
-LINE = "churn:acme"
+MODEL = "churn:acme"
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def dag(prefix: Prefix, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 async def _results(prefix: Prefix) -> list[tuple[str, int, str]]:
-    parts = await read(prefix.bootstrap, prefix.topics.training_results, prefix.topics.line_partitions)
+    parts = await read(prefix.bootstrap, prefix.topics.training_results, prefix.topics.model_partitions)
     rows = [json.loads(record.value) for part in parts.values() for record in part]
     return [(row["command_id"][-1], row["attempt"], row["status"]) for row in rows]
 
@@ -47,15 +47,15 @@ async def test_the_dags_functions_accept_train_and_answer_each_attempt_once(pref
     def bad(order: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("no rows")
 
-    first, second = order_of(prefix, LINE, "train", 1), order_of(prefix, LINE, "train", 2)
-    await send_orders(prefix, [first, order_of(prefix, LINE, "activate", 3, candidate="v2"), second])
+    first, second = order_of(prefix, MODEL, "train", 1), order_of(prefix, MODEL, "train", 2)
+    await send_orders(prefix, [first, order_of(prefix, MODEL, "activate", 3, candidate="v2"), second])
     orders: list[dict[str, Any]] = []
 
     async def both() -> bool:
-        orders.extend(await dag.take_orders(wait_ms=2_000))
+        orders.extend(await dag.take_commands(wait_ms=2_000))
         return len(orders) >= 2
 
-    await until(both, 60, "the orders")
+    await until(both, 60, "the commands")
     assert [order["command_id"] for order in orders] == [first["command_id"], second["command_id"]]
     await dag.train_and_answer(orders[0], good)
     await dag.train_and_answer(orders[0], good)  # Airflow's retry of a task that had finished
@@ -67,26 +67,26 @@ async def test_the_dags_functions_accept_train_and_answer_each_attempt_once(pref
     # what is answered is not taken again, even by a group that has forgotten everything
     dag.GROUP = "another"
     async with asyncio.timeout(30):
-        assert await dag.take_orders(wait_ms=2_000) == []
+        assert await dag.take_commands(wait_ms=2_000) == []
 
 
-async def test_no_bytes_in_front_of_an_order_end_the_dag(prefix: Prefix, dag: ModuleType) -> None:
+async def test_no_bytes_in_front_of_a_command_end_the_dag(prefix: Prefix, dag: ModuleType) -> None:
     await poison(prefix, ("train", "cancel"))
-    wanted = order_of(prefix, LINE, "train", 1)
+    wanted = order_of(prefix, MODEL, "train", 1)
     await send_orders(prefix, [wanted])
     orders: list[dict[str, Any]] = []
 
     async def there() -> bool:
-        orders.extend(await dag.take_orders(wait_ms=2_000))
+        orders.extend(await dag.take_commands(wait_ms=2_000))
         return wanted["command_id"] in [order["command_id"] for order in orders]
 
-    await until(there, 60, "the order")
+    await until(there, 60, "the command")
     for order in orders:
         await dag.train_and_answer(order, lambda order: {"candidate_version": "v2"})
     assert (await answers(prefix))[1]["status"] == "succeeded"
 
 
-def test_the_sensor_submits_a_workflow_with_the_order_for_train_alone() -> None:
+def test_the_sensor_submits_a_workflow_with_the_command_for_train_alone() -> None:
     source, sensor = yaml.safe_load_all((EXAMPLES / "argo-retrain.yaml").read_text())
     assert (source["kind"], sensor["kind"]) == ("EventSource", "Sensor")
     (name, event), *others = source["spec"]["kafka"].items()

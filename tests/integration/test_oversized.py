@@ -20,7 +20,7 @@ from stream_app.replay.follow import LogFollower
 from tests.support.kafka_io import Prefix, end_offsets, read, until
 from tests.support.worker import Worker
 
-LINE = "churn:global"
+MODEL = "churn:global"
 
 #: topic's attribute, compression, value, key and headers; every one of them is beyond its topic's limit
 Attack = tuple[str, str | None, bytes, bytes, list[tuple[str, bytes]]]
@@ -37,12 +37,12 @@ def _outcome(id: str, **more: Any) -> bytes:
 
 
 def _command(note: str) -> bytes:
-    row = {"id": f"c{len(note)}", "line": LINE, "command": "acknowledge", "arguments": {"note": note}}
+    row = {"id": f"c{len(note)}", "model": MODEL, "command": "acknowledge", "arguments": {"note": note}}
     return json.dumps({**row, "actor": "eve", "reason": "r"}).encode()
 
 
 def _result(error: str) -> bytes:
-    row = {"line": LINE, "command_id": "x", "attempt": 1, "status": "failed", "error": error}
+    row = {"model": MODEL, "command_id": "x", "attempt": 1, "status": "failed", "error": error}
     return json.dumps(row).encode()
 
 
@@ -58,11 +58,11 @@ def attacks() -> list[Attack]:
         ("predictions", "gzip", b'{"cut short": "' + b"0" * 2_500_000, b"b4", [("", b"")] * 50_000),
         ("outcomes", "gzip", _outcome("g1", more="0" * 3_000_000), b"g1", []),
         ("outcomes", "gzip", _outcome("g2"), b"g2", many),
-        ("operator_commands", "gzip", _command(text), LINE.encode(), []),
-        ("operator_commands", None, _command(plain), LINE.encode(), []),
-        ("operator_commands", "gzip", _command("n"), LINE.encode(), many),
-        ("training_results", "gzip", _result(text), LINE.encode(), []),
-        ("training_results", None, _result("T" * 70_000), LINE.encode(), []),
+        ("operator_commands", "gzip", _command(text), MODEL.encode(), []),
+        ("operator_commands", None, _command(plain), MODEL.encode(), []),
+        ("operator_commands", "gzip", _command("n"), MODEL.encode(), many),
+        ("training_results", "gzip", _result(text), MODEL.encode(), []),
+        ("training_results", None, _result("T" * 70_000), MODEL.encode(), []),
         ("training_results", "gzip", _result("T"), b"k" * 1_100_000, []),
     ]
 
@@ -77,8 +77,8 @@ async def _send(prefix: Prefix, rows: list[Attack]) -> None:
                 if codec == compression:
                     topic = getattr(topics, name)
                     inputs = topic in (topics.predictions, topics.outcomes)
-                    of = key[:2] if inputs else LINE.encode()
-                    partition = partition_for(of, topics.input_partitions if inputs else topics.line_partitions)
+                    of = key[:2] if inputs else MODEL.encode()
+                    partition = partition_for(of, topics.input_partitions if inputs else topics.model_partitions)
                     await producer.send_and_wait(topic, value, key=key, partition=partition, headers=headers)
 
 
@@ -120,7 +120,7 @@ async def test_every_lane_goes_on_and_what_is_beside_the_bombs_counts(
         async def counted() -> bool:
             nonlocal number
             number += 1  # a command ends the epoch, and its tick tells the dispositions
-            await _send(prefix, [("operator_commands", None, _command("n" * number), LINE.encode(), [])])
+            await _send(prefix, [("operator_commands", None, _command("n" * number), MODEL.encode(), [])])
             await asyncio.sleep(0.5)
             await follower.poll()
             assert running.exit_code is None, running.tail()
@@ -138,7 +138,7 @@ async def test_every_lane_goes_on_and_what_is_beside_the_bombs_counts(
     async def all_there() -> bool:
         found[:] = [
             (record, deadletters.added(record.headers))
-            for part in (await read(prefix.bootstrap, topics.dead_letters, topics.line_partitions)).values()
+            for part in (await read(prefix.bootstrap, topics.dead_letters, topics.model_partitions)).values()
             for record in part
         ]
         return len(found) >= len(bombs)
@@ -180,7 +180,7 @@ async def test_a_record_at_the_limit_is_dead_lettered_whole_and_redriven(
     topics = prefix.topics
 
     async def letters() -> list[Any]:
-        parts = await read(prefix.bootstrap, topics.dead_letters, topics.line_partitions)
+        parts = await read(prefix.bootstrap, topics.dead_letters, topics.model_partitions)
         return [record for part in parts.values() for record in part]
 
     (letter,) = await until(letters, 60, "the dead-lettered record")
@@ -225,10 +225,10 @@ async def test_a_topic_that_takes_too_little_is_named_with_what_it_needs_before_
             assert found.remedy.endswith(f"max.message.bytes={needs}")
             await prefix.configure(topic, {"max.message.bytes": str(needs)})
 
-            async def mended() -> bool:
+            async def repaired() -> bool:
                 return not await named()
 
-            await until(mended, 30, "nothing to find")
+            await until(repaired, 30, "nothing to find")
     await prefix.configure(changelog, {"max.message.bytes": "100000"})
     running = worker().start()
     await until(lambda: running.exit_code is not None, 90, "the worker to end")

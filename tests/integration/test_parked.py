@@ -71,7 +71,7 @@ async def test_a_refusal_for_size_parks_one_lane_and_counts_are_exact_once_the_l
     running = worker("first").start()
     await until(lambda: _ready(running), 60, "the worker to be ready")
     # lowered under the running worker, which looks at it only when it starts; nobody but the labels lane of that
-    # record writes a dead letter that is so large
+    # record writes a dead-lettered record that is so large
     await prefix.configure(topics.dead_letters, {"max.message.bytes": "30000"})
     await write(prefix, steps, reached)
     last = steps[-1][0]
@@ -95,7 +95,7 @@ async def test_a_refusal_for_size_parks_one_lane_and_counts_are_exact_once_the_l
     for topic in (topics.model_deltas, topics.dead_letters):
 
         async def nothing_held_back(topic: str = topic) -> bool:
-            return not any((await _held_back(prefix, topic, topics.line_partitions)).values())
+            return not any((await _held_back(prefix, topic, topics.model_partitions)).values())
 
         # the broker by itself would end the transaction ten seconds after it began
         await until(nothing_held_back, 8, f"{topic} to be free of open transactions")
@@ -144,7 +144,7 @@ async def test_what_a_stage_cannot_read_parks_its_lane_once_and_again_only_in_a_
     address = f"http://127.0.0.1:{first.env['PLUMBLINE_WEB_PORT']}"
     context = Checkup(prefix.settings(), topics, (address,))
     (found,) = await workers(context)
-    assert (found.level, parked["sentence"] in found.what, found.mend) == ("fail", True, parked["way_out"])
+    assert (found.level, parked["sentence"] in found.what, found.repair) == ("fail", True, parked["way_out"])
 
     # a new assignment tries it again, wherever it is then, and finds the same
     second = worker("second").start()

@@ -52,7 +52,7 @@ async def test_replays_are_identical_byte_for_byte(prefix: Prefix, worker: Calla
         for item in workers:
             assert item.stop() == 0, item.tail()
         seen.append(await closed_snapshots(mine))
-        versions = await read(mine.bootstrap, topics.model_lifecycle, topics.line_partitions)
+        versions = await read(mine.bootstrap, topics.model_lifecycle, topics.model_partitions)
         active.append([(r.key, r.value) for _, records in sorted(versions.items()) for r in records])
         await mine.delete(output)
     assert len(seen[0]) > 20

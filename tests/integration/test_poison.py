@@ -47,7 +47,7 @@ async def test_dead_letters_are_the_poison_byte_for_byte_and_the_rest_is_counted
     names = {topics.predictions: "predictions", topics.outcomes: "outcomes"}
     found: Counter[tuple[str, bytes, bytes | None]] = Counter()
     contradictory = 0
-    for part in (await read(prefix.bootstrap, topics.dead_letters, topics.line_partitions)).values():
+    for part in (await read(prefix.bootstrap, topics.dead_letters, topics.model_partitions)).values():
         for record in part:
             headers = {name: value.decode() for name, value in record.headers}
             if headers["plumbline.reason"] == "contradictory":

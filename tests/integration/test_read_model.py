@@ -60,32 +60,32 @@ def everything(row: dict[str, Any]) -> bool:
 
 async def compare_with_topics(reader: Reader) -> None:
     """Every answer, against the last records by key in what was published."""
-    snapshots = newest("metric-snapshots", lambda r: (r["line"], r["date"], r["model_version"]))
-    lines = sorted({line for line, _, _ in snapshots})
-    entries = await reader.fleet.lines()
-    assert sorted(entry.line for entry in entries) == lines
-    for line in lines:
-        found = [orjson.loads(row) for row in (await reader.snapshots(line, None, None, None, 0, 100_000)).items]
+    snapshots = newest("metric-snapshots", lambda r: (r["model"], r["date"], r["model_version"]))
+    models = sorted({model for model, _, _ in snapshots})
+    entries = await reader.fleet.models()
+    assert sorted(entry.model for entry in entries) == models
+    for model in models:
+        found = [orjson.loads(row) for row in (await reader.snapshots(model, None, None, None, 0, 100_000)).items]
         wanted = sorted(
-            (r for (of, _, _), r in snapshots.items() if of == line and r["state"] == "closed"),
+            (r for (of, _, _), r in snapshots.items() if of == model and r["state"] == "closed"),
             key=lambda r: (r["date"], r["model_version"]),
         )
         assert found == wanted
         first, middle = wanted[0], wanted[len(wanted) // 2]
-        some = await reader.snapshots(line, middle["model_version"], first["date"], middle["date"], 0, 100_000)
+        some = await reader.snapshots(model, middle["model_version"], first["date"], middle["date"], 0, 100_000)
         assert [orjson.loads(row) for row in some.items] == [
             r for r in wanted if r["model_version"] == middle["model_version"] and r["date"] <= middle["date"]
         ]
-        assert (await reader.line(line))["open"] == sorted(
-            (r for (of, _, _), r in snapshots.items() if of == line and r["date"] > wanted[-1]["date"]),
+        assert (await reader.model(model))["open"] == sorted(
+            (r for (of, _, _), r in snapshots.items() if of == model and r["date"] > wanted[-1]["date"]),
             key=lambda r: (r["date"], r["model_version"]),
         )
-        events = newest("drift-events", lambda r: (r["line"], r["kind"], r.get("check")))
-        now = (await reader.line(line))["events"]
-        assert now["statistical"] == events[line, "statistical", None]
-        assert now["performance"] == events[line, "performance", None]
+        events = newest("drift-events", lambda r: (r["model"], r["kind"], r.get("check")))
+        now = (await reader.model(model))["events"]
+        assert now["statistical"] == events[model, "statistical", None]
+        assert now["performance"] == events[model, "performance", None]
         assert {e["check"]: e for e in now["quality"]} == {
-            check: e for (of, kind, check), e in events.items() if of == line and kind == "quality"
+            check: e for (of, kind, check), e in events.items() if of == model and kind == "quality"
         }
     alerts = newest("alerts", lambda r: r["id"])
     page = await reader.alerts(None, everything, 0, 200)
@@ -157,13 +157,13 @@ async def test_a_model_that_was_forgotten_leaves_redis_and_stays_away_when_it_is
 ) -> None:
     alerts = published()["alerts"]
     opened = [json.loads(emit.value or b"") for emit in alerts]
-    model = next(row["line"] for row in opened if row["status"] == "open")
-    of_model = [emit for emit, row in zip(alerts, opened, strict=True) if row["line"] == model]
+    model = next(row["model"] for row in opened if row["status"] == "open")
+    of_model = [emit for emit, row in zip(alerts, opened, strict=True) if row["model"] == model]
     gone = Emit("model-lifecycle", None, model.encode(), None, [])
 
     async def away(reader: Reader) -> bool:
         status = await reader.status()
-        return not status.degraded and model not in {entry.line for entry in await reader.fleet.lines()}
+        return not status.degraded and model not in {entry.model for entry in await reader.fleet.models()}
 
     async def keys_of_it(reader: Reader) -> list[bytes]:
         return [key async for key in reader.redis.scan_iter("*") if model.encode() in key and b":gone:" not in key]
@@ -171,7 +171,7 @@ async def test_a_model_that_was_forgotten_leaves_redis_and_stays_away_when_it_is
     await publish(prefix, published())
     async with projecting(prefix, redis_server.url) as reader:
         await whole(reader)
-        assert model in {entry.line for entry in await reader.fleet.lines()}
+        assert model in {entry.model for entry in await reader.fleet.models()}
         await publish(prefix, {"model-lifecycle": (gone,)})
         await until(lambda: away(reader), 30, "the model to leave the fleet")
         # what later stages say of it comes after: it opens nothing again
@@ -186,8 +186,8 @@ async def test_a_model_that_was_forgotten_leaves_redis_and_stays_away_when_it_is
         assert await away(reader)
         assert await keys_of_it(reader) == []
         page = await reader.alerts(None, everything, 0, 200)
-        assert not [item for item in page.items if json.loads(item)["line"] == model]
-        others = {entry.line for entry in await reader.fleet.lines()}
+        assert not [item for item in page.items if json.loads(item)["model"] == model]
+        others = {entry.model for entry in await reader.fleet.models()}
         assert len(others) == 3
 
         first = (await reader.status()).generation
@@ -197,14 +197,14 @@ async def test_a_model_that_was_forgotten_leaves_redis_and_stays_away_when_it_is
             return (await reader.status()).generation != first and await away(reader)
 
         await until(renewed, 60, "a new generation without it")
-        assert {entry.line for entry in await reader.fleet.lines()} == others
+        assert {entry.model for entry in await reader.fleet.models()} == others
         assert await keys_of_it(reader) == []
 
         again = next(e for e in published()["model-lifecycle"] if e.key == model.encode())
         await publish(prefix, {"model-lifecycle": (again,)})
 
         async def back() -> bool:
-            return model in {entry.line for entry in await reader.fleet.lines()}
+            return model in {entry.model for entry in await reader.fleet.models()}
 
         await until(back, 30, "the model that came back")
 
@@ -212,7 +212,7 @@ async def test_a_model_that_was_forgotten_leaves_redis_and_stays_away_when_it_is
 async def test_a_tombstone_that_compaction_has_taken_keeps_the_model_away_all_the_same(
     prefix: Prefix, redis_server: RedisServer
 ) -> None:
-    model = json.loads(published()["alerts"][0].value or b"")["line"]
+    model = json.loads(published()["alerts"][0].value or b"")["model"]
     left = {
         kind: tuple(e for e in rows if not (kind == "model-lifecycle" and e.key == model.encode()))
         for kind, rows in published().items()
@@ -222,10 +222,10 @@ async def test_a_tombstone_that_compaction_has_taken_keeps_the_model_away_all_th
         await whole(reader)
 
         async def away() -> bool:
-            return model not in {entry.line for entry in await reader.fleet.lines()}
+            return model not in {entry.model for entry in await reader.fleet.models()}
 
         await until(away, 30, "the model to leave the fleet")
-        assert len(await reader.fleet.lines()) == 3
+        assert len(await reader.fleet.models()) == 3
 
 
 async def test_snapshots_beyond_the_days_that_are_kept_leave_redis_however_many_versions_have_them(
@@ -238,12 +238,12 @@ async def test_snapshots_beyond_the_days_that_are_kept_leave_redis_however_many_
         return [Emit("metric-snapshots", None, b"x", json.dumps(r).encode(), []) for r in rows]
 
     async with projecting(prefix, redis_server.url) as reader:
-        line = row["line"]
-        days, opened = reader.keys.days(line), reader.keys.open(line)
+        model = row["model"]
+        days, opened = reader.keys.days(model), reader.keys.open(model)
         await whole(reader)  # what is met while it is filled, and has no active version, was forgotten
 
         async def opens() -> int:
-            return len((await reader.line(line))["open"])
+            return len((await reader.model(model))["open"])
 
         await publish(prefix, {"metric-snapshots": tuple(emits("2026-01-01", 700, "open"))})
 
@@ -315,19 +315,19 @@ async def _under_load(
     await whole(reader)
     print(f"with Redis frozen the worker had caught up after {slow:.1f} s")
     found = await prefix_snapshots(prefix)
-    for line in {line for line, _, _ in found}:
-        wanted = sorted((r for (of, _, _), r in found.items() if of == line), key=lambda r: r["id"])
-        held = (await reader.snapshots(line, None, None, None, 0, 100_000)).items
+    for model in {model for model, _, _ in found}:
+        wanted = sorted((r for (of, _, _), r in found.items() if of == model), key=lambda r: r["id"])
+        held = (await reader.snapshots(model, None, None, None, 0, 100_000)).items
         assert sorted(map(orjson.loads, held), key=lambda r: r["id"]) == wanted
 
 
 async def prefix_snapshots(prefix: Prefix) -> dict[tuple[str, str, str], dict[str, Any]]:
-    """Newest closed snapshot by line, date and version, from the topic."""
-    parts = await read(prefix.bootstrap, prefix.topics.metric_snapshots, prefix.topics.line_partitions)
+    """Newest closed snapshot by model, date and version, from the topic."""
+    parts = await read(prefix.bootstrap, prefix.topics.metric_snapshots, prefix.topics.model_partitions)
     found = {}
     for records in parts.values():
         for record in records:
             row = json.loads(record.value)
             if row["state"] == "closed":
-                found[row["line"], row["date"], row["model_version"]] = row
+                found[row["model"], row["date"], row["model_version"]] = row
     return found

@@ -16,7 +16,7 @@ from tests.support.live import RedisServer, publish, published
 
 __all__ = ["redis_server"]
 
-LINE = "churn:step-25-300-on"
+MODEL = "churn:step-25-300-on"
 
 
 async def _another_layout(reader: Reader) -> None:
@@ -27,25 +27,25 @@ async def _meta_of_another_kind(reader: Reader) -> None:
     await reader.redis.hset(reader.keys.meta, mapping={"seq": b"\xff\xfe", "generation": ""})
 
 
-async def _a_foreign_line(reader: Reader) -> None:
-    await reader.redis.hset(reader.keys.fleet, LINE, b"\x63 of another release")
+async def _a_foreign_model(reader: Reader) -> None:
+    await reader.redis.hset(reader.keys.fleet, MODEL, b"\x63 of another release")
     reader.fleet._seq = -1
-    with pytest.raises(UnknownFormat, match="line of the read model has format 99"):
-        await reader.fleet.lines()
+    with pytest.raises(UnknownFormat, match="model of the read model has format 99"):
+        await reader.fleet.models()
 
 
 async def _a_damaged_point(reader: Reader) -> None:
-    name = next(iter(await reader.redis.hkeys(reader.keys.points(LINE))))
-    await reader.redis.hset(reader.keys.points(LINE), name, b"\x01\xc1\xc1")
+    name = next(iter(await reader.redis.hkeys(reader.keys.points(MODEL))))
+    await reader.redis.hset(reader.keys.points(MODEL), name, b"\x01\xc1\xc1")
     with pytest.raises(Broken, match="point of the read model cannot be read") as met:
-        await reader.points(LINE)
+        await reader.points(MODEL)
     await reader.unreadable(str(met.value))  # as the web process does with what a reader raises
 
 
 @pytest.mark.parametrize(
     ("damage", "noticed_by_the_projector"),
-    [(_another_layout, False), (_meta_of_another_kind, True), (_a_foreign_line, True), (_a_damaged_point, True)],
-    ids=["layout", "meta", "line", "point"],
+    [(_another_layout, False), (_meta_of_another_kind, True), (_a_foreign_model, True), (_a_damaged_point, True)],
+    ids=["layout", "meta", "model", "point"],
 )
 async def test_it_is_built_anew(
     prefix: Prefix,
@@ -59,7 +59,7 @@ async def test_it_is_built_anew(
         first = (await reader.status()).generation
         if noticed_by_the_projector:
             await damage(reader)
-            # whatever touches the line folds over what is there
+            # whatever touches the model folds over what is there
             await publish(prefix, {"metric-snapshots": published()["metric-snapshots"]})
             await _renewed(reader, first)
             return
@@ -77,8 +77,8 @@ async def _renewed(reader: Reader, first: str) -> None:
         return not status.degraded and status.generation not in ("", first)
 
     await until(renewed, 60, "a new generation")
-    assert {entry.line for entry in await reader.fleet.lines()}
-    assert await reader.points(LINE)
+    assert {entry.model for entry in await reader.fleet.models()}
+    assert await reader.points(MODEL)
 
 
 async def test_records_that_are_none_are_passed_by_and_older_ones_that_arrive_again_change_nothing(
@@ -86,10 +86,10 @@ async def test_records_that_are_none_are_passed_by_and_older_ones_that_arrive_ag
 ) -> None:
     story = published()
     odd = [
-        b"", b"\xff\xfe", b"null", b"[]", b"7", b"[" * 100_000 + b"]" * 100_000, b"{}", b'{"line":"churn:acme"}',
-        b'{"line":"..:..","at":"x"}', b'{"line":7}',
+        b"", b"\xff\xfe", b"null", b"[]", b"7", b"[" * 100_000 + b"]" * 100_000, b"{}", b'{"model":"churn:acme"}',
+        b'{"model":"..:..","at":"x"}', b'{"model":7}',
     ]  # fmt: skip
-    stranger = LINE.encode()
+    stranger = MODEL.encode()
 
     async def poison() -> None:
         async with clients.producer(prefix.bootstrap, {}) as kafka:
@@ -97,7 +97,7 @@ async def test_records_that_are_none_are_passed_by_and_older_ones_that_arrive_ag
                 good = next((emit.value for emit in rows if emit.value is not None), b"{}")
                 spoilt = [
                     good[:-1] + b',"junk":"\xff"}', good[:-1] + b',"junk":' + b"[" * 900 + b"]" * 900 + b"}",
-                    good[:-1] + b',"at":"2026-99-99T00:00:00.000Z"}', good[:-1] + b',"line":"a:b:c"}',
+                    good[:-1] + b',"at":"2026-99-99T00:00:00.000Z"}', good[:-1] + b',"model":"a:b:c"}',
                     good[:-1] + b',"date":"0001-01-01"}' if kind == "metric-snapshots" else b"0",
                     good[:-1] + b',"windows":[]}' if kind == "drift-events" else b"0", None,
                 ]  # fmt: skip
@@ -129,7 +129,7 @@ async def _caught_up(reader: Reader, prefix: Prefix) -> None:
         at = await reader.redis.hgetall(reader.keys.positions)
         for kind in KINDS:
             name = f"{topics.output_prefix}{kind}"
-            for partition, end in (await end_offsets(prefix.bootstrap, name, topics.line_partitions)).items():
+            for partition, end in (await end_offsets(prefix.bootstrap, name, topics.model_partitions)).items():
                 if int(at.get(f"{name}:{partition}".encode(), 0)) < end:
                     return False
         return True

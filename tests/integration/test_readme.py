@@ -37,7 +37,7 @@ async def test_a_first_prediction_becomes_a_snapshot_in_live_time(
 
     async def ticked() -> bool:
         assert running.exit_code is None, running.tail()
-        return any((await read(prefix.bootstrap, topics.line_clock, 2)).values())
+        return any((await read(prefix.bootstrap, topics.model_clock, 2)).values())
 
     await until(ticked, 60, "the first live tick")
     done = await asyncio.create_subprocess_exec(sys.executable, "-c", _program(prefix), stderr=asyncio.subprocess.PIPE)
@@ -51,9 +51,9 @@ async def test_a_first_prediction_becomes_a_snapshot_in_live_time(
         return [row for row in rows if row["outcomes"] == 1]
 
     (row, *_) = await until(snapshot, 90, "the open snapshot")
-    assert (row["line"], row["state"], row["revision"], row["accuracy"]) == ("churn:global", "open", 0, 1.0)
+    assert (row["model"], row["state"], row["revision"], row["accuracy"]) == ("churn:global", "open", 0, 1.0)
     states = await read(prefix.bootstrap, topics.model_lifecycle, 2)
-    versions = {json.loads(r.value)["line"]: json.loads(r.value)["active_version"] for p in states.values() for r in p}
+    versions = {json.loads(r.value)["model"]: json.loads(r.value)["active_version"] for p in states.values() for r in p}
     assert versions == {"churn:global": "v1", "other:global": "v7"}
     _views(running)
     assert running.stop() == 0, running.tail()
@@ -61,7 +61,7 @@ async def test_a_first_prediction_becomes_a_snapshot_in_live_time(
 
 async def _register(prefix: Prefix) -> None:
     command = {
-        "id": "c-1", "line": "other:global", "command": "register", "arguments": {"model_version": "v7"},
+        "id": "c-1", "model": "other:global", "command": "register", "arguments": {"model_version": "v7"},
         "actor": "test", "reason": "test",
     }  # fmt: skip
     partition = partition_for(b"other:global", 2)
@@ -79,8 +79,8 @@ def _views(running: Worker) -> None:
 
     assert json.loads(get("/livez")[1]) == {"alive": True}
     assert json.loads(get("/readyz")[1])["ready"] is True
-    assert json.loads(get("/lines/churn:global")[1])["line"] == "churn:global"
-    assert get("/lines/none:at-all")[0] == 404
+    assert json.loads(get("/models/churn:global")[1])["model"] == "churn:global"
+    assert get("/models/none:at-all")[0] == 404
     text = get("/metrics")[1]
     assert sample(text, "plumbline_dispositions", stage="labels") > 0
     assert sample(text, "plumbline_events_total") > 0

@@ -18,15 +18,15 @@ from tests.support.simulate import close_day, comparable, records, simulated, si
 from tests.support.worker import Worker
 
 FILE = "ma_employment_predictions.csv.gz"
-LINES = 20
+MODELS = 20
 
 
-def _line(number: int) -> str:
+def _model(number: int) -> str:
     return f"employment:l{number}"
 
 
-def _through(lines: list[list[Day]]) -> tuple[Simulator, int]:
-    """Run lines of days; returns also the line-days on which an alert was open after the last close."""
+def _through(models: list[list[Day]]) -> tuple[Simulator, int]:
+    """Run models of days; returns also the model-days on which an alert was open after the last close."""
     sim = simulator()
     open_days = 0
 
@@ -34,11 +34,11 @@ def _through(lines: list[list[Day]]) -> tuple[Simulator, int]:
         nonlocal open_days
         open_days += len(sim.stages["alerts"].timers.names())
 
-    total = max(map(len, lines))
+    total = max(map(len, models))
     for day in range(total):
         sim.batches([
-            Batch(_line(i), "v1", FIRST_DAY + day, d.scores, d.predicted, d.actual)
-            for i, found in enumerate(lines)
+            Batch(_model(i), "v1", FIRST_DAY + day, d.scores, d.predicted, d.actual)
+            for i, found in enumerate(models)
             for d in found[day : day + 1]
         ])  # fmt: skip
         sim.tick((FIRST_DAY + day) * DAY_MS + 12 * HOUR_MS)
@@ -60,9 +60,9 @@ def _through(lines: list[list[Day]]) -> tuple[Simulator, int]:
 def test_a_model_without_drift_raises_hardly_any_alert(
     data: Path, capsys: pytest.CaptureFixture[str], per_day: int | None, years: int, most_open: float
 ) -> None:
-    lines = [list(recorded.days(data / FILE, seed, years, per_day)) for seed in range(LINES)]
-    sim, open_days = _through(lines)
-    line_days = sum(map(len, lines))
+    models = [list(recorded.days(data / FILE, seed, years, per_day)) for seed in range(MODELS)]
+    sim, open_days = _through(models)
+    model_days = sum(map(len, models))
     opened = sum(row.get("notify") == "opened" for row in records(sim, "alerts"))
     events = [row for row in records(sim, "drift-events") if row["kind"] != "quality"]
     bare = {
@@ -71,43 +71,43 @@ def test_a_model_without_drift_raises_hardly_any_alert(
     }
     with capsys.disabled():
         print(
-            f"\nno drift, {per_day or 190} a day, {line_days:,} line-days: {opened} alerts, "
-            f"{100 * opened / line_days:.3f} per 100 line-days, open on {100 * open_days / line_days:.2f} %; the "
-            f"bare rules fire on {bare['statistical']:.1f} % (scores), {bare['performance']:.1f} % (metrics) of closes"
+            f"\nno drift, {per_day or 190} a day, {model_days:,} model-days: {opened} alerts, "
+            f"{100 * opened / model_days:.3f} per 100 model-days, open on {100 * open_days / model_days:.2f} %; "
+            f"the unadjusted rules fire on {bare['statistical']:.1f} % (scores), {bare['performance']:.1f} % (metrics)"
         )
     if per_day is None:
-        assert opened / line_days <= 0.002
-    assert open_days / line_days <= most_open
+        assert opened / model_days <= 0.002
+    assert open_days / model_days <= most_open
 
 
 @pytest.mark.parametrize(("per_day", "judged"), [(None, True), (40, False)])
 def test_thirty_percent_flipped_predictions_are_high_at_the_first_mature_close(
     data: Path, capsys: pytest.CaptureFixture[str], per_day: int | None, judged: bool
 ) -> None:
-    first = [20 + i for i in range(LINES)]
-    lines = []
-    for seed in range(LINES):
+    first = [20 + i for i in range(MODELS)]
+    models = []
+    for seed in range(MODELS):
         rng = np.random.default_rng(1_000 + seed)
         days = list(recorded.days(data / FILE, 100 + seed, 1, per_day))[: first[seed] + 3]
-        lines.append([recorded.flip(d, rng) if i >= first[seed] else d for i, d in enumerate(days)])
-    sim, _ = _through(lines)
+        models.append([recorded.flip(d, rng) if i >= first[seed] else d for i, d in enumerate(days)])
+    sim, _ = _through(models)
     found = 0
-    for i in range(LINES):
-        events = [e for e in records(sim, "drift-events", _line(i)) if e["kind"] == "performance"]
+    for i in range(MODELS):
+        events = [e for e in records(sim, "drift-events", _model(i)) if e["kind"] == "performance"]
         at = next(e for e in events if close_day(e) == first[i] + 2)
         found += at.get("severity") in ("HIGH", "CRITICAL")
     with capsys.disabled():
         print(
-            f"\n30 % flipped at {per_day or 190} a day: HIGH or above at the first mature close in {found} of {LINES}"
+            f"\n30 % flipped at {per_day or 190} a day: HIGH or above at the first mature close in {found} of {MODELS}"
         )
     if judged:
-        assert found >= 0.8 * LINES
+        assert found >= 0.8 * MODELS
 
 
 async def test_the_simulator_and_the_broker_publish_the_same_events(
     prefix: Prefix, worker: Callable[..., Worker], data: Path
 ) -> None:
-    """Five recorded lines, one of them flipped from day 18 on; every drift event and alert, byte for byte."""
+    """Five recorded models, one of them flipped from day 18 on; every drift event and alert, byte for byte."""
 
     def scenario(seed: int) -> Scenario:
         found = list(recorded.days(data / FILE, seed, 1, 60))[:24]
@@ -125,6 +125,6 @@ async def test_the_simulator_and_the_broker_publish_the_same_events(
     assert (await published(prefix)).alerts
     sim = simulated(script, running.env["PLUMBLINE_APP_ID"])
     for topic, alias in ((topics.drift_events, "drift-events"), (topics.alerts, "alerts")):
-        parts = await read(prefix.bootstrap, topic, topics.line_partitions)
+        parts = await read(prefix.bootstrap, topic, topics.model_partitions)
         broker = sorted(comparable(r.value) for part in parts.values() for r in part)
         assert sorted(comparable(emit.value) for emit in sim.emits[alias]) == broker

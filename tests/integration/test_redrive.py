@@ -1,4 +1,5 @@
-"""Dead letters are sent again: after the cause was mended here, or mended themselves; then nothing is missing."""
+"""Dead-lettered records are sent again: after the cause was repaired here, or repaired themselves; then nothing is
+missing."""
 
 from __future__ import annotations
 
@@ -58,7 +59,7 @@ def _yes(name: str) -> Callable[[Body], None]:
     return do
 
 
-#: Ten kinds. A value that is set when they are mended stands for all of its kind.
+#: Ten kinds. A value that is set when they are repaired stands for all of its kind.
 DAMAGES = (
     Damage("predictions", lambda row: True, _text("score")),
     Damage("predictions", lambda row: "ci_lower" in row, _text("ci_lower", "ci_upper")),
@@ -76,7 +77,7 @@ DAMAGES = (
 )  # fmt: skip
 
 #: What an operator would do about them, in turn.
-MENDS = (
+REPAIRS = (
     ("--reason", "missing_tenant", "--set", "tenant_id=a"),
     ("--reason", "bad_name", "--set", "model_type=conflict"),
     ("--reason", "invalid_field", "--coerce"),
@@ -137,17 +138,17 @@ async def test_mended_letters_of_ten_kinds_leave_the_metrics_that_would_be_witho
     topics = prefix.topics
     names = {topics.predictions: "predictions", topics.outcomes: "outcomes"}
     found: Counter[tuple[str, bytes, bytes | None]] = Counter()
-    for part in (await read(prefix.bootstrap, topics.dead_letters, topics.line_partitions)).values():
+    for part in (await read(prefix.bootstrap, topics.dead_letters, topics.model_partitions)).values():
         for record in part:
             header = dict(record.headers)
             if header["plumbline.reason"] != b"contradictory":
                 found[names[header["__connect.errors.topic"].decode()], record.key, record.value] += 1
     assert found == spoiled
 
-    told = [await redrive(running, *words) for words in MENDS]
+    told = [await redrive(running, *words) for words in REPAIRS]
     assert sum(int(text.split()[1]) for text in told) == spoiled.total(), told
-    assert all("cannot be mended" not in text for text in (*told[:2], told[-1])), told
-    assert "cannot be mended" in told[2], "what one mend makes nothing of stays for the next"
+    assert all("cannot be repaired" not in text for text in (*told[:2], told[-1])), told
+    assert "cannot be repaired" in told[2], "what one repair makes nothing of stays for the next"
     for topic in names:
         reached[topic] = await end_offsets(prefix.bootstrap, topic, topics.input_partitions)
     later = [(steps[-1][0] + hour * DAY // 24, list[Row]()) for hour in (1, 24)]
@@ -159,7 +160,7 @@ async def test_mended_letters_of_ten_kinds_leave_the_metrics_that_would_be_witho
     without = await Prefix(prefix.bootstrap, other).create()
     await write(without, clean + later)
     want = await expected(without)
-    got = {(row["line"], row["model_version"], row["date"]): row async for row in _newest(prefix)}
+    got = {(row["model"], row["model_version"], row["date"]): row async for row in _newest(prefix)}
     last = {key[:3]: fields for key, fields in sorted(want.snapshots.items(), key=lambda item: item[0][3])}
     assert got.keys() == last.keys()
     for key, fields in last.items():
@@ -204,7 +205,7 @@ async def test_redriven_after_a_fix_every_pair_counts_as_if_nothing_had_been_wro
     running = worker().start()
     await write(prefix, [(now, rows + late)], reached)
     await finished(prefix, now, [running])
-    letters = await read(prefix.bootstrap, prefix.topics.dead_letters, prefix.topics.line_partitions)
+    letters = await read(prefix.bootstrap, prefix.topics.dead_letters, prefix.topics.model_partitions)
     assert sum(map(len, letters.values())) == 100
     assert "sent 100 letters" in await redrive(running, "--reason", "future")
     # an hour later their time has come

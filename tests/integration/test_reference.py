@@ -1,4 +1,4 @@
-"""The reference trainer and deployer as processes, on orders that the test writes: repeated, killed, called back."""
+"""The reference trainer and deployer as processes, on commands that the test writes: repeated, killed, called back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.kafka_io import Prefix, end_offsets, read, until, write
 from tests.support.reference import Process, order_of, send_orders
 from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS
 
-LINE, OTHER = "churn:acme", "churn:other"
+MODEL, OTHER = "churn:acme", "churn:other"
 START = FIRST_DAY * DAY_MS
 ROWS, SPLIT = 400, 320
 
@@ -37,7 +37,7 @@ def table(seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
 
 
 def records() -> list[Row]:
-    """A minute apart; another line's, a shadow's, an unlabelled one, a repeat and a correction among them."""
+    """A minute apart; another model's, a shadow's, an unlabelled one, a repeat and a correction among them."""
     features, actual = table()
     out = []
 
@@ -81,19 +81,19 @@ async def data(prefix: Prefix, from_ms: int = START, to_ms: int = START + ROWS *
 
 
 async def results(prefix: Prefix) -> list[dict[str, Any]]:
-    parts = await read(prefix.bootstrap, prefix.topics.training_results, prefix.topics.line_partitions)
+    parts = await read(prefix.bootstrap, prefix.topics.training_results, prefix.topics.model_partitions)
     return [json.loads(record.value) for part in parts.values() for record in part]
 
 
 async def said(prefix: Prefix, process: Process, number: int, *statuses: str) -> list[dict[str, Any]]:
-    """Return when the order has one of the answers."""
+    """Return when the command has one of the answers."""
     id = f"00000000-0000-4000-8000-{number:012d}"
 
     async def there() -> list[dict[str, Any]]:
         assert process.exit_code is None, process.tail()
         return [row for row in await results(prefix) if row["command_id"] == id and row["status"] in statuses]
 
-    found: list[dict[str, Any]] = await until(there, 60, f"an answer {statuses} to order {number}\n{process.tail()}")
+    found: list[dict[str, Any]] = await until(there, 60, f"an answer {statuses} to command {number}\n{process.tail()}")
     return found
 
 
@@ -105,14 +105,14 @@ def made() -> Iterator[list[Process]]:
         process.kill()
 
 
-async def test_a_trainer_learns_from_exactly_the_rows_an_order_names_and_answers_once(
+async def test_a_trainer_learns_from_exactly_the_rows_a_command_names_and_answers_once(
     prefix: Prefix, tmp_path: Path, made: list[Process], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await write(prefix, [(START + DAY_MS, records())])
     registry = FolderRegistry(tmp_path / "registry")
     features, actual = table()
     named = [dict(zip("abc", row, strict=True)) for row in features.tolist()]
-    seed(registry, LINE, "v1", logistic, named[:100], actual[:100])
+    seed(registry, MODEL, "v1", logistic, named[:100], actual[:100])
     gate = tmp_path / "gate"
     gate.touch()
     trainer = Process(
@@ -122,8 +122,8 @@ async def test_a_trainer_learns_from_exactly_the_rows_an_order_names_and_answers
     )  # fmt: skip
     made.append(trainer)
     named_rows = await data(prefix)
-    first = order_of(prefix, LINE, "train", 1, data=named_rows)
-    await send_orders(prefix, [first, first, order_of(prefix, LINE, "activate", 9, candidate="v9")])
+    first = order_of(prefix, MODEL, "train", 1, data=named_rows)
+    await send_orders(prefix, [first, first, order_of(prefix, MODEL, "activate", 9, candidate="v9")])
     trainer.start()
     await until(lambda: (tmp_path / "waiting").exists(), 60, "the training to begin")
     # killed at work: nothing of it counts, and the next one begins anew
@@ -135,7 +135,7 @@ async def test_a_trainer_learns_from_exactly_the_rows_an_order_names_and_answers
     gate.unlink()
     (answer,) = await said(prefix, trainer, 1, "succeeded", "failed")
     assert answer["status"] == "succeeded", answer
-    assert answer["artifact_sha256"] == registry.digest(LINE, answer["candidate_version"])
+    assert answer["artifact_sha256"] == registry.digest(MODEL, answer["candidate_version"])
     assert answer["artifact_uri"] == f"churn@acme/{answer['candidate_version']}/model.joblib"
     assert (answer["training_samples"], answer["holdout_samples"]) == (SPLIT, ROWS - SPLIT)
 
@@ -152,22 +152,22 @@ async def test_a_trainer_learns_from_exactly_the_rows_an_order_names_and_answers
             "pr_auc": average_precision_score(truth, scores),
         }
     )
-    champion = registry.load(LINE, "v1", registry.served(LINE, "v1"))
+    champion = registry.load(MODEL, "v1", registry.served(MODEL, "v1"))
     assert champion is not None
     assert answer["champion_metrics"]["accuracy"] == accuracy_score(truth, champion.scores(held) >= 0.5)
 
     # called back at work: no candidate, no final answer, and the trainer goes on
     gate.touch()
     (tmp_path / "waiting").unlink()
-    await send_orders(prefix, [order_of(prefix, LINE, "train", 2, data=named_rows)])
+    await send_orders(prefix, [order_of(prefix, MODEL, "train", 2, data=named_rows)])
     await until(lambda: (tmp_path / "waiting").exists(), 60, "the second training to begin")
-    await send_orders(prefix, [order_of(prefix, LINE, "cancel", 2)])
+    await send_orders(prefix, [order_of(prefix, MODEL, "cancel", 2)])
     await until(lambda: "called back" in trainer.tail(), 60, "the trainer to hear of it")
     gate.unlink()
-    # what cannot be learnt from is said by name; another line's only outcome is yes
+    # what cannot be learnt from is said by name; another model's only outcome is yes
     early = await data(prefix, to_ms=START + (SPLIT - 1) * 60_000)
     await send_orders(
-        prefix, [order_of(prefix, OTHER, "train", 3, data=named_rows), order_of(prefix, LINE, "train", 4, data=early)]
+        prefix, [order_of(prefix, OTHER, "train", 3, data=named_rows), order_of(prefix, MODEL, "train", 4, data=early)]
     )
     (failed,) = await said(prefix, trainer, 3, "succeeded", "failed")
     assert "all 320 labelled rows of the training range have the same outcome" in failed["error"]
@@ -184,30 +184,30 @@ async def test_a_deployer_switches_once_refuses_what_does_not_fit_and_says_again
     registry = FolderRegistry(tmp_path / "registry")
     features, actual = table()
     named = [dict(zip("abc", row, strict=True)) for row in features.tolist()]
-    seed(registry, LINE, "v1", logistic, named, actual)
-    seed(registry, LINE, "v2", logistic, named, actual)  # one serves already: nothing happens
-    assert registry.active(LINE) == "v1"
-    other = registry.load(LINE, "v1", registry.served(LINE, "v1"))
+    seed(registry, MODEL, "v1", logistic, named, actual)
+    seed(registry, MODEL, "v2", logistic, named, actual)  # one serves already: nothing happens
+    assert registry.active(MODEL) == "v1"
+    other = registry.load(MODEL, "v1", registry.served(MODEL, "v1"))
     assert other is not None
-    stored = registry.put(LINE, "v2", other, {})
+    stored = registry.put(MODEL, "v2", other, {})
     predictor = Predictor(registry)
-    assert predictor.predict(LINE, named[:1])[0].version == "v1"
+    assert predictor.predict(MODEL, named[:1])[0].version == "v1"
     deployer = Process(
         prefix, tmp_path, "deployer", ["predictor", "deploy", "--registry", str(tmp_path / "registry")]
     ).start()
     made.append(deployer)
-    activate = order_of(prefix, LINE, "activate", 1, candidate="v2", sha256=stored.sha256)
-    await send_orders(prefix, [activate, activate, order_of(prefix, LINE, "train", 8)])
+    activate = order_of(prefix, MODEL, "activate", 1, candidate="v2", sha256=stored.sha256)
+    await send_orders(prefix, [activate, activate, order_of(prefix, MODEL, "train", 8)])
     await said(prefix, deployer, 1, "activated")
-    assert predictor.predict(LINE, named[:1])[0].version == "v2"
+    assert predictor.predict(MODEL, named[:1])[0].version == "v2"
     await send_orders(
         prefix,
         [
             # the first answer was lost: the same order once more
-            order_of(prefix, LINE, "activate", 1, attempt=2, candidate="v2", sha256=stored.sha256),
-            order_of(prefix, LINE, "activate", 2, candidate="v3", current="v1"),
-            order_of(prefix, LINE, "activate", 3, candidate="v3", current="v2"),
-            order_of(prefix, LINE, "rollback", 4, candidate="v1", current="v2"),
+            order_of(prefix, MODEL, "activate", 1, attempt=2, candidate="v2", sha256=stored.sha256),
+            order_of(prefix, MODEL, "activate", 2, candidate="v3", current="v1"),
+            order_of(prefix, MODEL, "activate", 3, candidate="v3", current="v2"),
+            order_of(prefix, MODEL, "rollback", 4, candidate="v1", current="v2"),
         ],
     )
     await said(prefix, deployer, 4, "rolled_back", "failed")
@@ -216,6 +216,6 @@ async def test_a_deployer_switches_once_refuses_what_does_not_fit_and_says_again
     assert [(row["command_id"][-1], row["attempt"], row["status"]) for row in finals] == [
         ("1", 1, "activated"), ("1", 2, "activated"), ("2", 1, "failed"), ("3", 1, "failed"), ("4", 1, "rolled_back"),
     ]  # fmt: skip
-    assert "v2 serves, the order is for v1" in finals[2]["error"]
+    assert "v2 serves, the command is for v1" in finals[2]["error"]
     assert "v3 is not in the registry" in finals[3]["error"]
-    assert registry.active(LINE) == "v1"
+    assert registry.active(MODEL) == "v1"

@@ -14,7 +14,7 @@ from stream_app.kafka import clients
 from stream_app.reference.learners import logistic
 from stream_app.reference.predictor import seed
 from stream_app.reference.registry import FolderRegistry
-from tests.integration.test_reference import LINE, START, data, records, table
+from tests.integration.test_reference import MODEL, START, data, records, table
 from tests.support.kafka_io import Prefix, read, until, write
 from tests.support.reference import Process, order_of, send_orders
 from tests.support.scenarios import DAY_MS
@@ -27,7 +27,8 @@ def odd(start: bytes) -> list[bytes | None]:
     """Values that begin as good ones do."""
     return [
         start + b',"error":"\xff\xfe"}', start + b',"junk":' + DEEP + b"}", start + b',"attempt":' + b"9" * 400 + b"}",
-        start + b',"attempt":null}', start + b',"line":7}', start + b',"line":"\\ud800"}', start + b',"command_id":[]}',
+        start + b',"attempt":null}', start + b',"model":7}', start + b',"model":"\\ud800"}',
+        start + b',"command_id":[]}',
         start + b',"reply_partition":"1"}', start + b',"reply_partition":-1}', start + b',"artifact_sha256":7}',
         start, DEEP, b"\xff\xfe", b"null", b"", None,
     ]  # fmt: skip
@@ -35,32 +36,32 @@ def odd(start: bytes) -> list[bytes | None]:
 
 async def poison(prefix: Prefix, kinds: tuple[str, ...]) -> None:
     """Odd results and commands on every partition of the model's, and odd headers."""
-    order = order_of(prefix, LINE, kinds[0], 99)
+    order = order_of(prefix, MODEL, kinds[0], 99)
     partition, topics = order["reply_partition"], prefix.topics
-    result = b'{"line":"' + LINE.encode() + b'","command_id":"q","status":"accepted"'
+    result = b'{"model":"' + MODEL.encode() + b'","command_id":"q","status":"accepted"'
     command = orjson.dumps(order)[:-1]
     elsewhere = {"reply_topic": topics.predictions, "reply_partition": 0}
     async with clients.producer(prefix.bootstrap, {}) as kafka:
         for value in odd(result):
-            await kafka.send_and_wait(topics.training_results, value, key=LINE.encode(), partition=partition)
+            await kafka.send_and_wait(topics.training_results, value, key=MODEL.encode(), partition=partition)
         for value in (*odd(command), orjson.dumps(order | elsewhere), orjson.dumps(order | {"reply_partition": 999})):
             for headers in ([], [(HEADER, kinds[0].encode())], [(HEADER, b"\xff\xfe")], [(HEADER, None)]):
                 await kafka.send_and_wait(
-                    topics.training_commands, value, key=LINE.encode(), partition=partition, headers=headers
+                    topics.training_commands, value, key=MODEL.encode(), partition=partition, headers=headers
                 )
 
 
 async def with_odd_header(prefix: Prefix, order: dict[str, Any]) -> None:
     async with clients.producer(prefix.bootstrap, {}) as kafka:
         await kafka.send_and_wait(
-            prefix.topics.training_commands, orjson.dumps(order), key=LINE.encode(),
+            prefix.topics.training_commands, orjson.dumps(order), key=MODEL.encode(),
             partition=order["reply_partition"], headers=[(HEADER, b"\xff\xfe")],
         )  # fmt: skip
 
 
 async def answers(prefix: Prefix) -> dict[int, dict[str, Any]]:
     """Final answers by the number of their command."""
-    parts = await read(prefix.bootstrap, prefix.topics.training_results, prefix.topics.line_partitions)
+    parts = await read(prefix.bootstrap, prefix.topics.training_results, prefix.topics.model_partitions)
     found = {}
     for record in (record for part in parts.values() for record in part):
         with contextlib.suppress(ValueError, RecursionError, TypeError):
@@ -85,7 +86,7 @@ async def answered(prefix: Prefix, process: Process, *numbers: int) -> dict[int,
 def registry_with_v1(folder: Path) -> FolderRegistry:
     registry = FolderRegistry(folder)
     features, actual = table()
-    seed(registry, LINE, "v1", logistic, [dict(zip("abc", row, strict=True)) for row in features.tolist()], actual)
+    seed(registry, MODEL, "v1", logistic, [dict(zip("abc", row, strict=True)) for row in features.tolist()], actual)
     return registry
 
 
@@ -105,13 +106,13 @@ async def test_a_trainer_serves_the_good_command_behind_odd_bytes_and_answers_on
     named = await data(prefix)
     await poison(prefix, ("train", "cancel"))
     foreign = order_of(
-        prefix, LINE, "train", 3, data=named | {"holdout": named["holdout"] | {"offsets": {"x": {"0": [0, 1]}}}}
+        prefix, MODEL, "train", 3, data=named | {"holdout": named["holdout"] | {"offsets": {"x": {"0": [0, 1]}}}}
     )
     beyond = orjson.loads(orjson.dumps(named))
     beyond["train"]["offsets"][prefix.topics.predictions]["0"][1] = 10**12
-    await send_orders(prefix, [foreign, order_of(prefix, LINE, "train", 4, data=beyond)])
-    await send_orders(prefix, [order_of(prefix, LINE, "train", 1, data=named)])
-    await with_odd_header(prefix, order_of(prefix, LINE, "train", 2, data=named))
+    await send_orders(prefix, [foreign, order_of(prefix, MODEL, "train", 4, data=beyond)])
+    await send_orders(prefix, [order_of(prefix, MODEL, "train", 1, data=named)])
+    await with_odd_header(prefix, order_of(prefix, MODEL, "train", 2, data=named))
     trainer = Process(prefix, tmp_path, "trainer", ["trainer", "--registry", str(tmp_path / "registry")]).start()
     made.append(trainer)
     found = await answered(prefix, trainer, 1, 2, 3, 4)
@@ -128,15 +129,15 @@ async def test_a_deployer_serves_the_good_command_behind_odd_bytes(
     prefix: Prefix, tmp_path: Path, made: list[Process]
 ) -> None:
     registry = registry_with_v1(tmp_path / "registry")
-    model = registry.load(LINE, "v1", registry.served(LINE, "v1"))
+    model = registry.load(MODEL, "v1", registry.served(MODEL, "v1"))
     assert model is not None
-    stored = {version: registry.put(LINE, version, model, {}).sha256 for version in ("v2", "v3")}
-    (tmp_path / "registry" / LINE.replace(":", "@") / "v3" / "model.joblib").write_bytes(b"\xff")
+    stored = {version: registry.put(MODEL, version, model, {}).sha256 for version in ("v2", "v3")}
+    (tmp_path / "registry" / MODEL.replace(":", "@") / "v3" / "model.joblib").write_bytes(b"\xff")
     await poison(prefix, ("activate", "rollback"))
-    await send_orders(prefix, [order_of(prefix, LINE, "activate", 1, candidate="v3", sha256=stored["v3"])])
-    await send_orders(prefix, [order_of(prefix, LINE, "activate", 2)])
-    await send_orders(prefix, [order_of(prefix, LINE, "activate", 3, candidate="v2", sha256=stored["v2"])])
-    await with_odd_header(prefix, order_of(prefix, LINE, "rollback", 4, candidate="v1", current="v2"))
+    await send_orders(prefix, [order_of(prefix, MODEL, "activate", 1, candidate="v3", sha256=stored["v3"])])
+    await send_orders(prefix, [order_of(prefix, MODEL, "activate", 2)])
+    await send_orders(prefix, [order_of(prefix, MODEL, "activate", 3, candidate="v2", sha256=stored["v2"])])
+    await with_odd_header(prefix, order_of(prefix, MODEL, "rollback", 4, candidate="v1", current="v2"))
     deployer = Process(
         prefix, tmp_path, "deployer", ["predictor", "deploy", "--registry", str(tmp_path / "registry")]
     ).start()
@@ -146,5 +147,5 @@ async def test_a_deployer_serves_the_good_command_behind_odd_bytes(
         1: "failed", 2: "failed", 3: "activated", 4: "rolled_back",
     }  # fmt: skip
     assert f"and {stored['v3']} was expected" in found[1]["error"]
-    assert registry.active(LINE) == "v1"
+    assert registry.active(MODEL) == "v1"
     assert deployer.stop() == 0, deployer.tail()

@@ -10,7 +10,7 @@ import pytest
 from stream_app.reference.learners import logistic
 from stream_app.reference.predictor import seed
 from stream_app.reference.registry import ARTEFACT, FolderRegistry
-from tests.integration.test_reference import LINE, results, said, table
+from tests.integration.test_reference import MODEL, results, said, table
 from tests.support.kafka_io import Prefix
 from tests.support.reference import Process, order_of, send_orders
 
@@ -29,27 +29,27 @@ async def test_a_deployer_serves_no_artefact_but_the_one_of_the_log_and_survives
     registry = FolderRegistry(tmp_path / "registry")
     features, actual = table()
     rows = [dict(zip("abc", row, strict=True)) for row in features.tolist()]
-    seed(registry, LINE, "v1", logistic, rows, actual)
-    known = registry.load(LINE, "v1", registry.served(LINE, "v1"))
+    seed(registry, MODEL, "v1", logistic, rows, actual)
+    known = registry.load(MODEL, "v1", registry.served(MODEL, "v1"))
     assert known is not None
-    stored = {name: registry.put(LINE, name, known, {}) for name in ("v2", "v3", "v4")}
+    stored = {name: registry.put(MODEL, name, known, {}) for name in ("v2", "v3", "v4")}
     deployer = Process(prefix, tmp_path, "deployer", ["predictor", "deploy", "--registry", str(tmp_path / "registry")])
     made.append(deployer)
-    first = order_of(prefix, LINE, "activate", 1, candidate="v2", sha256=stored["v2"].sha256)
+    first = order_of(prefix, MODEL, "activate", 1, candidate="v2", sha256=stored["v2"].sha256)
     await send_orders(prefix, [first])
     deployer.start()
     await said(prefix, deployer, 1, "activated")
     # other bytes than the log names; a version of which the log names none; one without a name
     path = tmp_path / "registry" / "churn@acme" / "v3" / ARTEFACT
     path.write_bytes(path.read_bytes() + b"x")
-    nameless = order_of(prefix, LINE, "rollback", 4, current="v2")
+    nameless = order_of(prefix, MODEL, "rollback", 4, current="v2")
     await send_orders(
         prefix,
         [
-            order_of(prefix, LINE, "activate", 2, candidate="v3", current="v2", sha256=stored["v3"].sha256),
-            order_of(prefix, LINE, "activate", 3, candidate="v4", current="v2"),
+            order_of(prefix, MODEL, "activate", 2, candidate="v3", current="v2", sha256=stored["v3"].sha256),
+            order_of(prefix, MODEL, "activate", 3, candidate="v4", current="v2"),
             nameless,
-            order_of(prefix, LINE, "rollback", 5, candidate="v1", current="v2"),
+            order_of(prefix, MODEL, "rollback", 5, candidate="v1", current="v2"),
         ],
     )
     await said(prefix, deployer, 5, "rolled_back")
@@ -57,16 +57,16 @@ async def test_a_deployer_serves_no_artefact_but_the_one_of_the_log_and_survives
     assert f"and {stored['v3'].sha256} was expected" in finals["2"]["error"]
     assert "registered by somebody else" in finals["3"]["error"]
     assert "the command names no version" in finals["4"]["error"]
-    assert registry.active(LINE) == "v1"
+    assert registry.active(MODEL) == "v1"
     # what stands in the registry itself may be damaged: it is answered, and the deployer goes on
     pointer = tmp_path / "registry" / "churn@acme" / "active.json"
     good = pointer.read_bytes()
     pointer.write_bytes(b"\xff")
-    await send_orders(prefix, [order_of(prefix, LINE, "rollback", 6, candidate="v2", current="v1")])
+    await send_orders(prefix, [order_of(prefix, MODEL, "rollback", 6, candidate="v2", current="v1")])
     (answer,) = await said(prefix, deployer, 6, "failed")
     assert "active.json of churn:acme names no version that serves" in answer["error"]
     pointer.write_bytes(good)
-    await send_orders(prefix, [order_of(prefix, LINE, "rollback", 7, candidate="v2", current="v1")])
+    await send_orders(prefix, [order_of(prefix, MODEL, "rollback", 7, candidate="v2", current="v1")])
     await said(prefix, deployer, 7, "rolled_back")
     assert deployer.stop() == 0, deployer.tail()
 
@@ -77,15 +77,15 @@ async def test_models_that_others_registered_serve_where_the_registry_is_trusted
     registry = FolderRegistry(tmp_path / "registry")
     features, actual = table()
     rows = [dict(zip("abc", row, strict=True)) for row in features.tolist()]
-    seed(registry, LINE, "v1", logistic, rows, actual)
-    known = registry.load(LINE, "v1", registry.served(LINE, "v1"))
+    seed(registry, MODEL, "v1", logistic, rows, actual)
+    known = registry.load(MODEL, "v1", registry.served(MODEL, "v1"))
     assert known is not None
-    registry.put(LINE, "v2", known, {})
+    registry.put(MODEL, "v2", known, {})
     deployer = Process(
         prefix, tmp_path, "deployer", ["predictor", "deploy", "--registry", str(tmp_path / "registry")],
         env={"PLUMBLINE_REGISTRY_TRUST": "true"},
     ).start()  # fmt: skip
     made.append(deployer)
-    await send_orders(prefix, [order_of(prefix, LINE, "activate", 1, candidate="v2")])
+    await send_orders(prefix, [order_of(prefix, MODEL, "activate", 1, candidate="v2")])
     await said(prefix, deployer, 1, "activated")
     assert deployer.stop() == 0, deployer.tail()

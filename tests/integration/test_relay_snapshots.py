@@ -113,7 +113,7 @@ async def test_every_shipped_map_gives_the_snapshots_of_native_records(
     seen: dict[str, list[dict[str, Any]]] = {}
     for _, value in await closed_snapshots(prefix):
         row = json.loads(value)
-        own = {key: row.pop(key) for key in ("line", "model_type", "id")}
+        own = {key: row.pop(key) for key in ("model", "model_type", "id")}
         seen.setdefault(own["model_type"], []).append(row)
     assert sum(row["outcomes"] for row in seen["m-native"]) == len(rows)
     for form in set(shipped()) - {"sagemaker-ground-truth"}:

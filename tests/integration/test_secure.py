@@ -157,7 +157,8 @@ def _rights(topics: Topics, app_id: str) -> list[secure.Right]:
 async def test_a_worker_and_its_operators_need_no_more_rights_than_the_guide_lists(
     prefix: Prefix, broker: Secure, tmp_path: Path
 ) -> None:
-    """Live, from a prediction to the answer to an order; the order's tick comes at once, so nobody waits a minute."""
+    """Live, from a prediction to the answer to a command; the command's tick comes at once, so nobody waits a
+    minute."""
     topics = (await prefix.create()).topics
     app = f"app-{topics.input_prefix}"  # what is granted for the prefixes does not cover it
     broker.grant(BOUND, _rights(topics, app))
@@ -169,7 +170,7 @@ async def test_a_worker_and_its_operators_need_no_more_rights_than_the_guide_lis
             await kafka.send_and_wait(topics.predictions, b"{}", b"a", partition=partition_for(b"a", 3))
         settings |= {"app_id": app}
         code, said = await plumbline(
-            prefix, settings, "set", "drop_points=6", "--reason", "tried", "--line", "churn:global"
+            prefix, settings, "set", "drop_points=6", "--reason", "tried", "--model", "churn:global"
         )
         assert code == 0, said
 
@@ -179,7 +180,7 @@ async def test_a_worker_and_its_operators_need_no_more_rights_than_the_guide_lis
             dead = await read(broker.plain, topics.dead_letters, 2)
             return any(dead.values()) and any(b"drop_points" in r.value for part in found.values() for r in part)
 
-        await until(answered, 60, "the dead letter and the answer to the order")
+        await until(answered, 60, "the dead-lettered record and the answer to the command")
         code, said = await plumbline(
             prefix, settings, "doctor", "--only", "broker", "--only", "topics", "--only", "lag"
         )

@@ -112,7 +112,7 @@ def test_run_leaves_what_was_up_before(run: _Plumbline) -> None:
 
 def test_of_two_runs_at_once_the_last_one_stops_the_services(run: _Plumbline, tmp_path: Path) -> None:
     holder = subprocess.Popen(
-        [*_COMMAND, "run", "--port", "0", "--no-redis", "--", "sh", "-c", "echo up; read line"],
+        [*_COMMAND, "run", "--port", "0", "--no-redis", "--", "sh", "-c", "echo up; read model"],
         cwd=tmp_path, env=_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert holder.stdout is not None

@@ -13,7 +13,7 @@ import pytest
 from tests.support.kafka_io import until
 from tests.support.live import OPERATOR, VIEWER, Site, newest, published
 
-LINE = "churn:step-25-300-on"
+MODEL = "churn:step-25-300-on"
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ async def test_the_fleet_is_sorted_filtered_and_paged(viewer: httpx.AsyncClient)
     whole = (await viewer.get("/models")).json()
     attention = [row["attention"] for row in whole["items"]]
     assert attention == sorted(attention, reverse=True)
-    assert whole["items"][0]["line"] == LINE
+    assert whole["items"][0]["model"] == MODEL
     assert whole["items"][0]["alert"]["severity"] == "CRITICAL"
     paged, cursor = [], None
     while True:
@@ -44,17 +44,17 @@ async def test_the_fleet_is_sorted_filtered_and_paged(viewer: httpx.AsyncClient)
             break
     assert paged == whole["items"]
     found = (await viewer.get("/models", params={"q": "STRETCHED"})).json()
-    assert [row["line"] for row in found["items"]] == ["churn:stretched"]
+    assert [row["model"] for row in found["items"]] == ["churn:stretched"]
     alerts = (await viewer.get("/models", params={"state": "alert"})).json()["items"]
     quiet = (await viewer.get("/models", params={"state": "quiet"})).json()["items"]
-    assert {row["line"] for row in alerts}.isdisjoint(row["line"] for row in quiet)
+    assert {row["model"] for row in alerts}.isdisjoint(row["model"] for row in quiet)
     assert all(row["alert"] for row in alerts)
 
 
-async def test_a_line_tells_what_its_topics_say(viewer: httpx.AsyncClient) -> None:
-    found = (await viewer.get(f"/models/{LINE}")).json()
-    snapshots = newest("metric-snapshots", lambda r: (r["line"], r["date"]))
-    closed = [r for (line, _), r in sorted(snapshots.items()) if line == LINE and r["state"] == "closed"]
+async def test_a_model_tells_what_its_topics_say(viewer: httpx.AsyncClient) -> None:
+    found = (await viewer.get(f"/models/{MODEL}")).json()
+    snapshots = newest("metric-snapshots", lambda r: (r["model"], r["date"]))
+    closed = [r for (model, _), r in sorted(snapshots.items()) if model == MODEL and r["state"] == "closed"]
     assert found["date"] == closed[-1]["date"]
     assert found["predictions"] == closed[-1]["predictions"]
     last = closed[-8:-1]
@@ -62,14 +62,14 @@ async def test_a_line_tells_what_its_topics_say(viewer: httpx.AsyncClient) -> No
     assert found["metric"]["value"] == pytest.approx(right / sum(r["outcomes"] for r in last), abs=1e-12)
     assert found["metric"]["low"] < found["metric"]["value"] < found["metric"]["high"]
     assert found["trend"] == pytest.approx([r["accuracy"] for r in closed[-30:]])
-    rows = (await viewer.get(f"/models/{LINE}/snapshots", params={"from": closed[3]["date"]})).json()["items"]
+    rows = (await viewer.get(f"/models/{MODEL}/snapshots", params={"from": closed[3]["date"]})).json()["items"]
     assert rows == closed[3:]
-    checks = (await viewer.get(f"/models/{LINE}/checks")).json()["items"]
-    events = newest("drift-events", lambda r: (r["line"], r["kind"], r["close"][:10]))
+    checks = (await viewer.get(f"/models/{MODEL}/checks")).json()["items"]
+    events = newest("drift-events", lambda r: (r["model"], r["kind"], r["as_of"][:10]))
     assert {(c["kind"], c["date"]): (c["verdict"], c["severity"]) for c in checks} == {
         (kind, date): (r["verdict"], r.get("severity"))
-        for (line, kind, date), r in events.items()
-        if line == LINE and kind != "quality"
+        for (model, kind, date), r in events.items()
+        if model == MODEL and kind != "quality"
     }
 
 
@@ -86,21 +86,21 @@ async def test_alerts_events_audit_and_trainings_are_whole(viewer: httpx.AsyncCl
     assert [r["revision"] for r in told["revisions"]] == list(range(1, alerts[one]["revision"] + 1))
     assert {e["id"] for e in told["events"]} <= set(alerts[one]["drift_event_ids"])
     assert (await viewer.get(f"/drift-events/{told['events'][0]['id']}")).json() == told["events"][0]
-    severe = (await viewer.get("/drift-events", params={"severity": "CRITICAL", "line": LINE})).json()["items"]
+    severe = (await viewer.get("/drift-events", params={"severity": "CRITICAL", "model": MODEL})).json()["items"]
     assert severe
-    assert all(e["severity"] == "CRITICAL" and e["line"] == LINE for e in severe)
+    assert all(e["severity"] == "CRITICAL" and e["model"] == MODEL for e in severe)
     ordered = (await viewer.get("/audit", params={"action": "train", "decision": "ordered"})).json()["items"]
     wanted = [r for e in published()["audit"] if (r := json.loads(e.value or b""))["decision"] == "ordered"]
     assert sorted(ordered, key=lambda r: r["id"]) == sorted(wanted, key=lambda r: r["id"])
     assert [r["at"] for r in ordered] == sorted((r["at"] for r in wanted), reverse=True)
-    training = (await viewer.get("/trainings", params={"line": LINE})).json()["items"][0]
+    training = (await viewer.get("/trainings", params={"model": MODEL})).json()["items"][0]
     assert training["commands"][0]["command"] == "train"
     assert training["history"][0]["state"] == training["job"]["state"]
 
 
 async def test_what_is_not_there_says_so(viewer: httpx.AsyncClient) -> None:
     nobody = str(uuid.uuid4())
-    for path in (f"/alerts/{nobody}", f"/drift-events/{nobody}", "/models/no:line", "/nothing"):
+    for path in (f"/alerts/{nobody}", f"/drift-events/{nobody}", "/models/no:model", "/nothing"):
         answer = await viewer.get(path)
         assert answer.status_code == 404
         assert answer.json()["error"]["message"]
@@ -109,9 +109,9 @@ async def test_what_is_not_there_says_so(viewer: httpx.AsyncClient) -> None:
 
 async def test_nobody_comes_in_without_a_token_and_guessing_is_slowed_down(site: Site) -> None:
     async with site.web.client("") as nobody:
-        for path in ("/me", "/models", f"/models/{LINE}", "/audit", "/settings"):
+        for path in ("/me", "/models", f"/models/{MODEL}", "/audit", "/settings"):
             assert (await nobody.get(path)).status_code == 401
-        refused = await nobody.post(f"/models/{LINE}/retrain", json={"reason": "x"})
+        refused = await nobody.post(f"/models/{MODEL}/retrain", json={"reason": "x"})
         assert refused.status_code == 401
         assert refused.headers["www-authenticate"] == "Bearer"
         assert (await nobody.get("/openapi.json")).status_code == 200
@@ -136,38 +136,38 @@ async def test_nobody_comes_in_without_a_token_and_guessing_is_slowed_down(site:
 async def test_a_viewer_writes_nothing(site: Site, viewer: httpx.AsyncClient) -> None:
     before = await site.commands()
     id = next(iter(newest("alerts", lambda r: r["id"])))
-    for path in (f"/models/{LINE}/rollback", f"/models/{LINE}/approve", f"/alerts/{id}/acknowledge", "/settings"):
+    for path in (f"/models/{MODEL}/rollback", f"/models/{MODEL}/approve", f"/alerts/{id}/acknowledge", "/settings"):
         refused = await viewer.post(path, json={"reason": "x", "key": "drop_points", "value": 3})
         assert refused.status_code == 403, path
         assert "operator" in refused.json()["error"]["message"]
     assert await site.commands() == before
 
 
-async def test_each_order_becomes_one_command_under_its_key(site: Site, operator: httpx.AsyncClient) -> None:
+async def test_each_command_becomes_one_command_under_its_key(site: Site, operator: httpx.AsyncClient) -> None:
     open_alert = next(a for a in newest("alerts", lambda r: r["id"]).values() if a["status"] != "resolved")
     wanted = []
-    for path, body, command, line, arguments in (
-        (f"/models/{LINE}/approve", {}, "approve", LINE, {}),
-        (f"/models/{LINE}/reject", {"command_id": str(uuid.uuid4())}, "reject", LINE, None),
-        (f"/models/{LINE}/retrain", {}, "retrain", LINE, {}),
-        (f"/models/{LINE}/rollback", {"model_version": "v0"}, "rollback", LINE, {"model_version": "v0"}),
-        (f"/models/{LINE}/rebaseline", {}, "rebaseline", LINE, {}),
-        (f"/models/{LINE}/reset_circuit", {}, "reset_circuit", LINE, {}),
-        (f"/models/{LINE}/dismiss", {}, "dismiss", LINE, {}),
-        (f"/alerts/{open_alert['id']}/acknowledge", {}, "acknowledge", open_alert["line"], None),
+    for path, body, command, model, arguments in (
+        (f"/models/{MODEL}/approve", {}, "approve", MODEL, {}),
+        (f"/models/{MODEL}/reject", {"command_id": str(uuid.uuid4())}, "reject", MODEL, None),
+        (f"/models/{MODEL}/retrain", {}, "retrain", MODEL, {}),
+        (f"/models/{MODEL}/rollback", {"model_version": "v0"}, "rollback", MODEL, {"model_version": "v0"}),
+        (f"/models/{MODEL}/rebaseline", {}, "rebaseline", MODEL, {}),
+        (f"/models/{MODEL}/reset_circuit", {}, "reset_circuit", MODEL, {}),
+        (f"/models/{MODEL}/dismiss", {}, "dismiss", MODEL, {}),
+        (f"/alerts/{open_alert['id']}/acknowledge", {}, "acknowledge", open_alert["model"], None),
         ("/settings", {"key": "drop_points", "value": 6}, "set", "*", {"values": {"drop_points": 6}}),
     ):
         answer = await operator.post(path, json={**body, "reason": f"test of {command}"})
         assert answer.status_code == 202, answer.text
-        wanted.append((answer.json()["command_id"], command, line, arguments))
+        wanted.append((answer.json()["command_id"], command, model, arguments))
     written = {}
     for row in await site.commands():
         written.setdefault(row["id"], []).append(row)
-    for id, command, line, arguments in wanted:
+    for id, command, model, arguments in wanted:
         rows = written[id]
-        assert len(rows) == (site.prefix.topics.line_partitions if line == "*" else 1)
+        assert len(rows) == (site.prefix.topics.model_partitions if model == "*" else 1)
         assert rows[0]["command"] == command
-        assert rows[0]["line"] == line
+        assert rows[0]["model"] == model
         assert rows[0]["actor"] == "olga"
         assert rows[0]["reason"] == f"test of {command}"
         assert arguments is None or rows[0]["arguments"] == arguments
@@ -175,26 +175,26 @@ async def test_each_order_becomes_one_command_under_its_key(site: Site, operator
     key = {"Idempotency-Key": "once-and-only"}
     body = {"reason": "once"}
     answers = await asyncio.gather(
-        *(operator.post(f"/models/{LINE}/retrain", json=body, headers=key) for _ in range(5))
+        *(operator.post(f"/models/{MODEL}/retrain", json=body, headers=key) for _ in range(5))
     )
     ids = {answer.json()["command_id"] for answer in answers}
     assert len(ids) == 1
     assert [row["id"] for row in await site.commands()].count(ids.pop()) == 1
-    other = await operator.post(f"/models/{LINE}/retrain", json={"reason": "twice"}, headers=key)
+    other = await operator.post(f"/models/{MODEL}/retrain", json={"reason": "twice"}, headers=key)
     assert other.status_code == 422
 
 
-async def test_orders_that_cannot_be_are_refused_by_name(site: Site, operator: httpx.AsyncClient) -> None:
+async def test_commands_that_cannot_be_are_refused_by_name(site: Site, operator: httpx.AsyncClient) -> None:
     before = len(await site.commands())
     resolved = next(a for a in newest("alerts", lambda r: r["id"]).values() if a["status"] == "resolved")
     for path, body, status, said in (
-        (f"/models/{LINE}/retrain", {}, 422, "reason"),
-        (f"/models/{LINE}/retrain", {"reason": "  "}, 422, "reason"),
-        (f"/models/{LINE}/retrain", {"reason": "x", "model_version": "v1"}, 422, "takes no model_version"),
-        (f"/models/{LINE}/explode", {"reason": "x"}, 422, "action"),
-        ("/models/..:../retrain", {"reason": "x"}, 422, "line"),
+        (f"/models/{MODEL}/retrain", {}, 422, "reason"),
+        (f"/models/{MODEL}/retrain", {"reason": "  "}, 422, "reason"),
+        (f"/models/{MODEL}/retrain", {"reason": "x", "model_version": "v1"}, 422, "takes no model_version"),
+        (f"/models/{MODEL}/explode", {"reason": "x"}, 422, "action"),
+        ("/models/..:../retrain", {"reason": "x"}, 422, "model"),
         ("/models/a%2f..%2fb:c/retrain", {"reason": "x"}, 404, ""),
-        ("/models/a:b%00/retrain", {"reason": "x"}, 422, "line"),
+        ("/models/a:b%00/retrain", {"reason": "x"}, 422, "model"),
         ("/settings", {"key": "drop_pionts", "value": 6, "reason": "x"}, 422, "did you mean drop_points?"),
         ("/settings", {"key": "input_partitions", "value": 6, "reason": "x"}, 422, "fixed"),
         ("/settings", {"key": "kafka_bootstrap", "value": "x", "reason": "x"}, 422, "belongs to a process"),
@@ -209,16 +209,16 @@ async def test_orders_that_cannot_be_are_refused_by_name(site: Site, operator: h
 
 async def test_what_is_too_large_never_gets_in(site: Site, operator: httpx.AsyncClient) -> None:
     before = len(await site.commands())
-    large = await operator.post(f"/models/{LINE}/retrain", json={"reason": "x" * (1 << 20)})
+    large = await operator.post(f"/models/{MODEL}/retrain", json={"reason": "x" * (1 << 20)})
     assert large.status_code == 413
-    long = await operator.post(f"/models/{LINE}/retrain", json={"reason": "x" * 20_000})
+    long = await operator.post(f"/models/{MODEL}/retrain", json={"reason": "x" * 20_000})
     assert long.status_code == 422
 
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(1_100):
             yield b"x" * 1_000
 
-    assert (await operator.post(f"/models/{LINE}/retrain", content=chunks())).status_code == 413
+    assert (await operator.post(f"/models/{MODEL}/retrain", content=chunks())).status_code == 413
     assert (await operator.get("/models", params={"q": "x" * 5_000})).status_code == 414
     assert len(await site.commands()) == before
 
@@ -237,18 +237,18 @@ async def test_every_answer_carries_the_headers_that_keep_others_out(site: Site,
 
 
 async def test_settings_say_what_holds_and_a_preview_what_would_have_been(viewer: httpx.AsyncClient) -> None:
-    items = {(i["line"], i["key"]): i for i in (await viewer.get("/settings")).json()["items"]}
+    items = {(i["model"], i["key"]): i for i in (await viewer.get("/settings")).json()["items"]}
     assert items["*", "drop_points"]["previewable"]
     assert not items["*", "input_partitions"]["changeable"]
     assert "drift" in items["*", "drop_points"]["doc"]
     same = (await viewer.get("/settings/impact", params={"key": "drop_points", "value": "5"})).json()
     assert (same["come"], same["gone"]) == ([], [])
     assert same["before"] == same["after"] >= 2
-    strict = {"key": "drop_min_denominator", "value": "1000000", "line": "churn:step-15-300-on"}
+    strict = {"key": "drop_min_denominator", "value": "1000000", "model": "churn:step-15-300-on"}
     fewer = (await viewer.get("/settings/impact", params=strict)).json()
     assert fewer["before"] == 1
     assert fewer["after"] == 0
-    assert fewer["gone"][0]["line"] == "churn:step-15-300-on"
+    assert fewer["gone"][0]["model"] == "churn:step-15-300-on"
     for key, value in (("drop_points", "50"), ("no_such", "1"), ("drop_points", "x")):
         assert (await viewer.get("/settings/impact", params={"key": key, "value": value})).status_code == 422
 
@@ -262,7 +262,7 @@ async def test_it_says_when_redis_is_away_and_comes_back_by_itself(site: Site, v
     site.redis.start()
     await site.web.answers()
     found = (await viewer.get("/models")).json()
-    assert found["items"][0]["line"] == LINE
+    assert found["items"][0]["model"] == MODEL
 
     async def told() -> bool:
         return not (await viewer.get("/status")).json()["degraded"]

@@ -31,11 +31,11 @@ async def first(socket: Any, kind: str) -> dict[str, Any]:
 
 async def test_the_live_feed_sends_what_comes_and_takes_up_where_it_was_left(site: Site) -> None:
     url = site.web.address.replace("http", "ws") + "/ws"
-    hello = {"type": "auth", "token": VIEWER, "after": None, "lines": ["churn:news"], "topics": ["audit"]}
+    hello = {"type": "auth", "token": VIEWER, "after": None, "models": ["churn:news"], "topics": ["audit"]}
     template = json.loads(published()["audit"][0].value or b"")
 
-    async def news(number: int, line: str = "churn:news") -> None:
-        row = {**template, "line": line, "tenant_id": "news", "reason": f"news {number}", "id": str(uuid.uuid4())}
+    async def news(number: int, model: str = "churn:news") -> None:
+        row = {**template, "model": model, "tenant_id": "news", "reason": f"news {number}", "id": str(uuid.uuid4())}
         emit = published()["audit"][0]._replace(value=json.dumps(row).encode())
         await publish(site.prefix, {"audit": (emit,)})
 
@@ -46,7 +46,7 @@ async def test_the_live_feed_sends_what_comes_and_takes_up_where_it_was_left(sit
         await news(1, "churn:other")
         await news(2)
         change = await first(socket, "change")
-        assert change["record"]["reason"] == "news 2"  # the other line is not for this client
+        assert change["record"]["reason"] == "news 2"  # the other model is not for this client
     await news(3)
     await news(4)
     async with websockets.connect(url) as socket:
@@ -60,7 +60,7 @@ async def test_the_live_feed_sends_what_comes_and_takes_up_where_it_was_left(sit
 async def test_a_client_that_does_not_keep_up_is_let_go_and_misses_nothing(site: Site) -> None:
     url, hello = (
         site.web.address.replace("http", "ws") + "/ws",
-        {"type": "auth", "token": VIEWER, "lines": ["slow:one"]},
+        {"type": "auth", "token": VIEWER, "models": ["slow:one"]},
     )
     count = 3_000
     key = Keys(site.prefix.topics.output_prefix).changes
@@ -75,15 +75,15 @@ async def test_a_client_that_does_not_keep_up_is_let_go_and_misses_nothing(site:
                 for number in range(count):
                     # what cannot be compressed, so that it fills every buffer on the way
                     record = json.dumps({"number": number, "filler": secrets.token_hex(10_000)})
-                    redis.xadd(key, {"topic": "audit", "line": "slow:one", "record": record})
+                    redis.xadd(key, {"topic": "audit", "model": "slow:one", "record": record})
 
         await asyncio.to_thread(flood)
         # another client, which reads, is not held up by the one that does not
         async with websockets.connect(url) as other:
-            await other.send(json.dumps({**hello, "lines": ["quick:one"]}))
+            await other.send(json.dumps({**hello, "models": ["quick:one"]}))
             await first(other, "ready")
             with site.redis.client() as redis:
-                redis.xadd(key, {"topic": "audit", "line": "quick:one", "record": "{}"})
+                redis.xadd(key, {"topic": "audit", "model": "quick:one", "record": "{}"})
             await first(other, "change")
         with contextlib.suppress(websockets.ConnectionClosed):
             while len(seen) < count:
@@ -104,7 +104,7 @@ async def test_a_client_that_does_not_keep_up_is_let_go_and_misses_nothing(site:
         ({"type": "auth", "token": "wrong-token-0123456789"}, 4401),
         ({"type": "auth"}, 4401),
         ({"type": "hello"}, 1008),
-        ({"type": "auth", "token": VIEWER, "lines": "all"}, 1008),
+        ({"type": "auth", "token": VIEWER, "models": "all"}, 1008),
         ([1], 1008),
     ],
 )

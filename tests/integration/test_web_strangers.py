@@ -87,7 +87,7 @@ async def server(running: Server) -> Server:
 
 AUTH = json.dumps({"type": "auth", "token": VIEWER})
 HEAD = b"Host: 127.0.0.1\r\nAuthorization: Bearer " + OPERATOR.encode() + b"\r\n"
-POST = b"POST /api/v1/models/a:b/orders HTTP/1.1\r\n" + HEAD + b"Content-Type: application/json\r\n"
+POST = b"POST /api/v1/models/a:b/commands HTTP/1.1\r\n" + HEAD + b"Content-Type: application/json\r\n"
 
 
 async def test_heads_and_bodies_that_come_byte_by_byte_get_408_after_ten_seconds(server: Server) -> None:

@@ -120,7 +120,7 @@ async def test_a_real_worker_bounds_its_views(prefix: Prefix, worker: Callable[.
     assert len(os.listdir(f"/proc/{running.pid}/fd")) < 1_024
     for path, host, status in (
         ("/livez", "evil.example", 200), ("/metrics", "evil.example", 421), ("/metrics", "localhost", 200),
-        ("/lines/a:b?limit=501", "127.0.0.1", 400), ("/lines/a:b?cursor=x", "127.0.0.1", 400),
+        ("/models/a:b?limit=501", "127.0.0.1", 400), ("/models/a:b?cursor=x", "127.0.0.1", 400),
     ):  # fmt: skip
         got = await raw(port, f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         assert got.status == status, (path, host, got)

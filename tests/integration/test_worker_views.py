@@ -1,4 +1,4 @@
-"""The worker's views: any worker answers for any line; the metrics tell what happened."""
+"""The worker's views: any worker answers for any model; the metrics tell what happened."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from tests.support.strangers import answer, close, raw
 from tests.support.worker import Worker
 
 
-async def test_any_worker_answers_for_any_line_and_says_so_while_its_owner_is_gone(
+async def test_any_worker_answers_for_any_model_and_says_so_while_its_owner_is_gone(
     prefix: Prefix, worker: Callable[..., Worker]
 ) -> None:
     steps = history(seed=81, days=2, per_day=300)
     first, second = worker("first").start(), worker("second").start()
     await write(prefix, steps)
     await finished(prefix, steps[-1][0], [first, second])
-    parts = await read(prefix.bootstrap, prefix.topics.metric_snapshots, prefix.topics.line_partitions)
-    lines = {json.loads(record.value)["line"] for records in parts.values() for record in records}
-    assert len(lines) >= 3
+    parts = await read(prefix.bootstrap, prefix.topics.metric_snapshots, prefix.topics.model_partitions)
+    models = {json.loads(record.value)["model"] for records in parts.values() for record in records}
+    assert len(models) >= 3
 
     def metrics_lanes(of: Worker) -> set[int]:
         return {int(name[-1]) for name in of.view("/readyz")[1]["lanes"] if name.startswith("metrics-")}
@@ -36,30 +36,30 @@ async def test_any_worker_answers_for_any_line_and_says_so_while_its_owner_is_go
     async def shared() -> bool:
         return all(metrics_lanes(of) for of in (first, second))
 
-    await until(shared, 60, "both workers to own lines")
-    for line in sorted(lines):
-        answers = [of.view(f"/lines/{line}") for of in (first, second)]
+    await until(shared, 60, "both workers to own models")
+    for model in sorted(models):
+        answers = [of.view(f"/models/{model}") for of in (first, second)]
         assert answers[0] == answers[1]
         assert answers[0][0] == 200
         assert answers[0][1]["cells"]
-    assert [of.view("/lines/no:line")[0] for of in (first, second)] == [404, 404]
+    assert [of.view("/models/no:model")[0] for of in (first, second)] == [404, 404]
 
     owned = metrics_lanes(second)
-    theirs = next(line for line in sorted(lines) if first.view(f"/lines/{line}")[1]["partition"] in owned)
+    theirs = next(model for model in sorted(models) if first.view(f"/models/{model}")[1]["partition"] in owned)
     second.signal(signal.SIGSTOP)  # alive for Kafka a little longer, and it answers nobody
-    status, told = first.view(f"/lines/{theirs}")
+    status, told = first.view(f"/models/{theirs}")
     assert status == 503
     assert "does not answer" in told["error"]
     await _flooded(int(first.env["PLUMBLINE_WEB_PORT"]), theirs)
     second.kill()
-    await until(lambda: first.view(f"/lines/{theirs}")[0] == 200, 60, "the other worker to take over")
+    await until(lambda: first.view(f"/models/{theirs}")[0] == 200, 60, "the other worker to take over")
 
 
-async def _flooded(port: int, line: str) -> None:
+async def _flooded(port: int, model: str) -> None:
     """Questions that wait for an owner who says nothing: two hundred do, those beyond are refused, probes answer."""
     beyond = 30
     connections = [await asyncio.open_connection("127.0.0.1", port) for _ in range(bounds.IN_WORK + beyond)]
-    question = f"GET /lines/{line} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+    question = f"GET /models/{model} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
     for _, writer in connections:
         writer.write(question)
     probe = await raw(port, b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")

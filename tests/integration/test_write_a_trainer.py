@@ -25,12 +25,12 @@ def program() -> str:
 
 
 def test_it_is_under_forty_lines_of_code() -> None:
-    lines = [text for text in program().splitlines() if text.strip() and not text.strip().startswith(("#", '"""'))]
-    assert len(lines) < 40
+    models = [text for text in program().splitlines() if text.strip() and not text.strip().startswith(("#", '"""'))]
+    assert len(models) < 40
 
 
 async def _results(prefix: Prefix) -> list[dict[str, Any]]:
-    parts = await read(prefix.bootstrap, prefix.topics.training_results, prefix.topics.line_partitions)
+    parts = await read(prefix.bootstrap, prefix.topics.training_results, prefix.topics.model_partitions)
     return [json.loads(record.value) for part in parts.values() for record in part]
 
 
@@ -61,7 +61,7 @@ async def test_it_answers_each_attempt_once(prefix: Prefix, tmp_path: Path) -> N
     ), told
 
 
-async def test_no_bytes_in_front_of_an_order_end_it(prefix: Prefix, tmp_path: Path) -> None:
+async def test_no_bytes_in_front_of_a_command_end_it(prefix: Prefix, tmp_path: Path) -> None:
     script = tmp_path / "trainer.py"
     script.write_text(program())
     await poison(prefix, ("train", "cancel"))

@@ -41,7 +41,7 @@ async def _compare(prefix: Prefix, written: list[Step], app_id: str) -> None:
     """Every drift event and every revision of every alert, once, as the stages give them without a broker."""
     sim = await asyncio.to_thread(simulated, written, app_id)
     for topic, alias in ((prefix.topics.drift_events, "drift-events"), (prefix.topics.alerts, "alerts")):
-        parts = await read(prefix.bootstrap, topic, prefix.topics.line_partitions)
+        parts = await read(prefix.bootstrap, topic, prefix.topics.model_partitions)
         found = sorted(comparable(record.value) for part in parts.values() for record in part)
         assert found == sorted(comparable(emit.value) for emit in sim.emits[alias])
         assert len(found) > 10

@@ -157,7 +157,7 @@ async def test_a_truncated_changelog_is_named_unless_the_disk_holds_all_of_it(
     kept = running.folder / "kept"
     shutil.copytree(running.folder / "data", kept)
     topics = prefix.topics
-    count = topics.input_partitions if stage == "labels" else topics.line_partitions
+    count = topics.input_partitions if stage == "labels" else topics.model_partitions
     await _cut(prefix, topics.changelog(stage), count)
 
     shutil.rmtree(running.folder / "data")
@@ -223,7 +223,7 @@ async def test_a_disk_from_before_the_cut_of_a_changelog_is_refused(
     assert running.stop() == 0
     topics = prefix.topics
     changelog = topics.changelog(stage)
-    count = topics.input_partitions if stage == "labels" else topics.line_partitions
+    count = topics.input_partitions if stage == "labels" else topics.model_partitions
     await _cut(prefix, changelog, count, whole=True)
     shutil.rmtree(running.folder / "data")
     shutil.move(kept, running.folder / "data")

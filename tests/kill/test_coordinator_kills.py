@@ -1,4 +1,4 @@
-"""The worker is killed while lines stand in each state of the coordinator: no order twice, and the loop closes."""
+"""The worker is killed while models stand in each state of the coordinator: no command twice, and the loop closes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream_app.commands.send import Order
+from stream_app.commands.send import NewCommand
 from stream_app.core.kit.changes import Change
 from stream_app.settings import Settings, base, changed
 from tests.support.judge import told
@@ -20,7 +20,7 @@ from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS, Day, flipped, he
 from tests.support.worker import Worker
 
 LOOP, ASK, OUTSIDE = "churn:loop", "churn:ask", "churn:outside"
-LINES = (LOOP, ASK, OUTSIDE)
+MODELS = (LOOP, ASK, OUTSIDE)
 GOOD = {"accuracy": 0.84, "precision": 0.82}
 DIGEST = "ab" * 32
 #: short windows, so that the first verdict comes after eight days
@@ -32,14 +32,14 @@ RULES: dict[str, Any] = {
 BAD, DAYS = 8, 14
 TOPICS = ("drift-events", "training-commands", "training-jobs", "audit", "alerts", "model-lifecycle", "settings")
 
-#: every state that a tick can leave a line in; `validating` ends with its tick
+#: every state that a tick can leave a model in; `validating` ends with its tick
 STATES = (
     "awaiting_approval", "requested", "training", "activating", "probation", "rolling_back", "failed", "halted", "idle",
 )  # fmt: skip
 
 
-def order(number: int, line: str, command: str, **arguments: Any) -> Order:
-    return Order(line, command, arguments, "ada", "test", f"00000000-0000-0000-0000-{number:012d}")
+def order(number: int, model: str, command: str, **arguments: Any) -> NewCommand:
+    return NewCommand(model, command, arguments, "ada", "test", f"00000000-0000-0000-0000-{number:012d}")
 
 
 class World:
@@ -48,37 +48,37 @@ class World:
     middle of a training, whose answer comes all the same."""
 
     def __init__(self) -> None:
-        self.active = dict.fromkeys(LINES, "v1")
+        self.active = dict.fromkeys(MODELS, "v1")
         self.late: list[dict[str, Any]] = []
         self.numbers = iter(range(100, 1_000))
 
-    def day(self, line: str, day: int) -> Day:
-        rng = np.random.default_rng([day, LINES.index(line)])
+    def day(self, model: str, day: int) -> Day:
+        rng = np.random.default_rng([day, MODELS.index(model)])
         found = healthy(rng, 150)
-        if self.active[line] != "v1":
-            return flipped(found, rng, 60) if line == LOOP else found
+        if self.active[model] != "v1":
+            return flipped(found, rng, 60) if model == LOOP else found
         return flipped(found, rng, 30) if day >= BAD else found
 
     def respond(self, sent: dict[str, Any]) -> list[dict[str, Any]]:
-        told = {"line": sent["line"], "command_id": sent["command_id"], "attempt": sent["attempt"]}
+        told = {"model": sent["model"], "command_id": sent["command_id"], "attempt": sent["attempt"]}
         if sent["command"] == "cancel":
             return []
         if sent["command"] == "train":
-            if sent["line"] == ASK:
+            if sent["model"] == ASK:
                 return [{**told, "status": "failed", "error": "the disk is full"}]
             done = {"candidate_version": "v2", "artifact_sha256": DIGEST, "candidate_metrics": GOOD,
                     "champion_metrics": GOOD}  # fmt: skip
             accepted, succeeded = {**told, "status": "accepted"}, {**told, "status": "succeeded", **done}
-            if sent["line"] == OUTSIDE:
+            if sent["model"] == OUTSIDE:
                 self.late.append(succeeded)
                 return [accepted]
             # repeated and out of order, as an at-least-once trainer may answer
             return [accepted, accepted, succeeded, accepted, succeeded]
-        self.active[sent["line"]] = sent["candidate_version"]
+        self.active[sent["model"]] = sent["candidate_version"]
         status = "activated" if sent["command"] == "activate" else "rolled_back"
         return [{**told, "status": status, "candidate_version": sent["candidate_version"]}] * 2
 
-    def decide(self, jobs: dict[str, dict[str, Any]], day: int) -> list[Order]:
+    def decide(self, jobs: dict[str, dict[str, Any]], day: int) -> list[NewCommand]:
         """A person answers what waits, once a day."""
         if jobs.get(ASK, {}).get("state") == "awaiting_approval":
             return [order(next(self.numbers), ASK, "approve")]
@@ -97,7 +97,7 @@ async def _run(prefix: Prefix, running: Worker, kill_in: set[str]) -> tuple[list
 
     async def look() -> None:
         for row in await stepper.fresh(prefix.topics.training_jobs):
-            jobs[row["line"]] = row
+            jobs[row["model"]] = row
         states = {row["state"] for row in jobs.values()}
         seen.update(states)
         if states & waiting:
@@ -109,7 +109,7 @@ async def _run(prefix: Prefix, running: Worker, kill_in: set[str]) -> tuple[list
         rules = [order(1, "*", "set", values=RULES), order(2, ASK, "set", key="require_manual_approval", value=True)]
         await stepper.turn(Turn(FIRST_DAY * DAY_MS - 1, orders=rules))
         for day in range(DAYS):
-            rows = [row for line in LINES for row in rows_of(line, world.active[line], day, world.day(line, day))]
+            rows = [row for model in MODELS for row in rows_of(model, world.active[model], day, world.day(model, day))]
             midnight = (FIRST_DAY + day + 1) * DAY_MS
             await stepper.turn(Turn(midnight - 12 * HOUR_MS, rows=rows))
             # nothing can be decided before: one tick runs all closes
@@ -126,7 +126,7 @@ async def _run(prefix: Prefix, running: Worker, kill_in: set[str]) -> tuple[list
 
 
 def _settings() -> Settings:
-    return base(Settings(line_partitions=1, input_partitions=1))
+    return base(Settings(model_partitions=1, input_partitions=1))
 
 
 async def _judge(prefix: Prefix, running: Worker, turns: list[Turn]) -> None:
@@ -134,16 +134,16 @@ async def _judge(prefix: Prefix, running: Worker, turns: list[Turn]) -> None:
     sim = simulate(turns, _settings(), running.env["PLUMBLINE_APP_ID"])
     counts = await compare(prefix, sim, TOPICS)
     assert counts["training-commands"] >= 5
-    parts = await read(prefix.bootstrap, prefix.topics.training_commands, prefix.topics.line_partitions)
+    parts = await read(prefix.bootstrap, prefix.topics.training_commands, prefix.topics.model_partitions)
     orders = [json.loads(record.value) for part in parts.values() for record in part]
     sent = Counter((row["command_id"], row["attempt"], row["command"]) for row in orders)
     assert set(sent.values()) == {1}
     # what the trainer said of its artefact reaches the deployer through every kill
     assert {row.get("artifact_sha256") for row in orders if row["command"] == "activate"} == {DIGEST}
     assert not any("artifact_sha256" in row for row in orders if row["command"] != "activate")
-    audit = await read(prefix.bootstrap, prefix.topics.audit, prefix.topics.line_partitions)
+    audit = await read(prefix.bootstrap, prefix.topics.audit, prefix.topics.model_partitions)
     rows = [json.loads(record.value) for part in audit.values() for record in part]
-    made = {(row["line"], row["action"], row["decision"]) for row in rows}
+    made = {(row["model"], row["action"], row["decision"]) for row in rows}
     assert {
         (LOOP, "activate", "activated"), (LOOP, "probation", "failed"), (LOOP, "rollback", "rolled_back"),
         (ASK, "train", "failed"), (ASK, "circuit", "opened"), (ASK, "reset_circuit", "closed"),
@@ -151,7 +151,7 @@ async def _judge(prefix: Prefix, running: Worker, turns: list[Turn]) -> None:
     } <= made  # fmt: skip
 
 
-async def test_kills_in_three_states_order_nothing_twice_and_lose_nothing(
+async def test_kills_in_three_states_command_nothing_twice_and_lose_nothing(
     prefix: Prefix, worker: Callable[..., Worker]
 ) -> None:
     running = worker(checkpoint_interval_ms="10").start()
@@ -161,7 +161,7 @@ async def test_kills_in_three_states_order_nothing_twice_and_lose_nothing(
 
 
 @pytest.mark.long
-async def test_kills_in_every_state_order_nothing_twice_and_lose_nothing(
+async def test_kills_in_every_state_command_nothing_twice_and_lose_nothing(
     prefix: Prefix, worker: Callable[..., Worker]
 ) -> None:
     running = worker(checkpoint_interval_ms="10").start()
@@ -172,4 +172,4 @@ async def test_kills_in_every_state_order_nothing_twice_and_lose_nothing(
 
 def test_the_rules_of_the_story_can_be_set() -> None:
     after = changed(_settings(), Change("*", RULES))
-    assert after.for_line(LOOP).validation_floors == {"accuracy": 0.7, "precision": 0.6}
+    assert after.for_model(LOOP).validation_floors == {"accuracy": 0.7, "precision": 0.6}

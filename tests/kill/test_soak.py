@@ -34,7 +34,7 @@ pytestmark = pytest.mark.long
 SECONDS = int(os.environ.get("SOAK_SECONDS", "600"))
 PER_SECOND = 1_000  # predictions, and as many outcomes
 STEP_MS = 8 * 3_600_000
-LINES = 20
+MODELS = 20
 #: seconds until a restart, and until everything has turned over after it
 RESTART = 60
 TURNED = RESTART + 330
@@ -45,7 +45,7 @@ RSS_MB, DESCRIPTORS = 1.0, 4.0
 
 
 class Load:
-    """Rows of each second, and what is to be counted in the end, by line and day."""
+    """Rows of each second, and what is to be counted in the end, by model and day."""
 
     def __init__(self, prefix: Prefix) -> None:
         self._topics = prefix.topics
@@ -60,7 +60,7 @@ class Load:
         day = time.strftime("%Y-%m-%d", time.gmtime(at / 1000))
         rows = []
         for n in range(PER_SECOND):
-            tenant, score = f"t{self._draw.randrange(LINES)}", round(self._draw.random(), 3)
+            tenant, score = f"t{self._draw.randrange(MODELS)}", round(self._draw.random(), 3)
             key = f"{number}-{n}"
             row = {
                 "prediction_id": key, "model_type": "churn", "tenant_id": tenant, "model_version": "v1",
@@ -81,10 +81,10 @@ class Load:
         self.made += len(rows)
         return rows
 
-    def _outcome(self, key: str, line: str, day: str, predicted: bool, at: int) -> tuple[str, str, bytes]:
+    def _outcome(self, key: str, model: str, day: str, predicted: bool, at: int) -> tuple[str, str, bytes]:
         actual = self._draw.random() < 0.5
         name = ("true" if actual == predicted else "false") + ("_positives" if predicted else "_negatives")
-        self.counts[line, day, name] += 1
+        self.counts[model, day, name] += 1
         row = {"prediction_id": key, "actual": actual, "observed_at": at}
         return self._topics.outcomes, key, json.dumps(row).encode()
 
@@ -154,16 +154,16 @@ async def test_two_thousand_events_a_second_leave_memory_and_descriptors_level(
 
 
 async def _exact(prefix: Prefix, load: Load) -> None:
-    """The newest closed snapshot of every line and day holds what was made."""
-    parts = await read(prefix.bootstrap, prefix.topics.metric_snapshots, prefix.topics.line_partitions)
+    """The newest closed snapshot of every model and day holds what was made."""
+    parts = await read(prefix.bootstrap, prefix.topics.metric_snapshots, prefix.topics.model_partitions)
     newest: dict[tuple[str, str], dict[str, Any]] = {}
     for records in parts.values():
         for record in records:
             row = json.loads(record.value)
             if row["state"] == "closed":
-                newest[row["line"], row["date"]] = row
+                newest[row["model"], row["date"]] = row
     found: Counter[tuple[str, str, str]] = Counter()
-    for (line, day), row in newest.items():
+    for (model, day), row in newest.items():
         for name in ("predictions", "true_positives", "false_positives", "true_negatives", "false_negatives"):
-            found[line, day, name] = row[name]
+            found[model, day, name] = row[name]
     assert +found == +load.counts

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 from schemas.clock import Tick
 from schemas.common import encode, rfc3339
 from stream_app import pipeline
-from stream_app.core import line_log
+from stream_app.core import model_log
 from stream_app.core.counts import cells, cells_codec, deltas
 from stream_app.core.counts.deltas import CellId, DeltaRecord, HourCount, Intervals, Part
 from stream_app.core.kit.effects import Emit
 from stream_app.core.kit.live_settings import Fixed
 from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
-from stream_app.core.metrics_stage.config import LineRules
+from stream_app.core.metrics_stage.config import ModelRules
 from stream_app.core.metrics_stage.keys import cell_key
 from stream_app.engine.lane_driver import LaneDriver, Log
 from stream_app.kafka.topics import Topics
@@ -32,7 +32,7 @@ DAY = 24 * HOUR
 class Event(NamedTuple):
     """A prediction (``actual`` None) or a label, as labels would count it; ``sign`` −1 takes a label back."""
 
-    line: str
+    model: str
     version: str
     made_ms: int
     score: float
@@ -59,9 +59,9 @@ class Scenario:
 
 def part(events: list[Event], after: int, closed: int | None = None, **rest: Any) -> Part:
     """Columns of some events, with the hours labels would report."""
-    names = sorted({CellId(e.line, e.version, e.made_ms // DAY) for e in events})
+    names = sorted({CellId(e.model, e.version, e.made_ms // DAY) for e in events})
     index = {name: i for i, name in enumerate(names)}
-    where = [index[CellId(e.line, e.version, e.made_ms // DAY)] for e in events]
+    where = [index[CellId(e.model, e.version, e.made_ms // DAY)] for e in events]
     kinds = [int(e.predicted) if e.actual is None else deltas.label_kind(e.predicted, e.actual) for e in events]
     rows = deltas.aggregate(where, kinds, [e.score for e in events], [e.sign for e in events])
     widths: dict[int, list[float]] = {}
@@ -71,7 +71,7 @@ def part(events: list[Event], after: int, closed: int | None = None, **rest: Any
             if e.width is not None:
                 widths.setdefault(cell, []).append(e.width)
             if (e.made_ms // HOUR + 2) * HOUR > after:
-                key = (e.line, e.version, e.made_ms // HOUR)
+                key = (e.model, e.version, e.made_ms // HOUR)
                 hours[key] = hours.get(key, 0) + 1
     return Part(
         after=after,
@@ -106,7 +106,7 @@ def delta_records(scenario: Scenario, rng: random.Random | None) -> list[tuple[i
                 parts = []
             tail = events[cuts[-1] if cuts else 0 :]
             counts = {"produced": i + 1}
-            parts.append(part(tail, after, tick, barrier={"p": 10 * (i + 1)}, dispositions={"predictions": counts}))
+            parts.append(part(tail, after, tick, end_offsets={"p": 10 * (i + 1)}, dispositions={"predictions": counts}))
             after = tick
             if rng is None or rng.random() < 0.6:
                 records.append(deltas.encode(DeltaRecord(source, parts)))
@@ -128,7 +128,7 @@ def config(sources: int, rules: Any = None, days: tuple[int, ...] = (), **rest: 
         sources=sources,
         partitions=1,
         source="/plumbline/test",
-        rules=Fixed(rules or (lambda line: LineRules()), days=days),
+        rules=Fixed(rules or (lambda model: ModelRules()), days=days),
         **rest,
     )
 
@@ -221,10 +221,10 @@ class Drive:
     def of(self, topic: str) -> list[Emit]:
         return [e for e in self.emits if e.topic == topic]
 
-    def stored(self, line: str, version: str, day: int) -> cells.Cell | None:
+    def stored(self, model: str, version: str, day: int) -> cells.Cell | None:
         """The cell in the table."""
-        value = self.table.rows.get(cell_key(line, version, day))
+        value = self.table.rows.get(cell_key(model, version, day))
         return cells_codec.decode(value) if value is not None else None
 
-    def log(self) -> list[line_log.Entry]:
-        return [line_log.decode(e.value or b"") for e in self.of("line-log")]
+    def log(self) -> list[model_log.Entry]:
+        return [model_log.decode(e.value or b"") for e in self.of("model-log")]

@@ -16,8 +16,8 @@ import pytest
 from schemas import bounds
 from schemas.catalogue import FAMILIES, Family
 from schemas.common import ce_headers, encode
-from stream_app.core import line_log
-from stream_app.core.alerts import memo as alerts_memo
+from stream_app.core import model_log
+from stream_app.core.alerts import lane_state as alerts_lane
 from stream_app.core.alerts import stage as alerts_stage
 from stream_app.core.alerts import state as alerts_state
 from stream_app.core.alerts.publish import short
@@ -27,9 +27,9 @@ from stream_app.core.counts.deltas import CellId, DeltaRecord, HourCount, Interv
 from stream_app.core.kit.codec import Codec
 from stream_app.core.labels.counts import MAX_RECORD_BYTES, records
 from stream_app.core.metrics_stage import border, version_days
-from stream_app.core.metrics_stage import memo as metrics_memo
+from stream_app.core.metrics_stage import lane_state as metrics_lane
 from stream_app.core.metrics_stage.stage import MOST_CLOSES
-from stream_app.core.retrain import memo as retrain_memo
+from stream_app.core.retrain import lane_state as retrain_lane
 from stream_app.core.retrain.publish import IDS, TEXT
 from stream_app.core.retrain.state import NOTED, REMEMBERED
 from stream_app.engine.protocol import POSITIONS_KEY, Positions, encode_positions
@@ -45,7 +45,7 @@ TOPICS = Topics("in.", "out.", PARTITIONS, PARTITIONS)
 
 #: Names and ids as section 1 bounds them; a reason or note is at most as long as the command it came in.
 TEXTS: dict[str, Any] = {
-    "line": MODEL, "version": NAME, "previous": NAME, "active": NAME, "candidate": NAME, "base": NAME,
+    "model": MODEL, "version": NAME, "previous": NAME, "active": NAME, "candidate": NAME, "base": NAME,
     "baseline_version": NAME, "baseline_kind": "initial", "id": NAME, "event_id": NAME, "revises": NAME,
     "command": "reset_circuit", "command_id": NAME,
     "alert_id": WIDE * bounds.COMMAND, "actor": WIDE * 1_024, "acknowledged_by": WIDE * 1_024,
@@ -59,8 +59,8 @@ TEXTS: dict[str, Any] = {
 WINDOWS, METRICS, SAFEGUARDS = 8, 6, 9
 #: topic → partition → offsets, of the two inputs
 BY_PARTITION = (
-    "TickEntry.inputs", "Plan.offsets", "RetrainLaneState.inputs", "MetricsLaneState.barriers",
-    "DataRange.offsets", "AuditInputs.barriers",
+    "TickEntry.inputs", "Plan.offsets", "RetrainLaneState.inputs", "MetricsLaneState.end_offsets",
+    "DataRange.offsets", "AuditInputs.end_offsets",
 )  # fmt: skip
 #: Values of a command: numbers grow most, from four characters and a comma to nine bytes.
 SAID = {"list": [0.1] * (bounds.COMMAND // 4)}
@@ -87,16 +87,16 @@ LIMITS: dict[str, Any] = TEXTS | {
     "Finding.windows": finding.WINDOWS, "Decision.safeguards": alerts_stage.SAFEGUARDS,
     "Decision.safeguards.item.item": alerts_stage.REASON,
     "Acknowledged.reason": bounds.COMMAND, "Acknowledged.unusable": bounds.COMMAND, "Accepted.reason": bounds.COMMAND,
-    "Book.latest": 3, "Book.latest.key": 32, "Book.quality": 6, "Book.quality.key": 32,
+    "AlertHistory.latest": 3, "AlertHistory.latest.key": 32, "AlertHistory.quality": 6, "AlertHistory.quality.key": 32,
     "OpenAlert.event_ids": alerts_state.EVENTS, "OpenAlert.event_ids.item": 36, "OpenAlert.streaks": 3,
     "OpenAlert.streaks.key": 32, "OpenAlert.severe_ids": alerts_state.REVISABLE, "OpenAlert.severe_ids.item": 36,
     "OpenAlert.found": 4, "OpenAlert.found.key": 32,
     # -- drift, retrain
-    "LineState.runs": 4, "LineState.runs.key": 16, "DriftState.runs": 4, "DriftState.runs.key": 16,
+    "ModelState.runs": 4, "ModelState.runs.key": 16, "DriftState.runs": 4, "DriftState.runs.key": 16,
     "DriftState.faults": 2, "DriftState.faults.key": 16,
-    "DriftState.faults.value": 400, "LineState.recent": REMEMBERED, "LineState.recent.item": 1_200,
+    "DriftState.faults.value": 400, "ModelState.recent": REMEMBERED, "ModelState.recent.item": 1_200,
     "Cause.event_ids": 2, "Cause.event_ids.item": 36, "Cause.reason": 16_000,
-    "LineState.noted": NOTED, "LineState.noted.item": 1_200, "LineState.refusals": 4, "LineState.refusals.key": 16,
+    "ModelState.noted": NOTED, "ModelState.noted.item": 1_200, "ModelState.refusals": 4, "ModelState.refusals.key": 16,
     "FailedCommand.reason": TEXT, "Failure.reason": TEXT,
     "Refusals.subject": NAME, "Refusals.names": SAFEGUARDS, "Refusals.names.item": 32,
     "SentCommand.id": 36,
@@ -127,12 +127,12 @@ for _field in BY_PARTITION:
 ELSEWHERE = {
     "stream_app.core.counts.cells_codec": "test_a_cell_never_grows_beyond_its_bound",
     "stream_app.core.counts.deltas": "test_a_checkpoint_of_any_names_is_split_below_the_bound",
-    "stream_app.core.labels.memo": "the labels lane's own",
+    "stream_app.core.labels.lane_state": "the labels lane's own",
     "stream_app.core.kit.changes": "settings of single models are keys of their own table",
 }
 #: Codecs of a plain collection, at its limit.
 PLAIN: dict[str, Any] = {
-    "stream_app.core.retrain.barriers": {"t" * TOPIC: {BIG - i: BIG for i in range(PARTITIONS)}, "u" * TOPIC: {}},
+    "stream_app.core.retrain.day_offsets": {"t" * TOPIC: {BIG - i: BIG for i in range(PARTITIONS)}, "u" * TOPIC: {}},
     "stream_app.core.retrain.profile": [BIG] * 24,
     # two settings hold lists of names, each as long as the command that says it; the others are numbers and words
     "stream_app.core.kit.settings_table": {
@@ -143,9 +143,9 @@ PLAIN: dict[str, Any] = {
 }
 #: What lanes keep in their positions records.
 LANE_STATES = {
-    "metrics_stage.memo": metrics_memo.MetricsLaneState,
-    "retrain.memo": retrain_memo.RetrainLaneState,
-    "alerts.memo": alerts_memo.AlertsLaneState,
+    "metrics_stage.lane_state": metrics_lane.MetricsLaneState,
+    "retrain.lane_state": retrain_lane.RetrainLaneState,
+    "alerts.lane_state": alerts_lane.AlertsLaneState,
 }
 
 
@@ -173,7 +173,7 @@ OTHERS = {
     TOPICS.operator_commands: "tests/unit/test_command_bounds.py",
     TOPICS.training_results: "tests/unit/test_command_bounds.py",
     TOPICS.clock: "a tick names two topics and their offsets",
-    TOPICS.line_clock: "a tick names two topics and their offsets",
+    TOPICS.model_clock: "a tick names two topics and their offsets",
 }
 
 
@@ -219,9 +219,9 @@ def _report() -> dict[str, Any]:
     )
 
 
-@pytest.mark.parametrize("entry", typing.get_args(line_log.Entry), ids=lambda e: e.__name__)
+@pytest.mark.parametrize("entry", typing.get_args(model_log.Entry), ids=lambda e: e.__name__)
 def test_no_entry_of_a_log_is_larger_than_256_kib(entry: type) -> None:
-    value = line_log.encode(largest(entry, LIMITS))
+    value = model_log.encode(largest(entry, LIMITS))
     print(f"{entry.__name__}: {len(value):,} bytes")
     assert len(value) <= bounds.LOG_ENTRY
     assert batch_bytes((MODEL.encode(), value, [])) < bounds.MESSAGE
@@ -229,7 +229,7 @@ def test_no_entry_of_a_log_is_larger_than_256_kib(entry: type) -> None:
 
 def test_an_entry_that_nobody_bounded_is_found_by_its_field() -> None:
     class New(msgspec.Struct):
-        line: str
+        model: str
         notes: list[int]
 
     with pytest.raises(Unbounded, match=r"New\.notes"):
@@ -238,7 +238,7 @@ def test_an_entry_that_nobody_bounded_is_found_by_its_field() -> None:
 
 @pytest.mark.parametrize("module", codecs(), ids=lambda m: m.__name__)
 def test_everything_a_table_holds_is_below_what_its_changelog_takes(module: ModuleType) -> None:
-    if module.__name__ in ELSEWHERE or module is line_log:
+    if module.__name__ in ELSEWHERE or module is model_log:
         return
     value = _stored(module)
     print(f"{module.__name__}: {len(value):,} bytes")
@@ -260,29 +260,29 @@ def test_a_positions_record_has_256_kib_at_most_with_1000_input_partitions(name:
 
 
 def test_every_positions_record_is_looked_at() -> None:
-    found = {m.__name__.removeprefix("stream_app.core.") for m in codecs() if m.__name__.endswith(".memo")}
-    assert found == {*LANE_STATES, "labels.memo"}, "drift's holds its settings alone"
+    found = {m.__name__.removeprefix("stream_app.core.") for m in codecs() if m.__name__.endswith(".lane_state")}
+    assert found == {*LANE_STATES, "labels.lane_state"}, "drift's holds its settings alone"
 
 
 def test_the_metrics_lane_comes_to_that_record_by_what_its_sources_say() -> None:
-    memo = metrics_memo.MetricsLaneState()
+    memo = metrics_lane.MetricsLaneState()
     names = ("joined", "pending", "unmatched", "duplicate", "corrected", "dead_lettered")
     for source in range(PARTITIONS):
         counts = {side: dict.fromkeys(names, 2**53 + source) for side in ("predictions", "outcomes")}
         part = Part(0, 1, {"p" * TOPIC: 2**53 + source, "o" * TOPIC: 2**53 + source}, counts)
         memo.note(source, part)
         memo.closed[source] = 2**41
-    assert len(metrics_memo.encode(memo)) < bounds.POSITIONS - 20_000
+    assert len(metrics_lane.encode(memo)) < bounds.POSITIONS - 20_000
     assert memo.inputs()["p" * TOPIC][999] == 2**53 + 999
     assert memo.totals()["outcomes"]["joined"] == sum(2**53 + source for source in range(PARTITIONS))
 
 
-@pytest.mark.parametrize("entry", [line_log.LabelledEntry, line_log.HoursEntry])
+@pytest.mark.parametrize("entry", [model_log.LabelledEntry, model_log.HoursEntry])
 def test_lists_of_an_epoch_are_cut_by_bytes(entry: Any) -> None:
-    rows: list[Any] = [(MODEL, NAME, BIG) if entry is line_log.LabelledEntry else (MODEL, BIG, BIG)] * 5_000
-    runs = list(bounds.pieces(rows, line_log.LIST_BYTES))
+    rows: list[Any] = [(MODEL, NAME, BIG) if entry is model_log.LabelledEntry else (MODEL, BIG, BIG)] * 5_000
+    runs = list(bounds.pieces(rows, model_log.LIST_BYTES))
     assert sum(map(len, runs)) == 5_000
-    sizes = [len(line_log.encode(entry(run))) for run in runs]
+    sizes = [len(model_log.encode(entry(run))) for run in runs]
     assert len(sizes) > 5
     assert max(sizes) <= bounds.LOG_ENTRY
 
@@ -292,8 +292,8 @@ def test_a_checkpoint_of_any_names_is_split_below_the_bound(cells: int) -> None:
     """Every event of a checkpoint under names of its own, as long as names may be."""
     events = 12_000
     names = [(f"{i:08d}".ljust(128, "t") + ":" + "n" * 128, f"{i:08d}".ljust(128, "v")) for i in range(cells)]
-    cell = [CellId(line, version, 20_000) for line, version in names]
-    hours = [HourCount(line, version, 480_000 + h, 1) for h in range(events // cells) for line, version in names]
+    cell = [CellId(model, version, 20_000) for model, version in names]
+    hours = [HourCount(model, version, 480_000 + h, 1) for h in range(events // cells) for model, version in names]
     rows = deltas.aggregate(
         [i % cells for i in range(events)], [0] * events, [i / events for i in range(events)], [1] * events
     )

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 import stream_app.core
 from schemas.drift import DriftKind, Severity, Verdict
-from stream_app.core import line_log
+from stream_app.core import model_log
 from stream_app.core.alerts import facts
-from stream_app.core.alerts import memo as alerts_memo
+from stream_app.core.alerts import lane_state as alerts_lane
 from stream_app.core.alerts import state as alerts_state
 from stream_app.core.comparisons import finding
 from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow, QualityValue, ScoreWindow
@@ -30,11 +30,11 @@ from stream_app.core.counts.deltas import DeltaRecord
 from stream_app.core.counts.score_sketch import ScoreSketch
 from stream_app.core.drift import state as drift_state
 from stream_app.core.kit import settings_table
-from stream_app.core.labels import memo as labels_memo
+from stream_app.core.labels import lane_state as labels_lane
 from stream_app.core.metrics_stage import active_version, version_days, watch
-from stream_app.core.metrics_stage import memo as metrics_memo
-from stream_app.core.retrain import barriers, history, profile
-from stream_app.core.retrain import memo as retrain_memo
+from stream_app.core.metrics_stage import lane_state as metrics_lane
+from stream_app.core.retrain import day_offsets, history, profile
+from stream_app.core.retrain import lane_state as retrain_lane
 from stream_app.core.retrain import state as retrain_state
 from stream_app.core.retrain.data_range import Plan
 from stream_app.core.retrain.safeguards import Coverage
@@ -107,7 +107,7 @@ windows = st.builds(
     finding.FoundWindow, names, names, scores, st.none() | scores, st.none() | st.tuples(scores, scores)
 )
 findings = st.builds(
-    finding.Finding, id=names, line=names, kind=st.sampled_from(DriftKind), check=st.none() | names, version=names,
+    finding.Finding, id=names, model=names, kind=st.sampled_from(DriftKind), check=st.none() | names, version=names,
     close_ms=natural, day=natural, verdict=st.sampled_from(Verdict), severity=st.none() | st.sampled_from(Severity),
     run_from=st.none() | natural, reason=st.none() | names, revises=st.none() | names,
     faults=st.lists(names, max_size=2), statistic=st.none() | scores, windows=st.lists(windows, max_size=3),
@@ -125,7 +125,7 @@ metric_lists = st.lists(
               natural, natural, st.none() | unit, unit, unit),
     max_size=2,
 )  # fmt: skip
-baselines = st.builds(line_log.BaselineEntry, st.none() | st.just("window"), natural, natural, natural)
+baselines = st.builds(model_log.BaselineEntry, st.none() | st.just("window"), natural, natural, natural)
 offsets = st.dictionaries(names, st.dictionaries(natural, natural, max_size=3), max_size=2)
 orders = st.builds(
     retrain_state.SentCommand, st.sampled_from(("train", "activate", "rollback")), names, natural, natural, natural,
@@ -160,51 +160,51 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
             max_size=3,
         ),
     ),
-    line_log.__name__: st.one_of(
-        st.builds(line_log.TickEntry, natural, st.just({"p": {0: 1}}), st.just([("metrics", 7)]), totals),
-        st.builds(line_log.SnapshotEntry, names, names, natural, natural, natural),
-        st.builds(line_log.LifecycleEntry, names, names, st.none() | names, names, natural),
-        st.builds(line_log.CompletenessEntry, names, names, *[natural] * 5),
-        st.builds(line_log.LabelledEntry, st.lists(st.tuples(names, names, natural))),
+    model_log.__name__: st.one_of(
+        st.builds(model_log.TickEntry, natural, st.just({"p": {0: 1}}), st.just([("metrics", 7)]), totals),
+        st.builds(model_log.SnapshotEntry, names, names, natural, natural, natural),
+        st.builds(model_log.LifecycleEntry, names, names, st.none() | names, names, natural),
+        st.builds(model_log.CompletenessEntry, names, names, *[natural] * 5),
+        st.builds(model_log.LabelledEntry, st.lists(st.tuples(names, names, natural))),
         st.builds(
-            line_log.CommandEntry, line=names, command=names, id=names, actor=names, reason=names,
+            model_log.CommandEntry, model=names, command=names, id=names, actor=names, reason=names,
             values=st.none() | st.dictionaries(names, natural | names | st.lists(names, max_size=2), max_size=3),
             version=st.none() | names, subject=st.none() | names, unusable=st.none() | names, at_ms=natural,
         ),
         st.builds(
-            line_log.ResultEntry, line=names, command_id=names, status=st.none() | st.just("succeeded"),
+            model_log.ResultEntry, model=names, command_id=names, status=st.none() | st.just("succeeded"),
             attempt=natural, candidate_metrics=reported, champion_metrics=reported, error=st.none() | names,
             at_ms=natural,
         ),
         st.builds(
-            line_log.StatisticalEntry, names, names, natural, natural, natural, baselines,
+            model_log.StatisticalEntry, names, names, natural, natural, natural, baselines,
             st.lists(st.builds(ScoreWindow, *[natural] * 5, unit, unit, unit, unit, histograms), max_size=2),
             names,
         ),
         st.builds(
-            line_log.PerformanceEntry, names, names, natural, natural, natural, baselines,
+            model_log.PerformanceEntry, names, names, natural, natural, natural, baselines,
             st.lists(st.builds(LabelWindow, *[natural] * 5, metric_lists, histograms), max_size=2), names,
             st.booleans(),
         ),
         st.builds(
-            line_log.QualityEntry, names, names, natural, natural, baselines,
+            model_log.QualityEntry, names, names, natural, natural, baselines,
             st.lists(st.builds(QualityValue, names, natural, natural, unit, st.none() | unit, natural, natural)), names,
         ),
-        st.builds(line_log.EventEntry, findings),
+        st.builds(model_log.EventEntry, findings),
         st.builds(
-            line_log.DecisionEntry, names, names, st.booleans(), st.lists(st.tuples(names, st.booleans(), names))
+            model_log.DecisionEntry, names, names, st.booleans(), st.lists(st.tuples(names, st.booleans(), names))
         ),
-        st.builds(line_log.KeptEntry, names, names, natural, natural),
-        st.builds(line_log.ForgottenEntry, names, natural, natural),
-        st.builds(line_log.HoursEntry, st.lists(st.tuples(names, natural, natural), max_size=3)),
+        st.builds(model_log.KeptEntry, names, names, natural, natural),
+        st.builds(model_log.ForgottenEntry, names, natural, natural),
+        st.builds(model_log.HoursEntry, st.lists(st.tuples(names, natural, natural), max_size=3)),
         st.builds(
-            line_log.ProbationEntry, names, names, names, natural, natural, natural,
+            model_log.ProbationEntry, names, names, names, natural, natural, natural,
             st.lists(st.builds(LabelWindow, *[natural] * 5, metric_lists, histograms), max_size=2), names,
         ),
     ),
-    metrics_memo.__name__: st.builds(
-        metrics_memo.MetricsLaneState, natural, closed=st.dictionaries(natural, natural),
-        barriers=st.dictionaries(names, st.dictionaries(natural, natural, max_size=2), max_size=2),
+    metrics_lane.__name__: st.builds(
+        metrics_lane.MetricsLaneState, natural, closed=st.dictionaries(natural, natural),
+        end_offsets=st.dictionaries(names, st.dictionaries(natural, natural, max_size=2), max_size=2),
     ),
     watch.__name__: st.builds(watch.VersionChange, st.text(max_size=8), st.text(max_size=8), natural),
     version_days.__name__: st.builds(
@@ -215,9 +215,9 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
         st.dictionaries(names, st.builds(drift_state.Run, names, natural, st.none() | natural), max_size=2),
         st.none() | natural,
     ),
-    alerts_memo.__name__: st.builds(alerts_memo.AlertsLaneState, natural),
+    alerts_lane.__name__: st.builds(alerts_lane.AlertsLaneState, natural),
     alerts_state.__name__: st.builds(
-        alerts_state.Book, names, st.none() | natural, by_name, by_name, st.none() | open_alerts
+        alerts_state.AlertHistory, names, st.none() | natural, by_name, by_name, st.none() | open_alerts
     ),
     facts.__name__: st.one_of(
         st.builds(facts.EventPublished, findings, st.none() | answers),
@@ -232,9 +232,9 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
         names, natural | names | st.lists(names, max_size=2).map(tuple) | st.dictionaries(names, natural, max_size=2),
         max_size=4,
     ),
-    labels_memo.__name__: st.builds(labels_memo.LabelsLaneState, natural, natural),
-    retrain_memo.__name__: st.builds(retrain_memo.RetrainLaneState, natural, offsets),
-    barriers.__name__: offsets,
+    labels_lane.__name__: st.builds(labels_lane.LabelsLaneState, natural, natural),
+    retrain_lane.__name__: st.builds(retrain_lane.RetrainLaneState, natural, offsets),
+    day_offsets.__name__: offsets,
     profile.__name__: st.lists(natural, min_size=24, max_size=24),
     history.__name__: st.builds(
         history.History,
@@ -242,7 +242,7 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
         st.none() | st.builds(Coverage, natural, natural, natural), natural, st.lists(names, max_size=2),
     ),
     retrain_state.__name__: st.builds(
-        retrain_state.LineState, st.sampled_from(STATES), natural, st.none() | names, st.none() | names, natural,
+        retrain_state.ModelState, st.sampled_from(STATES), natural, st.none() | names, st.none() | names, natural,
         natural, st.none() | jobs,
         st.none() | st.builds(retrain_state.Watch, names, names, natural, st.just("outside"), st.none() | natural),
         natural, st.booleans(), st.none() | natural, st.none() | natural, st.none() | failures,

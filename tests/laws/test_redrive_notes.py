@@ -1,4 +1,5 @@
-"""What was sent of the dead letters is remembered exactly, whatever was chosen, in whatever order, for each reason."""
+"""What was sent of the dead-lettered records is remembered exactly, whatever was chosen, in whatever order, for each
+reason."""
 
 from __future__ import annotations
 
@@ -7,25 +8,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.errors import Incompatible
-from stream_app.ingest.redrive import Letter, Notes
+from stream_app.ingest.redrive import DeadLetteredRecord, Notes
 from stream_app.kafka.topics import Topics
 
 TOPICS = Topics("", "", 3, 2)
 REASONS = ("future", "oversized")
 
 
-def letter(partition: int, offset: int, reason: str = "future") -> Letter:
-    return Letter(partition, offset, "predictions", (0, offset), reason, "", 0, None)
+def letter(partition: int, offset: int, reason: str = "future") -> DeadLetteredRecord:
+    return DeadLetteredRecord(partition, offset, "predictions", (0, offset), reason, "", 0, None)
 
 
 @st.composite
-def letters(draw: st.DrawFn) -> list[Letter]:
+def letters(draw: st.DrawFn) -> list[DeadLetteredRecord]:
     places = draw(st.sets(st.tuples(st.integers(0, 1), st.integers(0, 60)), max_size=40))
     return [letter(p, o, draw(st.sampled_from(REASONS))) for p, o in sorted(places)]
 
 
 @given(st.data(), letters())
-def test_every_run_knows_what_all_before_it_have_sent(data: st.DataObject, found: list[Letter]) -> None:
+def test_every_run_knows_what_all_before_it_have_sent(data: st.DataObject, found: list[DeadLetteredRecord]) -> None:
     committed: dict[tuple[str, int], str] = {}
     sent: set[tuple[int, int]] = set()
     for _ in range(3):

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.core import line_log
+from stream_app.core import model_log
 from stream_app.core.alerts import AlertsStage
 from stream_app.core.counts import deltas
 from stream_app.core.counts.deltas import DeltaRecord
@@ -94,5 +94,5 @@ def test_the_coordinator_answers_a_repeated_entry_of_the_log_once(days: list[tup
     assert once.table.rows == again.table.rows
     added = [[e for e in b.emits if e.topic != "decision-log"] for b in benches]
     assert added[0] == added[1]
-    decided = [[e for e in b.log() if isinstance(e, line_log.DecisionEntry)] for b in benches]
+    decided = [[e for e in b.log() if isinstance(e, model_log.DecisionEntry)] for b in benches]
     assert decided[0] == decided[1]

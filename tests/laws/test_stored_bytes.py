@@ -20,7 +20,7 @@ import stream_app
 from stream_app.core.counts import cells_codec
 from stream_app.core.kit.codec import Codec
 from stream_app.core.labels import entry
-from stream_app.core.metrics_stage import line_book, traffic
+from stream_app.core.metrics_stage import known_models, traffic
 from stream_app.engine import protocol, store
 from stream_app.errors import Broken, Incompatible, UnknownFormat
 from stream_app.projection import fold, points
@@ -32,7 +32,7 @@ Decoder = Callable[[bytes], Any]
 OTHERS: dict[str, Decoder] = {
     "labels entry, its day": entry.entry_day,
     "labels entry, as a whole": lambda value: entry.check(b"e1", value),
-    "labelled count": lambda value: line_book._labelled(value, ("a:b", "v1")),
+    "labelled count": lambda value: known_models._labelled(value, ("a:b", "v1")),
     "sum of cells": lambda value: cells_codec.add_up([value, value]),
     "cell without scores": lambda value: cells_codec.decode(value, scores=False),
 }

@@ -43,7 +43,7 @@ A_PART: Final = 15
 
 SETTINGS: Final = Settings(
     environment="development", app_id="chain", input_prefix="", output_prefix="", input_partitions=PARTITIONS,
-    line_partitions=1, auto_retrain=True, auto_retrain_conflict=True, auto_retrain_tenants=("*",),
+    model_partitions=1, auto_retrain=True, auto_retrain_conflict=True, auto_retrain_tenants=("*",),
     cells_per_checkpoint=3, retrain_min_samples=30,
 )  # fmt: skip
 TOPICS: Final = topics_of(SETTINGS)
@@ -61,7 +61,7 @@ PLACES: Final = tuple((spec.name, partition) for spec in STAGES for partition in
 STEPS: Final = ("fetched", "tick.1-started", "tick.3-done", "checkpoint.drained", "checkpoint.written")
 #: what the stages say to each other is cut where checkpoints fall; everything else is compared
 COMPARED: Final = (
-    "metric-snapshots", "model-lifecycle", "settings", "line-log", "drift-events", "drift-log", "decision-log",
+    "metric-snapshots", "model-lifecycle", "settings", "model-log", "drift-events", "drift-log", "decision-log",
     "training-commands", "training-jobs", "alerts", "audit", "dead-letters",
 )  # fmt: skip
 
@@ -71,7 +71,7 @@ class Turn(NamedTuple):
 
     at_ms: int
     #: whether it ends an epoch; one that does not, only the inputs' clock has
-    line: bool
+    ends_epoch: bool
     records: list[tuple[str, bytes, bytes]]
 
 
@@ -155,10 +155,10 @@ class Chain:
             count = PARTITIONS if topic in (TOPICS.predictions, TOPICS.outcomes) else 1
             self._write(topic, partition_for(key, count), value, key, turn.at_ms)
         for spec in STAGES[:2]:
-            if spec.clock is not None and (turn.line or spec.name == "labels"):
+            if spec.clock is not None and (turn.ends_epoch or spec.name == "labels"):
                 for partition in range(spec.partitions):
                     ends = {topic: self.topics[topic, partition].end for topic in spec.gated.values()}
-                    tick = encode(Tick(rfc3339(turn.at_ms), turn.line, "external", ends))
+                    tick = encode(Tick(rfc3339(turn.at_ms), turn.ends_epoch, "external", ends))
                     self._write(spec.clock, partition, tick, None, turn.at_ms)
 
     def play(self, item: Item) -> None:
@@ -223,7 +223,7 @@ def _inputs(seed: int) -> list[Turn]:
         turns.append(Turn(noon, True, rows[half:]))
         turns.append(Turn(noon + 16 * HOUR_MS, True, []))
     order = {
-        "id": "o-1", "line": MODEL, "command": "set", "arguments": {"values": {"alert_reminder_h": 30}},
+        "id": "o-1", "model": MODEL, "command": "set", "arguments": {"values": {"alert_reminder_h": 30}},
         "actor": "ada", "reason": "why",
     }  # fmt: skip
     turns[31].records.append(("operator-commands", MODEL.encode(), json.dumps(order).encode()))
@@ -231,7 +231,7 @@ def _inputs(seed: int) -> list[Turn]:
 
 
 def _answer(order: dict[str, Any]) -> dict[str, Any]:
-    told = {"line": order["line"], "command_id": order["command_id"], "attempt": order["attempt"]}
+    told = {"model": order["model"], "command_id": order["command_id"], "attempt": order["attempt"]}
     good = {"accuracy": 0.83, "precision": 0.81, "recall": 0.8, "pr_auc": 0.8, "precision_at_80_recall": 0.8}
     if order["command"] == "train":
         return told | {
@@ -255,11 +255,11 @@ def whole(world: int) -> list[Chain]:
         chain.turn()
         chain.settle()
         orders = chain.values("training-commands")
-        follow = next((turn for turn in turns[number + 1 :] if turn.line), None)
+        follow = next((turn for turn in turns[number + 1 :] if turn.ends_epoch), None)
         if follow is not None:
             for order in orders[answered:]:
                 answer = orjson.dumps(_answer(order))
-                follow.records.append(("training-results", order["line"].encode(), answer))
+                follow.records.append(("training-results", order["model"].encode(), answer))
             answered = len(orders)
     return [*stood, chain]
 

@@ -16,9 +16,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from stream_app.core.retrain import LineConfig, RetrainRules
+from stream_app.core.retrain import ModelConfig, RetrainRules
 from stream_app.core.retrain.transitions import STATES, TABLE
-from tests.machine.world import FLOORS, GOOD, LINE, ON, POOR, RULES, World, seen
+from tests.machine.world import FLOORS, GOOD, MODEL, ON, POOR, RULES, World, seen
 
 EXAMPLES, STEPS = 1_200, 100
 
@@ -36,13 +36,13 @@ _ORDERED = ("requested", "training", "activating", "rolling_back")
 
 
 class Coordinator(RuleBasedStateMachine):
-    """Everything a line can meet, in any order."""
+    """Everything a model can meet, in any order."""
 
     world: World
 
     @initialize(rules=st.sampled_from(_RULES))
     def start(self, rules: RetrainRules) -> None:
-        self.world = World(LineConfig(LINE, rules, ON)).serve()
+        self.world = World(ModelConfig(MODEL, rules, ON)).serve()
 
     def _do(self, event: object) -> None:
         global _steps

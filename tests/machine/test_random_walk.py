@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from stream_app.core.retrain import LineConfig, RetrainRules
+from stream_app.core.retrain import ModelConfig, RetrainRules
 from stream_app.core.retrain.transitions import STATES
-from tests.machine.world import FLOORS, LINE, ON, RULES, World, walk
+from tests.machine.world import FLOORS, MODEL, ON, RULES, World, walk
 
 #: the contract's numbers; a person's approval and no thresholds; short times, so that everything meets everything
 CONFIGS = (
@@ -22,7 +22,7 @@ def _walk(steps: int) -> None:
     reached: set[str] = set()
     refused: set[str] = set()
     for seed, rules in enumerate(CONFIGS):
-        world = walk(World(LineConfig(LINE, rules, ON)), random.Random(seed), steps // len(CONFIGS))
+        world = walk(World(ModelConfig(MODEL, rules, ON)), random.Random(seed), steps // len(CONFIGS))
         reached |= world.reached
         refused |= world.refused
     assert reached == set(STATES), "the walk did not come everywhere"

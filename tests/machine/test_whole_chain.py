@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from schemas.common import parse_ms
-from stream_app.core import line_log
+from stream_app.core import model_log
 from tests.machine.chain import DAYS, PARTITIONS, STEPS, TOPICS, WORLDS, Chain, play, sequence, whole
 from tests.oracle import batch, drift
 from tests.oracle.inputs import DAY, Refused, outcome, prediction
@@ -32,8 +32,8 @@ def test_without_kills_the_counts_are_the_oracles(world: int) -> None:
         for key, fields in want.snapshots.items():
             for name, value in fields.items():
                 assert same(got[key][name], value, name), f"{key} {name}"
-        last = line_log.decode(chain.sent["line-log", 0][-1][1])
-        assert isinstance(last, line_log.TickEntry)
+        last = model_log.decode(chain.sent["model-log", 0][-1][1])
+        assert isinstance(last, model_log.TickEntry)
         for side, counts in (("predictions", want.predictions), ("outcomes", want.outcomes)):
             assert {k: v for k, v in last.dispositions[side].items() if v} == {k: v for k, v in counts.items() if v}
         assert _dead(chain) == sorted(want.dead)
@@ -84,7 +84,7 @@ def test_without_kills_the_drift_is_the_oracles_and_the_loop_closes(world: int) 
     for event in chain.values("drift-events"):
         if event["kind"] == "quality" or "check" in event:
             continue
-        close, at_ms = parse_ms(event["close"]) // DAY, parse_ms(event["at"])
+        close, at_ms = parse_ms(event["as_of"]) // DAY, parse_ms(event["at"])
         rows = _rows(chain, at_ms - at_ms % DAY + 4 * 3_600_000)
         rows = rows.of(rows.day < close)
         sick = [day for day, kinds in tainted.items() if kinds]
@@ -102,7 +102,7 @@ def test_without_kills_the_drift_is_the_oracles_and_the_loop_closes(world: int) 
 
 
 def _difference(found: Chain, wanted: Chain) -> str | None:
-    """The first record that is not the same; dead letters come in the order that inputs are fetched in."""
+    """The first record that is not the same; dead-lettered records come in the order that inputs are fetched in."""
     for key in sorted({*found.sent, *wanted.sent}):
         a, b = (list(map(repr, chain.sent[key])) for chain in (found, wanted))
         if key[0] == "dead-letters":

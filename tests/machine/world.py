@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
-from stream_app.core.retrain import Flags, LineConfig, RetrainRules, step
+from stream_app.core.retrain import Flags, ModelConfig, RetrainRules, step
 from stream_app.core.retrain import effects as fx
 from stream_app.core.retrain.data_range import Plan
 from stream_app.core.retrain.events import (
@@ -21,8 +21,8 @@ from stream_app.core.retrain.events import (
     DriftFound,
     Event,
     Forgotten,
-    OrderByHand,
-    ProbationLook,
+    ManualCommand,
+    ProbationWindows,
     Result,
     Retrain,
     RunEnded,
@@ -32,10 +32,10 @@ from stream_app.core.retrain.events import (
 )
 from stream_app.core.retrain.machine import next_due_ms
 from stream_app.core.retrain.safeguards import SAFEGUARDS, Coverage
-from stream_app.core.retrain.state import LineState
+from stream_app.core.retrain.state import ModelState
 
 START = 20_000 * DAY_MS + 4 * HOUR_MS
-LINE = "conflict:global"
+MODEL = "conflict:global"
 ON = Flags(auto_retrain=True, model_type=True, tenant=True, environment="development")
 FLOORS = {"accuracy": 0.7, "precision": 0.6}
 RULES = RetrainRules(validation_floors=FLOORS)
@@ -65,8 +65,8 @@ def windows(down: float = 0.0, rows: int = 5_000, metric: str = "accuracy", firs
 class World:
     """A coordinator, the versions it may meet, and what it promised."""
 
-    config: LineConfig = field(default_factory=lambda: LineConfig(LINE, RULES, ON))
-    state: LineState = field(default_factory=LineState)
+    config: ModelConfig = field(default_factory=lambda: ModelConfig(MODEL, RULES, ON))
+    state: ModelState = field(default_factory=ModelState)
     now: int = START
     steps: int = 0
     serial: int = 0
@@ -94,7 +94,7 @@ class World:
             assert (again, more) == (self.state, []), f"a repeated {event.kind} did something"
         return effects
 
-    def _judge(self, before: LineState, event: Event, effects: list[fx.Effect]) -> None:
+    def _judge(self, before: ModelState, event: Event, effects: list[fx.Effect]) -> None:
         rules = self.config.rules
         if isinstance(event, Forgotten):
             self.last_train = None  # a model that comes back after 90 days is new
@@ -105,7 +105,7 @@ class World:
         for effect in effects:
             if isinstance(effect, fx.SendCommand):
                 self._sent(effect, event)
-            elif isinstance(effect, fx.OrderRefused):
+            elif isinstance(effect, fx.CommandRefused):
                 self.refused.add(effect.name)
                 assert not moved, f"{event.kind} was refused in {before.state} and moved something"
                 assert effect.name
@@ -130,7 +130,7 @@ class World:
             elif isinstance(effect, fx.Audit) and (effect.action, effect.decision) == ("approve", "ordered"):
                 asked = before.job.candidate if before.job is not None else None
                 self.passed |= {asked} if asked is not None else set()
-        if not effects and not isinstance(event, TickEvent | RunEnded | VersionChanged | ProbationLook | Result):
+        if not effects and not isinstance(event, TickEvent | RunEnded | VersionChanged | ProbationWindows | Result):
             assert event.key in before.recent, f"{event.kind} was passed over without a word"
         state = self.state
         job = state.job
@@ -200,16 +200,16 @@ class World:
         )  # fmt: skip
 
     def retrain(self, **rest: Any) -> Retrain:
-        return Retrain(self.id("order"), "ada", "by hand", rest.get("seen", seen()))
+        return Retrain(self.id("order"), "ada", "manually", rest.get("seen", seen()))
 
     def approve(self, **rest: Any) -> Approve:
         return Approve(self.id("order"), "ada", "looks right", rest.get("seen", seen()), rest.get("command_id"))
 
-    def order(self, order: Any, target: str | None = None) -> OrderByHand:
-        return OrderByHand(order, self.id("order"), "ada", "because", target)
+    def order(self, order: Any, target: str | None = None) -> ManualCommand:
+        return ManualCommand(order, self.id("order"), "ada", "because", target)
 
     def result(self, status: Any, **rest: Any) -> Result:
-        """An answer to the order on its way, if nothing else is said."""
+        """An answer to the command on its way, if nothing else is said."""
         job = self.state.job
         order = job.order if job is not None else None
         candidate = rest.get("candidate")
@@ -231,10 +231,10 @@ class World:
     def changed(self, version: str, how: str = "commanded") -> VersionChanged:
         return VersionChanged(version, self.state.active, how, self.now)
 
-    def look(self, down: float = 0.0, rows: int = 5_000) -> ProbationLook:
+    def look(self, down: float = 0.0, rows: int = 5_000) -> ProbationWindows:
         watch = self.state.watch
         name, previous, since = (watch.version, watch.previous, watch.since_ms) if watch else ("v0", "v", self.now)
-        return ProbationLook(name, previous, since, windows(down, rows), seen())
+        return ProbationWindows(name, previous, since, windows(down, rows), seen())
 
     def serve(self) -> World:
         """The first version is seen."""

@@ -1,7 +1,7 @@
-"""Dispositions, dead letters and every closed snapshot, revision by revision, from the raw input topics.
+"""Dispositions, dead-lettered records and every closed snapshot, revision by revision, from the raw input topics.
 
 Every record is judged one by one in a dictionary; figures come from numpy and scikit-learn on raw scores. Slow,
-obvious, and without a line of the project's core.
+obvious, and without a model of the project's core.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Result:
     outcomes: Counter[str] = field(default_factory=Counter)
     #: (topic, partition, offset)
     dead: set[tuple[str, int, int]] = field(default_factory=set)
-    #: (line, version, date, revision) → fields
+    #: (model, version, date, revision) → fields
     snapshots: dict[tuple[str, str, str, int], dict[str, Any]] = field(default_factory=dict)
 
 
@@ -65,23 +65,23 @@ class Tick:
     """A tick of one partition."""
 
     at: int
-    line: bool
-    barrier: dict[str, int]
+    ends_epoch: bool
+    end_offsets: dict[str, int]
 
 
 def read_ticks(records: list[Raw]) -> list[Tick]:
-    """Ticks that count: each later than all before it, barriers never going back."""
+    """Ticks that count: each later than all before it, end offsets never going back."""
     ticks: list[Tick] = []
-    barrier: dict[str, int] = {}
+    end_offsets: dict[str, int] = {}
     for _, value in sorted(records):
         row = json.loads(value or b"{}")
         if "at" not in row:
             continue
         at = (datetime.fromisoformat(row["at"]) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-        for topic, offset in row["barrier"].items():
-            barrier[topic] = max(offset, barrier.get(topic, 0))
+        for topic, offset in row["end_offsets"].items():
+            end_offsets[topic] = max(offset, end_offsets.get(topic, 0))
         if not ticks or at > ticks[-1].at:
-            ticks.append(Tick(at, row.get("line", False), dict(barrier)))
+            ticks.append(Tick(at, row["ends_epoch"], dict(end_offsets)))
     return ticks
 
 
@@ -108,7 +108,7 @@ class _Partition:
             self.counts[1]["unmatched"] += 1
         for side, judge in ((0, self._prediction), (1, self._outcome)):
             queue = self.queues[side]
-            limit = tick.barrier.get(self.names[side], 0)
+            limit = tick.end_offsets.get(self.names[side], 0)
             while queue and queue[-1][0] < limit:
                 offset, value = queue.pop()
                 try:
@@ -181,17 +181,17 @@ class _Book:
         self.assumed: set[Cell] = set()
 
     def publish(self, cell: Cell, upto: int) -> None:
-        line, version, day = cell
-        days = self.rules.negative_after.get(line.split(":")[0])
+        model, version, day = cell
+        days = self.rules.negative_after.get(model.split(":")[0])
         if days is not None and (day + days + 1) * DAY + 2 * HOUR <= upto:
             self.assumed.add(cell)
         self.revision[cell] = number = self.revision.get(cell, 0) + 1
         date = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)).strftime("%Y-%m-%d")
         fields = figures(self.cohorts[cell], cell in self.assumed, self.rules.narrow_below)
-        self.result.snapshots[line, version, date, number] = fields
+        self.result.snapshots[model, version, date, number] = fields
 
     def tick(self, before: int, at: int, dirty: set[Cell]) -> None:
-        """Publish what a line tick at ``at`` publishes; ``dirty`` cells changed since the last full hour or close."""
+        """Publish what an epoch tick at ``at`` publishes; ``dirty`` cells changed since the last full hour or close."""
         closes = [
             day * DAY + hour * HOUR
             for day in range(before // DAY, at // DAY + 1)
@@ -232,25 +232,25 @@ def compute(
     clock: dict[int, list[Raw]],
     rules: Rules | None = None,
 ) -> Result:
-    """Judge everything the clock covers. All partitions must carry the same line ticks."""
+    """Judge everything the clock covers. All partitions must carry the same epoch ticks."""
     rules = rules or Rules()
     result = Result()
     book = _Book(rules, result)
     ticks = {p: read_ticks(records) for p, records in clock.items()}
     partitions = {p: _Partition(p, names, (predictions.get(p, []), outcomes.get(p, [])), rules) for p in clock}
-    line_ticks = [tick.at for tick in ticks[min(ticks)] if tick.line]
-    assert all([t.at for t in found if t.line] == line_ticks for found in ticks.values())
+    epoch_ticks = [tick.at for tick in ticks[min(ticks)] if tick.ends_epoch]
+    assert all([t.at for t in found if t.ends_epoch] == epoch_ticks for found in ticks.values())
     dirty: set[Cell] = set()
     before = 0
     position = dict.fromkeys(ticks, 0)
-    for at in line_ticks:
+    for at in epoch_ticks:
         for p, part in partitions.items():
             while position[p] < len(ticks[p]) and ticks[p][position[p]].at <= at:
                 tick = ticks[p][position[p]]
                 position[p] += 1
 
                 def touched(made: Made, part: _Partition = part, at: int = at) -> None:
-                    cell = (made.line, made.version, made.at // DAY)
+                    cell = (made.model, made.version, made.at // DAY)
                     if made.shadow or cell[2] < at // DAY - rules.retention_days:
                         return
                     entry = part.entries[made.identity]

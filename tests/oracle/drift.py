@@ -22,7 +22,7 @@ ORDER = [None, "MEDIUM", "HIGH", "CRITICAL"]
 
 @dataclass(frozen=True)
 class Rows:
-    """Predictions of one line as known at the close: arrays of equal length. ``known``: the outcome has come."""
+    """Predictions of one model as known at the close: arrays of equal length. ``known``: the outcome has come."""
 
     version: Any
     made_ms: Any

@@ -14,7 +14,7 @@ NAME = re.compile(r"\A(?!\.\.?\Z)[A-Za-z0-9._-]{1,128}\Z")
 
 
 class Refused(Exception):
-    """The record belongs into the dead letters."""
+    """The record belongs into the dead-lettered records."""
 
 
 @dataclass
@@ -22,7 +22,7 @@ class Made:
     """A prediction as the contract understands it."""
 
     identity: str
-    line: str
+    model: str
     model_type: str
     version: str
     at: int

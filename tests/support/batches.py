@@ -1,4 +1,4 @@
-"""Kafka batches made by hand, and a partition's log that is fetched from as a broker serves it."""
+"""Kafka batches made manually, and a partition's log that is fetched from as a broker serves it."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ class Disk:
 async def put(
     disk: Disk, producer: AIOKafkaProducer, topic: str, partition: int, content: bytes, spoil: Spoil | None = None
 ) -> Put:
-    """Write a batch made by hand; ``spoil`` changes its bytes after they were sealed."""
+    """Write a batch made manually; ``spoil`` changes its bytes after they were sealed."""
     delta = struct.unpack_from(">i", content, 23)[0]
     sent = await (await producer.send_batch(_of_size(producer, len(content), delta + 1), topic, partition=partition))
     return disk.replace(topic, partition, sent.offset, content, spoil)

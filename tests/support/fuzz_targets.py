@@ -13,7 +13,7 @@ import zstandard
 from faust.types import TP
 
 from schemas.clock import TickView
-from stream_app.core import line_log
+from stream_app.core import model_log
 from stream_app.core.counts import cells, cells_codec, deltas
 from stream_app.core.counts.cells import Cell, DriftNote
 from stream_app.core.labels import entry as labels_entry
@@ -40,7 +40,7 @@ _GOLDEN: Final = Path(__file__).parents[1] / "golden" / "relay"
 _NEEDED: Final = {"sagemaker-capture": {"model_type": "churn"}, "mlflow-inference-table": {"class": "leave"}}
 #: where files that live for microseconds are best kept
 _IN_MEMORY: Final = "/dev/shm" if Path("/dev/shm").is_dir() else None
-_KNOWN: Final = Settings(environment="development", app_id="any", input_partitions=1, line_partitions=1)
+_KNOWN: Final = Settings(environment="development", app_id="any", input_partitions=1, model_partitions=1)
 
 
 def chain() -> Simulator:
@@ -160,19 +160,19 @@ def _deltas() -> Iterable[bytes]:
 
 def _log() -> Iterable[bytes]:
     model = ("churn:acme", "v1")
-    entries: list[line_log.Entry] = [
-        line_log.TickEntry(1, {"p": {0: 1}}, [("metrics", 7)], {"predictions": {"joined": 1}}),
-        line_log.SnapshotEntry(*model, 1, 1, 7),
-        line_log.LifecycleEntry(*model, None, "observed", 1),
-        line_log.StatisticalEntry(*model, 1, 1, 1, line_log.BaselineEntry("window", 1, 2, 1), [], "x"),
-        line_log.QualityEntry(*model, 1, 1, line_log.BaselineEntry(), [], "x"),
-        line_log.ProbationEntry(*model, "v0", 1, 1, 1, [], "x"),
-        line_log.LabelledEntry([(*model, 7)]),
-        line_log.CommandEntry(line=model[0], command="set", id="c", values={"drop_points": 5.5}),
-        line_log.ResultEntry(line=model[0], command_id="c", status="accepted", attempt=1),
-        line_log.DecisionEntry(model[0], "e", True, [("cooldown", True, "")]),
+    entries: list[model_log.Entry] = [
+        model_log.TickEntry(1, {"p": {0: 1}}, [("metrics", 7)], {"predictions": {"joined": 1}}),
+        model_log.SnapshotEntry(*model, 1, 1, 7),
+        model_log.LifecycleEntry(*model, None, "observed", 1),
+        model_log.StatisticalEntry(*model, 1, 1, 1, model_log.BaselineEntry("window", 1, 2, 1), [], "x"),
+        model_log.QualityEntry(*model, 1, 1, model_log.BaselineEntry(), [], "x"),
+        model_log.ProbationEntry(*model, "v0", 1, 1, 1, [], "x"),
+        model_log.LabelledEntry([(*model, 7)]),
+        model_log.CommandEntry(model=model[0], command="set", id="c", values={"drop_points": 5.5}),
+        model_log.ResultEntry(model=model[0], command_id="c", status="accepted", attempt=1),
+        model_log.DecisionEntry(model[0], "e", True, [("cooldown", True, "")]),
     ]
-    yield from map(line_log.encode, entries)
+    yield from map(model_log.encode, entries)
 
 
 def _card(value: bytes) -> None:
@@ -225,7 +225,7 @@ TARGETS: Final[dict[str, tuple[Callable[[], Iterable[bytes]], Callable[[bytes], 
             lambda value: cells_codec.add_up([_cell_packed(value)] * 2),
         ),
     ),
-    "log": (_log, _stored(line_log.decode)),
+    "log": (_log, _stored(model_log.decode)),
     "positions": (lambda: [b"\x01" + _MSGPACK.encode({"positions": {"clock": 1}})], _stored(decode_positions)),
     "states": (lambda: [fold.encode(fold.State("a:b", "a", "b", "f1"))], _stored(fold.decode)),
     "points": (

@@ -16,7 +16,7 @@ from tests.support.worker import Worker
 
 
 async def finished(prefix: Prefix, at_ms: int, workers: list[Worker], bound_s: float = 90.0) -> LogFollower:
-    """Return when the line log of every partition has carried the tick; a worker that ends is a failure."""
+    """Return when the model log of every partition has carried the tick; a worker that ends is a failure."""
     async with LogFollower(prefix.bootstrap, {}, prefix.topics) as follower:
 
         async def done() -> bool:
@@ -26,7 +26,7 @@ async def finished(prefix: Prefix, at_ms: int, workers: list[Worker], bound_s: f
             return min(follower.ticks.values()) >= at_ms
 
         try:
-            await until(done, bound_s, f"tick {at_ms} in the line log")
+            await until(done, bound_s, f"tick {at_ms} in the model log")
         except AssertionError as error:
             raise AssertionError(f"{error}\n" + "\n".join(w.tail() for w in workers)) from None
         return follower
@@ -35,14 +35,14 @@ async def finished(prefix: Prefix, at_ms: int, workers: list[Worker], bound_s: f
 async def told(prefix: Prefix, worker: Worker, bound_s: float = 60.0) -> None:
     """Return when the worker's alerts lanes have taken in all of the last log and committed what it caused."""
     topics = prefix.topics
-    ends = await end_offsets(prefix.bootstrap, topics.last_log, topics.line_partitions)
+    ends = await end_offsets(prefix.bootstrap, topics.last_log, topics.model_partitions)
 
     def done() -> bool:
         try:
             lanes = json.loads(worker.ready())["lanes"]
         except (ValueError, KeyError):
             return False
-        mine = [lanes.get(f"alerts-{p}", {}) for p in range(topics.line_partitions)]
+        mine = [lanes.get(f"alerts-{p}", {}) for p in range(topics.model_partitions)]
         return all(
             lane.get("open") and not lane["uncommitted"] and lane["inputs"]["log"]["reached"] >= ends[p]
             for p, lane in enumerate(mine)
@@ -67,17 +67,17 @@ async def expected(prefix: Prefix, rules: Rules | None = None) -> Result:
 
 async def closed_snapshots(prefix: Prefix) -> list[tuple[bytes, bytes]]:
     """(key, value) of every committed closed snapshot, in a canonical order."""
-    records = await read(prefix.bootstrap, prefix.topics.metric_snapshots, prefix.topics.line_partitions)
+    records = await read(prefix.bootstrap, prefix.topics.metric_snapshots, prefix.topics.model_partitions)
     found = [(r.key, r.value) for part in records.values() for r in part if json.loads(r.value)["state"] == "closed"]
     return sorted(found, key=lambda item: (item[0], json.loads(item[1])["revision"]))
 
 
 async def compare(prefix: Prefix, follower: LogFollower, rules: Rules | None = None) -> Result:
-    """Everything that came out against the oracle: snapshots by revision, dispositions, dead letters."""
+    """Everything that came out against the oracle: snapshots by revision, dispositions, dead-lettered records."""
     want = await expected(prefix, rules)
     topics = prefix.topics
     await compare_counts(prefix, follower, want)
-    dead = await read(prefix.bootstrap, topics.dead_letters, topics.line_partitions)
+    dead = await read(prefix.bootstrap, topics.dead_letters, topics.model_partitions)
     places = []
     for record in (r for part in dead.values() for r in part):
         headers = dict(record.headers)
@@ -107,12 +107,12 @@ async def compare_counts(prefix: Prefix, follower: LogFollower, want: Result) ->
 
 
 def counted_revisions(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str, int], dict[str, Any]]:
-    """Revisions by (line, version, date, number) as the oracle counts them: those that only add a drift comparison,
+    """Revisions by (model, version, date, number) as the oracle counts them: those that only add a drift comparison,
     which is judged elsewhere, are taken out. Every revision must be there once and say something new."""
     got: dict[tuple[str, str, str, int], dict[str, Any]] = {}
     last: dict[tuple[str, str, str], tuple[int, int, dict[str, Any], Any]] = {}
     for row in rows:
-        cell = (row["line"], row["model_version"], row["date"])
+        cell = (row["model"], row["model_version"], row["date"])
         figures = {k: v for k, v in row.items() if k not in ("revision", "at", "drift")}
         number, counted, before, drift = last.get(cell, (0, 0, {}, None))
         assert row["revision"] == number + 1, f"{cell}: revision {row['revision']} follows {number}"

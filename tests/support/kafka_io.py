@@ -31,7 +31,7 @@ class Prefix:
         topics = self.topics
         return Settings(
             kafka_bootstrap=self.bootstrap, input_prefix=topics.input_prefix, output_prefix=topics.output_prefix,
-            input_partitions=topics.input_partitions, line_partitions=topics.line_partitions, app_id=topics.app_id,
+            input_partitions=topics.input_partitions, model_partitions=topics.model_partitions, app_id=topics.app_id,
             **rules,
         )  # fmt: skip
 
@@ -72,9 +72,9 @@ Reached = dict[str, dict[int, int]]
 async def write(
     prefix: Prefix, steps: list[Step], reached: Reached | None = None, ticks: bool = True, compression: str = "gzip"
 ) -> None:
-    """Write steps, a transaction each: the rows, then ticks whose barriers cover exactly what came before.
+    """Write steps, a transaction each: the rows, then ticks whose end offsets cover exactly what came before.
 
-    ``reached``: barriers by topic and partition, carried from one call to the next.
+    ``reached``: end offsets by topic and partition, carried from one call to the next.
     """
     reached = {} if reached is None else reached
     topics = prefix.topics
@@ -88,7 +88,7 @@ async def write(
     for name in names.values():
         reached.setdefault(name, dict.fromkeys(range(topics.input_partitions), 0))
     said = (topics.operator_commands, topics.training_results)
-    orders = {name: await end_offsets(prefix.bootstrap, name, topics.line_partitions) for name in said}
+    orders = {name: await end_offsets(prefix.bootstrap, name, topics.model_partitions) for name in said}
     try:
         for at, rows in steps:
             async with producer.transaction():
@@ -107,7 +107,7 @@ async def write(
 
 
 async def write_orders(prefix: Prefix, at: int, orders: dict[int, int]) -> None:
-    """A line tick without rows that covers operator commands up to an offset by partition."""
+    """An epoch tick without rows that covers operator commands up to an offset by partition."""
     topics = prefix.topics
     producer = clients.producer(prefix.bootstrap, {}, transactional_id=f"{topics.clock}-test")
     await producer.start()
@@ -115,8 +115,8 @@ async def write_orders(prefix: Prefix, at: int, orders: dict[int, int]) -> None:
         async with producer.transaction():
             for p in range(topics.input_partitions):
                 await _tick(producer, topics.clock, p, at, {})
-            for p in range(topics.line_partitions):
-                await _tick(producer, topics.line_clock, p, at, {topics.operator_commands: orders.get(p, 0)})
+            for p in range(topics.model_partitions):
+                await _tick(producer, topics.model_clock, p, at, {topics.operator_commands: orders.get(p, 0)})
     finally:
         await producer.stop()
 
@@ -127,14 +127,14 @@ async def _ticks(producer: AIOKafkaProducer, topics: Topics, at: int, reached: R
         for p in range(topics.input_partitions)
     ]
     futures += [
-        await _tick(producer, topics.line_clock, p, at, {name: offsets[p] for name, offsets in orders.items()})
-        for p in range(topics.line_partitions)
+        await _tick(producer, topics.model_clock, p, at, {name: offsets[p] for name, offsets in orders.items()})
+        for p in range(topics.model_partitions)
     ]
     await asyncio.gather(*futures)
 
 
-async def _tick(producer: AIOKafkaProducer, topic: str, partition: int, at: int, barrier: dict[str, int]) -> Any:
-    body = {"at": time_text(at), "line": True, "mode": "external", "barrier": barrier}
+async def _tick(producer: AIOKafkaProducer, topic: str, partition: int, at: int, end_offsets: dict[str, int]) -> Any:
+    body = {"at": time_text(at), "ends_epoch": True, "mode": "external", "end_offsets": end_offsets}
     return await producer.send(topic, json.dumps(body).encode(), partition=partition)
 
 

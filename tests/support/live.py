@@ -88,22 +88,22 @@ class RedisServer:
 
 @cache
 def published() -> dict[str, tuple[Emit, ...]]:
-    """What the stages publish of four lines over 56 days: drift of both kinds, missing outcomes, trainings, alerts."""
+    """What the stages publish of four models over 56 days: drift of both kinds, missing outcomes, trainings, alerts."""
     settings = Settings(
-        environment="development", app_id="live", input_partitions=1, line_partitions=1,
+        environment="development", app_id="live", input_partitions=1, model_partitions=1,
         auto_retrain=True, auto_retrain_types={"churn": True}, auto_retrain_tenants=("*",),
     )  # fmt: skip
     sim = Simulator(
         metrics_config(settings), drift_config(settings), retrain_config(settings, "ml.training-results"),
         alerts_config(settings),
     )  # fmt: skip
-    lines = [
+    models = [
         scenarios.step(25, 44, 56, 300),
         scenarios.step(15, 44, 56, 300),
         scenarios.stretched(44, 56, 300),
         scenarios.coverage(0.3, 46, 50, 56, 200),
     ]
-    run(lines, sim)
+    run(models, sim)
     return {kind: tuple(sim.emits.get(kind, ())) for kind in KINDS}
 
 
@@ -113,8 +113,8 @@ async def publish(prefix: Prefix, emits: dict[str, tuple[Emit, ...]]) -> None:
     async with clients.producer(prefix.bootstrap, {}, linger_ms=5) as producer:
         for kind, rows in emits.items():
             for emit in rows:
-                line = json.loads(emit.value)["line"].encode() if emit.value is not None else emit.key or b""
-                partition = partition_for(line, topics.line_partitions)
+                model = json.loads(emit.value)["model"].encode() if emit.value is not None else emit.key or b""
+                partition = partition_for(model, topics.model_partitions)
                 await producer.send(f"{topics.output_prefix}{kind}", emit.value, emit.key, partition)
         await producer.flush()
 
@@ -169,7 +169,7 @@ class Site(NamedTuple):
     async def commands(self) -> list[dict[str, Any]]:
         """Every operator command that was written."""
         topics = self.prefix.topics
-        parts = await read(self.prefix.bootstrap, topics.operator_commands, topics.line_partitions)
+        parts = await read(self.prefix.bootstrap, topics.operator_commands, topics.model_partitions)
         return [json.loads(record.value) for records in parts.values() for record in records]
 
 

@@ -11,7 +11,7 @@ import orjson
 from aiokafka import TopicPartition
 
 from schemas.partitioning import partition_for
-from stream_app.commands.send import Order, send
+from stream_app.commands.send import NewCommand, send
 from stream_app.kafka import clients
 from stream_app.replay.clock_writer import ClockWriter
 from stream_app.replay.follow import LogFollower
@@ -36,12 +36,12 @@ class Turn:
     at_ms: int
     rows: list[Record] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
-    orders: list[Order] = field(default_factory=list)
+    orders: list[NewCommand] = field(default_factory=list)
 
 
-def rows_of(line: str, version: str, day: int, found: Day) -> list[Record]:
+def rows_of(model: str, version: str, day: int, found: Day) -> list[Record]:
     """A day's predictions, spread over the morning, and their outcomes at once; topics without prefix."""
-    model_type, _, tenant = line.partition(":")
+    model_type, _, tenant = model.partition(":")
     out: list[Record] = []
     step = 10 * HOUR_MS // max(len(found.scores), 1)
     for i in range(len(found.scores)):
@@ -77,7 +77,7 @@ class Stepper:
         self._news = {
             TopicPartition(name, partition): list[dict[str, Any]]()
             for name in (topics.training_commands, topics.training_jobs)
-            for partition in range(topics.line_partitions)
+            for partition in range(topics.model_partitions)
         }
         self._reader = clients.consumer(prefix.bootstrap, {}, auto_offset_reset="earliest", fetch_max_wait_ms=20)
 
@@ -100,8 +100,8 @@ class Stepper:
         topics = self.prefix.topics
         self.turns.append(turn)
         for answer in turn.answers:
-            key = answer["line"].encode()
-            partition = partition_for(key, topics.line_partitions)
+            key = answer["model"].encode()
+            partition = partition_for(key, topics.model_partitions)
             await self._producer.send_and_wait(topics.training_results, orjson.dumps(answer), key, partition)
         if turn.orders:
             await send(self._settings, topics, turn.orders)
@@ -122,7 +122,7 @@ class Stepper:
             await self._after()
 
     async def fresh(self, topic: str) -> list[dict[str, Any]]:
-        """Orders, or jobs, since the last call, in order within a partition."""
+        """Commands, or jobs, since the last call, in order within a partition."""
         ends = await self._reader.end_offsets(list(self._news))
         while any([await self._reader.position(tp) < end for tp, end in ends.items()]):
             for tp, records in (await self._reader.getmany(timeout_ms=20)).items():
@@ -137,7 +137,7 @@ class Stepper:
 
 def simulate(turns: Sequence[Turn], settings: Settings, app_id: str) -> Simulator:
     """The same turns without a broker."""
-    known = settings.model_copy(update={"app_id": app_id, "input_partitions": 1, "line_partitions": 1})
+    known = settings.model_copy(update={"app_id": app_id, "input_partitions": 1, "model_partitions": 1})
     sim = Simulator(
         metrics_config(known), drift_config(known), retrain_config(known, "r"), alerts_config(known),
         labels_config(known).for_source(0),
@@ -170,7 +170,7 @@ async def compare(prefix: Prefix, sim: Simulator, topics: Sequence[str]) -> dict
     counts = {}
     for name in topics:
         topic = prefix.topics.output_prefix + name
-        parts = await read(prefix.bootstrap, topic, prefix.topics.line_partitions)
+        parts = await read(prefix.bootstrap, topic, prefix.topics.model_partitions)
         found = sorted(comparable(record.value) for part in parts.values() for record in part)
         wanted = sorted(comparable(emit.value) for emit in sim.emits.get(name, []))
         assert found == wanted, f"{name}: {_difference(found, wanted)}"
@@ -188,16 +188,16 @@ Respond = Callable[[dict[str, Any]], list[Answer]]
 
 
 async def settle(stepper: Stepper, at_ms: int, respond: Respond, most: int = 12) -> int:
-    """Answer what was ordered, ten minutes a turn, until nothing new is ordered; returns the last tick."""
+    """Answer what was commanded, ten minutes a turn, until nothing new is commanded; returns the last tick."""
     for _ in range(most):
         answers = [a for order in await stepper.fresh(stepper.prefix.topics.training_commands) for a in respond(order)]
         if not answers:
             return at_ms
         while answers:
             at_ms += 10 * MINUTE_MS
-            # one answer of each line at a time: what a later one finds is what the one before made of the line
-            lines: set[str] = set()
-            now = [a for a in answers if a["line"] not in lines and not lines.add(a["line"])]  # type: ignore[func-returns-value]
+            # one answer of each model at a time: what a later one finds is what the one before made of the model
+            models: set[str] = set()
+            now = [a for a in answers if a["model"] not in models and not models.add(a["model"])]  # type: ignore[func-returns-value]
             answers = [a for a in answers if a not in now]
             await stepper.turn(Turn(at_ms, answers=now))
-    raise AssertionError(f"orders without end at {at_ms}")
+    raise AssertionError(f"commands without end at {at_ms}")

@@ -1,4 +1,4 @@
-"""Records of the output topics, written by hand: what a page, the API and the commands show of them is known."""
+"""Records of the output topics, written manually: what a page, the API and the commands show of them is known."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def event(
     else:
         window |= {"metric": "accuracy", "interval": [points - 0.02, points + 0.02]}
     values: dict[str, Any] = {
-        **_common(model, close), "schema": "io.plumbline.drift-event.v1", "kind": kind, "close": close,
+        **_common(model, close), "schema": "io.plumbline.drift-event.v1", "kind": kind, "as_of": close,
         "model_version": "v1", "baseline_version": "v1", "baseline_kind": "window",
         "verdict": "drift" if severity else "no_drift", "rule_verdict": "drift" if severity else "no_drift",
         "statistic": value, "windows": [window], "second_opinion": None, "settings_hash": "0" * 16,
@@ -134,17 +134,17 @@ def emits(records: Iterable[Any]) -> dict[str, tuple[Emit, ...]]:
 def _key(record: Any) -> bytes:
     match record:
         case MetricSnapshot():
-            return f"{record.line}|{record.model_version}|{record.date}".encode()
+            return f"{record.model}|{record.model_version}|{record.date}".encode()
         case Setting():
-            return f"{record.line}|{record.key}".encode()
+            return f"{record.model}|{record.key}".encode()
         case ModelLifecycle():
-            return str(record.line).encode()
+            return str(record.model).encode()
     return str(record.id).encode()
 
 
 def _common(model: str, at: str) -> dict[str, str]:
     model_type, _, tenant = model.partition(":") if model != "*" else ("*", "", "*")
-    return {"id": str(uuid.uuid4()), "at": at, "line": model, "model_type": model_type, "tenant_id": tenant}
+    return {"id": str(uuid.uuid4()), "at": at, "model": model, "model_type": model_type, "tenant_id": tenant}
 
 
 def _share(part: int, whole: int) -> float | None:

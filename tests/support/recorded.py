@@ -1,4 +1,4 @@
-"""Recorded predictions of a real model as lines without drift: each line a reshuffle of its own within each year."""
+"""Recorded predictions of a real model as models without drift: each model a reshuffle of its own within each year."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def columns(path: Path) -> dict[int, tuple[NDArray[np.float64], NDArray[np.bool_
 
 
 def days(path: Path, seed: int, years: int = 4, per_day: int | None = None) -> Iterator[Day]:
-    """Days of one line; ``per_day`` thins them."""
+    """Days of one model; ``per_day`` thins them."""
     rng = np.random.default_rng(seed)
     for year in YEARS[:years]:
         scores, predicted, actual = columns(path)[year]

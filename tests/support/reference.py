@@ -1,4 +1,4 @@
-"""The reference trainer and deployer as processes, and orders as the coordinator writes them."""
+"""The reference trainer and deployer as processes, and commands as the coordinator writes them."""
 
 from __future__ import annotations
 
@@ -81,27 +81,27 @@ class Runs:
 
 
 def order_of(
-    prefix: Prefix, line: str, command: str, number: int, attempt: int = 1, candidate: str | None = None,
+    prefix: Prefix, model: str, command: str, number: int, attempt: int = 1, candidate: str | None = None,
     current: str = "v1", data: dict[str, Any] | None = None, sha256: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """An order as it stands on the topic."""
-    model_type, _, tenant = line.partition(":")
+    """A command as it stands on the topic."""
+    model_type, _, tenant = model.partition(":")
     id = f"00000000-0000-4000-8000-{number:012d}"
     found: dict[str, Any] = {
-        "schema": "io.plumbline.training-command.v1", "id": id, "at": "2026-03-02T04:00:00.000Z", "line": line,
+        "schema": "io.plumbline.training-command.v1", "id": id, "at": "2026-03-02T04:00:00.000Z", "model": model,
         "model_type": model_type, "tenant_id": tenant, "command": command, "command_id": id, "attempt": attempt,
         "model_version": current, "expected_current_version": current, "reply_topic": prefix.topics.training_results,
-        "reply_partition": partition_for(line.encode(), prefix.topics.line_partitions),
+        "reply_partition": partition_for(model.encode(), prefix.topics.model_partitions),
     }  # fmt: skip
     rest = {"candidate_version": candidate, "data": data, "artifact_sha256": sha256}
     return found | {name: value for name, value in rest.items() if value}
 
 
 async def send_orders(prefix: Prefix, orders: Sequence[dict[str, Any]]) -> None:
-    """Write orders with the header that says whose they are."""
+    """Write commands with the header that says whose they are."""
     async with clients.producer(prefix.bootstrap, {}) as kafka:
         for sent in orders:
             await kafka.send_and_wait(
-                prefix.topics.training_commands, orjson.dumps(sent), key=sent["line"].encode(),
+                prefix.topics.training_commands, orjson.dumps(sent), key=sent["model"].encode(),
                 partition=sent["reply_partition"], headers=[("plumbline.command", sent["command"].encode())],
             )  # fmt: skip

@@ -1,6 +1,6 @@
-"""Seeded lines whose drift is planted, as days of rows: each scenario a line of its own, so that all fit one replay.
+"""Seeded models whose drift is planted, as days of rows: each scenario a model of its own, so that all fit one replay.
 
-The lines are like the contract's: accuracy 0.83, predicted positive 0.54, precision 0.81, scores whose logits are
+The models are like the contract's: accuracy 0.83, predicted positive 0.54, precision 0.81, scores whose logits are
 normal. Days are numbered from the first day of the replay.
 """
 
@@ -42,15 +42,15 @@ Make = Callable[[np.random.Generator, int], Day]
 class Scenario:
     """``make(rng, day)`` draws a day; ``bad``: first bad day, if any; ``version`` by day."""
 
-    line: str
+    model: str
     days: int
     make: Make
     bad: int | None = None
     version: Callable[[int], str] = field(default=lambda day: "v1")
 
     def draw(self, seed: int = 1) -> Iterator[tuple[int, Day]]:
-        """Every day of the line; the same seed gives the same rows."""
-        name = [ord(c) for c in self.line]
+        """Every day of the model; the same seed gives the same rows."""
+        name = [ord(c) for c in self.model]
         for day in range(self.days):
             yield day, self.make(np.random.default_rng([seed, day, *name]), day)
 
@@ -189,7 +189,7 @@ def everything() -> list[Scenario]:
 
 def rows(scenario: Scenario, seed: int = 1) -> Iterator[tuple[int, str, str, dict[str, Any]]]:
     """(time ms, topic, key, record) of a scenario, in no order. Outcomes come 1 to 20 hours later."""
-    model_type, _, tenant = scenario.line.partition(":")
+    model_type, _, tenant = scenario.model.partition(":")
     for number, found in scenario.draw(seed):
         start = (FIRST_DAY + number) * DAY_MS
         rng = np.random.default_rng([seed, number, 7])

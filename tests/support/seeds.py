@@ -21,8 +21,8 @@ OUTCOME: Final = _json(prediction_id="p-1", actual=1, observed_at="2024-10-04T07
 IDS: Final = {"command_id": "4f0c2f2a-6f2f-5d5e-8f3e-2b8f0b6f7a10", "attempt": 1}
 MODEL: Final = "churn:acme"
 COMMANDS: Final = tuple(
-    _json(id=f"c-{name}", line=line, command=name, arguments=arguments, actor="olga", reason="because")
-    for name, line, arguments in (
+    _json(id=f"c-{name}", model=model, command=name, arguments=arguments, actor="olga", reason="because")
+    for name, model, arguments in (
         ("retrain", MODEL, {}),
         ("approve", "*", {"command_id": "x"}),
         ("reject", MODEL, {}),
@@ -37,7 +37,7 @@ COMMANDS: Final = tuple(
     )
 )
 RESULTS: Final = tuple(
-    _json(line=MODEL, status=status, candidate_version="v1-r1", **IDS, **rest)
+    _json(model=MODEL, status=status, candidate_version="v1-r1", **IDS, **rest)
     for status, rest in (
         ("accepted", {}),
         ("succeeded", {"candidate_metrics": {"accuracy": 0.8}, "champion_metrics": {"accuracy": 0.7}}),
@@ -46,4 +46,4 @@ RESULTS: Final = tuple(
         ("rolled_back", {}),
     )
 )
-TICK: Final = _json(at="2024-10-04T07:00:00Z", line=True, mode="live", barrier={"ml.predictions": 7})
+TICK: Final = _json(at="2024-10-04T07:00:00Z", ends_epoch=True, mode="live", end_offsets={"ml.predictions": 7})

@@ -14,7 +14,7 @@ from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.drift import DriftConfig
 from stream_app.core.kit.live_settings import Fixed
 from stream_app.core.metrics_stage import MetricsConfig
-from stream_app.core.metrics_stage.config import LineRules
+from stream_app.core.metrics_stage.config import ModelRules
 from stream_app.core.retrain import RetrainConfig
 from stream_app.engine.lane_driver import LaneDriver
 from stream_app.settings import Settings
@@ -26,19 +26,19 @@ from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS, Day, Scenario
 FRAUD = ("precision", "recall", "pr_auc")
 
 
-def comparison(line: str) -> ComparisonRules:
+def comparison(model: str) -> ComparisonRules:
     """Rules by type, as the settings have them."""
-    return ComparisonRules(performance_metrics=FRAUD) if line.startswith("fraud:") else ComparisonRules()
+    return ComparisonRules(performance_metrics=FRAUD) if model.startswith("fraud:") else ComparisonRules()
 
 
 def simulator(alerts: AlertRules | None = None, retrain: RetrainConfig | None = None, **metrics: int) -> Simulator:
     """All stages behind the labels, with the contract's rules."""
     found = alerts or AlertRules()
     return Simulator(
-        MetricsConfig(1, 1, "/plumbline/sim", Fixed(lambda line: LineRules(comparison=comparison(line))), **metrics),
+        MetricsConfig(1, 1, "/plumbline/sim", Fixed(lambda model: ModelRules(comparison=comparison(model))), **metrics),
         DriftConfig("/plumbline/sim", Fixed(comparison)),
         retrain or RetrainConfig("/plumbline/sim", "ml.training-results"),
-        AlertsConfig("/plumbline/sim", rules=Fixed(lambda line: found)),
+        AlertsConfig("/plumbline/sim", rules=Fixed(lambda model: found)),
     )
 
 
@@ -61,7 +61,7 @@ def restarting(sim: Simulator, restarts: Callable[[], bool]) -> Simulator:
 def batch(scenario: Scenario, day: int, found: Day) -> Batch:
     """A day's predictions with their outcomes."""
     return Batch(
-        scenario.line,
+        scenario.model,
         scenario.version(day),
         FIRST_DAY + day,
         found.scores,
@@ -88,15 +88,15 @@ def run(
     return sim
 
 
-def records(sim: Simulator, topic: str, line: str | None = None) -> list[dict[str, Any]]:
+def records(sim: Simulator, topic: str, model: str | None = None) -> list[dict[str, Any]]:
     """What a stage published, decoded, in order."""
     found = [json.loads(emit.value or b"") for emit in sim.emits.get(topic, [])]
-    return [row for row in found if line in (None, row["line"])]
+    return [row for row in found if model in (None, row["model"])]
 
 
 def simulated(script: list[Step], app_id: str) -> Simulator:
     """The same rows by the same ticks as on a broker, joined by the simulator's own labels stage."""
-    settings = Settings(environment="development", app_id=app_id, input_partitions=1, line_partitions=1)
+    settings = Settings(environment="development", app_id=app_id, input_partitions=1, model_partitions=1)
     sim = Simulator(
         metrics_config(settings),
         drift_config(settings),
@@ -121,4 +121,4 @@ def comparable(value: bytes | None) -> bytes:
 
 def close_day(row: dict[str, Any]) -> int:
     """Day number of a drift event's close."""
-    return int(np.datetime64(row["close"][:10]).astype(int)) - FIRST_DAY
+    return int(np.datetime64(row["as_of"][:10]).astype(int)) - FIRST_DAY

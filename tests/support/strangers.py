@@ -1,4 +1,4 @@
-"""Clients that speak HTTP by hand, so that they can speak it badly."""
+"""Clients that speak HTTP manually, so that they can speak it badly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A lane's table in a dictionary, and records by hand."""
+"""A lane's table in a dictionary, and records manually."""
 
 from __future__ import annotations
 

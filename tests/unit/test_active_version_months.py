@@ -20,7 +20,7 @@ from stream_app.core.counts import deltas
 from stream_app.core.counts.deltas import CellId, DeltaRecord, HourCount, Part
 from stream_app.core.kit.live_settings import Fixed
 from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
-from stream_app.core.metrics_stage.config import LineRules
+from stream_app.core.metrics_stage.config import ModelRules
 from stream_app.engine.lane_driver import Row
 from stream_app.simulator import DictTable
 
@@ -40,8 +40,8 @@ def play(worlds: dict[str, World], reports: dict[str, tuple[int, str]] | None = 
 
     ``reports``: hour in whose first minute the deployer says that a version is active.
     """
-    rules = LineRules(statistical=False, performance=False)
-    stage, table = MetricsStage(MetricsConfig(1, 1, "/plumbline/months", Fixed(lambda line: rules)), 0), DictTable()
+    rules = ModelRules(statistical=False, performance=False)
+    stage, table = MetricsStage(MetricsConfig(1, 1, "/plumbline/months", Fixed(lambda model: rules)), 0), DictTable()
     stage.load(None, table)
     out: dict[str, Active] = defaultdict(list)
     reported = defaultdict(list)
@@ -68,7 +68,7 @@ def play(worlds: dict[str, World], reports: dict[str, tuple[int, str]] | None = 
             for emit in drained.emits:
                 if emit.topic == "model-lifecycle":
                     row = orjson.loads(emit.value or b"")
-                    out[row["line"]].append(((at - FIRST * DAY) // HOUR, row["active_version"], row["how"]))
+                    out[row["model"]].append(((at - FIRST * DAY) // HOUR, row["active_version"], row["how"]))
         before = at
     return dict(out)
 
@@ -87,7 +87,7 @@ def _hour(worlds: dict[str, World], hour: int, after: int, closed: int) -> Part:
 
 
 def _report(model: str, version: str) -> bytes:
-    said = TrainingResult(line=model, command_id="outside", attempt=1, status="activated", candidate_version=version)
+    said = TrainingResult(model=model, command_id="outside", attempt=1, status="activated", candidate_version=version)
     return msgspec.json.encode(said)
 
 

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from schemas.common import rfc3339
-from stream_app.core.metrics_stage.config import LineRules
+from stream_app.core.metrics_stage.config import ModelRules
 from tests.laws.stage_driver import DAY, HOUR, Drive, Event, Scenario, config
 from tests.unit.test_metrics_stage_promises import START
 
@@ -25,7 +25,7 @@ class _Active(NamedTuple):
 
 
 def expected_active(scenario: Scenario) -> list[_Active]:
-    """Every active version of a scenario's only line, worked out from its rows at each tick anew."""
+    """Every active version of a scenario's only model, worked out from its rows at each tick anew."""
     out: list[_Active] = []
     known: list[tuple[int, int, str]] = []  # (made, tick before it was known, version)
     seen_ms, before = 0, 0
@@ -74,7 +74,7 @@ def expected_active(scenario: Scenario) -> list[_Active]:
 
 
 def random_versions(seed: int) -> Scenario:
-    """Twelve days of one line: busy, quiet and empty days, versions that come, go and share, lateness, registrations.
+    """Twelve days of one model: busy, quiet and empty days, versions that come, go and share, lateness, registrations.
 
     Ticks are hourly, with some missing and some between.
     """
@@ -108,7 +108,7 @@ def random_versions(seed: int) -> Scenario:
     commands = {
         rng.randrange(10, len(ticks)): [
             orjson.dumps({
-                "id": str(n), "line": "t:a", "command": "register",
+                "id": str(n), "model": "t:a", "command": "register",
                 "arguments": {"model_version": rng.choice(("v1", "v2", "v4"))}, "actor": "ada", "reason": "deployed",
             })
         ]
@@ -120,7 +120,7 @@ def random_versions(seed: int) -> Scenario:
 @pytest.mark.parametrize("seed", [2, 7, 8, 9])  # of those tried, the ones with most changes, also between closes
 def test_active_versions_are_those_of_a_batch_computation_whatever_chunks_orders_and_restarts(seed: int) -> None:
     scenario = random_versions(seed)
-    rules = lambda line: LineRules(statistical=False, performance=False)  # noqa: E731
+    rules = lambda model: ModelRules(statistical=False, performance=False)  # noqa: E731
     runs = [Drive(scenario, config(3, rules, cells_a_step=size), seed=s).run() for size, s in ((400, None), (2, seed))]
     found = [orjson.loads(e.value or b"") for e in runs[0].of("model-lifecycle")]
     wanted = expected_active(scenario)

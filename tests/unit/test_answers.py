@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stream_app.kafka import clients
 from stream_app.kafka.topics import Topics
-from stream_app.replay.answers import AnswerFollower
+from stream_app.replay.results import ResultFollower
 from tests.laws.test_laws import LAWFUL
 from tests.support.seeds import RESULTS
 from tests.support.spoil import spoiled
@@ -20,7 +20,7 @@ from tests.unit.reference.test_arrived import COMMAND, ID, record
 
 TOPICS = Topics("ml.", "plumbline.", 1, 1)
 ORDER = json.dumps(COMMAND).encode()
-ANSWER = json.dumps({"line": "churn:acme", "command_id": ID, "attempt": 1, "status": "failed"}).encode()
+ANSWER = json.dumps({"model": "churn:acme", "command_id": ID, "attempt": 1, "status": "failed"}).encode()
 
 
 class Handing:
@@ -45,7 +45,7 @@ class Handing:
 
 async def waiting(orders: list[bytes | None], answers: list[bytes | None]) -> set[tuple[str, int]]:
     with mock.patch.object(clients, "consumer", return_value=Handing(orders, answers)):
-        return await AnswerFollower("127.0.0.1:1", {}, TOPICS).read()
+        return await ResultFollower("127.0.0.1:1", {}, TOPICS).read()
 
 
 @LAWFUL

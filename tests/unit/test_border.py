@@ -31,9 +31,9 @@ def test_a_set_command_is_decoded_once_on_its_way_through_every_stage(monkeypatc
     for name in ("_commands", "_partial_commands", "_results", "_partial_results"):
         decoders[name] = Counting(getattr(border, name))
         monkeypatch.setattr(border, name, decoders[name])
-    value = order({"drop_points": 8.5}, SCENARIO.line)
+    value = order({"drop_points": 8.5}, SCENARIO.model)
     sim = run({3: [value]}, last=5)
-    hashes = {sim.stages[name].settings.hash_of(SCENARIO.line) for name in ("metrics", "drift", "retrain", "alerts")}
+    hashes = {sim.stages[name].settings.hash_of(SCENARIO.model) for name in ("metrics", "drift", "retrain", "alerts")}
     other = {sim.stages[name].settings.hash_of("other:global") for name in ("metrics", "drift", "retrain", "alerts")}
     assert len(hashes) == len(other) == 1
     assert hashes != other, "every stage behind the border has the setting"
@@ -72,9 +72,9 @@ def test_nothing_else_in_core_reads_json() -> None:
     ],
 )
 def test_what_is_wrong_with_a_command_says_who_speaks_of_it(record: dict[str, Any], why: str | None) -> None:
-    whole = {"id": "c1", "line": "fraud:acme", "actor": "ada", "reason": "because"} | record
+    whole = {"id": "c1", "model": "fraud:acme", "actor": "ada", "reason": "because"} | record
     entry = read_command(json.dumps(whole).encode())
-    assert entry.line == "fraud:acme"
+    assert entry.model == "fraud:acme"
     said = [name for name in ("unreadable", "unusable") if getattr(entry, name) is not None]
     assert said == ([why] if why is not None else [])
 
@@ -82,9 +82,9 @@ def test_what_is_wrong_with_a_command_says_who_speaks_of_it(record: dict[str, An
 @pytest.mark.parametrize(
     "record",
     [
-        {"line": "fraud:acme", "command": "retrain"}, {"id": "c", "line": "fraud", "command": "retrain"},
-        {"id": "c", "line": "*", "command": "register"},
-        {"id": "c", "line": "*", "command": "retrain", "arguments": {"model_version": "a b"}},
+        {"model": "fraud:acme", "command": "retrain"}, {"id": "c", "model": "fraud", "command": "retrain"},
+        {"id": "c", "model": "*", "command": "register"},
+        {"id": "c", "model": "*", "command": "retrain", "arguments": {"model_version": "a b"}},
     ],
 )  # fmt: skip
 def test_a_command_of_which_nobody_can_be_told_is_refused(record: dict[str, Any]) -> None:
@@ -94,7 +94,7 @@ def test_a_command_of_which_nobody_can_be_told_is_refused(record: dict[str, Any]
 
 
 def test_a_result_that_is_none_otherwise_still_says_who_serves() -> None:
-    record = {"line": "fraud:acme", "command_id": "x", "status": "activated", "candidate_version": "v2", "attempt": 0}
+    record = {"model": "fraud:acme", "command_id": "x", "status": "activated", "candidate_version": "v2", "attempt": 0}
     entry = read_result(json.dumps(record).encode())
     assert (entry.serves, entry.status) == ("v2", None)
     assert entry.unreadable is not None

@@ -57,7 +57,7 @@ def test_an_open_alert_has_no_end_and_a_resolved_one_says_why() -> None:
     assert "endsAt" not in sent
     assert sent["annotations"]["summary"] == OPENED["summary"]
     assert sent["labels"] == {
-        "alertname": "ML_DRIFT_DETECTED", "line": "fraud:acme", "model_type": "fraud", "tenant_id": "acme",
+        "alertname": "ML_DRIFT_DETECTED", "model": "fraud:acme", "model_type": "fraud", "tenant_id": "acme",
         "model_version": OPENED["model_version"], "severity": "high", "escalated": "no", "alert_id": OPENED["id"],
     }  # fmt: skip
     over = posted(RESOLVED)

@@ -90,8 +90,8 @@ def both(url: str) -> list[Destination]:
 
 
 def answer(status: int, *headers: str, body: bytes = b"no") -> bytes:
-    lines = [f"HTTP/1.1 {status} Said", f"Content-Length: {len(body)}", "Connection: close", *headers]
-    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+    models = [f"HTTP/1.1 {status} Said", f"Content-Length: {len(body)}", "Connection: close", *headers]
+    return "\r\n".join(models).encode("latin-1") + b"\r\n\r\n" + body
 
 
 async def outcome(destination: Destination) -> Exception | None:
@@ -144,7 +144,7 @@ async def test_of_an_endless_answer_little_is_read(server: Any, status: int) -> 
     [
         (["Content-Type: text/html; charset=no-such-charset"], b"\xff\xfe<html>"),
         (["Content-Encoding: gzip"], b"this is no gzip"), (["Content-Encoding: br"], b"\x00" * 100),
-        (["Content-Encoding: zebra"], b"x"), (["Content-Type: \xff\xfe"], b"\x1b[31mred\r\nforged line"),
+        (["Content-Encoding: zebra"], b"x"), (["Content-Type: \xff\xfe"], b"\x1b[31mred\r\nforged model"),
         (["Content-Type: text/plain; charset=utf-16"], b"odd"),
     ],
 )  # fmt: skip

@@ -32,10 +32,10 @@ def test_a_restart_of_any_stage_at_any_checkpoint_changes_no_byte(seed: int) -> 
 
 @pytest.mark.parametrize("step_size", [1, 7, 15, 25, 33, 400])
 def test_how_much_a_step_takes_changes_no_byte(step_size: int) -> None:
-    lines = [step(25, 17, 19, n=30 + i) for i in range(7)]
-    found = published(run(lines, simulator(cells_a_step=step_size)))
-    assert found == published(run(lines, simulator()))
-    closes = Counter(row["close"] for row in records(run(lines, simulator(cells_a_step=step_size)), "drift-events"))
+    models = [step(25, 17, 19, n=30 + i) for i in range(7)]
+    found = published(run(models, simulator(cells_a_step=step_size)))
+    assert found == published(run(models, simulator()))
+    closes = Counter(row["as_of"] for row in records(run(models, simulator(cells_a_step=step_size)), "drift-events"))
     assert set(closes.values()) == {7, 5 * 7}
 
 
@@ -51,8 +51,8 @@ def _closes(ticks: list[int]) -> Counter[tuple[str, str]]:
             sim.batches([batch(scenario, given, days[given])])
         sim.tick(at)
     found = records(sim, "drift-events")
-    assert all(row["at"] >= row["close"] for row in found)
-    return Counter((row.get("check", row["kind"]), row["close"]) for row in found)
+    assert all(row["at"] >= row["as_of"] for row in found)
+    return Counter((row.get("check", row["kind"]), row["as_of"]) for row in found)
 
 
 def test_each_of_the_four_closes_fires_once_at_its_time_also_when_ticks_jump_over_it_or_a_worker_was_down() -> None:
@@ -130,7 +130,7 @@ def test_a_rebaseline_accepts_the_present_and_begins_the_baseline_again() -> Non
             at = (FIRST_DAY + day + 1) * DAY_MS + 5 * HOUR_MS
             row = {
                 "id": "o",
-                "line": scenario.line,
+                "model": scenario.model,
                 "command": "rebaseline",
                 "arguments": {},
                 "actor": "me",
@@ -146,12 +146,12 @@ def test_a_rebaseline_accepts_the_present_and_begins_the_baseline_again() -> Non
     found = {close_day(row): row for row in records(sim, "drift-events") if row["kind"] == "performance"}
     assert found[accepted + 1]["verdict"] == "drift"
     assert {found[day]["reason"] for day in range(accepted + 2, accepted + 16)} == {"too_young"}
-    # seven closed days from the order's day on, not overlapping the seven recent ones
+    # seven closed days from the command's day on, not overlapping the seven recent ones
     assert found[40]["verdict"] == "no_drift"
     assert found[40]["windows"][0]["baseline"] < 0.65
 
 
-def test_a_line_whose_healthy_days_are_gone_says_so_until_it_recovers() -> None:
+def test_a_model_whose_healthy_days_are_gone_says_so_until_it_recovers() -> None:
     """Drift for longer than the healthy days lie in reach: no verdict is made up from the bad ones."""
     sim = run([step(25, 20, 100, n=60)], simulator())
     found = {close_day(row): row for row in records(sim, "drift-events") if row["kind"] == "performance"}

@@ -10,8 +10,8 @@ import pytest
 from schemas import bounds, deadletters
 from schemas.clock import TickView
 from stream_app.commands.announce import split
-from stream_app.commands.send import order, oversized
-from stream_app.core import line_log
+from stream_app.commands.send import new_command, oversized
+from stream_app.core import model_log
 from stream_app.core.metrics_stage import MetricsStage
 from stream_app.core.metrics_stage.border import read_command, read_result
 from stream_app.engine.lane_driver import Row
@@ -28,13 +28,13 @@ def _stage() -> MetricsStage:
 
 
 def _command(size: int, **more: Any) -> bytes:
-    record = {"id": "c1", "line": "churn:global", "command": "acknowledge", "actor": "eve", "reason": "r", **more}
+    record = {"id": "c1", "model": "churn:global", "command": "acknowledge", "actor": "eve", "reason": "r", **more}
     empty = len(json.dumps({**record, "arguments": {"note": ""}}).encode())
     return json.dumps({**record, "arguments": {"note": "x" * (size - empty)}}).encode()
 
 
 def _result(size: int) -> bytes:
-    record = {"line": "churn:global", "command_id": "x", "attempt": 1, "status": "failed", "error": ""}
+    record = {"model": "churn:global", "command_id": "x", "attempt": 1, "status": "failed", "error": ""}
     return json.dumps({**record, "error": "T" * (size - len(json.dumps(record).encode()))}).encode()
 
 
@@ -51,7 +51,9 @@ def test_a_larger_one_is_dead_lettered_before_it_is_stored(alias: str, size: int
     assert stage.accept(alias, rows, TICK) == 2
     drained = stage.drain()
     entry = read_command(small) if alias == "operator-commands" else read_result(small)
-    assert list(drained.puts.values()) == [line_log.encode(entry)], "the good one beside it is stored, and nothing else"
+    assert list(drained.puts.values()) == [model_log.encode(entry)], (
+        "the good one beside it is stored, and nothing else"
+    )
     (letter,) = drained.emits
     assert deadletters.added(letter.headers)[deadletters.REASON] == "oversized"
     assert deadletters.TRUNCATED in deadletters.added(letter.headers)
@@ -66,7 +68,7 @@ def test_one_at_the_bound_is_taken(alias: str) -> None:
     stage.accept(alias, [Row(alias, 0, 0, 0, b"churn:global", value, [("h", b"123")])], TICK)
     drained = stage.drain()
     entry = read_command(value) if alias == "operator-commands" else read_result(value)
-    assert list(drained.puts.values()) == [line_log.encode(entry)]
+    assert list(drained.puts.values()) == [model_log.encode(entry)]
     assert drained.emits == []
 
 
@@ -93,8 +95,8 @@ def test_a_setting_that_no_command_holds_is_refused_by_name() -> None:
         split("*", {"drop_points": 5.5, "auto_retrain_tenants": tenants}, "r")
 
 
-def test_what_a_person_orders_beyond_it_is_refused_with_a_sentence() -> None:
-    made = order("churn:global", "set", {"values": {"x": "y" * 70_000}}, "ops", "tuning")
+def test_what_a_person_commands_beyond_it_is_refused_with_a_sentence() -> None:
+    made = new_command("churn:global", "set", {"values": {"x": "y" * 70_000}}, "ops", "tuning")
     text = oversized(made)
     assert text is not None
     assert "at most 65536 are taken" in text

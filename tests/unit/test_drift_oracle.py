@@ -1,4 +1,4 @@
-"""Every statistical and performance event of planted lines against a judge that shares no code with the core."""
+"""Every statistical and performance event of planted models against a judge that shares no code with the core."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _rows(scenario: Scenario) -> oracle.Rows:
     return oracle.Rows(version, made, score, predicted, actual == 1, actual >= 0)
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.line)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.model)
 def test_every_event_says_what_the_judge_finds_in_the_raw_rows(scenario: Scenario) -> None:
     rows = _rows(scenario)
     events = records(run([scenario], simulator()), "drift-events")

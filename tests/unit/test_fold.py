@@ -1,4 +1,4 @@
-"""What the fleet page shows of a line, from its records."""
+"""What the fleet page shows of a model, from its records."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def snapshot(date: str, right: int = 80, wrong: int = 20, version: str = "v1", *
 
 
 def test_the_metric_is_that_of_the_last_seven_days_that_are_a_day_old_with_wilsons_limits() -> None:
-    line = state()
+    model = state()
     for day in range(1, 12):
-        fold.snapshot(line, snapshot(f"2026-01-{day:02d}", right=50 + day, wrong=50 - day))
-    view = fold.fleet_line(line)
+        fold.snapshot(model, snapshot(f"2026-01-{day:02d}", right=50 + day, wrong=50 - day))
+    view = fold.fleet_model(model)
     right, rows = sum(50 + day for day in range(4, 11)), 700
     assert view["metric"]["value"] == pytest.approx(right / rows)
     limits = binomtest(right, rows).proportion_ci(0.95, method="wilson")
@@ -56,32 +56,32 @@ def test_the_metric_is_that_of_the_last_seven_days_that_are_a_day_old_with_wilso
 
 
 def test_only_the_active_version_counts_where_it_has_labels() -> None:
-    line = state()
+    model = state()
     for day in range(1, 9):
-        fold.snapshot(line, snapshot(f"2026-01-{day:02d}", 50, 50))
-    fold.snapshot(line, snapshot("2026-01-07", 90, 10, version="v2"))
-    assert fold.fleet_line(line)["metric"]["value"] < 0.6
+        fold.snapshot(model, snapshot(f"2026-01-{day:02d}", 50, 50))
+    fold.snapshot(model, snapshot("2026-01-07", 90, 10, version="v2"))
+    assert fold.fleet_model(model)["metric"]["value"] < 0.6
     known = {"active_version": "v2", "previous_version": "v1", "how": "commanded", "since": "2026-01-07T00:00:00.000Z"}
-    fold.lifecycle(line, known)
-    assert fold.fleet_line(line)["metric"]["value"] == pytest.approx(0.9)
+    fold.lifecycle(model, known)
+    assert fold.fleet_model(model)["metric"]["value"] == pytest.approx(0.9)
 
 
 def test_the_trend_keeps_gaps_and_thirty_days() -> None:
-    line = state()
+    model = state()
     for day in (*range(1, 32), 33 - 31):
-        fold.snapshot(line, snapshot(f"2026-01-{day:02d}"))
-    del line.days["2026-01-20"]
-    trend = fold.fleet_line(line)["trend"]
+        fold.snapshot(model, snapshot(f"2026-01-{day:02d}"))
+    del model.days["2026-01-20"]
+    trend = fold.fleet_model(model)["trend"]
     assert len(trend) == 30
     assert trend[18] is None
     assert trend.count(None) == 1
 
 
 def test_an_older_revision_changes_nothing() -> None:
-    line = state()
-    fold.snapshot(line, snapshot("2026-01-01", 90, 10, revision=3))
-    fold.snapshot(line, snapshot("2026-01-01", 10, 90, revision=2))
-    assert fold.fleet_line(line)["trend"] == [0.9]
+    model = state()
+    fold.snapshot(model, snapshot("2026-01-01", 90, 10, revision=3))
+    fold.snapshot(model, snapshot("2026-01-01", 10, 90, revision=2))
+    assert fold.fleet_model(model)["trend"] == [0.9]
 
 
 def alert(severity: str = "HIGH", **more: Any) -> dict[str, Any]:
@@ -99,20 +99,20 @@ def test_attention_rises_with_severity_and_falls_when_somebody_takes_it() -> Non
         alert("HIGH", escalation_level=1),
         alert("CRITICAL"),
     ):
-        line = state()
-        fold.alert(line, row)
-        seen.append(fold.fleet_line(line)["attention"])
+        model = state()
+        fold.alert(model, row)
+        seen.append(fold.fleet_model(model)["attention"])
     assert seen == sorted(set(seen))
-    fold.alert(line, alert("CRITICAL", status="resolved"))
-    assert fold.fleet_line(line)["attention"] == 0
-    assert fold.fleet_line(line)["alert"] is None
+    fold.alert(model, alert("CRITICAL", status="resolved"))
+    assert fold.fleet_model(model)["attention"] == 0
+    assert fold.fleet_model(model)["alert"] is None
 
 
 def test_a_state_comes_back_as_it_was() -> None:
-    line = state()
-    fold.snapshot(line, snapshot("2026-01-01"))
-    fold.alert(line, alert())
-    assert fold.decode(fold.encode(line)) == line
+    model = state()
+    fold.snapshot(model, snapshot("2026-01-01"))
+    fold.alert(model, alert())
+    assert fold.decode(fold.encode(model)) == model
 
 
 def test_days_beyond_those_kept_are_dropped_once() -> None:
@@ -121,10 +121,10 @@ def test_days_beyond_those_kept_are_dropped_once() -> None:
     assert KEPT_DAYS == 90
     assert outlived("2026-04-01", "2026-04-04") == ["2026-01-01", "2026-01-02", "2026-01-03"]
     assert len(outlived("2020-01-01", "2026-04-01")) <= 1_000
-    batch = RedisBatch(Keys("x."), lambda line: "accuracy", {})
+    batch = RedisBatch(Keys("x."), lambda model: "accuracy", {})
     row = {
         **snapshot("2026-04-01"),
-        "line": "churn:acme",
+        "model": "churn:acme",
         "model_type": "churn",
         "tenant_id": "acme",
         "state": "closed",
@@ -132,7 +132,7 @@ def test_days_beyond_those_kept_are_dropped_once() -> None:
     batch.take("metric-snapshots", row, b"{}", 1)
     batch.take("metric-snapshots", {**row, "date": "2026-04-02"}, b"{}", 2)
     batch.finish()
-    again = RedisBatch(Keys("x."), lambda line: "accuracy", batch.states)
+    again = RedisBatch(Keys("x."), lambda model: "accuracy", batch.states)
     again.take("metric-snapshots", {**row, "date": "2026-04-03"}, b"{}", 3)
     again.finish()
     dropped = [command for command in again.commands if command[0] == "HDEL"]
@@ -140,57 +140,57 @@ def test_days_beyond_those_kept_are_dropped_once() -> None:
 
 
 def test_of_a_day_with_very_many_versions_the_fleet_keeps_the_active_one_and_those_with_most_predictions() -> None:
-    line = state()
-    fold.lifecycle(line, {"active_version": "v0", "previous_version": None, "how": "observed", "since": "x"})
+    model = state()
+    fold.lifecycle(model, {"active_version": "v0", "previous_version": None, "how": "observed", "since": "x"})
     for number in range(3 * fold.DAY_VERSIONS):
         row = snapshot("2026-01-01")
-        fold.snapshot(line, {**row, "model_version": f"v{number}", "predictions": number})
-    kept = {day.version for day in line.days["2026-01-01"]}
+        fold.snapshot(model, {**row, "model_version": f"v{number}", "predictions": number})
+    kept = {day.version for day in model.days["2026-01-01"]}
     assert kept == {"v0", *(f"v{number}" for number in range(2 * fold.DAY_VERSIONS + 1, 3 * fold.DAY_VERSIONS))}
 
 
 @pytest.mark.parametrize("last", ["open", "updated", "resolved"])
 def test_an_older_revision_of_an_alert_that_arrives_again_changes_nothing(last: str) -> None:
-    line = state()
+    model = state()
     story = [alert("HIGH", revision=1), alert("CRITICAL", revision=2), alert("MEDIUM", revision=3, status=last)]
     for row in story:
-        assert fold.alert(line, row)
-    known = fold.encode(line)
+        assert fold.alert(model, row)
+    known = fold.encode(model)
     for row in story[:2]:
-        assert not fold.alert(line, row)
-    assert fold.alert(line, story[2]), "the newest one again is the same once more"
-    assert fold.encode(line) == known
+        assert not fold.alert(model, row)
+    assert fold.alert(model, story[2]), "the newest one again is the same once more"
+    assert fold.encode(model) == known
 
 
 def test_few_alerts_of_a_model_are_remembered() -> None:
-    line = state()
+    model = state()
     for number in range(3 * fold.KEPT_REVISIONS):
-        fold.alert(line, alert(id=f"a{number}", status="resolved"))
-    assert list(line.revisions) == [f"a{n}" for n in range(2 * fold.KEPT_REVISIONS, 3 * fold.KEPT_REVISIONS)]
+        fold.alert(model, alert(id=f"a{number}", status="resolved"))
+    assert list(model.revisions) == [f"a{n}" for n in range(2 * fold.KEPT_REVISIONS, 3 * fold.KEPT_REVISIONS)]
 
 
 def test_a_day_is_so_far_until_it_closes() -> None:
-    line = state()
-    assert fold.open_day(line, snapshot("2026-01-07", version="v1"))
-    assert fold.open_day(line, snapshot("2026-01-07", version="v2"))
-    assert fold.open_day(line, snapshot("2026-01-08", version="v2"))
+    model = state()
+    assert fold.open_day(model, snapshot("2026-01-07", version="v1"))
+    assert fold.open_day(model, snapshot("2026-01-07", version="v2"))
+    assert fold.open_day(model, snapshot("2026-01-08", version="v2"))
     both = [
         {"date": "2026-01-07", "predictions": 120, "outcomes": 100},
         {"date": "2026-01-08", "predictions": 120, "outcomes": 100},
     ]
-    assert fold.fleet_line(line)["so_far"] == both
-    assert fold.fleet_line(line)["date"] is None
-    fold.snapshot(line, snapshot("2026-01-07", version="v1"))
-    fold.snapshot(line, snapshot("2026-01-06", version="v2"))  # a revision of a day before it
-    assert fold.fleet_line(fold.decode(fold.encode(line)))["so_far"] == both[1:]
-    assert not fold.open_day(line, snapshot("2026-01-07", version="v1"))  # it came again
-    assert fold.fleet_line(line)["so_far"] == both[1:]
+    assert fold.fleet_model(model)["so_far"] == both
+    assert fold.fleet_model(model)["date"] is None
+    fold.snapshot(model, snapshot("2026-01-07", version="v1"))
+    fold.snapshot(model, snapshot("2026-01-06", version="v2"))  # a revision of a day before it
+    assert fold.fleet_model(fold.decode(fold.encode(model)))["so_far"] == both[1:]
+    assert not fold.open_day(model, snapshot("2026-01-07", version="v1"))  # it came again
+    assert fold.fleet_model(model)["so_far"] == both[1:]
 
 
 def test_the_read_model_forgets_a_day_so_far_once_it_has_closed() -> None:
     keys = Keys("ml.")
-    batch = RedisBatch(keys, lambda line: "accuracy", {})
-    row = {**snapshot("2026-01-07"), "line": "churn:acme", "model_type": "churn", "tenant_id": "acme"}
+    batch = RedisBatch(keys, lambda model: "accuracy", {})
+    row = {**snapshot("2026-01-07"), "model": "churn:acme", "model_type": "churn", "tenant_id": "acme"}
     batch.take("metric-snapshots", {**row, "state": "open", "revision": 0}, b"{}", 1)
     assert ("HSET", keys.open("churn:acme"), "2026-01-07|v1", b"{}") in batch.commands
     batch.take("metric-snapshots", {**row, "state": "closed"}, b"{}", 2)
@@ -210,7 +210,7 @@ def rows_of(kind: str) -> list[dict[str, Any]]:
 
 
 def taken(*rows: tuple[str, dict[str, Any]]) -> RedisBatch:
-    batch = RedisBatch(Keys("ml."), lambda line: "accuracy", {})
+    batch = RedisBatch(Keys("ml."), lambda model: "accuracy", {})
     for number, (kind, row) in enumerate(rows):
         batch.take(kind, row, json.dumps(row).encode(), number)
     return batch
@@ -238,12 +238,12 @@ def test_older_snapshots_jobs_versions_and_settings_that_arrive_again_change_not
         ("settings", setting),
     ]  # fmt: skip
     batch = taken(*story, *again)
-    keys, line = batch.keys, closed["line"]
-    assert last(batch, keys.days(line), f"{closed['date']}|{closed['model_version']}") == newer
-    assert not [c for c in batch.commands if c[1] == keys.open(line)]
-    assert last(batch, keys.line(job["line"]), "job")["since"] == later
-    assert (batch.states[version["line"]].version or {})["active_version"] == "v9"
-    assert last(batch, keys.settings, f"{setting['line']}|{setting['key']}")["value"] == 9
+    keys, model = batch.keys, closed["model"]
+    assert last(batch, keys.days(model), f"{closed['date']}|{closed['model_version']}") == newer
+    assert not [c for c in batch.commands if c[1] == keys.open(model)]
+    assert last(batch, keys.model(job["model"]), "job")["since"] == later
+    assert (batch.states[version["model"]].version or {})["active_version"] == "v9"
+    assert last(batch, keys.settings, f"{setting['model']}|{setting['key']}")["value"] == 9
     told = [(kind, json.loads(value)) for kind, _, value in batch.changes if kind == "metric-snapshots"]
     assert told == [("metric-snapshots", newer)]
 
@@ -264,14 +264,14 @@ def test_records_of_any_bytes_are_laid_out_or_passed_by(found: tuple[str, bytes]
         row = DECODE[kind](value)
     except FAULTS:
         return
-    batch = RedisBatch(Keys("ml."), lambda line: "accuracy", {})
+    batch = RedisBatch(Keys("ml."), lambda model: "accuracy", {})
     try:
         batch.take(kind, row, value, 0)
     except UNFIT:
         return  # the projector takes the others without it
     batch.finish()
     for state in batch.states.values():
-        json.dumps(fold.fleet_line(fold.decode(fold.encode(state))))
+        json.dumps(fold.fleet_model(fold.decode(fold.encode(state))))
     for _, now in batch.advanced.values():
         cutoff_ms(now)
 
@@ -284,7 +284,7 @@ def test_a_day_from_which_no_days_can_be_counted_back_is_no_day(date: str) -> No
 
 
 def check(verdict: str, close: str = "2026-01-12T04:00:00.000Z", **more: Any) -> dict[str, Any]:
-    return {"kind": "performance", "verdict": verdict, "close": close, "windows": [], **more}
+    return {"kind": "performance", "verdict": verdict, "as_of": close, "windows": [], **more}
 
 
 WINDOW = {"windows": [{"from": "2026-01-04T00:00:00.000Z", "to": "2026-01-11T00:00:00.000Z"}]}
@@ -306,46 +306,46 @@ WINDOW = {"windows": [{"from": "2026-01-04T00:00:00.000Z", "to": "2026-01-11T00:
         ("insufficient_evidence", {}, range(1, 4), "without_labels"),
     ],
 )
-def test_a_line_that_was_not_judged_says_whether_for_want_of_labels(
+def test_a_model_that_was_not_judged_says_whether_for_want_of_labels(
     verdict: str, windows: dict[str, Any], labelled: range, standing: str
 ) -> None:
-    line = state()
-    assert fold.fleet_line(line)["standing"] == "not_yet_judged"
+    model = state()
+    assert fold.fleet_model(model)["standing"] == "not_yet_judged"
     for day in range(1, 12):
         right, wrong = (80, 20) if day in labelled else (0, 0)
         row = {**snapshot(f"2026-01-{day:02d}"), "outcomes": right + wrong}
-        fold.snapshot(line, row)
+        fold.snapshot(model, row)
     severity = {"severity": "MEDIUM"} if verdict == "drift" else {}
-    fold.event(line, check(verdict, **windows, **severity))
-    assert fold.fleet_line(line)["standing"] == standing
+    fold.event(model, check(verdict, **windows, **severity))
+    assert fold.fleet_model(model)["standing"] == standing
 
 
-def test_a_line_without_predictions_has_too_little_data() -> None:
-    line = state()
-    fold.event(line, check("insufficient_evidence"))
-    assert fold.fleet_line(line)["standing"] == "too_little_data"
-    fold.snapshot(line, snapshot("2026-01-11"))
-    assert fold.fleet_line(line)["standing"] == "too_little_data"
+def test_a_model_without_predictions_has_too_little_data() -> None:
+    model = state()
+    fold.event(model, check("insufficient_evidence"))
+    assert fold.fleet_model(model)["standing"] == "too_little_data"
+    fold.snapshot(model, snapshot("2026-01-11"))
+    assert fold.fleet_model(model)["standing"] == "too_little_data"
 
 
 def test_drift_that_needs_a_look_says_how_severe_it_is_and_of_what() -> None:
-    line = state()
-    fold.event(line, check("drift", severity="MEDIUM"))
-    fold.event(line, {**check("drift", severity="MEDIUM"), "kind": "quality", "check": "positive_rate"})
-    view = fold.fleet_line(line)
+    model = state()
+    fold.event(model, check("drift", severity="MEDIUM"))
+    fold.event(model, {**check("drift", severity="MEDIUM"), "kind": "quality", "check": "positive_rate"})
+    view = fold.fleet_model(model)
     assert view["reasons"] == ["MEDIUM performance drift", "MEDIUM positive rate drift"]
-    assert view["drift"]["quality_close"] == "2026-01-12T04:00:00.000Z"
+    assert view["drift"]["quality_as_of"] == "2026-01-12T04:00:00.000Z"
 
 
 def refusal(count: int, id: str = "r", **more: Any) -> tuple[dict[str, Any], bytes]:
-    row = {"id": id, "line": "churn:acme", "model_type": "churn", "tenant_id": "acme", "count": count,
+    row = {"id": id, "model": "churn:acme", "model_type": "churn", "tenant_id": "acme", "count": count,
            "at": f"2026-01-{count:02d}T04:00:00.000Z", **more}  # fmt: skip
     return row, msgspec.json.encode(row)
 
 
 def test_what_was_decided_again_takes_the_place_of_what_was_decided_before() -> None:
     batch = RedisBatch(Keys("t"), lambda _: "accuracy", {})
-    audit = {batch.keys.audit, batch.keys.line_audit("churn:acme")}
+    audit = {batch.keys.audit, batch.keys.model_audit("churn:acme")}
     for count in (1, 2, 3, 2, 3):  # records come at least once
         batch.take("audit", *refusal(count), 0)
     gone = [(key, member) for name, key, member in (c for c in batch.commands if c[0] == "ZREM")]
@@ -368,10 +368,10 @@ def test_what_was_decided_again_takes_the_place_of_what_was_decided_before() -> 
 def test_a_failure_is_named_by_what_failed_also_beside_the_next_job(
     state: str, command: str, reasons: list[str]
 ) -> None:
-    line = fold.State("churn:acme", "churn", "acme", "accuracy")
+    model = fold.State("churn:acme", "churn", "acme", "accuracy")
     failure = {"command": command, "reason": "why", "attempt": 1}
     known = {"since": "", "candidate_version": None, "circuit": "closed", "command_id": None, "attempt": 1}
-    fold.job(line, {"state": state, "failure": failure, **known})
-    view = fold.fleet_line(line)
+    fold.job(model, {"state": state, "failure": failure, **known})
+    view = fold.fleet_model(model)
     assert view["reasons"] == reasons
     assert view["job"]["failure"] == failure

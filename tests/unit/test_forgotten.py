@@ -24,16 +24,18 @@ SERVED, BAD = 40, 5
 END = SERVED + 100
 
 
-def flags(line: str) -> Flags:
+def flags(model: str) -> Flags:
     return Flags(auto_retrain=True, model_type=True, tenant=True, environment="production")
 
 
-def day_of(line: str, version: str, day: int, draw: np.random.Generator) -> Batch:
-    bad = line == GONE and SERVED - BAD <= day < SERVED
+def day_of(model: str, version: str, day: int, draw: np.random.Generator) -> Batch:
+    bad = model == GONE and SERVED - BAD <= day < SERVED
     scores = np.round(draw.beta(2, 5, 400), 3) if not bad else np.round(draw.beta(5, 2, 400), 3)
     predicted = scores >= 0.5
     right = draw.random(400) < (0.95 if not bad else 0.5)
-    return Batch(line, version, FIRST + day, scores, predicted, np.where(right, predicted, ~predicted).astype(np.int64))
+    return Batch(
+        model, version, FIRST + day, scores, predicted, np.where(right, predicted, ~predicted).astype(np.int64)
+    )
 
 
 def run(sim: Simulator, days: int = END, back: int | None = None) -> Simulator:
@@ -54,7 +56,7 @@ def run(sim: Simulator, days: int = END, back: int | None = None) -> Simulator:
 def made() -> Simulator:
     """Trainings are ordered by themselves, wait for nobody's acceptance for ever, and alerts end by nothing else."""
     rules = RetrainRules(command_accept_min=400 * 1440.0, command_finish_h=9_600.0)
-    config = RetrainConfig("/plumbline/sim", "ml.training-results", Fixed(lambda line: Allowed(rules, flags(line))))
+    config = RetrainConfig("/plumbline/sim", "ml.training-results", Fixed(lambda model: Allowed(rules, flags(model))))
     return simulator(AlertRules(alert_no_evidence_closes=1_000, alert_resolve_closes=1_000), config)
 
 
@@ -108,8 +110,8 @@ def test_nothing_of_it_stays_in_any_stage() -> None:
         assert left == ([b"J" + GONE.encode()] if name == "retrain" else []), name
         assert [key for key in table.rows if b"kept" in key], name
     metrics = sim.stages["metrics"]
-    assert GONE not in metrics._lines._lines
-    assert not [key for key in metrics._lines._labelled if key[0] == GONE]
+    assert GONE not in metrics._models._models
+    assert not [key for key in metrics._models._labelled if key[0] == GONE]
     assert GONE.encode() not in sim.stages["retrain"]._memory.timers
     assert not [name for name in sim.stages["alerts"].timers.names() if b"gone" in name]
 
@@ -152,7 +154,7 @@ def test_a_version_registered_meanwhile_counts_from_its_day() -> None:
     sim.batches([day_of(GONE, "v1", 0, draw)], hour=10)
     sim.tick(FIRST * DAY_MS + 12 * HOUR_MS)
     registered = {
-        "id": "order-1", "line": GONE, "command": "register", "arguments": {"model_version": "v2"},
+        "id": "order-1", "model": GONE, "command": "register", "arguments": {"model_version": "v2"},
         "actor": "ann", "reason": "test",
     }  # fmt: skip
     for day in range(1, 141):

@@ -14,43 +14,43 @@ from tests.support.simulate import comparison, records, run, simulator
 
 
 def test_the_stored_numbers_give_the_verdict_that_was_published() -> None:
-    lines = [
+    models = [
         scenarios.step(7, 66, 76, 400), scenarios.step(15, 66, 76, 400), scenarios.step(25, 66, 76, 400),
         scenarios.stretched(66, 76, 400), scenarios.coverage(0.3, 66, 70, 76, 300),
         scenarios.missed_fraud(66, 76, 3_000),
     ]  # fmt: skip
-    sim = run(lines, simulator())
+    sim = run(models, simulator())
     seen = dict.fromkeys(("drift", "no_drift", "insufficient_evidence"), 0)
     for row in records(sim, "drift-events"):
         if row["kind"] == "quality" or row.get("check") is not None:
             continue
         point = decode(encode(point_of(row)))
-        found = impact.judge(row["kind"], point, comparison(row["line"]))
+        found = impact.judge(row["kind"], point, comparison(row["model"]))
         assert (found.verdict, found.severity) == (row["verdict"], row.get("severity")), row
         seen[row["verdict"]] += 1
     assert min(seen.values()) >= 20, seen
 
 
-def rows_of(sim: Simulator, line: str) -> list[tuple[str, str, Point]]:
+def rows_of(sim: Simulator, model: str) -> list[tuple[str, str, Point]]:
     return [
-        (row["kind"], row["close"][:10], point_of(row))
-        for row in records(sim, "drift-events", line)
+        (row["kind"], row["as_of"][:10], point_of(row))
+        for row in records(sim, "drift-events", model)
         if row["kind"] != "quality"
     ]
 
 
 def test_a_moved_threshold_gives_what_a_run_with_it_gives() -> None:
     """Severities at the onset, where the baseline is the same in both runs."""
-    line = scenarios.step(15, 44, 48, 1_000)
-    rows = rows_of(run([line], simulator()), line.line)
+    model = scenarios.step(15, 44, 48, 1_000)
+    rows = rows_of(run([model], simulator()), model.model)
     moved = ComparisonRules(drop_high_points=19.0)
     before, after = (impact.severities(rows, rules) for rules in (ComparisonRules(), moved))
     assert before
     assert not after
-    found = impact.compare(line.line, rows, ComparisonRules(), moved, 2)
+    found = impact.compare(model.model, rows, ComparisonRules(), moved, 2)
     assert (found.before, found.after, found.come) == (1, 0, [])
     assert found.gone[0].kinds == ("performance",)
-    back = impact.compare(line.line, rows, moved, ComparisonRules(), 2)
+    back = impact.compare(model.model, rows, moved, ComparisonRules(), 2)
     assert (back.come, back.gone) == (found.gone, [])
 
 

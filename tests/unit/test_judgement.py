@@ -17,10 +17,10 @@ WELL = Status(False, None, NOW - 500, "a-generation", "", NOW, NOW - 60_000, NOW
 
 
 def model(
-    standing: str = "judged", close: str | None = CLOSE, *reasons: str, line: str = "churn:acme"
+    standing: str = "judged", close: str | None = CLOSE, *reasons: str, model: str = "churn:acme"
 ) -> dict[str, Any]:
-    check = None if close is None else {"verdict": "no_drift", "severity": None, "close": close}
-    return {"line": line, "standing": standing, "reasons": list(reasons), "drift": {"performance": check}}
+    check = None if close is None else {"verdict": "no_drift", "severity": None, "as_of": close}
+    return {"model": model, "standing": standing, "reasons": list(reasons), "drift": {"performance": check}}
 
 
 def tally(*models: dict[str, Any]) -> Tally:
@@ -96,7 +96,7 @@ def test_medium_is_never_counted_without_saying_why() -> None:
     assert found.sentence == (
         "1 model needs a look (churn:acme, MEDIUM performance drift). 2 judged, as of 28 Nov 04:00 UTC."
     )
-    many = [model("judged", CLOSE, "MEDIUM volume drift", line=f"churn:{n}") for n in range(30)]
+    many = [model("judged", CLOSE, "MEDIUM volume drift", model=f"churn:{n}") for n in range(30)]
     found = judge(tally(*many, model("judged", CLOSE, "HIGH alert")), WELL)
     assert (found.need_a_look, found.medium_models, len(found.medium)) == (31, 30, NAMED)
     assert found.sentence.startswith("31 models need a look (churn:0, MEDIUM volume drift; ")

@@ -1,4 +1,4 @@
-"""The labels stage, driven by hand."""
+"""The labels stage, driven manually."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from schemas.clock import TickView
 from schemas.unreadable import Unreadable
 from stream_app.core.counts import deltas
 from stream_app.core.labels.config import DAY_MS, LabelsConfig, TypeRules, labels_partition
-from stream_app.core.labels.memo import promised, waiting_by
+from stream_app.core.labels.lane_state import promised, waiting_by
 from stream_app.core.labels.stage import LabelsStage
 from stream_app.errors import Broken, Incompatible
 from tests.unit.tables import DictTable, Rec, record
@@ -68,7 +68,7 @@ class Bench:
             for part in deltas.decode(emit.value or b"").parts:
                 for cell, kind, score, count in zip(*part.rows(), strict=True):
                     identity = part.cells[int(cell)]
-                    key = (identity.line, identity.version, identity.day, int(kind), float(score))
+                    key = (identity.model, identity.version, identity.day, int(kind), float(score))
                     self.rows[key] = self.rows.get(key, 0) + int(count)
         fresh = LabelsStage(CONFIG)
         fresh.load(drained.memo, self.table)
@@ -280,7 +280,7 @@ def test_every_epoch_is_closed_towards_every_target_even_when_empty() -> None:
     assert [e.partition for e in emits] == [0, 1]
     for emit in emits:
         (part,) = deltas.decode(emit.value or b"").parts
-        assert (part.closed, part.barrier) == (T0 + HOUR, {"x": 3})
+        assert (part.closed, part.end_offsets) == (T0 + HOUR, {"x": 3})
 
 
 def test_a_record_too_large_for_the_broker_is_split() -> None:

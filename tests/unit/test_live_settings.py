@@ -30,7 +30,7 @@ from tests.support.simulate import records
 from tests.unit.tables import DictTable
 from tests.unit.test_changes import chain, order
 
-START = base(Settings(input_partitions=1, line_partitions=1, types={"churn": {"pending_horizon_days": 30}}))
+START = base(Settings(input_partitions=1, model_partitions=1, types={"churn": {"pending_horizon_days": 30}}))
 
 MODELS = ("fraud:acme", "fraud:b", "conflict:global", "churn:a", "churn:global", "new:x")
 #: values that are possible, that are not, and that contradict each other
@@ -70,7 +70,7 @@ def apply(live: Any, record: bytes) -> None:
     found = read_command(record)
     if found.unusable is not None:
         raise ValueError(found.unusable)
-    live.change(Change(found.line, found.values or {}))
+    live.change(Change(found.model, found.values or {}))
 
 
 class Naive:
@@ -81,21 +81,21 @@ class Naive:
         self.own: dict[str, dict[str, Any]] = {}
 
     def change(self, change: Change) -> None:
-        if change.line == "*":
+        if change.model == "*":
             for owner in by_type(change.values):
                 if owner:
                     Settings.check_type_name(owner)
             self.wide = changed(self.wide, change)
             return
         # keys and values by themselves, then with what the command's groups stand beside
-        known = self.own.get(change.line, {})
+        known = self.own.get(change.model, {})
         after = {k: v for k, v in {**known, **change.values}.items() if v is not None}
         touched = [g for g in GROUPS if set(g) & set(change.values)]
         beside = {k: v for k, v in after.items() if any(k in g for g in touched) or all(k not in g for g in GROUPS)}
-        plain = Exact(**{**self._fields(), "lines": {}})
+        plain = Exact(**{**self._fields(), "models": {}})
         gone = {key for key, value in change.values.items() if value is None}
-        changed(plain, Change(change.line, {**beside, **dict.fromkeys(gone)}))
-        self.own[change.line] = after
+        changed(plain, Change(change.model, {**beside, **dict.fromkeys(gone)}))
+        self.own[change.model] = after
 
     def _fields(self) -> dict[str, Any]:
         return {name: getattr(self.wide, name) for name in Settings.model_fields}
@@ -371,7 +371,7 @@ def test_what_was_published_comes_to_what_the_stages_hold() -> None:
     )):  # fmt: skip
         sim.command(order(values, model, f"o-{number}"), at + 1_000)
     sim.tick(at + 1_000)
-    newest = {(row["line"], row["key"]): row for row in records(sim, "settings")}
+    newest = {(row["model"], row["key"]): row for row in records(sim, "settings")}
     holds = Published(newest.values()).under(values_of(START))
     for model in (*MODELS, "*"):
         assert holds.hash_of(model) == sim.stages["drift"].settings.hash_of(model)

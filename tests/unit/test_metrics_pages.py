@@ -21,7 +21,7 @@ from stream_app.ingest.relay.lane import RelayCounts
 from stream_app.ingest.relay.session import RelayProgress
 from stream_app.kafka.reached import Reached
 from stream_app.kafka.topics import topics_of
-from stream_app.reference.orders import Orders
+from stream_app.reference.commands import CommandReader
 from stream_app.reference.trainer import Trainer
 from stream_app.services.ports import free_ports
 from stream_app.settings import Settings
@@ -56,7 +56,7 @@ async def _everything() -> list[Callable[[MetricFamilies], None]]:
     bridge: Any = Bridge(settings, topics_of(settings), Webhook("http://127.0.0.1:1", ""))
     bridge._consumer, bridge._delivered_at = consumer, 2.5
     await bridge._reached.idle(consumer)
-    orders: Any = Orders("b:1", {}, topics_of(settings), "g", ("activate",))
+    orders: Any = CommandReader("b:1", {}, topics_of(settings), "g", ("activate",))
     orders._consumer, orders._succeeded_at = consumer, 3.5
     await orders._reached.idle(consumer)
     trainer: Any = Trainer(settings, cast(Any, None), "logistic")

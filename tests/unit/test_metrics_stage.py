@@ -1,4 +1,4 @@
-"""The metrics stage, driven by hand and at random."""
+"""The metrics stage, driven manually and at random."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from schemas.clock import Tick, TickView
 from schemas.common import encode, rfc3339
 from schemas.partitioning import partition_for
 from stream_app import pipeline
-from stream_app.core import line_log
+from stream_app.core import model_log
 from stream_app.core.counts import deltas
 from stream_app.core.counts.deltas import CellId, DeltaRecord, HourCount, Part
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.kit.effects import Emit
 from stream_app.core.kit.live_settings import Fixed
 from stream_app.core.metrics_stage import MetricsConfig
-from stream_app.core.metrics_stage.config import LineRules
+from stream_app.core.metrics_stage.config import ModelRules
 from stream_app.engine.lane_driver import LaneDriver, Log
 from stream_app.kafka.topics import Topics
 from stream_app.simulator import DictTable
@@ -29,7 +29,7 @@ SOURCES = 2
 
 def config(**changes: Any) -> MetricsConfig:
     return MetricsConfig(
-        **{"sources": SOURCES, "partitions": 1, "source": "/t", "rules": Fixed(lambda line: LineRules()), **changes}
+        **{"sources": SOURCES, "partitions": 1, "source": "/t", "rules": Fixed(lambda model: ModelRules()), **changes}
     )
 
 
@@ -137,8 +137,8 @@ def test_the_first_tick_runs_no_close_but_publishes_what_is_closed() -> None:
     bench = Bench()
     bench.epoch(0, at(D + 1, 2), ROWS)
     assert [row["revision"] for row in bench.closed()] == [1]
-    entries = [line_log.decode(e.value or b"") for e in bench.emits if e.topic == "line-log"]
-    (tick,) = [e for e in entries if isinstance(e, line_log.TickEntry)]
+    entries = [model_log.decode(e.value or b"") for e in bench.emits if e.topic == "model-log"]
+    (tick,) = [e for e in entries if isinstance(e, model_log.TickEntry)]
     assert tick.closes == []
 
 
@@ -181,7 +181,7 @@ def test_cells_older_than_the_retention_are_forgotten_and_touched_no_more() -> N
 
 
 def test_unlabelled_predictions_count_as_negatives_after_their_days() -> None:
-    bench = Bench(config(rules=Fixed(lambda line: LineRules(1, 2), days=(2,))))
+    bench = Bench(config(rules=Fixed(lambda model: ModelRules(1, 2), days=(2,))))
     bench.epoch(0, at(D, 10), ROWS)
     last = at(D, 10)
     for day in range(D + 1, D + 5):
@@ -203,56 +203,56 @@ def test_the_active_version_is_observed_and_changes_with_two_hours_of_another() 
     ]
 
 
-def test_registering_names_the_active_version_and_foreign_lines_are_refused() -> None:
+def test_registering_names_the_active_version_and_foreign_models_are_refused() -> None:
     bench = Bench(config(partitions=2))
     mine = next(f"m:{i}" for i in range(99) if partition_for(f"m:{i}".encode(), 2) == 0)
     other = next(f"m:{i}" for i in range(99) if partition_for(f"m:{i}".encode(), 2) == 1)
     rows = [
-        {"id": "1", "line": mine, "command": "register", "arguments": {"model_version": "v9"}, **ADA},
-        {"id": "2", "line": other, "command": "register", "arguments": {"model_version": "v9"}, **ADA},
+        {"id": "1", "model": mine, "command": "register", "arguments": {"model_version": "v9"}, **ADA},
+        {"id": "2", "model": other, "command": "register", "arguments": {"model_version": "v9"}, **ADA},
         {"id": "3"},
     ]
     bench.order(*(json.dumps(row).encode() for row in rows))
-    bench.epoch(0, at(D, 1), [])  # orders take effect with their tick
+    bench.epoch(0, at(D, 1), [])  # commands take effect with their tick
     (state,) = [json.loads(e.value or b"") for e in bench.emits if e.topic == "model-lifecycle"]
-    assert (state["line"], state["active_version"], state["how"]) == (mine, "v9", "registered")
+    assert (state["model"], state["active_version"], state["how"]) == (mine, "v9", "registered")
     reasons = [dict(e.headers)["plumbline.reason"] for e in bench.emits if e.topic == "dead-letters"]
     assert reasons == [b"foreign_partition", b"invalid_command"]
 
 
 def _ordered(bench: Bench, hour: int, *rows: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    """What the audit says of some commands: line, action, decision, reason."""
+    """What the audit says of some commands: model, action, decision, reason."""
     before = len(bench.emits)
     bench.order(*(json.dumps({"id": f"{hour}.{i}", "arguments": {}, **row}).encode() for i, row in enumerate(rows)))
     bench.epoch(at(D, hour - 1) if hour > 1 else 0, at(D, hour), [])
     found = [json.loads(e.value or b"") for e in bench.emits[before:] if e.topic == "audit"]
     assert {row["stage"] for row in found} <= {"metrics"}
     assert [row["inputs"]["ids"] for row in found] == [[f"{hour}.{i}"] for i in range(len(found))]
-    return [(row["line"], row["action"], row["decision"], row["reason"]) for row in found]
+    return [(row["model"], row["action"], row["decision"], row["reason"]) for row in found]
 
 
 def test_registering_and_rebaselining_are_audited_by_metrics_with_what_they_did_or_why_not() -> None:
     bench = Bench()
-    register = {"line": "m:a", "command": "register", "arguments": {"model_version": "v9"}, **ADA}
-    rebaseline = {"line": "m:a", "command": "rebaseline", **ADA}
-    assert _ordered(bench, 1, rebaseline, {**register, "line": "*"}, register) == [
-        ("m:a", "rebaseline", "refused", "no_active_version: no version of this line is active"),
-        ("*", "register", "refused", "line_needed: register needs a line, not *"),
+    register = {"model": "m:a", "command": "register", "arguments": {"model_version": "v9"}, **ADA}
+    rebaseline = {"model": "m:a", "command": "rebaseline", **ADA}
+    assert _ordered(bench, 1, rebaseline, {**register, "model": "*"}, register) == [
+        ("m:a", "rebaseline", "refused", "no_active_version: no version of this model is active"),
+        ("*", "register", "refused", "model_needed: register needs a model, not *"),
         ("m:a", "register", "applied", "v9 is active: deployed at noon"),
     ]
     ten = {**register, "arguments": {"model_version": "v10"}}
-    assert _ordered(bench, 2, register, ten, rebaseline, {**rebaseline, "line": "*"}) == [
+    assert _ordered(bench, 2, register, ten, rebaseline, {**rebaseline, "model": "*"}) == [
         ("m:a", "register", "applied", "v9 was active already, since 2026-02-16T01:00:00.000Z: deployed at noon"),
         ("m:a", "register", "applied", "v10 is active after v9: deployed at noon"),
         ("m:a", "rebaseline", "applied", "the baseline of v10 begins again on 2026-02-16: deployed at noon"),
-        ("*", "rebaseline", "applied", "the baseline of every line's active version begins again on 2026-02-16: "
+        ("*", "rebaseline", "applied", "the baseline of every model's active version begins again on 2026-02-16: "
          "deployed at noon"),
     ]  # fmt: skip
 
 
 def test_what_the_coordinator_calls_unreadable_is_not_done_either() -> None:
     bench = Bench()
-    nobody = {"line": "m:a", "command": "register", "arguments": {"model_version": "v9"}}
+    nobody = {"model": "m:a", "command": "register", "arguments": {"model_version": "v9"}}
     assert _ordered(bench, 1, nobody) == []
     assert [e for e in bench.emits if e.topic == "model-lifecycle"] == []
 
@@ -269,11 +269,11 @@ def _random_run(seed: int, restarts: bool, cells_a_step: int) -> list[tuple[Any,
         for source in range(SOURCES):
             rows = []
             for _ in range(draw.randrange(6)):
-                line, version = draw.choice(names)
-                cell = CellId(line, version, now // DAY_MS - draw.choice([0, 0, 0, 1]))
+                model, version = draw.choice(names)
+                cell = CellId(model, version, now // DAY_MS - draw.choice([0, 0, 0, 1]))
                 score = draw.choice([0.2, 0.5, 0.9])
                 rows += [(cell, int(score >= 0.5), score, 2), (cell, 2 + 2 * int(score >= 0.5) + 1, score, 1)]
-            hours = [HourCount(c.line, c.version, (now - 1) // HOUR_MS, 20) for c in sorted({r[0] for r in rows})]
+            hours = [HourCount(c.model, c.version, (now - 1) // HOUR_MS, 20) for c in sorted({r[0] for r in rows})]
             split = cut.randrange(len(rows) + 1) // 2 * 2 if cut is not None and rows else 0
             if split:
                 bench.deliver(DeltaRecord(source, [part(before, None, rows[:split])]))
@@ -292,11 +292,11 @@ def test_what_is_published_does_not_depend_on_cuts_and_restarts() -> None:
         assert _random_run(1, restarts=True, cells_a_step=cells_a_step) == plain
 
 
-def test_an_order_nested_beyond_reason_or_with_a_line_break_in_its_line_is_refused() -> None:
+def test_a_command_nested_beyond_reason_or_with_a_line_break_in_its_model_is_refused() -> None:
     bench = Bench()
     values = [
-        b'{"id":"1","line":"a:b","command":"set","arguments":' + b"[" * 5_000,
-        b'{"id":"1","line":"a:b\\n","command":"set"}',
+        b'{"id":"1","model":"a:b","command":"set","arguments":' + b"[" * 5_000,
+        b'{"id":"1","model":"a:b\\n","command":"set"}',
     ]
     bench.order(*values)
     bench.epoch(0, at(D, 1), [])

@@ -12,7 +12,7 @@ import orjson
 import pytest
 from sklearn import metrics as sk
 
-from stream_app.core import line_log
+from stream_app.core import model_log
 from stream_app.core.kit.days import date_of
 from tests.laws.stage_driver import DAY, HOUR, Drive, Event, Scenario, config
 from tests.support.shares import shared_out
@@ -68,7 +68,7 @@ def expected(scenario: Scenario) -> list[tuple[str, str, int, dict[str, Any]]]:
     out = []
     for tick, epoch in zip(scenario.ticks, scenario.epochs, strict=True):
         for event in (e for source in epoch for e in source):
-            cell = (event.line, event.version, event.made_ms // DAY)
+            cell = (event.model, event.version, event.made_ms // DAY)
             if event.actual is None:
                 made[cell].append(event)
             else:
@@ -114,18 +114,18 @@ def test_the_logs_labelled_counts_equal_a_running_count(seed: int) -> None:
     for epoch in scenario.epochs:
         before = totals.copy()
         for e in (e for source in epoch for e in source if e.actual is not None):
-            totals[e.line, e.version] += e.sign
+            totals[e.model, e.version] += e.sign
         wanted.append([(*key, totals[key]) for key in sorted(totals) if totals[key] != before[key]])
     log = Drive(scenario, config(2, cells_a_step=5), seed=seed).run().log()
-    assert [e.counts for e in log if isinstance(e, line_log.LabelledEntry)] == [w for w in wanted if w]
+    assert [e.counts for e in log if isinstance(e, model_log.LabelledEntry)] == [w for w in wanted if w]
 
 
 def test_the_log_tells_of_every_closed_snapshot_in_the_order_of_publication() -> None:
     drive = Drive(random_scenario(2), config(2), seed=1).run()
-    logged = [e for e in drive.log() if isinstance(e, line_log.SnapshotEntry)]
+    logged = [e for e in drive.log() if isinstance(e, model_log.SnapshotEntry)]
     shown = [json.loads(e.value or b"") for e in drive.of("metric-snapshots")]
-    assert [(e.line, e.version, date_of(e.day), e.revision, e.outcomes) for e in logged] == [
-        (row["line"], row["model_version"], row["date"], row["revision"], row["outcomes"]) for row in shown
+    assert [(e.model, e.version, date_of(e.day), e.revision, e.outcomes) for e in logged] == [
+        (row["model"], row["model_version"], row["date"], row["revision"], row["outcomes"]) for row in shown
     ]
 
 
@@ -166,7 +166,7 @@ def test_predictions_of_the_hour_before_count_as_known_by_the_end_of_the_next(se
 @pytest.mark.parametrize("seed", [None, 1, 2])
 def test_an_hour_is_judged_once(seed: int | None) -> None:
     scenario = _hand_over(0)
-    command = {"id": "c", "line": "t:a", "command": "register", "arguments": {"model_version": "v1"}}
+    command = {"id": "c", "model": "t:a", "command": "register", "arguments": {"model_version": "v1"}}
     command |= {"actor": "ada", "reason": "deployed"}
     scenario.commands[7] = [orjson.dumps(command)]  # after v2 took over by the hours before
     assert [version for version, *_ in _active(Drive(scenario, config(2), seed=seed).run())] == ["v1", "v2", "v1"]
@@ -174,7 +174,7 @@ def test_an_hour_is_judged_once(seed: int | None) -> None:
 
 def test_a_version_registered_within_the_hour_is_not_overruled_by_that_hour() -> None:
     scenario = _hand_over(0)
-    command = {"id": "c", "line": "t:a", "command": "register", "arguments": {"model_version": "v3"}}
+    command = {"id": "c", "model": "t:a", "command": "register", "arguments": {"model_version": "v3"}}
     command |= {"actor": "ada", "reason": "deployed"}
     scenario.commands[3] = [orjson.dumps(command)]
     assert [version for version, *_ in _active(Drive(scenario, config(2)).run())] == ["v1", "v3"]
@@ -203,7 +203,7 @@ def test_a_quiet_model_is_followed_at_the_close_whatever_restarts_there_were(see
 @pytest.mark.parametrize("seed", [None, 1, 2])
 def test_of_the_day_of_the_change_only_what_was_made_after_it_counts(seed: int | None) -> None:
     scenario = _quiet([{"v1": 40}] * 4)
-    command = {"id": "c", "line": "t:a", "command": "register", "arguments": {"model_version": "v2"}}
+    command = {"id": "c", "model": "t:a", "command": "register", "arguments": {"model_version": "v2"}}
     command |= {"actor": "ada", "reason": "deployed"}
     scenario.commands[5] = [orjson.dumps(command)]  # on the third day, at the tick that ends its predictions' hour
     found = _active(Drive(scenario, config(2), seed=seed).run())
@@ -223,7 +223,7 @@ def test_a_thousand_epochs_that_were_queued_are_worked_off_one_after_the_other()
     assert held <= 1000 * 200
     drive.checkpoint(restart=True)
     drive.run()
-    assert [e.at_ms for e in drive.log() if isinstance(e, line_log.TickEntry)] == ticks
+    assert [e.at_ms for e in drive.log() if isinstance(e, model_log.TickEntry)] == ticks
     cell = drive.stored("t:a", "v1", START // DAY)
     assert cell is not None
     assert cell.counts.predictions == 960  # folded up to the last full hour, 16:00

@@ -8,11 +8,11 @@ import orjson
 import pytest
 
 from schemas.clock import TickView
-from stream_app.core import line_log
+from stream_app.core import model_log
 from stream_app.core.counts import deltas
 from stream_app.core.counts.deltas import DeltaRecord
 from stream_app.core.metrics_stage import MetricsStage
-from stream_app.core.metrics_stage.config import LineRules
+from stream_app.core.metrics_stage.config import ModelRules
 from stream_app.core.metrics_stage.keys import CELL, DELTA
 from stream_app.core.metrics_stage.view import page
 from stream_app.engine.lane_driver import Row
@@ -23,12 +23,12 @@ from tests.support.shares import shared_out
 START = 20_000 * DAY
 
 
-def rules(line: str) -> LineRules:
-    return LineRules(assume_after_days=2 if line.startswith("fraud") else None)
+def rules(model: str) -> ModelRules:
+    return ModelRules(assume_after_days=2 if model.startswith("fraud") else None)
 
 
 def random_scenario(seed: int, days: int = 5) -> Scenario:
-    """Three lines, versions that take over, late labels, corrections, late predictions; hourly ticks with jumps."""
+    """Three models, versions that take over, late labels, corrections, late predictions; hourly ticks with jumps."""
     rng = random.Random(seed)
     ticks = [START + h * HOUR for h in range(1, 24 * days + 6) if h % 24 < 6 or rng.random() < 0.4]
     epochs: list[list[list[Event]]] = []
@@ -37,19 +37,19 @@ def random_scenario(seed: int, days: int = 5) -> Scenario:
     for tick in ticks:
         by_source: list[list[Event]] = [[], []]
         for _ in range(rng.randint(0, 25)):
-            line = rng.choice(["fraud:a", "fraud:b", "conflict:global"])
+            model = rng.choice(["fraud:a", "fraud:b", "conflict:global"])
             made = rng.randrange(before, tick) if rng.random() < 0.97 else max(START, tick - rng.randrange(3 * DAY))
             version = "v2" if rng.random() < (made - START) / (days * DAY) else "v1"
             score = round(rng.random(), 2)
             width = rng.random() / 2 if rng.random() < 0.5 else None
-            e = Event(line, version, made, score, score >= 0.5, width=width)
+            e = Event(model, version, made, score, score >= 0.5, width=width)
             by_source[rng.randrange(2)].append(e)
             if rng.random() < 0.8:
                 waiting.append((tick + rng.randrange(3 * DAY), e._replace(actual=rng.random() < score, width=None)))
         due = [w for w in waiting if w[0] <= tick]
         waiting = [w for w in waiting if w[0] > tick]
         for _, label in due:
-            by_source[len(label.line) % 2].append(label)
+            by_source[len(label.model) % 2].append(label)
             if label.sign > 0 and rng.random() < 0.1:  # corrected later
                 waiting.append((tick + rng.randrange(DAY), label._replace(sign=-1)))
                 waiting.append((waiting[-1][0], label._replace(actual=not label.actual)))
@@ -64,15 +64,15 @@ def random_scenario(seed: int, days: int = 5) -> Scenario:
     return Scenario(ticks, epochs, commands, results)
 
 
-def _command(command: str, line: str, version: str | None = None) -> bytes:
+def _command(command: str, model: str, version: str | None = None) -> bytes:
     arguments = {"model_version": version} if version else {}
     return orjson.dumps(
-        {"id": "c", "line": line, "command": command, "arguments": arguments, "actor": "a", "reason": "r"}
+        {"id": "c", "model": model, "command": command, "arguments": arguments, "actor": "a", "reason": "r"}
     )
 
 
-def _result(status: str, line: str, version: str) -> bytes:
-    return orjson.dumps({"line": line, "command_id": "x", "status": status, "candidate_version": version})
+def _result(status: str, model: str, version: str) -> bytes:
+    return orjson.dumps({"model": model, "command_id": "x", "status": status, "candidate_version": version})
 
 
 @pytest.mark.parametrize("seed", shared_out(6, [2, 4, 5]))
@@ -85,7 +85,7 @@ def test_the_same_topics_give_the_same_bytes_whatever_the_chunks_checkpoints_and
     for variant in range(5):
         other = Drive(scenario, config(2, rules, days=(2,), cells_a_step=3), seed=100 * seed + variant).run()
         restarts += other.restarts
-        for topic in ("metric-snapshots", "model-lifecycle", "line-log"):
+        for topic in ("metric-snapshots", "model-lifecycle", "model-log"):
             assert other.of(topic) == whole.of(topic), (topic, variant)
         assert {k: v for k, v in other.table.rows.items() if k[:1] != DELTA} == {
             k: v for k, v in whole.table.rows.items() if k[:1] != DELTA
@@ -140,14 +140,14 @@ def test_the_first_tick_runs_no_close_and_publishes_closed_days_as_revision_one(
     old, young = (Event("t:a", "v1", START + d * DAY + HOUR, 0.7, True) for d in (0, 1))
     drive = Drive(Scenario([START + DAY + 2 * HOUR], [[[old, young]]]), config(1)).run()
     assert [orjson.loads(e.value or b"")["date"] for e in drive.of("metric-snapshots")] == ["2024-10-04"]
-    assert [e.closes for e in drive.log() if isinstance(e, line_log.TickEntry)] == [[]]
+    assert [e.closes for e in drive.log() if isinstance(e, model_log.TickEntry)] == [[]]
 
 
 def test_a_tick_that_passes_several_days_runs_all_their_closes_in_time_order() -> None:
     events = [Event("t:a", "v1", START + d * DAY + HOUR, 0.7, True) for d in range(3)]
     drive = Drive(Scenario([START + HOUR, START + 3 * DAY + 5 * HOUR], [[[]], [events]]), config(1)).run()
     tick = drive.log()[-1]
-    assert isinstance(tick, line_log.TickEntry)
+    assert isinstance(tick, model_log.TickEntry)
     assert [at for _, at in tick.closes] == sorted(at for _, at in tick.closes)
     assert Counter(kind for kind, _ in tick.closes) == {
         "completeness": 3, "metrics": 4, "statistical": 4, "performance": 4
@@ -233,7 +233,7 @@ def test_an_unreadable_command_is_dead_lettered_byte_for_byte_and_its_neighbours
     assert [orjson.loads(e.value or b"")["active_version"] for e in drive.of("model-lifecycle")] == ["v7"]
 
 
-def test_a_command_for_a_line_of_another_partition_is_dead_lettered() -> None:
+def test_a_command_for_a_model_of_another_partition_is_dead_lettered() -> None:
     stage = MetricsStage(dataclasses.replace(config(1), partitions=1000), 999)
     row = Row("c", 0, 0, 0, None, _command("register", "t:a", "v1"))
     stage.accept("operator-commands", [row], TickView(START, True, None, {}, 0))
@@ -250,7 +250,7 @@ def test_commands_come_before_results_and_both_before_the_epochs_counts() -> Non
     assert kinds == ["CommandEntry", "LifecycleEntry", "ResultEntry", "LifecycleEntry", "HoursEntry", "TickEntry"]
 
 
-def test_the_first_version_of_a_line_is_the_one_with_most_predictions_in_its_first_epoch() -> None:
+def test_the_first_version_of_a_model_is_the_one_with_most_predictions_in_its_first_epoch() -> None:
     made = [Event("t:a", v, START + 5, 0.7, True) for v in ("v2", "v1", "v2", "v3", "v3")]
     drive = Drive(Scenario([START + HOUR], [[made]]), config(1)).run()
     (emit,) = drive.of("model-lifecycle")
@@ -261,7 +261,7 @@ def test_the_first_version_of_a_line_is_the_one_with_most_predictions_in_its_fir
 
 def test_open_snapshots_go_out_at_most_once_a_minute_only_for_changed_cells_and_never_into_the_log() -> None:
     a = Event("t:a", "v1", START + 5, 0.7, True)
-    b = a._replace(line="t:b")
+    b = a._replace(model="t:b")
     minute = 60_000
     base = START + HOUR
     ticks = [base, base + minute, base + minute + 1000, base + 2 * minute, base + 3 * minute, base + HOUR]
@@ -273,10 +273,10 @@ def test_open_snapshots_go_out_at_most_once_a_minute_only_for_changed_cells_and_
         drive.checkpoint()
         shown.append([orjson.loads(e.value or b"") for e in drive.of("metric-snapshots")])
         drive.emits = [e for e in drive.emits if e.topic != "metric-snapshots"]
-    assert [[r["line"] for r in records] for records in shown] == [["t:a"], ["t:b"], [], ["t:a"], [], []]
+    assert [[r["model"] for r in records] for records in shown] == [["t:a"], ["t:b"], [], ["t:a"], [], []]
     assert shown[3][0]["predictions"] == 2
     assert {(r["state"], r["revision"]) for records in shown for r in records} == {("open", 0)}
-    assert not [e for e in drive.log() if isinstance(e, line_log.SnapshotEntry)]
+    assert not [e for e in drive.log() if isinstance(e, model_log.SnapshotEntry)]
 
 
 def test_a_day_that_closes_at_the_tick_is_shown_closed_and_not_open() -> None:
@@ -327,7 +327,7 @@ def test_the_log_carries_cumulative_labelled_counts_of_what_the_epoch_labelled()
     epochs = [[[p, p, p, label]], [[label]], [[label._replace(sign=-1), label._replace(actual=False)]], [[label]]]
     for seed in (None, 1, 2, 3):
         log = Drive(Scenario(ticks, epochs), config(1), seed=seed).run().log()
-        assert [e.counts for e in log if isinstance(e, line_log.LabelledEntry)] == [
+        assert [e.counts for e in log if isinstance(e, model_log.LabelledEntry)] == [
             [("t:a", "v1", 1)], [("t:a", "v1", 2)], [("t:a", "v1", 3)]
         ]  # fmt: skip
 
@@ -336,15 +336,15 @@ def test_completeness_of_the_last_mature_day_is_that_of_all_versions_together() 
     old, new = (Event("t:a", v, START + 5, 0.7, True) for v in ("v1", "v2"))
     ticks = [START + HOUR, START + DAY + HOUR, START + 2 * DAY + HOUR]
     drive = Drive(Scenario(ticks, [[[old, old, new, old._replace(actual=True)]], [[]], [[]]]), config(1)).run()
-    entries = [e for e in drive.log() if isinstance(e, line_log.CompletenessEntry)]
+    entries = [e for e in drive.log() if isinstance(e, model_log.CompletenessEntry)]
     assert [(e.version, e.day, e.predictions, e.labelled, e.close_ms) for e in entries] == [
         ("v1", 19_999, 0, 0, START + DAY + HOUR), ("v1", 20_000, 3, 1, START + 2 * DAY + HOUR)
     ]  # fmt: skip
 
 
-def test_a_tick_entry_carries_barriers_by_source_and_the_sum_of_dispositions() -> None:
+def test_a_tick_entry_carries_end_offsets_by_source_and_the_sum_of_dispositions() -> None:
     tick = Drive(random_scenario(0), config(2)).run().log()[-1]
-    assert isinstance(tick, line_log.TickEntry)
+    assert isinstance(tick, model_log.TickEntry)
     n = len(random_scenario(0).ticks)
     assert tick.inputs == {"p": {0: 10 * n, 1: 10 * n}}
     assert tick.dispositions == {"predictions": {"produced": 2 * n}}
@@ -388,7 +388,7 @@ def test_a_view_shows_pending_counts_once_also_in_the_middle_of_a_fold(seed: int
         drive.lane.core.work()
     drive.announce(0, START + HOUR)
     for _ in range(10):
-        rows = [row for line in "abc" for row in page(drive.stage, f"t:{line}", None, 10) if row is not None]
+        rows = [row for model in "abc" for row in page(drive.stage, f"t:{model}", None, 10) if row is not None]
         assert [row.cell.counts.predictions for row in rows] == [1, 1, 1]
         drive.lane.fetch_all()
         drive.lane.core.work()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.clock import TickView
-from stream_app.core.labels import memo as memos
+from stream_app.core.labels import lane_state as memos
 from stream_app.core.labels import name_cache
 from stream_app.core.labels.config import (
     DAY_MS,
@@ -306,7 +306,7 @@ def test_a_positions_record_at_the_limits_is_below_256_kib() -> None:
     memo.early = dict.fromkeys(range(20_440, 20_501), many)
     names = [f"t{n}".ljust(128, "x") for n in range(1_000)]
     types = {name: {"scope": "tenant", "pending_horizon_days": 300 + n % 14} for n, name in enumerate(names)}
-    settings = Settings(input_partitions=1_000, line_partitions=1_000, types=types)
+    settings = Settings(input_partitions=1_000, model_partitions=1_000, types=types)
     record = Positions(
         {"predictions": many, "outcomes": many, "clock": many}, many, {"predictions": many, "outcomes": many},
         settings.static_view(), memos.encode(memo),
@@ -332,7 +332,7 @@ def test_more_than_sixteen_horizons_are_refused_by_name() -> None:
         Settings(types={**types, "one-more": {"pending_horizon_days": 99}})
 
 
-@pytest.mark.parametrize("setting", ["input_partitions", "line_partitions"])
+@pytest.mark.parametrize("setting", ["input_partitions", "model_partitions"])
 def test_more_than_a_thousand_partitions_are_refused(setting: str) -> None:
     with pytest.raises(ValueError, match=setting):
         Settings(**{setting: 1_001})

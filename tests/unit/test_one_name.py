@@ -18,8 +18,8 @@ from stream_app.core.labels.config import BadName, LabelsConfig, TypeRules, labe
 from stream_app.core.metrics_stage import border
 from stream_app.core.metrics_stage.border import read_command, read_result
 from stream_app.settings import Settings
-from stream_app.web import ordering
-from stream_app.web.reading import Line, LineFilter
+from stream_app.web import commanding
+from stream_app.web.reading import ModelFilter, ModelId
 
 GOOD = ("a", "-", "_", "...", ".a", "..a", "a..", "a.b", "0", "x" * 128, "." + "x" * 127, ".." + "x" * 126, "." * 128)
 BAD = (
@@ -34,15 +34,15 @@ def _labels(**changed: Any) -> None:
     resolve(config, named["model_type"], named["tenant"], named["version"], False)
 
 
-def _command(line: str, **arguments: Any) -> None:
-    row = {"id": "c", "line": line, "command": "rollback", "arguments": arguments, "actor": "o", "reason": "b"}
+def _command(model: str, **arguments: Any) -> None:
+    row = {"id": "c", "model": model, "command": "rollback", "arguments": arguments, "actor": "o", "reason": "b"}
     found = read_command(json.dumps(row).encode())
     if found.unreadable is not None:
         raise ValueError(found.unreadable)
 
 
-def _result(line: str = "churn:acme", **rest: Any) -> None:
-    row = {"line": line, "command_id": "c", "attempt": 1, "status": "accepted", **rest}
+def _result(model: str = "churn:acme", **rest: Any) -> None:
+    row = {"model": model, "command_id": "c", "attempt": 1, "status": "accepted", **rest}
     found = read_result(json.dumps(row).encode())
     if found.unreadable is not None:
         raise ValueError(found.unreadable)
@@ -58,26 +58,26 @@ def _in_a_line(value: str) -> str:
 
 ENTRANCES: dict[str, Callable[[str], object]] = {
     "output name": lambda name: msgspec.convert(name, common.Name),
-    "output model, type": lambda name: msgspec.convert(f"{name}:acme", common.Line),
-    "output model, tenant": lambda name: msgspec.convert(f"churn:{name}", common.Line),
-    "model or all": lambda name: msgspec.convert(f"churn:{name}", common.LineOrAll),
+    "output model, type": lambda name: msgspec.convert(f"{name}:acme", common.ModelId),
+    "output model, tenant": lambda name: msgspec.convert(f"churn:{name}", common.ModelId),
+    "model or all": lambda name: msgspec.convert(f"churn:{name}", common.ModelIdOrAll),
     "prediction's type": lambda name: _labels(model_type=name),
     "prediction's tenant": lambda name: _labels(tenant=name),
     "prediction's version": lambda name: _labels(version=name),
-    "command's model, at metrics": lambda name: msgspec.convert(f"churn:{name}", border.Line),
+    "command's model, at metrics": lambda name: msgspec.convert(f"churn:{name}", border.ModelId),
     "command's version, at metrics": lambda name: msgspec.convert(name, border.Version),
     "command's model": lambda name: _command(f"{name}:acme"),
     "command's version": lambda name: _command("churn:acme", model_version=name),
     "result's model": lambda name: _result(f"churn:{name}"),
     "result's version": lambda name: _result(candidate_version=name),
     "settings of a type": lambda name: Settings(types={name: {"label_delay_days": 1}}),
-    "settings of a model": lambda name: Settings(lines={f"churn:{name}": {"drop_points": 9.0}}),
+    "settings of a model": lambda name: Settings(models={f"churn:{name}": {"drop_points": 9.0}}),
     "a type that retrains": lambda name: Settings(auto_retrain_types={name: True}),
-    "address of a model": lambda name: _web(Line, f"{name}:acme"),
-    "filter by model": lambda name: _web(LineFilter, f"churn:{name}"),
-    "version to put back": lambda name: ordering.LineOrder(reason="because", command_id=None, model_version=name),
-    "model of a setting": lambda name: ordering.SettingOrder.__pydantic_validator__.validate_assignment(
-        ordering.SettingOrder.model_construct(), "line", f"churn:{name}"
+    "address of a model": lambda name: _web(ModelId, f"{name}:acme"),
+    "filter by model": lambda name: _web(ModelFilter, f"churn:{name}"),
+    "version to put back": lambda name: commanding.ModelCommand(reason="because", command_id=None, model_version=name),
+    "model of a setting": lambda name: commanding.SettingCommand.__pydantic_validator__.validate_assignment(
+        commanding.SettingCommand.model_construct(), "model", f"churn:{name}"
     ),
 }  # fmt: skip
 
@@ -101,10 +101,10 @@ def test_what_is_no_name_is_refused_at_every_entrance(entrance: str, name: str) 
         ENTRANCES[entrance](name)
 
 
-@pytest.mark.parametrize("line", ["churn:..", ".:acme", "..:..", "churn:.", "churn", "churn:acme\n"])
-def test_the_command_line_sends_nothing_about_what_is_no_model(line: str) -> None:
+@pytest.mark.parametrize("model", ["churn:..", ".:acme", "..:..", "churn:.", "churn", "churn:acme\n"])
+def test_the_command_line_sends_nothing_about_what_is_no_model(model: str) -> None:
     with pytest.raises(click.BadParameter):
-        operators.write(Settings(), line, "reject", {}, "olga", "because")
+        operators.write(Settings(), model, "reject", {}, "olga", "because")
 
 
 def test_nobody_has_a_pattern_of_their_own() -> None:

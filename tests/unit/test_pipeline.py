@@ -12,7 +12,7 @@ from stream_app.pipeline import Stages, stages
 from stream_app.settings import Settings
 from stream_app.stage_configs import configs
 
-SETTINGS = Settings(environment="development", app_id="app", input_partitions=3, line_partitions=2)
+SETTINGS = Settings(environment="development", app_id="app", input_partitions=3, model_partitions=2)
 TOPICS = topics_of(SETTINGS)
 DECLARED = stages(TOPICS, configs(SETTINGS, TOPICS))
 

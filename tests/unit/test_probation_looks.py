@@ -1,4 +1,4 @@
-"""The hourly comparisons of a new version with the one before it, as metrics writes them into the line log."""
+"""The hourly comparisons of a new version with the one before it, as metrics writes them into the model log."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stream_app.core import line_log
+from stream_app.core import model_log
 from stream_app.core.kit.live_settings import Fixed
-from stream_app.core.line_log import LifecycleEntry, ProbationEntry
 from stream_app.core.metrics_stage import MetricsConfig, MetricsStage
-from stream_app.core.metrics_stage.config import LineRules
+from stream_app.core.metrics_stage.config import ModelRules
+from stream_app.core.model_log import LifecycleEntry, ProbationEntry
 from stream_app.simulator import Batch, Simulator
 from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS
 from tests.support.simulate import comparison, simulator
 
-LINE = "fraud:acme"
+MODEL = "fraud:acme"
 OLD, NEW = "v1", "v2"
 
 
@@ -27,16 +27,16 @@ def day_of_counts(version: str, day: int, n: int, seed: int) -> Batch:
     draw = np.random.default_rng(seed)
     scores = draw.random(n)
     actual = (draw.random(n) < scores).astype(np.int64)
-    return Batch(LINE, version, FIRST_DAY + day, scores, scores >= 0.5, actual)
+    return Batch(MODEL, version, FIRST_DAY + day, scores, scores >= 0.5, actual)
 
 
 def observed(changes: Iterable[tuple[int, str]], days: int, restarts: bool = False) -> tuple[Simulator, list[Batch]]:
     """A prediction day each noon by the version that ``changes`` (first day, version) says, with hourly ticks."""
     sim = simulator()
-    rules = LineRules(comparison=comparison(LINE), rollback_metrics=("pr_auc", "recall"))
-    lane, config = sim.lanes["metrics"], MetricsConfig(1, 1, "/plumbline/sim", Fixed(lambda line: rules))
+    rules = ModelRules(comparison=comparison(MODEL), rollback_metrics=("pr_auc", "recall"))
+    lane, config = sim.lanes["metrics"], MetricsConfig(1, 1, "/plumbline/sim", Fixed(lambda model: rules))
     lane.spec = replace(lane.spec, make=lambda partition: MetricsStage(config, partition))
-    sim.keep.add("line-log")
+    sim.keep.add("model-log")
     sim.restart("metrics")
     batches = []
     for day in range(days):
@@ -56,8 +56,8 @@ def observed(changes: Iterable[tuple[int, str]], days: int, restarts: bool = Fal
     return sim, batches
 
 
-def entries(sim: Simulator, kind: type) -> list[line_log.Entry]:
-    found = [line_log.decode(emit.value or b"") for emit in sim.emits["line-log"]]
+def entries(sim: Simulator, kind: type) -> list[model_log.Entry]:
+    found = [model_log.decode(emit.value or b"") for emit in sim.emits["model-log"]]
     return [entry for entry in found if isinstance(entry, kind)]
 
 
@@ -123,7 +123,7 @@ def test_a_previous_version_without_a_closed_day_gives_no_window() -> None:
     sim, _ = observed([(0, OLD), (1, NEW)], days=1)
     # made and replaced within hours: nothing of it was closed when the version changed hands
     sim.batches([day_of_counts(NEW, 1, 400, 7)], hour=0)
-    register = {"id": "c", "line": LINE, "command": "register", "arguments": {"model_version": NEW}}
+    register = {"id": "c", "model": MODEL, "command": "register", "arguments": {"model_version": NEW}}
     register |= {"actor": "ada", "reason": "deployed"}
     sim.command(json.dumps(register).encode(), (FIRST_DAY + 1) * DAY_MS + HOUR_MS)
     for hour in range(1, 50):

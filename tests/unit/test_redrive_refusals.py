@@ -10,23 +10,23 @@ import pytest
 from schemas import bounds, deadletters
 from schemas.unreadable import Unreadable
 from stream_app.ingest.mapping import BadRow
-from stream_app.ingest.redrive import Letter, Way
+from stream_app.ingest.redrive import DeadLetteredRecord, Way
 from stream_app.kafka.topics import Topics
 
 TOPICS = Topics("in.", "out.", 3, 2)
 INPUTS = (TOPICS.predictions, TOPICS.outcomes, TOPICS.operator_commands, TOPICS.training_results)
 
 
-def letter(topic: str, value: bytes | None, reason: str = "future", headers: Any = ()) -> Letter:
+def letter(topic: str, value: bytes | None, reason: str = "future", headers: Any = ()) -> DeadLetteredRecord:
     """As it is read back from the dead-letter topic."""
     arrived: Any = SimpleNamespace(topic=topic, partition=0, offset=5, key=b"k", value=value, headers=list(headers))
     built = deadletters.build(arrived, "labels", reason, "why")
     added = deadletters.added(built.headers)
     record = SimpleNamespace(key=built.key, value=built.value, headers=built.headers)
-    return Letter(0, 0, added[deadletters.TOPIC], (0, 5), added[deadletters.REASON], "", 0, record, added)
+    return DeadLetteredRecord(0, 0, added[deadletters.TOPIC], (0, 5), added[deadletters.REASON], "", 0, record, added)
 
 
-def refusal(found: Letter, **limits: int) -> str:
+def refusal(found: DeadLetteredRecord, **limits: int) -> str:
     with pytest.raises(BadRow) as caught:
         Way(TOPICS, None, limits).value(found)
     return str(caught.value)

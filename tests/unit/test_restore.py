@@ -16,7 +16,7 @@ from stream_app.engine.store import FORMAT, Meta, Store, StoreMemory
 from stream_app.errors import Incompatible
 
 SPEC = StageSpec("labels", 1, "clock", {}, {}, {}, lambda p: None, "app-labels-changelog", lambda *a: None)  # type: ignore[arg-type, return-value]
-CONFIG = EngineConfig("app", "broker:1", "cluster-a", Path("data"), static={"line_partitions": "4"})
+CONFIG = EngineConfig("app", "broker:1", "cluster-a", Path("data"), static={"model_partitions": "4"})
 NOW = time.time_ns() // 1_000_000
 META = Meta("cluster-a", "app-labels-changelog", FORMAT, 50, NOW, b"")
 
@@ -105,11 +105,11 @@ async def test_what_the_positions_record_counts_must_be_there(tmp_path: Path) ->
 
 
 def test_state_built_with_another_static_setting_is_refused_by_its_name() -> None:
-    record = encode_positions(Positions({}, static={"line_partitions": "8"}))
-    with pytest.raises(Incompatible, match="line_partitions is 4 here"):
+    record = encode_positions(Positions({}, static={"model_partitions": "8"}))
+    with pytest.raises(Incompatible, match="model_partitions is 4 here"):
         _positions(record, SPEC, CONFIG, 0)
-    same = replace(CONFIG, static={"line_partitions": "8"})
-    assert _positions(record, SPEC, same, 0) == Positions({}, static={"line_partitions": "8"})
+    same = replace(CONFIG, static={"model_partitions": "8"})
+    assert _positions(record, SPEC, same, 0) == Positions({}, static={"model_partitions": "8"})
 
 
 def test_an_unknown_positions_format_is_refused() -> None:

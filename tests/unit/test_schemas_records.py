@@ -1,4 +1,4 @@
-"""Bounds of outputs and orders, one way to write JSON, placement by key."""
+"""Bounds of outputs and commands, one way to write JSON, placement by key."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from schemas import deadletters
 from schemas.catalogue import CE_HEADERS, FAMILIES, records
-from schemas.common import Line, LineOrAll, Name, ce_headers, encode, uuid5
+from schemas.common import ModelId, ModelIdOrAll, Name, ce_headers, encode, uuid5
 from schemas.partitioning import murmur2, partition_for
 from schemas.snapshots import DriftSummary, MetricSnapshot
 from stream_app.kafka.topics import Topics
@@ -43,9 +43,9 @@ _FAULTS: list[tuple[str, dict[str, Any]]] = [
     ("metric-snapshot.closed", {"id": "not-a-uuid"}),
     ("metric-snapshot.closed", {"at": "2026-03-02T02:00:00Z"}),
     ("metric-snapshot.closed", {"at": "2026-03-02T02:00:00.000Z\n"}),
-    ("metric-snapshot.closed", {"line": "fraud"}),
-    ("metric-snapshot.closed", {"line": "*"}),
-    ("metric-snapshot.closed", {"line": "fraud:acme\n"}),
+    ("metric-snapshot.closed", {"model": "fraud"}),
+    ("metric-snapshot.closed", {"model": "*"}),
+    ("metric-snapshot.closed", {"model": "fraud:acme\n"}),
     ("metric-snapshot.closed", {"model_type": "fra ud"}),
     ("metric-snapshot.closed", {"date": "2026-3-1"}),
     ("metric-snapshot.closed", {"state": "shut"}),
@@ -68,17 +68,17 @@ _FAULTS: list[tuple[str, dict[str, Any]]] = [
     ("training-command.train", {"command": "retrain"}),
     ("training-command.train", {"attempt": 0}),
     ("training-command.train", {"reply_partition": -1}),
-    ("training-result.succeeded", {"line": "*"}),
+    ("training-result.succeeded", {"model": "*"}),
     ("training-result.succeeded", {"status": "done"}),
     ("training-result.succeeded", {"training_samples": -1}),
     ("training-result.succeeded", {"candidate_metrics": {"pr_auc": "good"}}),
-    ("operator-command.register", {"line": "fraud"}),
-    ("operator-command.register", {"line": "fraud:acme\n"}),
+    ("operator-command.register", {"model": "fraud"}),
+    ("operator-command.register", {"model": "fraud:acme\n"}),
     ("operator-command.register", {"command": "delete"}),
     ("operator-command.register", {"actor": ""}),
     ("operator-command.register", {"id": "x" * 129}),
     ("operator-command.register", {"arguments": []}),
-    ("setting.line", {"key": "Auto Retrain"}),
+    ("setting.model", {"key": "Auto Retrain"}),
     ("audit-record.refused", {"decision": "No!"}),
 ]
 
@@ -107,11 +107,11 @@ def test_a_record_without_a_field_it_must_have_is_refused(path: Path) -> None:
     ("kind", "good", "bad"),
     [
         (Name, ["a", "A.b-c_9", "x" * 128], ["", "a b", "a\n", "é", "x" * 129, "a:b"]),
-        (Line, ["a:b", "a:global"], ["a", "a:", ":b", "a:b:c", "*", "a:b\n"]),
-        (LineOrAll, ["*", "a:b"], ["", "**", "*:b", "*\n"]),
+        (ModelId, ["a:b", "a:global"], ["a", "a:", ":b", "a:b:c", "*", "a:b\n"]),
+        (ModelIdOrAll, ["*", "a:b"], ["", "**", "*:b", "*\n"]),
     ],
 )
-def test_names_and_lines_hold_nothing_but_what_the_contract_allows(kind: Any, good: list[str], bad: list[str]) -> None:
+def test_names_and_models_hold_nothing_but_what_the_contract_allows(kind: Any, good: list[str], bad: list[str]) -> None:
     for text in good:
         assert msgspec.convert(text, kind) == text
     for text in bad:
@@ -170,7 +170,7 @@ def test_cloud_events_headers_are_those_of_the_catalogue() -> None:
 def test_ids_depend_on_every_part_and_where_it_ends() -> None:
     assert uuid5("a", "b") == uuid5("a", "b")
     assert len({uuid5("a", "b"), uuid5("ab"), uuid5("b", "a"), uuid5("a", "b", "")}) == 4
-    # RFC 9562 section 5.5 by hand: SHA-1 of namespace and name, with version 5 and the variant set
+    # RFC 9562 section 5.5 manually: SHA-1 of namespace and name, with version 5 and the variant set
     space = hashlib.sha1(uuid.NAMESPACE_URL.bytes + b"urn:plumbline").digest()[:16]
     space = bytes([*space[:6], space[6] & 15 | 80, space[7], space[8] & 63 | 128, *space[9:]])
     digest = hashlib.sha1(space + b"alert\x1ffraud").digest()[:16]
@@ -207,7 +207,7 @@ def test_topics_and_catalogue_agree() -> None:
     for spec in public:
         family = families[spec.name]
         assert spec.config["cleanup.policy"] == ",".join(family.cleanup)
-        assert spec.partitions == {"inputs": 12, "lines": 4, "one": 1}[family.placed]
+        assert spec.partitions == {"inputs": 12, "models": 4, "one": 1}[family.placed]
         if family.retention_ms is not None:
             assert spec.config["retention.ms"] == str(family.retention_ms)
 

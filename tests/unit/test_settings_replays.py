@@ -32,14 +32,14 @@ def test_metrics_decides_alike_under_changes_whatever_the_chunks_checkpoints_and
     for number, place in enumerate(sorted(draw.sample(range(1, len(scenario.ticks)), k=24))):
         model, values = said[number % len(said)]
         scenario.commands.setdefault(place, []).append(order(values, model, f"o-{number}"))
-    config = metrics_config(base(Settings(line_partitions=1, input_partitions=2)))
+    config = metrics_config(base(Settings(model_partitions=1, input_partitions=2)))
     whole = Drive(scenario, dataclasses.replace(config, cells_a_step=10_000)).run()
     shown = [json.loads(emit.value or b"") for emit in whole.of("settings")]
-    assert len({(row["line"], row["key"]) for row in shown}) > 6
+    assert len({(row["model"], row["key"]) for row in shown}) > 6
     for variant in range(2):
         cut = Drive(scenario, dataclasses.replace(config, cells_a_step=3), seed=10 * seed + variant).run()
         assert cut.restarts
-        for topic in ("metric-snapshots", "model-lifecycle", "settings", "line-log"):
+        for topic in ("metric-snapshots", "model-lifecycle", "settings", "model-log"):
             assert cut.of(topic) == whole.of(topic), topic
         assert {k: v for k, v in cut.table.rows.items() if k[:1] == b"V"} == {
             k: v for k, v in whole.table.rows.items() if k[:1] == b"V"
@@ -49,14 +49,14 @@ def test_metrics_decides_alike_under_changes_whatever_the_chunks_checkpoints_and
 def test_the_whole_chain_decides_alike_with_every_stage_thrown_away_after_each_checkpoint() -> None:
     orders = {
         3: [order({"drop_high_points": 9.0, "types.conflict.alert_reminder_h": 6})],
-        12: [order({"drop_points": 8.5}, SCENARIO.line, "o-2"), order({"drop_high_points": 8}, id="o-3")],
-        20: [order({"drop_high_points": None}, id="o-4"), order({"alert_reminder_h": 2}, SCENARIO.line, "o-5")],
-        22: [order({"drop_points": None}, SCENARIO.line, "o-6")],
+        12: [order({"drop_points": 8.5}, SCENARIO.model, "o-2"), order({"drop_high_points": 8}, id="o-3")],
+        20: [order({"drop_high_points": None}, id="o-4"), order({"alert_reminder_h": 2}, SCENARIO.model, "o-5")],
+        22: [order({"drop_points": None}, SCENARIO.model, "o-6")],
     }
     whole, shaken = run(orders), run(orders, restarts=True)
     assert whole.emits == shaken.emits
-    assert {row["settings_hash"] for row in records(whole, "drift-events", SCENARIO.line)} >= {
-        whole.stages[name].settings.hash_of(SCENARIO.line) for name in whole.stages
+    assert {row["settings_hash"] for row in records(whole, "drift-events", SCENARIO.model)} >= {
+        whole.stages[name].settings.hash_of(SCENARIO.model) for name in whole.stages
     }
 
 

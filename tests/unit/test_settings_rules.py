@@ -1,4 +1,4 @@
-"""Rules of types and lines, what is static, the hash, and that every setting explains itself."""
+"""Rules of types and models, what is static, the hash, and that every setting explains itself."""
 
 from __future__ import annotations
 
@@ -55,27 +55,27 @@ def test_the_numbers_are_those_of_the_contract() -> None:
         "circuit_failures": 2, "command_accept_min": 10, "command_finish_h": 6, "command_attempts": 3,
         "validation_max_loss_points": 1, "probation_first_look_h": 24, "probation_days": 14,
         "probation_drop_points": 5, "probation_min_labelled": 100, "probation_min_denominator": 30,
-        "probation_previous_days": 7, "input_partitions": 12, "line_partitions": 4, "max_record_bytes": 1_048_576,
+        "probation_previous_days": 7, "input_partitions": 12, "model_partitions": 4, "max_record_bytes": 1_048_576,
         "session_timeout_s": 6, "transaction_timeout_s": 10, "web_host": "127.0.0.1", "web_port": 6066,
     }  # fmt: skip
     assert {name: getattr(found, name) for name in expected} == expected
 
 
-def test_a_line_goes_over_its_type_over_what_is_built_in_over_all() -> None:
+def test_a_model_goes_over_its_type_over_what_is_built_in_over_all() -> None:
     found = Settings(
         label_delay_days=2,
         performance_metrics=("f1",),
         recent_days=5,
         types={"fraud": {"label_delay_days": 3, "alert_gap_h": 48}},
-        lines={"fraud:acme": {"label_delay_days": 4}},
+        models={"fraud:acme": {"label_delay_days": 4}},
     )
-    assert found.for_line("fraud:acme").label_delay_days == 4
-    assert found.for_line("fraud:acme").alert_gap_h == 48
-    assert found.for_line("fraud:other").label_delay_days == found.for_type("fraud").label_delay_days == 3
-    assert found.for_line("churn:acme").label_delay_days == found.label_delay_days == 2
-    assert found.for_line("fraud:acme").performance_metrics == ("precision", "recall", "pr_auc")
-    assert found.for_line("churn:acme").performance_metrics == ("f1",)
-    assert {found.for_line(line).recent_days for line in ("fraud:acme", "conflict:global", "churn:x")} == {5}
+    assert found.for_model("fraud:acme").label_delay_days == 4
+    assert found.for_model("fraud:acme").alert_gap_h == 48
+    assert found.for_model("fraud:other").label_delay_days == found.for_type("fraud").label_delay_days == 3
+    assert found.for_model("churn:acme").label_delay_days == found.label_delay_days == 2
+    assert found.for_model("fraud:acme").performance_metrics == ("precision", "recall", "pr_auc")
+    assert found.for_model("churn:acme").performance_metrics == ("f1",)
+    assert {found.for_model(model).recent_days for model in ("fraud:acme", "conflict:global", "churn:x")} == {5}
 
 
 def test_joined_entries_are_kept_as_long_as_pending_ones() -> None:
@@ -90,7 +90,7 @@ def test_horizons_are_those_of_all_types_together() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "line", "may"),
+    ("given", "model", "may"),
     [
         ({}, "conflict:global", True),
         ({}, "fraud:acme", True),
@@ -106,14 +106,14 @@ def test_horizons_are_those_of_all_types_together() -> None:
         ({"auto_retrain_types": {"churn": True}}, "churn:acme", True),
     ],
 )
-def test_flags_allow_a_line_only_together(given: dict[str, Any], line: str, may: bool) -> None:
+def test_flags_allow_a_model_only_together(given: dict[str, Any], model: str, may: bool) -> None:
     on = {
         "auto_retrain": True,
         "auto_retrain_conflict": True,
         "auto_retrain_fraud": True,
         "auto_retrain_tenants": ("*",),
     }
-    assert Settings(**{**on, **given}).may_retrain(line) is may
+    assert Settings(**{**on, **given}).may_retrain(model) is may
 
 
 def test_settings_cannot_be_changed_in_place() -> None:
@@ -126,7 +126,7 @@ def test_settings_cannot_be_changed_in_place() -> None:
 def test_the_static_view_names_all_that_state_is_built_with() -> None:
     view = Settings(types={"churn": {"scope": "tenant", "pending_horizon_days": 9}}).static_view()
     assert view == {
-        "scope": "auto", "pending_horizon_days": "60", "input_partitions": "12", "line_partitions": "4",
+        "scope": "auto", "pending_horizon_days": "60", "input_partitions": "12", "model_partitions": "4",
         "early_outcome_days": "7", "max_prediction_age_days": "90", "cell_retention_days": "90",
     }  # fmt: skip
 
@@ -157,7 +157,7 @@ def test_the_hash_knows_everything_a_decision_depends_on() -> None:
     changed: dict[str, Any] = {
         "scope": "tenant", "unlabelled_as": "negative", "performance_metrics": ("f1",), "rollback_metrics": (),
         "validation_floors": {"f1": 0.5}, "auto_retrain_types": {"churn": True}, "auto_retrain_tenants": ("*",),
-        "types": {"churn": {"recent_days": 8}}, "lines": {"churn:a": {"recent_days": 8}}, "baseline_start_days": 31,
+        "types": {"churn": {"recent_days": 8}}, "models": {"churn:a": {"recent_days": 8}}, "baseline_start_days": 31,
         "max_record_bytes": 2_048,
         "ks_high_bound": 0.11, "drop_points": 6, "drop_high_points": 11,
     }  # fmt: skip
@@ -222,18 +222,18 @@ def test_settings_that_nothing_reads_say_so_and_the_others_are_read() -> None:
 
 
 @pytest.mark.parametrize("environment", ["development", "staging", "production"])
-@pytest.mark.parametrize("line", ["conflict:global", "fraud:acme", "fraud:other", "churn:acme", "churn:global"])
-def test_the_coordinators_flags_allow_what_the_settings_allow(environment: Any, line: str) -> None:
+@pytest.mark.parametrize("model", ["conflict:global", "fraud:acme", "fraud:other", "churn:acme", "churn:global"])
+def test_the_coordinators_flags_allow_what_the_settings_allow(environment: Any, model: str) -> None:
     for more in ({}, {"auto_retrain": True, "auto_retrain_types": {"churn": True}, "auto_retrain_tenants": ["acme"]}):
         found = Settings(environment=environment, **more)
-        flags = retrain_config(found, "ml.training-results").rules(line).flags
+        flags = retrain_config(found, "ml.training-results").rules(model).flags
         passed = flags.monitoring and flags.auto_retrain and flags.model_type and flags.tenant
-        assert passed == found.may_retrain(line)
+        assert passed == found.may_retrain(model)
         assert flags.environment == environment
 
 
-def test_the_coordinators_numbers_are_those_of_the_line() -> None:
-    found = Settings(retrain_cooldown_days=3, lines={"fraud:acme": {"retrain_cooldown_days": 1}})
+def test_the_coordinators_numbers_are_those_of_the_model() -> None:
+    found = Settings(retrain_cooldown_days=3, models={"fraud:acme": {"retrain_cooldown_days": 1}})
     rules = retrain_config(found, "ml.training-results").rules
     assert rules("fraud:acme").rules.retrain_cooldown_days == 1
     assert rules("fraud:other").rules.retrain_cooldown_days == 3
@@ -246,7 +246,7 @@ def test_the_coordinators_numbers_are_those_of_the_line() -> None:
 def test_what_the_stages_get_is_what_was_set() -> None:
     found = Settings(
         types={"fraud": {"pending_horizon_days": 9, "unlabelled_as": "negative", "unlabelled_after_days": 5}},
-        lines={"fraud:acme": {"label_delay_days": 3}},
+        models={"fraud:acme": {"label_delay_days": 3}},
         narrow_interval_below=0.1,
     )
     labels, metrics = labels_config(found), metrics_config(found)

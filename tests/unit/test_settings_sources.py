@@ -183,15 +183,15 @@ def test_an_unusable_variable_is_refused_by_name(
         ("[types.fraud]\nlabel_delay_days = 99", "types.fraud.label_delay_days: "),
         ("[types.fraud]\nlabel_delay_days = true", "types.fraud.label_delay_days: a number is needed"),
         ("[types.fraud]\nbaseline_end_days = 91", "types.fraud: baseline_end_days is above cell_retention_days"),
-        ("[types.fraud]\nnarrow_interval_below = 0.1", "narrow_interval_below: this can only be set for all lines"),
+        ("[types.fraud]\nnarrow_interval_below = 0.1", "narrow_interval_below: this can only be set for all models"),
         ("[types.'a b']\nrecent_days = 8", "is no name of a model type"),
-        ("[lines.fraud]\nrecent_days = 8", 'lines."fraud": a line is written TYPE:TENANT'),
-        ("[lines.'fraud:a:b']\nrecent_days = 8", "a line is written TYPE:TENANT"),
-        ("[lines.'fraud:acme']\nscope = 'auto'", "scope: this can only be set for a whole model type"),
-        ("[lines.'fraud:acme']\npending_horizon_days = 9", "this can only be set for a whole model type"),
-        ("[lines.'fraud:global']\nrecent_days = 8", "fraud is per tenant, so there is no line fraud:global"),
-        ("[lines.'conflict:acme']\nrecent_days = 8", "conflict is global, its only line is conflict:global"),
-        ("[lines.'fraud:acme']\nbaseline_end_days = 91", 'lines."fraud:acme": baseline_end_days is above'),
+        ("[models.fraud]\nrecent_days = 8", 'models."fraud": a model is written TYPE:TENANT'),
+        ("[models.'fraud:a:b']\nrecent_days = 8", "a model is written TYPE:TENANT"),
+        ("[models.'fraud:acme']\nscope = 'auto'", "scope: this can only be set for a whole model type"),
+        ("[models.'fraud:acme']\npending_horizon_days = 9", "this can only be set for a whole model type"),
+        ("[models.'fraud:global']\nrecent_days = 8", "fraud is per tenant, so there is no model fraud:global"),
+        ("[models.'conflict:acme']\nrecent_days = 8", "conflict is global, its only model is conflict:global"),
+        ("[models.'fraud:acme']\nbaseline_end_days = 91", 'models."fraud:acme": baseline_end_days is above'),
         ("kafka_security_protocol = 'SASL_SSL'", "kafka_sasl_username and kafka_sasl_password are needed"),
         ("kafka_ssl_cafile = 'ca.pem'", "kafka_ssl_cafile is set and kafka_security_protocol is PLAINTEXT"),
     ],
@@ -215,10 +215,10 @@ def test_an_unusable_file_is_refused_by_key(write: Write, text: str, says: str) 
         "[types.fraud]\nlabel_delay_days = 0",
         "[types.new-type]\nscope = 'tenant'",
         "[types.fraud]\npending_horizon_days = 365",
-        "[lines.'fraud:acme']\nlabel_delay_days = 9",
-        "[lines.'conflict:global']\nlabel_delay_days = 9",
-        "[lines.'churn:acme']\nrecent_days = 8",
-        "[lines.'churn:global']\nrecent_days = 8",
+        "[models.'fraud:acme']\nlabel_delay_days = 9",
+        "[models.'conflict:global']\nlabel_delay_days = 9",
+        "[models.'churn:acme']\nrecent_days = 8",
+        "[models.'churn:global']\nrecent_days = 8",
         "validation_floors = { accuracy = 1 }",
         "[auto_retrain_types]\nchurn = true",
         "auto_retrain_tenants = ['*']",
@@ -281,7 +281,7 @@ def test_explain_says_what_a_setting_means_who_set_it_and_how(monkeypatch: pytes
     assert "recent_days = 8   (PLUMBLINE_RECENT_DAYS)" in explain("recent_days")
     assert "a week sees every kind of day" in explain("PLUMBLINE_RECENT_DAYS")
     assert "types.fraud.label_delay_days = 3\n" in explain("types.fraud.label_delay_days")
-    assert "lines.fraud:acme.label_delay_days = 3\n" in explain("lines.fraud:acme.label_delay_days")
+    assert "models.fraud:acme.label_delay_days = 3\n" in explain("models.fraud:acme.label_delay_days")
     assert "fixed for the life of the input prefix" in explain("input_partitions")
     with pytest.raises(Incompatible, match="did you mean recent_days"):
         explain("recent_day")

@@ -60,8 +60,8 @@ def test_times_have_an_offset_or_are_refused() -> None:
 
 
 def test_a_clock_record_without_time_is_no_tick() -> None:
-    assert decode_tick(b'{"barrier":{}}', 3) is None
-    assert decode_tick(b'{"at":"1970-01-01T00:00:01Z","line":true,"barrier":{"x":2}}', 3) == TickView(
+    assert decode_tick(b'{"end_offsets":{}}', 3) is None
+    assert decode_tick(b'{"at":"1970-01-01T00:00:01Z","ends_epoch":true,"end_offsets":{"x":2}}', 3) == TickView(
         1000, True, None, {"x": 2}, 3
     )
 
@@ -122,13 +122,13 @@ def test_stale_chunks_are_dropped_and_gaps_are_noticed() -> None:
         item.put(_chunk(1, 5, range(1, 5), epoch=2))
 
 
-def test_ticks_that_are_not_later_are_ignored_and_barriers_never_go_back() -> None:
+def test_ticks_that_are_not_later_are_ignored_and_end_offsets_never_go_back() -> None:
     clock = Clock(1, Positions({"clock": 0}, tick=5_000), {"x": 10})
     values = [
-        b'{"at":"1970-01-01T00:00:04Z","barrier":{"x":12}}',
-        b'{"at":"1970-01-01T00:00:05Z","barrier":{"x":3}}',
+        b'{"at":"1970-01-01T00:00:04Z","ends_epoch":false,"end_offsets":{"x":12}}',
+        b'{"at":"1970-01-01T00:00:05Z","ends_epoch":false,"end_offsets":{"x":3}}',
         b"garbage",
-        b'{"at":"1970-01-01T00:00:06Z","barrier":{"x":3}}',
+        b'{"at":"1970-01-01T00:00:06Z","ends_epoch":false,"end_offsets":{"x":3}}',
     ]
     from faust.types import TP
 
@@ -137,7 +137,7 @@ def test_ticks_that_are_not_later_are_ignored_and_barriers_never_go_back() -> No
     head = clock.current()
     assert head is not None
     tick, broker_ms = head
-    assert (tick.at_ms, tick.barrier, broker_ms) == (6_000, {"x": 12}, 99)
+    assert (tick.at_ms, tick.end_offsets, broker_ms) == (6_000, {"x": 12}, 99)
     clock.handled(tick)
     assert clock.current() is None
     assert clock.input.reached == 4
@@ -159,15 +159,15 @@ def _clock(*values: tuple[str, int], state: Positions | None = None) -> Clock:
 @pytest.mark.parametrize(("second", "taken"), [(310, True), (311, False), (0, True), (4_000_000_000, False)])
 def test_a_live_tick_lies_at_most_five_minutes_after_the_brokers_time(mode: str, second: int, taken: bool) -> None:
     at = rfc3339(second * 1000)
-    clock = _clock((f'{{"at":"{at}","barrier":{{}},"mode":{mode}}}', 10_000))
+    clock = _clock((f'{{"at":"{at}","ends_epoch":false,"end_offsets":{{}},"mode":{mode}}}', 10_000))
     assert (len(clock.ticks), len(clock.unreadable)) == ((1, 0) if taken else (0, 1))
     assert (clock.refusal is None) == taken
 
 
 def test_a_simulated_tick_may_lie_anywhere_until_a_live_one_has_come() -> None:
     far, live = rfc3339(4_000_000_000_000), rfc3339(10_000)
-    simulated = (f'{{"at":"{far}","barrier":{{}},"mode":"external"}}', 10_000)
-    now = (f'{{"at":"{live}","barrier":{{}},"mode":"live"}}', 10_000)
+    simulated = (f'{{"at":"{far}","ends_epoch":false,"end_offsets":{{}},"mode":"external"}}', 10_000)
+    now = (f'{{"at":"{live}","ends_epoch":false,"end_offsets":{{}},"mode":"live"}}', 10_000)
     assert len(_clock(simulated).ticks) == 1
     refused = _clock(now, simulated)
     assert (len(refused.ticks), [record.offset for record, _ in refused.unreadable]) == (1, [1])

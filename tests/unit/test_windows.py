@@ -14,7 +14,7 @@ from tests.unit.test_metrics import Batch
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
-LINE, VERSION, TODAY = "fraud:a", "v1", 20_000
+MODEL, VERSION, TODAY = "fraud:a", "v1", 20_000
 
 
 class DictTable:
@@ -35,8 +35,8 @@ def table(days: range | list[int], assume: bool = False) -> tuple[TableCells, di
     for day in days:
         batches[day] = Batch(40, day, None, labelled=0.5)
         cell = Cell(batches[day].counts(), 1, 1, assume and day % 2 == 0)
-        stored.rows[cell_key(LINE, VERSION, day)] = cells_codec.encode(cell)
-        stored.rows[cell_key(LINE, "v2", day)] = cells_codec.encode(Cell(cells.EMPTY))
+        stored.rows[cell_key(MODEL, VERSION, day)] = cells_codec.encode(cell)
+        stored.rows[cell_key(MODEL, "v2", day)] = cells_codec.encode(Cell(cells.EMPTY))
         stored.rows[cell_key("fraud:b", VERSION, day)] = cells_codec.encode(Cell(cells.EMPTY))
     return TableCells(stored), batches
 
@@ -52,39 +52,39 @@ def table(days: range | list[int], assume: bool = False) -> tuple[TableCells, di
 )
 def test_recent_is_the_seven_days_before_the_close_of_as_ofs_own_date(as_of: int | datetime) -> None:
     reader, _ = table(range(TODAY - 100, TODAY + 3))
-    found = get_recent_metrics(reader, LINE, VERSION, as_of)
+    found = get_recent_metrics(reader, MODEL, VERSION, as_of)
     assert [d.day for d in found] == list(range(TODAY - 7, TODAY))
     assert (found[0].date, found[-1].date) == ("2024-09-27", "2024-10-03")
 
 
 def test_one_millisecond_before_midnight_belongs_to_the_day_before() -> None:
     reader, _ = table(range(TODAY - 100, TODAY + 3))
-    assert get_recent_metrics(reader, LINE, VERSION, TODAY * DAY - 1)[-1].day == TODAY - 2
+    assert get_recent_metrics(reader, MODEL, VERSION, TODAY * DAY - 1)[-1].day == TODAY - 2
 
 
 def test_baseline_begins_sixty_days_before_the_close_and_ends_before_the_thirtieth() -> None:
     reader, _ = table(range(TODAY - 100, TODAY + 3))
-    found = get_baseline_metrics(reader, LINE, VERSION, TODAY * DAY + 3 * HOUR)
+    found = get_baseline_metrics(reader, MODEL, VERSION, TODAY * DAY + 3 * HOUR)
     assert [d.day for d in found] == list(range(TODAY - 60, TODAY - 30))
 
 
 def test_other_lengths_have_the_same_edges() -> None:
     reader, _ = table(range(TODAY - 100, TODAY + 3))
-    assert [d.day for d in get_recent_metrics(reader, LINE, VERSION, TODAY * DAY, days=1)] == [TODAY - 1]
-    assert [d.day for d in get_baseline_metrics(reader, LINE, VERSION, TODAY * DAY, 8, 10)] == [TODAY - 10, TODAY - 9]
+    assert [d.day for d in get_recent_metrics(reader, MODEL, VERSION, TODAY * DAY, days=1)] == [TODAY - 1]
+    assert [d.day for d in get_baseline_metrics(reader, MODEL, VERSION, TODAY * DAY, 8, 10)] == [TODAY - 10, TODAY - 9]
 
 
 def test_missing_days_are_absent_and_never_replaced_by_older_ones() -> None:
     held = [TODAY - 8, TODAY - 7, TODAY - 4, TODAY - 1, TODAY, TODAY - 61, TODAY - 60, TODAY - 31, TODAY - 30]
     reader, _ = table(held)
-    assert [d.day for d in get_recent_metrics(reader, LINE, VERSION, TODAY * DAY)] == [TODAY - 7, TODAY - 4, TODAY - 1]
-    assert [d.day for d in get_baseline_metrics(reader, LINE, VERSION, TODAY * DAY)] == [TODAY - 60, TODAY - 31]
-    assert get_recent_metrics(reader, LINE, "v9", TODAY * DAY) == []
+    assert [d.day for d in get_recent_metrics(reader, MODEL, VERSION, TODAY * DAY)] == [TODAY - 7, TODAY - 4, TODAY - 1]
+    assert [d.day for d in get_baseline_metrics(reader, MODEL, VERSION, TODAY * DAY)] == [TODAY - 60, TODAY - 31]
+    assert get_recent_metrics(reader, MODEL, "v9", TODAY * DAY) == []
 
 
 def test_a_window_is_the_sum_of_its_cells_not_the_mean_of_its_days() -> None:
     reader, batches = table(range(TODAY - 7, TODAY))
-    found = window_metrics(get_recent_metrics(reader, LINE, VERSION, TODAY * DAY))
+    found = window_metrics(get_recent_metrics(reader, MODEL, VERSION, TODAY * DAY))
     known = [b.labelled for b in batches.values()]
     y = np.concatenate([b.actual[k] for b, k in zip(batches.values(), known, strict=True)])
     s = np.concatenate([b.score[k] for b, k in zip(batches.values(), known, strict=True)])
@@ -96,7 +96,7 @@ def test_a_window_is_the_sum_of_its_cells_not_the_mean_of_its_days() -> None:
 
 def test_a_window_may_hold_days_that_assume_negatives_and_days_that_do_not() -> None:
     reader, batches = table(range(TODAY - 7, TODAY), assume=True)
-    found = window_metrics(get_recent_metrics(reader, LINE, VERSION, TODAY * DAY))
+    found = window_metrics(get_recent_metrics(reader, MODEL, VERSION, TODAY * DAY))
     judged = {day: b.labelled | (day % 2 == 0) for day, b in batches.items()}
     y = np.concatenate([(b.actual & b.labelled)[judged[day]] for day, b in batches.items()])
     s = np.concatenate([b.score[judged[day]] for day, b in batches.items()])
@@ -115,8 +115,8 @@ def test_an_empty_window_has_no_ratios() -> None:
 def test_a_window_of_exact_days_stays_exact_and_one_binned_day_makes_it_binned() -> None:
     stored = DictTable()
     for day, n in ((TODAY - 3, 3000), (TODAY - 2, 3000), (TODAY - 1, 5000)):
-        stored.rows[cell_key(LINE, VERSION, day)] = cells_codec.encode(Cell(Batch(n, day, None).counts()))
-    days = get_recent_metrics(TableCells(stored), LINE, VERSION, TODAY * DAY)
+        stored.rows[cell_key(MODEL, VERSION, day)] = cells_codec.encode(Cell(Batch(n, day, None).counts()))
+    days = get_recent_metrics(TableCells(stored), MODEL, VERSION, TODAY * DAY)
     assert [d.figures.score_mode for d in days] == ["exact", "exact", "binned"]
     assert window_metrics(days[:2]).score_mode == "exact"
     assert window_metrics(days).score_mode == "binned"
@@ -125,6 +125,6 @@ def test_a_window_of_exact_days_stays_exact_and_one_binned_day_makes_it_binned()
 def test_a_time_without_offset_and_a_window_that_ends_before_it_starts_are_refused() -> None:
     reader, _ = table([])
     with pytest.raises(ValueError, match="no offset"):
-        get_recent_metrics(reader, LINE, VERSION, datetime(2026, 1, 1))
+        get_recent_metrics(reader, MODEL, VERSION, datetime(2026, 1, 1))
     with pytest.raises(ValueError, match=r"days_ago_end \(30\) must be above"):
-        get_baseline_metrics(reader, LINE, VERSION, 0, 30, 30)
+        get_baseline_metrics(reader, MODEL, VERSION, 0, 30, 30)

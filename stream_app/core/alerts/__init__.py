@@ -1,4 +1,4 @@
-"""The only writer of alerts: one open alert per line and type, and what becomes of it (CONTRACT section 4)."""
+"""The only writer of alerts: one open alert per model and type, and what becomes of it (CONTRACT section 4)."""
 
 from stream_app.core.alerts.rules import AlertRules, AlertsConfig
 from stream_app.core.alerts.stage import AlertsStage

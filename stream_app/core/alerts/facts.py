@@ -31,9 +31,9 @@ class Decided(msgspec.Struct, frozen=True, tag="decided"):
 
 
 class Acknowledged(msgspec.Struct, frozen=True, tag="acknowledged"):
-    """Somebody took one alert of a line, or all of them. ``line`` may be ``*``."""
+    """Somebody took one alert of a model, or all of them. ``model`` may be ``*``."""
 
-    line: str
+    model: str
     actor: str
     command_id: str
     reason: str
@@ -43,9 +43,9 @@ class Acknowledged(msgspec.Struct, frozen=True, tag="acknowledged"):
 
 
 class Accepted(msgspec.Struct, frozen=True, tag="accepted"):
-    """An operator took the present as normal. ``line`` may be ``*``."""
+    """An operator took the present as normal. ``model`` may be ``*``."""
 
-    line: str
+    model: str
     actor: str
     command_id: str
     reason: str
@@ -54,27 +54,27 @@ class Accepted(msgspec.Struct, frozen=True, tag="accepted"):
 class VersionReplaced(msgspec.Struct, frozen=True, tag="replaced"):
     """Another version is active since ``by.since_ms``."""
 
-    line: str
+    model: str
     by: Replacement
 
 
 class VersionKept(msgspec.Struct, frozen=True, tag="kept"):
     """Probation kept a version that became active at ``since_ms``."""
 
-    line: str
+    model: str
     since_ms: int
 
 
 class ModelForgotten(msgspec.Struct, frozen=True, tag="forgotten"):
     """A model made no predictions for so long that nothing of it is kept."""
 
-    line: str
+    model: str
 
 
 class Changed(msgspec.Struct, frozen=True, tag="changed"):
-    """Settings change. ``line`` may be ``*``."""
+    """Settings change. ``model`` may be ``*``."""
 
-    line: str
+    model: str
     values: dict[str, Any]
 
 

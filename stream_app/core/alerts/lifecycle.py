@@ -38,7 +38,7 @@ from stream_app.core.alerts.facts import (
     VersionReplaced,
 )
 from stream_app.core.alerts.rules import AlertRules
-from stream_app.core.alerts.state import DRIFT, EVENTS, INCOMPLETE, REVISABLE, Book, Decision, OpenAlert, Streak
+from stream_app.core.alerts.state import DRIFT, EVENTS, INCOMPLETE, REVISABLE, AlertHistory, Decision, OpenAlert, Streak
 from stream_app.core.comparisons.finding import Finding
 
 Notify = Literal["opened", "severity", "reminder", "escalated", "resolved"]
@@ -55,40 +55,40 @@ class AlertChange(NamedTuple):
     alert: OpenAlert
     notify: Notify | None
     resolution: Resolution | None
-    book: Book
+    history: AlertHistory
 
 
 def types_of(finding: Finding) -> tuple[str, ...]:
-    """Whose books an event is written into; the quality checks are shown in alerts about drift."""
+    """Whose histories an event is written into; the quality checks are shown in alerts about drift."""
     return (DRIFT, INCOMPLETE) if finding.check == "completeness" else (DRIFT,)
 
 
-def step(rules: AlertRules, book: Book, fact: Step, now_ms: int) -> tuple[Book, list[AlertChange]]:
-    """The book after a fact that became known at the tick ``now_ms``, and the revisions it causes."""
+def step(rules: AlertRules, history: AlertHistory, fact: Step, now_ms: int) -> tuple[AlertHistory, list[AlertChange]]:
+    """The history after a fact that became known at the tick ``now_ms``, and the revisions it causes."""
     if isinstance(fact, EventPublished):
-        return _event(rules, book, fact, now_ms)
-    alert = book.alert
+        return _event(rules, history, fact, now_ms)
+    alert = history.alert
     if alert is None:
-        return book, []
+        return history, []
     if isinstance(fact, TimePassed):
-        return _timers(rules, book, alert, now_ms)
+        return _timers(rules, history, alert, now_ms)
     if isinstance(fact, Acknowledged):
         if fact.alert_id not in (None, alert.id) or fact.actor == alert.acknowledged_by:
-            return book, []
-        return _revised(book, replace(alert, acknowledged_by=fact.actor))
+            return history, []
+        return _revised(history, replace(alert, acknowledged_by=fact.actor))
     if isinstance(fact, ModelForgotten):
-        return _resolved(book, alert, "no_predictions")
-    if book.type != DRIFT:
-        return book, []
+        return _resolved(history, alert, "no_predictions")
+    if history.type != DRIFT:
+        return history, []
     if isinstance(fact, Accepted):
-        return _resolved(book, replace(alert, accepted_by=fact.actor), "accepted")
+        return _resolved(history, replace(alert, accepted_by=fact.actor), "accepted")
     if isinstance(fact, VersionReplaced):
         if fact.by.since_ms <= alert.opened_ms or fact.by == alert.replaced_by:
-            return book, []
-        return _revised(book, replace(alert, replaced_by=fact.by))
+            return history, []
+        return _revised(history, replace(alert, replaced_by=fact.by))
     if fact.since_ms > alert.opened_ms:
-        return _resolved(book, alert, "version_replaced")
-    return book, []
+        return _resolved(history, alert, "version_replaced")
+    return history, []
 
 
 def next_due_ms(rules: AlertRules, alert: OpenAlert) -> int | None:
@@ -104,25 +104,27 @@ def next_due_ms(rules: AlertRules, alert: OpenAlert) -> int | None:
 # -- events --------------------------------------------------------------------------------------------------------
 
 
-def _event(rules: AlertRules, book: Book, event: EventPublished, now_ms: int) -> tuple[Book, list[AlertChange]]:
+def _event(
+    rules: AlertRules, history: AlertHistory, event: EventPublished, now_ms: int
+) -> tuple[AlertHistory, list[AlertChange]]:
     finding = event.finding
-    if book.type == DRIFT and finding.kind == "quality":
-        quality = {check: known for check, known in book.quality.items() if check != finding.slot}
+    if history.type == DRIFT and finding.kind == "quality":
+        quality = {check: known for check, known in history.quality.items() if check != finding.slot}
         if finding.drift:
             quality[finding.slot] = finding
-        return replace(book, quality=quality), []
-    known = book.latest.get(finding.slot)
+        return replace(history, quality=quality), []
+    known = history.latest.get(finding.slot)
     if known is not None and _repeated(finding, known):
-        return book, []
-    book = replace(book, latest={**book.latest, finding.slot: finding})
-    if book.alert is not None:
-        return _while_open(rules, book, book.alert, event, now_ms)
-    if not finding.severe or not _far_enough(rules, book.last_close_ms, finding.close_ms):
-        return book, []
+        return history, []
+    history = replace(history, latest={**history.latest, finding.slot: finding})
+    if history.alert is not None:
+        return _while_open(rules, history, history.alert, event, now_ms)
+    if not finding.severe or not _far_enough(rules, history.last_close_ms, finding.close_ms):
+        return history, []
     alert = OpenAlert(
-        id=uuid5("alert", book.type, finding.line, rfc3339(finding.close_ms)),
-        type=book.type,
-        line=finding.line,
+        id=uuid5("alert", history.type, finding.model, rfc3339(finding.close_ms)),
+        type=history.type,
+        model=finding.model,
         close_ms=finding.close_ms,
         opened_ms=now_ms,
         first_day=finding.day,
@@ -136,8 +138,8 @@ def _event(rules: AlertRules, book: Book, event: EventPublished, now_ms: int) ->
         severe_ids=[finding.id],
         found={finding.slot: finding},
     )
-    book = replace(book, last_close_ms=finding.close_ms, alert=alert)
-    return book, [AlertChange(alert, "opened", None, book)]
+    history = replace(history, last_close_ms=finding.close_ms, alert=alert)
+    return history, [AlertChange(alert, "opened", None, history)]
 
 
 def _repeated(finding: Finding, known: Finding) -> bool:
@@ -162,20 +164,20 @@ def _kind(finding: Finding) -> str:
 
 
 def _while_open(
-    rules: AlertRules, book: Book, alert: OpenAlert, event: EventPublished, now_ms: int
-) -> tuple[Book, list[AlertChange]]:
+    rules: AlertRules, history: AlertHistory, alert: OpenAlert, event: EventPublished, now_ms: int
+) -> tuple[AlertHistory, list[AlertChange]]:
     finding = event.finding
     if finding.revises is not None and finding.revises in alert.severe_ids:
         left = [id for id in alert.severe_ids if id != finding.revises]
         alert = replace(alert, severe=alert.severe - 1, severe_ids=left)
         if not finding.severe and alert.severe == 0:
-            return _resolved(book, alert, "labels_revised")
-        book = replace(book, alert=alert)
+            return _resolved(history, alert, "labels_revised")
+        history = replace(history, alert=alert)
     if finding.drift:
-        return _more_drift(book, alert, event, now_ms)
+        return _more_drift(history, alert, event, now_ms)
     streak = alert.streaks.get(_kind(finding))
     if finding.revises is not None or finding.check == "handover" or streak is None:
-        return book, []
+        return history, []
     if finding.verdict == "no_drift":
         streak = Streak(streak.no_drift + 1, streak.without_drift + 1)
     else:
@@ -183,13 +185,15 @@ def _while_open(
         streak = Streak(0, streak.without_drift + counted)
     alert = replace(alert, streaks={**alert.streaks, _kind(finding): streak})
     if all(s.no_drift >= rules.alert_resolve_closes for s in alert.streaks.values()):
-        return _resolved(book, alert, "no_drift")
+        return _resolved(history, alert, "no_drift")
     if all(s.without_drift >= rules.alert_no_evidence_closes for s in alert.streaks.values()):
-        return _resolved(book, alert, "no_evidence")
-    return replace(book, alert=alert), []
+        return _resolved(history, alert, "no_evidence")
+    return replace(history, alert=alert), []
 
 
-def _more_drift(book: Book, alert: OpenAlert, event: EventPublished, now_ms: int) -> tuple[Book, list[AlertChange]]:
+def _more_drift(
+    history: AlertHistory, alert: OpenAlert, event: EventPublished, now_ms: int
+) -> tuple[AlertHistory, list[AlertChange]]:
     finding = event.finding
     ids = [id for id in alert.event_ids if id != finding.id] + [finding.id]
     kind = _kind(finding)
@@ -210,36 +214,42 @@ def _more_drift(book: Book, alert: OpenAlert, event: EventPublished, now_ms: int
             severe_ids=[*alert.severe_ids, finding.id][-REVISABLE:],
         )
     if RANK[finding.severity] <= RANK[alert.severity]:
-        return _revised(book, alert)
-    return _revised(book, replace(alert, severity=finding.severity or "HIGH", risen_ms=now_ms), "severity")
+        return _revised(history, alert)
+    return _revised(history, replace(alert, severity=finding.severity or "HIGH", risen_ms=now_ms), "severity")
 
 
 # -- time and revisions --------------------------------------------------------------------------------------------
 
 
-def _timers(rules: AlertRules, book: Book, alert: OpenAlert, now_ms: int) -> tuple[Book, list[AlertChange]]:
+def _timers(
+    rules: AlertRules, history: AlertHistory, alert: OpenAlert, now_ms: int
+) -> tuple[AlertHistory, list[AlertChange]]:
     changes: list[AlertChange] = []
     if alert.acknowledged_by is not None:
-        return book, changes
+        return history, changes
     if not alert.escalation_level and now_ms - alert.risen_ms >= rules.escalate_ms(alert.severity):
         alert = replace(alert, escalation_level=1)
-        book, escalated = _revised(book, alert, "escalated")
+        history, escalated = _revised(history, alert, "escalated")
         changes += escalated
         alert = escalated[0].alert
     due = (now_ms - alert.opened_ms) // rules.reminder_ms
     if due > alert.reminders:  # a tick that passes several reminds once
-        book, reminded = _revised(book, replace(alert, reminders=due), "reminder")
+        history, reminded = _revised(history, replace(alert, reminders=due), "reminder")
         changes += reminded
-    return book, changes
+    return history, changes
 
 
-def _revised(book: Book, alert: OpenAlert, notify: Notify | None = None) -> tuple[Book, list[AlertChange]]:
+def _revised(
+    history: AlertHistory, alert: OpenAlert, notify: Notify | None = None
+) -> tuple[AlertHistory, list[AlertChange]]:
     alert = replace(alert, revision=alert.revision + 1)
-    book = replace(book, alert=alert)
-    return book, [AlertChange(alert, notify, None, book)]
+    history = replace(history, alert=alert)
+    return history, [AlertChange(alert, notify, None, history)]
 
 
-def _resolved(book: Book, alert: OpenAlert, resolution: Resolution) -> tuple[Book, list[AlertChange]]:
+def _resolved(
+    history: AlertHistory, alert: OpenAlert, resolution: Resolution
+) -> tuple[AlertHistory, list[AlertChange]]:
     alert = replace(alert, revision=alert.revision + 1)
-    book = replace(book, alert=None)
-    return book, [AlertChange(alert, "resolved", resolution, book)]
+    history = replace(history, alert=None)
+    return history, [AlertChange(alert, "resolved", resolution, history)]

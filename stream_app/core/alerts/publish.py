@@ -11,7 +11,7 @@ from schemas.common import ce_headers, encode, rfc3339, uuid5
 from stream_app.core.alerts import state, words
 from stream_app.core.alerts.lifecycle import AlertChange
 from stream_app.core.alerts.rules import AlertsConfig
-from stream_app.core.alerts.state import INCOMPLETE, Book, OpenAlert
+from stream_app.core.alerts.state import INCOMPLETE, AlertHistory, OpenAlert
 from stream_app.core.comparisons.finding import Finding
 from stream_app.core.kit.days import DAY_MS, date_of, day_of
 from stream_app.core.kit.effects import Emit
@@ -22,13 +22,13 @@ ALERTS: Final = "alerts"
 def alert_record(config: AlertsConfig, partition: int, change: AlertChange, at_ms: int, *, settings_hash: str) -> Emit:
     """The revision a change makes."""
     alert = change.alert
-    model_type, _, tenant = alert.line.partition(":")
+    model_type, _, tenant = alert.model.partition(":")
     status = "resolved" if change.resolution is not None else "open" if alert.revision == 1 else "updated"
     record = Alert(
         schema="io.plumbline.alert.v1",
         id=alert.id,
         at=rfc3339(at_ms),
-        line=alert.line,
+        model=alert.model,
         model_type=model_type,
         tenant_id=tenant,
         type=alert.type,  # type: ignore[arg-type]
@@ -41,8 +41,8 @@ def alert_record(config: AlertsConfig, partition: int, change: AlertChange, at_m
         opened_at=rfc3339(alert.opened_ms),
         acknowledged_by=alert.acknowledged_by or UNSET,
         correlation_id=uuid5("alert-correlation", model_type, date_of(day_of(alert.close_ms))),
-        summary=words.summary(alert, change.book, change.resolution),
-        recommendation=words.recommendation(alert, change.book, change.resolution),
+        summary=words.summary(alert, change.history, change.resolution),
+        recommendation=words.recommendation(alert, change.history, change.resolution),
         auto_retrain=AutoRetrain(alert.decision.eligible, [Safeguard(*answer) for answer in alert.decision.safeguards]),
         drift_event_ids=alert.event_ids,
         drift_event_count=alert.events,
@@ -50,9 +50,9 @@ def alert_record(config: AlertsConfig, partition: int, change: AlertChange, at_m
         resolution=words.ending(alert, change.resolution) if change.resolution is not None else UNSET,
         replaced_by=_replaced(alert.replaced_by) if alert.replaced_by is not None else UNSET,
         link=f"{config.link.rstrip('/')}/alerts/{alert.id}",
-        report=report(alert, change.book, settings_hash),
+        report=report(alert, change.history, settings_hash),
     )
-    headers = ce_headers("alert", alert.id, alert.line, at_ms, config.source)
+    headers = ce_headers("alert", alert.id, alert.model, at_ms, config.source)
     return Emit(ALERTS, partition, alert.id.encode(), encode(record), headers)
 
 
@@ -61,7 +61,7 @@ def _replaced(by: state.Replacement) -> ReplacedBy:
     return ReplacedBy(by.version, by.previous, since, by.how, by.command_id or UNSET)  # type: ignore[arg-type]
 
 
-def report(alert: OpenAlert, book: Book, settings_hash: str) -> dict[str, Any]:
+def report(alert: OpenAlert, history: AlertHistory, settings_hash: str) -> dict[str, Any]:
     """The evidence in numbers: every check's latest event, and its last one of drift where that is another.
 
     Bounded: at most eight events of 16 windows, and six quality checks. No histograms, no features.
@@ -69,19 +69,19 @@ def report(alert: OpenAlert, book: Book, settings_hash: str) -> dict[str, Any]:
     out: dict[str, Any] = {
         "opened_close": rfc3339(alert.close_ms),
         "settings_hash": settings_hash,
-        "faults": words.faults(alert, book),
+        "faults": words.faults(alert, history),
         "last_drift": {
-            slot: short(finding) for slot, finding in alert.found.items() if book.latest.get(slot) != finding
+            slot: short(finding) for slot, finding in alert.found.items() if history.latest.get(slot) != finding
         },
     }
     checks = ("completeness",) if alert.type == INCOMPLETE else ("statistical", "performance")
-    out |= dict.fromkeys(checks) | {slot: short(finding) for slot, finding in book.latest.items()}
+    out |= dict.fromkeys(checks) | {slot: short(finding) for slot, finding in history.latest.items()}
     if alert.type != INCOMPLETE:
-        newest = words.newest_date(list(book.latest.values()))
+        newest = words.newest_date(list(history.latest.values()))
         out["quality"] = [
-            short(book.quality[check])
-            for check in sorted(book.quality)
-            if book.quality[check].close_ms // DAY_MS == newest
+            short(history.quality[check])
+            for check in sorted(history.quality)
+            if history.quality[check].close_ms // DAY_MS == newest
         ]
     return out
 
@@ -92,7 +92,7 @@ def short(finding: Finding) -> dict[str, Any]:
         "event_id": finding.id,
         "kind": finding.kind,
         "check": finding.check,
-        "close": rfc3339(finding.close_ms),
+        "as_of": rfc3339(finding.close_ms),
         "day": date_of(finding.day),
         "model_version": finding.version,
         "verdict": finding.verdict,

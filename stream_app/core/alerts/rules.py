@@ -10,7 +10,7 @@ from stream_app.core.kit.live_settings import Fixed, Resolver
 
 @dataclass(frozen=True, slots=True)
 class AlertRules:
-    """Rules of a line's alerts: hours, and closes in a row."""
+    """Rules of a model's alerts: hours, and closes in a row."""
 
     alert_gap_h: float = 24
     alert_reminder_h: float = 24
@@ -45,5 +45,5 @@ class AlertsConfig:
     link: str = "http://127.0.0.1:8080"
     rules: Resolver[AlertRules] = field(default_factory=lambda: Fixed(lambda model: AlertRules()))
     partition: int = 0
-    #: partitions of the log; with more than one, a line of another one is refused as a fault of ours
+    #: partitions of the log; with more than one, a model of another one is refused as a fault of ours
     partitions: int = 1

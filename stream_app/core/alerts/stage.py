@@ -13,14 +13,14 @@ from typing import Final
 from schemas import bounds
 from schemas.clock import TickView
 from schemas.partitioning import partition_for
-from stream_app.core import line_log
+from stream_app.core import model_log
 from stream_app.core.alerts import facts, state
-from stream_app.core.alerts import memo as memos
+from stream_app.core.alerts import lane_state as memos
 from stream_app.core.alerts.facts import Fact
 from stream_app.core.alerts.lifecycle import Step, next_due_ms, step, types_of
 from stream_app.core.alerts.publish import alert_record
 from stream_app.core.alerts.rules import AlertsConfig
-from stream_app.core.alerts.state import DRIFT, INCOMPLETE, Book, Decision, Replacement
+from stream_app.core.alerts.state import DRIFT, INCOMPLETE, AlertHistory, Decision, Replacement
 from stream_app.core.kit.audit import Auditor, Said
 from stream_app.core.kit.changes import Change
 from stream_app.core.kit.effects import ConsumedRecord, Drained, TableReader
@@ -29,7 +29,7 @@ from stream_app.core.kit.live_settings import LiveSettings
 from stream_app.core.kit.log_stage import LogStage
 from stream_app.core.kit.timers import BATCH, Timers, in_batches
 from stream_app.core.kit.unit_of_work import UnitOfWork
-from stream_app.core.line_log import decoding, entry_of
+from stream_app.core.model_log import decoding, entry_of
 from stream_app.errors import Broken
 
 STAGE: Final = "alerts"
@@ -40,7 +40,7 @@ SAFEGUARDS, REASON = 32, 1_000
 
 
 class AlertsStage(LogStage):
-    """Alerts of one line partition. Not thread-safe; owned by its lane."""
+    """Alerts of one model partition. Not thread-safe; owned by its lane."""
 
     def __init__(self, config: AlertsConfig, partition: int | None = None) -> None:
         self.config = config
@@ -53,11 +53,11 @@ class AlertsStage(LogStage):
         self._work = UnitOfWork(table, self.partition)
         self._epoch = EpochLog(self._work)
         self.settings = LiveSettings(self.config, self.config.rules, self._work)
-        self._books: dict[bytes, Book] = {}
-        #: of open alerts, by (line, type) as in the key of their book
+        self._histories: dict[bytes, AlertHistory] = {}
+        #: of open alerts, by (model, type) as in the key of their history
         self.timers = Timers(self._work, state.OPEN)
         for names in self.timers.load():
-            self._set_timers([state.BOOK + name for name in names])
+            self._set_timers([state.HISTORY + name for name in names])
 
     @property
     def last_tick(self) -> int:
@@ -72,7 +72,7 @@ class AlertsStage(LogStage):
         for number, record in enumerate(batch):
             with decoding(record):
                 entry = entry_of(record)
-                if isinstance(entry, line_log.TickEntry):
+                if isinstance(entry, model_log.TickEntry):
                     if not self._tick(entry):
                         return number
                 else:
@@ -83,28 +83,28 @@ class AlertsStage(LogStage):
         """Effects since the last drain; the table holds them before the stage is called again."""
         return self._work.drain(memos.encode(self.memo))
 
-    def _entry(self, offset: int, entry: line_log.Entry) -> None:
-        if isinstance(entry, line_log.EventEntry):
-            self._own(entry.line)
+    def _entry(self, offset: int, entry: model_log.Entry) -> None:
+        if isinstance(entry, model_log.EventEntry):
+            self._own(entry.model)
             self._remember(offset, facts.EventPublished(entry.finding))
-        elif isinstance(entry, line_log.DecisionEntry):
+        elif isinstance(entry, model_log.DecisionEntry):
             answers = [(name, passed, bounds.cut(why, REASON)) for name, passed, why in entry.safeguards[:SAFEGUARDS]]
             decided = facts.Decided(entry.event_id, Decision(entry.eligible, answers))
             self._work.put(state.decision_key(entry.event_id), facts.encode(decided))
-        elif isinstance(entry, line_log.CommandEntry):
+        elif isinstance(entry, model_log.CommandEntry):
             fact = _ordered(entry)
             if fact is not None and not self._repeated(fact):
                 self._remember(offset, fact)
-        elif isinstance(entry, line_log.ReplacedEntry):
-            self._own(entry.line)
+        elif isinstance(entry, model_log.ReplacedEntry):
+            self._own(entry.model)
             by = Replacement(entry.version, entry.previous, entry.since_ms, entry.how, entry.command_id)
-            self._remember(offset, facts.VersionReplaced(entry.line, by))
-        elif isinstance(entry, line_log.KeptEntry):
-            self._own(entry.line)
-            self._remember(offset, facts.VersionKept(entry.line, entry.since_ms))
-        elif isinstance(entry, line_log.ForgottenEntry):
-            self._own(entry.line)
-            self._remember(offset, facts.ModelForgotten(entry.line))
+            self._remember(offset, facts.VersionReplaced(entry.model, by))
+        elif isinstance(entry, model_log.KeptEntry):
+            self._own(entry.model)
+            self._remember(offset, facts.VersionKept(entry.model, entry.since_ms))
+        elif isinstance(entry, model_log.ForgottenEntry):
+            self._own(entry.model)
+            self._remember(offset, facts.ModelForgotten(entry.model))
 
     def _remember(self, offset: int, fact: Fact) -> None:
         self._epoch.remember(offset, facts.encode(fact))
@@ -119,15 +119,15 @@ class AlertsStage(LogStage):
         self._work.put(mark, b"\x01")
         return False
 
-    def _own(self, line: str) -> None:
-        # One partition owns every line: nothing to compare, and the hash costs as much as the rest of this.
+    def _own(self, model: str) -> None:
+        # One partition owns every model: nothing to compare, and the hash costs as much as the rest of this.
         count = self.config.partitions
-        if count > 1 and partition_for(line.encode(), count) != self.partition:
-            raise Broken(f"line {line!r} came in the log of partition {self.partition} of {count}; please report it")
+        if count > 1 and partition_for(model.encode(), count) != self.partition:
+            raise Broken(f"model {model!r} came in the log of partition {self.partition} of {count}; please report it")
 
     # -- tick ----------------------------------------------------------------------------------------------------
 
-    def _tick(self, entry: line_log.TickEntry) -> bool:
+    def _tick(self, entry: model_log.TickEntry) -> bool:
         """Handle an epoch; ``False`` if the budget ends before it, and the rest waits in the table."""
         now_ms = entry.at_ms
         if now_ms <= self.memo.last_tick:
@@ -140,11 +140,11 @@ class AlertsStage(LogStage):
                 for key, _ in batch:
                     self._work.put(key, None)
         for names in self.timers.due(now_ms):
-            keys = [state.BOOK + name for name in names]
+            keys = [state.HISTORY + name for name in names]
             self._read(keys)
             for key in keys:
                 self._step(key, facts.TimePassed(), now_ms)
-            self._books.clear()
+            self._histories.clear()
         self.memo.last_tick = now_ms
         return True
 
@@ -158,12 +158,12 @@ class AlertsStage(LogStage):
             decided = facts.decode(value, key) if value is not None else None
             if isinstance(decided, facts.Decided):
                 decisions[finding.id] = decided.decision
-        self._read(list(dict.fromkeys(state.book_key(f.line, type) for f in events for type in types_of(f))))
+        self._read(list(dict.fromkeys(state.history_key(f.model, type) for f in events for type in types_of(f))))
         for fact in epoch:
             if isinstance(fact, facts.EventPublished):
                 fact = facts.EventPublished(fact.finding, decisions.get(fact.finding.id))
                 for type in types_of(fact.finding):
-                    self._step(state.book_key(fact.finding.line, type), fact, now_ms)
+                    self._step(state.history_key(fact.finding.model, type), fact, now_ms)
             elif isinstance(fact, facts.Changed):
                 self._change(fact)
             elif isinstance(fact, facts.ModelForgotten):
@@ -173,72 +173,72 @@ class AlertsStage(LogStage):
             elif isinstance(fact, facts.Accepted):
                 self._accept(fact, now_ms)
             elif not isinstance(fact, facts.Decided):
-                for key in self._open_of(fact.line):
+                for key in self._open_of(fact.model):
                     self._step(key, fact, now_ms)
-        self._books.clear()
+        self._histories.clear()
 
     def _forget(self, fact: facts.ModelForgotten, now_ms: int) -> None:
         """Resolve what is open of a model, and keep nothing of it."""
         for type in (DRIFT, INCOMPLETE):
-            key = state.book_key(fact.line, type)
+            key = state.history_key(fact.model, type)
             self._step(key, fact, now_ms)
             self._work.put(key, None)
-            del self._books[key]
+            del self._histories[key]
 
     def _acknowledge(self, fact: facts.Acknowledged, now_ms: int) -> None:
-        """Mark what somebody took, and say so for each line, or why nothing was taken."""
+        """Mark what somebody took, and say so for each model, or why nothing was taken."""
         taken: dict[str, list[str]] = {}
         already: list[str] = []
-        for key in self._open_of(fact.line) if fact.unusable is None else []:
-            line = state.split_key(key)[0]
-            before = self._book(key).alert
+        for key in self._open_of(fact.model) if fact.unusable is None else []:
+            model = state.split_key(key)[0]
+            before = self._history(key).alert
             if before is None or fact.alert_id not in (None, before.id):
                 continue
             if before.acknowledged_by == fact.actor:
                 already.append(before.id)
                 continue
             self._step(key, fact, now_ms)
-            taken.setdefault(line, []).append(before.id)
-        for line, ids in sorted(taken.items()):
-            self._say(line, fact, "acknowledge", "applied", ids, f"{', '.join(ids)}: {fact.reason}", now_ms)
-        if fact.line == "*":
+            taken.setdefault(model, []).append(before.id)
+        for model, ids in sorted(taken.items()):
+            self._say(model, fact, "acknowledge", "applied", ids, f"{', '.join(ids)}: {fact.reason}", now_ms)
+        if fact.model == "*":
             self._say("*", fact, "acknowledge", "ordered", [], fact.reason, now_ms)
         elif not taken and already:
             text = f"{', '.join(already)} was taken by {fact.actor} already: {fact.reason}"
-            self._say(fact.line, fact, "acknowledge", "applied", already, text, now_ms)
+            self._say(fact.model, fact, "acknowledge", "applied", already, text, now_ms)
         elif not taken:
-            named = f"{fact.alert_id} is not open" if fact.alert_id is not None else "this line has no open alert"
+            named = f"{fact.alert_id} is not open" if fact.alert_id is not None else "this model has no open alert"
             why = fact.unusable or f"not_open: {named}"
-            self._say(fact.line, fact, "acknowledge", "refused", [], why, now_ms)
+            self._say(fact.model, fact, "acknowledge", "refused", [], why, now_ms)
 
     def _accept(self, fact: facts.Accepted, now_ms: int) -> None:
         """End what is open about drift; metrics says what became of the baseline."""
-        for key in self._open_of(fact.line):
-            line, before = state.split_key(key)[0], self._book(key).alert
+        for key in self._open_of(fact.model):
+            model, before = state.split_key(key)[0], self._history(key).alert
             self._step(key, fact, now_ms)
-            if before is not None and self._book(key).alert is None:
+            if before is not None and self._history(key).alert is None:
                 text = f"alert {before.id} is over, accepted as normal: {fact.reason}"
-                self._say(line, fact, "rebaseline", "resolved", [before.id], text, now_ms)
+                self._say(model, fact, "rebaseline", "resolved", [before.id], text, now_ms)
 
     def _say(
-        self, line: str, fact: facts.Acknowledged | facts.Accepted, action: str, decision: str, alerts: list[str],
+        self, model: str, fact: facts.Acknowledged | facts.Accepted, action: str, decision: str, alerts: list[str],
         reason: str, now_ms: int,
     ) -> None:  # fmt: skip
-        """What became of a person's command; of one about all lines partition 0 speaks alone."""
-        if line == "*" and self.partition != 0:
+        """What became of a person's command; of one about all models partition 0 speaks alone."""
+        if model == "*" and self.partition != 0:
             return
-        said = Said(line, fact.actor, action, decision, fact.command_id, (fact.command_id, *alerts), reason)
+        said = Said(model, fact.actor, action, decision, fact.command_id, (fact.command_id, *alerts), reason)
         auditor = Auditor(STAGE, self.partition, self.config.source)
-        self.settings.read([line] if line != "*" else [])
-        self._work.emit(auditor.record(said, now_ms, self._inputs, self.settings.hash_of(line)))
+        self.settings.read([model] if model != "*" else [])
+        self._work.emit(auditor.record(said, now_ms, self._inputs, self.settings.hash_of(model)))
 
     def _change(self, fact: facts.Changed) -> None:
         """Change settings; the timers of open alerts are set anew. The coordinator tells people what became of it."""
         try:
-            self.settings.change(Change(fact.line, fact.values))
+            self.settings.change(Change(fact.model, fact.values))
         except ValueError:
             return
-        for keys in in_batches(self._open_of(fact.line)):
+        for keys in in_batches(self._open_of(fact.model)):
             self._set_timers(keys)
 
     def _set_timers(self, keys: list[bytes]) -> None:
@@ -248,56 +248,58 @@ class AlertsStage(LogStage):
             alert = state.decode(value, key).alert if value is not None else None
             if alert is None:
                 raise Broken(f"{' '.join(state.split_key(key))} is marked open in the alerts table and is not")
-            self.timers.set(key[1:], next_due_ms(self.settings.rules_of(alert.line), alert))
+            self.timers.set(key[1:], next_due_ms(self.settings.rules_of(alert.model), alert))
 
-    def _open_of(self, line: str) -> list[bytes]:
-        if line == "*":
-            return [state.BOOK + name for name in self.timers.names()]
-        keys = [state.book_key(line, type) for type in (DRIFT, INCOMPLETE)]
+    def _open_of(self, model: str) -> list[bytes]:
+        if model == "*":
+            return [state.HISTORY + name for name in self.timers.names()]
+        keys = [state.history_key(model, type) for type in (DRIFT, INCOMPLETE)]
         return [key for key in keys if key[1:] in self.timers]
 
     def _read(self, keys: list[bytes]) -> None:
-        """Have the books of a batch at hand, and their models' settings; the books go when it is done."""
+        """Have the histories of a batch at hand, and their models' settings; the histories go when it is done."""
         self._have_at_hand(keys)
         for key, value in zip(keys, self._work.get(keys), strict=True):
-            self._books[key] = state.decode(value, key) if value is not None else Book(state.split_key(key)[1])
+            self._histories[key] = (
+                state.decode(value, key) if value is not None else AlertHistory(state.split_key(key)[1])
+            )
 
     def _have_at_hand(self, keys: list[bytes]) -> None:
         self.settings.read(state.split_key(key)[0] for key in keys)
 
-    def _book(self, key: bytes) -> Book:
-        if key not in self._books:
+    def _history(self, key: bytes) -> AlertHistory:
+        if key not in self._histories:
             self._read([key])
-        return self._books[key]
+        return self._histories[key]
 
     def _step(self, key: bytes, fact: Step, now_ms: int) -> None:
-        before = self._book(key)
-        line = state.split_key(key)[0]
-        rules = self.settings.rules_of(line)
-        book, news = step(rules, before, fact, now_ms)
+        before = self._history(key)
+        model = state.split_key(key)[0]
+        rules = self.settings.rules_of(model)
+        history, news = step(rules, before, fact, now_ms)
         for change in news:
-            hash = self.settings.hash_of(line)
+            hash = self.settings.hash_of(model)
             self._work.emit(alert_record(self.config, self.partition, change, now_ms, settings_hash=hash))
-        if book == before:
+        if history == before:
             return
-        self._books[key] = book
-        self._work.put(key, state.encode(book))
-        if book.alert is not None:
-            self.timers.set(key[1:], next_due_ms(rules, book.alert))
+        self._histories[key] = history
+        self._work.put(key, state.encode(history))
+        if history.alert is not None:
+            self.timers.set(key[1:], next_due_ms(rules, history.alert))
         else:
             self.timers.end(key[1:])
 
 
-def _ordered(found: line_log.CommandEntry) -> Fact | None:
+def _ordered(found: model_log.CommandEntry) -> Fact | None:
     """What a command means for alerts; one that cannot be read means nothing, and the coordinator says so."""
     if found.unreadable is not None:
         return None
     if found.values is not None:
-        return facts.Changed(found.line, found.values)
+        return facts.Changed(found.model, found.values)
     if found.command == "rebaseline":
-        return facts.Accepted(found.line, found.actor, found.id, found.reason)
+        return facts.Accepted(found.model, found.actor, found.id, found.reason)
     if found.command != "acknowledge":
         return None
     return facts.Acknowledged(
-        found.line, found.actor, found.id, found.reason, alert_id=found.subject, unusable=found.unusable
+        found.model, found.actor, found.id, found.reason, alert_id=found.subject, unusable=found.unusable
     )

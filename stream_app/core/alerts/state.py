@@ -1,11 +1,11 @@
-"""What the alerts stage remembers of a line and alert type. One format byte, then MessagePack.
+"""What the alerts stage remembers of a model and alert type. One format byte, then MessagePack.
 
 ==============================  ====================================================================================
 key                             value and growth
 ==============================  ====================================================================================
-``A`` + line, 0, type           book: the latest findings, the open alert; 2 a line ever seen, 2 to 10 kB as a rule,
+``A`` + model, 0, type           history: the latest findings, the open alert; 2 a model ever seen, 2 to 10 kB as a rule
                                 at most some 200 kB (100 ids, 22 findings of 16 windows, 32 safeguards)
-``O`` + line, 0, type           empty mark of an open alert; gone with it
+``O`` + model, 0, type           empty mark of an open alert; gone with it
 ``E`` + offset (u8)             fact (:mod:`~stream_app.core.alerts.facts`) of the epoch in hand; gone with its tick
 ``D`` + event id                decision of the epoch in hand; gone with its tick
 ``C`` + command id              empty mark of a person's command of the epoch in hand; gone with its tick
@@ -23,7 +23,7 @@ from stream_app.core.comparisons.finding import Finding
 from stream_app.core.kit.codec import Codec
 
 FORMAT: Final = 2
-BOOK, OPEN, DECISION, COMMAND = b"A", b"O", b"D", b"C"
+HISTORY, OPEN, DECISION, COMMAND = b"A", b"O", b"D", b"C"
 
 DRIFT: Final = "ML_DRIFT_DETECTED"
 INCOMPLETE: Final = "ML_OUTCOMES_INCOMPLETE"
@@ -65,7 +65,7 @@ class OpenAlert(msgspec.Struct, frozen=True):
 
     id: str
     type: str
-    line: str
+    model: str
     #: nominal close, and tick, that opened it
     close_ms: int
     opened_ms: int
@@ -96,8 +96,8 @@ class OpenAlert(msgspec.Struct, frozen=True):
     accepted_by: str | None = None
 
 
-class Book(msgspec.Struct, frozen=True):
-    """A line's memory of one alert type."""
+class AlertHistory(msgspec.Struct, frozen=True):
+    """A model's memory of one alert type."""
 
     type: str
     #: nominal close that opened the last alert
@@ -109,24 +109,24 @@ class Book(msgspec.Struct, frozen=True):
     alert: OpenAlert | None = None
 
 
-_codec: Final = Codec[Book](Book, FORMAT, "book of a line's alerts")
+_codec: Final = Codec[AlertHistory](AlertHistory, FORMAT, "history of a model's alerts")
 encode, decode = _codec.encode, _codec.decode
 
 
-def book_key(line: str, type: str) -> bytes:
-    """Key of a book."""
-    return BOOK + line.encode() + b"\0" + type.encode()
+def history_key(model: str, type: str) -> bytes:
+    """Key of a history."""
+    return HISTORY + model.encode() + b"\0" + type.encode()
 
 
-def open_key(line: str, type: str) -> bytes:
+def open_key(model: str, type: str) -> bytes:
     """Key of the mark that an alert is open."""
-    return OPEN + line.encode() + b"\0" + type.encode()
+    return OPEN + model.encode() + b"\0" + type.encode()
 
 
 def split_key(key: bytes) -> tuple[str, str]:
-    """(line, type) of either."""
-    line, _, type = key[1:].partition(b"\0")
-    return line.decode(), type.decode()
+    """(model, type) of either."""
+    model, _, type = key[1:].partition(b"\0")
+    return model.decode(), type.decode()
 
 
 def decision_key(event_id: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Final
 
-from stream_app.core.alerts.state import INCOMPLETE, Book, OpenAlert, Replacement
+from stream_app.core.alerts.state import INCOMPLETE, AlertHistory, OpenAlert, Replacement
 from stream_app.core.comparisons.finding import Finding, FoundWindow
 from stream_app.core.kit.days import DAY_MS, date_of
 
@@ -62,22 +62,22 @@ def change(by: Replacement) -> str:
     return f"replaced: {since}, deployed from outside"
 
 
-def summary(alert: OpenAlert, book: Book, resolution: str | None = None) -> str:
+def summary(alert: OpenAlert, history: AlertHistory, resolution: str | None = None) -> str:
     """One sentence of facts, faults of the pipeline first."""
     found = alert.found
     if alert.type == INCOMPLETE:
         text = _incomplete(found["completeness"], alert.first_day)
     else:
         parts = [
-            part(found[slot]) + (_ended(book.latest.get(slot)) if resolution is None else "")
+            part(found[slot]) + (_ended(history.latest.get(slot)) if resolution is None else "")
             for slot, part in (("performance", _performance), ("handover", _handover))
             if slot in found
         ]
         if "statistical" in found:
             shift = _shift_too(found["statistical"]) if parts else _shift(found["statistical"])
-            parts.append(shift + (_ended(book.latest.get("statistical")) if resolution is None else ""))
+            parts.append(shift + (_ended(history.latest.get("statistical")) if resolution is None else ""))
         text = "; ".join(parts)
-        broken = faults(alert, book)
+        broken = faults(alert, history)
         if broken:
             text = f"{'; '.join(broken)}, which may be all there is to it: {text}"
     over = _ENDINGS.get(resolution or "", "")
@@ -91,7 +91,7 @@ def summary(alert: OpenAlert, book: Book, resolution: str | None = None) -> str:
     return (over + text)[:LONGEST]
 
 
-def recommendation(alert: OpenAlert, book: Book, resolution: str | None = None) -> str:
+def recommendation(alert: OpenAlert, history: AlertHistory, resolution: str | None = None) -> str:
     """The next step, in the order in which causes are worth excluding."""
     if resolution is not None:
         return "Nothing to do."
@@ -101,21 +101,21 @@ def recommendation(alert: OpenAlert, book: Book, resolution: str | None = None) 
             "Until they come performance cannot be judged and nothing is retrained; `plumbline load outcomes FILE` "
             "brings what was missed."
         )
-    if faults(alert, book):
+    if faults(alert, history):
         return (
-            "Mend the data first: what looks like a bad model may be a broken pipe. Nothing is retrained while the "
+            "Repair the data first: what looks like a bad model may be a broken pipe. Nothing is retrained while the "
             "data is broken; the comparison is made again when late outcomes come."
         )
     by = alert.replaced_by
     if by is not None and by.how != "rolled_back":
         return (
             f"Wait: {by.version} is on probation in place of {by.previous}, and this ends if it is kept. "
-            f"`plumbline rollback {alert.line}` goes back to {by.previous} at once."
+            f"`plumbline rollback {alert.model}` goes back to {by.previous} at once."
         )
     handover, performance = alert.found.get("handover"), alert.found.get("performance")
     if handover is not None:
         before = handover.baseline_version or "the version before"
-        step = f"Consider going back to {before}: `plumbline rollback {alert.line}`."
+        step = f"Consider going back to {before}: `plumbline rollback {alert.model}`."
     elif performance is not None:
         step = f"Look for what changed {_around(performance)}: upstream data, the population, the meaning of the label."
     else:
@@ -129,13 +129,13 @@ def recommendation(alert: OpenAlert, book: Book, resolution: str | None = None) 
     why = f" ({refused[0]})" if refused else ""
     return (
         f"{step} Nothing is retrained by itself{why}. If the change is real, retrain on data from then on, "
-        f"or accept it as normal: `plumbline rebaseline {alert.line}`."
+        f"or accept it as normal: `plumbline rebaseline {alert.model}`."
     )[:LONGEST]
 
 
-def faults(alert: OpenAlert, book: Book) -> list[str]:
+def faults(alert: OpenAlert, history: AlertHistory) -> list[str]:
     """What is broken in the data at the newest close date: in each event's words, none twice."""
-    known = list((alert.found if alert.type == INCOMPLETE else book.latest).values())
+    known = list((alert.found if alert.type == INCOMPLETE else history.latest).values())
     newest = newest_date(known)
     return list(dict.fromkeys(text for f in known if f.close_ms // DAY_MS == newest for text in f.faults))
 

@@ -33,7 +33,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """A drift event in short."""
 
     id: str
-    line: str
+    model: str
     kind: DriftKind
     #: quality check, or ``handover``
     check: str | None

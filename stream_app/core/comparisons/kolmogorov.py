@@ -1,7 +1,7 @@
 """P(D_n ≥ d) of the two-sided Kolmogorov–Smirnov statistic: ``scipy.stats.kstwo.sf``, without its slow paths.
 
 scipy follows Simard and L'Ecuyer, "Computing the Two-Sided Kolmogorov-Smirnov Distribution", Journal of Statistical
-Software 39(11), 2011. Two of its branches cost 1 to 600 ms where ordinary lines lie (n·d² near 2 to 18); 20,000 of
+Software 39(11), 2011. Two of its branches cost 1 to 600 ms where ordinary models lie (n·d² near 2 to 18); 20,000 of
 them stand in a close. Both are computed here by equal formulas, agreeing with scipy to better than 1e-9 of the value:
 
 - n ≤ 140 and 0.75 < n·d² ≤ 4: Marsaglia, Tsang and Wang, "Evaluating Kolmogorov's Distribution", Journal of

@@ -1,4 +1,4 @@
-"""Labelled rows of two windows: each metric of the line's type on both sides, with bounds of its drop.
+"""Labelled rows of two windows: each metric of the model's type on both sides, with bounds of its drop.
 
 Proportions: Newcombe's method 10 on Wilson limits. PR-AUC: the delta method on the logit scale, combined by the same
 rule. In the one-day window the counts of both sides are divided by the day-to-day dispersion

@@ -1,4 +1,4 @@
-"""Comparisons as they travel in the line log: numbers without a verdict.
+"""Comparisons as they travel in the model log: numbers without a verdict.
 
 Whatever a threshold is compared with stands here as integers, so that a verdict never hangs on a rounded quotient.
 Days are days since 1970; windows include ``first`` and exclude ``last``.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ComparisonRules:
-    """Rules of a line. Points and percent are 0–100, everything else 0–1, days or counts."""
+    """Rules of a model. Points and percent are 0–100, everything else 0–1, days or counts."""
 
     performance_metrics: tuple[str, ...] = ("accuracy", "precision")
     min_coverage: float = 0.5

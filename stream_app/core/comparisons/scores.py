@@ -4,7 +4,7 @@ With cumulative counts a of n recent scores and b of m baseline scores, D = max 
 p = kstwo.sf(D, round(n·m/(n + m))) as ``scipy.stats.ks_2samp(method="asymp")``.
 
 Binned scores hide where in a bin a score lay. At a bin's right edge the cumulative counts are those of the raw scores;
-within bin i the raw difference F − G can leave the straight line between its edges by at most the bin's own masses:
+within bin i the raw difference F − G can leave the straight model between its edges by at most the bin's own masses:
 upwards by f_i (all recent scores of the bin first), downwards by g_i. So the raw D lies at most
 ``max_i max(F_{i−1} − G_{i−1} + f_i, G_{i−1} − F_{i−1} + g_i) − D`` above the binned one and never below it.
 """

@@ -1,4 +1,4 @@
-"""Verdicts and severities, pure functions of a comparison's numbers and the line's rules (CONTRACT section 3).
+"""Verdicts and severities, pure functions of a comparison's numbers and the model's rules (CONTRACT section 3).
 
 The drift stage publishes them; the metrics stage asks the severities alone, for the days a comparison taints. Whatever
 the contract calls a comparison of points or of D is made in exact fractions.
@@ -130,7 +130,8 @@ def _bare(week: LabelWindow, rules: ComparisonRules) -> Verdict:
 
 
 def quality_verdict(value: QualityValue, rules: ComparisonRules) -> Judgement:
-    """MEDIUM drift when a figure of the seven-day window left the baseline's by the check's limit; no bare rule."""
+    """MEDIUM drift when a figure of the seven-day window left the baseline's by the check's limit; no unadjusted
+    rule."""
     old, new = value.baseline, value.recent
     if old is None or new is None:
         return Judgement(Verdict.INSUFFICIENT_EVIDENCE, None, reason=f"{value.check} is undefined on one side")

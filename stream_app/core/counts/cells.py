@@ -1,4 +1,4 @@
-"""Cells: the additive counts of one line, version and prediction day. Everything is an integer, so cells add exactly.
+"""Cells: the additive counts of one model, version and prediction day. Everything is an integer, so cells add exactly.
 
 Vector layout (int64): 0–5 counts by row kind (see :mod:`~stream_app.core.counts.deltas`), 6–8 confidence intervals
 (number, Σ width, narrow ones), 9 Σ s² of predictions, 10 Σ s² of labelled ones, 11 Σ (s − a)² of labelled ones, then
@@ -65,7 +65,7 @@ class Cell:
     """Counts with their bookkeeping: the epoch they are folded to, and what was published of them."""
 
     counts: Counts
-    #: line tick (epoch ms) up to which deltas are folded in
+    #: epoch tick (epoch ms) up to which deltas are folded in
     folded_to: int = 0
     #: revision published last; 0 before the day was closed
     revision: int = 0

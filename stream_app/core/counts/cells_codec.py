@@ -13,7 +13,7 @@
     --  --  Zstandard frame: vector i8[62]
     --  --  Zstandard frame: values f8[n], counts i4[3][n] column by column
 
-Two frames, because much of what a close asks needs no scores. A close unpacks some forty cells a line: zlib would take
+Two frames, because much of what a close asks needs no scores. A close unpacks some forty cells a model: zlib would take
 three times as long.
 
 Bound: an exact cell has at most 4,096 scores and a binned one 4,096 bins, so n ≤ 4,096 and a value is at most

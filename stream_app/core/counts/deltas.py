@@ -1,7 +1,7 @@
 """What the labels stage tells the metrics stage: additive counts, exact and in columns.
 
 One record goes out per (checkpoint, target partition). It holds *parts*, one for each epoch the checkpoint touched,
-in order. A part belongs to the epoch that starts after line tick ``after`` and, if the source lane has reached the
+in order. A part belongs to the epoch that starts after epoch tick ``after`` and, if the source lane has reached the
 tick that ends the epoch, carries that tick in ``closed``. Sums of parts are independent of where checkpoints fell:
 rows hold exact score values with signed counts, never bins and never floating-point sums.
 
@@ -49,17 +49,17 @@ def label_kind(predicted: bool, actual: bool) -> int:
 
 
 class CellId(msgspec.Struct, frozen=True, array_like=True, gc=False, order=True):
-    """Identity of the counts: line ``type:tenant``, model version, UTC day of the prediction (days since 1970)."""
+    """Identity of the counts: model ``type:tenant``, model version, UTC day of the prediction (days since 1970)."""
 
-    line: str
+    model: str
     version: str
     day: int
 
 
 class HourCount(msgspec.Struct, frozen=True, array_like=True, gc=False, order=True):
-    """Active-role predictions of one line and version made in one hour (hours since 1970)."""
+    """Active-role predictions of one model and version made in one hour (hours since 1970)."""
 
-    line: str
+    model: str
     version: str
     hour: int
     count: int
@@ -77,12 +77,12 @@ class Intervals(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Part(msgspec.Struct, frozen=True, array_like=True):
     """The counts of (a piece of) one epoch from one source partition."""
 
-    #: line tick (epoch ms) that opened the epoch; 0 before the first
+    #: epoch tick (epoch ms) that opened the epoch; 0 before the first
     after: int
-    #: line tick (epoch ms) that ended it, in the last piece only
+    #: epoch tick (epoch ms) that ended it, in the last piece only
     closed: int | None = None
-    #: input barriers of the closing tick, by topic name
-    barrier: dict[str, int] = {}
+    #: input end offsets of the closing tick, by topic name
+    end_offsets: dict[str, int] = {}
     #: running totals of the source partition at the closing tick: {"predictions": {...}, "outcomes": {...}}
     dispositions: dict[str, dict[str, int]] = {}
     cells: list[CellId] = []

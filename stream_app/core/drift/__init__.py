@@ -1,4 +1,4 @@
-"""Turns comparisons into verdicts: one drift event per line, check and close. Policy only; the counts are metrics'."""
+"""Turns comparisons into verdicts: one drift event per model, check and close. Policy only; the counts are metrics'."""
 
 from stream_app.core.drift.stage import DriftConfig, DriftStage
 

@@ -16,21 +16,21 @@ from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.scores import lower_bound, upper_bound
 from stream_app.core.comparisons.verdicts import Judgement
 from stream_app.core.kit.days import DAY_MS
-from stream_app.core.line_log import BaselineEntry
+from stream_app.core.model_log import BaselineEntry
 
 T = TypeVar("T")
 
 
-def event_id(line: str, kind: str, check: str | None, close_ms: int, again: bool = False) -> str:
+def event_id(model: str, kind: str, check: str | None, close_ms: int, again: bool = False) -> str:
     """The same event has the same id in every run; one that replaces another has its own."""
-    return uuid5("drift-event", line, kind, check or "", rfc3339(close_ms), "again" if again else "")
+    return uuid5("drift-event", model, kind, check or "", rfc3339(close_ms), "again" if again else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
     """Which check of which model at which close."""
 
-    line: str
+    model: str
     kind: DriftKind
     #: quality check; ``None`` for comparisons
     check: Check | None = None
@@ -47,7 +47,7 @@ class About:
     @property
     def id(self) -> str:
         """Id of the event."""
-        return event_id(self.line, self.kind, self.check, self.close_ms, self.again)
+        return event_id(self.model, self.kind, self.check, self.close_ms, self.again)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,17 +63,17 @@ class Judged:
 
 def event(about: About, judged: Judged, settings_hash: str, faults: list[str], revises: str | None) -> DriftEvent:
     """The public record. ``revises``: id of the event that it replaces."""
-    model_type, _, tenant = about.line.partition(":")
+    model_type, _, tenant = about.model.partition(":")
     judgement, baseline = judged.judgement, about.baseline
     return DriftEvent(
         schema="io.plumbline.drift-event.v1",
         id=about.id,
         at=rfc3339(about.at_ms),
-        line=about.line,
+        model=about.model,
         model_type=model_type,
         tenant_id=tenant,
         kind=about.kind,
-        close=rfc3339(about.close_ms),
+        as_of=rfc3339(about.close_ms),
         model_version=about.version,
         baseline_version=about.version if baseline.kind is not None else None,
         baseline_kind=baseline.kind,
@@ -103,11 +103,11 @@ def finding(event: DriftEvent, day: int, run_from: int | None = None) -> Finding
     reason, faults = _known(event.reason), _known(event.faults) or []
     return Finding(
         id=event.id,
-        line=event.line,
+        model=event.model,
         kind=event.kind,
         check=_known(event.check),
         version=event.model_version,
-        close_ms=parse_ms(event.close),
+        close_ms=parse_ms(event.as_of),
         day=day,
         verdict=event.verdict,
         severity=_known(event.severity),

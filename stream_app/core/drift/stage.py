@@ -1,6 +1,6 @@
-"""The drift stage: one partition of the line log in, drift events and the drift log out.
+"""The drift stage: one partition of the model log in, drift events and the drift log out.
 
-Deterministic by construction: one input in one order, a line's memory in the table, no clock.
+Deterministic by construction: one input in one order, a model's memory in the table, no clock.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 from schemas.clock import TickView
 from schemas.common import ce_headers, encode
 from schemas.drift import Check, DriftKind, Verdict
-from stream_app.core import line_log
+from stream_app.core import model_log
 from stream_app.core.comparisons.records import QualityValue
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.verdicts import (
@@ -32,33 +32,33 @@ from stream_app.core.kit.effects import ConsumedRecord, Drained, Emit, TableRead
 from stream_app.core.kit.live_settings import Fixed, LiveSettings, Resolver
 from stream_app.core.kit.log_stage import LogStage
 from stream_app.core.kit.unit_of_work import UnitOfWork
-from stream_app.core.line_log import decoding, entry_of
+from stream_app.core.model_log import decoding, entry_of
 
 DRIFT_EVENTS: Final = "drift-events"
 DRIFT_LOG: Final = "drift-log"
 
 QUALITY_CHECKS: Final[tuple[Check, ...]] = ("volume", "positive_rate", "calibration", "interval_width", "narrow_share")
 
-#: What later stages ask of the line log as it stands.
+#: What later stages ask of the model log as it stands.
 _FORWARDED = (
-    line_log.TickEntry,
-    line_log.SnapshotEntry,
-    line_log.LifecycleEntry,
-    line_log.CompletenessEntry,
-    line_log.LabelledEntry,
-    line_log.HoursEntry,
-    line_log.ProbationEntry,
-    line_log.CommandEntry,
-    line_log.ResultEntry,
-    line_log.ForgottenEntry,
+    model_log.TickEntry,
+    model_log.SnapshotEntry,
+    model_log.LifecycleEntry,
+    model_log.CompletenessEntry,
+    model_log.LabelledEntry,
+    model_log.HoursEntry,
+    model_log.ProbationEntry,
+    model_log.CommandEntry,
+    model_log.ResultEntry,
+    model_log.ForgottenEntry,
 )
 
 #: What is judged by the rules of its model.
 _JUDGED = (
-    line_log.CompletenessEntry,
-    line_log.QualityEntry,
-    line_log.StatisticalEntry,
-    line_log.PerformanceEntry,
+    model_log.CompletenessEntry,
+    model_log.QualityEntry,
+    model_log.StatisticalEntry,
+    model_log.PerformanceEntry,
 )
 
 
@@ -71,7 +71,7 @@ class DriftConfig:
 
 
 class DriftStage(LogStage):
-    """Verdicts of one line partition. Not thread-safe; owned by its lane."""
+    """Verdicts of one model partition. Not thread-safe; owned by its lane."""
 
     def __init__(self, config: DriftConfig, partition: int) -> None:
         self.config = config
@@ -89,7 +89,7 @@ class DriftStage(LogStage):
         for record in batch:
             with decoding(record):
                 entries.append(entry_of(record))
-        self.settings.read(entry.line for entry in entries if isinstance(entry, _JUDGED))
+        self.settings.read(entry.model for entry in entries if isinstance(entry, _JUDGED))
         for record, entry in zip(batch, entries, strict=True):
             with decoding(record):
                 self._entry(entry)
@@ -103,26 +103,26 @@ class DriftStage(LogStage):
 
     # -- entries -------------------------------------------------------------------------------------------------
 
-    def _entry(self, entry: line_log.Entry) -> None:
-        if isinstance(entry, line_log.CommandEntry):
+    def _entry(self, entry: model_log.Entry) -> None:
+        if isinstance(entry, model_log.CommandEntry):
             if entry.values is not None:
                 # the coordinator tells people what became of it
                 with suppress(ValueError):
-                    self.settings.change(Change(entry.line, entry.values))
-        elif isinstance(entry, line_log.CompletenessEntry):
+                    self.settings.change(Change(entry.model, entry.values))
+        elif isinstance(entry, model_log.CompletenessEntry):
             self._completeness(entry)
-        elif isinstance(entry, line_log.QualityEntry):
+        elif isinstance(entry, model_log.QualityEntry):
             self._quality(entry)
-        elif isinstance(entry, line_log.StatisticalEntry):
+        elif isinstance(entry, model_log.StatisticalEntry):
             self._statistical(entry)
-        elif isinstance(entry, line_log.PerformanceEntry):
+        elif isinstance(entry, model_log.PerformanceEntry):
             self._performance(entry)
-        elif isinstance(entry, line_log.ForgottenEntry):
-            self._work.put(state.key(entry.line), None)
+        elif isinstance(entry, model_log.ForgottenEntry):
+            self._work.put(state.key(entry.model), None)
 
-    def _completeness(self, entry: line_log.CompletenessEntry) -> None:
-        memory = self._memory(entry.line)
-        judgement = completeness_verdict(entry.predictions, entry.labelled, self.settings.rules_of(entry.line))
+    def _completeness(self, entry: model_log.CompletenessEntry) -> None:
+        memory = self._memory(entry.model)
+        judgement = completeness_verdict(entry.predictions, entry.labelled, self.settings.rules_of(entry.model))
         text = None
         if judgement.verdict == Verdict.DRIFT:
             if memory.incomplete_since is None:
@@ -131,24 +131,24 @@ class DriftStage(LogStage):
         elif judgement.verdict == Verdict.NO_DRIFT:
             memory.incomplete_since = None
         self._fault(memory, day_of(entry.close_ms), "completeness", text)
-        self._keep(entry.line, memory)
+        self._keep(entry.model, memory)
         coverage = entry.labelled / entry.predictions if entry.predictions else None
         window = QualityValue("completeness", entry.day, entry.day + 1, coverage, None, entry.predictions, 0)
         about = About(
-            line=entry.line,
+            model=entry.model,
             kind=DriftKind.QUALITY,
             check="completeness",
             version=entry.version,
             close_ms=entry.close_ms,
             at_ms=entry.at_ms,
             day=entry.day,
-            baseline=line_log.BaselineEntry(),
+            baseline=model_log.BaselineEntry(),
         )
         found = Judged(judgement=judgement, windows=[events.quality_window(window)], statistic=coverage)
         self._publish(memory, about, found)
 
-    def _quality(self, entry: line_log.QualityEntry) -> None:
-        rules, memory = self.settings.rules_of(entry.line), self._memory(entry.line)
+    def _quality(self, entry: model_log.QualityEntry) -> None:
+        rules, memory = self.settings.rules_of(entry.model), self._memory(entry.model)
         day = day_of(entry.close_ms)
         values = entry.values or [QualityValue(name, day, day, None, None, 0, 0) for name in QUALITY_CHECKS]
         for value in values:
@@ -160,7 +160,7 @@ class DriftStage(LogStage):
                 down = judgement.verdict == Verdict.DRIFT and change is not None and change < 0
                 self._fault(memory, day, "volume", _volume(value) if down else None)
             about = About(
-                line=entry.line,
+                model=entry.model,
                 kind=DriftKind.QUALITY,
                 check=value.check,
                 version=entry.version,
@@ -171,10 +171,10 @@ class DriftStage(LogStage):
             )
             windows = [events.quality_window(value)] if entry.values else []
             self._publish(memory, about, Judged(judgement=judgement, windows=windows, statistic=change))
-        self._keep(entry.line, memory)
+        self._keep(entry.model, memory)
 
-    def _statistical(self, entry: line_log.StatisticalEntry) -> None:
-        rules = self.settings.rules_of(entry.line)
+    def _statistical(self, entry: model_log.StatisticalEntry) -> None:
+        rules = self.settings.rules_of(entry.model)
         judgement = _without_baseline(statistical_verdict(entry.windows, rules), entry.baseline)
         decisive = entry.windows[judgement.decisive] if entry.windows else None
         found = Judged(
@@ -185,8 +185,8 @@ class DriftStage(LogStage):
         )
         self._compared(entry, DriftKind.STATISTICAL, found)
 
-    def _performance(self, entry: line_log.PerformanceEntry) -> None:
-        rules = self.settings.rules_of(entry.line)
+    def _performance(self, entry: model_log.PerformanceEntry) -> None:
+        rules = self.settings.rules_of(entry.model)
         judgement = _without_baseline(performance_verdict(entry.windows, rules), entry.baseline)
         drop = None
         if entry.windows and judgement.metric is not None:
@@ -199,16 +199,16 @@ class DriftStage(LogStage):
 
     def _compared(
         self,
-        entry: line_log.StatisticalEntry | line_log.PerformanceEntry,
+        entry: model_log.StatisticalEntry | model_log.PerformanceEntry,
         kind: DriftKind,
         found: Judged,
         again: bool = False,
     ) -> None:
         """Publish a verdict and continue, begin or break the kind's run of drift."""
-        memory = self._memory(entry.line)
+        memory = self._memory(entry.model)
         run = memory.runs.setdefault(kind, Run())
         about = About(
-            line=entry.line,
+            model=entry.model,
             kind=kind,
             version=entry.version,
             close_ms=entry.close_ms,
@@ -222,7 +222,7 @@ class DriftStage(LogStage):
         drift = found.judgement.verdict == Verdict.DRIFT
         since = (before if before is not None else entry.day) if drift else None
         memory.runs[kind] = Run(about.id, entry.close_ms, since, before)
-        self._keep(entry.line, memory)
+        self._keep(entry.model, memory)
         self._publish(memory, about, found, run_from=since, revises=revises)
 
     # -- effects -------------------------------------------------------------------------------------------------
@@ -239,18 +239,18 @@ class DriftStage(LogStage):
         faults = []
         if about.kind != DriftKind.QUALITY or about.check == "completeness":
             faults = self._faults(memory, day_of(about.close_ms))
-        event = events.event(about, found, self.settings.hash_of(about.line), faults, revises)
-        headers = ce_headers("drift-event", event.id, about.line, about.at_ms, self.config.source)
+        event = events.event(about, found, self.settings.hash_of(about.model), faults, revises)
+        headers = ce_headers("drift-event", event.id, about.model, about.at_ms, self.config.source)
         self._work.emit(Emit(DRIFT_EVENTS, self.partition, event.id.encode(), encode(event), headers))
-        entry = line_log.EventEntry(events.finding(event, about.day, run_from))
-        self._work.emit(Emit(DRIFT_LOG, self.partition, about.line.encode(), line_log.encode(entry), []))
+        entry = model_log.EventEntry(events.finding(event, about.day, run_from))
+        self._work.emit(Emit(DRIFT_LOG, self.partition, about.model.encode(), model_log.encode(entry), []))
 
-    def _memory(self, line: str) -> DriftState:
-        value = self._work.get([state.key(line)])[0]
-        return state.decode(value, state.key(line)) if value is not None else DriftState()
+    def _memory(self, model: str) -> DriftState:
+        value = self._work.get([state.key(model)])[0]
+        return state.decode(value, state.key(model)) if value is not None else DriftState()
 
-    def _keep(self, line: str, memory: DriftState) -> None:
-        self._work.put(state.key(line), state.encode(memory))
+    def _keep(self, model: str, memory: DriftState) -> None:
+        self._work.put(state.key(model), state.encode(memory))
 
     @staticmethod
     def _fault(memory: DriftState, day: int, check: str, text: str | None) -> None:
@@ -266,7 +266,7 @@ class DriftStage(LogStage):
         return [memory.faults[check] for check in sorted(memory.faults)] if memory.faults_day == day else []
 
 
-def _without_baseline(judgement: Judgement, baseline: line_log.BaselineEntry) -> Judgement:
+def _without_baseline(judgement: Judgement, baseline: model_log.BaselineEntry) -> Judgement:
     """What is missing is the baseline, wherever there is none."""
     return judgement if baseline.kind is not None else replace(judgement, reason=baseline.reason)
 

@@ -1,7 +1,7 @@
-"""What the drift stage remembers of a line: its runs of drift, its last events, what is broken in its data.
+"""What the drift stage remembers of a model: its runs of drift, its last events, what is broken in its data.
 
-Stored under ``R`` + line: one format byte, then MessagePack. At most a few hundred bytes a line, whatever its age. The
-table also holds changed settings, under ``V`` (:mod:`~stream_app.core.kit.settings_table`).
+Stored under ``R`` + model: one format byte, then MessagePack. At most a few hundred bytes a model, whatever its age.
+The table also holds changed settings, under ``V`` (:mod:`~stream_app.core.kit.settings_table`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Run(msgspec.Struct):
 
 
 class DriftState(msgspec.Struct):
-    """Memory of a line."""
+    """Memory of a model."""
 
     #: ``statistical`` and ``performance``
     runs: dict[str, Run] = {}
@@ -41,10 +41,10 @@ class DriftState(msgspec.Struct):
     faults: dict[str, str] = {}
 
 
-_codec: Final = Codec[DriftState](DriftState, FORMAT, "a line's drift memory")
+_codec: Final = Codec[DriftState](DriftState, FORMAT, "a model's drift memory")
 encode, decode = _codec.encode, _codec.decode
 
 
-def key(line: str) -> bytes:
-    """Key of a line's memory."""
-    return PREFIX + line.encode()
+def key(model: str) -> bytes:
+    """Key of a model's memory."""
+    return PREFIX + model.encode()

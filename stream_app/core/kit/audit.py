@@ -27,9 +27,9 @@ class Repeated(NamedTuple):
 
 
 class Said(NamedTuple):
-    """A decision. ``subject``: what it is about; with line, action and decision it makes the record's id."""
+    """A decision. ``subject``: what it is about; with model, action and decision it makes the record's id."""
 
-    line: str
+    model: str
     actor: str
     action: str
     decision: str
@@ -50,28 +50,28 @@ class Auditor(NamedTuple):
     #: CloudEvents source
     source: str
 
-    def record(self, said: Said, at_ms: int, barriers: Mapping[str, dict[int, int]], settings_hash: str) -> Emit:
-        """The record of a decision. ``barriers``: read barriers of the inputs when it was made."""
-        line = said.line
-        model_type, _, tenant = line.partition(":")
-        id = uuid5("audit", line, said.action, said.decision, said.subject)
+    def record(self, said: Said, at_ms: int, end_offsets: Mapping[str, dict[int, int]], settings_hash: str) -> Emit:
+        """The record of a decision. ``end_offsets``: read end offsets of the inputs when it was made."""
+        model = said.model
+        model_type, _, tenant = model.partition(":")
+        id = uuid5("audit", model, said.action, said.decision, said.subject)
         repeated = said.repeated
         record = AuditRecord(
             schema="io.plumbline.audit-record.v1",
             id=id,
             at=rfc3339(at_ms),
-            line=line,
+            model=model,
             model_type=model_type,
-            tenant_id=tenant if line != "*" else "*",
+            tenant_id=tenant if model != "*" else "*",
             stage=self.stage,
             actor=said.actor,
             action=said.action,
             decision=said.decision,
             safeguards=[Safeguard(name, passed, bounds.cut(why, TEXT)) for name, passed, why in said.safeguards],
-            inputs=AuditInputs([i[:TOKEN] for i in said.ids[:IDS]], dict(barriers), settings_hash),
+            inputs=AuditInputs([i[:TOKEN] for i in said.ids[:IDS]], dict(end_offsets), settings_hash),
             reason=bounds.cut(said.reason, TEXT),
             count=repeated.times if repeated is not None else UNSET,
             first_at=rfc3339(repeated.first_ms) if repeated is not None else UNSET,
         )
-        headers = ce_headers("audit-record", id, line, at_ms, self.source)
+        headers = ce_headers("audit-record", id, model, at_ms, self.source)
         return Emit(AUDIT, self.partition, id.encode(), encode(record), headers)

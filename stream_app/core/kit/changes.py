@@ -17,7 +17,7 @@ from schemas.operators import OperatorCommand
 class Change(msgspec.Struct, frozen=True, array_like=True):
     """Values of settings for one model, or for all (``*``), that change together; ``None``: as if never set."""
 
-    line: str
+    model: str
     values: dict[str, Any]
 
 
@@ -30,7 +30,7 @@ class _Arguments(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def of(command: OperatorCommand) -> Change:
-    """The change that a ``set`` command orders; ``ValueError`` says what is wrong with it."""
+    """The change that a ``set`` command commands; ``ValueError`` says what is wrong with it."""
     try:
         arguments = msgspec.convert(command.arguments, _Arguments)
     except msgspec.ValidationError as error:
@@ -40,7 +40,7 @@ def of(command: OperatorCommand) -> Change:
         values[arguments.key] = arguments.value
     if not values:
         raise ValueError("set needs arguments.key and arguments.value, or arguments.values")
-    return Change(command.line, values)
+    return Change(command.model, values)
 
 
 def by_type(values: dict[str, Any]) -> dict[str, dict[str, Any]]:

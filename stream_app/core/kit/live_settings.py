@@ -194,7 +194,7 @@ class LiveSettings(Generic[C, R]):
 
     def change(self, change: Change) -> None:
         """Apply a change, all of it or nothing; ``ValueError`` says why it cannot be."""
-        if change.line == "*":
+        if change.model == "*":
             self._change_all(change)
         else:
             self._change_model(change)
@@ -226,7 +226,7 @@ class LiveSettings(Generic[C, R]):
         self._models.clear()
 
     def _change_model(self, change: Change) -> None:
-        model, resolver = change.line, self._resolver
+        model, resolver = change.model, self._resolver
         before = self.own(model)
         after = resolver.enter_model(self._level(model.partition(":")[0]), change, before)
         count = self.of_models() + len(after) - len(before)

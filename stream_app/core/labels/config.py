@@ -66,7 +66,7 @@ class LabelsConfig:
 class Name:
     """One distinct (type, tenant, version, role): checked once, then found by a dictionary look-up per event."""
 
-    line: str
+    model: str
     model_type: str
     version: str
     stored: bytes
@@ -78,7 +78,7 @@ class Name:
 
 
 class BadName(ValueError):
-    """A name that breaks the contract; ``reason`` is the dead letter's."""
+    """A name that breaks the contract; ``reason`` is the dead-lettered record's."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -86,7 +86,7 @@ class BadName(ValueError):
 
 
 def resolve(config: LabelsConfig, model_type: str, tenant: str | None, version: str, shadow: bool) -> Name:
-    """Check the names and find the line they belong to (CONTRACT section 1). Raises :class:`BadName`."""
+    """Check the names and find the model they belong to (CONTRACT section 1). Raises :class:`BadName`."""
     for label, text in (("model_type", model_type), ("model_version", version)):
         if not _NAME.fullmatch(text):
             raise BadName("bad_name", f"{label} {text[:140]!r} is no name: 1 to 128 of A-Z a-z 0-9 . _ -")
@@ -103,22 +103,22 @@ def resolve(config: LabelsConfig, model_type: str, tenant: str | None, version: 
         if tenant == "global":
             raise BadName("bad_name", "tenant_id 'global' is reserved")
         owner = tenant
-    line = f"{model_type}:{owner}"
+    model = f"{model_type}:{owner}"
     return Name(
-        line=line,
+        model=model,
         model_type=model_type,
         version=version,
         stored=f"{model_type}|{owner}|{version}".encode(),
         horizon_days=rules.horizon_days,
-        target=config.partition_of(line),
+        target=config.partition_of(model),
         shadow=shadow,
     )
 
 
 def labels_partition(targets: int) -> Callable[[str], int]:
-    """Where a line's deltas go: murmur2 of the line over the line-keyed partitions."""
+    """Where a model's deltas go: murmur2 of the model over the model-keyed partitions."""
 
-    def place(line: str) -> int:
-        return partition_for(line.encode(), targets)
+    def place(model: str) -> int:
+        return partition_for(model.encode(), targets)
 
     return place

@@ -40,7 +40,7 @@ class LaneCounts:
     def parts(self, targets: int, after: int, narrow_below: float) -> list[Part | None]:
         """One part for each target partition, ``None`` where there is nothing; empties the lists.
 
-        ``after``: the line tick (epoch ms) that opened the epoch; hours that ended less than an hour before it, or
+        ``after``: the epoch tick (epoch ms) that opened the epoch; hours that ended less than an hour before it, or
         later, are reported for the choice of the active version.
         """
         out: list[Part | None] = [None] * targets
@@ -52,12 +52,12 @@ class LaneCounts:
         target_of_slot = np.empty(len(self.slots), dtype=np.int64)
         for slot, (name, hour) in enumerate(self.slots):
             day = hour * HOUR_MS // DAY_MS
-            key = (name.line, name.version, day)
+            key = (name.model, name.version, day)
             number = index.get(key)
             mine = cells[name.target]
             if number is None:
                 number = index[key] = len(mine)
-                mine.append(CellId(name.line, name.version, day))
+                mine.append(CellId(name.model, name.version, day))
             of_slot[slot] = number
             target_of_slot[slot] = name.target
             name.slots.clear()
@@ -101,7 +101,7 @@ class LaneCounts:
         sums: dict[tuple[str, str, int], int] = {}
         for slot, (name, hour) in enumerate(self.slots):
             if name.target == target and made[slot] and (hour + 2) * HOUR_MS > after:
-                key = (name.line, name.version, hour)
+                key = (name.model, name.version, hour)
                 sums[key] = sums.get(key, 0) + int(made[slot])
         return [HourCount(*key, count) for key, count in sorted(sums.items())]
 
@@ -157,7 +157,7 @@ def _halves(part: Part) -> tuple[Part, Part]:
         return Part(
             after=part.after,
             closed=None if first else part.closed,
-            barrier={} if first else part.barrier,
+            end_offsets={} if first else part.end_offsets,
             dispositions={} if first else part.dispositions,
             cells=cells,
             cell=(rows.cells[cut] - np.uint32(minus)).tobytes(),

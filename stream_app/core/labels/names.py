@@ -169,16 +169,16 @@ class KnownNames:
         if key[:_MODEL_AT] not in self._models and len(self._models) >= limits.types:
             self._full(f"model type {name.model_type!r} is new", f"{limits.types} model types", "max_model_types")
         if model not in self._versions and len(self._versions) >= limits.models:
-            self._full(f"model {name.line!r} is new", f"{limits.models} models", "max_models")
+            self._full(f"model {name.model!r} is new", f"{limits.models} models", "max_models")
         if self._versions.get(model, 0) >= limits.versions:
             self._full(
-                f"version {name.version!r} of model {name.line!r} is new",
+                f"version {name.version!r} of model {name.model!r} is new",
                 f"{limits.versions} versions of this model",
                 "max_versions_per_model",
             )
         if len(self._pairs) >= limits.pairs:
             self._full(
-                f"version {name.version!r} of model {name.line!r} is new",
+                f"version {name.version!r} of model {name.model!r} is new",
                 f"{limits.pairs} versions of all models together",
                 "max_versions",
             )
@@ -199,7 +199,7 @@ def digest(name: Name) -> bytes:
     """32 bytes that stand for a (model, version) pair; the first 20 for the model, the first 8 for its type."""
     return (
         blake2b(name.model_type.encode(), digest_size=_MODEL_AT).digest()
-        + blake2b(name.line.encode(), digest_size=_VERSION_AT - _MODEL_AT).digest()
+        + blake2b(name.model.encode(), digest_size=_VERSION_AT - _MODEL_AT).digest()
         + blake2b(name.version.encode(), digest_size=12).digest()
     )
 

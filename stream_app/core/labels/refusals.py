@@ -1,4 +1,4 @@
-"""Why a record is refused: (reason, error) of its dead letter."""
+"""Why a record is refused: (reason, error) of its dead-lettered record."""
 
 from __future__ import annotations
 

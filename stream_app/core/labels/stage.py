@@ -18,7 +18,7 @@ from schemas.unreadable import Unreadable
 from stream_app.core.counts.deltas import Part
 from stream_app.core.kit.codec import UNREADABLE
 from stream_app.core.kit.effects import ConsumedRecord, Drained, Emit, TableReader, dead_letter
-from stream_app.core.labels import memo as memos
+from stream_app.core.labels import lane_state as memos
 from stream_app.core.labels.config import DAY_MS, HOUR_MS, BadName, LabelsConfig, Name
 from stream_app.core.labels.counts import KIND_BITS, LaneCounts, records
 from stream_app.core.labels.entry import (
@@ -90,22 +90,22 @@ class LabelsStage:
         return None
 
     def advance(self, tick: TickView) -> bool:
-        """Handle a tick: expire whole days, and close the epoch if it is a line tick."""
+        """Handle a tick: expire whole days, and close the epoch if it is an epoch tick."""
         self._turn(tick.at_ms // DAY_MS)
-        if tick.line:
+        if tick.ends_epoch:
             self._flush_counts()
             for target in range(self.config.targets):
                 pieces = self._parts[target]
-                open_part = pieces.pop() if pieces and pieces[-1].closed is None else Part(self.memo.line_tick)
+                open_part = pieces.pop() if pieces and pieces[-1].closed is None else Part(self.memo.epoch_tick)
                 pieces.append(
                     msgspec.structs.replace(
                         open_part,
                         closed=tick.at_ms,
-                        barrier=tick.barrier,
+                        end_offsets=tick.end_offsets,
                         dispositions=self.memo.dispositions() if target == 0 else {},
                     )
                 )
-            self.memo.line_tick = tick.at_ms
+            self.memo.epoch_tick = tick.at_ms
         return True
 
     def names(self) -> dict[str, Usage]:
@@ -371,7 +371,7 @@ class LabelsStage:
             self.memo.outcomes.unmatched += self.memo.early.pop(day)
 
     def _flush_counts(self) -> None:
-        fresh = self._counts.parts(self.config.targets, self.memo.line_tick, self.config.narrow_below)
+        fresh = self._counts.parts(self.config.targets, self.memo.epoch_tick, self.config.narrow_below)
         for target, part in enumerate(fresh):
             if part is not None:
                 self._parts[target].append(part)

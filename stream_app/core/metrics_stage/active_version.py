@@ -1,4 +1,4 @@
-"""Which version of a line is active (CONTRACT section 1)."""
+"""Which version of a model is active (CONTRACT section 1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ How = Literal["observed", "registered", "commanded"]
 
 
 class ActiveVersion(msgspec.Struct, frozen=True):
-    """A line's active version, the one before it, how and since when (tick, epoch ms)."""
+    """A model's active version, the one before it, how and since when (tick, epoch ms)."""
 
     version: str
     previous: str | None
@@ -55,7 +55,7 @@ encode, decode = _codec.encode, _codec.decode
 
 
 def first_observed(predictions: Mapping[str, int], at_ms: int) -> ActiveVersion | None:
-    """The version with most predictions in the line's first epoch, ties by name."""
+    """The version with most predictions in the model's first epoch, ties by name."""
     made = {version: count for version, count in predictions.items() if count > 0}
     if not made:
         return None
@@ -71,7 +71,7 @@ def after_hour(
     ``hours``: predictions by version as known by now, of ``hour`` and of the one before. Another version takes over
     with more than ``share`` of at least ``enough`` in each: a canary of half the traffic does not, and one hour alone
     says little. Both hours must have begun after the last change, so what still arrived for the old version is nothing
-    against an order; and a change by observation is left alone for ``pause_h``.
+    against a command; and a change by observation is left alone for ``pause_h``.
     """
     if (hour - 1) * HOUR_MS < current.counted_from_ms:
         return current

@@ -19,14 +19,14 @@ from schemas.common import NAME, NAME_PATTERN, uuid5
 from schemas.operators import OperatorCommand
 from schemas.training import TrainingResult
 from stream_app.core.kit import changes
-from stream_app.core.line_log import CommandEntry, ResultEntry
+from stream_app.core.model_log import CommandEntry, ResultEntry
 
 #: Metrics that floors and rollbacks can name; a trainer may report others, which are not kept.
 METRICS: Final = ("accuracy", "precision", "recall", "f1", "pr_auc", "precision_at_80_recall")
 #: Characters of a trainer's error that are kept, and bytes of what is wrong with a record.
 ERROR: Final = 1_000
 
-Line = Annotated[str, Meta(min_length=1, max_length=257, pattern=rf"^(\*|{NAME}:{NAME})\Z")]
+ModelId = Annotated[str, Meta(min_length=1, max_length=257, pattern=rf"^(\*|{NAME}:{NAME})\Z")]
 Version = Annotated[str, Meta(pattern=rf"^{NAME}\Z")]
 
 
@@ -38,7 +38,7 @@ class _PartialCommand(msgspec.Struct):
     """What a command has to have, or nobody can be told what is wrong with it."""
 
     id: Annotated[str, Meta(min_length=1, max_length=128)]
-    line: Line
+    model: ModelId
     command: str
     arguments: _Arguments = msgspec.field(default_factory=_Arguments)
 
@@ -46,7 +46,7 @@ class _PartialCommand(msgspec.Struct):
 class _PartialResult(msgspec.Struct):
     """The same of a result."""
 
-    line: Line
+    model: ModelId
     command_id: str
     status: str
     candidate_version: Version | None = None
@@ -83,7 +83,7 @@ def read_command(value: bytes | None) -> CommandEntry:
         except ValueError as error:
             unusable = bounds.cut(str(error), ERROR)
     return CommandEntry(
-        line=found.line,
+        model=found.model,
         command=found.command,
         id=found.id,
         actor=found.actor,
@@ -103,14 +103,14 @@ def read_result(value: bytes | None) -> ResultEntry:
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         partial = _partial_results.decode(record)
         return ResultEntry(
-            line=partial.line,
+            model=partial.model,
             command_id=partial.command_id,
             serves=_serves(partial.status, partial.candidate_version),
             unreadable=bounds.cut(str(error), ERROR),
             id=uuid5("unreadable", record.hex()),
         )
     return ResultEntry(
-        line=found.line,
+        model=found.model,
         command_id=found.command_id,
         status=found.status,
         attempt=found.attempt,
@@ -127,7 +127,7 @@ def _unreadable_command(record: bytes, why: str) -> CommandEntry:
     partial = _partial_commands.decode(record)
     _has_version(partial.command, partial.arguments.model_version)
     return CommandEntry(
-        line=partial.line,
+        model=partial.model,
         command=partial.command,
         id=uuid5("unreadable", record.hex()),
         unreadable=bounds.cut(why, ERROR),

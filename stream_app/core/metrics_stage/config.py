@@ -12,8 +12,8 @@ from stream_app.core.metrics_stage.active_version import ObservedRules
 
 
 @dataclass(frozen=True, slots=True)
-class LineRules:
-    """Rules of a line. ``assume_after_days``: unlabelled predictions count as negatives that many days after their
+class ModelRules:
+    """Rules of a model. ``assume_after_days``: unlabelled predictions count as negatives that many days after their
     day's end; ``None``: never."""
 
     label_delay_days: int = 1
@@ -31,7 +31,7 @@ class LineRules:
     probation_previous_days: int = 7
 
 
-class MetricsResolver(Resolver[LineRules], Protocol):
+class MetricsResolver(Resolver[ModelRules], Protocol):
     """Makes the rules of models, and finds without reading them by which days they count what nobody labelled."""
 
     def assume_days(self, everywhere: Any, of_types: Mapping[str, Values], marks: Collection[str]) -> tuple[int, ...]:
@@ -52,7 +52,7 @@ class MetricsConfig:
     cells_a_step: int = 400
 
 
-class MetricsSettings(LiveSettings[MetricsConfig, LineRules]):
+class MetricsSettings(LiveSettings[MetricsConfig, ModelRules]):
     """The lane's settings under change."""
 
     def __init__(self, config: MetricsConfig, table: SettingsStore) -> None:

@@ -3,19 +3,19 @@
 ==================================================  ================================================================
 key                                                 value and growth
 ==================================================  ================================================================
-``C`` + day (u4, big-endian) + line, 0, version     cell (:mod:`.counts.cells_codec`); versions × days kept
-``L`` + line                                        active version; one a model, about 100 bytes
-``N`` + line, 0, version                            labelled predictions ever: format byte, i8; one a version
+``C`` + day (u4, big-endian) + model, 0, version     cell (:mod:`.counts.cells_codec`); versions × days kept
+``L`` + model                                        active version; one a model, about 100 bytes
+``N`` + model, 0, version                            labelled predictions ever: format byte, i8; one a version
 ``D`` + source (u2) + offset (u8), big-endian       delta record not folded everywhere yet; an hour and what queues
-``F`` + line, 0, version                            days of a version: its first ones, its tainted ones
+``F`` + model, 0, version                            days of a version: its first ones, its tainted ones
                                                     (:mod:`~stream_app.core.metrics_stage.version_days`)
-``S`` + line                                        version that is compared and the last performance comparison
-``W`` + line                                        change of the active version in its fortnight
+``S`` + model                                        version that is compared and the last performance comparison
+``W`` + model                                        change of the active version in its fortnight
                                                     (:mod:`~stream_app.core.metrics_stage.watch`)
-``H`` + line                                        predictions by version and hour, of the last hours and of the day
+``H`` + model                                        predictions by version and hour, of the last hours and of the day
                                                     on which the active version changed
                                                     (:mod:`~stream_app.core.metrics_stage.traffic`)
-``U`` + hour (u4) + line                            mark of an hour that a fold found unfinished; gone when it ends
+``U`` + hour (u4) + model                            mark of an hour that a fold found unfinished; gone when it ends
 ``O`` + 0 command, 1 result + offset (u8)           order of the epoch in hand; gone when its tick is handled
 ``V`` + …                                           changed settings (:mod:`~stream_app.core.kit.settings_table`)
 ==================================================  ================================================================
@@ -25,14 +25,14 @@ Of a model that made no predictions for as long as cells are kept nothing stays.
 
 from __future__ import annotations
 
-CELL, LINE, LABELLED, DELTA, ORDER = b"C", b"L", b"N", b"D", b"O"
+CELL, MODEL, LABELLED, DELTA, ORDER = b"C", b"L", b"N", b"D", b"O"
 DAYS, STAND, WATCH = b"F", b"S", b"W"
 TRAFFIC, OPEN_HOUR = b"H", b"U"
 
 
-def cell_key(line: str, version: str, day: int) -> bytes:
+def cell_key(model: str, version: str, day: int) -> bytes:
     """Key of a cell."""
-    return cell_prefix(day) + line.encode() + b"\0" + version.encode()
+    return cell_prefix(day) + model.encode() + b"\0" + version.encode()
 
 
 def cell_prefix(day: int) -> bytes:
@@ -41,44 +41,44 @@ def cell_prefix(day: int) -> bytes:
 
 
 def split_cell_key(key: bytes) -> tuple[str, str, int]:
-    """(line, version, day) of a cell's key."""
-    line, _, version = key[5:].partition(b"\0")
-    return line.decode(), version.decode(), int.from_bytes(key[1:5], "big")
+    """(model, version, day) of a cell's key."""
+    model, _, version = key[5:].partition(b"\0")
+    return model.decode(), version.decode(), int.from_bytes(key[1:5], "big")
 
 
-def line_key(line: str) -> bytes:
-    """Key of a line's active version."""
-    return LINE + line.encode()
+def model_key(model: str) -> bytes:
+    """Key of a model's active version."""
+    return MODEL + model.encode()
 
 
-def labelled_key(line: str, version: str) -> bytes:
+def labelled_key(model: str, version: str) -> bytes:
     """Key of a version's cumulative labelled count."""
-    return LABELLED + line.encode() + b"\0" + version.encode()
+    return LABELLED + model.encode() + b"\0" + version.encode()
 
 
-def days_key(line: str, version: str) -> bytes:
+def days_key(model: str, version: str) -> bytes:
     """Key of what is known of a version's days."""
-    return DAYS + line.encode() + b"\0" + version.encode()
+    return DAYS + model.encode() + b"\0" + version.encode()
 
 
-def stand_key(line: str) -> bytes:
-    """Key of where a line's comparisons stand."""
-    return STAND + line.encode()
+def stand_key(model: str) -> bytes:
+    """Key of where a model's comparisons stand."""
+    return STAND + model.encode()
 
 
-def watch_key(line: str) -> bytes:
-    """Key of the line's last change of version, while it is looked at."""
-    return WATCH + line.encode()
+def watch_key(model: str) -> bytes:
+    """Key of the model's last change of version, while it is looked at."""
+    return WATCH + model.encode()
 
 
-def traffic_key(line: str) -> bytes:
-    """Key of which versions of a line predict."""
-    return TRAFFIC + line.encode()
+def traffic_key(model: str) -> bytes:
+    """Key of which versions of a model predict."""
+    return TRAFFIC + model.encode()
 
 
-def open_hour_key(hour: int, line: str) -> bytes:
+def open_hour_key(hour: int, model: str) -> bytes:
     """Key of the mark of an unfinished hour."""
-    return OPEN_HOUR + hour.to_bytes(4, "big") + line.encode()
+    return OPEN_HOUR + hour.to_bytes(4, "big") + model.encode()
 
 
 def delta_key(source: int, offset: int) -> bytes:

@@ -98,7 +98,7 @@ class Changes:
             for i, cell in enumerate(part.cells):
                 if cell.day < oldest_day:
                     continue
-                key = cell_key(cell.line, cell.version, cell.day)
+                key = cell_key(cell.model, cell.version, cell.day)
                 if only is None or key in only:
                     numbers[i] = index.setdefault(key, len(index))
             rows = part.rows()

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from stream_app.core import line_log
+from stream_app.core import model_log
 from stream_app.core.comparisons.labels import BY_SCORE, label_window
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.kit.days import DAY_MS, HOUR_MS, day_of
 from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.core.metrics_stage.compare import Comparer
-from stream_app.core.metrics_stage.config import LineRules, MetricsConfig, MetricsSettings
+from stream_app.core.metrics_stage.config import MetricsConfig, MetricsSettings, ModelRules
 from stream_app.core.metrics_stage.keys import WATCH
-from stream_app.core.metrics_stage.memo import TickProgress
+from stream_app.core.metrics_stage.lane_state import TickProgress
 from stream_app.core.metrics_stage.version_cells import VersionCells
 from stream_app.core.metrics_stage.watch import VersionChange, decode
 
@@ -25,7 +25,8 @@ _COST = 10
 
 
 class Prober:
-    """Writes the comparisons of one partition's lines. Keeps nothing between two calls but what stands in the table."""
+    """Writes the comparisons of one partition's models. Keeps nothing between two calls but what stands in the
+    table."""
 
     def __init__(self, settings: MetricsSettings, work: UnitOfWork, comparer: Comparer) -> None:
         self._settings = settings
@@ -37,7 +38,7 @@ class Prober:
         return self._settings.config
 
     def run(self, progress: TickProgress, now: int) -> bool:
-        """Look at a bounded number of lines, ``progress.after`` being the last one's key; ``False`` until done."""
+        """Look at a bounded number of models, ``progress.after`` being the last one's key; ``False`` until done."""
         limit = max(1, self._config.cells_a_step // _COST)
         batch = self._work.scan(WATCH, progress.after, limit)
         self._settings.read(key[len(WATCH) :].decode() for key, _ in batch)
@@ -47,21 +48,21 @@ class Prober:
         return len(batch) < limit
 
     def _look(self, key: bytes, watch: VersionChange, now: int) -> None:
-        line = key[len(WATCH) :].decode()
-        rules = self._settings.rules_of(line)
+        model = key[len(WATCH) :].decode()
+        rules = self._settings.rules_of(model)
         age = now - watch.since_ms
         if age < rules.probation_first_look_h * HOUR_MS:
             return
-        entry = line_log.ProbationEntry(
-            line, watch.version, watch.previous, watch.since_ms, now, age // HOUR_MS,
-            self._windows(line, watch, rules), self._settings.hash_of(line),
+        entry = model_log.ProbationEntry(
+            model, watch.version, watch.previous, watch.since_ms, now, age // HOUR_MS,
+            self._windows(model, watch, rules), self._settings.hash_of(model),
         )  # fmt: skip
-        line_log.append(self._work, entry)
+        model_log.append(self._work, entry)
         if age >= rules.probation_days * DAY_MS:
             self._work.put(key, None)
 
-    def _windows(self, line: str, watch: VersionChange, rules: LineRules) -> list[LabelWindow]:
-        before = VersionCells(self._work, line, watch.previous)
+    def _windows(self, model: str, watch: VersionChange, rules: ModelRules) -> list[LabelWindow]:
+        before = VersionCells(self._work, model, watch.previous)
         changed = day_of(watch.since_ms)
         span = range(changed - self._config.retention_days, changed + 1)
         days = [day for day, cell in before.dated(span) if cell.revision][-rules.probation_previous_days :]
@@ -69,9 +70,9 @@ class Prober:
             return []
         limits = replace(rules.comparison, performance_metrics=rules.rollback_metrics)
         ordered = not BY_SCORE.isdisjoint(limits.performance_metrics)
-        mine = VersionCells(self._work, line, watch.version)
+        mine = VersionCells(self._work, model, watch.version)
         first = changed
-        seen = self._comparer.days(line, watch.version).first
+        seen = self._comparer.days(model, watch.version).first
         if seen and seen[0] < changed:
             # it served before: its cell of that day holds predictions from before the change
             first += 1

@@ -13,8 +13,8 @@ from stream_app.core.counts.figures import Figures, figures
 from stream_app.core.kit.changes import Change
 from stream_app.core.kit.days import date_of
 from stream_app.core.kit.effects import Emit
-from stream_app.core.line_log import CommandEntry
 from stream_app.core.metrics_stage.active_version import ActiveVersion
+from stream_app.core.model_log import CommandEntry
 
 SNAPSHOTS = "metric-snapshots"
 LIFECYCLE = "model-lifecycle"
@@ -24,10 +24,10 @@ _FIGURES = tuple(field.name for field in dataclasses.fields(Figures))
 
 
 def snapshot(
-    line: str, version: str, day: int, cell: Cell, *, closed: bool, at_ms: int, partition: int, source: str
+    model: str, version: str, day: int, cell: Cell, *, closed: bool, at_ms: int, partition: int, source: str
 ) -> Emit:
     """The snapshot of a cell: its revision if closed, revision 0 if the day is still open."""
-    model_type, _, tenant = line.partition(":")
+    model_type, _, tenant = model.partition(":")
     date = date_of(day)
     shown = figures(cell.counts, cell.assume_negative)
     name = uuid5("metric-snapshot", model_type, version, tenant, date)
@@ -35,7 +35,7 @@ def snapshot(
         schema="io.plumbline.metric-snapshot.v1",
         id=name,
         at=rfc3339(at_ms),
-        line=line,
+        model=model,
         model_type=model_type,
         tenant_id=tenant,
         model_version=version,
@@ -45,22 +45,22 @@ def snapshot(
         drift=DriftSummary(**dataclasses.asdict(cell.drift)) if cell.drift is not None else None,
         **{name: getattr(shown, name) for name in _FIGURES},
     )
-    headers = ce_headers("metric-snapshot", name, line, at_ms, source)
-    return Emit(SNAPSHOTS, partition, f"{line}|{version}|{date}".encode(), encode(record), headers)
+    headers = ce_headers("metric-snapshot", name, model, at_ms, source)
+    return Emit(SNAPSHOTS, partition, f"{model}|{version}|{date}".encode(), encode(record), headers)
 
 
 def settings(change: Change, order: CommandEntry, partition: int, source: str) -> list[Emit]:
     """What a ``set`` command changed, for readers; a value that was taken back is null."""
     at_ms = order.at_ms
-    model_type, _, tenant = change.line.partition(":")
+    model_type, _, tenant = change.model.partition(":")
     out = []
     for key, value in change.values.items():
-        name = uuid5("setting", order.id, change.line, key)
+        name = uuid5("setting", order.id, change.model, key)
         shown = Setting(
             schema="io.plumbline.setting.v1",
             id=name,
             at=rfc3339(at_ms),
-            line=change.line,
+            model=change.model,
             model_type=model_type,
             tenant_id=tenant or "*",
             key=key,
@@ -68,8 +68,8 @@ def settings(change: Change, order: CommandEntry, partition: int, source: str) -
             actor=order.actor,
             reason=order.reason,
         )
-        headers = ce_headers("setting", name, change.line, at_ms, source)
-        out.append(Emit(SETTINGS, partition, f"{change.line}|{key}".encode(), encode(shown), headers))
+        headers = ce_headers("setting", name, change.model, at_ms, source)
+        out.append(Emit(SETTINGS, partition, f"{change.model}|{key}".encode(), encode(shown), headers))
     return out
 
 
@@ -78,16 +78,16 @@ def gone(model: str, partition: int) -> Emit:
     return Emit(LIFECYCLE, partition, model.encode(), None, [])
 
 
-def lifecycle(line: str, state: ActiveVersion, at_ms: int, partition: int, source: str) -> Emit:
-    """The line's active version."""
-    model_type, _, tenant = line.partition(":")
+def lifecycle(model: str, state: ActiveVersion, at_ms: int, partition: int, source: str) -> Emit:
+    """The model's active version."""
+    model_type, _, tenant = model.partition(":")
     since = rfc3339(state.since_ms)
     name = uuid5("model-lifecycle", model_type, tenant, state.version, since)
     record = ModelLifecycle(
         schema="io.plumbline.model-lifecycle.v1",
         id=name,
         at=rfc3339(at_ms),
-        line=line,
+        model=model,
         model_type=model_type,
         tenant_id=tenant,
         active_version=state.version,
@@ -96,5 +96,5 @@ def lifecycle(line: str, state: ActiveVersion, at_ms: int, partition: int, sourc
         since=since,
     )
     return Emit(
-        LIFECYCLE, partition, line.encode(), encode(record), ce_headers("model-lifecycle", name, line, at_ms, source)
+        LIFECYCLE, partition, model.encode(), encode(record), ce_headers("model-lifecycle", name, model, at_ms, source)
     )

@@ -1,8 +1,8 @@
-"""The metrics stage: one partition of lines.
+"""The metrics stage: one partition of models.
 
 Deltas are put into the table on arrival. An epoch is handled when every source partition has closed it, and in this
 order: operator commands, training results, deltas, tick. At full hours and closes the deltas are folded into the
-cells; a tick that passes several closes runs them in time order. Applying orders, folding and closing are loops over
+cells; a tick that passes several closes runs them in time order. Applying commands, folding and closing are loops over
 many checkpoints whose place stands in the memo, so a restart goes on where the last checkpoint was; neither where
 checkpoints fall nor in which order records of different inputs arrive can be seen in what is published.
 
@@ -24,7 +24,7 @@ from schemas.clock import TickView
 from schemas.common import rfc3339
 from schemas.partitioning import partition_for
 from schemas.unreadable import Unreadable
-from stream_app.core import line_log
+from stream_app.core import model_log
 from stream_app.core.counts import cells_codec, deltas
 from stream_app.core.counts.cells import EMPTY as NO_COUNTS
 from stream_app.core.counts.cells import Cell
@@ -34,17 +34,17 @@ from stream_app.core.kit.changes import Change
 from stream_app.core.kit.days import HOUR_MS, Close, closes_between, date_of, day_of, metrics_close
 from stream_app.core.kit.effects import ConsumedRecord, Drained, TableReader, dead_letter
 from stream_app.core.kit.unit_of_work import UnitOfWork
-from stream_app.core.line_log import CommandEntry, ResultEntry
 from stream_app.core.metrics_stage import active_version, border, publish
-from stream_app.core.metrics_stage import memo as memos
+from stream_app.core.metrics_stage import lane_state as memos
 from stream_app.core.metrics_stage.closing import Closer
 from stream_app.core.metrics_stage.compare import Comparer
 from stream_app.core.metrics_stage.config import MetricsConfig, MetricsSettings
 from stream_app.core.metrics_stage.keys import CELL, DELTA, ORDER, cell_key, delta_key, order_key, split_cell_key
-from stream_app.core.metrics_stage.line_book import LineBook
+from stream_app.core.metrics_stage.known_models import KnownModels
 from stream_app.core.metrics_stage.pending import Changes, Pending
 from stream_app.core.metrics_stage.probation import Prober
 from stream_app.core.metrics_stage.view import Taken
+from stream_app.core.model_log import CommandEntry, ResultEntry
 from stream_app.errors import Broken, Parked, UnknownFormat
 
 STAGE: Final = "metrics"
@@ -67,7 +67,7 @@ _ORDERS, _FOLD, _CLOSES, _PROBATIONS = 0, 1, 2, 3
 
 
 class MetricsStage:
-    """Cells and active versions of one line partition. Not thread-safe; owned by its lane."""
+    """Cells and active versions of one model partition. Not thread-safe; owned by its lane."""
 
     #: set by the engine when the lane is at the head of its clock; only open snapshots depend on it
     live = False
@@ -85,16 +85,16 @@ class MetricsStage:
         self._work = UnitOfWork(table, self.partition)
         self._pending = Pending()
         self.settings = MetricsSettings(self.config, self._work)
-        self._lines = LineBook(self.settings, self.partition, self._work)
-        self._comparer = Comparer(self.settings, self._work, self._lines)
-        self._closer = Closer(self.settings, self.partition, self._work, self._lines, self._comparer)
+        self._models = KnownModels(self.settings, self.partition, self._work)
+        self._comparer = Comparer(self.settings, self._work, self._models)
+        self._closer = Closer(self.settings, self.partition, self._work, self._models, self._comparer)
         self._prober = Prober(self.settings, self._work, self._comparer)
         self._changes: Changes | None = None
         #: open cells that the fold in hand shows
         self._to_show: set[bytes] = set()
         #: tick of the last open snapshots, and the minute they went out in
         self._shown, self._shown_minute = self.memo.folded, -1
-        #: end of the epoch whose counts the line book holds; in the middle of a tick only that tick knows it
+        #: end of the epoch whose counts the model book holds; in the middle of a tick only that tick knows it
         self._counted: int | None = None
         self._reload()
         if self.memo.progress.phase == _ORDERS:
@@ -109,7 +109,7 @@ class MetricsStage:
         self._pending.forget(self.memo.folded)
 
     def _recount(self, until: int) -> None:
-        self._lines.recount(self._pending.parts(self.memo.folded, until))
+        self._models.recount(self._pending.parts(self.memo.folded, until))
         self._counted = until
 
     # -- input ---------------------------------------------------------------------------------------------------
@@ -159,11 +159,11 @@ class MetricsStage:
                 reason, why = record.value.reason, record.value.error
             self._work.emit(dead_letter(record, STAGE, reason, why))
             return
-        if entry.line != "*" and partition_for(entry.line.encode(), self.config.partitions) != self.partition:
-            text = f"line {entry.line!r} belongs to another partition; `plumbline dead-letters redrive` re-keys it"
+        if entry.model != "*" and partition_for(entry.model.encode(), self.config.partitions) != self.partition:
+            text = f"model {entry.model!r} belongs to another partition; `plumbline dead-letters redrive` re-keys it"
             self._work.emit(dead_letter(record, STAGE, "foreign_partition", text))
             return
-        self._work.put(order_key(command, record.offset), line_log.encode(entry))
+        self._work.put(order_key(command, record.offset), model_log.encode(entry))
 
     def waiting_for(self, tick: TickView) -> str | None:
         """The first source partition that has not closed this epoch."""
@@ -212,16 +212,17 @@ class MetricsStage:
         """Forward the epoch's commands, then its results; those that name a version make it the active one."""
         batch = self._work.scan(ORDER, None, self.config.cells_a_step)
         for key, value in batch:
-            entry = line_log.decode(value, key)
+            entry = model_log.decode(value, key)
             if isinstance(entry, CommandEntry):
                 entry = replace(entry, at_ms=now)
-                line_log.append(self._work, entry)
+                model_log.append(self._work, entry)
                 self._command(entry, now)
             elif isinstance(entry, ResultEntry):
-                line_log.append(self._work, replace(entry, at_ms=now))
-                if entry.serves is not None and entry.line != "*":
-                    known = self._lines.active(entry.line)
-                    self._lines.activate(entry.line, active_version.changed(known, entry.serves, "commanded", now), now)
+                model_log.append(self._work, replace(entry, at_ms=now))
+                if entry.serves is not None and entry.model != "*":
+                    known = self._models.active(entry.model)
+                    active = active_version.changed(known, entry.serves, "commanded", now)
+                    self._models.activate(entry.model, active, now)
             self._work.remove_once_written(key)
         return len(batch) < self.config.cells_a_step
 
@@ -234,43 +235,43 @@ class MetricsStage:
         elif found.command == "rebaseline":
             self._rebaseline(found, now)
         elif found.values is not None:
-            self._set(found, Change(found.line, found.values), now)
+            self._set(found, Change(found.model, found.values), now)
 
     def _register(self, found: CommandEntry, now: int) -> None:
         """Make a version the active one and say so, or why not."""
-        line, known = found.line, self._lines.active(found.line) if found.line != "*" else None
-        if line == "*":
-            self._say(found, "refused", "line_needed: register needs a line, not *", now)
+        model, known = found.model, self._models.active(found.model) if found.model != "*" else None
+        if model == "*":
+            self._say(found, "refused", "model_needed: register needs a model, not *", now)
         elif known is not None and known.version == found.version:
             text = f"{known.version} was active already, since {rfc3339(known.since_ms)}: {found.reason}"
             self._say(found, "applied", text, now)
         else:
             state = active_version.changed(known, found.version or "", "registered", now)
-            self._lines.activate(line, state, now)
+            self._models.activate(model, state, now)
             before = f" after {state.previous}" if state.previous is not None else ""
             self._say(found, "applied", f"{state.version} is active{before}: {found.reason}", now)
 
     def _rebaseline(self, found: CommandEntry, now: int) -> None:
         """Begin the baseline of a model, or of all, again and say so, or why not."""
-        line, known = found.line, self._lines.active(found.line) if found.line != "*" else None
-        if line != "*" and known is None:
-            self._say(found, "refused", "no_active_version: no version of this line is active", now)
+        model, known = found.model, self._models.active(found.model) if found.model != "*" else None
+        if model != "*" and known is None:
+            self._say(found, "refused", "no_active_version: no version of this model is active", now)
             return
         day = day_of(now)
-        for name in [line] if line != "*" else self._lines.known():
+        for name in [model] if model != "*" else self._models.known():
             self._comparer.rebaseline(name, day)
-        whose = known.version if known is not None else "every line's active version"
+        whose = known.version if known is not None else "every model's active version"
         self._say(found, "applied", f"the baseline of {whose} begins again on {date_of(day)}: {found.reason}", now)
 
     def _say(self, found: CommandEntry, decision: str, reason: str, now: int) -> None:
-        """What became of a person's command; of one about all lines partition 0 speaks alone."""
-        line = found.line
-        if line != "*" or self.partition == 0:
-            said = Said(line, found.actor, found.command, decision, found.id, (found.id,), reason)
+        """What became of a person's command; of one about all models partition 0 speaks alone."""
+        model = found.model
+        if model != "*" or self.partition == 0:
+            said = Said(model, found.actor, found.command, decision, found.id, (found.id,), reason)
             auditor = Auditor(STAGE, self.partition, self.config.source)
-            self.settings.read([line] if line != "*" else [])
+            self.settings.read([model] if model != "*" else [])
             # before the epoch's counts are taken in: what had been read is what the last epoch ended with
-            self._work.emit(auditor.record(said, now, self.memo.inputs(), self.settings.hash_of(line)))
+            self._work.emit(auditor.record(said, now, self.memo.inputs(), self.settings.hash_of(model)))
 
     def _set(self, found: CommandEntry, change: Change, now: int) -> None:
         """Change settings and tell readers; of what cannot be, the coordinator tells people."""
@@ -278,7 +279,7 @@ class MetricsStage:
             self.settings.change(change)
         except ValueError:
             return
-        if found.line != "*" or self.partition == 0:
+        if found.model != "*" or self.partition == 0:
             for emit in publish.settings(change, found, self.partition, self.config.source):
                 self._work.emit(emit)
 
@@ -286,7 +287,7 @@ class MetricsStage:
         for source, part in self._pending.epochs(before, now):
             if part.closed is not None:
                 self.memo.note(source, part)
-        self._lines.decide(self._pending.parts(before, now), before, now)
+        self._models.decide(self._pending.parts(before, now), before, now)
         self._counted = now
 
     def _fold(self, before: int, now: int) -> bool:
@@ -304,20 +305,20 @@ class MetricsStage:
         step = keys[start:stop]
         closed_by = before or now
         if self.settings.of_models():
-            self.settings.read(line for line, _, day in map(split_cell_key, step) if metrics_close(day) <= closed_by)
+            self.settings.read(model for model, _, day in map(split_cell_key, step) if metrics_close(day) <= closed_by)
         for key, change, stored in zip(step, self._changes.take(start, stop), self._work.get(step), strict=True):
             progress.after = key
             if not change.vector.any():
                 continue  # a label taken back and given again within the stretch is no change
             old = cells_codec.decode(stored, key) if stored is not None else Cell(NO_COUNTS)
-            line, version, day = split_cell_key(key)
+            model, version, day = split_cell_key(key)
             if old.folded_to >= now:
-                raise Broken(f"{line} {version} day {day}: folded to {old.folded_to} already, would be counted twice")
+                raise Broken(f"{model} {version} day {day}: folded to {old.folded_to} already, would be counted twice")
             cell = fold_cell(old, change, now)
             if metrics_close(day) <= closed_by:
-                cell = self._closer.revised(line, version, day, old, cell, closed_by, now)
+                cell = self._closer.revised(model, version, day, old, cell, closed_by, now)
             elif key in self._to_show:
-                self._emit_open(line, version, day, cell, now)
+                self._emit_open(model, version, day, cell, now)
             self._work.put(key, cells_codec.encode(cell))
         if stop < len(keys):
             return False
@@ -328,14 +329,14 @@ class MetricsStage:
 
     def _finish(self, closes: list[Close], now: int, due: bool) -> None:
         memo = self.memo
-        self._lines.log_labelled(self._pending.parts(memo.last_tick, now))
+        self._models.log_labelled(self._pending.parts(memo.last_tick, now))
         if due:
-            self._lines.fold(now)
+            self._models.fold(now)
             memo.folded = now
             for key in self._pending.forget(now):
                 self._work.remove_once_written(key)
         passed: list[tuple[str, int]] = [(c.kind, c.at_ms) for c in closes[-MOST_CLOSES:]]
-        line_log.append(self._work, line_log.TickEntry(now, memo.inputs(), passed, memo.totals()))
+        model_log.append(self._work, model_log.TickEntry(now, memo.inputs(), passed, memo.totals()))
         self.closes_run.update(c.kind for c in closes)
         memo.last_tick = now
         memo.progress = memos.TickProgress()
@@ -347,7 +348,7 @@ class MetricsStage:
         if now // OPEN_EVERY_MS <= self._shown_minute:
             return set()
         return {
-            cell_key(cell.line, cell.version, cell.day)
+            cell_key(cell.model, cell.version, cell.day)
             for part in self._pending.parts(max(self._shown, self.memo.folded), now)
             for cell in part.cells
             if metrics_close(cell.day) > now
@@ -365,10 +366,10 @@ class MetricsStage:
             self._emit_open(*split_cell_key(key), fold_cell(cell, change, now), now)
         self._shown, self._shown_minute = now, now // OPEN_EVERY_MS
 
-    def _emit_open(self, line: str, version: str, day: int, cell: Cell, now: int) -> None:
+    def _emit_open(self, model: str, version: str, day: int, cell: Cell, now: int) -> None:
         self._work.emit(
             publish.snapshot(
-                line, version, day, cell, closed=False, at_ms=now, partition=self.partition, source=self.config.source
+                model, version, day, cell, closed=False, at_ms=now, partition=self.partition, source=self.config.source
             )
         )
 

@@ -55,7 +55,7 @@ class Traffic:
     def count(self, items: Iterable[HourCount]) -> None:
         """Take what an epoch's part reports."""
         for item in items:
-            _add(self._fresh.setdefault(item.line, {}).setdefault(item.hour, {}), {item.version: item.count})
+            _add(self._fresh.setdefault(item.model, {}).setdefault(item.hour, {}), {item.version: item.count})
 
     def ended(self, before: int, now: int) -> dict[int, list[str]]:
         """Hours that ended in (before, now] (epoch ms), in order, each with the models that predicted in it, sorted."""

@@ -10,7 +10,7 @@ import msgspec
 
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.kit.codec import Codec
-from stream_app.core.line_log import BaselineEntry
+from stream_app.core.model_log import BaselineEntry
 
 FORMAT: Final = 2
 #: As many first days as any setting of ``initial_baseline_days`` may ask for.
@@ -20,7 +20,7 @@ STATISTICAL, PERFORMANCE = 1, 2
 
 
 class VersionDays(msgspec.Struct):
-    """Days of one version of a line; all days are days since 1970."""
+    """Days of one version of a model; all days are days since 1970."""
 
     #: day from which days count: 0, or that of the last ``rebaseline``
     start: int = 0
@@ -82,7 +82,7 @@ def window(rules: ComparisonRules, close: int) -> tuple[int, int]:
 
 
 class ComparisonState(msgspec.Struct):
-    """Where a line's comparisons stand."""
+    """Where a model's comparisons stand."""
 
     #: day of the last 02:00 close, and the version active at it: the checks of that day compare this one
     day: int = 0
@@ -94,6 +94,6 @@ class ComparisonState(msgspec.Struct):
 
 
 _days: Final = Codec[VersionDays](VersionDays, FORMAT, "record of a version's days")
-_stand: Final = Codec[ComparisonState](ComparisonState, FORMAT, "stand of a line's comparisons")
+_stand: Final = Codec[ComparisonState](ComparisonState, FORMAT, "stand of a model's comparisons")
 encode, decode = _days.encode, _days.decode
 encode_stand, decode_stand = _stand.encode, _stand.decode

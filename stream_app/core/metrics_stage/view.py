@@ -1,4 +1,4 @@
-"""A line's cells for people, a page at a time: what is stored, with what is not folded yet on top.
+"""A model's cells for people, a page at a time: what is stored, with what is not folded yet on top.
 
 Whoever shows a page shares a thread with the lane, so :func:`page` is a generator: it yields ``None`` after each small
 piece of work, and the caller lets others run whenever it likes. Between two pieces the lane may go on, so the rows of a
@@ -51,10 +51,10 @@ class CellSource(Protocol):
     def take(self, keys: list[bytes]) -> Taken: ...
 
 
-def page(source: CellSource, line: str, after: tuple[int, str] | None, limit: int) -> Iterator[CellRow | None]:
+def page(source: CellSource, model: str, after: tuple[int, str] | None, limit: int) -> Iterator[CellRow | None]:
     """Up to ``limit`` rows behind ``after`` (day, version); ``None`` between pieces of work."""
     pending: dict[int, set[bytes]] = {}
-    for found in _pending_keys(source.take([]).parts, line):
+    for found in _pending_keys(source.take([]).parts, model):
         for key in found:
             pending.setdefault(split_cell_key(key)[2], set()).add(key)
         yield None
@@ -64,9 +64,9 @@ def page(source: CellSource, line: str, after: tuple[int, str] | None, limit: in
     for day in sorted(days, reverse=True):
         if after is not None and day > after[0]:
             continue
-        start = cell_key(line, after[1], day) if after is not None and day == after[0] else None
+        start = cell_key(model, after[1], day) if after is not None and day == after[0] else None
         fresh = {key for key in pending.get(day, ()) if start is None or key > start}
-        for stored in _stored(source, cell_prefix(day) + line.encode() + b"\0", start, limit - len(keys)):
+        for stored in _stored(source, cell_prefix(day) + model.encode() + b"\0", start, limit - len(keys)):
             fresh |= stored
             yield None
         keys += sorted(fresh)[: limit - len(keys)]
@@ -74,7 +74,7 @@ def page(source: CellSource, line: str, after: tuple[int, str] | None, limit: in
             break
         yield None
     if keys:
-        yield from _rows(source.take(keys), keys, line)
+        yield from _rows(source.take(keys), keys, model)
 
 
 def _stored(source: CellSource, prefix: bytes, after: bytes | None, limit: int) -> Iterator[set[bytes]]:
@@ -86,11 +86,11 @@ def _stored(source: CellSource, prefix: bytes, after: bytes | None, limit: int) 
         after, limit = found[-1], limit - len(found)
 
 
-def _pending_keys(parts: list[Part], line: str) -> Iterator[list[bytes]]:
+def _pending_keys(parts: list[Part], model: str) -> Iterator[list[bytes]]:
     looked = 0
     found: list[bytes] = []
     for part in parts:
-        found += [cell_key(cell.line, cell.version, cell.day) for cell in part.cells if cell.line == line]
+        found += [cell_key(cell.model, cell.version, cell.day) for cell in part.cells if cell.model == model]
         looked += len(part.cells)
         if looked >= _LOOKED_AT:
             yield found
@@ -98,7 +98,7 @@ def _pending_keys(parts: list[Part], line: str) -> Iterator[list[bytes]]:
     yield found
 
 
-def _rows(taken: Taken, keys: list[bytes], line: str) -> Iterator[CellRow | None]:
+def _rows(taken: Taken, keys: list[bytes], model: str) -> Iterator[CellRow | None]:
     cells: dict[bytes, Cell] = {}
     for number, key in enumerate(keys, 1):
         value = taken.stored[key]
@@ -108,7 +108,7 @@ def _rows(taken: Taken, keys: list[bytes], line: str) -> Iterator[CellRow | None
     # in the middle of a fold some cells hold a part of what is pending already
     waiting = {key for key, cell in cells.items() if cell.folded_to <= taken.folded}
     for part in taken.parts:
-        if any(cell.line == line for cell in part.cells):
+        if any(cell.model == model for cell in part.cells):
             ahead = Changes([part], 0, waiting)
             for start in range(0, len(ahead.keys), _AT_ONCE):
                 changes = ahead.take(start, start + _AT_ONCE)

@@ -1,4 +1,4 @@
-"""Daily figures of one version on one line, and windows over them (CONTRACT section 2).
+"""Daily figures of one version on one model, and windows over them (CONTRACT section 2).
 
 A window is a sum of cells, never a mean of daily values. All days are UTC days of the predictions; ``close`` is 00:00
 of the UTC date of ``as_of``, so the day in progress is in no window.
@@ -29,7 +29,7 @@ BASELINE_END_DAYS: Final = 60
 class CellReader(Protocol):
     """Where cells come from: a worker's table, or a simulator."""
 
-    def cells(self, line: str, version: str, days: range) -> list[Cell | None]:
+    def cells(self, model: str, version: str, days: range) -> list[Cell | None]:
         """One cell for each of ``days`` (since 1970) in their order, ``None`` where there is none."""
         ...
 
@@ -40,9 +40,9 @@ class TableCells:
     def __init__(self, table: TableReader) -> None:
         self._table = table
 
-    def cells(self, line: str, version: str, days: range) -> list[Cell | None]:
+    def cells(self, model: str, version: str, days: range) -> list[Cell | None]:
         """One cell for each of ``days``, ``None`` where there is none."""
-        keys = [cell_key(line, version, day) for day in days]
+        keys = [cell_key(model, version, day) for day in days]
         found = zip(keys, self._table.get_many(keys), strict=True)
         return [cells_codec.decode(value, key) if value is not None else None for key, value in found]
 
@@ -51,7 +51,7 @@ class TableCells:
 class DailyMetrics:
     """One day's cell with its figures. ``day`` is days since 1970, ``date`` the same as ``YYYY-MM-DD``."""
 
-    line: str
+    model: str
     version: str
     day: int
     date: str
@@ -61,19 +61,19 @@ class DailyMetrics:
 
 
 def get_recent_metrics(
-    reader: CellReader, line: str, version: str, as_of: int | datetime, days: int = RECENT_DAYS
+    reader: CellReader, model: str, version: str, as_of: int | datetime, days: int = RECENT_DAYS
 ) -> list[DailyMetrics]:
     """Daily metrics with close − ``days`` ≤ day < close, oldest first; days without predictions are absent.
 
     ``as_of``: epoch milliseconds or an aware datetime.
     """
     close = _close_day(as_of)
-    return _daily(reader, line, version, range(close - days, close))
+    return _daily(reader, model, version, range(close - days, close))
 
 
 def get_baseline_metrics(
     reader: CellReader,
-    line: str,
+    model: str,
     version: str,
     as_of: int | datetime,
     days_ago_start: int = BASELINE_START_DAYS,
@@ -86,7 +86,7 @@ def get_baseline_metrics(
     if days_ago_end <= days_ago_start:
         raise ValueError(f"days_ago_end ({days_ago_end}) must be above days_ago_start ({days_ago_start})")
     close = _close_day(as_of)
-    return _daily(reader, line, version, range(close - days_ago_end, close - days_ago_start))
+    return _daily(reader, model, version, range(close - days_ago_end, close - days_ago_start))
 
 
 def window_metrics(days: Iterable[DailyMetrics]) -> Figures:
@@ -101,10 +101,10 @@ def window_metrics(days: Iterable[DailyMetrics]) -> Figures:
     return figures_with(total, assumed)
 
 
-def _daily(reader: CellReader, line: str, version: str, days: range) -> list[DailyMetrics]:
+def _daily(reader: CellReader, model: str, version: str, days: range) -> list[DailyMetrics]:
     return [
-        DailyMetrics(line, version, day, date_of(day), cell.revision, figures(cell.counts, cell.assume_negative), cell)
-        for day, cell in zip(days, reader.cells(line, version, days), strict=True)
+        DailyMetrics(model, version, day, date_of(day), cell.revision, figures(cell.counts, cell.assume_negative), cell)
+        for day, cell in zip(days, reader.cells(model, version, days), strict=True)
         if cell is not None
     ]
 

@@ -10,23 +10,23 @@ from stream_app.core.kit.live_settings import Fixed, LiveSettings, Resolver, Set
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """What may happen by itself on a line. ``environment`` stands in the reason of a refusal."""
+    """What may happen by itself on a model. ``environment`` stands in the reason of a refusal."""
 
     monitoring: bool = True
     statistical_drift: bool = True
     performance_drift: bool = True
     #: the master switch
     auto_retrain: bool = False
-    #: the line's model type
+    #: the model's model type
     model_type: bool = False
-    #: the line's tenant; true for global lines
+    #: the model's tenant; true for global models
     tenant: bool = False
     environment: str = "production"
 
 
 @dataclass(frozen=True, slots=True)
 class RetrainRules:
-    """Numbers of section 5 for one line."""
+    """Numbers of section 5 for one model."""
 
     require_manual_approval: bool = False
     retrain_cooldown_days: float = 7.0
@@ -51,10 +51,10 @@ class RetrainRules:
 
 
 @dataclass(frozen=True, slots=True)
-class LineConfig:
-    """All that one step of a line's coordinator may depend on beside its state."""
+class ModelConfig:
+    """All that one step of a model's coordinator may depend on beside its state."""
 
-    line: str
+    model: str
     rules: RetrainRules = field(default_factory=RetrainRules)
     flags: Flags = field(default_factory=Flags)
 
@@ -86,7 +86,7 @@ class RetrainSettings(LiveSettings[RetrainConfig, Allowed]):
     def __init__(self, config: RetrainConfig, table: SettingsStore) -> None:
         super().__init__(config, config.rules, table)
 
-    def of(self, line: str) -> LineConfig:
-        """What holds for one line."""
-        allowed = self.rules_of(line)
-        return LineConfig(line, allowed.rules, allowed.flags)
+    def of(self, model: str) -> ModelConfig:
+        """What holds for one model."""
+        allowed = self.rules_of(model)
+        return ModelConfig(model, allowed.rules, allowed.flags)

@@ -1,9 +1,9 @@
 """Which rows a candidate learns from and which it is judged on: by time, and by the offsets they lie between.
 
-Times are times of prediction. ``from`` is 00:00 of the range's first day, ``to`` the tick that orders the training.
+Times are times of prediction. ``from`` is 00:00 of the range's first day, ``to`` the tick that commands the training.
 
 How exact the split is. Known are the labelled rows of each closed day, over all versions, as its newest snapshot
-published them; within a day, how the line's predictions lay over the hours of the last days. The hold-out is to hold
+published them; within a day, how the model's predictions lay over the hours of the last days. The hold-out is to hold
 the newest 20 % of those rows: whole days are taken from the end while they fit, and the day in which the share is
 reached is cut at the full hour from which on as much of a usual day comes, so that the hold-out is not smaller than
 asked: cut as if rows came evenly, it would be empty for whoever predicts in the morning only. The share is exact to
@@ -11,9 +11,10 @@ what an hour holds if the day was a usual one, and in any case to that day's row
 lie in the hold-out uncounted, hence it is the larger rather than the smaller one. ``labelled`` leaves them out too: at
 least as many rows are there.
 
-Offsets are a superset, the trainer filters by time: from the barrier of the last tick before the day before ``from``
-(a producer's clock may be ahead, an outcome may come before its prediction) to the barrier of the ordering tick, for
-both ranges alike, as an outcome of an old row can come last. Of rows older than the memory of barriers, 0 is said.
+Offsets are a superset, the trainer filters by time: from the end offset of the last tick before the day before ``from``
+(a producer's clock may be ahead, an outcome may come before its prediction) to the end offset of the commanding tick,
+for both ranges alike, as an outcome of an old row can come last. Of rows older than the memory of end offsets, 0 is
+said.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def plan(
     """The range from ``first_day`` to the tick ``to_ms`` with the newest ``share`` of its labelled rows held out.
 
     ``labelled``: day → labelled rows; ``hours``: how a usual day's rows lie over its 24 hours, empty if that is not
-    known: then they come evenly; ``start``, ``end``: barriers (topic → partition → offset) around the range.
+    known: then they come evenly; ``start``, ``end``: end offsets (topic → partition → offset) around the range.
     Without any labelled row the hold-out is the newest share of the time.
     """
     from_ms = min(first_day * DAY_MS, to_ms)

@@ -21,7 +21,7 @@ _MODULES = (flags, severity, cooldown, samples, coverage, active_job, approval, 
 
 def mermaid() -> str:
     """A stateDiagram with one arrow for each pair of states, labelled with the events that can lead along it."""
-    lines = ["stateDiagram-v2", "    [*] --> idle"]
+    models = ["stateDiagram-v2", "    [*] --> idle"]
     for state in STATES:
         arrows: dict[str, list[str]] = {}
         for kind in KINDS:
@@ -29,8 +29,8 @@ def mermaid() -> str:
             for target in cell.to if isinstance(cell, Go) else ():
                 if target != state:
                     arrows.setdefault(target, []).append(kind)
-        lines += [f"    {state} --> {target}: {', '.join(kinds)}" for target, kinds in arrows.items()]
-    return "\n".join(lines)
+        models += [f"    {state} --> {target}: {', '.join(kinds)}" for target, kinds in arrows.items()]
+    return "\n".join(models)
 
 
 def refusals() -> str:
@@ -62,7 +62,7 @@ def _flat(text: str | None) -> str:
 
 
 _DOCUMENT = """\
-# How a line is retrained
+# How a model is retrained
 
 Written by `python -m stream_app.core.retrain.diagram` from the table in `stream_app/core/retrain/transitions.py`;
 a test compares the two. The rules and numbers are those of the settings `retrain_*`, `command_*`, `validation_*` and
@@ -72,17 +72,17 @@ a test compares the two. The rules and numbers are those of the settings `retrai
 {mermaid}
 ```
 
-A line rests in `idle`, in `failed` once an order came to nothing, or in `halted` while its circuit is open. `failed`
+A model rests in `idle`, in `failed` once a command came to nothing, or in `halted` while its circuit is open. `failed`
 stays until a success ends it (a training that brings a candidate, a version that is deployed) or a person does
 (`dismiss`; `reset_circuit` where the circuit is open); it keeps no training back, the back-off after it does. While the
-next job is under way the failure stands beside it. `tick` stands for every timer: acceptance and finish of an order,
+next job is under way the failure stands beside it. `tick` stands for every timer: acceptance and finish of a command,
 lapse of an approval, the end of a probation, and the judgement of a candidate at the end of the epoch in which it came.
-A change of the active version that nobody here ordered ends whatever job there is.
+A change of the active version that nobody here commanded ends whatever job there is.
 
 ## Before a training
 
 Asked in this order, all of them, for every statistical or performance event with verdict `drift`; every answer is on
-`ml.audit`. An order by hand skips flags, severity and approval; an approval skips only its own request.
+`ml.audit`. A manual command skips flags, severity and approval; an approval skips only its own request.
 
 {safeguards}
 
@@ -92,9 +92,9 @@ Refusals move nothing and are audited by these names. What is refused at every c
 same safeguards is one audit record with a `count`, the time of the first (`first_at`) and of the last (`at`).
 
 `drift`, `retrain` and `approve` are refused by safeguards; results also as `unknown_command`, `other_attempt` or
-`wrong_version`; an `activated` or `rolled_back` that no order waits for is believed, and audited once: as the change of
-version that it is, or, where that version serves already or none is named, as `not_ordered`; `approve` and `reject` of
-something else as `another_job`; a rollback to nowhere as `no_previous_version`; `dismiss` where no failure stands as
+`wrong_version`; an `activated` or `rolled_back` that no command waits for is believed, and audited once: as the change
+of version that it is, or, where that version serves already or none is named, as `not_ordered`; `approve` and `reject`
+of something else as `another_job`; a rollback to nowhere as `no_previous_version`; `dismiss` where no failure stands as
 `nothing_failed`.
 
 {refusals}

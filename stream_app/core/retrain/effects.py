@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from stream_app.core.retrain.data_range import Plan
-from stream_app.core.retrain.safeguards import Answer
-from stream_app.core.retrain.state import Cause, LineState, Refusals
+from stream_app.core.retrain.safeguards import SafeguardResult
+from stream_app.core.retrain.state import Cause, ModelState, Refusals
 
 COORDINATOR = "retrain-coordinator"
 
 
 class SendCommand(NamedTuple):
-    """An order to the trainer (train, cancel) or the deployer (activate, rollback)."""
+    """A command to the trainer (train, cancel) or the deployer (activate, rollback)."""
 
     command: Literal["train", "cancel", "activate", "rollback"]
     command_id: str
@@ -31,7 +31,7 @@ class SendCommand(NamedTuple):
 class PublishJob(NamedTuple):
     """The job as it stands now, for readers."""
 
-    state: LineState
+    state: ModelState
 
 
 class Audit(NamedTuple):
@@ -43,10 +43,10 @@ class Audit(NamedTuple):
     subject: str
     ids: tuple[str, ...]
     reason: str
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[SafeguardResult, ...] = ()
 
 
-class OrderRefused(NamedTuple):
+class CommandRefused(NamedTuple):
     """An event that moved nothing. ``name``: the safeguard or rule that spoke."""
 
     actor: str
@@ -54,7 +54,7 @@ class OrderRefused(NamedTuple):
     name: str
     subject: str
     reason: str
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[SafeguardResult, ...] = ()
 
 
 class Decide(NamedTuple):
@@ -62,7 +62,7 @@ class Decide(NamedTuple):
 
     event_id: str
     eligible: bool
-    answers: tuple[Answer, ...]
+    answers: tuple[SafeguardResult, ...]
     decision: Literal["ordered", "awaiting_approval", "refused"]
     #: a refusal, with those before it that were the same
     refusals: Refusals | None = None
@@ -76,7 +76,7 @@ class Kept(NamedTuple):
 
 
 class Replaced(NamedTuple):
-    """A version is active in place of another, by the command of this id if it was ordered here."""
+    """A version is active in place of another, by the command of this id if it was commanded here."""
 
     version: str
     previous: str
@@ -85,8 +85,8 @@ class Replaced(NamedTuple):
     command_id: str | None
 
 
-class HandOver(NamedTuple):
-    """A version that nobody here ordered is clearly worse than the one before: published as a drift event."""
+class WorseVersion(NamedTuple):
+    """A version that nobody here commanded is clearly worse than the one before: published as a drift event."""
 
     event_id: str
     #: nominal close of the event: the hour of the look
@@ -101,4 +101,4 @@ class HandOver(NamedTuple):
     points: float
 
 
-Effect = SendCommand | PublishJob | Audit | OrderRefused | Decide | Kept | Replaced | HandOver
+Effect = SendCommand | PublishJob | Audit | CommandRefused | Decide | Kept | Replaced | WorseVersion

@@ -1,4 +1,4 @@
-"""What can happen to a line's coordinator: facts in the past tense, orders in the imperative, and the tick.
+"""What can happen to a model's coordinator: facts in the past tense, commands in the imperative, and the tick.
 
 Each has ``kind``, the name it has in the table of transitions, and ``key``, by which a repetition is recognised
 (``None``: it is harmless by nature).
@@ -19,14 +19,14 @@ Kind = Literal[
     "accepted", "progress", "succeeded", "failed", "activated", "rolled_back",
     "retrain", "approve", "reject", "rollback", "reset_circuit", "dismiss",
 ]  # fmt: skip
-ByHand = Literal["reject", "rollback", "reset_circuit", "dismiss"]
-BY_HAND: Final[tuple[ByHand, ...]] = ("reject", "rollback", "reset_circuit", "dismiss")
+Manual = Literal["reject", "rollback", "reset_circuit", "dismiss"]
+BY_HAND: Final[tuple[Manual, ...]] = ("reject", "rollback", "reset_circuit", "dismiss")
 KINDS: tuple[Kind, ...] = Kind.__args__  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the line's data looked like; safeguards are asked about it."""
+    """What the model's data looked like; safeguards are asked about it."""
 
     plan: Plan
     coverage: Coverage | None = None
@@ -73,7 +73,7 @@ class VersionChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class ProbationLook:
+class ProbationWindows:
     """The hourly comparison of a new version with the one before."""
 
     kind: ClassVar[Kind] = "probation_look"
@@ -128,7 +128,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Retrain:
-    """An operator wants the line retrained."""
+    """An operator wants the model retrained."""
 
     kind: ClassVar[Kind] = "retrain"
     id: str
@@ -158,11 +158,11 @@ class Approve:
 
 
 @dataclass(frozen=True, slots=True)
-class OrderByHand:
+class ManualCommand:
     """An operator's reject, rollback, reset_circuit or dismiss; ``target``: the job rejected, or the version to go
     back to."""
 
-    order: ByHand
+    order: Manual
     id: str
     actor: str
     reason: str
@@ -181,11 +181,11 @@ Event = (
     DriftFound
     | RunEnded
     | VersionChanged
-    | ProbationLook
+    | ProbationWindows
     | Forgotten
     | TickEvent
     | Result
     | Retrain
     | Approve
-    | OrderByHand
+    | ManualCommand
 )

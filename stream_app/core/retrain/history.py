@@ -1,8 +1,8 @@
-"""What is known of a line's data, for safeguards and ranges; nothing here decides.
+"""What is known of a model's data, for safeguards and ranges; nothing here decides.
 
-Stored under ``H`` + line: one format byte, then MessagePack. Labelled rows of up to ``history_days`` closed days (some
+Stored under ``H`` + model: one format byte, then MessagePack. Labelled rows of up to ``history_days`` closed days (some
 12 bytes each), how complete the last mature day was, and what is broken. The rows of each version of a day stand beside
-it under ``V`` + line, 0, day (u4), version, and go with their day: versions are named by producers, so no record holds
+it under ``V`` + model, 0, day (u4), version, and go with their day: versions are named by producers, so no record holds
 all of them.
 """
 
@@ -15,7 +15,7 @@ import msgspec
 from stream_app.core.comparisons.finding import Finding
 from stream_app.core.kit.codec import Codec, body
 from stream_app.core.kit.days import day_of
-from stream_app.core.line_log import CompletenessEntry
+from stream_app.core.model_log import CompletenessEntry
 from stream_app.core.retrain.safeguards import Coverage
 
 FORMAT: Final = 2
@@ -25,7 +25,7 @@ ROWS: Final = b"Y"
 
 
 class History(msgspec.Struct):
-    """Memory of a line's data."""
+    """Memory of a model's data."""
 
     #: day → labelled rows over all versions, as published last
     labelled: dict[int, int] = {}
@@ -66,23 +66,23 @@ class History(msgspec.Struct):
         return not quiet
 
 
-_codec: Final = Codec[History](History, FORMAT, "a line's label history")
+_codec: Final = Codec[History](History, FORMAT, "a model's label history")
 encode, decode = _codec.encode, _codec.decode
 
 
-def key(line: str) -> bytes:
-    """Key of a line's history."""
-    return PREFIX + line.encode()
+def key(model: str) -> bytes:
+    """Key of a model's history."""
+    return PREFIX + model.encode()
 
 
-def rows_of(line: str) -> bytes:
-    """Prefix of the rows of every day of a line."""
-    return ROWS + line.encode() + b"\0"
+def rows_of(model: str) -> bytes:
+    """Prefix of the rows of every day of a model."""
+    return ROWS + model.encode() + b"\0"
 
 
-def rows_key(line: str, day: int, version: str = "") -> bytes:
+def rows_key(model: str, day: int, version: str = "") -> bytes:
     """Key of a version's rows of a day; without a version the prefix of all of them."""
-    return rows_of(line) + day.to_bytes(4, "big") + version.encode()
+    return rows_of(model) + day.to_bytes(4, "big") + version.encode()
 
 
 def encode_rows(rows: int) -> bytes:

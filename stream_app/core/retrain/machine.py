@@ -1,4 +1,4 @@
-"""The coordinator of one line: ``step`` looks the pair of state and event up in the table and lets its handler act.
+"""The coordinator of one model: ``step`` looks the pair of state and event up in the table and lets its handler act.
 
 Pure: the same config, state, event and time give the same state and effects. A repeated event gives the same state and
 no effects; one that does not fit is refused by name and moves nothing but the memory of having been seen.
@@ -12,16 +12,16 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
-from stream_app.core.retrain import orders, training, watching
-from stream_app.core.retrain.config import LineConfig, RetrainRules
+from stream_app.core.retrain import sent_commands, training, watching
+from stream_app.core.retrain.config import ModelConfig, RetrainRules
 from stream_app.core.retrain.effects import COORDINATOR, Effect, PublishJob
 from stream_app.core.retrain.events import Event, Result
-from stream_app.core.retrain.state import REMEMBERED, LineState
+from stream_app.core.retrain.state import REMEMBERED, ModelState
+from stream_app.core.retrain.transition import Transition
 from stream_app.core.retrain.transitions import TABLE, Go, Refuse
-from stream_app.core.retrain.turn import Turn
 from stream_app.errors import Broken
 
-_HANDLERS: Final[dict[str, Callable[[Turn, Any], None]]] = {
+_HANDLERS: Final[dict[str, Callable[[Transition, Any], None]]] = {
     "drift": training.drift,
     "run_ended": training.run_ended,
     "retrain": training.retrain,
@@ -30,11 +30,11 @@ _HANDLERS: Final[dict[str, Callable[[Turn, Any], None]]] = {
     "approval_lapses": training.approval_lapses,
     "succeeded": training.succeeded,
     "validate": training.judge_candidate,
-    "accepted": orders.accepted,
-    "progress": orders.accepted,
-    "reported": orders.reported,
-    "order_failed": orders.order_failed,
-    "deadlines": orders.deadlines,
+    "accepted": sent_commands.accepted,
+    "progress": sent_commands.accepted,
+    "reported": sent_commands.reported,
+    "order_failed": sent_commands.order_failed,
+    "deadlines": sent_commands.deadlines,
     "version_changed": watching.version_changed,
     "activated": watching.deployed,
     "rolled_back": watching.deployed,
@@ -42,35 +42,35 @@ _HANDLERS: Final[dict[str, Callable[[Turn, Any], None]]] = {
     "probation_ends": watching.probation_ends,
     "rollback": watching.rollback,
     "reset_circuit": watching.reset_circuit,
-    "dismiss": orders.dismiss,
+    "dismiss": sent_commands.dismiss,
     "forgotten": watching.forgotten,
 }
 
 
-def step(config: LineConfig, state: LineState, event: Event, *, now_ms: int) -> tuple[LineState, list[Effect]]:
-    """The line's state after ``event``, and what is to be done, in order."""
+def step(config: ModelConfig, state: ModelState, event: Event, *, now_ms: int) -> tuple[ModelState, list[Effect]]:
+    """The model's state after ``event``, and what is to be done, in order."""
     key = event.key
     if key is not None and key in state.recent:
         return state, []
     cell = TABLE[state.state][event.kind]
-    turn = Turn(config, state, now_ms)
+    transition = Transition(config, state, now_ms)
     if isinstance(cell, Refuse):
-        _refuse(turn, event, cell)
+        _refuse(transition, event, cell)
     elif isinstance(cell, Go) and (
-        not isinstance(event, Result) or cell.handler == "reported" or orders.ours(turn, event)
+        not isinstance(event, Result) or cell.handler == "reported" or sent_commands.ours(transition, event)
     ):
-        _HANDLERS[cell.handler](turn, event)
-        reached = turn.state.state
+        _HANDLERS[cell.handler](transition, event)
+        reached = transition.state.state
         if reached != state.state and reached not in cell.to:
-            raise Broken(f"{config.line}: {event.kind} led from {state.state} to {reached}; please report it")
-    if _shown(turn.state) != _shown(state):
-        turn.effects.append(PublishJob(turn.state))
+            raise Broken(f"{config.model}: {event.kind} led from {state.state} to {reached}; please report it")
+    if _shown(transition.state) != _shown(state):
+        transition.effects.append(PublishJob(transition.state))
     if key is not None:
-        turn.state = replace(turn.state, recent=(*turn.state.recent, key)[-REMEMBERED:])
-    return turn.state, turn.effects
+        transition.state = replace(transition.state, recent=(*transition.state.recent, key)[-REMEMBERED:])
+    return transition.state, transition.effects
 
 
-def next_due_ms(rules: RetrainRules, state: LineState) -> int | None:
+def next_due_ms(rules: RetrainRules, state: ModelState) -> int | None:
     """Tick at which a timer of this state can first do something; ``None``: none runs."""
     if state.state == "awaiting_approval":
         return state.since_ms + round(rules.approval_lapses_h * HOUR_MS)
@@ -84,13 +84,15 @@ def next_due_ms(rules: RetrainRules, state: LineState) -> int | None:
     return None
 
 
-def _refuse(turn: Turn, event: Event, cell: Refuse) -> None:
+def _refuse(transition: Transition, event: Event, cell: Refuse) -> None:
     action = f"result_{event.status}" if isinstance(event, Result) else event.kind
     actor = getattr(event, "actor", COORDINATOR)
-    turn.refuse(action, cell.name, event.key or "", f"{cell.why}; the line is {turn.state.state}", actor=actor)
+    transition.refuse(
+        action, cell.name, event.key or "", f"{cell.why}; the model is {transition.state.state}", actor=actor
+    )
 
 
-def _shown(state: LineState) -> tuple[Any, ...]:
+def _shown(state: ModelState) -> tuple[Any, ...]:
     """What readers of the job see."""
     job, order = state.job, state.job.order if state.job is not None else None
     return (

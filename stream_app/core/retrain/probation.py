@@ -11,7 +11,7 @@ from stream_app.core.comparisons.verdicts import drop
 from stream_app.core.retrain.config import RetrainRules
 
 
-class Look(NamedTuple):
+class ProbationCheck(NamedTuple):
     """``metric``, ``points`` and ``window`` (its number) say what a probation failed by."""
 
     verdict: Literal["failed", "kept", "undecided", "kept_without_evidence"]
@@ -35,21 +35,21 @@ def choose(windows: Sequence[LabelWindow], run_from: int | None) -> int | None:
     return next((i for i in order if windows[i].first >= run_from), order[-1])
 
 
-def judge(rules: RetrainRules, hours: float, windows: Sequence[LabelWindow], run_from: int | None) -> Look:
+def judge(rules: RetrainRules, hours: float, windows: Sequence[LabelWindow], run_from: int | None) -> ProbationCheck:
     """Judge the new version ``hours`` after it became active.
 
     Failed: a rollback metric is down by more than the points allowed, its lower bound above 0, on enough rows of both
     versions. Kept: none is, and all have enough rows. The time limit comes last: evidence at that hour still counts.
     """
     if hours < rules.probation_first_look_h:
-        return Look("undecided", f"first look {rules.probation_first_look_h:g} h after the change")
+        return ProbationCheck("undecided", f"first look {rules.probation_first_look_h:g} h after the change")
     number = choose(windows, run_from)
     missing = (
         _missing_rows(rules, windows[number]) if number is not None else ["the previous version has no closed day"]
     )
     if number is not None and not missing:
         found = {m.metric: m for m in windows[number].metrics}
-        kept, worst = [], Look("undecided", "")
+        kept, worst = [], ProbationCheck("undecided", "")
         limit = Fraction(str(rules.probation_drop_points))
         for name in rules.rollback_metrics:
             metric = found.get(name)
@@ -65,18 +65,20 @@ def judge(rules: RetrainRules, hours: float, windows: Sequence[LabelWindow], run
             if points > limit and metric.lower > 0:
                 if worst.metric is None or points > worst.points:
                     text = f"{name} down by {float(points):.1f} points, 99 % lower bound {100 * metric.lower:.1f}"
-                    worst = Look("failed", text, name, float(points), number)
+                    worst = ProbationCheck("failed", text, name, float(points), number)
             else:
                 kept.append(f"{name} {metric.recent:.4f}, {metric.baseline:.4f} before")
         if worst.metric is not None:
             return worst
         if not missing and kept:
-            return Look("kept", "; ".join(kept))
+            return ProbationCheck("kept", "; ".join(kept))
     if not rules.rollback_metrics:
-        missing = ["the line has no rollback metrics"]
+        missing = ["the model has no rollback metrics"]
     if hours >= 24 * rules.probation_days:
-        return Look("kept_without_evidence", f"{rules.probation_days} days have passed: " + "; ".join(missing))
-    return Look("undecided", "; ".join(missing))
+        return ProbationCheck(
+            "kept_without_evidence", f"{rules.probation_days} days have passed: " + "; ".join(missing)
+        )
+    return ProbationCheck("undecided", "; ".join(missing))
 
 
 def _missing_rows(rules: RetrainRules, window: LabelWindow) -> list[str]:

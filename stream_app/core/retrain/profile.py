@@ -1,6 +1,6 @@
-"""How a line's predictions lie over the hours of the day, so that a range can be cut where a share of its rows is.
+"""How a model's predictions lie over the hours of the day, so that a range can be cut where a share of its rows is.
 
-Stored under ``P`` + line: one format byte, then MessagePack of 24 counts, some 60 bytes. Each is a moving average of
+Stored under ``P`` + model: one format byte, then MessagePack of 24 counts, some 60 bytes. Each is a moving average of
 about eight days, in integers: a count comes in whole and an eighth of what stood there goes.
 """
 
@@ -38,10 +38,10 @@ def cut(profile: Sequence[int], share: float) -> int | None:
     return 0
 
 
-_codec: Final = Codec[Profile](Profile, FORMAT, "a line's hours")
+_codec: Final = Codec[Profile](Profile, FORMAT, "a model's hours")
 encode, decode = _codec.encode, _codec.decode
 
 
-def key(line: str) -> bytes:
-    """Key of a line's profile."""
-    return PREFIX + line.encode()
+def key(model: str) -> bytes:
+    """Key of a model's profile."""
+    return PREFIX + model.encode()

@@ -12,7 +12,7 @@ from schemas import bounds
 from schemas.common import ce_headers, encode, rfc3339, uuid5
 from schemas.drift import DriftEvent, DriftKind, Severity, Verdict
 from schemas.training import DataRange, Failure, TrainingCommand, TrainingData, TrainingJob, Trigger
-from stream_app.core import line_log
+from stream_app.core import model_log
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.drift.events import finding, label_windows
 from stream_app.core.kit.audit import IDS, TEXT, Auditor, Repeated, Said
@@ -22,8 +22,8 @@ from stream_app.core.retrain import effects as fx
 from stream_app.core.retrain import state
 from stream_app.core.retrain.config import RetrainSettings
 from stream_app.core.retrain.data_range import Plan
-from stream_app.core.retrain.safeguards import Answer
-from stream_app.core.retrain.turn import job_id
+from stream_app.core.retrain.safeguards import SafeguardResult
+from stream_app.core.retrain.transition import job_id
 
 COMMANDS: Final = "training-commands"
 JOBS: Final = "training-jobs"
@@ -41,44 +41,44 @@ class Publisher:
     settings: RetrainSettings
     partition: int
     at_ms: int
-    #: read barriers of the inputs at the tick
-    barriers: dict[str, dict[int, int]]
+    #: read end offsets of the inputs at the tick
+    end_offsets: dict[str, dict[int, int]]
 
-    def effect(self, line: str, effect: fx.Effect, windows: Sequence[LabelWindow] = ()) -> list[Emit]:
+    def effect(self, model: str, effect: fx.Effect, windows: Sequence[LabelWindow] = ()) -> list[Emit]:
         """The records of one effect; ``windows``: those of the comparison in hand."""
         if isinstance(effect, fx.SendCommand):
-            return [self._command(line, effect)]
+            return [self._command(model, effect)]
         if isinstance(effect, fx.PublishJob):
-            return [self._job(line, effect)]
+            return [self._job(model, effect)]
         if isinstance(effect, fx.Audit):
-            return [self.audit(Said(line, *effect[:-1], _plain(effect.answers)))]
-        if isinstance(effect, fx.OrderRefused):
+            return [self.audit(Said(model, *effect[:-1], _plain(effect.answers)))]
+        if isinstance(effect, fx.CommandRefused):
             reason = f"{effect.name}: {effect.reason}"
             actor, action, subject = effect.actor, effect.action, effect.subject
             answers = _plain(effect.answers)
-            return [self.audit(Said(line, actor, action, "refused", subject, (subject,), reason, answers))]
+            return [self.audit(Said(model, actor, action, "refused", subject, (subject,), reason, answers))]
         if isinstance(effect, fx.Kept):
-            return [self._log(line_log.KeptEntry(line, effect.version, effect.since_ms, self.at_ms), line)]
+            return [self._log(model_log.KeptEntry(model, effect.version, effect.since_ms, self.at_ms), model)]
         if isinstance(effect, fx.Replaced):
-            return [self._log(line_log.ReplacedEntry(line, *effect), line)]
+            return [self._log(model_log.ReplacedEntry(model, *effect), model)]
         if isinstance(effect, fx.Decide):
-            return self._decision(line, effect)
-        return self._hand_over(line, effect, windows)
+            return self._decision(model, effect)
+        return self._hand_over(model, effect, windows)
 
     def audit(self, said: Said) -> Emit:
         """A decision, with what it was based on."""
-        return self._auditor.record(said, self.at_ms, self.barriers, self.settings.hash_of(said.line))
+        return self._auditor.record(said, self.at_ms, self.end_offsets, self.settings.hash_of(said.model))
 
     @property
     def _auditor(self) -> Auditor:
         return Auditor("retrain", self.partition, self.settings.config.source)
 
-    def _command(self, line: str, sent: fx.SendCommand) -> Emit:
+    def _command(self, model: str, sent: fx.SendCommand) -> Emit:
         id = uuid5("training-command", sent.command_id, sent.command, str(sent.attempt))
         cause = sent.cause
         record = TrainingCommand(
             schema="io.plumbline.training-command.v1",
-            **self._common(id, line),
+            **self._common(id, model),
             command=sent.command,
             command_id=sent.command_id,
             attempt=sent.attempt,
@@ -93,53 +93,53 @@ class Publisher:
             reply_topic=self.settings.config.reply_topic,
             reply_partition=self.partition,
         )
-        emit = self._emit(COMMANDS, "training-command", line.encode(), id, line, record)
+        emit = self._emit(COMMANDS, "training-command", model.encode(), id, model, record)
         return emit._replace(headers=[*emit.headers, (COMMAND_HEADER, sent.command.encode())])
 
-    def _job(self, line: str, effect: fx.PublishJob) -> Emit:
+    def _job(self, model: str, effect: fx.PublishJob) -> Emit:
         known, job = effect.state, effect.state.job
         attempt = job.order.attempt if job is not None and job.order is not None and job.asked is None else 0
         circuit = "open" if known.circuit_open else "closed"
         since = rfc3339(known.since_ms)
         failure = known.failure
         failed = (failure.id, str(failure.attempt)) if failure is not None else ()
-        id = uuid5("training-job", line, str(known.episode), known.state, str(attempt), circuit, since, *failed)
+        id = uuid5("training-job", model, str(known.episode), known.state, str(attempt), circuit, since, *failed)
         record = TrainingJob(
             schema="io.plumbline.training-job.v1",
-            **self._common(id, line),
+            **self._common(id, model),
             state=known.state,
-            command_id=job_id(line, job) if job is not None else None,
+            command_id=job_id(model, job) if job is not None else None,
             attempt=attempt,
             candidate_version=job.candidate if job is not None else None,
             circuit=circuit,  # type: ignore[arg-type]
             since=since,
             failure=_failure(failure) if failure is not None else UNSET,
         )
-        return self._emit(JOBS, "training-job", line.encode(), id, line, record)
+        return self._emit(JOBS, "training-job", model.encode(), id, model, record)
 
-    def _decision(self, line: str, effect: fx.Decide) -> list[Emit]:
+    def _decision(self, model: str, effect: fx.Decide) -> list[Emit]:
         answers = effect.answers
         refusing = [f"{a.name}: {a.reason}" for a in answers if not a.passed]
         reason = "; ".join(refusing) or "all safeguards passed"
-        entry = line_log.DecisionEntry(
-            line, effect.event_id, effect.eligible, [(a.name, a.passed, bounds.cut(a.reason, TEXT)) for a in answers]
+        entry = model_log.DecisionEntry(
+            model, effect.event_id, effect.eligible, [(a.name, a.passed, bounds.cut(a.reason, TEXT)) for a in answers]
         )
         known = effect.refusals
         subject = known.subject if known is not None else effect.event_id
         repeated = Repeated(known.count, known.first_ms) if known is not None else None
         said = Said(
-            line, fx.COORDINATOR, "train", effect.decision, subject, (effect.event_id,), reason, _plain(answers),
+            model, fx.COORDINATOR, "train", effect.decision, subject, (effect.event_id,), reason, _plain(answers),
             repeated,
         )  # fmt: skip
-        return [self._log(entry, line), self.audit(said)]
+        return [self._log(entry, model), self.audit(said)]
 
-    def _hand_over(self, line: str, effect: fx.HandOver, windows: Sequence[LabelWindow]) -> list[Emit]:
+    def _hand_over(self, model: str, effect: fx.WorseVersion, windows: Sequence[LabelWindow]) -> list[Emit]:
         record = DriftEvent(
             schema="io.plumbline.drift-event.v1",
-            **self._common(effect.event_id, line),
+            **self._common(effect.event_id, model),
             kind=DriftKind.PERFORMANCE,
             check="handover",
-            close=rfc3339(effect.close_ms),
+            as_of=rfc3339(effect.close_ms),
             model_version=effect.version,
             baseline_version=effect.previous,
             baseline_kind="previous",
@@ -150,30 +150,30 @@ class Publisher:
             metric=effect.metric,
             windows=label_windows([windows[effect.window]]),
             second_opinion=None,
-            settings_hash=self.settings.hash_of(line),
+            settings_hash=self.settings.hash_of(model),
         )
         id = effect.event_id
-        emit = self._emit(DRIFT_EVENTS, "drift-event", id.encode(), id, line, record)
-        entry = line_log.EventEntry(finding(record, day_of(effect.close_ms)))
-        return [emit, self._log(entry, line)]
+        emit = self._emit(DRIFT_EVENTS, "drift-event", id.encode(), id, model, record)
+        entry = model_log.EventEntry(finding(record, day_of(effect.close_ms)))
+        return [emit, self._log(entry, model)]
 
-    def _common(self, id: str, line: str) -> dict[str, Any]:
-        model_type, _, tenant = line.partition(":")
-        return {"id": id, "at": rfc3339(self.at_ms), "line": line, "model_type": model_type, "tenant_id": tenant}
+    def _common(self, id: str, model: str) -> dict[str, Any]:
+        model_type, _, tenant = model.partition(":")
+        return {"id": id, "at": rfc3339(self.at_ms), "model": model, "model_type": model_type, "tenant_id": tenant}
 
-    def _emit(self, topic: str, kind: str, key: bytes, id: str, line: str, record: Any) -> Emit:
-        headers = ce_headers(kind, id, line, self.at_ms, self.settings.config.source)
+    def _emit(self, topic: str, kind: str, key: bytes, id: str, model: str, record: Any) -> Emit:
+        headers = ce_headers(kind, id, model, self.at_ms, self.settings.config.source)
         return Emit(topic, self.partition, key, encode(record), headers)
 
-    def _log(self, entry: line_log.Entry, line: str) -> Emit:
-        return Emit(DECISION_LOG, self.partition, line.encode(), line_log.encode(entry), [])
+    def _log(self, entry: model_log.Entry, model: str) -> Emit:
+        return Emit(DECISION_LOG, self.partition, model.encode(), model_log.encode(entry), [])
 
 
 def _failure(known: state.FailedCommand) -> Failure:
     return Failure(known.command, known.id, known.attempt, rfc3339(known.at_ms), known.reason)
 
 
-def _plain(answers: Sequence[Answer]) -> list[tuple[str, bool, str]]:
+def _plain(answers: Sequence[SafeguardResult]) -> list[tuple[str, bool, str]]:
     return [(a.name, a.passed, a.reason) for a in answers]
 
 

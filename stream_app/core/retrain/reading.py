@@ -6,23 +6,23 @@ from typing import Final
 
 from schemas.training import Answer
 from stream_app.core.comparisons.finding import Finding
-from stream_app.core.line_log import CommandEntry, LifecycleEntry, ResultEntry
-from stream_app.core.retrain.events import BY_HAND, DriftFound, OrderByHand, Result, RunEnded, Seen, VersionChanged
+from stream_app.core.model_log import CommandEntry, LifecycleEntry, ResultEntry
+from stream_app.core.retrain.events import BY_HAND, DriftFound, ManualCommand, Result, RunEnded, Seen, VersionChanged
 from stream_app.errors import Broken, present
 
-#: Orders that metrics or alerts carry out, and say what became of them.
+#: Commands that metrics or alerts carry out, and say what became of them.
 PASSED_ON: Final = ("acknowledge", "register", "rebaseline")
-#: Orders that make sense for all lines at once: they end what waits, and start nothing anew.
+#: Commands that make sense for all models at once: they end what waits, and start nothing anew.
 FOR_ALL: Final = ("approve", "reject", "reset_circuit", "dismiss")
 
 
-def by_hand(found: CommandEntry) -> OrderByHand:
+def by_hand(found: CommandEntry) -> ManualCommand:
     """A reject, rollback, reset_circuit or dismiss."""
     command = next((known for known in BY_HAND if known == found.command), None)
     if command is None:
-        raise Broken(f"{found.command} is no order that a person gives to the coordinator; please report it")
+        raise Broken(f"{found.command} is no command that a person gives to the coordinator; please report it")
     target = found.version if command == "rollback" else found.subject
-    return OrderByHand(command, found.id, found.actor, found.reason, target)
+    return ManualCommand(command, found.id, found.actor, found.reason, target)
 
 
 def result(found: ResultEntry) -> Result:

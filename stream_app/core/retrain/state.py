@@ -1,6 +1,6 @@
-"""What the coordinator remembers of a line; small, frozen, and the whole of it.
+"""What the coordinator remembers of a model; small, frozen, and the whole of it.
 
-Stored under ``J`` + line: one format byte, then MessagePack. A quiet line has some 150 bytes, one with a job up to
+Stored under ``J`` + model: one format byte, then MessagePack. A quiet model has some 150 bytes, one with a job up to
 5 kB and 30 bytes for each input partition, whatever its age.
 """
 
@@ -35,7 +35,7 @@ class Cause(msgspec.Struct, frozen=True):
     reason: str
     #: who asked: a person, or the coordinator
     actor: str
-    #: cooldown counts from here: nominal close of the event, or tick of an order by hand (epoch ms)
+    #: cooldown counts from here: nominal close of the event, or tick of a manual command (epoch ms)
     nominal_ms: int
     #: severity of the drift, if drift it was
     severity: str | None = None
@@ -59,7 +59,7 @@ class Job(msgspec.Struct, frozen=True):
 
     episode: int
     cause: Cause
-    #: active version when it began; orders are void if another one serves
+    #: active version when it began; commands are void if another one serves
     base: str
     plan: Plan | None = None
     order: SentCommand | None = None
@@ -76,7 +76,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class FailedCommand(msgspec.Struct, frozen=True):
-    """An order that came to nothing; remembered until a success of its kind ends it, or a person."""
+    """A command that came to nothing; remembered until a success of its kind ends it, or a person."""
 
     command: Literal["train", "activate", "rollback"]
     id: str
@@ -107,7 +107,7 @@ class Watch(msgspec.Struct, frozen=True):
     previous: str
     since_ms: int
     #: ``coordinator``: it is rolled back if it is worse; ``outside``: an event is raised;
-    #: ``restored``: it came back by a rollback, so nothing is ordered and nothing is new
+    #: ``restored``: it came back by a rollback, so nothing is commanded and nothing is new
     by: Literal["coordinator", "outside", "restored"]
     #: first day of the run of drift that stood at the change
     run_from: int | None = None
@@ -115,8 +115,8 @@ class Watch(msgspec.Struct, frozen=True):
     counted: bool = False
 
 
-class LineState(msgspec.Struct, frozen=True):
-    """Memory of a line."""
+class ModelState(msgspec.Struct, frozen=True):
+    """Memory of a model."""
 
     state: State = "idle"
     since_ms: int = 0
@@ -146,10 +146,10 @@ class LineState(msgspec.Struct, frozen=True):
     noted: tuple[str, ...] = ()
 
 
-_codec: Final = Codec[LineState](LineState, FORMAT, "a line's retraining memory")
+_codec: Final = Codec[ModelState](ModelState, FORMAT, "a model's retraining memory")
 encode, decode = _codec.encode, _codec.decode
 
 
-def key(line: str) -> bytes:
-    """Key of a line's memory."""
-    return PREFIX + line.encode()
+def key(model: str) -> bytes:
+    """Key of a model's memory."""
+    return PREFIX + model.encode()

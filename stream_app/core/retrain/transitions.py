@@ -1,12 +1,12 @@
 """The coordinator's rules as a table: every pair of state and event is a transition, a quiet stay or a named refusal.
 
-Theory. A line is at rest (`idle`; `failed` once an order came to nothing, until a success of its kind or a person ends
-that; `halted` while the circuit is open), or it has a job
+Theory. A model is at rest (`idle`; `failed` once a command came to nothing, until a success of its kind or a person
+ends that; `halted` while the circuit is open), or it has a job
 (`awaiting_approval` to `activating`, `rolling_back`), or it watches a version (`probation`). At most one order is on
-its way at any time, and it belongs to the job. Results count only for the order that is on its way, by id and attempt.
-An `activated` or `rolled_back` that no order waits for is a report of what serves: it is said once.
+its way at any time, and it belongs to the job. Results count only for the command that is on its way, by id and
+attempt. An `activated` or `rolled_back` that no command waits for is a report of what serves: it is said once.
 
-A change of the active version that no order here asked for ends whatever job there is and begins a probation; a model
+A change of the active version that no command here asked for ends whatever job there is and begins a probation; a model
 that metrics forgets, for want of predictions, ends it too, and nothing is kept. The circuit is not a state but a flag,
 because a probation must go on while it is open: `halted` is how it shows at rest. So is a failure: it is remembered
 while the next training is under way, and `failed` is how it shows at rest. The back-off is no state either: the
@@ -52,12 +52,12 @@ class Refuse(NamedTuple):
 
 Cell = Go | Stay | Refuse
 
-_NO_ORDER: Final = Refuse("no_order", "no order is on its way")
+_NO_ORDER: Final = Refuse("no_order", "no command is on its way")
 _NOT_ASKED: Final = Refuse("nothing_awaits", "nothing waits for a person's word")
-_LATE: Final = Refuse("answered_already", "the order was answered already")
+_LATE: Final = Refuse("answered_already", "the command was answered already")
 #: the change of version that follows, if one does, says it
 _REPORTED: Final = Go("reported", ())
-_WRONG: Final = Refuse("no_such_answer", "this order cannot be answered so")
+_WRONG: Final = Refuse("no_such_answer", "this command cannot be answered so")
 _UNASKED: Final[dict[Kind, Cell]] = {"activated": _REPORTED, "rolled_back": _REPORTED}
 _JUDGED: Final = Stay("no probation is under way; metrics writes its comparisons unasked")
 _BUSY: Final = Refuse("active_job", "a job is under way")

@@ -109,7 +109,7 @@ class RelayLane:
                 counts.records += more
                 counts.dead_lettered += 1 + more
                 letter = dead_letter(record, STAGE, error.reason, str(error))
-                place = (topics.dead_letters, record.partition % topics.line_partitions)
+                place = (topics.dead_letters, record.partition % topics.model_partitions)
                 rows[place].append((letter.key, letter.value, letter.headers))
                 continue
             if not found:

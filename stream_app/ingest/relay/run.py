@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds between sessions after a fault: doubled up to the longest, back to the first once records flow.
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 15.0
-#: Waiting does not mend these.
+#: Waiting does not repair these.
 _HOPELESS = (
     Parked, MessageSizeTooLargeError, TopicAuthorizationFailedError, GroupAuthorizationFailedError, InvalidTopicError,
 )  # fmt: skip
@@ -97,7 +97,7 @@ async def check_topics(settings: Settings, topics: Topics, plan: RelayPlan) -> d
                 "to a topic of another name, and relay that."
             )
     counted = {topics.predictions: topics.input_partitions, topics.outcomes: topics.input_partitions}
-    counted[topics.dead_letters] = topics.line_partitions
+    counted[topics.dead_letters] = topics.model_partitions
     async with admin.admin(settings.kafka_bootstrap, settings.kafka_client_options()) as client:
         found = await admin.partition_counts(client, [*plan.sources, *counted])
     for name in plan.sources:

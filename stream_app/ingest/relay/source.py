@@ -19,7 +19,7 @@ _STRUCTURED: Final = "application/cloudevents"
 
 
 class Unmappable(ValueError):
-    """A record that a map makes nothing of; ``reason`` is the dead letter's, the message names the path."""
+    """A record that a map makes nothing of; ``reason`` is the dead-lettered record's, the message names the path."""
 
     def __init__(self, message: str, reason: str = "unmappable") -> None:
         super().__init__(message)

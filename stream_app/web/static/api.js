@@ -61,5 +61,5 @@ export function post(path, body, key) {
 export const newKey = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 
-/** A line as part of a path; its characters need no escape but the colon is kept readable. */
-export const linePath = (line) => encodeURIComponent(line).replaceAll("%3A", ":");
+/** A model as part of a path; its characters need no escape but the colon is kept readable. */
+export const modelPath = (model) => encodeURIComponent(model).replaceAll("%3A", ":");

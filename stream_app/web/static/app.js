@@ -6,8 +6,8 @@ import { h, replace, soon } from "./dom.js";
 import { dialog, problem, session, severityTag, skeleton, toast } from "./parts.js";
 
 const ROUTES = [
-  [/^\/$/, "fleet", "Fleet"],
-  [/^\/lines\/([^/]+)$/, "line", "Line"],
+  [/^\/$/, "models", "Models"],
+  [/^\/models\/([^/]+)$/, "model", "Model"],
   [/^\/alerts$/, "alerts", "Alerts"],
   [/^\/alerts\/([^/]+)$/, "alert", "Alert"],
   [/^\/retraining(?:\/([^/]+))?$/, "retraining", "Retraining"],
@@ -15,7 +15,7 @@ const ROUTES = [
   [/^\/audit$/, "audit", "Audit"],
 ];
 const NAVIGATION = [
-  ["/", "Fleet", "f"],
+  ["/", "Models", "m"],
   ["/alerts", "Alerts", "a"],
   ["/retraining", "Retraining", "r"],
   ["/settings", "Settings", "s"],
@@ -59,7 +59,7 @@ function failed(error) {
 
 function bar() {
   const path = location.pathname;
-  const at = (to) => (to === "/" ? path === "/" || path.startsWith("/lines") : path.startsWith(to));
+  const at = (to) => (to === "/" ? path === "/" || path.startsWith("/models") : path.startsWith(to));
   const dot = !state.connected ? "off" : state.degraded ? "degraded" : "live";
   replace(
     document.getElementById("bar"),
@@ -136,7 +136,7 @@ function who() {
         "p",
         {},
         h("b", {}, session.actor),
-        ` is ${session.role === "operator" ? "an operator: may look and order" : "a viewer: may look and not order"}.`,
+        ` is ${session.role === "operator" ? "an operator: can look and send commands" : "a viewer: can look, and send no commands"}.`,
       ),
       h(
         "div",
@@ -212,10 +212,10 @@ listen((message) => {
     message.topic === "alerts" &&
     ["opened", "severity", "escalated"].includes(message.record.notify)
   ) {
-    const { id, line, severity, summary } = message.record;
+    const { id, model, severity, summary } = message.record;
     toast(
       severity,
-      h("p", {}, severityTag(severity), " ", h("a", { href: `/alerts/${id}` }, line)),
+      h("p", {}, severityTag(severity), " ", h("a", { href: `/alerts/${id}` }, model)),
       h("p", { class: "small" }, summary),
     );
   }

@@ -52,7 +52,9 @@ export const percent = (value, digits = 0) =>
 /** `2026-01-18 06:00` of an RFC 3339 time; everything here is UTC. */
 export const time = (at) => (at ? at.slice(0, 16).replace("T", " ") : "–");
 export const day = (at) => (at ? at.slice(0, 10) : "–");
-export const words = (name) => (name ?? "").replaceAll("_", " ");
+/** Values of the wire that have another word on the screen: their own stand in ids, and ids do not change. */
+const SHOWN = { ordered: "commanded", no_evidence: "insufficient data", handover: "version change" };
+export const words = (name) => SHOWN[name] ?? (name ?? "").replaceAll("_", " ");
 /** A sentence of the pipeline with its times to the minute. */
 export const sentence = (text) => (text ?? "").replace(/(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\d\.\d{3}Z/g, "$1 $2");
 export const title = (name) => words(name).replace(/^./, (c) => c.toUpperCase());

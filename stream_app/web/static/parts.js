@@ -5,7 +5,7 @@ import { listen } from "./live.js";
 import { h, s, replace, sentence, when, words } from "./dom.js";
 
 export const session = { actor: "", role: "viewer" };
-export const mayOrder = () => session.role === "operator";
+export const mayCommand = () => session.role === "operator";
 
 export const severityTag = (severity) => h("span", { class: `tag ${severity ?? ""}` }, severity ?? "none");
 
@@ -16,10 +16,10 @@ export function verdictTag(brief) {
   if (brief.verdict === "drift")
     return h("span", { class: `tag ${brief.severity ?? "MEDIUM"}` }, `drift ${brief.severity ?? ""}`);
   if (brief.verdict === "no_drift")
-    return maySay(brief.close)
+    return maySay(brief.as_of)
       ? h("span", { class: "tag good" }, "no drift")
-      : h("span", { class: "tag" }, "no drift on ", when(brief.close, false));
-  return h("span", { class: "tag", title: "not enough data to tell" }, "no evidence");
+      : h("span", { class: "tag" }, "no drift on ", when(brief.as_of, false));
+  return h("span", { class: "tag", title: "not enough data to tell" }, "insufficient data");
 }
 
 const JOB_CLASS = {
@@ -128,8 +128,8 @@ export function dialog(heading, fill) {
   return box;
 }
 
-/** Ask for a reason and send an order. `path` and `body` make the request; `more` are further fields. */
-export function order({ heading, text, button, danger = false, path, body = () => ({}), more = [] }) {
+/** Ask for a reason and send a command. `path` and `body` make the request; `more` are further fields. */
+export function command({ heading, text, button, danger = false, path, body = () => ({}), more = [] }) {
   const key = newKey();
   dialog(heading, (close) => {
     const reason = h("textarea", { required: true, maxlength: 1000, name: "reason", autofocus: true });
@@ -162,7 +162,7 @@ export function order({ heading, text, button, danger = false, path, body = () =
 
 /** Tell what became of an order, once the audit says it. */
 function follow(id, heading) {
-  toast("", h("b", {}, heading), h("p", { class: "small soft" }, "Ordered. The answer comes with the next tick."));
+  toast("", h("b", {}, heading), h("p", { class: "small soft" }, "Sent. It takes effect with the next tick, and the audit says what became of it."));
   const end = listen((message) => {
     if (message.type !== "change" || message.topic !== "audit" || !message.record.inputs.ids.includes(id)) return;
     end();

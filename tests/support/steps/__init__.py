@@ -31,5 +31,5 @@ def steps(file: Path) -> list[Step]:
 
 
 def told(found: Iterable[Step]) -> str:
-    """Steps for people, one a line."""
+    """Steps for people, one a model."""
     return "\n".join(f"{s.own_ms:8.1f} ms ({s.wall_ms:.1f} on the wall) {s.task} {s.what}" for s in found)

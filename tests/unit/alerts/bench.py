@@ -1,4 +1,4 @@
-"""An alerts lane driven by hand: entries of the log in, revisions out; cut and restarted at will."""
+"""An alerts lane driven manually: entries of the log in, revisions out; cut and restarted at will."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from schemas.audit import AuditRecord
 from schemas.common import rfc3339, uuid5
 from schemas.drift import DriftEvent, DriftWindow, Histograms
 from stream_app import pipeline
-from stream_app.core import line_log
+from stream_app.core import model_log
 from stream_app.core.alerts import AlertRules, AlertsConfig
 from stream_app.core.drift.events import finding
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
@@ -27,7 +27,7 @@ from stream_app.simulator import DictTable
 
 #: Wednesday 4 March 2026
 D = 20_516
-LINE = "conflict:global"
+MODEL = "conflict:global"
 HOURS = {"completeness": 1, "quality": 2, "statistical": 3, "performance": 4}
 
 _wire = msgspec.json.Decoder(Alert)
@@ -44,21 +44,21 @@ def event(kind: str, day: int, verdict: str = "no_drift", severity: str | None =
     if kind not in HOURS or kind == "completeness":
         check = kind
     sort = "performance" if kind == "handover" else kind if kind in ("statistical", "performance") else "quality"
-    line, close = rest.get("line", LINE), rest.get("close", at(day, HOURS.get(kind, 2 if sort == "quality" else 5)))
+    model, close = rest.get("model", MODEL), rest.get("close", at(day, HOURS.get(kind, 2 if sort == "quality" else 5)))
     revises = rest.get("revises")
-    id = rest.get("id") or uuid5("drift-event", line, sort, check or "", str(close), "again" if revises else "")
+    id = rest.get("id") or uuid5("drift-event", model, sort, check or "", str(close), "again" if revises else "")
     version = rest.get("version", "v1")
-    model_type, _, tenant = line.partition(":")
+    model_type, _, tenant = model.partition(":")
     record = DriftEvent(
         schema="io.plumbline.drift-event.v1",
         id=id,
         at=rfc3339(close),
-        line=line,
+        model=model,
         model_type=model_type,
         tenant_id=tenant,
         kind=sort,  # type: ignore[arg-type]
         check=check or UNSET,
-        close=rfc3339(close),
+        as_of=rfc3339(close),
         model_version=version,
         baseline_version=rest.get("baseline_version", version),
         baseline_kind="window",
@@ -74,7 +74,7 @@ def event(kind: str, day: int, verdict: str = "no_drift", severity: str | None =
         revises=revises or UNSET,
         settings_hash="0123456789abcdef",
     )
-    return line_log.EventEntry(finding(record, day - 1, rest.get("run_from")))
+    return model_log.EventEntry(finding(record, day - 1, rest.get("run_from")))
 
 
 def window(day: int, days: int, recent: float, baseline: float | None, rows: int, **rest: Any) -> DriftWindow:
@@ -88,30 +88,30 @@ def window(day: int, days: int, recent: float, baseline: float | None, rows: int
 def entry(cls: Any, **fields: Any) -> Any:
     """An entry with the fields this release has; later ones also name their tick."""
     known = {f.name: f for f in msgspec.structs.fields(cls)}
-    return cls(**{"at_ms": 0, **fields} if "at_ms" in known and cls is not line_log.TickEntry else fields)
+    return cls(**{"at_ms": 0, **fields} if "at_ms" in known and cls is not model_log.TickEntry else fields)
 
 
 def tick(now: int) -> Any:
-    return line_log.TickEntry(now, {}, [], {})
+    return model_log.TickEntry(now, {}, [], {})
 
 
 def decision(about: Any, eligible: bool = True, why: str = "fine") -> Any:
-    return line_log.DecisionEntry(about.line, about.id, eligible, [("flags", eligible, why)])
+    return model_log.DecisionEntry(about.model, about.id, eligible, [("flags", eligible, why)])
 
 
-def command(name: str, line: str = LINE, actor: str | None = "sam", id: str = "c1", **arguments: Any) -> Any:
-    row = {"id": id, "line": line, "command": name, "arguments": arguments, "reason": "because"}
+def command(name: str, model: str = MODEL, actor: str | None = "sam", id: str = "c1", **arguments: Any) -> Any:
+    row = {"id": id, "model": model, "command": name, "arguments": arguments, "reason": "because"}
     record = json.dumps(row | ({"actor": actor} if actor is not None else {})).encode()
     return read_command(record)
 
 
-def kept(since: int, line: str = LINE) -> Any:
-    return entry(line_log.KeptEntry, line=line, version="v2", since_ms=since)
+def kept(since: int, model: str = MODEL) -> Any:
+    return entry(model_log.KeptEntry, model=model, version="v2", since_ms=since)
 
 
-def replaced(since: int, how: str = "retrained", line: str = LINE, version: str = "v2") -> Any:
-    by = uuid5("training-command", line, version) if how != "deployed" else None
-    return line_log.ReplacedEntry(line, version, "v1", since, how, by)
+def replaced(since: int, how: str = "retrained", model: str = MODEL, version: str = "v2") -> Any:
+    by = uuid5("training-command", model, version) if how != "deployed" else None
+    return model_log.ReplacedEntry(model, version, "v1", since, how, by)
 
 
 class Bench:
@@ -120,7 +120,7 @@ class Bench:
     def __init__(self, draw: random.Random | None = None, partition: int = 0, partitions: int = 1, **rules: Any):
         self.config = AlertsConfig(
             source="/plumbline/t", partition=partition, partitions=partitions, link="http://p",
-            rules=Fixed(lambda line: AlertRules(**rules)),
+            rules=Fixed(lambda model: AlertRules(**rules)),
         )  # fmt: skip
         self.draw, self.table = draw, DictTable()
         self.emits: list[Emit] = []
@@ -139,7 +139,7 @@ class Bench:
     def feed(self, *entries: Any) -> Bench:
         """Entries, in this order."""
         for each in entries:
-            self.lane.logs["log"].append(each if isinstance(each, bytes) else line_log.encode(each))
+            self.lane.logs["log"].append(each if isinstance(each, bytes) else model_log.encode(each))
             self.lane.fetch("log")
             while self.lane.core.work():
                 pass  # the tick of a large epoch is handed in again

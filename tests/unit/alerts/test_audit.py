@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.alerts.bench import LINE, Bench, D, at, command, event
+from tests.unit.alerts.bench import MODEL, Bench, D, at, command, event
 
 
 def _open() -> Bench:
@@ -14,7 +14,7 @@ def _open() -> Bench:
 
 
 def _said(bench: Bench) -> list[tuple[str, str, str]]:
-    return [(a.line, a.action, a.decision) for a in bench.audits()]
+    return [(a.model, a.action, a.decision) for a in bench.audits()]
 
 
 def test_an_acknowledged_alert_is_audited_by_alerts_with_the_command_and_the_alert() -> None:
@@ -30,7 +30,7 @@ def test_an_acknowledged_alert_is_audited_by_alerts_with_the_command_and_the_ale
     ("order", "why"),
     [
         (command("acknowledge", alert_id="unknown"), "not_open: unknown is not open"),
-        (command("acknowledge", "conflict:other"), "not_open: this line has no open alert"),
+        (command("acknowledge", "conflict:other"), "not_open: this model has no open alert"),
         (command("acknowledge", alert_id=7), "unusable_arguments: arguments.alert_id is no id"),
     ],
 )
@@ -45,7 +45,7 @@ def test_taking_what_one_has_already_changes_nothing_and_is_no_refusal() -> None
     bench = _open()
     bench.epoch(at(D, 6), command("acknowledge"))
     assert bench.epoch(at(D, 7), command("acknowledge", id="c2")) == []
-    assert _said(bench) == [(LINE, "acknowledge", "applied")] * 2
+    assert _said(bench) == [(MODEL, "acknowledge", "applied")] * 2
     assert "taken by sam already" in bench.audits()[-1].reason
 
 
@@ -56,9 +56,9 @@ def test_a_command_that_came_twice_in_an_epoch_is_said_once() -> None:
 
 
 @pytest.mark.parametrize("partition", [0, 1])
-def test_a_command_about_all_lines_is_said_for_each_line_and_once_for_all(partition: int) -> None:
+def test_a_command_about_all_models_is_said_for_each_model_and_once_for_all(partition: int) -> None:
     bench = Bench(partition=partition)
-    both = [event("performance", D, "drift", "HIGH", line=line) for line in ("conflict:global", "fraud:acme")]
+    both = [event("performance", D, "drift", "HIGH", model=model) for model in ("conflict:global", "fraud:acme")]
     bench.close(D, *both)
     bench.epoch(at(D, 6), command("acknowledge", "*"))
     each = [("conflict:global", "acknowledge", "applied"), ("fraud:acme", "acknowledge", "applied")]
@@ -69,7 +69,7 @@ def test_an_alert_that_a_rebaseline_ends_is_audited_by_alerts_and_nothing_is_whe
     bench = _open()
     (alert,) = bench.close(D + 1, command("rebaseline"))
     assert alert.resolution == "accepted as normal by sam"
-    assert _said(bench) == [(LINE, "rebaseline", "resolved")]
+    assert _said(bench) == [(MODEL, "rebaseline", "resolved")]
     assert bench.audits()[0].inputs.ids == ["c1", alert.id]
     bench.close(D + 2, command("rebaseline", id="c2"))
     assert len(bench.audits()) == 1

@@ -8,7 +8,7 @@ import pytest
 from msgspec import UNSET
 
 from schemas.common import rfc3339, uuid5
-from tests.unit.alerts.bench import LINE, Bench, D, at, command, decision, event, news
+from tests.unit.alerts.bench import MODEL, Bench, D, at, command, decision, event, news
 
 
 @pytest.mark.parametrize(
@@ -37,11 +37,11 @@ def test_only_drift_at_high_or_above_opens_an_alert(
 
 
 def test_an_opened_alert_names_what_opened_it() -> None:
-    cause = event("performance", D, "drift", "HIGH", line="fraud:acme")
+    cause = event("performance", D, "drift", "HIGH", model="fraud:acme")
     bench = Bench()
     (alert,) = bench.epoch(at(D, 4.5), cause, decision(cause))
     assert alert.id == uuid5("alert", "ML_DRIFT_DETECTED", "fraud:acme", rfc3339(at(D)))
-    assert (alert.line, alert.model_type, alert.tenant_id) == ("fraud:acme", "fraud", "acme")
+    assert (alert.model, alert.model_type, alert.tenant_id) == ("fraud:acme", "fraud", "acme")
     assert (alert.revision, alert.status, alert.notify, alert.escalation_level) == (1, "open", "opened", 0)
     assert (alert.at, alert.opened_at) == (rfc3339(at(D, 4.5)), rfc3339(at(D, 4.5)))
     assert alert.drift_event_ids == [cause.id]
@@ -56,11 +56,11 @@ def test_alerts_of_one_model_type_and_close_date_share_their_correlation_id() ->
     bench = Bench()
     one, two, other = bench.close(
         D,
-        event("statistical", D, "drift", "HIGH", line="fraud:a"),
-        event("performance", D, "drift", "HIGH", line="fraud:b"),
-        event("performance", D, "drift", "HIGH", line="churn:b"),
+        event("statistical", D, "drift", "HIGH", model="fraud:a"),
+        event("performance", D, "drift", "HIGH", model="fraud:b"),
+        event("performance", D, "drift", "HIGH", model="churn:b"),
     )
-    later = bench.close(D + 1, event("performance", D + 1, "drift", "HIGH", line="fraud:c"))[0]
+    later = bench.close(D + 1, event("performance", D + 1, "drift", "HIGH", model="fraud:c"))[0]
     assert one.correlation_id == two.correlation_id
     assert len({one.correlation_id, other.correlation_id, later.correlation_id}) == 3
 
@@ -98,14 +98,14 @@ def test_what_the_coordinator_says_to_a_medium_event_does_not_replace_its_answer
     assert refreshed.auto_retrain.eligible
 
 
-def test_one_open_alert_of_a_line_covers_both_checks() -> None:
+def test_one_open_alert_of_a_model_covers_both_checks() -> None:
     found = Bench().close(D, event("statistical", D, "drift", "HIGH"), event("performance", D, "drift", "HIGH"))
     assert len({a.id for a in found}) == 1
     assert news(found) == ["opened", None]
     assert found[1].report["statistical"]["verdict"] == found[1].report["performance"]["verdict"] == "drift"
 
 
-def test_missing_outcomes_and_drift_are_two_alerts_of_a_line() -> None:
+def test_missing_outcomes_and_drift_are_two_alerts_of_a_model() -> None:
     found = Bench().close(D, event("completeness", D, "drift", "HIGH"), event("performance", D, "drift", "HIGH"))
     assert [(a.type, a.notify) for a in found] == [
         ("ML_OUTCOMES_INCOMPLETE", "opened"),
@@ -186,7 +186,7 @@ def test_the_gap_counts_from_the_last_alert_that_was_opened_not_from_a_suppresse
     assert news(bench.close(D + 4, event("performance", D + 4, "drift", "HIGH"))) == ["opened"]
 
 
-def test_the_gap_of_one_line_or_type_is_not_that_of_another() -> None:
+def test_the_gap_of_one_model_or_type_is_not_that_of_another() -> None:
     bench = Bench(alert_gap_h=960)
     bench.close(D, event("performance", D, "drift", "HIGH"))
     bench.feed(command("rebaseline"))
@@ -194,10 +194,10 @@ def test_the_gap_of_one_line_or_type_is_not_that_of_another() -> None:
         D + 1,
         event("completeness", D + 1, "drift", "HIGH"),
         event("performance", D + 1, "drift", "HIGH"),
-        event("performance", D + 1, "drift", "HIGH", line="conflict:x"),
+        event("performance", D + 1, "drift", "HIGH", model="conflict:x"),
     )
-    assert [(a.type, a.line, a.notify) for a in found if a.notify == "opened"] == [
-        ("ML_OUTCOMES_INCOMPLETE", LINE, "opened"),
+    assert [(a.type, a.model, a.notify) for a in found if a.notify == "opened"] == [
+        ("ML_OUTCOMES_INCOMPLETE", MODEL, "opened"),
         ("ML_DRIFT_DETECTED", "conflict:x", "opened"),
     ]
 

@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from schemas.alerts import Alert
 from schemas.common import rfc3339, uuid5
-from tests.unit.alerts.bench import LINE, Bench, D, at, command, event, kept, news, replaced
+from tests.unit.alerts.bench import MODEL, Bench, D, at, command, event, kept, news, replaced
 
 QUIET = {"alert_reminder_h": 9_999, "alert_escalate_high_h": 9_999, "alert_escalate_critical_h": 9_999}
 
@@ -223,7 +223,7 @@ def test_an_alert_whose_model_was_retrained_says_so_while_open_and_when_it_is_ov
     by = told.replaced_by
     assert by is not UNSET
     assert (by.version, by.previous, by.how, by.since) == ("v2", "v1", "retrained", rfc3339(at(D, 5)))
-    assert by.command_id == uuid5("training-command", LINE, "v2")
+    assert by.command_id == uuid5("training-command", MODEL, "v2")
     assert (told.notify, told.resolution) == (UNSET, UNSET)
     assert told.summary.endswith("retrained: v2 since 4 Mar")
     assert told.recommendation.startswith("Wait: v2 is on probation in place of v1")

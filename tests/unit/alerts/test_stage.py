@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from schemas.partitioning import partition_for
-from stream_app.core import line_log
+from stream_app.core import model_log
 from stream_app.core.alerts import AlertsStage
-from stream_app.core.alerts import memo as memos
+from stream_app.core.alerts import lane_state as memos
 from stream_app.core.metrics_stage.border import read_command, read_result
 from stream_app.errors import Broken, Incompatible
 from tests.unit.alerts.bench import Bench, D, at, command, decision, event, kept, news, tick
@@ -18,34 +18,34 @@ from tests.unit.tables import Rec
 
 
 def _history(seed: int) -> list[Any]:
-    """Weeks of some lines, an epoch every six hours, everything that can happen to an alert."""
+    """Weeks of some models, an epoch every six hours, everything that can happen to an alert."""
     draw = random.Random(seed)
-    lines = ("conflict:global", "fraud:a", "fraud:b")
+    models = ("conflict:global", "fraud:a", "fraud:b")
     last: dict[str, Any] = {}
     log: list[Any] = []
     for day in range(D, D + 30):
         for hour in (4, 10, 16, 22):
             epoch: list[Any] = []
-            for line in lines:
+            for model in models:
                 if hour == 4:
-                    if line in last and draw.random() < 0.3:
-                        old = last[line]
+                    if model in last and draw.random() < 0.3:
+                        old = last[model]
                         verdict, severity = draw.choice([("no_drift", None), ("drift", "CRITICAL")])
-                        epoch.append(event("performance", day - 1, verdict, severity, line=line, revises=old.id))
+                        epoch.append(event("performance", day - 1, verdict, severity, model=model, revises=old.id))
                     for kind in ("completeness", "volume", "statistical", "performance"):
                         found = draw.choice(
                             [("drift", "HIGH"), ("drift", "MEDIUM"), ("drift", "CRITICAL"), ("no_drift", None),
                              ("no_drift", None), ("no_drift", None), ("insufficient_evidence", None)]
                         )  # fmt: skip
-                        epoch.append(event(kind, day, *found, line=line, statistic=draw.random()))
-                    last[line] = epoch[-1]
+                        epoch.append(event(kind, day, *found, model=model, statistic=draw.random()))
+                    last[model] = epoch[-1]
                 if draw.random() < 0.05:
-                    epoch.append(command("acknowledge", draw.choice([line, "*"]), draw.choice(["sam", "kim"])))
+                    epoch.append(command("acknowledge", draw.choice([model, "*"]), draw.choice(["sam", "kim"])))
                 if draw.random() < 0.03:
-                    epoch.append(command("rebaseline", line))
+                    epoch.append(command("rebaseline", model))
                 if draw.random() < 0.03:
-                    epoch.append(kept(at(day, hour - 12), line))
-            for about in [e for e in epoch if isinstance(e, line_log.EventEntry) and e.finding.verdict == "drift"]:
+                    epoch.append(kept(at(day, hour - 12), model))
+            for about in [e for e in epoch if isinstance(e, model_log.EventEntry) and e.finding.verdict == "drift"]:
                 if draw.random() < 0.7:
                     epoch.insert(draw.randrange(len(epoch) + 1), decision(about, draw.random() < 0.5))
             log += [*epoch, tick(at(day, hour))]
@@ -74,11 +74,11 @@ def test_revisions_of_an_alert_count_up_by_one_and_end_with_its_resolution() -> 
         before = seen.get(alert.id)
         assert alert.revision == (before.revision + 1 if before is not None else 1)
         assert before is None or before.status != "resolved"
-        assert alert.status == "resolved" or open_of.get((alert.line, alert.type), alert.id) == alert.id
+        assert alert.status == "resolved" or open_of.get((alert.model, alert.type), alert.id) == alert.id
         if alert.status == "resolved":
-            open_of.pop((alert.line, alert.type))
+            open_of.pop((alert.model, alert.type))
         else:
-            open_of[alert.line, alert.type] = alert.id
+            open_of[alert.model, alert.type] = alert.id
         seen[alert.id] = alert
     assert len(seen) > 5
 
@@ -129,17 +129,17 @@ def test_a_tick_that_is_not_later_than_the_last_does_nothing() -> None:
 def test_entries_that_alerts_do_not_ask_for_are_passed_over() -> None:
     bench = Bench()
     others = [
-        line_log.SnapshotEntry("a:b", "v", 1, 1, 0),
-        line_log.LifecycleEntry("a:b", "v2", "v1", "observed", 1),
-        line_log.LabelledEntry([("a:b", "v", 1)]),
-        read_result(b'{"line": "a:b", "command_id": "c", "status": "done"}'),
-        read_command(b'{"line": "a:b", "id": "c", "command": "acknowledge", "arguments": {"alert_id": 7}}'),
+        model_log.SnapshotEntry("a:b", "v", 1, 1, 0),
+        model_log.LifecycleEntry("a:b", "v2", "v1", "observed", 1),
+        model_log.LabelledEntry([("a:b", "v", 1)]),
+        read_result(b'{"model": "a:b", "command_id": "c", "status": "done"}'),
+        read_command(b'{"model": "a:b", "id": "c", "command": "acknowledge", "arguments": {"alert_id": 7}}'),
     ]
     assert bench.close(D, *others) == []
     assert bench.table.rows == {}
 
 
-@pytest.mark.parametrize("value", [bytes((line_log.FORMAT,)) + rest for rest in (b"\xff", b"\x80")])
+@pytest.mark.parametrize("value", [bytes((model_log.FORMAT,)) + rest for rest in (b"\xff", b"\x80")])
 def test_what_is_no_entry_is_our_own_fault(value: bytes) -> None:
     with pytest.raises(Broken, match=r"drift-log\[0\] offset 0 is not an entry"):
         Bench().feed(value)
@@ -151,14 +151,14 @@ def test_an_entry_of_another_release_is_refused_by_its_format(value: bytes) -> N
         Bench().feed(value)
 
 
-def test_a_line_of_another_partition_is_our_own_fault() -> None:
+def test_a_model_of_another_partition_is_our_own_fault() -> None:
     mine = next(f"m:{i}" for i in range(99) if partition_for(f"m:{i}".encode(), 2) == 1)
     other = next(f"m:{i}" for i in range(99) if partition_for(f"m:{i}".encode(), 2) == 0)
     bench = Bench(partition=1, partitions=2)
-    bench.close(D, event("performance", D, "drift", "HIGH", line=mine))
+    bench.close(D, event("performance", D, "drift", "HIGH", model=mine))
     assert [emit.partition for emit in bench.emits] == [1]
     with pytest.raises(Broken, match="partition 1 of 2"):
-        bench.feed(event("performance", D, "drift", "HIGH", line=other))
+        bench.feed(event("performance", D, "drift", "HIGH", model=other))
 
 
 def test_the_log_is_its_only_input_and_nothing_is_waited_for() -> None:
@@ -169,7 +169,7 @@ def test_the_log_is_its_only_input_and_nothing_is_waited_for() -> None:
     assert stage.advance(None)  # type: ignore[arg-type]
     drained = stage.drain()
     assert (drained.puts, drained.emits) == ({}, [])
-    assert stage.accept("log", [Rec("t", 0, 0, 0, None, line_log.encode(tick(5)))], None) == 1
+    assert stage.accept("log", [Rec("t", 0, 0, 0, None, model_log.encode(tick(5)))], None) == 1
 
 
 def test_the_same_event_twice_is_one_close() -> None:

@@ -102,7 +102,7 @@ def test_an_acknowledged_alert_still_tells_that_severity_rose() -> None:
     assert bench.epoch(at(D + 9)) == []
 
 
-def test_acknowledging_one_alert_by_its_id_leaves_the_others_of_the_line() -> None:
+def test_acknowledging_one_alert_by_its_id_leaves_the_others_of_the_model() -> None:
     bench = Bench()
     incomplete, drift = bench.close(
         D, event("completeness", D, "drift", "HIGH"), event("performance", D, "drift", "HIGH")
@@ -113,17 +113,17 @@ def test_acknowledging_one_alert_by_its_id_leaves_the_others_of_the_line() -> No
     assert other.id == incomplete.id  # the first one is acknowledged already, by the same person
 
 
-@pytest.mark.parametrize("line", ["conflict:global", "*"])
-def test_without_an_id_every_open_alert_of_the_line_is_acknowledged_and_a_star_means_all_lines(line: str) -> None:
+@pytest.mark.parametrize("model", ["conflict:global", "*"])
+def test_without_an_id_every_open_alert_of_the_model_is_acknowledged_and_a_star_means_all_models(model: str) -> None:
     bench = Bench()
     bench.close(
         D,
         event("completeness", D, "drift", "HIGH"),
         event("performance", D, "drift", "HIGH"),
-        event("performance", D, "drift", "HIGH", line="fraud:acme"),
+        event("performance", D, "drift", "HIGH", model="fraud:acme"),
     )
-    found = bench.epoch(at(D, 6), command("acknowledge", line))
-    assert len(found) == (3 if line == "*" else 2)
+    found = bench.epoch(at(D, 6), command("acknowledge", model))
+    assert len(found) == (3 if model == "*" else 2)
     assert news(found) == [None] * len(found)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.drift import DriftWindow
-from tests.unit.alerts.bench import LINE, Bench, D, at, command, decision, event, window
+from tests.unit.alerts.bench import MODEL, Bench, D, at, command, decision, event, window
 
 #: Wednesday 4 March 2026 is day D; the windows of its close end the day before.
 DROP = {
@@ -49,7 +49,7 @@ def test_a_broken_pipe_is_named_before_the_model_is_blamed() -> None:
     faults = ["outcomes missing since Tuesday 3 March"]
     said, what = _say(event("performance", D, "drift", "HIGH", **DROP, faults=faults))
     assert said.startswith("outcomes missing since Tuesday 3 March, which may be all there is to it: accuracy 0.83")
-    assert what.startswith("Mend the data first")
+    assert what.startswith("Repair the data first")
     assert "plumbline rebaseline" not in what
 
 
@@ -97,7 +97,7 @@ def test_windows_that_name_their_metric_are_told_by_the_metric_that_decided() ->
 def test_a_worse_new_version_is_told_beside_the_one_before_it() -> None:
     said, what = _say(event("handover", D, "drift", "HIGH", **DROP, version="v2", baseline_version="v1"))
     assert said.startswith("version v2 is worse than v1: accuracy 0.83 → 0.71")
-    assert f"plumbline rollback {LINE}" in what
+    assert f"plumbline rollback {MODEL}" in what
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from stream_app.errors import Incompatible
 from stream_app.kafka import arrived
 from stream_app.kafka.topics import Topics
 from stream_app.reference import rows
-from stream_app.reference.orders import HEADER, KINDS, Orders, ReceivedCommand
+from stream_app.reference.commands import HEADER, KINDS, CommandReader, ReceivedCommand
 from stream_app.reference.rows import Encoding
 from tests.laws.test_laws import LAWFUL
 from tests.support.seeds import OUTCOME, PREDICTION, RESULTS
@@ -34,7 +34,7 @@ RANGE = {
     "offsets": {"ml.predictions": {"0": [0, 9]}},
 }
 COMMAND: dict[str, Any] = {
-    "schema": "io.plumbline.training-command.v1", "id": ID, "at": "2026-03-02T04:00:00.000Z", "line": "churn:acme",
+    "schema": "io.plumbline.training-command.v1", "id": ID, "at": "2026-03-02T04:00:00.000Z", "model": "churn:acme",
     "model_type": "churn", "tenant_id": "acme", "command": "train", "command_id": ID, "attempt": 1,
     "model_version": "v1", "expected_current_version": "v1", "data": {"train": RANGE, "holdout": RANGE},
     "reply_topic": TOPICS.training_results, "reply_partition": 1,
@@ -46,7 +46,7 @@ def record(value: bytes | None, topic: str = "t", headers: Any = ()) -> Any:
     return SimpleNamespace(topic=topic, partition=1, offset=7, key=b"k", value=value, headers=headers)
 
 
-class Reading(Orders):
+class Reading(CommandReader):
     """Without a broker: what is answered is kept, and found again."""
 
     def __init__(self, kinds: tuple[str, ...]) -> None:
@@ -100,7 +100,7 @@ def test_no_bytes_and_no_headers_stop_the_reader_of_commands(value: bytes | None
 @LAWFUL
 @given(st.none() | spoiled(SEEDS))
 def test_no_bytes_stop_the_readers_of_results_and_rows_nor_what_is_learnt_from_them(value: bytes | None) -> None:
-    from stream_app.reference.orders import _results
+    from stream_app.reference.commands import _results
 
     arrived.decoded(_results.decode, record(value))
     predictions: dict[str, Any] = {}

@@ -20,7 +20,7 @@ from stream_app.reference.rows import MOST_VALUES, Encoding, TrainingRow
 from stream_app.reference.trainer import candidate_version
 from stream_app.reference.training import Unusable, metrics, recorded, scored, threshold, train
 
-LINE = "churn:acme"
+MODEL = "churn:acme"
 
 
 def rows(count: int, version: str = "v1", seed: int = 0, **features: Any) -> list[TrainingRow]:
@@ -136,7 +136,7 @@ def test_a_learner_that_is_not_there_is_named_with_those_that_are() -> None:
     assert find("stream_app.reference.learners:boosting") is boosting
 
 
-def test_a_candidates_name_follows_from_its_order_and_does_not_grow() -> None:
+def test_a_candidates_name_follows_from_its_command_and_does_not_grow() -> None:
     order = msgspec.json.decode(
         (Path(__file__).parents[2] / "golden" / "training-command.train.json").read_bytes(), type=TrainingCommand
     )
@@ -155,39 +155,39 @@ def test_a_candidates_name_follows_from_its_order_and_does_not_grow() -> None:
 def test_a_version_is_stored_once_whole_and_serves_when_it_is_told_to(tmp_path: Path) -> None:
     registry = FolderRegistry(tmp_path)
     fitted = Fitted(logistic(np.array([[0.0], [1.0]] * 20), np.array([0, 1] * 20)), ["x"])
-    stored = registry.put(LINE, "v1", fitted, {"attempt": 1})
-    assert registry.put(LINE, "v1", fitted, {"attempt": 2}) == stored
+    stored = registry.put(MODEL, "v1", fitted, {"attempt": 1})
+    assert registry.put(MODEL, "v1", fitted, {"attempt": 2}) == stored
     assert stored.uri == "churn@acme/v1/model.joblib"
-    assert (registry.card(LINE, "v1") or {})["attempt"] == 1
-    assert registry.active(LINE) is None
+    assert (registry.card(MODEL, "v1") or {})["attempt"] == 1
+    assert registry.active(MODEL) is None
     with pytest.raises(Incompatible, match="no version v2"):
-        registry.activate(LINE, "v2", "o")
-    registry.activate(LINE, "v1", "o")
-    assert registry.active(LINE) == "v1"
+        registry.activate(MODEL, "v2", "o")
+    registry.activate(MODEL, "v1", "o")
+    assert registry.active(MODEL) == "v1"
     assert {path.name for path in (tmp_path / "churn@acme").iterdir()} == {"v1", "active.json"}
-    assert registry.load(LINE, "v2", None) is registry.card(LINE, "v2") is None
+    assert registry.load(MODEL, "v2", None) is registry.card(MODEL, "v2") is None
 
 
 def test_a_card_says_what_a_version_is_made_of(tmp_path: Path) -> None:
     registry = FolderRegistry(tmp_path)
-    stored = registry.put(LINE, "v1", Fitted(None, ["x"]), {"learner": "none"})
+    stored = registry.put(MODEL, "v1", Fitted(None, ["x"]), {"learner": "none"})
     card = json.loads((tmp_path / "churn@acme" / "v1" / CARD).read_bytes())
-    assert card == {"line": LINE, "version": "v1", "sha256": stored.sha256, "learner": "none"}
+    assert card == {"model": MODEL, "version": "v1", "sha256": stored.sha256, "learner": "none"}
 
 
 def test_a_predictor_follows_the_pointer_and_says_how_to_make_a_first_version(tmp_path: Path) -> None:
     registry = FolderRegistry(tmp_path)
     with pytest.raises(Incompatible, match="predictor seed"):
-        Predictor(registry).predict(LINE, [{"x": 1.0}])
+        Predictor(registry).predict(MODEL, [{"x": 1.0}])
     known = rows(100)
     actual = np.array([r.actual for r in known], dtype=np.int64)
-    seed(registry, LINE, "v1", logistic, [r.features for r in known], actual)
+    seed(registry, MODEL, "v1", logistic, [r.features for r in known], actual)
     predictor = Predictor(registry)
-    (before,) = predictor.predict(LINE, [{"x": 2.0}])
+    (before,) = predictor.predict(MODEL, [{"x": 2.0}])
     assert (before.version, before.predicted) == ("v1", True)
-    registry.put(LINE, "v2", Fitted(logistic(-np.array([[r.features["x"]] for r in known]), actual), ["x"]), {})
-    registry.activate(LINE, "v2", "o")
-    (after,) = predictor.predict(LINE, [{"x": 2.0}])
+    registry.put(MODEL, "v2", Fitted(logistic(-np.array([[r.features["x"]] for r in known]), actual), ["x"]), {})
+    registry.activate(MODEL, "v2", "o")
+    (after,) = predictor.predict(MODEL, [{"x": 2.0}])
     assert (after.version, after.predicted) == ("v2", False)
 
 

@@ -23,7 +23,7 @@ from stream_app.reference.trainer import Trainer
 from stream_app.settings import Settings
 from tests.support.reference import Runs
 
-LINE = "churn:acme"
+MODEL = "churn:acme"
 ROWS: list[dict[str, Any]] = [{"x": float(n)} for n in range(40)]
 ACTUAL = np.array([0, 1] * 20)
 
@@ -35,20 +35,20 @@ def fitted(sign: int = 1) -> Fitted:
 @pytest.fixture
 def registry(tmp_path: Path) -> FolderRegistry:
     made = FolderRegistry(tmp_path / "registry")
-    seed(made, LINE, "v1", logistic, ROWS, ACTUAL)
+    seed(made, MODEL, "v1", logistic, ROWS, ACTUAL)
     return made
 
 
 def test_bytes_that_are_not_those_of_the_log_are_never_run(registry: FolderRegistry, tmp_path: Path) -> None:
-    stored, trace = registry.put(LINE, "v2", fitted(), {}), tmp_path / "trace"
+    stored, trace = registry.put(MODEL, "v2", fitted(), {}), tmp_path / "trace"
     (tmp_path / "registry" / "churn@acme" / "v2" / ARTEFACT).write_bytes(pickle.dumps(Runs(trace)))
     for call in (
-        lambda: registry.load(LINE, "v2", stored.sha256),
-        lambda: registry.activate(LINE, "v2", "o", stored.sha256),
+        lambda: registry.load(MODEL, "v2", stored.sha256),
+        lambda: registry.activate(MODEL, "v2", "o", stored.sha256),
     ):
         with pytest.raises(Incompatible, match=f"and {stored.sha256} was expected"):
             call()
-    assert registry.active(LINE) == "v1"
+    assert registry.active(MODEL) == "v1"
     assert not trace.exists()
 
 
@@ -58,14 +58,14 @@ def test_a_predictor_loads_what_was_made_to_serve_and_nothing_that_took_its_plac
     path, trace = tmp_path / "registry" / "churn@acme" / "v1" / ARTEFACT, tmp_path / "trace"
     path.write_bytes(pickle.dumps(Runs(trace)))
     with pytest.raises(Incompatible, match="was expected"):
-        Predictor(registry).predict(LINE, ROWS[:1])
+        Predictor(registry).predict(MODEL, ROWS[:1])
     # a pointer without digests is one that nobody here wrote
     (path.parent.parent / ACTIVE).write_bytes(b'{"version":"v1","previous":null,"by":"eve"}')
     with pytest.raises(Incompatible, match="registered by somebody else"):
-        Predictor(registry).predict(LINE, ROWS[:1])
+        Predictor(registry).predict(MODEL, ROWS[:1])
     assert not trace.exists()
     path.write_bytes(artefacts.dump(fitted()))
-    assert Predictor(registry, trust=True).predict(LINE, ROWS[:1])[0].version == "v1"
+    assert Predictor(registry, trust=True).predict(MODEL, ROWS[:1])[0].version == "v1"
 
 
 async def test_a_trainer_judges_against_what_is_known_to_serve_and_else_against_what_was_recorded(
@@ -73,7 +73,7 @@ async def test_a_trainer_judges_against_what_is_known_to_serve_and_else_against_
 ) -> None:
     named: dict[str, str] = {}
 
-    async def made(line: str, version: str) -> str | None:
+    async def made(model: str, version: str) -> str | None:
         return named.get(version)
 
     def trainer(trust: bool) -> Trainer:
@@ -82,41 +82,41 @@ async def test_a_trainer_judges_against_what_is_known_to_serve_and_else_against_
         return found
 
     trace, folder = tmp_path / "trace", tmp_path / "registry" / "churn@acme"
-    assert await trainer(trust=False)._champion(LINE, "v1") is not None
+    assert await trainer(trust=False)._champion(MODEL, "v1") is not None
     # one that was deployed elsewhere: its trainer's word is in the log, or nobody's is
-    named["v2"] = registry.put(LINE, "v2", fitted(), {}).sha256
-    registry.put(LINE, "v3", fitted(), {})
-    assert await trainer(trust=False)._champion(LINE, "v2") is not None
-    assert await trainer(trust=False)._champion(LINE, "v3") is None
-    assert await trainer(trust=True)._champion(LINE, "v3") is not None
+    named["v2"] = registry.put(MODEL, "v2", fitted(), {}).sha256
+    registry.put(MODEL, "v3", fitted(), {})
+    assert await trainer(trust=False)._champion(MODEL, "v2") is not None
+    assert await trainer(trust=False)._champion(MODEL, "v3") is None
+    assert await trainer(trust=True)._champion(MODEL, "v3") is not None
     assert "version v3 of churn:acme was registered by somebody else" in caplog.text
     # other bytes under a name that is known, trusted or not
     (folder / "v2" / ARTEFACT).write_bytes(pickle.dumps(Runs(trace)))
     for trust in (False, True):
         caplog.clear()
-        assert await trainer(trust)._champion(LINE, "v2") is None
+        assert await trainer(trust)._champion(MODEL, "v2") is None
         assert f"and {named['v2']} was expected" in caplog.text
     assert not trace.exists()
 
 
 def test_one_can_go_back_to_the_bytes_that_served_and_to_no_others(registry: FolderRegistry, tmp_path: Path) -> None:
     folder = tmp_path / "registry" / "churn@acme"
-    was = registry.digest(LINE, "v1")
+    was = registry.digest(MODEL, "v1")
     # whoever made it serve: here nobody whom the registry remembers
     (folder / ACTIVE).write_bytes(b'{"version":"v1"}')
-    assert registry.served(LINE, "v1") is None
-    registry.activate(LINE, "v2", "o", registry.put(LINE, "v2", fitted(-1), {}).sha256)
-    assert registry.served(LINE, "v1") == was
-    registry.activate(LINE, "v1", "back", was)
-    assert registry.active(LINE) == "v1"
-    assert registry.served(LINE, "v9") is None
+    assert registry.served(MODEL, "v1") is None
+    registry.activate(MODEL, "v2", "o", registry.put(MODEL, "v2", fitted(-1), {}).sha256)
+    assert registry.served(MODEL, "v1") == was
+    registry.activate(MODEL, "v1", "back", was)
+    assert registry.active(MODEL) == "v1"
+    assert registry.served(MODEL, "v9") is None
 
 
 def test_digests_of_the_newest_versions_are_remembered(registry: FolderRegistry) -> None:
-    stored = [registry.put(LINE, f"n{n}", fitted(), {}).sha256 for n in range(60)]
+    stored = [registry.put(MODEL, f"n{n}", fitted(), {}).sha256 for n in range(60)]
     for n, digest in enumerate(stored):
-        registry.activate(LINE, f"n{n}", "o", digest)
-    known = [n for n in range(60) if registry.served(LINE, f"n{n}")]
+        registry.activate(MODEL, f"n{n}", "o", digest)
+    known = [n for n in range(60) if registry.served(MODEL, f"n{n}")]
     assert known == list(range(10, 60))
 
 
@@ -126,9 +126,9 @@ def test_what_was_put_there_before_the_trainer_is_replaced_and_never_named(
     folder, trace = tmp_path / "registry" / "churn@acme" / "v2", tmp_path / "trace"
     folder.mkdir()
     (folder / ARTEFACT).write_bytes(pickle.dumps(Runs(trace)))
-    stored = registry.put(LINE, "v2", fitted(), {"attempt": 1})
-    assert registry.digest(LINE, "v2") == stored.sha256 == (registry.card(LINE, "v2") or {})["sha256"]
-    assert registry.load(LINE, "v2", stored.sha256) is not None
+    stored = registry.put(MODEL, "v2", fitted(), {"attempt": 1})
+    assert registry.digest(MODEL, "v2") == stored.sha256 == (registry.card(MODEL, "v2") or {})["sha256"]
+    assert registry.load(MODEL, "v2", stored.sha256) is not None
     assert not trace.exists()
 
 
@@ -136,14 +136,14 @@ def test_what_was_put_there_before_the_trainer_is_replaced_and_never_named(
     "name", ["..", ".", "", "/etc", "../v1", "a/b", "a\\b", "a:b", "%2e%2e", "a\0", "a\n", "x" * 129, ACTIVE]
 )
 def test_no_name_leads_out_of_the_registry(registry: FolderRegistry, name: str) -> None:
-    lines = (LINE, name) if name != ACTIVE else (LINE,)
-    for line in lines:
+    models = (MODEL, name) if name != ACTIVE else (MODEL,)
+    for model in models:
         for call in (
-            lambda line=line: registry.put(line, name, fitted(), {}),
-            lambda line=line: registry.load(line, name, None),
-            lambda line=line: registry.digest(line, name),
-            lambda line=line: registry.card(line, name),
-            lambda line=line: registry.activate(line, name, "o"),
+            lambda model=model: registry.put(model, name, fitted(), {}),
+            lambda model=model: registry.load(model, name, None),
+            lambda model=model: registry.digest(model, name),
+            lambda model=model: registry.card(model, name),
+            lambda model=model: registry.activate(model, name, "o"),
         ):
             with pytest.raises(Incompatible):
                 call()
@@ -158,17 +158,17 @@ def test_no_name_leads_out_of_the_registry(registry: FolderRegistry, name: str) 
 def test_any_text_is_a_name_or_refused(registry: FolderRegistry, text: str, dots: str) -> None:
     for name in (text, dots, text + dots):
         if re.fullmatch(NAME, name) and name != ACTIVE:
-            assert registry.load(LINE, name, None) is None or name == "v1"
+            assert registry.load(MODEL, name, None) is None or name == "v1"
         else:
             with pytest.raises(Incompatible):
-                registry.load(LINE, name, None)
+                registry.load(MODEL, name, None)
 
 
 @pytest.mark.parametrize("link", ["version", "artefact", "card", "model", "pointer", "circle"])
 def test_no_link_leads_out_of_the_registry(registry: FolderRegistry, tmp_path: Path, link: str) -> None:
     root, outside = tmp_path / "registry", tmp_path / "outside"
     other = FolderRegistry(outside)
-    other.activate(LINE, "v2", "eve", other.put(LINE, "v2", fitted(), {}).sha256)
+    other.activate(MODEL, "v2", "eve", other.put(MODEL, "v2", fitted(), {}).sha256)
     there, here = outside / "churn@acme", root / "churn@acme"
     if link == "version":
         (here / "v2").symlink_to(there / "v2")
@@ -184,21 +184,21 @@ def test_no_link_leads_out_of_the_registry(registry: FolderRegistry, tmp_path: P
     else:
         (here / "v2").symlink_to(here / "v2")
     calls: dict[str, Callable[[], object]] = {
-        "card": lambda: registry.card(LINE, "v2"),
-        "pointer": lambda: registry.active(LINE),
+        "card": lambda: registry.card(MODEL, "v2"),
+        "pointer": lambda: registry.active(MODEL),
         "model": lambda: registry.load("churn:other", "v2", None),
     }
     with pytest.raises(Incompatible):
-        calls.get(link, lambda: registry.load(LINE, "v2", None))()
+        calls.get(link, lambda: registry.load(MODEL, "v2", None))()
 
 
 def test_links_inside_the_registry_and_a_registry_behind_a_link_are_followed(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     registry = FolderRegistry(tmp_path / "link")
-    stored = registry.put(LINE, "v1", fitted(), {})
+    stored = registry.put(MODEL, "v1", fitted(), {})
     (tmp_path / "real" / "churn@acme" / "v2").symlink_to("v1")
-    assert registry.digest(LINE, "v2") == stored.sha256
+    assert registry.digest(MODEL, "v2") == stored.sha256
 
 
 @pytest.mark.parametrize(
@@ -210,12 +210,12 @@ def test_a_pointer_or_a_card_of_any_bytes_is_named(registry: FolderRegistry, tmp
     (folder / ACTIVE).write_bytes(content)
     if not content.startswith(b'{"version"'):
         with pytest.raises(Incompatible, match="restore it or take it away"):
-            registry.card(LINE, "v1")
+            registry.card(MODEL, "v1")
     with pytest.raises(Incompatible):
-        registry.active(LINE)
+        registry.active(MODEL)
     if content != b'{"version":".."}':
         with pytest.raises(Incompatible):
-            registry.served(LINE, "v1")
+            registry.served(MODEL, "v1")
 
 
 @pytest.mark.parametrize(
@@ -226,4 +226,4 @@ def test_an_artefact_that_is_no_model_is_named_even_where_it_is_trusted(
 ) -> None:
     (tmp_path / "registry" / "churn@acme" / "v1" / ARTEFACT).write_bytes(content)
     with pytest.raises(Incompatible, match="artefact of v1 of churn:acme"):
-        registry.load(LINE, "v1", None)
+        registry.load(MODEL, "v1", None)

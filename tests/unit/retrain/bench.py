@@ -1,4 +1,4 @@
-"""A retrain lane driven by hand: entries of the log in, records out; cut and restarted at will."""
+"""A retrain lane driven manually: entries of the log in, records out; cut and restarted at will."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from schemas.common import encode, uuid5
 from schemas.drift import DriftKind, Severity, Verdict
 from schemas.training import TrainingCommand, TrainingJob
 from stream_app import pipeline
-from stream_app.core import line_log
+from stream_app.core import model_log
 from stream_app.core.comparisons.finding import Finding
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.kit.effects import Emit
@@ -27,7 +27,7 @@ from tests.machine.world import FLOORS, GOOD, ON, windows
 
 #: Wednesday 4 March 2026
 D = 20_516
-LINE = "conflict:global"
+MODEL = "conflict:global"
 HOURS = {"completeness": 1, "statistical": 3, "performance": 4}
 RULES = RetrainRules(validation_floors=FLOORS)
 
@@ -42,24 +42,24 @@ def at(day: int, hour: float = 4) -> int:
     return day * DAY_MS + round(hour * HOUR_MS)
 
 
-def snapshot(day: int, outcomes: int = 1_000, version: str = "v0", line: str = LINE) -> Any:
-    return line_log.SnapshotEntry(line, version, day, 1, outcomes)
+def snapshot(day: int, outcomes: int = 1_000, version: str = "v0", model: str = MODEL) -> Any:
+    return model_log.SnapshotEntry(model, version, day, 1, outcomes)
 
 
-def completeness(day: int, labelled: int = 950, line: str = LINE) -> Any:
-    return line_log.CompletenessEntry(line, "v0", day - 2, 1_000, labelled, at(day, 1), at(day, 1))
+def completeness(day: int, labelled: int = 950, model: str = MODEL) -> Any:
+    return model_log.CompletenessEntry(model, "v0", day - 2, 1_000, labelled, at(day, 1), at(day, 1))
 
 
 def event(kind: str, day: int, verdict: str = "drift", severity: str | None = "HIGH", **rest: Any) -> Any:
     """A drift event at the close of ``day``."""
-    line = rest.get("line", LINE)
+    model = rest.get("model", MODEL)
     check = "completeness" if kind == "completeness" else rest.get("check")
     close = at(day, HOURS[kind])
     sort = "quality" if kind == "completeness" else kind
     run_from = rest.get("run_from", day - 2) if verdict == "drift" else None
     finding = Finding(
-        id=uuid5("drift-event", line, sort, str(close)),
-        line=line,
+        id=uuid5("drift-event", model, sort, str(close)),
+        model=model,
         kind=DriftKind(sort),
         check=check,
         version=rest.get("version", "v0"),
@@ -70,22 +70,22 @@ def event(kind: str, day: int, verdict: str = "drift", severity: str | None = "H
         run_from=run_from,
         faults=rest.get("faults", []),
     )
-    return line_log.EventEntry(finding)
+    return model_log.EventEntry(finding)
 
 
-def lifecycle(version: str, previous: str | None, since: int, how: str = "commanded", line: str = LINE) -> Any:
-    return line_log.LifecycleEntry(line, version, previous, how, since)
+def lifecycle(version: str, previous: str | None, since: int, how: str = "commanded", model: str = MODEL) -> Any:
+    return model_log.LifecycleEntry(model, version, previous, how, since)
 
 
-def command(name: str, line: str = LINE, id: str | None = None, **arguments: Any) -> Any:
-    record = {"id": id or f"{name}-{line}", "line": line, "command": name, "arguments": arguments, "actor": "ada",
+def command(name: str, model: str = MODEL, id: str | None = None, **arguments: Any) -> Any:
+    record = {"id": id or f"{name}-{model}", "model": model, "command": name, "arguments": arguments, "actor": "ada",
               "reason": "because"}  # fmt: skip
     return read_command(encode(record))
 
 
 def result(sent: TrainingCommand, status: str, **rest: Any) -> Any:
     """An answer to a command that was read from the topic."""
-    record: dict[str, Any] = {"line": sent.line, "command_id": sent.command_id, "attempt": sent.attempt,
+    record: dict[str, Any] = {"model": sent.model, "command_id": sent.command_id, "attempt": sent.attempt,
                               "status": status}  # fmt: skip
     if status == "succeeded":
         record |= {"candidate_version": "v1", "candidate_metrics": GOOD, "champion_metrics": GOOD}
@@ -94,15 +94,15 @@ def result(sent: TrainingCommand, status: str, **rest: Any) -> Any:
     return read_result(encode(record | rest))
 
 
-def probation(version: str, previous: str, since: int, now: int, down: float = 0.0, line: str = LINE) -> Any:
+def probation(version: str, previous: str, since: int, now: int, down: float = 0.0, model: str = MODEL) -> Any:
     found = windows(down, first=now // DAY_MS - 8)
     hours = (now - since) // HOUR_MS
-    return line_log.ProbationEntry(line, version, previous, since, now, hours, list(found), "0" * 16)
+    return model_log.ProbationEntry(model, version, previous, since, now, hours, list(found), "0" * 16)
 
 
 def tick(now: int) -> Any:
-    """Two partitions of one input; its barriers are the hour."""
-    return line_log.TickEntry(now, {"ml.predictions": {0: now // HOUR_MS, 1: now // HOUR_MS + 5}}, [], {})
+    """Two partitions of one input; its end offsets are the hour."""
+    return model_log.TickEntry(now, {"ml.predictions": {0: now // HOUR_MS, 1: now // HOUR_MS + 5}}, [], {})
 
 
 class Bench:
@@ -112,7 +112,7 @@ class Bench:
         self, rules: RetrainRules = RULES, flags: Flags = ON, seed: int | None = None, partition: int = 0
     ) -> None:
         self.config = RetrainConfig(
-            "/plumbline/test", "ml.training-results", Fixed(lambda line: Allowed(rules, flags), "0123456789abcdef")
+            "/plumbline/test", "ml.training-results", Fixed(lambda model: Allowed(rules, flags), "0123456789abcdef")
         )
         self.partition = partition
         self.table = DictTable()
@@ -132,9 +132,9 @@ class Bench:
 
     def feed(self, *entries: Any) -> Bench:
         for entry in entries:
-            line = getattr(entry, "line", None)
-            key = line.encode() if line is not None else None
-            self.lane.logs["log"].append(line_log.encode(entry), key)
+            model = getattr(entry, "model", None)
+            key = model.encode() if model is not None else None
+            self.lane.logs["log"].append(model_log.encode(entry), key)
             self.lane.fetch("log")
             while self.lane.core.work():
                 pass  # the tick of a large epoch is handed in again
@@ -156,18 +156,20 @@ class Bench:
 
     def log(self) -> list[Any]:
         self.checkpoint()
-        return [line_log.decode(e.value or b"") for e in self.emits if e.topic == "decision-log"]
+        return [model_log.decode(e.value or b"") for e in self.emits if e.topic == "decision-log"]
 
     def last(self, topic: str) -> Any:
         return self.of(topic)[-1]
 
-    # -- a line's life --------------------------------------------------------------------------------------------
+    # -- a model's life --------------------------------------------------------------------------------------------
 
-    def serving(self, days: int = 9, line: str = LINE) -> Bench:
+    def serving(self, days: int = 9, model: str = MODEL) -> Bench:
         """``v0`` serves since ``days`` before D, with a thousand labelled rows a day."""
-        self.feed(lifecycle("v0", None, at(D - days), "observed", line), tick(at(D - days)))
+        self.feed(lifecycle("v0", None, at(D - days), "observed", model), tick(at(D - days)))
         for day in range(D - days + 1, D + 1):
-            self.feed(completeness(day, line=line), tick(at(day, 1)), snapshot(day - 1, line=line), tick(at(day, 2)))
+            self.feed(
+                completeness(day, model=model), tick(at(day, 1)), snapshot(day - 1, model=model), tick(at(day, 2))
+            )
         return self
 
     def activated(self) -> Bench:

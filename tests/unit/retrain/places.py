@@ -1,21 +1,21 @@
-"""A coordinator in each of its states, got there the way lines get there."""
+"""A coordinator in each of its states, got there the way models get there."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from stream_app.core.retrain import LineConfig, RetrainRules
+from stream_app.core.retrain import ModelConfig, RetrainRules
 from stream_app.core.retrain.events import Event, Forgotten, RunEnded, TickEvent
 from stream_app.core.retrain.transitions import Kind, State
-from tests.machine.world import FLOORS, LINE, ON, World
+from tests.machine.world import FLOORS, MODEL, ON, World
 
 APPROVAL = RetrainRules(validation_floors=FLOORS, require_manual_approval=True)
 
 
 def world(rules: RetrainRules | None = None) -> World:
-    """A line on which v0 serves after something else did, so that there is a way back."""
-    found = World(LineConfig(LINE, rules or RetrainRules(validation_floors=FLOORS), ON))
+    """A model on which v0 serves after something else did, so that there is a way back."""
+    found = World(ModelConfig(MODEL, rules or RetrainRules(validation_floors=FLOORS), ON))
     found.do(found.changed("before", "observed"))
     found.do(found.changed("v0", "observed"))
     found.tick(15 * 24)

@@ -54,12 +54,12 @@ def test_a_person_ends_a_failure_and_the_back_off_goes_on() -> None:
     decided = next(e for e in world.do(world.drift()) if isinstance(e, fx.Decide))
     assert {a.name for a in decided.answers if not a.passed} == {"active_job", "cooldown"}
     again = world.do(world.order("dismiss"))
-    assert [e.name for e in again if isinstance(e, fx.OrderRefused)] == ["nothing_failed"]
+    assert [e.name for e in again if isinstance(e, fx.CommandRefused)] == ["nothing_failed"]
 
 
 def test_while_the_circuit_is_open_closing_it_is_what_ends_the_failure() -> None:
     world = places.halted()
-    assert [e.name for e in world.do(world.order("dismiss")) if isinstance(e, fx.OrderRefused)] == ["circuit_open"]
+    assert [e.name for e in world.do(world.order("dismiss")) if isinstance(e, fx.CommandRefused)] == ["circuit_open"]
     world.do(world.order("reset_circuit"))
     assert (world.state.state, world.state.failure) == ("idle", None)
 

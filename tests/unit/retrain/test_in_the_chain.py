@@ -11,12 +11,12 @@ import msgspec
 
 from schemas.common import encode, parse_ms
 from schemas.training import TrainingCommand
-from stream_app.core import line_log
+from stream_app.core import model_log
 from stream_app.core.alerts import AlertsConfig
 from stream_app.core.drift import DriftConfig
 from stream_app.core.kit.live_settings import Fixed
 from stream_app.core.metrics_stage import MetricsConfig
-from stream_app.core.metrics_stage.config import LineRules
+from stream_app.core.metrics_stage.config import ModelRules
 from stream_app.core.retrain import RetrainConfig, RetrainRules
 from stream_app.core.retrain.config import Allowed
 from stream_app.core.retrain.safeguards import SAFEGUARDS
@@ -36,9 +36,9 @@ class Loop(Simulator):
     def __init__(self, seed: int | None = None) -> None:
         rules = RetrainRules(validation_floors=FLOORS)
         super().__init__(
-            MetricsConfig(1, 1, "/plumbline/sim", Fixed(lambda line: LineRules(comparison=comparison(line)))),
+            MetricsConfig(1, 1, "/plumbline/sim", Fixed(lambda model: ModelRules(comparison=comparison(model)))),
             DriftConfig("/plumbline/sim", Fixed(comparison)),
-            RetrainConfig("/plumbline/sim", "ml.training-results", Fixed(lambda line: Allowed(rules, ON))),
+            RetrainConfig("/plumbline/sim", "ml.training-results", Fixed(lambda model: Allowed(rules, ON))),
             AlertsConfig("/plumbline/sim"),
         )
         self.keep.add("decision-log")
@@ -47,13 +47,13 @@ class Loop(Simulator):
             restarting(self, lambda: draw.random() < 0.3)
 
     @property
-    def log(self) -> list[line_log.Entry]:
+    def log(self) -> list[model_log.Entry]:
         """What the alerts stage reads."""
-        return [line_log.decode(emit.value or b"") for emit in self.emits["decision-log"]]
+        return [model_log.decode(emit.value or b"") for emit in self.emits["decision-log"]]
 
     def result(self, sent: TrainingCommand, status: str, at_ms: int, **rest: Any) -> None:
         """An answer that the tick ``at_ms`` covers."""
-        record = {"line": sent.line, "command_id": sent.command_id, "attempt": sent.attempt, "status": status, **rest}
+        record = {"model": sent.model, "command_id": sent.command_id, "attempt": sent.attempt, "status": status, **rest}
         self.answer(encode(record), at_ms)
 
     def commands(self) -> list[TrainingCommand]:
@@ -71,7 +71,7 @@ def run(sim: Loop, first: int = 0, last: int = 25) -> Loop:
     return sim
 
 
-def test_a_drop_of_25_points_orders_a_training_from_its_onset_on_and_the_alert_says_so() -> None:
+def test_a_drop_of_25_points_commands_a_training_from_its_onset_on_and_the_alert_says_so() -> None:
     sim = run(Loop())
     first = sim.commands()[0]
     onset = (FIRST_DAY + 17) * DAY_MS
@@ -109,9 +109,9 @@ def test_a_drop_of_25_points_orders_a_training_from_its_onset_on_and_the_alert_s
 def test_every_drift_event_is_answered_and_no_other() -> None:
     sim = run(Loop())
     asked = [
-        e.id for e in sim.log if isinstance(e, line_log.EventEntry) and e.finding.kind != "quality" and e.finding.drift
+        e.id for e in sim.log if isinstance(e, model_log.EventEntry) and e.finding.kind != "quality" and e.finding.drift
     ]
-    answered = [e.event_id for e in sim.log if isinstance(e, line_log.DecisionEntry)]
+    answered = [e.event_id for e in sim.log if isinstance(e, model_log.DecisionEntry)]
     assert len(asked) > 5
     assert sorted(asked) == sorted(answered)
 
@@ -130,7 +130,7 @@ def test_what_the_deployer_reports_becomes_the_active_version_and_is_watched() -
     sim.tick(at + 60_000)
     job = json.loads(sim.emits["training-jobs"][-1].value or b"")
     assert (job["state"], job["candidate_version"]) == ("probation", "new")
-    changed = next(e for e in reversed(sim.log) if isinstance(e, line_log.LifecycleEntry))
+    changed = next(e for e in reversed(sim.log) if isinstance(e, model_log.LifecycleEntry))
     assert (changed.version, changed.previous, changed.since_ms) == ("new", order.model_version, at + 60_000)
     # the log that the alerts read holds the change once, and no audit calls it one from outside
     audits = [json.loads(e.value or b"") for e in sim.emits["audit"]]
@@ -148,10 +148,10 @@ def test_what_the_deployer_reports_becomes_the_active_version_and_is_watched() -
 
 def test_a_comparison_of_versions_passes_the_drift_stage() -> None:
     sim = Loop()
-    entry = line_log.ProbationEntry("t:a", "new", "old", 1, 2, 3, [], "0" * 16)
-    sim.lanes["drift"].logs["log"].append(line_log.encode(entry))
+    entry = model_log.ProbationEntry("t:a", "new", "old", 1, 2, 3, [], "0" * 16)
+    sim.lanes["drift"].logs["log"].append(model_log.encode(entry))
     sent = sim.lanes["drift"].run()
-    assert [line_log.decode(value or b"") for alias, _, _, value, _ in sent if alias == "drift-log"] == [entry]
+    assert [model_log.decode(value or b"") for alias, _, _, value, _ in sent if alias == "drift-log"] == [entry]
 
 
 def test_restarts_of_any_stage_change_no_byte() -> None:

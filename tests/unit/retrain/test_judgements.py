@@ -153,12 +153,12 @@ def test_the_newest_fifth_of_the_labelled_rows_is_held_out(
         ([7] * 24, 19),
     ],
 )
-def test_a_day_is_cut_where_the_lines_own_hours_say(hours: list[int], split: int) -> None:
+def test_a_day_is_cut_where_the_models_own_hours_say(hours: list[int], split: int) -> None:
     found = plan(D - 1, D * DAY_MS + 4 * HOUR_MS, 0.2, {D - 1: 1_000}, hours, {}, {})
     assert found.split_ms == (D - 1) * DAY_MS + split * HOUR_MS
 
 
-def test_a_profile_follows_a_line_whose_hours_move() -> None:
+def test_a_profile_follows_a_model_whose_hours_move() -> None:
     known = [0] * 24
     for day in range(30):
         for hour in range(24):
@@ -172,7 +172,7 @@ def test_a_profile_follows_a_line_whose_hours_move() -> None:
     assert max(known) < 100 * 8
 
 
-def test_offsets_reach_from_the_barriers_before_the_range_to_those_of_the_tick() -> None:
+def test_offsets_reach_from_the_end_offsets_before_the_range_to_those_of_the_tick() -> None:
     start = {"predictions": {0: 17, 1: 4}, "outcomes": {0: 3}}
     end = {"predictions": {1: 40, 0: 70}, "outcomes": {0: 30, 1: 9}}
     found = plan(D - 1, D * DAY_MS, 0.2, {}, (), start, end)

@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 import pytest
 
-from benchmarks import line_months
+from benchmarks import model_months
 from benchmarks.closed_loop import ClosedLoop, PlayedModel, Scorer, switched_on
 from stream_app.simulator import Batch
 from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS, healthy
@@ -16,25 +16,25 @@ from tests.support.simulate import records
 
 
 def test_sixty_quiet_days_after_an_activation_bring_no_alert_and_no_training() -> None:
-    """A person orders a training, the candidate is as good as what served, and stays so."""
+    """A person commands a training, the candidate is as good as what served, and stays so."""
     floors = {"validation_floors": {"accuracy": 0.7, "precision": 0.6}}
     sim = ClosedLoop(switched_on(churn=floors), [], lambda *_: Scorer(lambda rows: rows[:, 0])).sim
-    line, version, answered = "churn:quiet", "v1", 0
+    model, version, answered = "churn:quiet", "v1", 0
     good = {"accuracy": 0.83, "precision": 0.81}
     for day in range(20 + 60):
         found = healthy(np.random.default_rng([7, day]), 1_000)
-        sim.batches([Batch(line, version, FIRST_DAY + day, found.scores, found.predicted, found.actual)], hour=10)
+        sim.batches([Batch(model, version, FIRST_DAY + day, found.scores, found.predicted, found.actual)], hour=10)
         midnight = (FIRST_DAY + day + 1) * DAY_MS
         sim.tick(midnight - 12 * HOUR_MS)
         for hour in (1, 2, 3, 4, 6):
             at = midnight + hour * HOUR_MS
             if day == 19 and hour == 6:
-                order = {"id": "o", "line": line, "command": "retrain", "actor": "ada", "reason": "a new feature"}
+                order = {"id": "o", "model": model, "command": "retrain", "actor": "ada", "reason": "a new feature"}
                 sim.command(orjson.dumps(order), at)
             sim.tick(at)
             while len(orders := records(sim, "training-commands")) > answered:
                 sent, answered, at = orders[answered], answered + 1, at + 60_000
-                told = {"line": line, "command_id": sent["command_id"], "attempt": sent["attempt"]}
+                told = {"model": model, "command_id": sent["command_id"], "attempt": sent["attempt"]}
                 if sent["command"] == "train":
                     told |= {"status": "succeeded", "candidate_version": "v2"}
                     told |= {"candidate_metrics": good, "champion_metrics": good}
@@ -54,22 +54,22 @@ def test_sixty_quiet_days_after_an_activation_bring_no_alert_and_no_training() -
 
 @pytest.mark.parametrize("seed", [3])
 def test_planted_drifts_are_found_trained_away_and_nothing_else_is_alerted(seed: int) -> None:
-    """A small run of `python -m benchmarks.line_months`, which promises 200 line-months."""
-    drawn = [line_months.draw_line(number, 60, seed) for number in range(6)]
+    """A small run of `python -m benchmarks.model_months`, which promises 200 model-months."""
+    drawn = [model_months.draw_model(number, 60, seed) for number in range(6)]
     floors = {"validation_floors": {"accuracy": 0.7, "precision": 0.6}}
-    loop = ClosedLoop(switched_on(churn=floors), [line for line, _ in drawn], line_months.fit).run()
-    found = line_months.judge(loop, {line.name: change for line, change in drawn})
+    loop = ClosedLoop(switched_on(churn=floors), [model for model, _ in drawn], model_months.fit).run()
+    found = model_months.judge(loop, {model.name: change for model, change in drawn})
     assert found["drifts_found_in_14_days"] == 6
     assert found["false_alerts"] == 0
     assert found["trainings"] == found["successful_trainings"] == 6
 
 
 def test_the_measure_counts_an_alert_before_the_change_and_a_training_that_helped_nobody() -> None:
-    drawn = [line_months.draw_line(number, 60, 3) for number in range(2)]
-    lines: list[PlayedModel] = [line for line, _ in drawn]
+    drawn = [model_months.draw_model(number, 60, 3) for number in range(2)]
+    models: list[PlayedModel] = [model for model, _ in drawn]
     floors = {"validation_floors": {"accuracy": 0.99, "precision": 0.99}}
-    loop = ClosedLoop(switched_on(churn=floors), lines, line_months.fit).run()
-    found = line_months.judge(loop, {line.name: 59 for line in lines})
+    loop = ClosedLoop(switched_on(churn=floors), models, model_months.fit).run()
+    found = model_months.judge(loop, {model.name: 59 for model in models})
     assert found["false_alerts"] == found["alerts"] >= 2
     assert found["trainings"] > 0
     assert found["successful_trainings"] == 0

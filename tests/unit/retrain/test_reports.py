@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from schemas.training import Answer
-from stream_app.core.retrain import LineConfig
+from stream_app.core.retrain import ModelConfig
 from stream_app.core.retrain import effects as fx
 from stream_app.core.retrain import state as states
 from stream_app.core.retrain.events import Result
 from stream_app.core.retrain.transitions import STATES, State
-from tests.machine.world import LINE, World
+from tests.machine.world import MODEL, World
 from tests.unit.retrain import places
 from tests.unit.retrain.places import PLACES
 
@@ -23,7 +23,7 @@ DEPLOYED: tuple[Answer, ...] = ("activated", "rolled_back")
 
 def said(effects: list[fx.Effect]) -> list[tuple[str, str]]:
     """Audit records of effects: action and decision, or the name of a refusal."""
-    found = [e for e in effects if isinstance(e, fx.Audit | fx.OrderRefused)]
+    found = [e for e in effects if isinstance(e, fx.Audit | fx.CommandRefused)]
     return [(e.action, e.decision if isinstance(e, fx.Audit) else e.name) for e in found]
 
 
@@ -47,7 +47,7 @@ def test_a_version_that_nobody_ordered_is_one_record_and_the_end_of_the_job(stat
     assert len(records) == 1 + open_job
     (began,) = [e for e in effects if isinstance(e, fx.Audit) and e.action == "probation"]
     assert "stranger serves in place of" in began.reason
-    assert "as a deployer reported; no order here asked for it" in began.reason
+    assert "as a deployer reported; no command here asked for it" in began.reason
     assert world.state.active == "stranger"
 
 
@@ -74,12 +74,12 @@ def test_a_report_that_changes_nothing_is_named_once(state: State) -> None:
 
 
 def test_the_first_version_of_a_model_may_be_reported_and_is_said_once() -> None:
-    world = World(LineConfig(LINE))
+    world = World(ModelConfig(MODEL))
     effects = report(world, "activated", "v1")
     assert said(effects) == [("version", "reported")]
     assert said(report(world, "activated", "v1", 2)) == []
     # one that predictions showed is no report of anybody
-    other = World(LineConfig(LINE))
+    other = World(ModelConfig(MODEL))
     assert said(other.do(other.changed("v1", "observed"))) == []
 
 

@@ -7,21 +7,21 @@ from typing import Any
 import pytest
 
 from stream_app.core.kit.days import DAY_MS
-from stream_app.core.retrain import Flags, LineConfig, RetrainRules
-from stream_app.core.retrain.safeguards import BY_HAND, SAFEGUARDS, Context, Coverage, ask
-from tests.machine.world import LINE, ON, START
+from stream_app.core.retrain import Flags, ModelConfig, RetrainRules
+from stream_app.core.retrain.safeguards import NOT_FOR_MANUAL, SAFEGUARDS, Context, Coverage, ask
+from tests.machine.world import MODEL, ON, START
 
 #: a day's coverage that is enough
 FULL = Coverage(19_998, 1_000, 950)
 
 
-def context(line: str = LINE, flags: Flags = ON, rules: RetrainRules | None = None, **rest: Any) -> Context:
+def context(model: str = MODEL, flags: Flags = ON, rules: RetrainRules | None = None, **rest: Any) -> Context:
     """One in which every safeguard passes, but for what is said."""
     shown = {
         "nominal_ms": START, "check": "performance", "severity": "HIGH", "labelled": 100, "coverage": FULL,
         "version": "v1", "active": "v1", **rest,
     }  # fmt: skip
-    return Context(config=LineConfig(line, rules or RetrainRules(), flags), **shown)
+    return Context(config=ModelConfig(model, rules or RetrainRules(), flags), **shown)
 
 
 def off(**flags: bool) -> Flags:
@@ -101,12 +101,12 @@ def test_safeguards_stand_in_the_contracts_order_and_all_are_always_asked() -> N
     assert not any(a.passed for a in answers)
 
 
-def test_an_order_by_hand_skips_flags_severity_and_approval_and_says_what_they_would_have_said() -> None:
+def test_a_manual_command_skips_flags_severity_and_approval_and_says_what_they_would_have_said() -> None:
     nothing = context(
         flags=Flags(), severity=None, labelled=0, coverage=None, state="training", asked="activate",
-        circuit_open=True, last_train_ms=START, skipped=BY_HAND,
+        circuit_open=True, last_train_ms=START, skipped=NOT_FOR_MANUAL,
     )  # fmt: skip
     answers = {a.name: a for a in ask(nothing)}
     assert {name for name, a in answers.items() if a.passed} == {"flags", "severity", "approval"}
-    text = "not asked of an order by hand; otherwise: auto_retrain is off in production"
+    text = "not asked of a manual command; otherwise: auto_retrain is off in production"
     assert answers["flags"].reason == text

@@ -9,14 +9,14 @@ import pytest
 
 from schemas.common import parse_ms
 from schemas.drift import DriftEvent
-from stream_app.core import line_log
+from stream_app.core import model_log
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.metrics_stage.border import read_command, read_result
 from stream_app.core.retrain import Flags, RetrainRules
 from stream_app.errors import Incompatible
 from tests.machine.world import FLOORS
 from tests.unit.retrain.bench import (
-    LINE,
+    MODEL,
     Bench,
     D,
     at,
@@ -30,7 +30,7 @@ from tests.unit.retrain.bench import (
     tick,
 )
 
-ADDED = (line_log.DecisionEntry, line_log.KeptEntry, line_log.ReplacedEntry)
+ADDED = (model_log.DecisionEntry, model_log.KeptEntry, model_log.ReplacedEntry)
 
 
 def states(bench: Bench) -> list[str]:
@@ -45,19 +45,19 @@ def test_every_entry_is_forwarded_unchanged_with_its_key_and_in_order() -> None:
     bench = Bench().activated()
     bench.checkpoint()
     forwarded = [e for e in bench.emits if e.topic == "decision-log"]
-    entries = [line_log.decode(e.value or b"") for e in forwarded]
+    entries = [model_log.decode(e.value or b"") for e in forwarded]
     assert len([e for e in entries if not isinstance(e, ADDED)]) == bench.lane.logs["log"].end
     for emit, entry in zip(forwarded, entries, strict=True):
         assert emit.partition == 0
-        line = getattr(entry, "line", None)
-        assert emit.key == (line.encode() if line is not None else None)
+        model = getattr(entry, "model", None)
+        assert emit.key == (model.encode() if model is not None else None)
 
 
 def test_a_decision_stands_after_its_event_and_before_the_epochs_tick() -> None:
     bench = Bench().serving()
     cause = event("performance", D)
     log = bench.feed(cause, tick(at(D))).log()
-    decided = next(e for e in log if isinstance(e, line_log.DecisionEntry))
+    decided = next(e for e in log if isinstance(e, model_log.DecisionEntry))
     assert (decided.event_id, decided.eligible, len(decided.safeguards)) == (cause.id, True, 8)
     assert log[-3:] == [cause, decided, tick(at(D))]
 
@@ -76,11 +76,11 @@ def test_drift_sends_a_train_command_that_names_its_data() -> None:
     # two days of a thousand rows: 400 are 9.6 hours of the last one
     assert parse_ms(train.to) == (D - 1) * DAY_MS + 14 * HOUR_MS
     assert parse_ms(holdout.to) == at(D)
-    # from the last tick before the day before the range, 02:00, to the tick that orders
+    # from the last tick before the day before the range, 02:00, to the tick that commands
     first, last = at(D - 4, 2) // HOUR_MS, at(D) // HOUR_MS
     assert train.offsets == holdout.offsets == {"ml.predictions": {0: (first, last), 1: (first + 5, last + 5)}}
     emit = [e for e in bench.emits if e.topic == "training-commands"][-1]
-    assert emit.key == LINE.encode()
+    assert emit.key == MODEL.encode()
     assert ("plumbline.command", b"train") in emit.headers
 
 
@@ -95,8 +95,8 @@ def test_the_loop_goes_from_drift_to_a_version_that_is_kept() -> None:
     assert states(bench) == ["requested", "validating", "activating", "probation"]
     now = at(D + 1, 6)
     bench.feed(probation("v1", "v0", at(D, 6), now), tick(now))
-    kept = [e for e in bench.log() if isinstance(e, line_log.KeptEntry)]
-    assert kept == [line_log.KeptEntry(LINE, "v1", at(D, 6), now)]
+    kept = [e for e in bench.log() if isinstance(e, model_log.KeptEntry)]
+    assert kept == [model_log.KeptEntry(MODEL, "v1", at(D, 6), now)]
     assert decisions(bench) == [
         ("train", "ordered"), ("validate", "passed"), ("activate", "activated"), ("probation", "kept"),
     ]  # fmt: skip
@@ -129,9 +129,9 @@ def test_a_worse_version_from_outside_is_a_drift_event_that_nobody_acts_on() -> 
     assert (public.kind, public.check, public.severity, public.verdict) == ("performance", "handover", "HIGH", "drift")
     assert (public.model_version, public.baseline_version, public.baseline_kind) == ("v9", "v0", "previous")
     log = bench.log()
-    entry = next(e for e in log if isinstance(e, line_log.EventEntry))
+    entry = next(e for e in log if isinstance(e, model_log.EventEntry))
     assert (entry.id, entry.finding.check, len(entry.finding.windows)) == (public.id, "handover", len(public.windows))
-    decided = next(e for e in log if isinstance(e, line_log.DecisionEntry))
+    decided = next(e for e in log if isinstance(e, model_log.DecisionEntry))
     assert (decided.event_id, decided.eligible) == (entry.id, False)
     assert bench.of("training-commands") == []
 
@@ -143,7 +143,7 @@ def test_every_refusal_is_audited_with_every_safeguards_answer() -> None:
     assert (audit.action, audit.decision, audit.actor) == ("train", "refused", "retrain-coordinator")
     assert audit.inputs.ids == [cause.id]
     assert audit.inputs.settings_hash == "0123456789abcdef"
-    assert audit.inputs.barriers["ml.predictions"][0] == at(D) // HOUR_MS
+    assert audit.inputs.end_offsets["ml.predictions"][0] == at(D) // HOUR_MS
     assert [s.name for s in audit.safeguards if not s.passed] == ["flags", "severity"]
     assert len(audit.safeguards) == 8
     assert audit.reason == "flags: auto_retrain is off in production; severity: MEDIUM, HIGH is needed"
@@ -160,7 +160,7 @@ def test_every_refusal_is_audited_with_every_safeguards_answer() -> None:
 )
 def test_nothing_is_trained_on_data_that_is_broken(entries: list[Any], name: str, words: str) -> None:
     bench = Bench().serving()
-    if not any(isinstance(e, line_log.EventEntry) for e in entries):
+    if not any(isinstance(e, model_log.EventEntry) for e in entries):
         entries = [*entries, event("performance", D)]
     bench.feed(*entries, tick(at(D)))
     refusing = [s for s in bench.last("audit").safeguards if not s.passed]
@@ -168,7 +168,7 @@ def test_nothing_is_trained_on_data_that_is_broken(entries: list[Any], name: str
     assert words in refusing[0].reason
 
 
-def test_faults_of_the_last_close_block_a_retraining_by_hand() -> None:
+def test_faults_of_the_last_close_block_a_manual_retraining() -> None:
     bench = Bench().serving()
     bench.feed(
         event("completeness", D + 1, faults=["outcomes missing"]), tick(at(D + 1, 1.5)),
@@ -179,7 +179,7 @@ def test_faults_of_the_last_close_block_a_retraining_by_hand() -> None:
     assert audit.reason == "coverage: coverage: outcomes missing"
 
 
-def test_a_retraining_by_hand_learns_from_30_days_back() -> None:
+def test_a_manual_retraining_learns_from_30_days_back() -> None:
     bench = Bench(flags=Flags()).serving()
     bench.feed(command("retrain"), tick(at(D)))
     sent = bench.last("training-commands")
@@ -192,7 +192,7 @@ def test_what_waits_for_a_person_runs_when_it_is_approved() -> None:
     bench.feed(event("performance", D), tick(at(D)))
     job = bench.last("training-jobs")
     assert (job.state, bench.of("training-commands")) == ("awaiting_approval", [])
-    assert not next(e for e in bench.log() if isinstance(e, line_log.DecisionEntry)).eligible
+    assert not next(e for e in bench.log() if isinstance(e, model_log.DecisionEntry)).eligible
     bench.feed(command("approve", command_id=job.command_id), tick(at(D, 6)))
     sent = bench.last("training-commands")
     assert (sent.command, sent.command_id) == ("train", job.command_id)
@@ -200,10 +200,10 @@ def test_what_waits_for_a_person_runs_when_it_is_approved() -> None:
     assert parse_ms(sent.data.holdout.to) == at(D, 6)
 
 
-def test_what_cannot_be_read_is_audited_and_orders_of_other_stages_are_left_to_them() -> None:
+def test_what_cannot_be_read_is_audited_and_commands_of_other_stages_are_left_to_them() -> None:
     bench = Bench().serving()
-    broken = read_command(b'{"command": "retrain", "id": "x", "line": "%s"}' % LINE.encode())
-    wrong = read_result(b'{"command_id": "x", "status": "done", "line": "%s"}' % LINE.encode())
+    broken = read_command(b'{"command": "retrain", "id": "x", "model": "%s"}' % MODEL.encode())
+    wrong = read_result(b'{"command_id": "x", "status": "done", "model": "%s"}' % MODEL.encode())
     bench.feed(command("acknowledge"), command("set"), broken, wrong, command("approve", command_id=7))
     bench.feed(tick(at(D)))
     assert decisions(bench) == [
@@ -211,22 +211,22 @@ def test_what_cannot_be_read_is_audited_and_orders_of_other_stages_are_left_to_t
     ]  # fmt: skip
 
 
-def test_orders_about_a_line_nobody_serves_are_refused_and_leave_nothing_behind() -> None:
+def test_commands_about_a_model_nobody_serves_are_refused_and_leave_nothing_behind() -> None:
     bench = Bench()
-    bench.feed(command("retrain", line="no:one"), command("rollback", line="no:one"), tick(at(D)))
+    bench.feed(command("retrain", model="no:one"), command("rollback", model="no:one"), tick(at(D)))
     assert [a.decision for a in bench.of("audit")] == ["refused", "refused"]
     assert [key for key in bench.table.rows if key[:1] in b"JT"] == []
 
 
 @pytest.mark.parametrize("partition", [0, 1])
-def test_an_order_about_all_lines_is_audited_by_partition_0_and_done_everywhere(partition: int) -> None:
+def test_a_command_about_all_models_is_audited_by_partition_0_and_done_everywhere(partition: int) -> None:
     bench = Bench(RetrainRules(require_manual_approval=True), partition=partition)
-    for line in ("conflict:a", "conflict:b", "conflict:c"):
-        bench.serving(3 if line != "conflict:a" else 4, line=line)
-    bench.feed(*[event("performance", D, line=line) for line in ("conflict:a", "conflict:b")], tick(at(D)))
+    for model in ("conflict:a", "conflict:b", "conflict:c"):
+        bench.serving(3 if model != "conflict:a" else 4, model=model)
+    bench.feed(*[event("performance", D, model=model) for model in ("conflict:a", "conflict:b")], tick(at(D)))
     before = len(bench.of("audit"))
-    bench.feed(command("reject", line="*"), command("retrain", line="*"), tick(at(D, 5)))
-    made = [(a.line, a.decision) for a in bench.of("audit")[before:]]
+    bench.feed(command("reject", model="*"), command("retrain", model="*"), tick(at(D, 5)))
+    made = [(a.model, a.decision) for a in bench.of("audit")[before:]]
     own = [("*", "ordered")] if partition == 0 else []
     other = [("*", "refused")] if partition == 0 else []
     assert made == [*own, ("conflict:a", "rejected"), ("conflict:b", "rejected"), *other]
@@ -245,16 +245,16 @@ def test_timers_run_on_after_a_restart() -> None:
     assert first.data == second.data
 
 
-def test_a_quiet_line_has_no_marks_and_costs_nothing_at_a_tick() -> None:
+def test_a_quiet_model_has_no_marks_and_costs_nothing_at_a_tick() -> None:
     bench = Bench().activated()
     now = at(D + 1, 6)
-    assert [key for key in bench.table.rows if key[:1] == b"T"] == [b"T" + LINE.encode()]
+    assert [key for key in bench.table.rows if key[:1] == b"T"] == [b"T" + MODEL.encode()]
     bench.feed(probation("v1", "v0", at(D, 6), now), tick(now))
     bench.checkpoint()
     assert [key for key in bench.table.rows if key[:1] in b"TE"] == []
 
 
-def test_memory_of_a_line_and_of_barriers_is_bounded() -> None:
+def test_memory_of_a_model_and_of_end_offsets_is_bounded() -> None:
     bench = Bench()
     for day in range(D - 400, D):
         bench.feed(snapshot(day), completeness(day), event("performance", day, "no_drift"), tick(at(day)))
@@ -284,6 +284,6 @@ def test_where_checkpoints_fall_and_restarts_come_cannot_be_seen(seed: int) -> N
 def test_state_of_another_release_is_refused_by_name() -> None:
     bench = Bench().serving()
     bench.checkpoint()
-    bench.table.rows[b"J" + LINE.encode()] = b"\x07"
+    bench.table.rows[b"J" + MODEL.encode()] = b"\x07"
     with pytest.raises(Incompatible, match=r"retraining memory under key .* has format 7"):
         bench.feed(event("performance", D), tick(at(D)))

@@ -46,7 +46,7 @@ def test_an_illegal_event_is_refused_by_name_and_moves_nothing(state: State, kin
     effects = world.do(event(world, kind))
     after = replace(world.state, recent=before.recent, noted=before.noted)
     if isinstance(cell, Refuse):
-        assert [e.name for e in effects if isinstance(e, fx.OrderRefused)] == [cell.name]
+        assert [e.name for e in effects if isinstance(e, fx.CommandRefused)] == [cell.name]
         assert len(effects) == 1
         assert after == before
     elif isinstance(cell, Stay):
@@ -56,7 +56,7 @@ def test_an_illegal_event_is_refused_by_name_and_moves_nothing(state: State, kin
         assert world.state.state in (state, *cell.to)
 
 
-#: by hand, a person's word is not awaited
+#: manually, a person's word is not awaited
 BUSY = [p for p in PAIRS if p[1] in ("drift", "retrain") and p[0] != "idle" and p != ("awaiting_approval", "retrain")]
 
 
@@ -67,7 +67,7 @@ def test_no_second_training_begins_while_anything_is_under_way(state: State, kin
     effects = world.do(event(world, kind))
     assert not [e for e in effects if isinstance(e, fx.SendCommand)]
     assert replace(world.state, recent=(), runs={}, refusals={}) == replace(before, recent=(), runs={}, refusals={})
-    found = next(e for e in effects if isinstance(e, fx.Decide | fx.OrderRefused))
+    found = next(e for e in effects if isinstance(e, fx.Decide | fx.CommandRefused))
     refusing = {a.name for a in found.answers if not a.passed}
     assert refusing & {"active_job", "approval", "circuit"}
 
@@ -120,7 +120,7 @@ def test_a_late_answer_to_an_earlier_attempt_counts_for_nothing() -> None:
     late = world.result("accepted")
     world.tick(0.2)
     effects = world.do(late)
-    assert [e.name for e in effects if isinstance(e, fx.OrderRefused)] == ["other_attempt"]
+    assert [e.name for e in effects if isinstance(e, fx.CommandRefused)] == ["other_attempt"]
     assert world.state.state == "requested"
 
 
@@ -137,7 +137,7 @@ def test_results_out_of_order_still_end_the_training() -> None:
     early = world.result("accepted")
     world.do(world.result("succeeded", candidate="v1"))
     assert world.state.state == "validating"
-    assert [e.name for e in world.do(early) if isinstance(e, fx.OrderRefused)] == ["answered_already"]
+    assert [e.name for e in world.do(early) if isinstance(e, fx.CommandRefused)] == ["answered_already"]
     assert sent(world.tick(0)) == [("activate", 1)]
 
 
@@ -174,10 +174,10 @@ def test_an_approval_is_asked_for_and_starts_the_training_it_was_asked_for() -> 
 def test_an_approval_skips_its_own_request_and_nothing_else() -> None:
     world = places.awaiting_approval()
     effects = world.do(world.approve(seen=seen(faults=("predictions down",))))
-    assert [e.name for e in effects if isinstance(e, fx.OrderRefused)] == ["coverage"]
+    assert [e.name for e in effects if isinstance(e, fx.CommandRefused)] == ["coverage"]
     assert world.state.state == "awaiting_approval"
     effects = world.do(world.approve(command_id="another"))
-    assert [e.name for e in effects if isinstance(e, fx.OrderRefused)] == ["another_job"]
+    assert [e.name for e in effects if isinstance(e, fx.CommandRefused)] == ["another_job"]
     assert world.do(world.approve()) != []
     assert world.state.state == "requested"
 
@@ -189,14 +189,14 @@ def test_an_approval_lapses_after_72_h_and_counts_for_nothing() -> None:
     assert (world.state.state, world.state.failures, world.state.last_train_ms) == ("idle", 0, None)
 
 
-def test_a_retraining_by_hand_takes_the_place_of_one_that_waits() -> None:
+def test_a_manual_retraining_takes_the_place_of_one_that_waits() -> None:
     world = places.awaiting_approval()
     effects = world.do(world.retrain())
     assert audits(effects) == [("approve", "cancelled"), ("retrain", "ordered")]
     assert (sent(effects), world.state.state) == ([("train", 1)], "requested")
 
 
-def test_the_cooldown_of_a_scheduled_training_counts_from_its_close_and_by_hand_from_its_tick() -> None:
+def test_the_cooldown_of_a_scheduled_training_counts_from_its_close_and_manually_from_its_tick() -> None:
     world = places.world()
     close = world.now
     world.now += 2 * HOUR_MS  # the tick is late
@@ -215,7 +215,7 @@ def test_two_failures_in_a_row_open_the_circuit_until_an_operator_closes_it() ->
     assert (world.state.circuit_open, world.state.failures) == (True, 2)
     world.tick(30 * 24)
     effects = world.do(world.retrain())
-    assert [e.name for e in effects if isinstance(e, fx.OrderRefused)] == ["circuit"]
+    assert [e.name for e in effects if isinstance(e, fx.CommandRefused)] == ["circuit"]
     assert audits(world.do(world.order("reset_circuit"))) == [("reset_circuit", "closed")]
     assert world.state.state == "idle"
     assert sent(world.do(world.drift())) == [("train", 1)]
@@ -251,7 +251,7 @@ def test_a_failure_backs_off_twice_as_long_each_time() -> None:
 # -- versions ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_first_version_of_a_line_has_no_probation() -> None:
+def test_the_first_version_of_a_model_has_no_probation() -> None:
     world = World().serve()
     assert (world.state.state, world.state.active) == ("idle", "v0")
 
@@ -274,7 +274,7 @@ def test_metrics_report_of_the_ordered_version_is_no_change_from_outside() -> No
     assert (world.state.state, world.state.watch.by) == ("probation", "coordinator")
 
 
-def test_a_version_that_is_deployed_after_its_order_was_given_up_is_still_answered_for() -> None:
+def test_a_version_that_is_deployed_after_its_command_was_given_up_is_still_answered_for() -> None:
     world = places.activating()
     world.do(world.result("accepted"))
     world.tick(6)
@@ -301,7 +301,7 @@ def test_a_bad_version_from_outside_raises_an_event_and_nothing_is_ordered() -> 
     world.do(world.changed("outsider"))
     world.now += DAY_MS
     effects = world.do(world.look(0.08))
-    found = next(e for e in effects if isinstance(e, fx.HandOver))
+    found = next(e for e in effects if isinstance(e, fx.WorseVersion))
     assert (found.version, found.previous, found.metric) == ("outsider", "v0", "accuracy")
     decided = next(e for e in effects if isinstance(e, fx.Decide))
     assert decided.event_id == found.event_id
@@ -329,7 +329,7 @@ def test_a_probation_without_evidence_ends_after_14_days() -> None:
 
 
 @pytest.mark.parametrize("state", [s for s in STATES if s != "rolling_back"])
-def test_a_rollback_by_hand_is_done_at_any_time(state: State) -> None:
+def test_a_manual_rollback_is_done_at_any_time(state: State) -> None:
     world = PLACES[state]()
     effects = world.do(world.order("rollback"))
     assert sent(effects)[-1] == ("rollback", 1)
@@ -340,7 +340,7 @@ def test_a_rollback_by_hand_is_done_at_any_time(state: State) -> None:
 def test_a_rollback_to_nowhere_is_refused() -> None:
     world = World().serve()
     effects = world.do(world.order("rollback"))
-    assert [e.name for e in effects if isinstance(e, fx.OrderRefused)] == ["no_previous_version"]
+    assert [e.name for e in effects if isinstance(e, fx.CommandRefused)] == ["no_previous_version"]
 
 
 def test_the_run_that_stood_at_the_change_says_which_days_a_version_is_compared_with() -> None:

@@ -15,9 +15,9 @@ from stream_app.core.retrain.safeguards import (
     samples,
     severity,
 )
-from stream_app.core.retrain.safeguards.context import Answer, Context, Coverage
+from stream_app.core.retrain.safeguards.context import Context, Coverage, SafeguardResult
 
-SAFEGUARDS: Final[dict[str, Callable[[Context], Answer]]] = {
+SAFEGUARDS: Final[dict[str, Callable[[Context], SafeguardResult]]] = {
     "flags": flags.check,
     "severity": severity.check,
     "cooldown": cooldown.check,
@@ -28,11 +28,11 @@ SAFEGUARDS: Final[dict[str, Callable[[Context], Answer]]] = {
     "circuit": circuit.check,
 }
 
-#: `retrain` by hand skips these and nothing else.
-BY_HAND: Final = dict.fromkeys(("flags", "severity", "approval"), "not asked of an order by hand")
+#: `retrain` manually skips these and nothing else.
+NOT_FOR_MANUAL: Final = dict.fromkeys(("flags", "severity", "approval"), "not asked of a manual command")
 
 
-def ask(context: Context) -> tuple[Answer, ...]:
+def ask(context: Context) -> tuple[SafeguardResult, ...]:
     """Every safeguard's answer. One that is skipped passes, and its reason says what it would have said."""
     answers = []
     for name, check in SAFEGUARDS.items():
@@ -44,4 +44,4 @@ def ask(context: Context) -> tuple[Answer, ...]:
     return tuple(answers)
 
 
-__all__ = ["BY_HAND", "SAFEGUARDS", "Answer", "Context", "Coverage", "ask"]
+__all__ = ["NOT_FOR_MANUAL", "SAFEGUARDS", "Context", "Coverage", "SafeguardResult", "ask"]

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from schemas.common import rfc3339
-from stream_app.core.retrain.safeguards.context import Answer, Context
+from stream_app.core.retrain.safeguards.context import Context, SafeguardResult
 
-#: `awaiting_approval` of a training is the approval safeguard's matter: no order has gone out.
+#: `awaiting_approval` of a training is the approval safeguard's matter: no command has gone out.
 FREE = ("idle", "failed", "halted")
 
 
-def check(context: Context) -> Answer:
-    """Passed if nothing is under way on the line."""
+def check(context: Context) -> SafeguardResult:
+    """Passed if nothing is under way on the model."""
     values = {"state": context.state, "version": context.version, "active": context.active}
     if context.active is None:
-        return Answer("active_job", False, "no version is active", values)
+        return SafeguardResult("active_job", False, "no version is active", values)
     asked_to_train = context.state == "awaiting_approval" and context.asked == "train"
     if context.state not in FREE and not asked_to_train:
-        return Answer("active_job", False, f"a job is under way: {context.state}", values)
+        return SafeguardResult("active_job", False, f"a job is under way: {context.state}", values)
     if context.backoff_until_ms is not None:
         until = rfc3339(context.backoff_until_ms)
-        return Answer("active_job", False, f"backing off until {until} after a failure", values)
+        return SafeguardResult("active_job", False, f"backing off until {until} after a failure", values)
     if context.version is not None and context.version != context.active:
-        return Answer("active_job", False, f"{context.version} drifted, {context.active} serves now", values)
-    return Answer("active_job", True, "none", values)
+        return SafeguardResult("active_job", False, f"{context.version} drifted, {context.active} serves now", values)
+    return SafeguardResult("active_job", True, "none", values)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from stream_app.core.retrain.safeguards.context import Answer, Context
+from stream_app.core.retrain.safeguards.context import Context, SafeguardResult
 
 
-def check(context: Context) -> Answer:
+def check(context: Context) -> SafeguardResult:
     """Passed if nobody is asked and nobody needs to be."""
     required = context.config.rules.require_manual_approval
     values = {"asked": context.asked, "required": required}
     if context.asked is not None:
-        return Answer("approval", False, f"a person is asked already: to {context.asked}", values)
+        return SafeguardResult("approval", False, f"a person is asked already: to {context.asked}", values)
     if required:
-        return Answer("approval", False, "a person must approve", values)
-    return Answer("approval", True, "none required, none awaited", values)
+        return SafeguardResult("approval", False, "a person must approve", values)
+    return SafeguardResult("approval", True, "none required, none awaited", values)

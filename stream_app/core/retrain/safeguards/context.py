@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from stream_app.core.retrain.config import LineConfig
+from stream_app.core.retrain.config import ModelConfig
 
 Value = str | int | float | bool | None
 
@@ -21,7 +21,7 @@ class Coverage(msgspec.Struct, frozen=True, array_like=True):
     labelled: int
 
 
-class Answer(NamedTuple):
+class SafeguardResult(NamedTuple):
     """What one safeguard says: the values it saw, and in words why that passes or does not."""
 
     name: str
@@ -32,10 +32,10 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A line at the moment it might be retrained."""
+    """A model at the moment it might be retrained."""
 
-    config: LineConfig
-    #: nominal close of the event, or tick of an order by hand (epoch ms)
+    config: ModelConfig
+    #: nominal close of the event, or tick of a manual command (epoch ms)
     nominal_ms: int
     #: kind of the drift that asks
     check: Literal["statistical", "performance", "manual"]
@@ -44,7 +44,7 @@ class Context:
     labelled: int = 0
     coverage: Coverage | None = None
     faults: tuple[str, ...] = ()
-    #: state of the line's coordinator
+    #: state of the model's coordinator
     state: str = "idle"
     #: what a person is being asked, if anything
     asked: Literal["train", "activate"] | None = None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from fractions import Fraction
 
 from stream_app.core.kit.days import date_of
-from stream_app.core.retrain.safeguards.context import Answer, Context, Value
+from stream_app.core.retrain.safeguards.context import Context, SafeguardResult, Value
 
 
-def check(context: Context) -> Answer:
+def check(context: Context) -> SafeguardResult:
     """Passed if the last mature day is known, covered, and no pipeline fault stands at the close date."""
     found, least = context.coverage, context.config.rules.min_coverage
     values: dict[str, Value] = {
@@ -28,4 +28,4 @@ def check(context: Context) -> Answer:
         text = f"{100 * found.labelled / found.predictions:.1f} % of {date_of(found.day)} is labelled"
         if found.labelled < Fraction(str(least)) * found.predictions:
             problems.append(f"{text}, {100 * least:g} % are needed")
-    return Answer("coverage", not problems, "; ".join(problems) or text, values)
+    return SafeguardResult("coverage", not problems, "; ".join(problems) or text, values)

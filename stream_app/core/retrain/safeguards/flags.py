@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from stream_app.core.retrain.safeguards.context import Answer, Context, Value
+from stream_app.core.retrain.safeguards.context import Context, SafeguardResult, Value
 
 
-def check(context: Context) -> Answer:
+def check(context: Context) -> SafeguardResult:
     """Passed if every flag is on; the first that is off, in the contract's order, is the reason."""
     flags = context.config.flags
-    model_type, _, tenant = context.config.line.partition(":")
+    model_type, _, tenant = context.config.model.partition(":")
     type_flag = (
         f"auto_retrain_{model_type}" if model_type in ("conflict", "fraud") else f"auto_retrain_types.{model_type}"
     )
@@ -22,4 +22,4 @@ def check(context: Context) -> Answer:
     }
     off = next((name for name, on in values.items() if not on), None)
     reason = f"{off} is off in {flags.environment}" if off is not None else "all on"
-    return Answer("flags", off is None, reason, values)
+    return SafeguardResult("flags", off is None, reason, values)

@@ -1,9 +1,9 @@
 // An alert: the report in words, the evidence in pictures, and a way to take it.
-import { get, linePath } from "../api.js";
+import { get, modelPath } from "../api.js";
 import { listen } from "../live.js";
 import { count, day, h, metricName, ratio, replace, soon, when, words } from "../dom.js";
 import { draw, histograms } from "../charts.js";
-import { guards, mayOrder, order, problem, severityTag, skeleton, verdictTag } from "../parts.js";
+import { guards, mayCommand, command, problem, severityTag, skeleton, verdictTag } from "../parts.js";
 
 export async function open(main, id, current) {
   async function load() {
@@ -58,7 +58,7 @@ function paint(main, { alert, revisions, events }) {
               : h("span", { class: "tag bad" }, "open"),
             alert.escalation_level ? h("span", { class: "tag warn" }, "escalated") : null,
           ),
-          h("h1", {}, h("a", { href: `/lines/${linePath(alert.line)}` }, alert.line)),
+          h("h1", {}, h("a", { href: `/models/${modelPath(alert.model)}` }, alert.model)),
           h(
             "p",
             { class: "soft" },
@@ -121,11 +121,11 @@ function paint(main, { alert, revisions, events }) {
           ),
           alert.auto_retrain.safeguards.length
             ? guards(alert.auto_retrain.safeguards)
-            : h("p", { class: "soft" }, "The safeguards were not asked."),
+            : h("p", { class: "soft" }, "The safeguards were not evaluated."),
           h(
             "p",
             { class: "small" },
-            h("a", { href: `/retraining/${linePath(alert.line)}` }, "Retraining of this line"),
+            h("a", { href: `/retraining/${modelPath(alert.model)}` }, "Retraining of this model"),
           ),
         ),
         h(
@@ -145,13 +145,13 @@ function paint(main, { alert, revisions, events }) {
 function take(alert, resolved) {
   if (alert.acknowledged_by) return h("span", { class: "soft" }, `taken by ${alert.acknowledged_by}`);
   if (resolved) return null;
-  if (!mayOrder()) return h("span", { class: "small soft" }, "signed in to look: taking it needs the operator role");
+  if (!mayCommand()) return h("span", { class: "small soft" }, "signed in as a viewer: acknowledging needs the operator role");
   return h(
     "button",
     {
       class: "primary",
       onclick: () =>
-        order({
+        command({
           heading: "Take this alert",
           text: "No more reminders and no escalation; it stays open until the model is well.",
           button: "Take it",
@@ -167,10 +167,10 @@ const evidence = (event) =>
     "p",
     {},
     verdictTag(event),
-    ` at the close of `,
-    when(event.close),
+    ` at the daily check of `,
+    when(event.as_of),
     event.baseline_kind ? `, beside ${words(event.baseline_kind)} baseline of ${event.baseline_version}` : "",
-    event.revises ? ", worked out again after later labels" : "",
+    event.revises ? ", recomputed after later labels" : "",
   );
 
 const windowsOfScores = (event) =>

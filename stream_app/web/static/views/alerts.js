@@ -1,5 +1,5 @@
 // Alerts: open ones first to see, resolved ones to look back at.
-import { get, linePath } from "../api.js";
+import { get, modelPath } from "../api.js";
 import { quality, watch } from "../judgement.js";
 import { listen } from "../live.js";
 import { h, replace, soon, title, when, words } from "../dom.js";
@@ -8,10 +8,10 @@ import { empty, paged, severityTag, skeleton, table } from "../parts.js";
 const COLUMNS = [
   ["Severity", (row) => severityTag(row.severity)],
   [
-    "Line",
+    "Model",
     (row) => [
-      h("a", { class: "name", href: `/alerts/${row.id}` }, row.line),
-      h("div", { class: "small soft" }, h("a", { href: `/lines/${linePath(row.line)}` }, row.model_version)),
+      h("a", { class: "name", href: `/alerts/${row.id}` }, row.model),
+      h("div", { class: "small soft" }, h("a", { href: `/models/${modelPath(row.model)}` }, row.model_version)),
     ],
     { class: "wide" },
   ],

@@ -1,12 +1,12 @@
 // Every decision with its grounds.
-import { get, linePath } from "../api.js";
+import { get, modelPath } from "../api.js";
 import { listen } from "../live.js";
 import { h, replace, sentence, soon, when, words } from "../dom.js";
 import { empty, guards, paged, skeleton } from "../parts.js";
 
 export async function open(main, _part, current) {
   const query = new URLSearchParams(location.search);
-  const asked = { line: query.get("line") ?? "", actor: query.get("actor") ?? "", action: query.get("action") ?? "" };
+  const asked = { model: query.get("model") ?? "", actor: query.get("actor") ?? "", action: query.get("action") ?? "" };
   const list = h("div", { class: "card" }, skeleton()),
     more = h("p", {});
   const field = (name, text) => {
@@ -46,7 +46,7 @@ export async function open(main, _part, current) {
         "div",
         { class: "row spread" },
         h("h1", {}, "Audit"),
-        h("div", { class: "row" }, field("line", "Line"), field("action", "Action"), field("actor", "Actor")),
+        h("div", { class: "row" }, field("model", "Model"), field("action", "Action"), field("actor", "Actor")),
       ),
       list,
       more,
@@ -61,7 +61,7 @@ export async function open(main, _part, current) {
 }
 
 /** Decisions as a timeline. */
-export const decisions = (rows, withLine = true) =>
+export const decisions = (rows, withModel = true) =>
   h(
     "ul",
     { class: "timeline" },
@@ -75,10 +75,10 @@ export const decisions = (rows, withLine = true) =>
           when(row.at),
           h("b", {}, words(row.action)),
           h("span", { class: `tag ${TONE[row.decision] ?? ""}` }, words(row.decision)),
-          withLine &&
-            (row.line === "*"
-              ? h("span", { class: "soft" }, "all lines")
-              : h("a", { href: `/lines/${linePath(row.line)}` }, row.line)),
+          withModel &&
+            (row.model === "*"
+              ? h("span", { class: "soft" }, "all models")
+              : h("a", { href: `/models/${modelPath(row.model)}` }, row.model)),
           h("span", { class: "soft small" }, `by ${row.actor}`),
         ),
         row.count > 1

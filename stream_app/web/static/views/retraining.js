@@ -1,13 +1,13 @@
-// Retraining: which lines have a job, and for one of them its state, its safeguards and why not.
-import { get, linePath } from "../api.js";
+// Retraining: which models have a job, and for one of them its state, its safeguards and why not.
+import { get, modelPath } from "../api.js";
 import { listen } from "../live.js";
 import { h, replace, soon, time, when, words } from "../dom.js";
-import { actions } from "./line.js";
+import { actions } from "./model.js";
 import { decisions } from "./audit.js";
 import { empty, failed, guards, jobTag, problem, skeleton, table } from "../parts.js";
 
-export function open(main, line, current) {
-  return line === undefined ? overview(main, current) : ofLine(main, line, current);
+export function open(main, model, current) {
+  return model === undefined ? overview(main, current) : ofModel(main, model, current);
 }
 
 async function watch(main, current, load, wanted) {
@@ -30,9 +30,9 @@ function overview(main, current) {
       if (!current()) return;
       const columns = [
         [
-          "Line",
+          "Model",
           (row) => [
-            h("a", { class: "name", href: `/retraining/${linePath(row.line)}` }, row.line),
+            h("a", { class: "name", href: `/retraining/${modelPath(row.model)}` }, row.model),
             h("div", { class: "small soft" }, row.active_version ?? ""),
           ],
         ],
@@ -67,7 +67,7 @@ function overview(main, current) {
                   h(
                     "p",
                     {},
-                    "A drift at HIGH or above asks for it, if the flags allow; `plumbline retrain LINE` orders one by hand.",
+                    "A drift at HIGH or above asks for it, if the flags allow; `plumbline retrain MODEL` commands one manually.",
                   ),
                 ),
           ),
@@ -87,15 +87,15 @@ function overview(main, current) {
   return watch(main, current, load, (m) => ["training-jobs", "audit"].includes(m.topic));
 }
 
-function ofLine(main, line, current) {
+function ofModel(main, model, current) {
   const load = async () => {
     try {
-      const [model, trainings, audit] = await Promise.all([
-        get(`/models/${linePath(line)}`),
-        get("/trainings", { line }),
-        get("/audit", { line, limit: 100 }),
+      const [view, trainings, audit] = await Promise.all([
+        get(`/models/${modelPath(model)}`),
+        get("/trainings", { model }),
+        get("/audit", { model, limit: 100 }),
       ]);
-      if (current()) paint(main, line, model, trainings.items[0], audit.items);
+      if (current()) paint(main, model, view, trainings.items[0], audit.items);
     } catch (error) {
       if (error.status === 401) throw error;
       if (current()) replace(main, problem(error, load));
@@ -105,11 +105,11 @@ function ofLine(main, line, current) {
     main,
     current,
     load,
-    (m) => m.line === line && ["training-jobs", "audit", "training-commands", "model-lifecycle"].includes(m.topic),
+    (m) => m.model === model && ["training-jobs", "audit", "training-commands", "model-lifecycle"].includes(m.topic),
   );
 }
 
-function paint(main, line, model, training, audit) {
+function paint(main, model, view, training, audit) {
   const asked = audit.find((row) => row.action === "train" && row.safeguards.length);
   const refused = audit.filter((row) => row.action === "train" && row.decision === "refused");
   const job = training.job;
@@ -124,10 +124,10 @@ function paint(main, line, model, training, audit) {
         h(
           "div",
           {},
-          h("h1", {}, "Retraining of ", h("a", { href: `/lines/${linePath(line)}` }, line)),
-          h("p", { class: "soft" }, `${model.active_version ?? "no active version"} serves`),
+          h("h1", {}, "Retraining of ", h("a", { href: `/models/${modelPath(model)}` }, model)),
+          h("p", { class: "soft" }, view.active_version ? `${view.active_version} is active` : "no active version"),
         ),
-        actions(line, model),
+        actions(model, view),
       ),
       h(
         "section",
@@ -142,7 +142,7 @@ function paint(main, line, model, training, audit) {
         ),
         steps(job),
         job?.failure ? h("p", { class: "problem" }, failed(job.failure)) : null,
-        h("p", { class: "soft" }, explain(job?.state ?? "idle", model.rules)),
+        h("p", { class: "soft" }, explain(job?.state ?? "idle", view.rules)),
         job?.candidate_version ? h("p", {}, "Candidate: ", h("b", {}, job.candidate_version)) : null,
       ),
       h(
@@ -151,7 +151,7 @@ function paint(main, line, model, training, audit) {
         h(
           "section",
           { class: "card half" },
-          h("h2", {}, asked ? ["Safeguards, asked ", when(asked.at)] : "Safeguards"),
+          h("h2", {}, asked ? ["Safeguards, evaluated ", when(asked.at)] : "Safeguards"),
           asked
             ? [
                 h(
@@ -163,7 +163,7 @@ function paint(main, line, model, training, audit) {
                 ),
                 guards(asked.safeguards),
               ]
-            : h("p", { class: "soft" }, "They are asked at the first drift, or by `plumbline retrain`."),
+            : h("p", { class: "soft" }, "They are evaluated at the first drift, or by `plumbline retrain`."),
         ),
         h(
           "section",
@@ -171,7 +171,7 @@ function paint(main, line, model, training, audit) {
           h("h2", {}, "Why not"),
           refused.length
             ? decisions(refused.slice(0, 8), false)
-            : h("p", { class: "soft" }, "No training of this line was refused."),
+            : h("p", { class: "soft" }, "No training of this model was refused."),
         ),
         h(
           "section",
@@ -182,7 +182,7 @@ function paint(main, line, model, training, audit) {
         h(
           "section",
           { class: "card half" },
-          h("h2", {}, "Orders to trainer and deployer"),
+          h("h2", {}, "Commands to trainer and deployer"),
           training.commands.length ? commands(training.commands) : h("p", { class: "soft" }, "None yet."),
         ),
         h(
@@ -206,16 +206,16 @@ const explain = (state, rules) => {
 const EXPLAIN = {
   idle: "Nothing is under way.",
   awaiting_approval: (rules) => `A person has to approve or reject it within ${rules.approval_lapses_h} hours.`,
-  requested: "The trainer has been asked and has not accepted yet.",
+  requested: "The command was sent, and no trainer has accepted it yet.",
   training: "The trainer is at work.",
   validating: "The candidate is judged on rows it has not seen, beside the active version.",
-  activating: "The deployer was told to put the candidate in place.",
+  activating: "The deployer has the command to activate the candidate.",
   probation:
     "The new version is watched beside the last days of the one before; it is taken back if it is clearly worse.",
-  rolling_back: "The deployer was told to put the version before back.",
+  rolling_back: "The deployer has the command to put the version before back.",
   failed:
-    "This stands until an order of its kind succeeds or an operator dismisses it. After the back-off the next training may begin.",
-  halted: "Trainings of this line are halted until an operator closes the circuit, which ends the failure too.",
+    "This stands until a command of its kind succeeds or an operator dismisses it. After the back-off the next training may begin.",
+  halted: "Trainings of this model are halted until an operator resets the circuit, which ends the failure too.",
 };
 
 function steps(job) {

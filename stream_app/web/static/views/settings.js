@@ -3,7 +3,7 @@ import { get } from "../api.js";
 import { listen } from "../live.js";
 import { count, h, replace, soon, when, words } from "../dom.js";
 import { decisions } from "./audit.js";
-import { dialog, mayOrder, order, problem, severityTag, skeleton } from "../parts.js";
+import { dialog, mayCommand, command, problem, severityTag, skeleton } from "../parts.js";
 
 /** Range of the slider of a threshold: least, most, step. */
 const RANGES = {
@@ -50,7 +50,7 @@ export async function open(main, _part, current) {
 
   function paint() {
     const rows = items.filter(
-      (item) => !filter || `${item.key} ${item.doc} ${item.line}`.toLowerCase().includes(filter),
+      (item) => !filter || `${item.key} ${item.doc} ${item.model}`.toLowerCase().includes(filter),
     );
     const groups = [
       ["Changed", rows.filter(changed)],
@@ -113,7 +113,7 @@ export async function open(main, _part, current) {
 }
 
 const text = (value) => (typeof value === "string" ? value : JSON.stringify(value));
-const changed = (item) => item.actor !== null && (item.line !== "*" || text(item.value) !== text(item.default));
+const changed = (item) => item.actor !== null && (item.model !== "*" || text(item.value) !== text(item.default));
 
 function row(item) {
   return h(
@@ -126,7 +126,7 @@ function row(item) {
         "span",
         {},
         h("b", { class: "mono wrap" }, item.key),
-        item.line === "*" ? null : h("span", { class: "tag info" }, item.line),
+        item.model === "*" ? null : h("span", { class: "tag info" }, item.model),
         " = ",
         h("span", { class: "mono wrap" }, text(item.value)),
         text(item.value) === text(item.default)
@@ -138,7 +138,7 @@ function row(item) {
             "span",
             { class: "row" },
             item.previewable && RANGES[item.key] ? h("button", { onclick: () => preview(item) }, "Preview…") : null,
-            mayOrder() ? h("button", { onclick: () => change(item) }, "Change…") : null,
+            mayCommand() ? h("button", { onclick: () => change(item) }, "Change…") : null,
           )
         : null,
     ),
@@ -149,16 +149,16 @@ function row(item) {
 
 function change(item, value = item.value) {
   const input = h("input", { value: text(value), required: true });
-  const line = h("input", { value: item.line, required: true, disabled: !item.per_line || item.key.includes(".") });
-  order({
+  const model = h("input", { value: item.model, required: true, disabled: !item.per_model || item.key.includes(".") });
+  command({
     heading: `Change ${item.key}`,
     text: item.doc,
     button: "Change it",
     path: "/settings",
-    body: () => ({ line: line.value.trim(), key: item.key, value: parse(input.value.trim()) }),
+    body: () => ({ model: model.value.trim(), key: item.key, value: parse(input.value.trim()) }),
     more: [
       h("label", { class: "field" }, h("span", {}, "Value, as JSON; null takes a change back"), input),
-      h("label", { class: "field" }, h("span", {}, "For: * is all lines, or TYPE:TENANT"), line),
+      h("label", { class: "field" }, h("span", {}, "For: * is all models, or TYPE:TENANT"), model),
     ],
   });
 }
@@ -200,7 +200,7 @@ function preview(item) {
           const found = await get("/settings/impact", {
             key: item.key,
             value: number.value,
-            line: item.line === "*" ? null : item.line,
+            model: item.model === "*" ? null : item.model,
           });
           if (asked === mine) replace(out, outcome(found));
         } catch (error) {
@@ -234,7 +234,7 @@ function preview(item) {
         "div",
         { class: "row end" },
         h("button", { onclick: close }, "Close"),
-        mayOrder()
+        mayCommand()
           ? h(
               "button",
               {
@@ -264,7 +264,7 @@ function outcome(found) {
               "p",
               { class: "small" },
               severityTag(e.severity),
-              ` ${e.line}, `,
+              ` ${e.model}, `,
               when(e.first),
               e.first === e.last ? "" : [" to ", when(e.last)],
               h("span", { class: "soft" }, ` ${e.kinds.map(words).join(" and ")}`),
@@ -280,7 +280,7 @@ function outcome(found) {
       { class: "lead num" },
       `${count(found.before)} ${found.before === 1 ? "alert" : "alerts"} at ${found.current}, ${count(found.after)} at ${found.value}`,
     ),
-    h("p", { class: "small soft" }, `${count(found.events)} comparisons of ${count(found.lines)} lines`),
+    h("p", { class: "small soft" }, `${count(found.events)} comparisons of ${count(found.models)} models`),
     list(found.come, found.come_total, "would have come"),
     list(found.gone, found.gone_total, "would not have been"),
   );

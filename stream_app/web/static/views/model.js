@@ -1,40 +1,40 @@
-// A line: how good its model is, what the checks saw, which versions served, and what can be ordered.
-import { get, linePath } from "../api.js";
+// A model: how good its model is, what the checks saw, which versions were active, and which commands there are.
+import { get, modelPath } from "../api.js";
 import { outdated, watch } from "../judgement.js";
 import { listen } from "../live.js";
 import { count, day, h, metricName, percent, ratio, replace, soon, when, words } from "../dom.js";
 import { histograms } from "../charts.js";
-import { seriesChart, checksChart, SERIES } from "./line_charts.js";
-import { eventTable, matrix, noneFound, snapshotTable, versionTable } from "./line_tables.js";
+import { seriesChart, checksChart, SERIES } from "./model_charts.js";
+import { eventTable, matrix, noneFound, snapshotTable, versionTable } from "./model_tables.js";
 import { decisions } from "./audit.js";
-import { failed, jobTag, mayOrder, order, problem, severityTag, skeleton, verdictTag } from "../parts.js";
+import { failed, jobTag, mayCommand, command, problem, severityTag, skeleton, verdictTag } from "../parts.js";
 
-export async function open(main, line, current) {
+export async function open(main, model, current) {
   let metric = null,
     data = null;
   const figures = h("div", {});
-  const path = `/models/${linePath(line)}`;
+  const path = `/models/${modelPath(model)}`;
 
   async function load() {
     try {
-      const [model, snapshots, checks, events, alerts, audit] = await Promise.all([
+      const [view, snapshots, checks, events, alerts, audit] = await Promise.all([
         get(path),
         get(`${path}/snapshots`),
         get(`${path}/checks`),
-        get("/drift-events", { line, limit: 500 }),
-        get("/alerts", { line, limit: 20 }),
-        get("/audit", { line, limit: 12 }),
+        get("/drift-events", { model, limit: 500 }),
+        get("/alerts", { model, limit: 20 }),
+        get("/audit", { model, limit: 12 }),
       ]);
       if (!current()) return;
       data = {
-        model,
+        view,
         snapshots: snapshots.items,
         checks: checks.items,
         events: events.items,
         alerts: alerts.items,
         audit: audit.items,
       };
-      metric ??= model.metric.name;
+      metric ??= view.metric.name;
       paint();
     } catch (error) {
       if (error.status === 401) throw error;
@@ -43,7 +43,7 @@ export async function open(main, line, current) {
   }
 
   function paint() {
-    const { model } = data;
+    const { view } = data;
     const series = h("div", { class: "chart tall" }),
       scores = h("div", { class: "chart" });
     const distance = h("div", { class: "chart" }),
@@ -60,7 +60,7 @@ export async function open(main, line, current) {
       SERIES.map((name) => h("option", { value: name, selected: name === metric }, metricName(name))),
     );
     const draw = () => seriesChart(series, data, metric);
-    const latest = model.events.statistical;
+    const latest = view.events.statistical;
     // a version that is too young has no comparison yet: the last one that found drift is better than nothing
     const event = latest?.windows.length ? latest : (data.events.find((e) => e.kind === "statistical") ?? latest);
     const bins = event?.windows[0]?.histograms;
@@ -69,8 +69,8 @@ export async function open(main, line, current) {
       h(
         "div",
         { class: "stack" },
-        head(line, model),
-        replace(figures, facts(model)),
+        head(model, view),
+        replace(figures, facts(view)),
         data.alerts.some((a) => a.status !== "resolved")
           ? openAlerts(data.alerts.filter((a) => a.status !== "resolved"))
           : null,
@@ -99,7 +99,7 @@ export async function open(main, line, current) {
                   { class: "soft" },
                   event?.reason
                     ? `No comparison yet: ${words(event.reason)}.`
-                    : `No comparison yet. The first comes at 03:00 once ${model.rules.initial_baseline_days} closed days of a version lie before the recent ones.`,
+                    : `No comparison yet. The first comes at 03:00 once ${view.rules.initial_baseline_days} closed days of a version lie before the recent ones.`,
                 ),
             bins
               ? h(
@@ -117,7 +117,7 @@ export async function open(main, line, current) {
             "section",
             { class: "card half" },
             h("h2", {}, "Confusion, 7 closed days"),
-            matrix(data.snapshots, model.active_version),
+            matrix(data.snapshots, view.active_version),
           ),
           h("section", { class: "card half" }, h("h2", {}, "Distance of scores from the baseline"), distance),
           h("section", { class: "card half" }, h("h2", {}, "Drop from the baseline"), drops),
@@ -137,7 +137,7 @@ export async function open(main, line, current) {
               "div",
               { class: "row spread" },
               h("h2", {}, "Decisions"),
-              h("a", { href: `/audit?line=${encodeURIComponent(line)}` }, "all of them"),
+              h("a", { href: `/audit?model=${encodeURIComponent(model)}` }, "all of them"),
             ),
             data.audit.length ? decisions(data.audit, false) : h("p", { class: "soft" }, "None yet."),
           ),
@@ -148,15 +148,15 @@ export async function open(main, line, current) {
               "details",
               { style: { padding: ".9rem 1.1rem" } },
               h("summary", {}, `Snapshots (${data.snapshots.length})`),
-              snapshotTable(data.snapshots, model.open),
+              snapshotTable(data.snapshots, view.open),
             ),
           ),
         ),
       ),
     );
     draw();
-    checksChart(distance, data.checks, "statistical", model.rules);
-    checksChart(drops, data.checks, "performance", model.rules, model.metric.name);
+    checksChart(distance, data.checks, "statistical", view.rules);
+    checksChart(drops, data.checks, "performance", view.rules, view.metric.name);
     if (bins) histograms(scores, bins);
   }
 
@@ -164,9 +164,9 @@ export async function open(main, line, current) {
   const again = soon(load, 250, 1_500);
   const ends = [
     // what was loaded stays while the read model is away, and says no more than from when it is
-    watch(() => current() && (outdated() ? data && replace(figures, facts(data.model)) : again())),
+    watch(() => current() && (outdated() ? data && replace(figures, facts(data.view)) : again())),
     listen((message) => {
-      const ours = message.line === line || (message.line === "*" && message.topic === "settings");
+      const ours = message.model === model || (message.model === "*" && message.topic === "settings");
       if (message.type === "reset" || (message.type === "change" && ours)) again();
     }),
   ];
@@ -174,35 +174,35 @@ export async function open(main, line, current) {
   return { close: () => ends.forEach((end) => end()) };
 }
 
-function head(line, model) {
+function head(model, view) {
   return h(
     "div",
     { class: "row spread" },
     h(
       "div",
       {},
-      h("h1", {}, line),
+      h("h1", {}, model),
       h(
         "p",
         { class: "soft" },
-        model.active_version
-          ? [h("b", {}, model.active_version), ` ${words(model.how)} `, when(model.since)]
+        view.active_version
+          ? [h("b", {}, view.active_version), ` ${words(view.how)} `, when(view.since)]
           : "no active version yet",
       ),
-      h("p", { class: "soft" }, model.traffic.sentence),
+      h("p", { class: "soft" }, view.traffic.sentence),
     ),
-    actions(line, model),
+    actions(model, view),
   );
 }
 
-/** Buttons of a line; a viewer sees why there are none. */
-export function actions(line, model) {
-  if (!mayOrder()) return h("span", { class: "small soft" }, "signed in to look: orders need the operator role");
-  const path = `/models/${linePath(line)}`;
-  const versions = [...new Set((model.versions ?? []).flatMap((v) => [v.active_version, v.previous_version]))]
-    .filter((v) => v && v !== model.active_version)
+/** Buttons of a model; a viewer sees why there are none. */
+export function actions(model, view) {
+  if (!mayCommand()) return h("span", { class: "small soft" }, "signed in as a viewer: commands need the operator role");
+  const path = `/models/${modelPath(model)}`;
+  const versions = [...new Set((view.versions ?? []).flatMap((v) => [v.active_version, v.previous_version]))]
+    .filter((v) => v && v !== view.active_version)
     .reverse();
-  const waiting = model.job?.state === "awaiting_approval";
+  const waiting = view.job?.state === "awaiting_approval";
   return h(
     "div",
     { class: "row actions" },
@@ -212,9 +212,9 @@ export function actions(line, model) {
         {
           class: "primary",
           onclick: () =>
-            order({
-              heading: `Approve ${line}`,
-              text: "What waits goes on; the other safeguards are asked again.",
+            command({
+              heading: `Approve ${model}`,
+              text: "What waits goes on; the other safeguards are evaluated again.",
               button: "Approve",
               path: `${path}/approve`,
             }),
@@ -226,8 +226,8 @@ export function actions(line, model) {
         "button",
         {
           onclick: () =>
-            order({
-              heading: `Reject ${line}`,
+            command({
+              heading: `Reject ${model}`,
               text: "What waits is turned down and counts for nothing.",
               button: "Reject",
               path: `${path}/reject`,
@@ -235,28 +235,28 @@ export function actions(line, model) {
         },
         "Reject…",
       ),
-    model.job?.circuit === "open" &&
+    view.job?.circuit === "open" &&
       h(
         "button",
         {
           onclick: () =>
-            order({
-              heading: `Close the circuit of ${line}`,
-              text: `Trainings are allowed again after ${model.rules.circuit_failures} that failed or were taken back.`,
-              button: "Close the circuit",
+            command({
+              heading: `Reset the circuit of ${model}`,
+              text: `Trainings are allowed again after ${view.rules.circuit_failures} that failed or were taken back.`,
+              button: "Reset the circuit",
               path: `${path}/reset_circuit`,
             }),
         },
-        "Close circuit…",
+        "Reset circuit…",
       ),
-    model.job?.failure &&
-      model.job.state !== "halted" &&
+    view.job?.failure &&
+      view.job.state !== "halted" &&
       h(
         "button",
         {
           onclick: () =>
-            order({
-              heading: `Dismiss the failure of ${line}`,
+            command({
+              heading: `Dismiss the failure of ${model}`,
               text: "It is shown no longer. The back-off goes on, and the failure counts for the circuit.",
               button: "Dismiss the failure",
               path: `${path}/dismiss`,
@@ -268,10 +268,10 @@ export function actions(line, model) {
       "button",
       {
         onclick: () =>
-          order({
-            heading: `Retrain ${line}`,
-            text: `Trains on the last ${model.rules.retrain_range_days} days, needs no drift and no approval. Every other safeguard is asked, and says no by name.`,
-            button: "Order a training",
+          command({
+            heading: `Retrain ${model}`,
+            text: `Trains on the last ${view.rules.retrain_range_days} days, needs no drift and no approval. Every other safeguard is evaluated, and refuses by name.`,
+            button: "Retrain",
             path: `${path}/retrain`,
           }),
       },
@@ -281,9 +281,9 @@ export function actions(line, model) {
       "button",
       {
         onclick: () =>
-          order({
-            heading: `Accept the present of ${line}`,
-            text: `Its baseline begins again today and its open drift alert ends. Nothing is compared until ${model.rules.initial_baseline_days} days from today and the ${model.rules.recent_days} recent ones after them are closed.`,
+          command({
+            heading: `Accept the present of ${model}`,
+            text: `Its baseline begins again today and its open drift alert ends. Nothing is compared until ${view.rules.initial_baseline_days} days from today and the ${view.rules.recent_days} recent ones after them are closed.`,
             button: "Accept as normal",
             path: `${path}/rebaseline`,
           }),
@@ -296,36 +296,36 @@ export function actions(line, model) {
         class: "danger",
         disabled: !versions.length,
         title: versions.length ? "" : "there is no version to go back to",
-        onclick: () => rollBack(line, model, versions, path),
+        onclick: () => rollBack(model, view, versions, path),
       },
       "Roll back…",
     ),
   );
 }
 
-function rollBack(line, model, versions, path) {
+function rollBack(model, view, versions, path) {
   const to = h(
     "select",
     {},
     versions.map((v) => h("option", { value: v }, v)),
   );
   const sure = h("input", { type: "checkbox", required: true });
-  order({
-    heading: `Roll back ${line}`,
+  command({
+    heading: `Roll back ${model}`,
     danger: true,
     button: "Roll back",
     path: `${path}/rollback`,
     body: () => ({ model_version: to.value }),
-    text: `The deployer puts another version in place of ${model.active_version}. Whatever job the line has ends.`,
+    text: `The deployer puts another version in place of ${view.active_version}. Whatever job the model has ends.`,
     more: [
-      h("label", { class: "field" }, h("span", {}, "Version to serve"), to),
-      h("label", { class: "row" }, sure, h("span", {}, `I mean ${line}.`)),
+      h("label", { class: "field" }, h("span", {}, "Version to activate"), to),
+      h("label", { class: "row" }, sure, h("span", {}, `I mean ${model}.`)),
     ],
   });
 }
 
-function facts(model) {
-  const { metric } = model;
+function facts(view) {
+  const { metric } = view;
   const fact = (name, value, more) =>
     h("div", {}, h("dt", {}, name), h("dd", { class: "num" }, value, more ? h("small", {}, more) : null));
   return h(
@@ -336,30 +336,30 @@ function facts(model) {
       ratio(metric.value),
       metric.low === null ? null : `${ratio(metric.low)} to ${ratio(metric.high)}`,
     ),
-    fact("Predictions", count(model.predictions), model.date ? [`on `, when(model.date)] : "no closed day"),
-    fact("Labelled", percent(model.coverage, 1), "of that day"),
+    fact("Predictions", count(view.predictions), view.date ? [`on `, when(view.date)] : "no closed day"),
+    fact("Labelled", percent(view.coverage, 1), "of that day"),
     fact(
       "Scores",
-      verdictTag(model.drift.statistical),
-      model.drift.statistical ? ["at ", when(model.drift.statistical.close)] : null,
+      verdictTag(view.drift.statistical),
+      view.drift.statistical ? ["at ", when(view.drift.statistical.as_of)] : null,
     ),
     fact(
       "Performance",
-      verdictTag(model.drift.performance),
-      model.drift.performance ? ["at ", when(model.drift.performance.close)] : null,
+      verdictTag(view.drift.performance),
+      view.drift.performance ? ["at ", when(view.drift.performance.as_of)] : null,
     ),
     fact(
       "Data",
-      model.drift.quality.length
-        ? h("span", { class: "tag warn" }, model.drift.quality.map(words).join(", "))
+      view.drift.quality.length
+        ? h("span", { class: "tag warn" }, view.drift.quality.map(words).join(", "))
         : verdictTag(
-            model.drift.quality_close ? { verdict: "no_drift", close: model.drift.quality_close } : null,
+            view.drift.quality_as_of ? { verdict: "no_drift", as_of: view.drift.quality_as_of } : null,
           ),
       "completeness, volume, intervals",
     ),
-    fact("Job", jobTag(model.job), [
-      model.job?.failure ? [h("span", { class: "problem" }, failed(model.job.failure)), " "] : null,
-      h("a", { href: `/retraining/${linePath(model.line)}` }, "safeguards"),
+    fact("Job", jobTag(view.job), [
+      view.job?.failure ? [h("span", { class: "problem" }, failed(view.job.failure)), " "] : null,
+      h("a", { href: `/retraining/${modelPath(view.model)}` }, "safeguards"),
     ]),
   );
 }

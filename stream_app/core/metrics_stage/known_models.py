@@ -1,4 +1,4 @@
-"""What a lane knows of each line beside its cells: the active version, and how many predictions were ever labelled.
+"""What a lane knows of each model beside its cells: the active version, and how many predictions were ever labelled.
 
 Both are stored as of the last fold (full hours and closes); the epochs since then are counted again from the pending
 deltas after a restart, so between full hours only the delta log grows.
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from schemas import bounds
-from stream_app.core import line_log
+from stream_app.core import model_log
 from stream_app.core.counts import cells_codec, deltas
 from stream_app.core.counts.deltas import Part
 from stream_app.core.kit.codec import at_key, body
@@ -22,10 +22,10 @@ from stream_app.core.metrics_stage import active_version, publish, watch
 from stream_app.core.metrics_stage.active_version import ActiveVersion
 from stream_app.core.metrics_stage.config import MetricsSettings
 from stream_app.core.metrics_stage.keys import (
-    LINE,
+    MODEL,
     cell_prefix,
     labelled_key,
-    line_key,
+    model_key,
     split_cell_key,
     traffic_key,
     watch_key,
@@ -35,21 +35,21 @@ from stream_app.core.metrics_stage.watch import VersionChange
 from stream_app.errors import Broken
 
 _LABELLED_FORMAT = 1
-#: Versions of a line that are looked at in one day, far more than any that could lead it.
+#: Versions of a model that are looked at in one day, far more than any that could lead it.
 MOST_VERSIONS = 1_000
 
 
-class LineBook:
-    """Active versions and labelled counts of a lane's lines."""
+class KnownModels:
+    """Active versions and labelled counts of a lane's models."""
 
     def __init__(self, settings: MetricsSettings, partition: int, work: UnitOfWork) -> None:
         self._settings = settings
         self._work = work
         self._partition = partition
         self._source = settings.config.source
-        self._lines: dict[str, ActiveVersion | None] = {}
+        self._models: dict[str, ActiveVersion | None] = {}
         self._traffic = Traffic(work)
-        #: (line, version) → labelled predictions since the last fold
+        #: (model, version) → labelled predictions since the last fold
         self._labelled: dict[tuple[str, str], int] = {}
 
     def recount(self, parts: Iterable[Part]) -> None:
@@ -62,87 +62,87 @@ class LineBook:
         fresh: dict[str, dict[str, int]] = {}
         for part in parts:
             self._count(part)
-            if any(self.active(cell.line) is None for cell in part.cells):
-                for (line, version), count in by_version(part, labels=False).items():
-                    if self.active(line) is None:
-                        versions = fresh.setdefault(line, {})
+            if any(self.active(cell.model) is None for cell in part.cells):
+                for (model, version), count in by_version(part, labels=False).items():
+                    if self.active(model) is None:
+                        versions = fresh.setdefault(model, {})
                         versions[version] = versions.get(version, 0) + count
         ended: list[tuple[str, int, int]] = []
-        for hour, lines in self._traffic.ended(before, now).items():
-            for number, line in enumerate(lines):
+        for hour, models in self._traffic.ended(before, now).items():
+            for number, model in enumerate(models):
                 if not number % AT_HAND:
-                    self._settings.read(lines[number : number + AT_HAND])
-                made = self._traffic.hour(line, (hour, hour - 1))
-                ended.append((line, hour, sum(made[0].values())))
-                known = self.active(line)
+                    self._settings.read(models[number : number + AT_HAND])
+                made = self._traffic.hour(model, (hour, hour - 1))
+                ended.append((model, hour, sum(made[0].values())))
+                known = self.active(model)
                 if known is not None:
-                    rules = self._settings.rules_of(line).observed
-                    self.activate(line, active_version.after_hour(known, hour, made, at_ms=now, rules=rules), now)
+                    rules = self._settings.rules_of(model).observed
+                    self.activate(model, active_version.after_hour(known, hour, made, at_ms=now, rules=rules), now)
         self._log_hours(ended)
-        for line in sorted(fresh):
-            first = active_version.first_observed(fresh[line], now)
+        for model in sorted(fresh):
+            first = active_version.first_observed(fresh[model], now)
             if first is not None:
-                self.activate(line, first, now)
+                self.activate(model, first, now)
 
-    def observe(self, line: str, day: int, now: int) -> None:
+    def observe(self, model: str, day: int, now: int) -> None:
         """At the 02:00 close after ``day``: who is active by the closed days, where hours are too small to speak."""
-        known = self.active(line)
+        known = self.active(model)
         if known is not None:
-            rules = self._settings.rules_of(line).observed
-            days = self._made(line, known, day)
-            self.activate(line, active_version.after_close(known, days, at_ms=now, rules=rules), now)
+            rules = self._settings.rules_of(model).observed
+            days = self._made(model, known, day)
+            self.activate(model, active_version.after_close(known, days, at_ms=now, rules=rules), now)
 
-    def _made(self, line: str, state: ActiveVersion, day: int) -> Iterator[dict[str, int]]:
+    def _made(self, model: str, state: ActiveVersion, day: int) -> Iterator[dict[str, int]]:
         """Predictions by version of the day and those before it, newest first, made since ``state`` began."""
         changed = day_of(state.counted_from_ms)
         while day > changed:
-            prefix = cell_prefix(day) + line.encode() + b"\0"
+            prefix = cell_prefix(day) + model.encode() + b"\0"
             yield {
                 split_cell_key(key)[1]: cells_codec.decode(value, key, scores=False).counts.predictions
                 for key, value in self._work.scan(prefix, None, MOST_VERSIONS)
             }
             day -= 1
         if day == changed:
-            yield self._traffic.since(line, state)
+            yield self._traffic.since(model, state)
 
-    def activate(self, line: str, state: ActiveVersion, now: int) -> None:
+    def activate(self, model: str, state: ActiveVersion, now: int) -> None:
         """Publish and log a change; nothing if there is none."""
-        if state == self.active(line):
+        if state == self.active(model):
             return
-        self._lines[line] = state
-        self._work.put(line_key(line), active_version.encode(state))
+        self._models[model] = state
+        self._work.put(model_key(model), active_version.encode(state))
         if state.previous is not None:
             change = VersionChange(state.version, state.previous, state.since_ms)
-            self._work.put(watch_key(line), watch.encode(change))
-        self._work.emit(publish.lifecycle(line, state, now, self._partition, self._source))
-        line_log.append(
-            self._work, line_log.LifecycleEntry(line, state.version, state.previous, state.how, state.since_ms)
+            self._work.put(watch_key(model), watch.encode(change))
+        self._work.emit(publish.lifecycle(model, state, now, self._partition, self._source))
+        model_log.append(
+            self._work, model_log.LifecycleEntry(model, state.version, state.previous, state.how, state.since_ms)
         )
 
     def forget(self, model: str) -> None:
         """Keep nothing of a model; readers of the compacted topic are told that it is gone."""
         for key, _ in self._work.scan(labelled_key(model, ""), None, 1 << 30):
             self._work.put(key, None)
-        for key in (line_key(model), watch_key(model), traffic_key(model)):
+        for key in (model_key(model), watch_key(model), traffic_key(model)):
             self._work.put(key, None)
-        self._lines.pop(model, None)
+        self._models.pop(model, None)
         self._labelled = {key: count for key, count in self._labelled.items() if key[0] != model}
         self._work.emit(publish.gone(model, self._partition))
 
-    def active(self, line: str) -> ActiveVersion | None:
-        """The line's active version."""
-        if line not in self._lines:
-            value = self._work.get([line_key(line)])[0]
-            self._lines[line] = active_version.decode(value, line_key(line)) if value is not None else None
-        return self._lines[line]
+    def active(self, model: str) -> ActiveVersion | None:
+        """The model's active version."""
+        if model not in self._models:
+            value = self._work.get([model_key(model)])[0]
+            self._models[model] = active_version.decode(value, model_key(model)) if value is not None else None
+        return self._models[model]
 
     def known(self) -> list[str]:
-        """Every line of this partition that has an active version."""
+        """Every model of this partition that has an active version."""
         out: list[str] = []
         after: bytes | None = None
-        while batch := self._work.scan(LINE, after, 1_000):
+        while batch := self._work.scan(MODEL, after, 1_000):
             after = batch[-1][0]
-            out += [key[len(LINE) :].decode() for key, _ in batch]
+            out += [key[len(MODEL) :].decode() for key, _ in batch]
         return out
 
     def log_labelled(self, parts: Iterable[Part]) -> None:
@@ -153,13 +153,13 @@ class LineBook:
                 change[key] = change.get(key, 0) + count
         touched = sorted(key for key, count in change.items() if count)
         totals = [(*key, total) for key, total in zip(touched, self._totals(touched), strict=True)]
-        for run in bounds.pieces(totals, line_log.LIST_BYTES):
-            line_log.append(self._work, line_log.LabelledEntry(run))
+        for run in bounds.pieces(totals, model_log.LIST_BYTES):
+            model_log.append(self._work, model_log.LabelledEntry(run))
 
     def _log_hours(self, counts: list[tuple[str, int, int]]) -> None:
-        """How a line's predictions lie over the day: the coordinator cuts its hold-outs by it."""
-        for run in bounds.pieces(counts, line_log.LIST_BYTES):
-            line_log.append(self._work, line_log.HoursEntry(run))
+        """How a model's predictions lie over the day: the coordinator cuts its hold-outs by it."""
+        for run in bounds.pieces(counts, model_log.LIST_BYTES):
+            model_log.append(self._work, model_log.HoursEntry(run))
 
     def fold(self, now: int) -> None:
         """Store what was counted since the last fold."""
@@ -168,7 +168,7 @@ class LineBook:
         for key, total in zip(keys, self._totals(keys), strict=True):
             self._work.put(labelled_key(*key), bytes((_LABELLED_FORMAT,)) + total.to_bytes(8, "little"))
         self._labelled.clear()
-        self._traffic.fold({line: self.active(line) for line in self._traffic.models()}, now)
+        self._traffic.fold({model: self.active(model) for model in self._traffic.models()}, now)
 
     def _totals(self, keys: list[tuple[str, str]]) -> list[int]:
         stored = self._work.get([labelled_key(*key) for key in keys])
@@ -181,7 +181,7 @@ class LineBook:
 
 
 def by_version(part: Part, *, labels: bool) -> dict[tuple[str, str], int]:
-    """Labels, or predictions, of a part by (line, version); corrections cancel out."""
+    """Labels, or predictions, of a part by (model, version); corrections cancel out."""
     rows = part.rows()
     wanted = (rows.kinds >= deltas.LABEL_TN) == labels
     # float64 weights: exact below 2**53
@@ -189,7 +189,7 @@ def by_version(part: Part, *, labels: bool) -> dict[tuple[str, str], int]:
     sums: dict[tuple[str, str], int] = {}
     for cell, count in zip(part.cells, by_cell.tolist(), strict=True):
         if count:
-            key = (cell.line, cell.version)
+            key = (cell.model, cell.version)
             sums[key] = sums.get(key, 0) + int(count)
     return sums
 

@@ -1,4 +1,4 @@
-// Tables of a line: confusion, drift events, versions, snapshots.
+// Tables of a model: confusion, drift events, versions, snapshots.
 import { count, h, metricName, percent, ratio, when, words } from "../dom.js";
 import { severityTag, table } from "../parts.js";
 
@@ -55,13 +55,13 @@ export function matrix(snapshots, version) {
 export const eventTable = (events) =>
   table(
     [
-      ["Close", (e) => when(e.close), { label: "close" }],
+      ["Check", (e) => when(e.as_of), { label: "as_of" }],
       ["Severity", (e) => severityTag(e.severity), { class: "right" }],
       [
         "What",
         (e) => [
           words(e.check ?? e.kind),
-          e.revises ? h("span", { class: "small soft" }, " worked out again") : null,
+          e.revises ? h("span", { class: "small soft" }, " recomputed") : null,
           h("div", { class: "small soft" }, e.model_version),
         ],
         { class: "wide" },
@@ -81,8 +81,8 @@ export const eventTable = (events) =>
     "Drift events",
   );
 
-export function versionTable({ model, snapshots }) {
-  const rows = (model.versions ?? []).slice().reverse();
+export function versionTable({ view, snapshots }) {
+  const rows = (view.versions ?? []).slice().reverse();
   if (!rows.length) return h("p", { class: "soft", style: { paddingBottom: "1rem" } }, "None seen yet.");
   const days = (version) => snapshots.filter((s) => s.model_version === version).length;
   return table(

@@ -1,4 +1,4 @@
-// Charts of a line over time.
+// Charts of a model over time.
 import { draw, faded, instead, severityColour } from "../charts.js";
 import { metricName, wilson } from "../dom.js";
 
@@ -43,7 +43,7 @@ function dayAxis(element, first, last) {
 const dayJudged = (event) =>
   event.windows?.length
     ? new Date(Date.parse(event.windows[0].to) - 1).toISOString().slice(0, 10)
-    : event.close.slice(0, 10);
+    : event.as_of.slice(0, 10);
 
 /** One marker for each check and day, its worst; of several on one day the worst lies on top. */
 function driftMarks(events, from) {
@@ -120,7 +120,7 @@ function withGaps(rows, value, text = () => "") {
 }
 
 /** Metric by day and version, with intervals, activations and drift. */
-export function seriesChart(element, { snapshots, events, model }, metric) {
+export function seriesChart(element, { snapshots, events, view }, metric) {
   if (!snapshots.length)
     return instead(element, "No closed day yet: the first closes at 02:00 UTC after it.");
   const values = snapshots.map((s) => s[metric]).filter(known);
@@ -162,7 +162,7 @@ export function seriesChart(element, { snapshots, events, model }, metric) {
           text: marks.map((mark) => `${mark.severity} ${mark.check} drift`),
           hovertemplate: "%{text}<extra></extra>",
         });
-      const activations = (model.versions ?? []).filter(
+      const activations = (view.versions ?? []).filter(
         (v) => v.since.slice(0, 10) > from && v.since.slice(0, 10) <= to,
       );
       return {

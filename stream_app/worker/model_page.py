@@ -1,4 +1,4 @@
-"""``/lines/{line}`` a page at a time, between the lane's own work and never for long."""
+"""``/models/{model}`` a page at a time, between the lane's own work and never for long."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ def asked(query: Mapping[str, str]) -> tuple[tuple[int, str] | None, int]:
         raise ValueError("this cursor is none that was handed out: begin without one") from error
 
 
-async def read(lane: Lane, line: str, after: tuple[int, str] | None, limit: int) -> CellPage | None:
-    """A page of what the lane holds of a line; ``None`` if the lane was closed meanwhile."""
+async def read(lane: Lane, model: str, after: tuple[int, str] | None, limit: int) -> CellPage | None:
+    """A page of what the lane holds of a model; ``None`` if the lane was closed meanwhile."""
     stage = lane.stage
     if not isinstance(stage, MetricsStage):
         return None
     rows: list[dict[str, Any]] = []
     last: CellRow | None = None
     until = time.monotonic() + _SLICE_S
-    pieces: Iterator[CellRow | None] = page(stage, line, after, limit + 1)
+    pieces: Iterator[CellRow | None] = page(stage, model, after, limit + 1)
     for piece in pieces:
         if piece is not None:
             if len(rows) == limit and last is not None:

@@ -10,10 +10,10 @@ from schemas import bounds
 from schemas.common import uuid5
 from stream_app.core.kit.audit import TEXT
 from stream_app.core.kit.days import HOUR_MS
-from stream_app.core.retrain.config import LineConfig
-from stream_app.core.retrain.effects import COORDINATOR, Audit, Effect, OrderRefused, SendCommand
-from stream_app.core.retrain.safeguards import Answer
-from stream_app.core.retrain.state import NOTED, Cause, FailedCommand, Job, LineState, SentCommand, State
+from stream_app.core.retrain.config import ModelConfig
+from stream_app.core.retrain.effects import COORDINATOR, Audit, CommandRefused, Effect, SendCommand
+from stream_app.core.retrain.safeguards import SafeguardResult
+from stream_app.core.retrain.state import NOTED, Cause, FailedCommand, Job, ModelState, SentCommand, State
 from stream_app.errors import present
 
 #: Longest back-off: the next day's closes are worth another try.
@@ -21,10 +21,10 @@ MAX_BACKOFF_H: Final = 24.0
 MINUTE_MS: Final = 60_000
 
 
-class Turn:
+class Transition:
     """What handlers work on."""
 
-    def __init__(self, config: LineConfig, state: LineState, now_ms: int) -> None:
+    def __init__(self, config: ModelConfig, state: ModelState, now_ms: int) -> None:
         self.config = config
         self.rules = config.rules
         self.state = state
@@ -35,17 +35,17 @@ class Turn:
 
     def audit(
         self, action: str, decision: str, subject: str, reason: str, *, actor: str = COORDINATOR,
-        ids: tuple[str, ...] = (), answers: tuple[Answer, ...] = (),
+        ids: tuple[str, ...] = (), answers: tuple[SafeguardResult, ...] = (),
     ) -> None:  # fmt: skip
         """Say what was decided."""
         self.effects.append(Audit(actor, action, decision, subject, ids, reason, answers))
 
     def refuse(
         self, action: str, name: str, subject: str, reason: str, *, actor: str = COORDINATOR,
-        answers: tuple[Answer, ...] = (),
+        answers: tuple[SafeguardResult, ...] = (),
     ) -> None:  # fmt: skip
         """Say that nothing moved, and which rule spoke."""
-        self.effects.append(OrderRefused(actor, action, name, subject, reason, answers))
+        self.effects.append(CommandRefused(actor, action, name, subject, reason, answers))
 
     # -- moves ---------------------------------------------------------------------------------------------------
 
@@ -57,11 +57,11 @@ class Turn:
 
     def job(self) -> Job:
         """The job there is."""
-        return present(self.state.job, f"the job of {self.config.line}")
+        return present(self.state.job, f"the job of {self.config.model}")
 
     def order(self) -> SentCommand:
-        """The order on its way."""
-        return present(self.job().order, f"the order of {self.config.line}'s job")
+        """The command on its way."""
+        return present(self.job().order, f"the order of {self.config.model}'s job")
 
     def change_job(self, **fields: Any) -> None:
         """Change the job's fields."""
@@ -83,7 +83,7 @@ class Turn:
 
     def begin(self, state: State, cause: Cause, **fields: Any) -> None:
         """Begin a new episode."""
-        active = present(self.state.active, f"the active version of {self.config.line}")
+        active = present(self.state.active, f"the active version of {self.config.model}")
         episode = self.state.episode + 1
         self.change(state=state, episode=episode, job=Job(episode, cause, active, **fields), watch=None)
 
@@ -94,18 +94,18 @@ class Turn:
         self.change(noted=(*self.state.noted, fact)[-NOTED:])
         return True
 
-    # -- orders --------------------------------------------------------------------------------------------------
+    # -- commands --------------------------------------------------------------------------------------------------
 
     def send(self, state: State, command: Literal["train", "activate", "rollback"]) -> None:
-        """Send the job's next order, first attempt, and wait in ``state``."""
+        """Send the job's next command, first attempt, and wait in ``state``."""
         job = self.job()
         accept_by, finish_by = self._deadlines()
-        order = SentCommand(command, command_id(self.config.line, job.episode, command), 1, accept_by, finish_by)
+        order = SentCommand(command, command_id(self.config.model, job.episode, command), 1, accept_by, finish_by)
         self.change(state=state, job=replace(job, order=order, asked=None))
         self._send(command)
 
     def resend(self) -> None:
-        """Send the order that nobody accepted once more."""
+        """Send the command that nobody accepted once more."""
         order = self.order()
         accept_by, finish_by = self._deadlines()
         again = replace(order, attempt=order.attempt + 1, accept_by_ms=accept_by, finish_by_ms=finish_by)
@@ -113,7 +113,7 @@ class Turn:
         self._send(order.command)
 
     def cancel(self) -> None:
-        """Call the trainer back, if it has an order; under the order's own id."""
+        """Call the trainer back, if it has a command; under the command's own id."""
         job = self.state.job
         if job is not None and job.order is not None and job.order.command == "train":
             self._send("cancel")
@@ -149,7 +149,7 @@ class Turn:
         self.change(failures=failures, circuit_open=self.state.circuit_open or failures >= self.rules.circuit_failures)
 
     def fail(self, reason: str) -> None:
-        """The order came to nothing: say so until it is over, and back off. A rollback was counted when ordered."""
+        """The command came to nothing: say so until it is over, and back off. A rollback was counted when commanded."""
         job, order = self.job(), self.order()
         if order.command != "rollback":
             self.count_failure()
@@ -166,15 +166,15 @@ class Turn:
             self.audit("circuit", "opened", order.id, text, ids=(order.id,))
 
 
-def command_id(line: str, episode: int, command: str) -> str:
+def command_id(model: str, episode: int, command: str) -> str:
     """The same order has the same id in every run, whatever its attempts."""
-    return uuid5("training-command", line, str(episode), command)
+    return uuid5("training-command", model, str(episode), command)
 
 
-def job_id(line: str, job: Job) -> str:
-    """Id by which people name a job: of the order on its way, or of the one they are asked about."""
+def job_id(model: str, job: Job) -> str:
+    """Id by which people name a job: of the command on its way, or of the one they are asked about."""
     return (
         job.order.id
         if job.order is not None and job.asked is None
-        else command_id(line, job.episode, job.asked or "train")
+        else command_id(model, job.episode, job.asked or "train")
     )

@@ -19,7 +19,7 @@ class RetrainLaneState(msgspec.Struct):
 
     #: last tick handled, epoch ms; 0 before the first
     last_tick: int = 0
-    #: read barriers of the inputs at that tick: topic → partition → offset
+    #: read end offsets of the inputs at that tick: topic → partition → offset
     inputs: dict[str, dict[int, int]] = {}
 
 

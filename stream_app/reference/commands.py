@@ -1,7 +1,7 @@
-"""Reading orders and answering them: what the trainer and the deployer share.
+"""Reading commands and answering them: what the trainer and the deployer share.
 
-An order is done when its final answer stands in the reply topic; nothing else is remembered. So whoever is killed
-before that does the work again, and whoever reads an order twice finds the answer and does nothing.
+A command is done when its final answer stands in the reply topic; nothing else is remembered. So whoever is killed
+before that does the work again, and whoever reads a command twice finds the answer and does nothing.
 
 What cannot be read is skipped. A command that can be read as far as its address, and no further, is answered ``failed``
 with what is wrong with it.
@@ -54,7 +54,7 @@ _results = msgspec.json.Decoder(TrainingResult)
 class Address(msgspec.Struct, frozen=True):
     """Whom a command is for, and where it is answered."""
 
-    line: ModelId
+    model: ModelId
     command: str
     command_id: Uuid
     attempt: Attempt
@@ -78,7 +78,7 @@ class ReceivedCommand(NamedTuple):
         return self.command.command_id, self.command.attempt
 
 
-class Orders:
+class CommandReader:
     """Commands of some kinds as a consumer group, and answers to them. An async context manager."""
 
     def __init__(
@@ -97,7 +97,7 @@ class Orders:
         self._succeeded_at = 0.0
         self._reached = Reached()
 
-    async def __aenter__(self) -> Orders:
+    async def __aenter__(self) -> CommandReader:
         # aiokafka's clients belong to the event loop that they are made in
         self._consumer = clients.consumer(
             self._bootstrap, self._options, group_id=self._group, auto_offset_reset="earliest"
@@ -113,7 +113,7 @@ class Orders:
         await self._producer.stop()
 
     async def read(self, wait_ms: int = 500) -> list[ReceivedCommand]:
-        """Orders that have come; of other kinds, and of what nobody can read, only the offset is noted."""
+        """Commands that have come; of other kinds, and of what nobody can read, only the offset is noted."""
         found = []
         fetched = await self._consumer.getmany(timeout_ms=wait_ms)
         if not fetched:
@@ -148,7 +148,7 @@ class Orders:
             skip(
                 record,
                 f"its answer is to stand in {asked}, and answers stand in {topics.training_results}, partitions 0 to "
-                f"{topics.line_partitions - 1}",
+                f"{topics.model_partitions - 1}",
             )
             return None
         return command
@@ -167,21 +167,21 @@ class Orders:
 
     def _is_ours(self, found: TrainingCommand | Address) -> bool:
         topics = self._topics
-        return found.reply_topic == topics.training_results and found.reply_partition < topics.line_partitions
+        return found.reply_topic == topics.training_results and found.reply_partition < topics.model_partitions
 
     def holds(self, order: ReceivedCommand) -> bool:
-        """Whether the order's partition is still this consumer's."""
+        """Whether the command's partition is still this consumer's."""
         return order.tp in self._consumer.assignment()
 
     async def done(self, order: ReceivedCommand) -> None:
-        """The order and what came before it need not be read again."""
+        """The command and what came before it need not be read again."""
         if not self.holds(order):
             return
         try:
             await self._consumer.commit({order.tp: order.offset + 1})
         except CommitFailedError:
             # whoever has the partition now finds the answer that stands
-            log.info("%s: offset %d was not noted: the group has rebalanced", order.command.line, order.offset)
+            log.info("%s: offset %d was not noted: the group has rebalanced", order.command.model, order.offset)
 
     async def answer(self, order: ReceivedCommand, status: str, **rest: Any) -> None:
         """Write an answer; returns when the broker has it. Of an error stands the beginning: answers are bounded."""
@@ -192,13 +192,13 @@ class Orders:
             # a message may hold halves of characters: a path that is no UTF-8, or what a learner of yours says
             rest["error"] = bounds.cut(rest["error"].encode("utf-8", "replace").decode(), _ERROR)
         result = {
-            "line": command.line, "command_id": command.command_id, "attempt": command.attempt, "status": status,
+            "model": command.model, "command_id": command.command_id, "attempt": command.attempt, "status": status,
             **{name: value for name, value in rest.items() if value is not None},
         }  # fmt: skip
         await self._producer.send_and_wait(
             command.reply_topic,
             orjson.dumps(result, option=orjson.OPT_SORT_KEYS),
-            key=command.line.encode(),
+            key=command.model.encode(),
             partition=command.reply_partition,
         )
         self._answers[status] += 1
@@ -218,7 +218,7 @@ class Orders:
                      self._succeeded_at, role=role)  # fmt: skip
 
     async def answered(self, order: ReceivedCommand) -> bool:
-        """Whether the order has its final answer already."""
+        """Whether the command has its final answer already."""
         return await self._answered(order.command)
 
     async def _answered(self, command: TrainingCommand | Address) -> bool:
@@ -228,12 +228,12 @@ class Orders:
                 return True
         return False
 
-    async def made(self, line: str, version: str) -> str | None:
+    async def made(self, model: str, version: str) -> str | None:
         """SHA-256 of a version's artefact as the newest ``succeeded`` names it; ``None`` if none is in the log."""
         topics, found = self._topics, None
-        partition = partition_for(line.encode(), topics.line_partitions)
+        partition = partition_for(model.encode(), topics.model_partitions)
         async for result in self._results(TopicPartition(topics.training_results, partition)):
-            if (result.line, result.status, result.candidate_version) == (line, "succeeded", version):
+            if (result.model, result.status, result.candidate_version) == (model, "succeeded", version):
                 found = result.artifact_sha256 or found
         return found
 

@@ -1,4 +1,4 @@
-"""What can be ordered: each an operator command on Kafka, answered with its id before it is carried out."""
+"""What can be commanded: each an operator command on Kafka, answered with its id before it is carried out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stream_app.core.kit.changes import Change
 from stream_app.projection.published import Published
 from stream_app.web.answers import Refused, answer
 from stream_app.web.auth import User
-from stream_app.web.reading import AnyId, Line
+from stream_app.web.reading import AnyId, ModelId
 from stream_app.web.site import operator, site_of
 
 router = APIRouter(prefix="/api/v1", tags=["ordering"])
@@ -20,42 +20,42 @@ router = APIRouter(prefix="/api/v1", tags=["ordering"])
 Operator = Annotated[User, Depends(operator)]
 Key = Annotated[
     str | None,
-    Header(alias="Idempotency-Key", pattern=r"^[\x21-\x7e]{1,128}$", description="the same key orders once"),
+    Header(alias="Idempotency-Key", pattern=r"^[\x21-\x7e]{1,128}$", description="the same key commands once"),
 ]
 Action = Annotated[
     Literal["approve", "reject", "retrain", "rollback", "rebaseline", "reset_circuit", "dismiss"],
-    Path(description="the order"),
+    Path(description="the command"),
 ]
 
 
 class Because(BaseModel):
-    """Why it is ordered; it is kept with the order."""
+    """Why it is commanded; it is kept with the command."""
 
     model_config = ConfigDict(extra="forbid")
 
     reason: str = Field(min_length=1, max_length=1_000, pattern=r"\S")
 
 
-class LineOrder(Because):
-    """An order about a line."""
+class ModelCommand(Because):
+    """A command about a model."""
 
     command_id: str | None = Field(None, pattern=r"^[0-9a-f-]{36}$", description="approve, reject: only this request")
     model_version: str | None = Field(None, pattern=f"^{NAME}$", description="rollback: the version to put back")
 
 
-class SettingOrder(Because):
+class SettingCommand(Because):
     """A changed setting; ``null`` takes a change back."""
 
-    line: str = Field("*", pattern=rf"^(\*|{NAME}:{NAME})$")
+    model: str = Field("*", pattern=rf"^(\*|{NAME}:{NAME})$")
     key: str = Field(pattern=r"^[a-z][a-z0-9_]*(\.[A-Za-z0-9_-]+)*$", max_length=300)
     value: JsonValue = None
 
 
-@router.post("/models/{line}/{action}", status_code=202)
+@router.post("/models/{model}/{action}", status_code=202)
 async def order(
-    request: Request, line: Line, action: Action, body: LineOrder, user: Operator, key: Key = None
+    request: Request, model: ModelId, action: Action, body: ModelCommand, user: Operator, key: Key = None
 ) -> Response:
-    """Order something about a line. What became of it stands in the audit within seconds."""
+    """Command something about a model. What became of it stands in the audit within seconds."""
     arguments: dict[str, Any] = {}
     if body.command_id is not None:
         if action not in ("approve", "reject"):
@@ -65,7 +65,7 @@ async def order(
         if action != "rollback":
             raise Refused(422, "not_here", f"{action} takes no model_version")
         arguments["model_version"] = body.model_version
-    return answer({"command_id": await site_of(request).order(user, key, line, action, arguments, body.reason)}, 202)
+    return answer({"command_id": await site_of(request).order(user, key, model, action, arguments, body.reason)}, 202)
 
 
 @router.post("/alerts/{id}/acknowledge", status_code=202)
@@ -77,19 +77,19 @@ async def acknowledge(request: Request, id: AnyId, body: Because, user: Operator
         raise Refused(404, "unknown_alert", "no alert of the last 90 days has this id")
     if found[0]["status"] == "resolved":
         raise Refused(409, "resolved", "this alert is resolved already")
-    line = found[0]["line"]
-    made = await site.order(user, key, line, "acknowledge", {"alert_id": id}, body.reason)
+    model = found[0]["model"]
+    made = await site.order(user, key, model, "acknowledge", {"alert_id": id}, body.reason)
     return answer({"command_id": made}, 202)
 
 
 @router.post("/settings", status_code=202)
-async def change_setting(request: Request, body: SettingOrder, user: Operator, key: Key = None) -> Response:
-    """Change a setting from the next tick on, for all lines or one."""
+async def change_setting(request: Request, body: SettingCommand, user: Operator, key: Key = None) -> Response:
+    """Change a setting from the next tick on, for all models or one."""
     site = site_of(request)
     known = Published(await site.reader.settings()).under(site.start)
     try:
-        known.change(Change(body.line, {body.key: body.value}))
+        known.change(Change(body.model, {body.key: body.value}))
     except ValueError as error:
         raise Refused(422, "cannot_be", str(error)) from error
     arguments = {"values": {body.key: body.value}}
-    return answer({"command_id": await site.order(user, key, body.line, "set", arguments, body.reason)}, 202)
+    return answer({"command_id": await site.order(user, key, body.model, "set", arguments, body.reason)}, 202)

@@ -1,4 +1,4 @@
-"""The logs downstream of metrics (line, drift, decision): one order each. One format byte, then MessagePack.
+"""The logs downstream of metrics (model, drift, decision): one order each. One format byte, then MessagePack.
 
 Every stage forwards what its successors need, unchanged, and adds entries of its own. An entry has 256 KiB at most:
 what grows with the number of models is written in several, cut by bytes (``LIST_BYTES``); a tick's with its partitions,
@@ -26,7 +26,7 @@ from stream_app.errors import Broken, Parked, UnknownFormat
 FORMAT: Final = 2
 
 #: Alias of the log that metrics writes.
-LINE_LOG: Final = "line-log"
+MODEL_LOG: Final = "model-log"
 
 #: Bytes of a list in one entry; what frames it is little.
 LIST_BYTES: Final = bounds.LOG_ENTRY - 1_024
@@ -36,7 +36,7 @@ class TickEntry(msgspec.Struct, frozen=True, tag="tick"):
     """An epoch is complete: everything before this entry belongs to it."""
 
     at_ms: int
-    #: read barriers of the inputs: topic → partition → offset
+    #: read end offsets of the inputs: topic → partition → offset
     inputs: dict[str, dict[int, int]]
     #: kinds of the closes the tick passed, with their nominal times (epoch ms); of very many the newest
     closes: list[tuple[str, int]]
@@ -47,7 +47,7 @@ class TickEntry(msgspec.Struct, frozen=True, tag="tick"):
 class SnapshotEntry(msgspec.Struct, frozen=True, tag="snapshot"):
     """A closed snapshot was published, for the first time or again."""
 
-    line: str
+    model: str
     version: str
     day: int
     revision: int
@@ -56,9 +56,9 @@ class SnapshotEntry(msgspec.Struct, frozen=True, tag="snapshot"):
 
 
 class LifecycleEntry(msgspec.Struct, frozen=True, tag="lifecycle"):
-    """The active version of a line changed."""
+    """The active version of a model changed."""
 
-    line: str
+    model: str
     version: str
     previous: str | None
     how: str
@@ -66,9 +66,9 @@ class LifecycleEntry(msgspec.Struct, frozen=True, tag="lifecycle"):
 
 
 class CompletenessEntry(msgspec.Struct, frozen=True, tag="completeness"):
-    """How much of a line's last mature day is labelled at the 01:00 close, over all its versions."""
+    """How much of a model's last mature day is labelled at the 01:00 close, over all its versions."""
 
-    line: str
+    model: str
     #: active version
     version: str
     day: int
@@ -93,9 +93,9 @@ class BaselineEntry(msgspec.Struct, frozen=True, array_like=True):
 
 
 class StatisticalEntry(msgspec.Struct, frozen=True, tag="statistical"):
-    """The 03:00 comparison of a line: seven days, then the last closed day; no windows without a baseline."""
+    """The 03:00 comparison of a model: seven days, then the last closed day; no windows without a baseline."""
 
-    line: str
+    model: str
     version: str
     close_ms: int
     at_ms: int
@@ -107,9 +107,9 @@ class StatisticalEntry(msgspec.Struct, frozen=True, tag="statistical"):
 
 
 class PerformanceEntry(msgspec.Struct, frozen=True, tag="performance"):
-    """The 04:00 comparison of a line: seven days, then the last mature day alone."""
+    """The 04:00 comparison of a model: seven days, then the last mature day alone."""
 
-    line: str
+    model: str
     version: str
     close_ms: int
     at_ms: int
@@ -122,9 +122,9 @@ class PerformanceEntry(msgspec.Struct, frozen=True, tag="performance"):
 
 
 class QualityEntry(msgspec.Struct, frozen=True, tag="quality"):
-    """The 02:00 quality figures of a line, one for each check."""
+    """The 02:00 quality figures of a model, one for each check."""
 
-    line: str
+    model: str
     version: str
     close_ms: int
     at_ms: int
@@ -139,10 +139,10 @@ class ProbationEntry(msgspec.Struct, frozen=True, tag="probation"):
     One window for each possible first day of the previous version's last closed days (CONTRACT section 5), oldest
     first; in each, ``first`` and ``last`` are the previous version's days, ``judged_days`` those among them that hold
     counts, ``baseline`` its labelled rows and ``recent`` those of the new version since it became active.
-    ``metrics`` are the line's rollback metrics; days are not left out for coverage. Written before the epoch's tick.
+    ``metrics`` are the model's rollback metrics; days are not left out for coverage. Written before the epoch's tick.
     """
 
-    line: str
+    model: str
     version: str
     previous: str
     #: tick at which the version became active, as in its ``LifecycleEntry``
@@ -156,18 +156,18 @@ class ProbationEntry(msgspec.Struct, frozen=True, tag="probation"):
 
 
 class LabelledEntry(msgspec.Struct, frozen=True, tag="labelled"):
-    """Where the epoch changed them: labelled predictions since the beginning, as (line, version, count).
+    """Where the epoch changed them: labelled predictions since the beginning, as (model, version, count).
 
-    In order of line and version; a large epoch has several entries.
+    In order of model and version; a large epoch has several entries.
     """
 
     counts: list[tuple[str, str, int]]
 
 
 class HoursEntry(msgspec.Struct, frozen=True, tag="hours"):
-    """Hours that ended with the epoch: (line, hour since 1970, predictions made in it and known by then).
+    """Hours that ended with the epoch: (model, hour since 1970, predictions made in it and known by then).
 
-    Over all versions, in order of hour and line; a large epoch has several entries.
+    Over all versions, in order of hour and model; a large epoch has several entries.
     """
 
     counts: list[tuple[str, int, int]]
@@ -177,7 +177,7 @@ class CommandEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """An operator's command, as the border decoded it (:mod:`stream_app.core.metrics_stage.border`)."""
 
     #: or ``*``
-    line: str
+    model: str
     command: str
     #: its own id; of one that cannot be read, made of its bytes
     id: str
@@ -200,7 +200,7 @@ class CommandEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 class ResultEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="result"):
     """A trainer's or deployer's answer, as the border decoded it."""
 
-    line: str
+    model: str
     command_id: str
     #: ``None`` if it cannot be read
     status: Answer | None = None
@@ -225,9 +225,9 @@ class EventEntry(msgspec.Struct, frozen=True, tag="event"):
     finding: Finding
 
     @property
-    def line(self) -> str:
+    def model(self) -> str:
         """The model it is about."""
-        return self.finding.line
+        return self.finding.model
 
     @property
     def id(self) -> str:
@@ -238,7 +238,7 @@ class EventEntry(msgspec.Struct, frozen=True, tag="event"):
 class DecisionEntry(msgspec.Struct, frozen=True, tag="decision"):
     """The coordinator's answer to a drift event; stands before anything that depends on it."""
 
-    line: str
+    model: str
     event_id: str
     eligible: bool
     #: (name, passed, reason)
@@ -248,7 +248,7 @@ class DecisionEntry(msgspec.Struct, frozen=True, tag="decision"):
 class KeptEntry(msgspec.Struct, frozen=True, tag="kept"):
     """Probation kept a version that became active at ``since_ms``."""
 
-    line: str
+    model: str
     version: str
     since_ms: int
     #: tick of the decision
@@ -258,7 +258,7 @@ class KeptEntry(msgspec.Struct, frozen=True, tag="kept"):
 class ReplacedEntry(msgspec.Struct, frozen=True, tag="replaced"):
     """A version is active in place of another, and the coordinator knows how that came."""
 
-    line: str
+    model: str
     version: str
     previous: str
     #: as in its ``LifecycleEntry``
@@ -272,7 +272,7 @@ class ReplacedEntry(msgspec.Struct, frozen=True, tag="replaced"):
 class ForgottenEntry(msgspec.Struct, frozen=True, tag="forgotten"):
     """A model made no predictions for as long as counts are kept: every stage forgets it. Back again, it is new."""
 
-    line: str
+    model: str
     #: days without predictions
     days: int
     #: nominal time of the close that found it (epoch ms)
@@ -299,7 +299,7 @@ Entry = (
     | ForgottenEntry
 )
 
-_codec: Final = Codec[Entry](Entry, FORMAT, "line log entry")
+_codec: Final = Codec[Entry](Entry, FORMAT, "model log entry")
 decode = _codec.decode
 
 
@@ -307,15 +307,15 @@ def encode(entry: Entry) -> bytes:
     """Format byte and MessagePack. ``Broken`` for one that is larger than an entry may be: that is a fault of ours."""
     value = _codec.encode(entry)
     if len(value) > bounds.LOG_ENTRY:
-        kind, line = type(entry).__name__, getattr(entry, "line", "no model")
-        raise Broken(f"{kind} of {line} has {len(value)} bytes, an entry of the log has {bounds.LOG_ENTRY} at most")
+        kind, model = type(entry).__name__, getattr(entry, "model", "no model")
+        raise Broken(f"{kind} of {model} has {len(value)} bytes, an entry of the log has {bounds.LOG_ENTRY} at most")
     return value
 
 
 def append(work: UnitOfWork, entry: Entry) -> None:
     """Append an entry of metrics to its partition's log, under the name of the model that it speaks of."""
-    line: str | None = getattr(entry, "line", None)
-    work.emit(Emit(LINE_LOG, work.partition, line.encode() if line is not None else None, encode(entry), []))
+    model: str | None = getattr(entry, "model", None)
+    work.emit(Emit(MODEL_LOG, work.partition, model.encode() if model is not None else None, encode(entry), []))
 
 
 def entry_of(record: ConsumedRecord) -> Entry:

@@ -29,30 +29,30 @@ class TickProgress(msgspec.Struct):
 class MetricsLaneState(msgspec.Struct):
     """State of the lane that is not in its table."""
 
-    #: last line tick handled, epoch ms; 0 before the first
+    #: last epoch tick handled, epoch ms; 0 before the first
     last_tick: int = 0
     #: tick up to which every cell is folded
     folded: int = 0
     progress: TickProgress = msgspec.field(default_factory=TickProgress)
-    #: source partition → line tick it has closed (epoch ms), as received
+    #: source partition → epoch tick it has closed (epoch ms), as received
     closed: dict[int, int] = {}
-    #: input barriers of the last epoch handled: topic → source partition → offset
-    barriers: dict[str, dict[int, int]] = {}
+    #: input end offsets of the last epoch handled: topic → source partition → offset
+    end_offsets: dict[str, dict[int, int]] = {}
     #: dispositions at the last epoch handled: topic → disposition → source partition → records (partition 0 only)
     dispositions: dict[str, dict[str, dict[int, int]]] = {}
 
     def note(self, source: int, part: Part) -> None:
-        """Take the barriers and dispositions of a source's epoch that ended with this part."""
-        for topic, offset in part.barrier.items():
-            self.barriers.setdefault(topic, {})[source] = offset
+        """Take the end offsets and dispositions of a source's epoch that ended with this part."""
+        for topic, offset in part.end_offsets.items():
+            self.end_offsets.setdefault(topic, {})[source] = offset
         for topic, counts in part.dispositions.items():
             known = self.dispositions.setdefault(topic, {})
             for name, count in counts.items():
                 known.setdefault(name, {})[source] = count
 
     def inputs(self) -> dict[str, dict[int, int]]:
-        """Barriers in order of topic and source."""
-        return {topic: dict(sorted(self.barriers[topic].items())) for topic in sorted(self.barriers)}
+        """End offsets in order of topic and source."""
+        return {topic: dict(sorted(self.end_offsets[topic].items())) for topic in sorted(self.end_offsets)}
 
     def totals(self) -> dict[str, dict[str, int]]:
         """Dispositions over all sources."""

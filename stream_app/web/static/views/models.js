@@ -1,5 +1,5 @@
-// The fleet: every line, the one that needs people most first.
-import { get, linePath } from "../api.js";
+// Every model, the one that needs people most first.
+import { get, modelPath } from "../api.js";
 import { maySay, outdated, quality, watch } from "../judgement.js";
 import { listen } from "../live.js";
 import { count, h, metricName, percent, ratio, replace, soon, when, words } from "../dom.js";
@@ -25,8 +25,8 @@ export async function open(main, _part, current) {
   const more = h("p", {});
   const search = h("input", {
     type: "search",
-    placeholder: "Line or version",
-    "aria-label": "Search lines",
+    placeholder: "Model or version",
+    "aria-label": "Search models",
     value: asked.q,
     oninput: soon(() => {
       asked.q = search.value.trim();
@@ -74,7 +74,7 @@ export async function open(main, _part, current) {
   }
 
   function paint() {
-    const found = `${count(total)} ${total === 1 ? "line" : "lines"}${asked.q || asked.state ? " found" : ""}. `;
+    const found = `${count(total)} ${total === 1 ? "model" : "models"}${asked.q || asked.state ? " found" : ""}. `;
     replace(heading, total ? found : "", h("span", { class: "quality" }, quality()));
     replace(list, rows.length ? fleet(rows) : nothing(asked));
     replace(
@@ -92,7 +92,7 @@ export async function open(main, _part, current) {
       h(
         "div",
         { class: "row spread" },
-        h("div", {}, h("h1", {}, "Fleet"), heading),
+        h("div", {}, h("h1", {}, "Models"), heading),
         h("div", { class: "row" }, search, segments),
       ),
       list,
@@ -119,9 +119,9 @@ function fleet(rows) {
   return table(
     [
       [
-        "Line",
+        "Model",
         (row) => [
-          h("a", { class: "name", href: `/lines/${linePath(row.line)}` }, row.line),
+          h("a", { class: "name", href: `/models/${modelPath(row.model)}` }, row.model),
           h("div", { class: "small soft" }, row.traffic.sentence),
         ],
       ],
@@ -158,7 +158,7 @@ function fleet(rows) {
       ["Job", (row) => jobTag(row.job), { label: "job" }],
     ],
     rows,
-    "Lines",
+    "Models",
   );
 }
 
@@ -185,18 +185,18 @@ function needs(row) {
 
 const SEVERITY = /^(MEDIUM|HIGH|CRITICAL)(?= )/;
 
-/** A line without a finding: nothing of what was judged, or why it was not judged. */
+/** A model without a finding: nothing of what was judged, or why it was not judged. */
 function unneeding(row) {
-  const close = row.standing === "judged" ? row.drift.performance.close : null;
+  const close = row.standing === "judged" ? row.drift.performance.as_of : null;
   if (close && maySay(close)) return h("span", { class: "faint small" }, "nothing");
   return h("span", { class: "soft small" }, close ? ["no finding on ", when(close, false)] : words(row.standing));
 }
 
 function nothing(asked) {
-  if (asked.q || asked.state) return empty("No line fits", h("p", {}, "Search for less, or choose All."));
+  if (asked.q || asked.state) return empty("No model fits", h("p", {}, "Search for less, or choose All."));
   return empty(
-    "No lines yet",
-    h("p", {}, "Lines appear with their first closed hour of predictions."),
+    "No models yet",
+    h("p", {}, "Models appear with their first closed hour of predictions."),
     h(
       "p",
       {},

@@ -1,10 +1,10 @@
-"""Two hundred line-months of a closed loop: are alerts about what is there, and do trainings help?
+"""Two hundred model-months of a closed loop: are alerts about what is there, and do trainings help?
 
-``python -m benchmarks.line_months [--lines 67] [--days 91] [--seed 1]`` simulates lines of 250 labelled predictions a
-day. In each, one planted change of the world (not of the inputs) costs the model that serves at least 15 points of
+``python -m benchmarks.model_months [--models 67] [--days 91] [--seed 1]`` simulates models of 250 labelled predictions
+a day. In each, one planted change of the world (not of the inputs) costs the model that serves at least 15 points of
 accuracy. Exit code 1 unless false alerts are under 5 % of all alerts and successful trainings over 90 %.
 
-A false alert is one that opens before its line's change, or after a version was kept that learnt from it. A training
+A false alert is one that opens before its model's change, or after a version was kept that learnt from it. A training
 is successful if its candidate served and probation kept it.
 """
 
@@ -27,14 +27,14 @@ SHARPNESS = 4.0
 LEAST_DROP = 0.15
 
 
-def draw_line(number: int, days: int, seed: int) -> tuple[PlayedModel, int]:
-    """A line and the day of its change."""
+def draw_model(number: int, days: int, seed: int) -> tuple[PlayedModel, int]:
+    """A model and the day of its change."""
     draw = np.random.default_rng([seed, number])
     before, after = _worlds(draw)
     change = int(draw.integers(20, max(21, days - 20)))
     made = [_rows(draw, after if day >= change else before, PER_DAY) for day in range(days)]
     model = fit(*_rows(draw, before, 4_000))
-    return PlayedModel(f"churn:line-{number}", made, {"v1": model}), change
+    return PlayedModel(f"churn:model-{number}", made, {"v1": model}), change
 
 
 def _worlds(draw: np.random.Generator) -> tuple[Matrix, Matrix]:
@@ -68,46 +68,46 @@ def fit(features: Matrix, actual: np.ndarray) -> Scorer:
 def judge(loop: ClosedLoop, changes: dict[str, int]) -> dict[str, float | int]:
     """Counts of alerts and trainings, false and successful."""
     kept = {
-        (row["line"], row["reason"].split(":")[0]): loop.day_of(row["at"])
+        (row["model"], row["reason"].split(":")[0]): loop.day_of(row["at"])
         for row in loop.records("audit")
         if (row["action"], row["decision"]) == ("probation", "kept")
     }
     alerts = false = trainings = successful = detected = 0
-    for name, line in loop.lines.items():
+    for name, model in loop.models.items():
         good = [day for (of, _), day in kept.items() if of == name and day >= changes[name]]
         recovered = min(good, default=10**6)
         opened = [loop.day_of(row["at"]) for row in loop.records("alerts", name) if row.get("notify") == "opened"]
         alerts += len(opened)
         false += sum(not changes[name] <= day <= recovered for day in opened)
         detected += any(changes[name] <= day <= changes[name] + 14 for day in opened)
-        candidates = [candidate for _, command, candidate in line.orders if command == "train"]
+        candidates = [candidate for _, command, candidate in model.orders if command == "train"]
         trainings += len(candidates)
         successful += sum((name, candidate) in kept for candidate in candidates)
     return {
-        "lines": len(loop.lines),
-        "line_days": sum(len(line.days) for line in loop.lines.values()),
+        "models": len(loop.models),
+        "model_days": sum(len(model.days) for model in loop.models.values()),
         "alerts": alerts,
         "false_alerts": false,
         "drifts_found_in_14_days": detected,
         "trainings": trainings,
         "successful_trainings": successful,
-        "rollbacks": sum(command == "rollback" for line in loop.lines.values() for _, command, _ in line.orders),
+        "rollbacks": sum(command == "rollback" for model in loop.models.values() for _, command, _ in model.orders),
     }
 
 
 @click.command()
-@click.option("--lines", default=67, show_default=True, help="Lines; each has one planted drift.")
-@click.option("--days", default=91, show_default=True, help="Days of each line.")
+@click.option("--models", default=67, show_default=True, help="Models; each has one planted drift.")
+@click.option("--days", default=91, show_default=True, help="Days of each model.")
 @click.option("--seed", default=1, show_default=True)
-def main(lines: int, days: int, seed: int) -> None:
+def main(models: int, days: int, seed: int) -> None:
     """Simulate, print one JSON object, and say by the exit code whether the promises hold."""
     console, began = Console(stderr=True), time.monotonic()
-    drawn = [draw_line(number, days, seed) for number in range(lines)]
+    drawn = [draw_model(number, days, seed) for number in range(models)]
     floors = {"validation_floors": {"accuracy": 0.7, "precision": 0.6}}
-    loop = ClosedLoop(switched_on(churn=floors), [line for line, _ in drawn], fit)
+    loop = ClosedLoop(switched_on(churn=floors), [model for model, _ in drawn], fit)
     with console.status("") as status:
-        loop.run(lambda done, all: status.update(f"{done} of {all} days of {lines} lines"))
-    found = judge(loop, {line.name: change for line, change in drawn})
+        loop.run(lambda done, all: status.update(f"{done} of {all} days of {models} models"))
+    found = judge(loop, {model.name: change for model, change in drawn})
     found["wall_seconds"] = round(time.monotonic() - began, 1)
     click.echo(json.dumps(found))
     if not found["alerts"] or not found["trainings"]:

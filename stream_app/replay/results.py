@@ -1,4 +1,4 @@
-"""Following orders to trainers and the deployer: which of them still lack their final answer?"""
+"""Following commands to trainers and the deployer: which of them still lack their final answer?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stream_app.kafka.topics import Topics
 #: Wall time after which simulated time goes on without an answer, so that deadlines can fire.
 PATIENCE_S: Final = 60.0
 
-#: What ends an order.
+#: What ends a command.
 _FINAL: Final = ("succeeded", "failed", "activated", "rolled_back")
 
 
@@ -37,8 +37,8 @@ _orders = msgspec.json.Decoder(_Order)
 _answers = msgspec.json.Decoder(_Answer)
 
 
-class AnswerFollower:
-    """Knows the orders that wait for an answer. Use as an async context manager."""
+class ResultFollower:
+    """Knows the commands that wait for an answer. Use as an async context manager."""
 
     def __init__(self, bootstrap: str, options: dict[str, Any], topics: Topics) -> None:
         self._where = (bootstrap, options)
@@ -47,14 +47,14 @@ class AnswerFollower:
         self._tps = [
             TopicPartition(name, partition)
             for name in (topics.training_commands, topics.training_results)
-            for partition in range(topics.line_partitions)
+            for partition in range(topics.model_partitions)
         ]
         #: command id → attempt that waits
         self.waiting: dict[str, int] = {}
         self._answered: set[tuple[str, int]] = set()
         self._given_up: set[tuple[str, int]] = set()
 
-    async def __aenter__(self) -> AnswerFollower:
+    async def __aenter__(self) -> ResultFollower:
         await start(self._consumer, *self._where)
         self._consumer.assign(self._tps)
         return self
@@ -63,9 +63,9 @@ class AnswerFollower:
         await self._consumer.stop()
 
     async def settled(self, patience_s: float = PATIENCE_S) -> bool:
-        """Return when every order that stands in its topic has its final answer; ``False`` if patience ran out first.
+        """Return when every command that stands in its topic has its final answer; ``False`` if patience ran out first.
 
-        An order that was waited for in vain is not waited for again, until it is sent once more.
+        A command that was waited for in vain is not waited for again, until it is sent once more.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience_s
@@ -79,7 +79,7 @@ class AnswerFollower:
         return True
 
     async def read(self) -> set[tuple[str, int]]:
-        """Orders (id, attempt) that stand in their topic, lack their final answer and were not given up."""
+        """Commands (id, attempt) that stand in their topic, lack their final answer and were not given up."""
         ends = await self._consumer.end_offsets(self._tps)
         while True:
             await self._poll()
@@ -88,7 +88,7 @@ class AnswerFollower:
 
     async def _poll(self) -> None:
         found = await self._consumer.getmany(timeout_ms=50)
-        # answers first: an order that is read with its answer never waits
+        # answers first: a command that is read with its answer never waits
         for tp in sorted(found, key=lambda tp: tp.topic == self._orders):
             for record in readable(found[tp]):
                 if tp.topic == self._orders:

@@ -48,8 +48,8 @@ class DispositionTally(msgspec.Struct):
 class LabelsLaneState(msgspec.Struct):
     """State of the lane that is not an entry."""
 
-    #: last line tick (epoch ms), 0 before the first
-    line_tick: int = 0
+    #: last epoch tick (epoch ms), 0 before the first
+    epoch_tick: int = 0
     #: UTC day of the last tick handled
     day: int = 0
     predictions: DispositionTally = msgspec.field(default_factory=DispositionTally)

@@ -1,0 +1,86 @@
+"""Commands on their way: what is accepted, what is late, what came to nothing. Results count by id and attempt."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from schemas.common import rfc3339
+from stream_app.core.retrain.events import ManualCommand, Result, TickEvent
+from stream_app.core.retrain.transition import Transition
+
+#: a deployer's last words
+DEPLOYED: Final = ("activated", "rolled_back")
+
+
+def ours(transition: Transition, event: Result) -> bool:
+    """Whether a result answers the command on its way; refuses it by name if not."""
+    order = transition.order()
+    if event.command_id != order.id and event.status in DEPLOYED:
+        reported(transition, event)
+    elif event.command_id != order.id:
+        transition.refuse(f"result_{event.status}", "unknown_command", event.key or "", f"{order.id} is on its way")
+    elif event.attempt != order.attempt:
+        text = f"attempt {order.attempt} is on its way, not {event.attempt}"
+        transition.refuse(f"result_{event.status}", "other_attempt", event.key or "", text)
+    else:
+        return True
+    return False
+
+
+def reported(transition: Transition, event: Result) -> None:
+    """A deployer says what serves, and no command waits for that. Metrics believes it: where the active version
+    changes, that change is the record. What changes nothing is said once for each version, as often as it may be
+    repeated."""
+    version = event.candidate
+    if version is not None and version != transition.state.active:
+        return
+    if transition.note(f"reported/{version}/{transition.state.active_since_ms}"):
+        text = f"{version} serves already" if version is not None else "it names no version"
+        transition.refuse(
+            f"result_{event.status}", "not_ordered", event.key or "", f"no command here waits for it; {text}"
+        )
+
+
+def accepted(transition: Transition, event: Result) -> None:
+    """Somebody took the order: it is not sent again, and only ``finish_by`` counts from now on."""
+    transition.change_job(order=replace(transition.order(), accepted=True))
+    if transition.state.state == "requested":
+        transition.change(state="training")
+
+
+def order_failed(transition: Transition, event: Result) -> None:
+    """The trainer or the deployer gave up, or refused."""
+    transition.fail(event.error or "no reason given")
+
+
+def deadlines(transition: Transition, event: TickEvent) -> None:
+    """Not accepted in time: again, a few times. Accepted and not finished in time: cancelled, failed."""
+    order = transition.order()
+    if not order.accepted:
+        if transition.now_ms < order.accept_by_ms:
+            return
+        if order.attempt < transition.rules.command_attempts:
+            transition.resend()
+            text = f"not accepted by {rfc3339(order.accept_by_ms)}: attempt {order.attempt + 1}"
+            transition.audit(order.command, "sent_again", f"{order.id}/{order.attempt + 1}", text, ids=(order.id,))
+        else:
+            transition.fail(f"not accepted in {order.attempt} attempts")
+    elif transition.now_ms >= order.finish_by_ms:
+        transition.cancel()
+        transition.fail(f"accepted, and not finished by {rfc3339(order.finish_by_ms)}")
+
+
+def dismiss(transition: Transition, event: ManualCommand) -> None:
+    """A person has seen the failure, and it is over. The back-off and the count of failures stay as they are."""
+    failure = transition.state.failure
+    if failure is None:
+        transition.refuse("dismiss", "nothing_failed", event.id, "no failure stands", actor=event.actor)
+        return
+    text = f"{failure.command} of {rfc3339(failure.at_ms)}, {failure.reason}: {event.reason}"
+    transition.audit("dismiss", "dismissed", event.id, text, actor=event.actor, ids=(event.id, failure.id))
+    if transition.state.state == "failed":
+        transition.rest(failure=None)
+    else:
+        transition.change(failure=None)
