@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from stream_app.ingest.relay.functions import FUNCTIONS
 from stream_app.ingest.relay.source import UNSET, Source, Unmappable
-from stream_app.ingest.relay.words import Fault
+from stream_app.ingest.relay.words import Fault, id_part
 
 Evaluate = Callable[[Source], Any]
 
@@ -38,7 +38,10 @@ class BadExpression(ValueError):
 
 def _key(source: Source) -> Any:
     raw = source.record.key
-    return None if raw is None else raw.decode("utf-8", "replace")
+    try:
+        return None if raw is None else raw.decode()
+    except UnicodeDecodeError as error:
+        raise Unmappable("key: it is no text in UTF-8") from error
 
 
 #: What a path can begin with, beside the map's own ``[let]`` names.
@@ -75,18 +78,23 @@ _HOLE: Final = re.compile(r"\{([^{}]*)\}")
 _WORDS: Final = {"true": True, "false": False, "none": None}
 
 
-def compile_expression(written: Any, names: Names) -> Expression:
-    """Compile what stands in the file: text is an expression, everything else a constant. BadExpression."""
+def compile_expression(written: Any, names: Names, of_id: bool = False) -> Expression:
+    """Compile what stands in the file: text is an expression, everything else a constant. BadExpression.
+
+    ``of_id``: it makes an id. Then only text and whole numbers are something, blank text and a null in words nothing.
+    """
     if not isinstance(written, str):
         return Expression(repr(written), lambda source: written, True)
     if _HOLE.search(re.sub(r"'[^']*'", "", written)):
-        return _template(written, names)
-    return _Parser(written, names).whole()
+        return _template(written, names, of_id)
+    return _Parser(written, names, of_id).whole()
 
 
-def _template(written: str, names: Names) -> Expression:
+def _template(written: str, names: Names, of_id: bool) -> Expression:
     literals = _HOLE.split(written)
-    holes = [_Parser(text, names).whole().evaluate for text in literals[1::2]]
+    compiled = [_Parser(text, names, of_id).whole() for text in literals[1::2]]
+    # the part is blank where there is one item only
+    holes = [(_id_of(item) if of_id and item.text != "part" else item).evaluate for item in compiled]
     if any(sign in text for text in literals[::2] for sign in "{}"):
         raise BadExpression(f"{written!r}: a brace stands alone")
     pattern = "%s".join(text.replace("%", "%%") for text in literals[::2])
@@ -101,8 +109,8 @@ def _template(written: str, names: Names) -> Expression:
 class _Parser:
     """Recursive descent over one expression."""
 
-    def __init__(self, text: str, names: Names) -> None:
-        self._text, self._names = text, names
+    def __init__(self, text: str, names: Names, of_id: bool) -> None:
+        self._text, self._names, self._of_id = text, names, of_id
         self._tokens: list[tuple[str, str]] = []
         at = 0
         while at < len(text.rstrip()):
@@ -132,7 +140,9 @@ class _Parser:
         while self._sign("??"):
             found.append(self._piped())
         if len(found) == 1:
-            return found[0]
+            return found[0]  # of an id: the mapper refuses what is none
+        if self._of_id:
+            found = [_id_of(item) for item in found]
         text = " ?? ".join(item.text for item in found)
         *firsts, last = [item.evaluate for item in found]
 
@@ -192,6 +202,8 @@ class _Parser:
         if kind != "path" or name not in FUNCTIONS:
             raise BadExpression(f"{self._text!r}: {name!r} is no function; there are {', '.join(sorted(FUNCTIONS))}")
         function = FUNCTIONS[name]
+        if self._of_id and name == "text":
+            given = _id_of(given)
         arguments: list[Expression] = []
         if self._sign("(") and not self._sign(")"):
             arguments.append(self._primary())
@@ -208,6 +220,21 @@ class _Parser:
             except Unmappable as error:
                 raise BadExpression(str(error)) from error
         return Expression(text, evaluate)
+
+
+def _id_of(given: Expression) -> Expression:
+    """What may stand in an id, of anything but a constant."""
+    if given.constant:
+        return given
+    inner = given.evaluate
+
+    def evaluate(source: Source) -> Any:
+        try:
+            return id_part(inner(source))
+        except Fault as error:
+            raise Unmappable(f"{given.text}: {error}") from error
+
+    return Expression(given.text, evaluate)
 
 
 def _constant(text: str, value: Any) -> Expression:

@@ -12,11 +12,10 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-import orjson
-
 from schemas.common import flag, parse_ms, to_ms
+from stream_app.ingest.relay.labels import alike, equals, is_class, is_label, names_of, number_of
 from stream_app.ingest.relay.tensors import columns, named, rows
-from stream_app.ingest.relay.words import Fault, shown
+from stream_app.ingest.relay.words import Fault, decode_json, id_part, shown
 
 #: Units of integer times, as divisors or factors to milliseconds.
 _EPOCH: Final[dict[str, tuple[int, int]]] = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 1_000_000)}
@@ -36,8 +35,8 @@ def _json(value: Any) -> Any:
     if not isinstance(value, str | bytes):
         return value
     try:
-        return orjson.loads(value)
-    except (orjson.JSONDecodeError, TypeError) as error:
+        return decode_json(value)
+    except ValueError as error:
         raise Fault(f"{shown(value)} is not JSON in text") from error
 
 
@@ -65,10 +64,12 @@ def _captured(value: Any) -> Any:
     if not isinstance(value, dict) or "data" not in value:
         raise Fault(f"{shown(value)} is not {{encoding, data, …}}")
     data, encoding = value["data"], value.get("encoding")
+    kind = str(value.get("observedContentType", ""))
     if encoding == "BASE64":
         data = _base64(data)
-        kind = str(value.get("observedContentType", ""))
         encoding = "JSON" if "json" in kind else "CSV"
+    if "jsonlines" in kind:
+        return [_json(text) for text in _text(data).splitlines() if text.strip()]
     if encoding == "CSV":
         return [[_cell(text) for text in line] for line in _csv(data)]
     if encoding == "JSON":
@@ -77,10 +78,43 @@ def _captured(value: Any) -> Any:
 
 
 def _cell(text: str) -> Any:
+    """A field of CSV: a whole number, a number, or text; a label stays apart from a probability."""
+    text = text.strip()
+    if text.isdecimal() or (text[:1] == "-" and text[1:].isdecimal()):
+        return int(text)
     try:
         return number(text)
     except Fault:
-        return text.strip()
+        return text
+
+
+#: Where requests of several rows hold them.
+_ROWS: Final = ("instances", "predictions", "inputs", "dataframe_records")
+
+
+def _count(given: Any) -> int | None:
+    """Rows of an endpoint's input, where it says so itself."""
+    if isinstance(given, dict):
+        given = next((given[name] for name in _ROWS if isinstance(given.get(name), list)), None)
+        return len(given) if given else None
+    if not isinstance(given, list) or not given:
+        return None
+    return len(given) if isinstance(given[0], list | dict) else 1
+
+
+def _results(value: Any, given: Any = None) -> list[Any]:
+    """What an endpoint answered, one item for each row of its input (None: unknown)."""
+    if isinstance(value, dict):
+        raise Fault(f"{shown(value)} is no list of results")
+    found = value if isinstance(value, list) else [value]
+    count = _count(given)
+    if count is None or len(found) == count:
+        return found
+    if len(found) == 1 and isinstance(found[0], list) and len(found[0]) == count:
+        return found[0]  # several results on one line
+    if count == 1 and found and not any(isinstance(item, list | dict) for item in found):
+        return [found]  # the classes of one row
+    raise Fault(f"{len(found)} results for {count} rows of the input")
 
 
 def _dataframe(value: Any) -> list[dict[str, Any]]:
@@ -104,7 +138,7 @@ def number(value: Any) -> float:
     """A finite number from a number or its text."""
     try:
         found = float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise Fault(f"{shown(value)} is not a number") from error
     if not math.isfinite(found):
         raise Fault(f"{shown(value)} is not finite")
@@ -112,10 +146,24 @@ def number(value: Any) -> float:
 
 
 def _integer(value: Any) -> int:
+    exact = _whole(value)
+    if exact is not None:
+        return exact
     found = number(value)
     if found != int(found):
         raise Fault(f"{shown(value)} is not a whole number")
     return int(found)
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number with every digit, from one or its text; ``None`` for anything else."""
+    if value.__class__ is int:
+        found: int = value
+        return found
+    try:
+        return int(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def _flag(value: Any) -> bool:
@@ -137,8 +185,8 @@ def _time(value: Any, form: str = "rfc3339", zone: str = "") -> int:
     """Epoch milliseconds, rounded down. ``form``: rfc3339, s, ms, us, ns, or a pattern of strptime."""
     if form in _EPOCH:
         times, by = _EPOCH[form]
-        found = value if isinstance(value, int) else number(value)
-        return int(found * times // by)
+        exact = _whole(value)
+        return int((number(value) if exact is None else exact) * times // by)
     try:
         if form == "rfc3339":
             if zone and isinstance(value, str):
@@ -155,22 +203,6 @@ def _time(value: Any, form: str = "rfc3339", zone: str = "") -> int:
     return to_ms(when)
 
 
-def _same(left: Any, right: Any) -> bool:
-    """Labels travel as numbers here and as text there: 1, 1.0 and '1' are one label."""
-    if left == right:
-        return True
-    if isinstance(left, str) == isinstance(right, str):
-        return False
-    try:
-        return float(left) == float(right)
-    except (TypeError, ValueError):
-        return str(left) == str(right)
-
-
-def _equals(value: Any, *labels: Any) -> bool:
-    return any(_same(value, label) for label in labels)
-
-
 def _threshold(value: Any, least: float) -> bool:
     return number(value) >= least
 
@@ -184,25 +216,16 @@ def _scores(value: Any) -> tuple[list[Any], list[float]]:
     raise Fault(f"{shown(value)} is neither a list nor an object of probabilities")
 
 
-def _position(label: Any, names: list[Any], classes: Any) -> int:
-    if classes:
-        names = list(classes) if isinstance(classes, list) else [name.strip() for name in str(classes).split(",")]
-    for position, name in enumerate(names):
-        if _same(name, label):
-            return position
-    raise Fault(f"class {shown(label)} is none of {shown(names)}")
-
-
-def _probability(value: Any, label: Any, classes: Any = None) -> float:
-    """One versus the rest: the probability of one class; a single number is taken for it already."""
-    if not isinstance(value, list | dict):
-        return number(value)
+def _probability(value: Any, wanted: Any, classes: Any = None, answers: Any = "") -> float:
+    """One versus the rest: the probability of one class, which a single fraction is already; 1 or 0 of a label."""
     if isinstance(value, list) and len(value) == 1:
-        return number(value[0])
+        value = value[0]
+    if not isinstance(value, list | dict):
+        return float(is_class(value, wanted, classes)) if is_label(value, answers) else number(value)
     names, scores = _scores(value)
-    position = _position(label, names, classes)
+    position = number_of(wanted, names_of(classes) if classes else names)
     if position >= len(scores):
-        raise Fault(f"class {shown(label)} is number {position} of {len(scores)} probabilities")
+        raise Fault(f"class {shown(wanted)} is number {position} of {len(scores)} probabilities")
     return scores[position]
 
 
@@ -211,17 +234,21 @@ def _argmax(value: Any, classes: Any = None) -> Any:
     names, scores = _scores(value)
     best = scores.index(max(scores))
     if classes:
-        names = list(classes) if isinstance(classes, list) else [name.strip() for name in str(classes).split(",")]
+        names = names_of(classes)
     if best >= len(names):
         raise Fault(f"{len(scores)} probabilities for {len(names)} classes")
     return names[best]
 
 
-def _argmax_is(value: Any, label: Any, classes: Any = None) -> bool | None:
-    """Whether a class is the likeliest; of a single number nothing is said, its threshold decides."""
-    if not isinstance(value, list | dict) or len(value) == 1:
-        return None
-    return _same(_argmax(value, classes), label)
+def _argmax_is(value: Any, wanted: Any, classes: Any = None, answers: Any = "") -> bool | None:
+    """Whether a class is the likeliest or the label; of a single fraction nothing is said, its threshold decides."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, list | dict):
+        names, scores = _scores(value)
+        best = scores.index(max(scores))
+        return best == number_of(wanted, names_of(classes) if classes else names)
+    return is_class(value, wanted, classes) if is_label(value, answers) else None
 
 
 def _at(value: Any, key: Any) -> Any:
@@ -242,25 +269,34 @@ def _split(value: Any, sign: str) -> list[str]:
     return [part.strip() for part in _text(value).split(sign)]
 
 
+def _nonempty(value: Any) -> Any:
+    """Nothing for what is blank or holds nothing; 0 and false are something."""
+    blank = not value.strip() if isinstance(value, str) else isinstance(value, list | dict | bytes) and not value
+    return None if blank else value
+
+
 FUNCTIONS: Final = {
+    "alike": Function(alike, 0, 0, "alike"),
     "argmax": Function(_argmax, 0, 1, "argmax or argmax(CLASSES)"),
-    "argmax_is": Function(_argmax_is, 1, 2, "argmax_is(CLASS) or argmax_is(CLASS, CLASSES)"),
+    "argmax_is": Function(_argmax_is, 1, 3, "argmax_is(CLASS), argmax_is(CLASS, CLASSES) or with ANSWERS"),
     "at": Function(_at, 1, 1, "at(INDEX or NAME)"),
     "base64": Function(_base64, 0, 0, "base64"),
     "captured": Function(_captured, 0, 0, "captured"),
     "columns": Function(columns, 0, 0, "columns"),
     "csv": Function(_csv, 0, 0, "csv"),
     "dataframe": Function(_dataframe, 0, 0, "dataframe"),
-    "equals": Function(_equals, 1, 16, "equals(LABEL, …)"),
+    "equals": Function(equals, 1, 16, "equals(LABEL, …)"),
     "features": Function(_features, 0, 1, "features or features(PREFIX)"),
     "flag": Function(_flag, 0, 0, "flag"),
+    "id": Function(id_part, 0, 0, "id"),
     "integer": Function(_integer, 0, 0, "integer"),
     "json": Function(_json, 0, 0, "json"),
     "lower": Function(lambda value: _text(value).lower(), 0, 0, "lower"),
     "named": Function(named, 1, 1, "named(NAME)"),
-    "nonempty": Function(lambda value: value or None, 0, 0, "nonempty"),
+    "nonempty": Function(_nonempty, 0, 0, "nonempty"),
     "number": Function(number, 0, 0, "number"),
-    "probability": Function(_probability, 1, 2, "probability(CLASS) or probability(CLASS, CLASSES)"),
+    "probability": Function(_probability, 1, 3, "probability(CLASS), probability(CLASS, CLASSES) or with ANSWERS"),
+    "results": Function(_results, 0, 1, "results or results(INPUT)"),
     "rows": Function(rows, 0, 0, "rows"),
     "split": Function(_split, 1, 1, "split(SIGN)"),
     "text": Function(_text, 0, 0, "text"),

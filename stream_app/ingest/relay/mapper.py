@@ -18,6 +18,7 @@ from stream_app.core.kit.effects import ConsumedRecord
 from stream_app.ingest.relay.expressions import Expression
 from stream_app.ingest.relay.maps import Condition, Join, MapOutput, RelayMap
 from stream_app.ingest.relay.source import Source, Unmappable
+from stream_app.ingest.relay.words import no_id
 
 _NAME: Final = re.compile(NAME)
 _MISSING: Final = re.compile(r"missing required field `(\w+)`")
@@ -148,8 +149,8 @@ class Mapper:
                 raise Unmappable(f"features: {_written(emit, 'features')} is no object; `| features` makes one")
             try:
                 value = orjson.dumps(row)
-            except TypeError as error:
-                raise Unmappable(f"features cannot be written as JSON: {error}") from error
+            except TypeError:
+                value = _long_integers(row)
         return Made(emit.to, self._check(emit, value or b""), value or b"")
 
     def _check(self, emit: MapOutput, value: bytes) -> bytes:
@@ -168,7 +169,10 @@ class Mapper:
         return key
 
     def _key(self, emit: MapOutput, record: Prediction | Outcome) -> bytes:
-        key = record.prediction_id.encode()
+        identity = record.prediction_id
+        if no_id(identity):
+            raise Unmappable(f"prediction_id: nothing at {_written(emit, 'prediction_id')} but {identity[:20]!r}")
+        key = identity.encode()
         if len(key) > 128:
             raise Unmappable(f"prediction_id: {_written(emit, 'prediction_id')} is longer than 128 bytes")
         if isinstance(record, Prediction):
@@ -193,6 +197,14 @@ def _hold(conditions: tuple[Condition, ...], source: Source) -> bool:
         elif found not in wanted:
             return False
     return True
+
+
+def _long_integers(row: dict[str, Any]) -> bytes:
+    """A row that holds an integer beyond 64 bits, which msgspec writes as it is."""
+    try:
+        return msgspec.json.encode(row)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Unmappable(f"features cannot be written as JSON: {error}") from error
 
 
 def _written(emit: MapOutput, field: str) -> str:

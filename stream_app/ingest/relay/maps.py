@@ -22,6 +22,8 @@ _REQUIRED: Final = {
     "predictions": ("prediction_id", "model_type", "model_version", "predicted_at", "score"),
     "outcomes": OUTCOME_FIELDS,
 }
+#: Fields that say of whom or what a record is.
+_IDS: Final = ("prediction_id", "tenant_id")
 #: Offsets a request may stand before its response. Request and response are milliseconds apart; one partition carries
 #: a few thousand records a second at most. Memory: that many kept values a partition.
 WITHIN: Final = 5_000
@@ -137,7 +139,7 @@ def _join(raw: dict[str, Any], names: Names) -> Join:
     if not isinstance(within, int) or isinstance(within, bool) or not 0 < within <= _LONGEST_WITHIN:
         raise BadExpression(f"join.within is a number of records, 1 to {_LONGEST_WITHIN}")
     return Join(
-        _expression(raw["id"], names, "join.id"),
+        _expression(raw["id"], names, "join.id", of_id=True),
         _conditions(raw["hold"], names, "join.hold"),
         _expression(raw["keep"], names, "join.keep"),
         within,
@@ -163,7 +165,10 @@ def _emit(raw: Any, names: Names, where: str) -> MapOutput:
         to,
         _conditions(raw.get("when", {}), names, f"{where}.when"),
         _expression(raw["each"], names, f"{where}.each") if "each" in raw else None,
-        tuple((key, _expression(written, names, f"{where}.fields.{key}")) for key, written in fields.items()),
+        tuple(
+            (key, _expression(written, names, f"{where}.fields.{key}", of_id=key in _IDS))
+            for key, written in fields.items()
+        ),
         _expression(raw["copy"], names, f"{where}.copy") if "copy" in raw else None,
     )
 
@@ -194,11 +199,11 @@ def _expected(wanted: Any, names: Names, where: str) -> Any:
     return wanted
 
 
-def _expression(written: Any, names: Names, where: str) -> Expression:
+def _expression(written: Any, names: Names, where: str, of_id: bool = False) -> Expression:
     if isinstance(written, dict | list):
         raise BadExpression(f"{where}: an expression is a text, a number, or true or false")
     try:
-        return compile_expression(written, names)
+        return compile_expression(written, names, of_id)
     except BadExpression as error:
         raise BadExpression(f"{where}: {error}") from error
 

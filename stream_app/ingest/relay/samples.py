@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-
 from stream_app.errors import Incompatible
+from stream_app.ingest.relay.words import decode_json
 
 _OURS: Final = frozenset({"topic", "partition", "offset", "timestamp", "key", "headers", "value"})
 
@@ -38,8 +37,8 @@ def samples(path: Path) -> Iterator[Sample]:
         if not line.strip():
             continue
         try:
-            row = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
+            row = decode_json(line)
+        except ValueError as error:
             raise Incompatible(f"{path}, line {number}: not JSON: {error}") from error
         yield _sample(row, line, number)
 

@@ -7,10 +7,9 @@ import binascii
 from collections.abc import Callable
 from typing import Any, Final
 
-import orjson
-
 from schemas import deadletters
 from stream_app.core.kit.effects import ConsumedRecord
+from stream_app.ingest.relay.words import decode, decode_json
 
 #: Not worked out yet for this record; ``None`` means worked out, and nothing there.
 UNSET: Final[Any] = object()
@@ -57,8 +56,8 @@ class Source:
             if raw is None:
                 raise Unmappable("value: the record has none", deadletters.NULL_VALUE)
             try:
-                self._value = orjson.loads(raw)
-            except orjson.JSONDecodeError as error:
+                self._value = decode(raw)
+            except (ValueError, RecursionError) as error:
                 raise Unmappable(f"value: not JSON: {error}", deadletters.INVALID_JSON) from error
         return self._value
 
@@ -95,7 +94,7 @@ class Source:
                 self._data = self.value
             elif "data_base64" in attributes:
                 try:
-                    self._data = orjson.loads(base64.b64decode(attributes["data_base64"], validate=True))
+                    self._data = decode_json(base64.b64decode(attributes["data_base64"], validate=True))
                 except (binascii.Error, TypeError, ValueError) as error:
                     raise Unmappable(f"value.data_base64: not JSON in base64: {error}") from error
             else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from stream_app.ingest.relay.words import Fault, shown
+from stream_app.ingest.relay.words import Fault, fractions, shown
 
 
 def named(tensors: Any, name: Any) -> Any:
@@ -30,6 +30,8 @@ def rows(tensor: Any) -> list[Any]:
     flat = _flat(data)
     if len(flat) != prod(shape):
         raise Fault(f"shape {shown(shape)} does not fit {len(flat)} values")
+    if str(tensor.get("datatype")).startswith("FP") and int in set(map(type, flat)):
+        flat = fractions(flat)
     width = prod(shape[1:])
     if width == 1:
         return flat
@@ -51,5 +53,7 @@ def columns(tensors: Any) -> list[dict[str, Any]]:
 
 def _flat(data: list[Any]) -> list[Any]:
     if data and isinstance(data[0], list):
+        if not all(isinstance(part, list) for part in data):
+            raise Fault(f"{shown(data)} is nested here and flat there")
         return [value for part in data for value in _flat(part)]
     return data
