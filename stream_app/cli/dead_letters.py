@@ -112,7 +112,7 @@ def redrive(
         done = asyncio.run(
             send_again(
                 settings.kafka_bootstrap, settings.kafka_client_options(), topics, found, chosen, repair, dry_run,
-                lambda count: bar.update(task, completed=count),
+                lambda count: bar.update(task, completed=count), settings.replication_factor,
             )
         )  # fmt: skip
     earlier = f"; {done.before:,} had been sent before" if done.before else ""

@@ -52,7 +52,8 @@ def _topics(settings: Settings) -> Topics:
 
 async def _create(settings: Settings) -> list[str]:
     async with admin.admin(settings.kafka_bootstrap, settings.kafka_client_options()) as client:
-        return await admin.create(client, _topics(settings).specs(), settings.replication_factor)
+        names = _topics(settings)
+        return await admin.create(client, [*names.specs(), *names.tools()], settings.replication_factor)
 
 
 async def _check(settings: Settings) -> list[TopicFinding]:

@@ -1,9 +1,11 @@
 """Files of predictions or outcomes into a running system: no ticks, once, and on from where a killed run was.
 
-A load's identity is the digest of its files and of everything that decides what is made of them. How many rows it has
-written stands, under that identity, as the offset of a consumer group, and joins the transaction of every batch: rows
-and note are there together or not at all. Kafka forgets such notes after ``offsets.retention.minutes`` (7 days, by
-default); a file loaded again after that is written again, and the labels stage counts every row as a duplicate.
+Records are written in the order of their times, whatever the order of the files: ticks that come later cover the
+beginning of a topic, and what stands behind a later record would count when that one does.
+
+A load's identity is the digest of its files and of everything that decides what is made of them. How many records it
+has written stands, under that identity, on the topic of progress, and joins the transaction of every batch: records and
+note are there together or not at all.
 """
 
 from __future__ import annotations
@@ -15,12 +17,12 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 import orjson
-from aiokafka import TopicPartition
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 
 from schemas import bounds, deadletters
@@ -30,9 +32,9 @@ from stream_app.engine.protocol import EngineConfig
 from stream_app.errors import Incompatible, Unavailable
 from stream_app.ingest.files import digest, numbered_rows
 from stream_app.ingest.mapping import BadRow, Mapping, outcome, prediction
-from stream_app.kafka import clients
+from stream_app.ingest.progress import read_progress
+from stream_app.ingest.sorting import Sorted
 from stream_app.kafka.placement import partitions_for
-from stream_app.kafka.reading import stop_consumer
 from stream_app.kafka.topics import Topics
 from stream_app.settings import Settings
 
@@ -63,6 +65,15 @@ class LoadPlan:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
+class _Placed(NamedTuple):
+    """A record in the order of time; of one time, as in the files."""
+
+    at_ms: int
+    number: int
+    key: bytes
+    value: bytes
+
+
 class LoadedRow(NamedTuple):
     """A row as a record: its key, its bytes, its time (epoch ms)."""
 
@@ -90,7 +101,7 @@ class Faults:
 
 @dataclass(slots=True)
 class Loaded:
-    """What a load did. ``resumed_from_row``: rows that earlier runs had dealt with."""
+    """What a load did. ``resumed_from_row``: records that earlier runs had written."""
 
     rows: int = 0
     sent: int = 0
@@ -151,34 +162,28 @@ async def run_load(settings: Settings, topics: Topics, plan: LoadPlan, told: Pro
     """Write what earlier runs of the same load have not written. ``Unavailable`` without a broker or when replaced."""
     identity = await asyncio.to_thread(plan.digest)
     topic = topics.predictions if plan.kind == "predictions" else topics.outcomes
-    group, note = f"{topics.input_prefix}load-{identity}", TopicPartition(topic, 0)
-    options = settings.kafka_client_options()
-    reader = clients.consumer(settings.kafka_bootstrap, options, group_id=group, isolation_level="read_uncommitted")
+    key, options = f"load:{identity}", settings.kafka_client_options()
     producer = LaneProducer(
         EngineConfig(
-            group=group, bootstrap=settings.kafka_bootstrap, cluster="", data_dir=settings.data_dir,
+            group="", bootstrap=settings.kafka_bootstrap, cluster="", data_dir=settings.data_dir,
             kafka_options=options, transaction_timeout_s=settings.transaction_timeout_s,
+            message_limits=topics.message_limits(),
         ),
-        group,
+        f"{topics.input_prefix}load-{identity}",
     )  # fmt: skip
     loaded = Loaded()
     try:
-        await reader.start()
         await producer.start()  # fences another run of the same load, so that the note is final
-        loaded.resumed_from_row = await reader.committed(note) or 0
-        batch: list[LoadedRow] = []
-        for row in records(plan, settings.max_record_bytes, loaded):
-            if row is not None and loaded.rows > loaded.resumed_from_row:
-                batch.append(row)
-            if loaded.rows % BATCH == 0 and loaded.rows > loaded.resumed_from_row:
-                await _write(producer, topic, topics.input_partitions, batch, {note: loaded.rows})
+        notes = await read_progress(settings.kafka_bootstrap, options, topics, settings.replication_factor, key)
+        done = loaded.resumed_from_row = int(orjson.loads(notes[key])["records"]) if key in notes else 0
+        with await asyncio.to_thread(_in_order, plan, settings.max_record_bytes, loaded) as ordered:
+            rows = islice(ordered, done, None)
+            while batch := list(islice(rows, BATCH)):
+                done += len(batch)
+                await _write(producer, topics, topic, batch, (key.encode(), orjson.dumps({"records": done})))
                 loaded.sent += len(batch)
-                batch = []
                 if told is not None:
-                    told(loaded.rows)
-        if loaded.rows > loaded.resumed_from_row and loaded.rows % BATCH:
-            await _write(producer, topic, topics.input_partitions, batch, {note: loaded.rows})
-            loaded.sent += len(batch)
+                    told(done)
     except ProducerFenced as error:
         raise Unavailable("another run of the same load has taken over; this one stops") from error
     except (KafkaError, IllegalOperation) as error:
@@ -188,22 +193,28 @@ async def run_load(settings: Settings, topics: Topics, plan: LoadPlan, told: Pro
         ) from error
     finally:
         await producer.stop()
-        await stop_consumer(reader)
     return loaded
 
 
+def _in_order(plan: LoadPlan, max_record_bytes: int, loaded: Loaded) -> Sorted[_Placed]:
+    """Every record of the files by its time; sorted on disk where there are many."""
+    found = enumerate(records(plan, max_record_bytes, loaded))
+    return Sorted(_Placed, (_Placed(row.at_ms, n, row.key, row.value) for n, row in found if row is not None))
+
+
 async def _write(
-    producer: LaneProducer, topic: str, partitions: int, batch: list[LoadedRow], note: dict[TopicPartition, int]
+    producer: LaneProducer, topics: Topics, topic: str, batch: list[_Placed], note: tuple[bytes, bytes]
 ) -> None:
-    """One transaction: the rows, and the note that they were written."""
+    """One transaction: the records, and the note that they were written."""
     placed: defaultdict[int, list[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]]] = defaultdict(list)
-    for partition, row in zip(partitions_for([row.key for row in batch], partitions), batch, strict=True):
+    partitions = partitions_for([row.key for row in batch], topics.input_partitions)
+    for partition, row in zip(partitions, batch, strict=True):
         placed[partition].append((row.key, row.value, []))
     await producer.begin()
     for partition, rows in placed.items():
         await producer.send(topic, partition, rows)
+    await producer.send(topics.progress, 0, [(*note, [])])
     await producer.acknowledged()
-    await producer.send_offsets(note)
     await producer.commit()
 
 

@@ -3,10 +3,9 @@
 Only to inputs (predictions, outcomes, commands, results), never to an output of the pipeline or a topic of somebody
 else. What is not there whole (truncated, unreadable) has nothing to send; it stays, and the redrive says how many.
 
-What was sent is noted as offsets of a consumer group for each reason, in the transaction of the letters themselves. A
-note's metadata holds the runs of letters that were sent, because a choice may leave some out: a reason, a time, or a
-mapping that makes nothing of them. Kafka forgets notes after ``offsets.retention.minutes`` (7 days, by default); a
-letter sent again after that counts as a duplicate.
+What was sent is noted on the topic of progress for each reason and partition, in the transaction of the letters
+themselves. A note holds the runs of letters that were sent, because a choice may leave some out: a reason, a time, or a
+mapping that makes nothing of them.
 """
 
 from __future__ import annotations
@@ -20,9 +19,8 @@ from typing import Any, Final
 
 import msgspec
 import orjson
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerFenced
-from aiokafka.structs import OffsetAndMetadata
 
 from schemas import bounds
 from schemas.deadletters import (
@@ -41,6 +39,7 @@ from schemas.partitioning import partition_for
 from stream_app.errors import Incompatible, Unavailable
 from stream_app.ingest.load import Faults, Kind, as_record
 from stream_app.ingest.mapping import BadRow, Mapping
+from stream_app.ingest.progress import read_progress
 from stream_app.kafka import clients
 from stream_app.kafka.admin import admin, partition_counts, topic_configs
 from stream_app.kafka.reach import started
@@ -49,8 +48,8 @@ from stream_app.kafka.topics import MOST, Topics
 
 #: Letters of one transaction.
 BATCH: Final = 1_000
-#: Kafka's ``offset.metadata.max.bytes``.
-_NOTE_BYTES: Final = 4_096
+#: Most bytes of a note: what its topic takes, less the record around it.
+_NOTE_BYTES: Final = 1_000_000
 
 
 class _Keyed(msgspec.Struct):
@@ -182,6 +181,7 @@ async def redrive(
     repair: Repair | None = None,
     dry_run: bool = False,
     told: Callable[[int], None] | None = None,
+    replication: int = 1,
 ) -> Redriven:
     """Send those of ``chosen`` that were not sent before; ``found`` are all there are.
 
@@ -190,12 +190,12 @@ async def redrive(
     """
     way = Way(topics, repair, await _limits(bootstrap, options, topics))
     if dry_run:
-        return await _redrive(await Notes.read(bootstrap, options, topics, found), way, chosen, told, None)
+        return await _redrive(await Notes.read(bootstrap, options, topics, found, None), way, chosen, told, None)
     producer = clients.producer(
         bootstrap, options, transactional_id=f"{topics.dead_letters}-redrive", max_request_size=bounds.DEAD_LETTER
     )
     async with started(producer, bootstrap, options):  # fences another run, so that the notes are final
-        notes = await Notes.read(bootstrap, options, topics, found)
+        notes = await Notes.read(bootstrap, options, topics, found, replication)
         try:
             return await _redrive(notes, way, chosen, told, producer)
         except ProducerFenced as error:
@@ -224,12 +224,12 @@ async def _redrive(
     for begin in range(0, len(fresh), BATCH):
         batch = fresh[begin : begin + BATCH]
         if producer is not None:
-            offsets = notes.with_(batch)
+            noted = notes.with_(batch)
             async with producer.transaction():
                 for letter in batch:
                     await _send(producer, way.topics, letter, values[letter.partition, letter.offset])
-                for group, noted in offsets.items():
-                    await producer.send_offsets_to_transaction(noted, group)
+                for key, text in noted.items():
+                    await producer.send(way.topics.progress, text, key=key.encode(), partition=0)
         done.sent += len(batch)
         if told is not None:
             told(done.before + done.faults.count + done.sent)
@@ -240,7 +240,8 @@ class Notes:
     """Which letters were sent, by reason and partition of the dead-lettered records."""
 
     def __init__(self, topics: Topics, found: Sequence[DeadLetteredRecord]) -> None:
-        self._topic = topics.dead_letters
+        #: of a note's key; one input prefix may have the dead-lettered records of several applications
+        self._begin = f"redrive:{topics.dead_letters}:"
         #: offsets of all letters, and of those that were sent, by reason and partition
         self._all: dict[tuple[str, int], list[int]] = defaultdict(list)
         self._sent: dict[tuple[str, int], set[int]] = defaultdict(set)
@@ -249,44 +250,39 @@ class Notes:
 
     @classmethod
     async def read(
-        cls, bootstrap: str, options: dict[str, Any], topics: Topics, found: Sequence[DeadLetteredRecord]
+        cls, bootstrap: str, options: dict[str, Any], topics: Topics, found: Sequence[DeadLetteredRecord], replication: int | None
     ) -> Notes:
         """What earlier runs have noted of the letters that are still there."""
         notes = cls(topics, found)
-        async with admin(bootstrap, options) as client:
-            for reason in sorted({reason for reason, _ in notes._all}):
-                for tp, noted in (await client.list_consumer_group_offsets(notes._group(reason))).items():
-                    notes.take(reason, tp.partition, noted.metadata)
+        notes.take(await read_progress(bootstrap, options, topics, replication, notes._begin))
         return notes
 
-    def take(self, reason: str, partition: int, metadata: str) -> None:
-        """What is committed for a reason and a partition."""
-        runs = list(accumulate(int(text) for text in metadata.split(",") if text))
-        place = (reason, partition)
-        self._sent[place] |= {offset for offset in self._all[place] if bisect_right(runs, offset) % 2}
+    def take(self, noted: dict[str, bytes]) -> None:
+        """What earlier runs have written under each key."""
+        for key, text in noted.items():
+            reason, _, partition = key.removeprefix(self._begin).rpartition(":")
+            runs = list(accumulate(int(part) for part in text.split(b",") if part))
+            place = (reason, int(partition))
+            self._sent[place] |= {offset for offset in self._all[place] if bisect_right(runs, offset) % 2}
 
     def sent(self, letter: DeadLetteredRecord) -> bool:
         """Whether a letter was sent by an earlier run."""
         return letter.offset in self._sent[letter.reason, letter.partition]
 
-    def with_(self, batch: Sequence[DeadLetteredRecord]) -> dict[str, dict[TopicPartition, OffsetAndMetadata]]:
-        """Take these as sent: the offsets to commit, by group. Raises :class:`Incompatible`."""
-        places = {(letter.reason, letter.partition) for letter in batch}
+    def with_(self, batch: Sequence[DeadLetteredRecord]) -> dict[str, bytes]:
+        """Take these as sent: the notes to write, by key. Raises :class:`Incompatible`."""
         for letter in batch:
             self._sent[letter.reason, letter.partition].add(letter.offset)
-        noted: dict[str, dict[TopicPartition, OffsetAndMetadata]] = defaultdict(dict)
-        for reason, partition in sorted(places):
-            text, last = self._text(reason, partition), max(self._sent[reason, partition])
+        noted = dict[str, bytes]()
+        for reason, partition in sorted({(letter.reason, letter.partition) for letter in batch}):
+            text = self._text(reason, partition).encode()
             if len(text) > _NOTE_BYTES:
                 raise Incompatible(
-                    f"too many letters with the reason {reason} lie between those that are sent, and Kafka's note of "
-                    "them would be too long: send the others first, or narrow the choice with --since"
+                    f"too many letters with the reason {reason} lie between those that are sent, and the note of them "
+                    "would be too long: send the others first, or narrow the choice with --since"
                 )
-            noted[self._group(reason)][TopicPartition(self._topic, partition)] = OffsetAndMetadata(last + 1, text)
+            noted[f"{self._begin}{reason}:{partition}"] = text
         return noted
-
-    def _group(self, reason: str) -> str:
-        return f"{self._topic}-redrive-{reason}"
 
     def _text(self, reason: str, partition: int) -> str:
         """Where runs of letters that were sent begin and end, as differences."""

@@ -60,6 +60,7 @@ class Topics:
         self.model_clock = f"{input_prefix}model-clock"
         self.operator_commands = f"{input_prefix}operator-commands"
         self.training_results = f"{input_prefix}training-results"
+        self.progress = f"{input_prefix}progress"
         self.owner = f"{output_prefix}owner"
         self.model_deltas = f"{app_id}-model-deltas"
         self.model_log = f"{app_id}-model-log"
@@ -84,7 +85,7 @@ class Topics:
 
     def message_limits(self) -> dict[str, int]:
         """``max.message.bytes`` of the topics that are made with another than the broker's own."""
-        return {spec.name: int(spec.config[MOST]) for spec in self.specs() if MOST in spec.config}
+        return {spec.name: int(spec.config[MOST]) for spec in (*self.specs(), *self.tools()) if MOST in spec.config}
 
     @property
     def last_log(self) -> str:
@@ -131,6 +132,10 @@ class Topics:
                 bounds.DEAD_LETTER,
             ),
         ]
+
+    def tools(self) -> list[TopicSpec]:
+        """What commands note for themselves; no worker needs it, and whoever does makes it."""
+        return [TopicSpec(self.progress, 1, {**_COMPACT, MOST: str(bounds.DEAD_LETTER)}, bounds.DEAD_LETTER)]
 
     def logs(self) -> list[TopicSpec]:
         """The application's internal logs."""

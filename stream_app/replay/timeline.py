@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import heapq
 import random
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import NamedTuple
 
-import msgspec
 import orjson
 
 from stream_app.ingest.files import rows
 from stream_app.ingest.mapping import BadRow, Mapping, outcome, prediction
-
-#: Events sorted in memory at a time: some 100 MB.
-RUN = 300_000
+from stream_app.ingest.sorting import RUN, Sorted
 
 
 class TimelineEvent(NamedTuple):
@@ -79,63 +74,18 @@ def events(
                 yield TimelineEvent(found[0], OUTCOME, number, found[1], orjson.dumps(found[2]))
 
 
-class Timeline:
-    """Events in order of time. Use as a context manager: runs sorted on disk are removed at the end."""
+class Timeline(Sorted[TimelineEvent]):
+    """Events in order of time."""
 
-    def __init__(
-        self, source: Iterable[TimelineEvent], run: int = RUN, progress: Callable[[int], Any] | None = None
-    ) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="plumbline-sort-")
-        self._runs: list[Path] = []
-        self._last: list[TimelineEvent] = []
-        self.count = 0
-        self.first_ms = self.last_ms = 0
-        batch: list[TimelineEvent] = []
-        for event in source:
-            batch.append(event)
-            if len(batch) >= run:
-                self._spill(batch)
-                batch = []
-                if progress is not None:
-                    progress(self.count)
-        batch.sort()
-        self._note(batch)
-        self._last = batch
+    def __init__(self, source: Iterable[TimelineEvent], run: int = RUN) -> None:
+        super().__init__(TimelineEvent, source, run)
 
-    def _note(self, batch: list[TimelineEvent]) -> None:
-        if not batch:
-            return
-        self.first_ms = min(self.first_ms, batch[0].at_ms) if self.count else batch[0].at_ms
-        self.last_ms = max(self.last_ms, batch[-1].at_ms)
-        self.count += len(batch)
+    @property
+    def first_ms(self) -> int:
+        """Time of the first event, 0 if there is none."""
+        return self.first.at_ms if self.first is not None else 0
 
-    def _spill(self, batch: list[TimelineEvent]) -> None:
-        batch.sort()
-        self._note(batch)
-        path = Path(self._folder.name, f"run-{len(self._runs)}")
-        encoder = msgspec.msgpack.Encoder()
-        with path.open("wb") as out:
-            for event in batch:
-                data = encoder.encode(event)
-                out.write(len(data).to_bytes(4, "big"))
-                out.write(data)
-        self._runs.append(path)
-
-    def __iter__(self) -> Iterator[TimelineEvent]:
-        if not self._runs:
-            return iter(self._last)
-        return heapq.merge(*(_read(path) for path in self._runs), self._last)
-
-    def __enter__(self) -> Timeline:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._folder.cleanup()
-
-
-def _read(path: Path) -> Iterator[TimelineEvent]:
-    decoder = msgspec.msgpack.Decoder(TimelineEvent)
-    stream: BinaryIO
-    with path.open("rb") as stream:
-        while head := stream.read(4):
-            yield decoder.decode(stream.read(int.from_bytes(head, "big")))
+    @property
+    def last_ms(self) -> int:
+        """Time of the last event, 0 if there is none."""
+        return self.last.at_ms if self.last is not None else 0

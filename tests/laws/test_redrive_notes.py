@@ -27,32 +27,28 @@ def letters(draw: st.DrawFn) -> list[DeadLetteredRecord]:
 
 @given(st.data(), letters())
 def test_every_run_knows_what_all_before_it_have_sent(data: st.DataObject, found: list[DeadLetteredRecord]) -> None:
-    committed: dict[tuple[str, int], str] = {}
+    written: dict[str, bytes] = {}
     sent: set[tuple[int, int]] = set()
     for _ in range(3):
         notes = Notes(TOPICS, found)
-        for (reason, partition), text in committed.items():
-            notes.take(reason, partition, text)
+        notes.take(written)
         assert {(one.partition, one.offset) for one in found if notes.sent(one)} == sent & {
             (one.partition, one.offset) for one in found
         }
         fresh = [one for one in found if not notes.sent(one)]
         batch = [one for one in fresh if data.draw(st.booleans())]
-        for group, noted in notes.with_(batch).items():
-            for tp, offset in noted.items():
-                reason = group.removeprefix(f"{TOPICS.dead_letters}-redrive-")
-                committed[reason, tp.partition] = offset.metadata
-                assert offset.offset == max(
-                    one.offset + 1
-                    for one in found
-                    if notes.sent(one) and (one.reason, one.partition) == (reason, tp.partition)
-                )
+        written |= notes.with_(batch)
         sent |= {(one.partition, one.offset) for one in batch}
         gone = data.draw(st.integers(0, 10))
         found = [one for one in found if one.offset >= gone]  # retention takes the oldest
 
 
-def test_a_note_that_kafka_would_refuse_is_refused_before_anything_is_sent() -> None:
-    notes = Notes(TOPICS, [letter(0, offset) for offset in range(10_000)])
+def test_a_note_that_its_topic_would_refuse_is_refused_before_anything_is_sent() -> None:
+    notes = Notes(TOPICS, [letter(0, offset) for offset in range(600_000)])
     with pytest.raises(Incompatible, match="send the others first"):
-        notes.with_([letter(0, offset) for offset in range(0, 10_000, 2)])
+        notes.with_([letter(0, offset) for offset in range(0, 600_000, 2)])
+
+
+def test_notes_of_another_applications_letters_under_the_same_inputs_are_kept_apart() -> None:
+    mine, other = Notes(TOPICS, [letter(0, 1)]), Notes(Topics("", "other.", 3, 2), [letter(0, 1)])
+    assert not mine.with_([letter(0, 1)]).keys() & other.with_([letter(0, 1)]).keys()
