@@ -16,17 +16,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from schemas.clock import decode_tick
 from schemas.common import rfc3339
 from stream_app.engine.protocol import EngineConfig
 from stream_app.errors import present
 from stream_app.kafka import clients
+from stream_app.kafka.clock_tail import read_tail
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +35,8 @@ MINUTE_MS = 60_000
 DOUBT_MS = 300_000
 #: Seconds after which the broker's time is looked at again although no tick was due, or it was not believed.
 LOOK_S = 15.0
+#: Seconds between two looks at a clock that holds simulated ticks: it may have been handed over to live time.
+HANDED_OVER_S = 5.0
 
 
 class ClockTopics(Protocol):
@@ -57,14 +58,6 @@ class ClockTopics(Protocol):
     def input_partitions(self) -> int: ...
     @property
     def model_partitions(self) -> int: ...
-
-
-@dataclass(slots=True)
-class _Last:
-    """Tail of the clock topics."""
-
-    at_ms: int = 0
-    mode: str | None = None
 
 
 class LiveClock:
@@ -98,9 +91,18 @@ class LiveClock:
         self.waits_for: str | None = None
 
     async def start(self) -> None:
-        """Connect, read where the clock stands, learn the broker's time."""
+        """Connect, read where the clock stands, learn the broker's time.
+
+        A clock that holds simulated ticks is left alone: no producer is started, which would fence the replay's.
+        """
         self._reader = clients.log_reader(self._config.bootstrap, self._config.kafka_options)
         await self._reader.start()
+        await self._lead()
+
+    async def _lead(self) -> None:
+        """Take the clock, unless time on it is simulated."""
+        if await self._simulated():
+            return
         self._producer = clients.producer(
             self._config.bootstrap,
             self._config.kafka_options,
@@ -108,19 +110,35 @@ class LiveClock:
             transaction_timeout_ms=int(self._config.transaction_timeout_s * 1000),
         )
         await self._producer.start()
-        last = await self._tail()
-        self._last_ms = last.at_ms
-        if last.at_ms and last.mode == "external":
-            self.refused = (
-                f"{self._topics.clock} holds simulated ticks of a replay; live ticks would mix two times. "
-                "Run `plumbline backfill --then-live` to hand the prefix over to live time."
-            )
-            log.warning("%s", self.refused)
+        if await self._simulated():  # by one that was about to begin
+            await self._producer.stop()
+            self._producer = None
             return
         if self._before_first is not None:
             await self._before_first()
             self._before_first = None
         await self._look()
+
+    async def _simulated(self) -> bool:
+        """Read where the clock stands; whether its newest tick is a simulated one, and then no live one is written."""
+        topics = self._topics
+        tps = [TopicPartition(topics.clock, p) for p in range(topics.input_partitions)]
+        tps += [TopicPartition(topics.model_clock, p) for p in range(topics.model_partitions)]
+        last = await read_tail(self._reader, tps)
+        self._last_ms = last.at_ms
+        self._look_at = time.monotonic() + HANDED_OVER_S
+        if last.at_ms == 0 or last.mode != "external":
+            if self.refused is not None:
+                log.warning("the clock was handed over: time is live from here on")
+            self.refused = None
+            return False
+        if self.refused is None:
+            self.refused = (
+                f"{topics.clock} holds simulated ticks of a replay; live ticks would mix two times. "
+                "Run `plumbline backfill --then-live` to hand the prefix over to live time; no worker is restarted."
+            )
+            log.warning("%s", self.refused)
+        return True
 
     async def _look(self) -> None:
         """Learn the broker's time from a record that is no tick, and say so if it cannot be believed."""
@@ -161,8 +179,10 @@ class LiveClock:
     async def beat(self) -> None:
         """Write the ticks that are due; after a failure the next beat connects anew."""
         try:
-            if self._producer is None:
+            if self._reader is None and self._producer is None:
                 await self.start()
+            elif self.refused is not None and time.monotonic() >= self._look_at:
+                await self._lead()
             if self.refused is None and time.monotonic() >= self._look_at:
                 await self._look()
             if self.refused is None and not self._doubted:
@@ -234,30 +254,3 @@ class LiveClock:
         ]
         ends: dict[Any, int] = await self._reader.end_offsets(wanted)
         return ends
-
-    async def _tail(self) -> _Last:
-        """The latest tick of either clock, over all partitions."""
-        last = _Last()
-        topics = self._topics
-        tps = [TopicPartition(topics.clock, p) for p in range(topics.input_partitions)]
-        tps += [TopicPartition(topics.model_clock, p) for p in range(topics.model_partitions)]
-        begins = await self._reader.beginning_offsets(tps)
-        ends = await self._reader.end_offsets(tps)
-        for tp in tps:
-            position, live = max(begins[tp], ends[tp] - 20), False
-            self._reader.assign([tp])
-            self._reader.seek(tp, position)
-            while await self._reader.position(tp) < ends[tp]:
-                for records in (await self._reader.getmany(tp, timeout_ms=200)).values():
-                    for record in records:
-                        try:
-                            tick = decode_tick(record.value, record.offset, record.timestamp)
-                        except (ValueError, TypeError):
-                            continue
-                        # as the lanes have it: no simulated tick counts after a live one
-                        if tick is None or (live and tick.mode == "external"):
-                            continue
-                        live = tick.mode == "live"
-                        if tick.at_ms >= last.at_ms:
-                            last = _Last(tick.at_ms, tick.mode)
-        return last
