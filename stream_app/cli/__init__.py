@@ -16,7 +16,7 @@ from stream_app.errors import PlumblineError
 _COMMANDS = {
     "demo": ("demo", "demo", "From nothing to a closed loop in minutes, on data from the package registries."),
     "services": ("services", "services", "Kafka and Redis on this machine: up, down, status."),
-    "topics": ("topics", "topics", "Create and check the topics."),
+    "topics": ("topics", "topics", "Create, check and delete topics."),
     "worker": ("worker", "worker", "Run a worker: joins, counts, drift, alerts, retraining."),
     "web": ("web", "web", "Serve the dashboard, its API and the live feed."),
     "replay": ("replay", "replay", "Send recorded predictions and outcomes as if time passed."),

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from schemas.common import rfc3339
 from stream_app import settings as settings_module
+from stream_app.cli.replay import FOLLOWED, handed_over
 from stream_app.kafka.topics import topics_of
 from stream_app.replay.backfill import run
 
@@ -39,5 +40,8 @@ def backfill(tick_every: str, then_live: bool) -> None:
                 task, description=rfc3339(at_ms)[:16], completed=at_ms - first[0], total=max(1, end_ms - first[0])
             )
 
-        count = run(settings, topics, tick_every, then_live, progress)  # type: ignore[arg-type]
-    click.echo(f"wrote {count:,} ticks" + ("; the clock is live from here on" if then_live else ""))
+        done = run(settings, topics, tick_every, then_live, progress)  # type: ignore[arg-type]
+    click.echo(f"wrote {done.ticks:,} ticks; time stands at {rfc3339(done.at_ms)}")
+    click.echo(handed_over(settings, topics) if then_live else FOLLOWED)
+    for text in done.late:
+        click.echo(text, err=True)

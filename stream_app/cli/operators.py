@@ -6,15 +6,20 @@ import asyncio
 import getpass
 import json
 import re
+import time
 from typing import Any
 
 import click
+from aiokafka import TopicPartition
 
 from schemas.common import NAME
 from stream_app import settings as settings_module
 from stream_app.cli.alerts import read_alerts
 from stream_app.commands import send
 from stream_app.core.kit.changes import Change
+from stream_app.kafka import clients
+from stream_app.kafka.clock_tail import ClockTail, read_tail
+from stream_app.kafka.reach import started
 from stream_app.kafka.topics import topics_of
 from stream_app.settings import Settings
 
@@ -210,6 +215,19 @@ def _named(key: str, value: str | None) -> dict[str, Any]:
     return {} if value is None else {key: value}
 
 
+async def _send(settings: Settings, written: send.NewCommand) -> ClockTail:
+    """Write the command; where the clock stands that it waits for."""
+    topics = topics_of(settings)
+    await send.send(settings, topics, [written])
+    bootstrap, options = settings.kafka_bootstrap, settings.kafka_client_options()
+    reader = clients.consumer(bootstrap, options, fetch_max_wait_ms=100)
+    async with started(reader, bootstrap, options):
+        clock, count = topics.model_clock, topics.model_partitions
+        if clock not in await reader.topics():
+            return ClockTail()
+        return await read_tail(reader, [TopicPartition(clock, partition) for partition in range(count)])
+
+
 def write(settings: Settings, model: str, command: str, arguments: dict[str, Any], actor: str, reason: str) -> None:
     """Write an operator's command to the model's partition, or to all of them for ``*``."""
     if model == "*" and command not in _FOR_ALL:
@@ -217,7 +235,10 @@ def write(settings: Settings, model: str, command: str, arguments: dict[str, Any
     if model != "*" and not re.fullmatch(f"{NAME}:{NAME}", model):
         raise click.BadParameter("a model is written TYPE:TENANT or TYPE:global", param_hint="MODEL")
     written = send.new_command(model, command, arguments, actor, reason)
-    asyncio.run(send.send(settings, topics_of(settings), [written]))
+    clock = asyncio.run(_send(settings, written))
     what = "all models" if model == "*" else model
     click.echo(f"commanded: {command} of {what} (id {written.id}); it takes effect with the next tick")
+    still = clock.no_tick_comes(time.time_ns() // 1_000_000)
+    if still is not None:
+        click.echo(still, err=True)
     click.echo(f"`plumbline audit{'' if model == '*' else f' --model {model}'}` says what became of it")

@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from schemas.common import rfc3339
 from stream_app import settings as settings_module
+from stream_app.engine.live_clock import HANDED_OVER_S
 from stream_app.errors import Incompatible
 from stream_app.ingest.mapping import Mapping, read_mapping
-from stream_app.kafka.topics import topics_of
+from stream_app.kafka.admin import admin, partition_counts, prepare_tools
+from stream_app.kafka.topics import Topics, topics_of
 from stream_app.replay.follow import LogFollower
 from stream_app.replay.results import ResultFollower
 from stream_app.replay.run import ReplayPlan, Summary, options_summary, run_replay
@@ -51,6 +54,21 @@ def _delay(text: str | None) -> tuple[int, int] | None:
     return min(bounds), max(bounds)
 
 
+#: What holds after simulated ticks, for people.
+FOLLOWED = (
+    "time on this prefix is simulated and no further tick comes by itself: another replay goes on from here, "
+    "`plumbline backfill --then-live` hands it over to live time"
+)
+
+
+def handed_over(settings: Settings, topics: Topics) -> str:
+    """What holds after the change to live time, for people."""
+    text = f"time is live from here on: workers that run take it up within {HANDED_OVER_S:.0f} s, without a restart"
+    if settings.clock == "live":
+        return text
+    return f"{text}, unless they were started with PLUMBLINE_CLOCK=follow, as is set here: those write no ticks"
+
+
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
@@ -77,11 +95,14 @@ def _delay(text: str | None) -> tuple[int, int] | None:
     help="Write a tick only when the pipeline has carried the one before and every command has its answer.",
 )
 @click.option("--strict", is_flag=True, help="Stop if any row is unusable, before anything is sent.")
+@click.option(
+    "--then-live", is_flag=True, help="Hand the prefix over to live time afterwards, once; no tick is later than now."
+)
 @click.option("--dry-run", is_flag=True, help="Show the first records and send nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Only a JSON summary, as the last line.")
 def replay(
     files: tuple[Path, ...], outcomes: tuple[Path, ...], dry_run: bool, strict: bool, step: bool, as_json: bool,
-    **options: Any,
+    then_live: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Send recorded predictions and outcomes, with simulated time, as if it all happened now.
 
@@ -94,7 +115,7 @@ def replay(
         --map prediction_id=id --map predicted_at=time --map score=probability --map actual=left \\
         --label-delay 6h..3d --seed 7
     """
-    plan = _plan(files, outcomes, options)
+    plan = replace(_plan(files, outcomes, options), then_live=then_live)
     settings = settings_module.load()
     if dry_run:
         _show(plan)
@@ -106,6 +127,7 @@ def replay(
         click.echo(json.dumps(options_summary(summary)))
     else:
         _report(summary)
+        click.echo(handed_over(settings, topics_of(settings)) if then_live else FOLLOWED)
 
 
 def _plan(files: tuple[Path, ...], outcomes: tuple[Path, ...], options: dict[str, Any]) -> ReplayPlan:
@@ -158,6 +180,12 @@ async def _run(settings: Settings, plan: ReplayPlan, step: bool, quiet: bool) ->
         if not step:
             return await run_replay(settings, topics, plan, progress)
         where = (settings.kafka_bootstrap, settings.kafka_client_options(), topics)
+        await prepare_tools(*where, settings.replication_factor)
+        async with admin(*where[:2]) as client:
+            if not await partition_counts(client, [topics.last_log]):
+                raise Incompatible(
+                    f"--step follows a worker of {settings.app_id}, and none has run: `plumbline worker`"
+                )
         async with LogFollower(*where) as follower, ResultFollower(*where) as answers:
 
             async def carried(at_ms: int) -> None:

@@ -7,9 +7,8 @@ import time
 from schemas.clock import decode_tick
 from schemas.common import rfc3339
 from stream_app.doctor.report import Checkup, Diagnosis, tails
+from stream_app.kafka.clock_tail import AHEAD_MS, LATE_MS
 
-#: A live clock ticks every minute at least.
-LATE_S = 150.0
 #: Seconds that this machine may differ from the broker.
 SKEW_S = 60.0
 
@@ -36,10 +35,22 @@ async def ticks(context: Checkup) -> list[Diagnosis]:
         newest_stamp = max([newest_stamp, *(stamp for _, stamp, mode in latest.values() if mode == "live")])
         age_s = time.time() - stamp / 1000
         what = f"{topic}: {mode}, at {rfc3339(at_ms)[:19]}, written {age_s:.0f} s ago"
-        if mode == "live" and age_s > LATE_S:
+        newest_ms = max(at for at, _, _ in latest.values())
+        if newest_ms > time.time() * 1000 + AHEAD_MS:
+            what = (
+                f"{topic}: time stands ahead, {mode}, at {rfc3339(newest_ms)[:19]}: no live tick is written before "
+                "that, and what is sent meanwhile waits for one"
+            )
+            repair = "wait until then, or begin again under a new PLUMBLINE_INPUT_PREFIX"
+            found.append(Diagnosis("ticks", "warn" if mode == "external" else "fail", what, repair))
+        elif mode == "live" and age_s * 1000 > LATE_MS:
             found.append(
                 Diagnosis("ticks", "fail", what + ": time stands still", "start a worker with PLUMBLINE_CLOCK=live")
             )
+        elif mode == "external" and context.settings.clock == "live":
+            still = ": time is simulated here, and no tick comes by itself"
+            repair = "replay on, or hand the prefix over with `plumbline backfill --then-live`; no worker is restarted"
+            found.append(Diagnosis("ticks", "warn", what + still, repair))
         else:
             found.append(Diagnosis("ticks", "ok", what))
     return found + _skew(newest_stamp)

@@ -21,7 +21,7 @@ from aiokafka.errors import (
 
 from stream_app.errors import Incompatible, Unavailable
 from stream_app.kafka import clients
-from stream_app.kafka.reach import unreachable
+from stream_app.kafka.reach import refuse_unanswered, unreachable
 from stream_app.kafka.topics import MOST, STAMP, Topics, TopicSpec
 
 log = logging.getLogger(__name__)
@@ -143,6 +143,8 @@ def _size_findings(spec: TopicSpec, config: dict[str, str]) -> list[TopicFinding
 def _wrong_count(spec: TopicSpec, count: int, topics: Topics) -> TopicFinding:
     key = "INPUT_PARTITIONS" if spec.name in topics.n_family() else "MODEL_PARTITIONS"
     family = "its predictions, outcomes and clock" if key == "INPUT_PARTITIONS" else "all topics keyed by model"
+    if spec.partitions == 1:
+        return TopicFinding(spec.name, f"has {count} partitions and is to have one", "delete it; it is made anew")
     return TopicFinding(
         spec.name,
         f"has {count} partitions, {spec.partitions} are configured; {family} need the same count",
@@ -208,6 +210,22 @@ async def prepare_worker(
             raise Incompatible(f"{small.topic} {small.problem}\n    → {small.remedy}")
         await create(client, changelogs, replication)
         return await cluster_id(client)
+
+
+async def prepare_tools(bootstrap: str, options: dict[str, Any], topics: Topics, replication: int) -> list[str]:
+    """What a replay or a load needs: a broker that answers, and every topic, made if it is missing. Returns those made.
+
+    ``Unavailable`` within two seconds without a broker; ``Incompatible`` names a topic that is not as configured.
+    """
+    await refuse_unanswered(bootstrap, options)
+    specs = [*topics.specs(), *topics.tools()]
+    async with admin(bootstrap, options) as client:
+        counts = await partition_counts(client, [spec.name for spec in specs])
+        for spec in specs:
+            if counts.get(spec.name, spec.partitions) != spec.partitions:
+                finding = _wrong_count(spec, counts[spec.name], topics)
+                raise Incompatible(f"{finding.topic} {finding.problem}: {finding.remedy}")
+        return await create(client, specs, replication)
 
 
 async def _refuse_without_rights(client: AIOKafkaAdminClient, app_id: str) -> None:

@@ -26,6 +26,8 @@ from stream_app.errors import Unavailable
 
 #: Bound on the look at one broker, seconds.
 LOOK_S: Final = 5.0
+#: The same where a command begins, and is to say at once that nobody is there.
+ANSWER_S: Final = 1.5
 #: How long a cancellation waits for a client that starts, seconds.
 PATIENCE_S: Final = 3.0
 
@@ -62,11 +64,40 @@ async def start(client: Any, bootstrap: str, options: dict[str, Any]) -> None:
         raise
 
 
+async def refuse_unanswered(bootstrap: str, options: dict[str, Any]) -> None:
+    """Raise :class:`Unavailable` within two seconds if no broker answers, before clients with more patience begin."""
+
+    async def fault(host: str, port: int) -> BaseException | None:
+        return await _fault(host, port, options, ANSWER_S)
+
+    looks = [asyncio.create_task(fault(host, port)) for host, port, _ in collect_hosts(bootstrap)]
+    try:
+        for done in asyncio.as_completed(looks):
+            if await done is None:
+                return
+        raise _unanswered(
+            bootstrap,
+            options,
+            [(host, port) for host, port, _ in collect_hosts(bootstrap)],
+            [look.result() for look in looks],
+        )
+    finally:
+        for look in looks:
+            look.cancel()
+        await asyncio.gather(*looks, return_exceptions=True)
+
+
 async def unreachable(bootstrap: str, options: dict[str, Any]) -> Unavailable:
     """The error to raise when no client could start. ``options``: the client's TLS and SASL."""
+    hosts = [(host, port) for host, port, _ in collect_hosts(bootstrap)]
+    return _unanswered(bootstrap, options, hosts, [await _fault(host, port, options, LOOK_S) for host, port in hosts])
+
+
+def _unanswered(
+    bootstrap: str, options: dict[str, Any], hosts: list[tuple[str, int]], faults: list[BaseException | None]
+) -> Unavailable:
     told: list[str] = []
-    for host, port, _ in collect_hosts(bootstrap):
-        fault = await _fault(host, port, options)
+    for (host, port), fault in zip(hosts, faults, strict=True):
         if isinstance(fault, KafkaError | ssl.SSLError | ConnectionResetError):
             return Unavailable(f"the broker at {host}:{port} {_refusal(fault, options)}")
         told.append(type(fault).__name__ if fault is not None else "slow to answer")
@@ -76,11 +107,11 @@ async def unreachable(bootstrap: str, options: dict[str, Any]) -> Unavailable:
     )
 
 
-async def _fault(host: str, port: int, options: dict[str, Any]) -> BaseException | None:
+async def _fault(host: str, port: int, options: dict[str, Any], bound_s: float) -> BaseException | None:
     connection = None
     try:
-        async with asyncio.timeout(LOOK_S):
-            connection = await create_conn(host, port, request_timeout_ms=int(LOOK_S * 1000), **options)
+        async with asyncio.timeout(bound_s):
+            connection = await create_conn(host, port, request_timeout_ms=int(bound_s * 1000), **options)
             # A listener that wants a password lets everybody ask for its versions, and nothing after that.
             await connection.send(MetadataRequest([]))
     except (KafkaError, OSError, TimeoutError) as error:

@@ -6,14 +6,17 @@ import asyncio
 import time
 from bisect import bisect_left
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from schemas.inputs import OUTCOME_DECODER, PREDICTION_DECODER, time_ms
 from stream_app.commands.announce import announce
+from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.errors import Incompatible
+from stream_app.kafka.admin import prepare_tools
 from stream_app.kafka.reading import records
 from stream_app.kafka.topics import Topics
 from stream_app.replay.clock_writer import ClockWriter
@@ -22,9 +25,25 @@ from stream_app.settings import Settings
 
 Track = tuple[list[int], list[int]]
 
+#: A record that counts so much later than it was made stands behind later ones: more than an hourly tick explains.
+LATE_MS: Final = 3 * HOUR_MS
 
-async def tracks(settings: Settings, topics: Topics) -> dict[tuple[str, int], Track]:
-    """For each input partition: offsets, and the latest event time up to each (a record may be late, never early)."""
+
+@dataclass(slots=True)
+class Backfilled:
+    """What a backfill did. ``late``: sentences on records that stand behind later ones."""
+
+    ticks: int = 0
+    at_ms: int = 0
+    late: list[str] = field(default_factory=list)
+
+
+async def tracks(settings: Settings, topics: Topics) -> tuple[dict[tuple[str, int], Track], list[str]]:
+    """For each input partition: offsets, and the latest event time up to each (a record may be late, never early).
+
+    A tick covers the beginning of a partition, so what stands behind a later record counts with that one. ``plumbline
+    load`` writes in the order of time; sentences say how many records of other writers count late, and how much.
+    """
     found: dict[tuple[str, int], tuple[list[int], list[int]]] = {}
     now_ms = time.time_ns() // 1_000_000
     for topic in (topics.predictions, topics.outcomes):
@@ -32,7 +51,24 @@ async def tracks(settings: Settings, topics: Topics) -> dict[tuple[str, int], Tr
             offsets, times = found.setdefault((topic, record.partition), ([], []))
             offsets.append(record.offset)
             times.append(_event_ms(topic == topics.predictions, record.value, now_ms))
-    return {key: (offsets, list(accumulate(times, max))) for key, (offsets, times) in found.items()}
+    running = {key: (offsets, list(accumulate(times, max))) for key, (offsets, times) in found.items()}
+    late = []
+    for topic in (topics.predictions, topics.outcomes):
+        waits = [
+            latest - at
+            for (name, partition), (_, times) in found.items()
+            if name == topic
+            for at, latest in zip(times, running[name, partition][1], strict=True)
+            if at
+        ]
+        behind = [wait for wait in waits if wait > LATE_MS]
+        if behind:
+            late.append(
+                f"{len(behind):,} of {len(waits):,} records of {topic} stand behind later ones and count up to "
+                f"{max(behind) / DAY_MS:,.1f} days late. Bring them in by one `plumbline load` or `plumbline replay` "
+                "under a new PLUMBLINE_INPUT_PREFIX, which put them in the order of time."
+            )
+    return running, late
 
 
 def _event_ms(prediction: bool, value: bytes | None, now_ms: int) -> int:
@@ -49,19 +85,20 @@ def _event_ms(prediction: bool, value: bytes | None, now_ms: int) -> int:
 
 async def backfill(
     settings: Settings, topics: Topics, every: Every, then_live: bool, on_tick: Callable[[int, int], None]
-) -> int:
-    """Write the ticks that are missing; returns how many. Interrupted and run again, it goes on after its last tick.
+) -> Backfilled:
+    """Write the ticks that are missing. Interrupted and run again, it goes on after its last tick.
 
     ``on_tick`` hears of each tick and the last one to come (epoch ms).
     """
-    found = await tracks(settings, topics)
+    await prepare_tools(settings.kafka_bootstrap, settings.kafka_client_options(), topics, settings.replication_factor)
+    done = Backfilled()
+    found, done.late = await tracks(settings, topics)
     times = [at for _, latest in found.values() for at in latest if at]
     if not times:
         raise Incompatible(f"{topics.predictions} and {topics.outcomes} hold no record with a usable time")
     events = sorted(set(times))
     # Never beyond the present: live time goes on from the last tick.
     first, end = events[0], min(last_tick(events[-1]), time.time_ns() // 1_000_000)
-    written = 0
     async with ClockWriter(settings.kafka_bootstrap, settings.kafka_client_options(), topics) as writer:
         await announce(settings, topics)
         at_ms = writer.stand.at_ms or first - 1
@@ -69,11 +106,12 @@ async def backfill(
             position = bisect_left(events, at_ms)
             at_ms = min(end, next_tick(at_ms, events[position] if position < len(events) else None, every))
             await writer.write_covering(at_ms, {key: _covered(track, at_ms) for key, track in found.items()})
-            written += 1
+            done.ticks += 1
             on_tick(at_ms, end)
         if then_live:
             await writer.hand_over()
-    return written
+        done.at_ms = writer.stand.at_ms
+    return done
 
 
 def _covered(track: Track, at_ms: int) -> int:
@@ -83,6 +121,6 @@ def _covered(track: Track, at_ms: int) -> int:
     return offsets[count] if count < len(offsets) else offsets[-1] + 1
 
 
-def run(settings: Settings, topics: Topics, every: Every, then_live: bool, on_tick: Any) -> int:
+def run(settings: Settings, topics: Topics, every: Every, then_live: bool, on_tick: Any) -> Backfilled:
     """:func:`backfill`, from a command."""
     return asyncio.run(backfill(settings, topics, every, then_live, on_tick))

@@ -79,8 +79,9 @@ class ClockWriter:
             self.stand = await self._tail()
             if self.stand.mode == "live":
                 raise Incompatible(
-                    f"{topics.clock} is live: simulated time cannot be mixed in. Bring history beside a running model "
-                    "with `plumbline load`, or replay under another PLUMBLINE_INPUT_PREFIX."
+                    f"{topics.clock} is live since a worker ticks it, or since it was handed over: simulated time "
+                    "cannot be mixed in. Bring history beside a running model with `plumbline load`, or replay under "
+                    "another PLUMBLINE_INPUT_PREFIX."
                 )
             self._clients = stack.pop_all()
         return self
@@ -117,7 +118,9 @@ class ClockWriter:
                 ]
                 await asyncio.gather(*futures)
         except ProducerFenced as error:
-            raise Unavailable("another replay or backfill of this prefix has taken over; this one stops") from error
+            raise Unavailable(
+                "another replay or backfill of this prefix, or a worker's live clock, has taken over; this one stops"
+            ) from error
         self.stand = ClockState(at_ms, mode, digest, row)
 
     async def write_covering(self, at_ms: int, offsets: dict[tuple[str, int], int]) -> None:

@@ -15,6 +15,7 @@ from stream_app.commands.announce import announce
 from stream_app.errors import Incompatible
 from stream_app.ingest.files import digest as file_digest
 from stream_app.ingest.mapping import Mapping
+from stream_app.kafka.admin import prepare_tools
 from stream_app.kafka.topics import Topics
 from stream_app.replay.clock_writer import ClockWriter
 from stream_app.replay.ticks import Every, last_tick, next_tick
@@ -40,6 +41,8 @@ class ReplayPlan:
     limit: int | None = None
     #: rows per second of wall time, ``None`` for as fast as the broker takes them
     rate: float | None = None
+    #: hand the prefix over to live time at the end; no tick is later than the present then
+    then_live: bool = False
 
     def digest(self) -> str:
         """Identity of the replay: the files' bytes and everything that decides what is made of them."""
@@ -68,6 +71,7 @@ async def run_replay(
     settings: Settings, topics: Topics, plan: ReplayPlan, on_progress: Progress | None = None, step: Step | None = None
 ) -> Summary:
     """Send the plan's events and ticks. Interrupted at any point and run again, it goes on after its last tick."""
+    await prepare_tools(settings.kafka_bootstrap, settings.kafka_client_options(), topics, settings.replication_factor)
     identity = await asyncio.to_thread(plan.digest)
     faults = TimelineFaults()
     source = events(plan.files, plan.outcomes, plan.mapping, plan.limit, faults)
@@ -76,10 +80,20 @@ async def run_replay(
     with timeline:
         if not timeline.count:
             raise Incompatible(f"nothing to replay: {faults.count} rows were unusable: {'; '.join(faults.first[:3])}")
+        now_ms = time.time_ns() // 1_000_000
+        if plan.then_live and timeline.last_ms >= now_ms:
+            raise Incompatible(
+                f"the last record is of {rfc3339(timeline.last_ms)}, later than now: live time cannot go on from there"
+            )
         async with ClockWriter(settings.kafka_bootstrap, settings.kafka_client_options(), topics) as writer:
             _resume(writer, identity, timeline, summary)
             summary.announced = await announce(settings, topics)
-            await send(writer, topics, plan.every, plan.rate, identity, timeline, summary, on_progress, step)
+            until = now_ms if plan.then_live else None
+            await send(
+                writer, topics, plan.every, plan.rate, identity, timeline, summary, on_progress, step, until_ms=until
+            )
+            if plan.then_live:
+                await writer.hand_over()
     return summary
 
 
@@ -97,20 +111,22 @@ def _resume(writer: ClockWriter, identity: str, timeline: Timeline, summary: Sum
 async def send(
     writer: ClockWriter, topics: Topics, every: Every, rate: float | None, identity: str, timeline: Timeline,
     summary: Summary,
-    on_progress: Progress | None, step: Step | None, serve: Serve | None = None,
+    on_progress: Progress | None, step: Step | None, serve: Serve | None = None, until_ms: int | None = None,
 ) -> None:  # fmt: skip
     """Send the timeline's events after ``summary.resumed_from_row``, a transaction for each tick.
 
-    ``serve`` makes the records of a tick's events at the time when they are sent.
+    ``serve`` makes the records of a tick's events at the time when they are sent. No tick is later than ``until_ms``.
     """
     done = summary.resumed_from_row
     at_ms = writer.stand.at_ms or timeline.first_ms - 1
     end_ms = last_tick(timeline.last_ms)
+    if until_ms is not None:
+        end_ms = min(end_ms, until_ms)
     iterator = _skip(iter(timeline), done)
     upcoming = next(iterator, None)
     started = time.monotonic()
     while at_ms < end_ms:
-        at_ms = next_tick(at_ms, upcoming.at_ms if upcoming is not None else None, every)
+        at_ms = min(end_ms, next_tick(at_ms, upcoming.at_ms if upcoming is not None else None, every))
         batch: list[TimelineEvent] = []
         while upcoming is not None and upcoming.at_ms < at_ms:
             batch.append(upcoming)

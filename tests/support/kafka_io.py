@@ -38,7 +38,7 @@ class Prefix:
     async def create(self) -> Prefix:
         """Create every topic."""
         async with admin.admin(self.bootstrap, {}) as client:
-            await admin.create(client, [*self.topics.specs(), *self.topics.logs()], 1)
+            await admin.create(client, [*self.topics.specs(), *self.topics.tools(), *self.topics.logs()], 1)
         return self
 
     async def configure(self, topic: str, config: dict[str, str]) -> None:
