@@ -37,7 +37,7 @@ def test_no_assertion_is_a_check() -> None:
 #: Who may read MessagePack or MessagePack's kin without a codec, and why.
 _OWN_DECODERS = {
     "stream_app/core/kit/codec.py": "the codec itself",
-    "stream_app/replay/timeline.py": "sorts in a temporary file of its own, which no other process ever reads",
+    "stream_app/ingest/sorting.py": "sorts in a temporary file of its own, which no other process ever reads",
 }
 
 
