@@ -42,6 +42,6 @@ def backfill(tick_every: str, then_live: bool) -> None:
 
         done = run(settings, topics, tick_every, then_live, progress)  # type: ignore[arg-type]
     click.echo(f"wrote {done.ticks:,} ticks; time stands at {rfc3339(done.at_ms)}")
-    click.echo(handed_over(settings, topics) if then_live else FOLLOWED)
-    for text in done.late:
+    click.echo(handed_over(settings, done.at_ms) if then_live else FOLLOWED)
+    for text in done.told:
         click.echo(text, err=True)

@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from stream_app.engine.live_clock import HANDED_OVER_S
 from stream_app.errors import Incompatible
 from stream_app.ingest.mapping import Mapping, read_mapping
 from stream_app.kafka.admin import admin, partition_counts, prepare_tools
-from stream_app.kafka.topics import Topics, topics_of
+from stream_app.kafka.clock_tail import AHEAD_MS
+from stream_app.kafka.topics import topics_of
 from stream_app.replay.follow import LogFollower
 from stream_app.replay.results import ResultFollower
 from stream_app.replay.run import ReplayPlan, Summary, options_summary, run_replay
@@ -61,9 +63,11 @@ FOLLOWED = (
 )
 
 
-def handed_over(settings: Settings, topics: Topics) -> str:
-    """What holds after the change to live time, for people."""
+def handed_over(settings: Settings, at_ms: int) -> str:
+    """What holds after the change to live time, for people. ``at_ms``: where time stands."""
     text = f"time is live from here on: workers that run take it up within {HANDED_OVER_S:.0f} s, without a restart"
+    if at_ms > time.time_ns() // 1_000_000 + AHEAD_MS:
+        text += f"; it stands ahead, and no live tick is written before {rfc3339(at_ms)[:19]}Z"
     if settings.clock == "live":
         return text
     return f"{text}, unless they were started with PLUMBLINE_CLOCK=follow, as is set here: those write no ticks"
@@ -127,7 +131,7 @@ def replay(
         click.echo(json.dumps(options_summary(summary)))
     else:
         _report(summary)
-        click.echo(handed_over(settings, topics_of(settings)) if then_live else FOLLOWED)
+        click.echo(handed_over(settings, summary.last_tick_ms) if then_live else FOLLOWED)
 
 
 def _plan(files: tuple[Path, ...], outcomes: tuple[Path, ...], options: dict[str, Any]) -> ReplayPlan:

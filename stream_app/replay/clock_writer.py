@@ -22,8 +22,9 @@ from schemas.common import parse_ms, rfc3339
 from schemas.partitioning import partition_for
 from stream_app.errors import Incompatible, Unavailable
 from stream_app.kafka import clients
+from stream_app.kafka.clock_tail import read_tail
 from stream_app.kafka.passed_by import readable
-from stream_app.kafka.reach import start
+from stream_app.kafka.reach import start, started
 from stream_app.kafka.topics import Topics
 
 #: A tick's transaction carries an hour of rows, or a day's; the broker allows 15 minutes at most.
@@ -47,6 +48,23 @@ class ClockState:
     mode: str | None
     digest: str | None
     row: int
+
+
+def _live(topics: Topics) -> Incompatible:
+    return Incompatible(
+        f"{topics.clock} is live, by a worker that ticks it or since it was handed over: simulated time cannot be "
+        "mixed in. Bring history beside a running model with `plumbline load`, or replay under another "
+        "PLUMBLINE_INPUT_PREFIX."
+    )
+
+
+async def refuse_live(bootstrap: str, options: dict[str, Any], topics: Topics) -> None:
+    """``Incompatible`` if the clock is live; asked before a file is read, and without fencing anybody."""
+    reader = clients.consumer(bootstrap, options, fetch_max_wait_ms=100)
+    async with started(reader, bootstrap, options):
+        tps = [TopicPartition(topics.clock, partition) for partition in range(topics.input_partitions)]
+        if (await read_tail(reader, tps)).mode == "live":
+            raise _live(topics)
 
 
 class ClockWriter:
@@ -78,11 +96,7 @@ class ClockWriter:
             await self._refresh((topics.predictions, topics.outcomes), topics.input_partitions)
             self.stand = await self._tail()
             if self.stand.mode == "live":
-                raise Incompatible(
-                    f"{topics.clock} is live since a worker ticks it, or since it was handed over: simulated time "
-                    "cannot be mixed in. Bring history beside a running model with `plumbline load`, or replay under "
-                    "another PLUMBLINE_INPUT_PREFIX."
-                )
+                raise _live(topics)
             self._clients = stack.pop_all()
         return self
 

@@ -17,7 +17,7 @@ from stream_app.ingest.files import digest as file_digest
 from stream_app.ingest.mapping import Mapping
 from stream_app.kafka.admin import prepare_tools
 from stream_app.kafka.topics import Topics
-from stream_app.replay.clock_writer import ClockWriter
+from stream_app.replay.clock_writer import ClockWriter, refuse_live
 from stream_app.replay.ticks import Every, last_tick, next_tick
 from stream_app.replay.timeline import PREDICTION, Timeline, TimelineEvent, TimelineFaults, events
 from stream_app.settings import Settings
@@ -71,7 +71,9 @@ async def run_replay(
     settings: Settings, topics: Topics, plan: ReplayPlan, on_progress: Progress | None = None, step: Step | None = None
 ) -> Summary:
     """Send the plan's events and ticks. Interrupted at any point and run again, it goes on after its last tick."""
-    await prepare_tools(settings.kafka_bootstrap, settings.kafka_client_options(), topics, settings.replication_factor)
+    kafka = (settings.kafka_bootstrap, settings.kafka_client_options(), topics)
+    await prepare_tools(*kafka, settings.replication_factor)
+    await refuse_live(*kafka)
     identity = await asyncio.to_thread(plan.digest)
     faults = TimelineFaults()
     source = events(plan.files, plan.outcomes, plan.mapping, plan.limit, faults)
@@ -85,7 +87,7 @@ async def run_replay(
             raise Incompatible(
                 f"the last record is of {rfc3339(timeline.last_ms)}, later than now: live time cannot go on from there"
             )
-        async with ClockWriter(settings.kafka_bootstrap, settings.kafka_client_options(), topics) as writer:
+        async with ClockWriter(*kafka) as writer:
             _resume(writer, identity, timeline, summary)
             summary.announced = await announce(settings, topics)
             until = now_ms if plan.then_live else None

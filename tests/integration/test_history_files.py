@@ -127,7 +127,7 @@ async def test_a_file_sorted_by_prediction_gives_the_same_history_by_replay_and_
     text = await _run(first, "replay", str(path), *MAPPING, *OUTCOMES, "--tick-every", every)
     assert f"sent {rows:,} predictions and {rows:,} outcomes" in text
     assert "no further tick comes by itself" in text
-    replayed = await _outputs(first, worker("replayed", first.topics.app_id, first.topics).start())
+    one = worker("replayed", first.topics.app_id, first.topics).start()  # works while the other is loaded
 
     for kind, more in (("predictions", ()), ("outcomes", OUTCOMES)):
         text = await _run(second, "load", kind, str(path), *(MAPPING if kind == "predictions" else MAPPING[:2]),
@@ -136,11 +136,19 @@ async def test_a_file_sorted_by_prediction_gives_the_same_history_by_replay_and_
     done = await plumbline(second, "backfill", "--then-live", "--tick-every", every)
     assert (done.code, "days late" in done.err) == (0, False), done.err
     assert "time is live from here on" in done.out
-    loaded = await _outputs(second, worker("loaded", second.topics.app_id, second.topics).start())
+    other = worker("loaded", second.topics.app_id, second.topics).start()
+    replayed, loaded = await _outputs(first, one), await _outputs(second, other)
 
     _compare_with_sklearn(path, replayed["metric-snapshots"])
     assert loaded == replayed
-    assert not [row for row in replayed["drift-events"] if row["kind"] == "completeness" and row["verdict"] == "drift"]
+    events = replayed["drift-events"]
+    assert not [row for row in events if row.get("check") == "completeness" and row["verdict"] == "drift"]
     assert "outcomes missing" not in json.dumps(replayed)
-    drifted = {row["model"] for row in replayed["drift-events"] if row.get("severity") in ("HIGH", "CRITICAL")}
-    assert drifted == {"churn:zeta"}
+    # each check of few rows errs once in a hundred times; what was planted stands to the end
+    last = {row["model"]: row for row in sorted(events, key=_close) if row["kind"] == "performance"}
+    assert (last["churn:zeta"]["verdict"], last["churn:zeta"]["severity"]) == ("drift", "CRITICAL")
+    assert last["churn:acme"]["verdict"] != "drift", last["churn:acme"]
+
+
+def _close(event: dict[str, Any]) -> str:
+    return str(event["as_of"])
