@@ -64,7 +64,7 @@ def _captured(value: Any) -> Any:
     if not isinstance(value, dict) or "data" not in value:
         raise Fault(f"{shown(value)} is not {{encoding, data, …}}")
     data, encoding = value["data"], value.get("encoding")
-    kind = str(value.get("observedContentType", ""))
+    kind = str(value.get("observedContentType") or "")
     if encoding == "BASE64":
         data = _base64(data)
         encoding = "JSON" if "json" in kind else "CSV"
@@ -102,16 +102,16 @@ def _count(given: Any) -> int | None:
     return len(given) if isinstance(given[0], list | dict) else 1
 
 
-def _results(value: Any, given: Any = None) -> list[Any]:
+def _results(value: Any, given: Any = None) -> Any:
     """What an endpoint answered, one item for each row of its input (None: unknown)."""
     if isinstance(value, dict):
         raise Fault(f"{shown(value)} is no list of results")
     found = value if isinstance(value, list) else [value]
     count = _count(given)
     if count is None or len(found) == count:
-        return found
+        return alike(found)
     if len(found) == 1 and isinstance(found[0], list) and len(found[0]) == count:
-        return found[0]  # several results on one line
+        return alike(found[0])  # several results on one line
     if count == 1 and found and not any(isinstance(item, list | dict) for item in found):
         return [found]  # the classes of one row
     raise Fault(f"{len(found)} results for {count} rows of the input")
@@ -136,6 +136,9 @@ def _dataframe(value: Any) -> list[dict[str, Any]]:
 
 def number(value: Any) -> float:
     """A finite number from a number or its text."""
+    if value.__class__ is float and math.isfinite(value):
+        fraction: float = value
+        return fraction
     try:
         found = float(value)
     except (TypeError, ValueError, OverflowError) as error:
@@ -210,9 +213,9 @@ def _threshold(value: Any, least: float) -> bool:
 def _scores(value: Any) -> tuple[list[Any], list[float]]:
     """Classes (or their positions) and their probabilities."""
     if isinstance(value, dict):
-        return list(value), [number(score) for score in value.values()]
+        return list(value), list(map(number, value.values()))
     if isinstance(value, list) and value:
-        return list(range(len(value))), [number(score) for score in value]
+        return list(range(len(value))), list(map(number, value))
     raise Fault(f"{shown(value)} is neither a list nor an object of probabilities")
 
 
