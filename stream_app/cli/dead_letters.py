@@ -34,8 +34,8 @@ def dead_letters() -> None:
 
 
 @dead_letters.command("list")
-@click.option("--reason", type=REASON, help="Only letters with this reason.")
-@click.option("--since", help="Only letters written at or after this time, RFC 3339.")
+@click.option("--reason", type=REASON, help="Only dead-lettered records with this reason.")
+@click.option("--since", help="Only dead-lettered records written at or after this time, RFC 3339.")
 @click.option("--show-payload", is_flag=True, help="Also show the bytes; they may hold personal data.")
 @click.option("--json", "as_json", is_flag=True, help="One letter a line.")
 def list_(reason: str | None, since: str | None, show_payload: bool, as_json: bool) -> None:
@@ -65,9 +65,9 @@ def list_(reason: str | None, since: str | None, show_payload: bool, as_json: bo
 
 
 @dead_letters.command()
-@click.option("--reason", type=REASON, help="Only letters with this reason.")
-@click.option("--since", help="Only letters written at or after this time, RFC 3339.")
-@click.option("--map", "columns", multiple=True, metavar="FIELD=NAME", help="Repair: the letter has a field as NAME.")
+@click.option("--reason", type=REASON, help="Only dead-lettered records with this reason.")
+@click.option("--since", help="Only dead-lettered records written at or after this time, RFC 3339.")
+@click.option("--map", "columns", multiple=True, metavar="FIELD=NAME", help="Repair: the record has a field as NAME.")
 @click.option(
     "--set", "constants", multiple=True, metavar="FIELD=VALUE", help="Repair: value of a field in every letter."
 )
@@ -86,7 +86,7 @@ def redrive(
     """Send dead-lettered records to the topics they came from, once each; model-keyed ones to their model's partition.
 
     As they are, if the cause was here: a setting, a clock, a tenant's scope. If the producer was wrong, predictions
-    and outcomes can be repaired on the way; letters that a repair makes nothing of stay where they are and can be sent
+    and outcomes can be repaired on the way; those that a repair makes nothing of stay where they are and can be sent
     later. Doing it twice sends nothing twice. What was cut short or could not be read stays, and so does what came
     from any other topic than predictions, outcomes, commands and results; how many, and why, is said.
 
@@ -116,7 +116,7 @@ def redrive(
             )
         )  # fmt: skip
     earlier = f"; {done.before:,} had been sent before" if done.before else ""
-    click.echo(f"{done.sent:,} letters would be sent{earlier}" if dry_run else f"sent {done.sent:,} letters{earlier}")
+    click.echo(f"{done.sent:,} records would be sent{earlier}" if dry_run else f"sent {done.sent:,} records{earlier}")
     if done.faults.count:
         what = "cannot be repaired like this and stay" if repair is not None else "stay where they are"
         click.echo(f"{done.faults.count:,} {what}:", err=True)

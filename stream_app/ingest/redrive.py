@@ -3,8 +3,8 @@
 Only to inputs (predictions, outcomes, commands, results), never to an output of the pipeline or a topic of somebody
 else. What is not there whole (truncated, unreadable) has nothing to send; it stays, and the redrive says how many.
 
-What was sent is noted on the topic of progress for each reason and partition, in the transaction of the letters
-themselves. A note holds the runs of letters that were sent, because a choice may leave some out: a reason, a time, or a
+What was sent is noted on the topic of progress for each reason and partition, in the transaction of the records
+themselves. A note holds the runs of records that were sent, because a choice may leave some out: a reason, a time, or a
 mapping that makes nothing of them.
 """
 
@@ -100,19 +100,19 @@ class Redriven:
     sent: int = 0
     #: chosen, and sent by an earlier run
     before: int = 0
-    #: letters that cannot be sent, or that the mapping makes nothing of: they stay
+    #: dead-lettered records that cannot be sent, or that the mapping makes nothing of: they stay
     faults: Faults = field(default_factory=Faults)
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """How letters of the two input topics are repaired: their JSON objects are rows of a mapping."""
+    """How dead-lettered records of the two input topics are repaired: their JSON objects are rows of a mapping."""
 
     mapping: Mapping
     max_record_bytes: int
 
     def value(self, topics: Topics, letter: DeadLetteredRecord) -> bytes:
-        """The record that is sent in the letter's place. Raises :class:`BadRow`."""
+        """The record that is sent in its place. Raises :class:`BadRow`."""
         if letter.topic not in (topics.predictions, topics.outcomes):
             raise BadRow("only predictions and outcomes can be repaired")
         try:
@@ -132,14 +132,14 @@ class Repair:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How letters are sent, and what each topic takes: ``max.message.bytes`` by name."""
+    """How dead-lettered records are sent, and what each topic takes: ``max.message.bytes`` by name."""
 
     topics: Topics
     repair: Repair | None
     limits: dict[str, int]
 
     def value(self, letter: DeadLetteredRecord) -> bytes | None:
-        """The value that is sent. Raises :class:`BadRow` for a letter that stays."""
+        """The value that is sent. Raises :class:`BadRow` for a record that stays."""
         why = letter.stays(self.topics)
         if why is not None:
             raise BadRow(why)
@@ -237,12 +237,12 @@ async def _redrive(
 
 
 class Notes:
-    """Which letters were sent, by reason and partition of the dead-lettered records."""
+    """Which dead-lettered records were sent, by reason and partition of the dead-lettered records."""
 
     def __init__(self, topics: Topics, found: Sequence[DeadLetteredRecord]) -> None:
         #: of a note's key; one input prefix may have the dead-lettered records of several applications
         self._begin = f"redrive:{topics.dead_letters}:"
-        #: offsets of all letters, and of those that were sent, by reason and partition
+        #: offsets of all dead-lettered records, and of those that were sent, by reason and partition
         self._all: dict[tuple[str, int], list[int]] = defaultdict(list)
         self._sent: dict[tuple[str, int], set[int]] = defaultdict(set)
         for letter in sorted(found, key=lambda letter: letter.offset):
@@ -250,9 +250,14 @@ class Notes:
 
     @classmethod
     async def read(
-        cls, bootstrap: str, options: dict[str, Any], topics: Topics, found: Sequence[DeadLetteredRecord], replication: int | None
+        cls,
+        bootstrap: str,
+        options: dict[str, Any],
+        topics: Topics,
+        found: Sequence[DeadLetteredRecord],
+        replication: int | None,
     ) -> Notes:
-        """What earlier runs have noted of the letters that are still there."""
+        """What earlier runs have noted of the dead-lettered records that are still there."""
         notes = cls(topics, found)
         notes.take(await read_progress(bootstrap, options, topics, replication, notes._begin))
         return notes
@@ -266,7 +271,7 @@ class Notes:
             self._sent[place] |= {offset for offset in self._all[place] if bisect_right(runs, offset) % 2}
 
     def sent(self, letter: DeadLetteredRecord) -> bool:
-        """Whether a letter was sent by an earlier run."""
+        """Whether a record was sent by an earlier run."""
         return letter.offset in self._sent[letter.reason, letter.partition]
 
     def with_(self, batch: Sequence[DeadLetteredRecord]) -> dict[str, bytes]:
@@ -278,14 +283,14 @@ class Notes:
             text = self._text(reason, partition).encode()
             if len(text) > _NOTE_BYTES:
                 raise Incompatible(
-                    f"too many letters with the reason {reason} lie between those that are sent, and the note of them "
-                    "would be too long: send the others first, or narrow the choice with --since"
+                    f"too many records with the reason {reason} lie between those that are sent, and the note "
+                    "of them would be too long: send the others first, or narrow the choice with --since"
                 )
             noted[f"{self._begin}{reason}:{partition}"] = text
         return noted
 
     def _text(self, reason: str, partition: int) -> str:
-        """Where runs of letters that were sent begin and end, as differences."""
+        """Where runs of dead-lettered records that were sent begin and end, as differences."""
         bounds, sent, inside = list[int](), self._sent[reason, partition], False
         for offset in self._all[reason, partition]:
             if (offset in sent) != inside:

@@ -139,7 +139,7 @@ async def test_dead_letters_are_listed_without_payload_and_redriven_once(
     chosen = [row for row in listed if row["reason"] == "missing_tenant"]
     before = await _count(prefix)
     assert (
-        f"{len(chosen)} letters would"
+        f"{len(chosen)} records would"
         in plumbline("dead-letters", "redrive", "--reason", "missing_tenant", "--dry-run").stdout
     )
     assert f"sent {len(chosen)} letters" in plumbline("dead-letters", "redrive", "--reason", "missing_tenant").stdout

@@ -157,7 +157,7 @@ async def test_every_lane_goes_on_and_what_is_beside_the_bombs_counts(
             monkeypatch.setenv(key, value)
     done = await asyncio.to_thread(CliRunner().invoke, cli, ["dead-letters", "redrive", "--reason", "oversized"])
     assert done.exit_code == 0, done.output
-    assert "sent 0 letters" in done.output
+    assert "sent 0 records" in done.output
     assert f"{len(bombs)} stay where they are" in done.output
     assert f"{len(bombs)} × oversized: it was cut short" in done.output
     shown = await asyncio.to_thread(CliRunner().invoke, cli, ["dead-letters", "list", "--json"])
@@ -194,7 +194,7 @@ async def test_a_record_at_the_limit_is_dead_lettered_whole_and_redriven(
     assert "1 × larger than" in refused.output, refused.output
     await prefix.configure(topics.predictions, {"max.message.bytes": str(2 << 20)})
     done = await asyncio.to_thread(CliRunner().invoke, cli, ["dead-letters", "redrive"])
-    assert "sent 1 letters" in done.output, done.output
+    assert "sent 1 records" in done.output, done.output
     parts = await read(prefix.bootstrap, topics.predictions, topics.input_partitions)
     first, second = [record for part in parts.values() for record in part]
     assert (first.key, first.value, first.headers) == (second.key, second.value, second.headers)

@@ -207,7 +207,7 @@ async def test_redriven_after_a_fix_every_pair_counts_as_if_nothing_had_been_wro
     await finished(prefix, now, [running])
     letters = await read(prefix.bootstrap, prefix.topics.dead_letters, prefix.topics.model_partitions)
     assert sum(map(len, letters.values())) == 100
-    assert "sent 100 letters" in await redrive(running, "--reason", "future")
+    assert "sent 100 records" in await redrive(running, "--reason", "future")
     # an hour later their time has come
     outcomes = prefix.topics.outcomes
     reached[outcomes] = await end_offsets(prefix.bootstrap, outcomes, prefix.topics.input_partitions)
