@@ -142,8 +142,8 @@ async def test_dead_letters_are_listed_without_payload_and_redriven_once(
         f"{len(chosen)} records would"
         in plumbline("dead-letters", "redrive", "--reason", "missing_tenant", "--dry-run").stdout
     )
-    assert f"sent {len(chosen)} letters" in plumbline("dead-letters", "redrive", "--reason", "missing_tenant").stdout
-    assert "sent 0 letters" in plumbline("dead-letters", "redrive", "--reason", "missing_tenant").stdout
+    assert f"sent {len(chosen)} records" in plumbline("dead-letters", "redrive", "--reason", "missing_tenant").stdout
+    assert "sent 0 records" in plumbline("dead-letters", "redrive", "--reason", "missing_tenant").stdout
     assert await _count(prefix) == before + len(chosen)
 
 
