@@ -162,7 +162,7 @@ def _event(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
         batch.run("HSET", keys.model(model), f"event:{row['kind']}" + (f":{check}" if check else ""), value)
     if row["kind"] != "quality" and check is None:
         point = points.encode(points.point_of(row))
-        batch.run("HSET", keys.points(model), f"{row['kind']}|{row['close'][:10]}", point)
+        batch.run("HSET", keys.points(model), f"{row['kind']}|{row['as_of'][:10]}", point)
     if "revises" in row:
         batch.run("ZREM", keys.events, row["revises"])
         batch.run("ZREM", keys.model_events(model), row["revises"])

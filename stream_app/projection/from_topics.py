@@ -108,12 +108,18 @@ async def _versions(settings: Settings) -> dict[str, tuple[Row | None, int]]:
 
 async def _metric_of(settings: Settings) -> Callable[[str], str]:
     """The metric that a model is shown by: the first that its performance is judged by."""
+    rules_of = await rules(settings)
+    return lambda model: str(rules_of(model)["performance_metrics"][0])
+
+
+async def rules(settings: Settings) -> Callable[[str], Row]:
+    """What holds for a model in the running system: settings with the changes that were published."""
     changed: dict[tuple[str, str], Row] = {}
     async for record in _read(settings, "settings"):
         row = json.loads(record.value)
         changed[row["model"], row["key"]] = row
     holds = Published(changed.values()).under(values_of(base(settings)))
-    return lambda model: str(holds.rules_of(model)["performance_metrics"][0])
+    return lambda model: dict(holds.rules_of(model))
 
 
 async def _read(settings: Settings, family: str, *, tombstones: bool = False) -> AsyncIterator[Any]:

@@ -11,6 +11,8 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from schemas.common import NAME, rfc3339
 from schemas.drift import DriftKind, Severity
+from stream_app.core.kit.days import date_of, day_of
+from stream_app.core.kit.spans import WindowName, close_day, span
 from stream_app.http.bounds import PAGE_ROWS
 from stream_app.projection.fleet import Entry
 from stream_app.projection.holding import rules_of
@@ -130,12 +132,37 @@ async def snapshots(
     version: Annotated[str | None, Query(pattern=f"^{NAME}$")] = None,
     from_: Annotated[str | None, Query(alias="from", pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] = None,
     to: Annotated[str | None, Query(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$", description="included")] = None,
+    window: Annotated[WindowName | None, Query(description="its days, in place of from and to")] = None,
+    as_of: Annotated[str | None, Query(max_length=32, description="of the window; newest tick if not given")] = None,
     limit: Limit = 400,
     cursor: Cursor = None,
 ) -> Response:
     """Closed daily snapshots of the last 90 days, oldest first, newest revision each."""
+    if window is not None:
+        from_, to = await _span(request, model, window, as_of, (from_, to))
+    elif as_of is not None:
+        raise Refused(422, "invalid", "as_of goes with window: say window=recent or window=baseline")
     found = await site_of(request).reader.snapshots(model, version, from_, to, position(cursor), limit)
     return page(found.items, found.next)
+
+
+async def _span(
+    request: Request, model: str, window: WindowName, as_of: str | None, given: tuple[str | None, str | None]
+) -> tuple[str, str]:
+    """First and last day of a window, under the rules that hold for the model now."""
+    if given != (None, None):
+        raise Refused(422, "invalid", "window says which days: leave out from and to")
+    site = site_of(request)
+    newest = (await site.reader.status()).tick_ms
+    if as_of is None and newest is None:
+        raise Refused(409, "no_tick", "no tick was seen yet: say as_of")
+    try:
+        close = close_day(as_of) if as_of is not None else day_of(newest or 0)
+    except ValueError as error:
+        raise Refused(422, "invalid", f"as_of: {error}") from error
+    rules = rules_of(model, await site.reader.settings_of(model), site.start)
+    days = span(window, close, rules["recent_days"], rules["baseline_start_days"], rules["baseline_end_days"])
+    return date_of(days.start), date_of(days.stop - 1)
 
 
 @router.get("/models/{model}/checks")

@@ -100,6 +100,13 @@ async def test_a_model_can_be_read_at_a_terminal_and_by_programs(
     assert "2026-02-18" in text
     assert traffic["sentence"] in text
     assert "2026-02-16" not in text
+    recent = plumbline("snapshots", "churn:global", "--window", "recent", "--as-of", "2026-02-18", "--json").stdout
+    assert [json.loads(text)["date"] for text in recent.splitlines()] == ["2026-02-16", "2026-02-17"]
+    newest = plumbline("snapshots", "churn:global", "--window", "recent", "--json").stdout
+    assert [json.loads(text)["date"] for text in newest.splitlines()] == ["2026-02-16", "2026-02-17", "2026-02-18"]
+    baseline = plumbline("snapshots", "churn:global", "--window", "baseline", "--as-of", "2026-03-19", "--json").stdout
+    assert [json.loads(text)["date"] for text in baseline.splitlines()] == ["2026-02-16"]
+    assert plumbline("snapshots", "churn:global", "--as-of", "2026-03-19").returncode == 2
     assert plumbline("snapshots", "no:model").returncode == 1
     assert "churn:global" in plumbline("models").stdout
 

@@ -6,6 +6,8 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator
+from datetime import date, timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -51,6 +53,23 @@ async def test_the_fleet_is_sorted_filtered_and_paged(viewer: httpx.AsyncClient)
     assert all(row["alert"] for row in alerts)
 
 
+async def _holds_the_windows(viewer: httpx.AsyncClient, closed: list[dict[str, Any]]) -> None:
+    """Recent and baseline by the contract's formula, from the dates of snapshots, without the project's own."""
+    as_of = date.fromisoformat(closed[-1]["date"]) + timedelta(days=1)
+    spans = {"recent": (as_of - timedelta(7), as_of), "baseline": (as_of - timedelta(60), as_of - timedelta(30))}
+    for name, (first, end) in spans.items():
+        for text in (as_of.isoformat(), f"{as_of.isoformat()}T09:30:00Z"):
+            params = {"window": name, "as_of": text}
+            rows = (await viewer.get(f"/models/{MODEL}/snapshots", params=params)).json()["items"]
+            assert rows == [r for r in closed if first <= date.fromisoformat(r["date"]) < end], (name, text)
+    wrong = (
+        {"window": "recent", "from": "2026-01-01"}, {"window": "recent", "as_of": "yesterday"}, {"as_of": "2026-01-01"},
+        {"window": "week"},
+    )  # fmt: skip
+    for params in wrong:
+        assert (await viewer.get(f"/models/{MODEL}/snapshots", params=params)).status_code == 422, params
+
+
 async def test_a_model_tells_what_its_topics_say(viewer: httpx.AsyncClient) -> None:
     found = (await viewer.get(f"/models/{MODEL}")).json()
     snapshots = newest("metric-snapshots", lambda r: (r["model"], r["date"]))
@@ -64,6 +83,7 @@ async def test_a_model_tells_what_its_topics_say(viewer: httpx.AsyncClient) -> N
     assert found["trend"] == pytest.approx([r["accuracy"] for r in closed[-30:]])
     rows = (await viewer.get(f"/models/{MODEL}/snapshots", params={"from": closed[3]["date"]})).json()["items"]
     assert rows == closed[3:]
+    await _holds_the_windows(viewer, closed)
     checks = (await viewer.get(f"/models/{MODEL}/checks")).json()["items"]
     events = newest("drift-events", lambda r: (r["model"], r["kind"], r["as_of"][:10]))
     assert {(c["kind"], c["date"]): (c["verdict"], c["severity"]) for c in checks} == {

@@ -10,6 +10,7 @@ import msgspec
 
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.kit.codec import Codec
+from stream_app.core.kit.spans import baseline_span
 from stream_app.core.model_log import BaselineEntry
 
 FORMAT: Final = 2
@@ -78,7 +79,8 @@ def choose(
 
 def window(rules: ComparisonRules, close: int) -> tuple[int, int]:
     """First day of the baseline window, and the day after its last."""
-    return close - rules.baseline_end_days, close - rules.baseline_start_days
+    days = baseline_span(close, rules.baseline_start_days, rules.baseline_end_days)
+    return days.start, days.stop
 
 
 class ComparisonState(msgspec.Struct):

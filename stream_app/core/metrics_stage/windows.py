@@ -17,6 +17,7 @@ from stream_app.core.counts.cells import Cell
 from stream_app.core.counts.figures import Figures, assume, figures, figures_with
 from stream_app.core.kit.days import date_of, day_of
 from stream_app.core.kit.effects import TableReader
+from stream_app.core.kit.spans import baseline_span, recent_span
 from stream_app.core.metrics_stage.keys import cell_key
 
 #: A full week, so that every kind of day counts once.
@@ -67,8 +68,7 @@ def get_recent_metrics(
 
     ``as_of``: epoch milliseconds or an aware datetime.
     """
-    close = _close_day(as_of)
-    return _daily(reader, model, version, range(close - days, close))
+    return _daily(reader, model, version, recent_span(_close_day(as_of), days))
 
 
 def get_baseline_metrics(
@@ -83,10 +83,7 @@ def get_baseline_metrics(
 
     Raises ``ValueError`` if the window would end before it starts.
     """
-    if days_ago_end <= days_ago_start:
-        raise ValueError(f"days_ago_end ({days_ago_end}) must be above days_ago_start ({days_ago_start})")
-    close = _close_day(as_of)
-    return _daily(reader, model, version, range(close - days_ago_end, close - days_ago_start))
+    return _daily(reader, model, version, baseline_span(_close_day(as_of), days_ago_start, days_ago_end))
 
 
 def window_metrics(days: Iterable[DailyMetrics]) -> Figures:
