@@ -15,7 +15,7 @@ from rich.table import Table
 from schemas.common import parse_ms, rfc3339
 from schemas.deadletters import LAST_OFFSET, REASONS, RECORDS, TRUNCATED
 from stream_app import settings as settings_module
-from stream_app.cli.replay import pairs
+from stream_app.cli.tables import pairs
 from stream_app.errors import Incompatible
 from stream_app.ingest.mapping import Mapping
 from stream_app.ingest.redrive import DeadLetteredRecord, Repair

@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stream_app import settings as settings_module
-from stream_app.cli.replay import pairs
-from stream_app.errors import Incompatible
-from stream_app.ingest.load import Kind, Loaded, LoadPlan, look_through, run_load
+from stream_app.cli.tables import file_of, mapping_of, reading_of, say_faults, table_options
+from stream_app.ingest.ids import Ids
+from stream_app.ingest.inputs import Kind, Survey
+from stream_app.ingest.load import Loaded, LoadPlan, look_through, run_load
 from stream_app.ingest.load_report import LOOK_AT, Report, report
-from stream_app.ingest.mapping import Mapping, read_mapping
 from stream_app.kafka.admin import admin, partition_counts, prepare_tools
 from stream_app.kafka.reach import refuse_unanswered
 from stream_app.kafka.topics import Topics, topics_of
@@ -26,12 +26,6 @@ from stream_app.settings import Settings
 
 _OPTIONS = (
     click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path)),
-    click.option("--map", "columns", multiple=True, metavar="FIELD=COLUMN", help="Column that holds a field."),
-    click.option("--set", "constants", multiple=True, metavar="FIELD=VALUE", help="Value of a field for every row."),
-    click.option("--features", metavar="COLUMNS", help="Columns, with commas between, that travel as features."),
-    click.option("--mapping", type=click.Path(path_type=Path), help="TOML file with tables [map] and [set]."),
-    click.option("--assume-utc", is_flag=True, help="Take times without an offset as UTC instead of refusing them."),
-    click.option("--strict", is_flag=True, help="Send nothing if any row is invalid."),
     click.option("--dry-run", is_flag=True, help="Read, check and report; send nothing."),
     click.option("--no-report", is_flag=True, help="Do not look up how many rows will match."),
     click.option("--json", "as_json", is_flag=True, help="Only a JSON summary, as the last line."),
@@ -39,6 +33,7 @@ _OPTIONS = (
 
 
 def _with_options(command: Callable[..., None]) -> Callable[..., None]:
+    command = table_options(command)
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -82,10 +77,13 @@ def predictions(**options: Any) -> None:
 def _load(kind: Kind, options: dict[str, Any]) -> None:
     plan, settings = _plan(kind, options), settings_module.load()
     topics = topics_of(settings)
-    loaded, ids = look_through(plan, settings.max_record_bytes)
-    if options["strict"] and loaded.faults.count:
-        raise Incompatible(f"{loaded.faults.count} invalid rows, nothing was sent. " + "; ".join(loaded.faults.first))
-    found = asyncio.run(_run(settings, topics, plan, ids, loaded, options))
+    known, ids = look_through(plan, settings.max_record_bytes)
+    if options["strict"]:
+        known.refuse_any()
+    if not options["as_json"]:
+        say_faults(known, plan.mapping)
+    loaded = Loaded(known.rows, blank=known.blank, faults=known.faults)
+    found = asyncio.run(_run(settings, topics, plan, known, ids, loaded, options))
     if options["as_json"]:
         click.echo(json.dumps(_summary(loaded, found, options["dry_run"])))
     else:
@@ -93,23 +91,14 @@ def _load(kind: Kind, options: dict[str, Any]) -> None:
 
 
 def _plan(kind: Kind, options: dict[str, Any]) -> LoadPlan:
-    file: dict[str, Any] = read_mapping(options["mapping"]) if options["mapping"] else {}
-    unknown = set(file) - {"map", "set", "features", "assume_utc"}
-    if unknown:
-        raise Incompatible(f"{options['mapping']}: unknown key {sorted(unknown)[0]!r}")
-    features = options["features"].split(",") if options["features"] else file.get("features", [])
-    mapping = Mapping(
-        columns={**file.get("map", {}), **pairs(options["columns"], "--map")},
-        constants={**{k: str(v) for k, v in file.get("set", {}).items()}, **pairs(options["constants"], "--set")},
-        features=tuple(features),
-        assume_utc=options["assume_utc"] or bool(file.get("assume_utc")),
-    )
-    return LoadPlan(kind, tuple(options["files"]), mapping)
+    file = file_of(options)
+    return LoadPlan(kind, tuple(options["files"]), mapping_of(options, file), reading_of(options, file))
 
 
 async def _run(
-    settings: Settings, topics: Topics, plan: LoadPlan, ids: dict[bytes, int], loaded: Loaded, options: dict[str, Any]
-) -> Report | None:
+    settings: Settings, topics: Topics, plan: LoadPlan, known: Survey, ids: Ids, loaded: Loaded,
+    options: dict[str, Any],
+) -> Report | None:  # fmt: skip
     bootstrap, client_options = settings.kafka_bootstrap, settings.kafka_client_options()
     if options["dry_run"]:
         await refuse_unanswered(bootstrap, client_options)
@@ -126,7 +115,7 @@ async def _run(
         )  # fmt: skip
         with bar:
             task = bar.add_task("rows", total=loaded.rows)
-            done = await run_load(settings, topics, plan, lambda row: bar.update(task, completed=row))
+            done = await run_load(settings, topics, plan, known, lambda row: bar.update(task, completed=row))
             bar.update(task, completed=done.rows)
         loaded.sent, loaded.resumed_from_row = done.sent, done.resumed_from_row
     return None if options["no_report"] else await report(settings, topics, plan.kind, ids)
@@ -172,9 +161,3 @@ def _say(kind: Kind, loaded: Loaded, found: Report | None, dry_run: bool) -> Non
         if found.beyond_horizon:
             fate = "will count as unmatched" if kind == "outcomes" else "will be dead-lettered as too old"
             click.echo(f"{found.beyond_horizon:,} of them are beyond the horizon and {fate}")
-    if loaded.faults.count:
-        click.echo(f"{loaded.faults.count:,} rows are invalid and were left out:", err=True)
-        for reason, count in sorted(loaded.faults.by_reason.items(), key=lambda item: -item[1]):
-            click.echo(f"  {count:,} × {reason}", err=True)
-        for text in loaded.faults.first:
-            click.echo(f"  {text}", err=True)

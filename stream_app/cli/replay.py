@@ -18,30 +18,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from schemas.common import rfc3339
 from stream_app import settings as settings_module
+from stream_app.cli.tables import file_of, mapping_of, reading_of, say_faults, table_options
 from stream_app.engine.live_clock import HANDED_OVER_S
 from stream_app.errors import Incompatible
-from stream_app.ingest.mapping import Mapping, read_mapping
+from stream_app.ingest.faults import Faults
+from stream_app.ingest.inputs import Survey
 from stream_app.kafka.admin import admin, partition_counts, prepare_tools
 from stream_app.kafka.clock_tail import AHEAD_MS
 from stream_app.kafka.topics import topics_of
 from stream_app.replay.follow import LogFollower
 from stream_app.replay.results import ResultFollower
-from stream_app.replay.run import ReplayPlan, Summary, options_summary, run_replay
-from stream_app.replay.timeline import TimelineFaults, events
+from stream_app.replay.run import ReplayPlan, Summary, look_through, options_summary, run_replay
+from stream_app.replay.timeline import events
 from stream_app.settings import Settings
 
 _UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-
-
-def pairs(values: tuple[str, ...], option: str) -> dict[str, str]:
-    """``FIELD=...`` options as a dictionary."""
-    found = {}
-    for text in values:
-        name, sign, value = text.partition("=")
-        if not sign:
-            raise click.BadParameter(f"{text!r} is not FIELD=...", param_hint=option)
-        found[name] = value
-    return found
 
 
 def _delay(text: str | None) -> tuple[int, int] | None:
@@ -78,16 +69,10 @@ def handed_over(settings: Settings, at_ms: int) -> str:
 @click.option(
     "--outcomes", multiple=True, type=click.Path(path_type=Path), help="File of outcomes, if they are not in FILES."
 )
-@click.option("--map", "columns", multiple=True, metavar="FIELD=COLUMN", help="Column that holds a field.")
-@click.option("--set", "constants", multiple=True, metavar="FIELD=VALUE", help="Value of a field for every row.")
-@click.option("--features", metavar="COLUMNS", help="Columns, with commas between, that travel as features.")
-@click.option(
-    "--mapping", type=click.Path(path_type=Path), help="TOML file with tables [map] and [set] and these options."
-)
+@table_options
 @click.option("--label-delay", metavar="A..B", help="Delay of outcomes that have no time, drawn by seed: 6h..3d.")
 @click.option("--seed", default=0, show_default=True, help="Seed of everything that is drawn.")
 @click.option("--spread", type=click.Choice(["year"]), help="The time column holds only a year: spread rows over it.")
-@click.option("--assume-utc", is_flag=True, help="Take times without an offset as UTC instead of refusing them.")
 @click.option("--tick-every", type=click.Choice(["hour", "6h", "close"]), default="hour", show_default=True)
 @click.option("--limit", type=click.IntRange(1), help="Only the first rows of FILES.")
 @click.option(
@@ -98,11 +83,10 @@ def handed_over(settings: Settings, at_ms: int) -> str:
     is_flag=True,
     help="Write a tick only when the pipeline has carried the one before and every command has its answer.",
 )
-@click.option("--strict", is_flag=True, help="Stop if any row is unusable, before anything is sent.")
 @click.option(
     "--then-live", is_flag=True, help="Hand the prefix over to live time afterwards, once; no tick is later than now."
 )
-@click.option("--dry-run", is_flag=True, help="Show the first records and send nothing.")
+@click.option("--dry-run", is_flag=True, help="Read and check everything, show the first records, and send nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Only a JSON summary, as the last line.")
 def replay(
     files: tuple[Path, ...], outcomes: tuple[Path, ...], dry_run: bool, strict: bool, step: bool, as_json: bool,
@@ -119,14 +103,17 @@ def replay(
         --map prediction_id=id --map predicted_at=time --map score=probability --map actual=left \\
         --label-delay 6h..3d --seed 7
     """
-    plan = replace(_plan(files, outcomes, options), then_live=then_live)
+    plan = replace(plan_of(files, outcomes, options), then_live=then_live)
     settings = settings_module.load()
-    if dry_run:
-        _show(plan)
-        return
+    known = look_through(plan, settings.max_record_bytes)
     if strict:
-        _refuse_faults(plan)
-    summary = asyncio.run(_run(settings, plan, step, quiet=as_json))
+        known.refuse_any()
+    if not as_json:
+        say_faults(known, plan.mapping)
+    if dry_run:
+        _show(plan, known, settings)
+        return
+    summary = asyncio.run(_run(settings, plan, known, step, quiet=as_json))
     if as_json:
         click.echo(json.dumps(options_summary(summary)))
     else:
@@ -134,41 +121,30 @@ def replay(
         click.echo(handed_over(settings, summary.last_tick_ms) if then_live else FOLLOWED)
 
 
-def _plan(files: tuple[Path, ...], outcomes: tuple[Path, ...], options: dict[str, Any]) -> ReplayPlan:
-    file: dict[str, Any] = read_mapping(options["mapping"]) if options["mapping"] else {}
-    unknown = set(file) - {"map", "set", "features", "label_delay", "seed", "spread", "assume_utc"}
-    if unknown:
-        raise Incompatible(f"{options['mapping']}: unknown key {sorted(unknown)[0]!r}")
-    features = options["features"].split(",") if options["features"] else file.get("features", [])
-    mapping = Mapping(
-        columns={**file.get("map", {}), **pairs(options["columns"], "--map")},
-        constants={**{k: str(v) for k, v in file.get("set", {}).items()}, **pairs(options["constants"], "--set")},
-        features=tuple(features),
-        assume_utc=options["assume_utc"] or bool(file.get("assume_utc")),
+def plan_of(files: tuple[Path, ...], outcomes: tuple[Path, ...], options: dict[str, Any]) -> ReplayPlan:
+    """The plan that the command line gives."""
+    file = file_of(options, ("label_delay", "seed", "spread"))
+    mapping = mapping_of(
+        options,
+        file,
         spread_year=(options["spread"] or file.get("spread")) == "year",
         label_delay_ms=_delay(options["label_delay"] or file.get("label_delay")),
         seed=options["seed"] or int(file.get("seed", 0)),
     )
-    return ReplayPlan(list(files), list(outcomes), mapping, options["tick_every"], options["limit"], options["rate"])
+    return ReplayPlan(
+        list(files), list(outcomes), mapping, options["tick_every"], options["limit"], options["rate"],
+        reading_of(options, file),
+    )  # fmt: skip
 
 
-def _show(plan: ReplayPlan) -> None:
-    faults = TimelineFaults()
-    for event in itertools.islice(events(plan.files, plan.outcomes, plan.mapping, plan.limit, faults), 6):
+def _show(plan: ReplayPlan, known: Survey, settings: Settings) -> None:
+    for event in itertools.islice(events(plan.inputs(settings.max_record_bytes), known, Faults()), 6):
         click.echo(f"{rfc3339(event.at_ms)}  {'outcome   ' if event.kind else 'prediction'}  {event.value.decode()}")
-    for text in faults.first[:6]:
-        click.echo(f"unusable: {text}", err=True)
+    positives = f", {known.positives:,} of them positive" if known.outcomes else ""
+    click.echo(f"{known.predictions:,} predictions and {known.outcomes:,} outcomes{positives} would be sent")
 
 
-def _refuse_faults(plan: ReplayPlan) -> None:
-    faults = TimelineFaults()
-    for _ in events(plan.files, plan.outcomes, plan.mapping, plan.limit, faults):
-        pass
-    if faults.count:
-        raise Incompatible(f"{faults.count} unusable rows, nothing was sent. " + "; ".join(faults.first))
-
-
-async def _run(settings: Settings, plan: ReplayPlan, step: bool, quiet: bool) -> Summary:
+async def _run(settings: Settings, plan: ReplayPlan, known: Survey, step: bool, quiet: bool) -> Summary:
     topics = topics_of(settings)
     console = Console(stderr=True)
     bar = Progress(
@@ -182,7 +158,7 @@ async def _run(settings: Settings, plan: ReplayPlan, step: bool, quiet: bool) ->
             bar.update(task, description=rfc3339(at_ms)[:16], completed=done, total=total)
 
         if not step:
-            return await run_replay(settings, topics, plan, progress)
+            return await run_replay(settings, topics, plan, progress, None, known)
         where = (settings.kafka_bootstrap, settings.kafka_client_options(), topics)
         await prepare_tools(*where, settings.replication_factor)
         async with admin(*where[:2]) as client:
@@ -196,7 +172,7 @@ async def _run(settings: Settings, plan: ReplayPlan, step: bool, quiet: bool) ->
                 await follower.reached(at_ms)
                 await answers.settled()
 
-            return await run_replay(settings, topics, plan, progress, carried)
+            return await run_replay(settings, topics, plan, progress, carried, known)
 
 
 def _report(summary: Summary) -> None:
@@ -209,7 +185,3 @@ def _report(summary: Summary) -> None:
         if summary.ticks
         else "nothing left to send: this replay was complete"
     )
-    for text in summary.first_bad_rows:
-        click.echo(f"unusable: {text}", err=True)
-    if summary.bad_rows:
-        click.echo(f"{summary.bad_rows:,} rows were unusable", err=True)

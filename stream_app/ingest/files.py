@@ -1,91 +1,176 @@
-"""Rows of CSV, NDJSON and Parquet files, compressed or not, one dictionary each; never the whole file in memory."""
+"""Tables in files: CSV, NDJSON and Parquet, packed or not, alone or as a folder of parts; never a whole file in memory.
+
+What a file is follows from its content, and from its name where its content leaves both CSV and NDJSON open. pyarrow is
+imported when a CSV or Parquet file is read, not before.
+"""
 
 from __future__ import annotations
 
-import bz2
-import csv
-import gzip
 import hashlib
-import io
-import lzma
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final, Protocol
 
 import msgspec
 
 from stream_app.errors import Incompatible
+from stream_app.ingest.csv_files import read_header
+from stream_app.ingest.faults import FileFault
+from stream_app.ingest.kinds import Kinds
+from stream_app.ingest.parquet_files import read_footer
+from stream_app.ingest.streams import faults_named, opened, text_stream
 
-_OPENERS: dict[str, Callable[[Path], Any]] = {
-    ".gz": gzip.open,
-    ".bz2": bz2.open,
-    ".xz": lzma.open,
-}
-_PARQUET_BATCH = 16_384
+_CSV: Final = (".csv", ".tsv", ".psv", ".txt", ".tab")
+_LINES: Final = (".ndjson", ".jsonl", ".json")
+_PARQUET: Final = (".parquet", ".pq", ".parq")
+_ENDINGS: Final = (*_CSV, *_LINES, *_PARQUET)
+_PACKED: Final = (".gz", ".bz2", ".xz", ".zst", ".zstd", ".lz4", ".gzip")
+#: Longest line of NDJSON: beyond any record.
+_LINE: Final = 8 << 20
+#: Names of columns that are remembered of rows that each have their own.
+_NAMES: Final = 10_000
 
 
-def rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows in file order. The name tells the format: .csv, .ndjson, .jsonl (+ .gz .bz2 .xz .zst), .parquet, .pq."""
-    for number, row in numbered_rows(path):
-        if isinstance(row, str):
-            raise Incompatible(f"{path}, line {number}: {row}")
-        yield row
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the user says of text files; ``None``: found out."""
+
+    encoding: str | None = None
+    delimiter: str | None = None
 
 
-def numbered_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """Rows with their line (row, in Parquet), counted from 1; text instead of a row says what is wrong with it."""
-    if not path.is_file():
-        raise Incompatible(f"{path}: no such file")
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    compression = suffixes.pop() if suffixes and suffixes[-1] in (*_OPENERS, ".zst") else None
-    kind = suffixes[-1] if suffixes else ""
-    if kind in (".parquet", ".pq"):
-        yield from enumerate(_parquet(path), 1)
-        return
-    if kind not in (".csv", ".ndjson", ".jsonl"):
-        raise Incompatible(f"{path}: cannot tell the format; name it .csv, .ndjson, .jsonl, .parquet or .pq")
-    with _open(path, compression) as stream:
-        if kind == ".csv":
-            reader = csv.DictReader(io.TextIOWrapper(stream, encoding="utf-8", newline=""))
-            for row in reader:
-                yield reader.line_num, row
-        else:
-            for number, line in enumerate(stream, 1):
-                if line.strip():
-                    yield number, _object(line)
+class Table(Protocol):
+    """A file whose beginning was read. ``columns``: ``None`` where each row has its own."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def decimal_comma(self) -> bool: ...
+
+    @property
+    def columns(self) -> tuple[str, ...] | None: ...
+
+    def rows(self, wanted: tuple[str, ...], kinds: Kinds | None) -> Iterator[tuple[int, dict[str, Any] | str]]:
+        """Rows with their number, from 1; text instead of a row says what is wrong with it."""
+        ...
+
+
+@dataclass(slots=True)
+class Lines:
+    """An NDJSON file."""
+
+    path: Path
+    stream: BinaryIO
+    columns: tuple[str, ...] | None = None
+    decimal_comma: bool = False
+    #: names of columns that rows had
+    seen: dict[str, None] = field(default_factory=dict)
+
+    def rows(self, wanted: tuple[str, ...], kinds: Kinds | None) -> Iterator[tuple[int, dict[str, Any] | str]]:
+        """Rows with the number of their line; empty lines are none."""
+        number, known = 0, set[str]()
+        while line := self.stream.readline(_LINE):
+            number += 1
+            if len(line) == _LINE:
+                raise FileFault(f"{self.path}: line {number} is longer than {_LINE >> 20} MiB")
+            if not line.strip():
+                continue
+            row = _object(line)
+            if isinstance(row, dict):
+                if not known.issuperset(row) and len(self.seen) < _NAMES:
+                    self.seen |= dict.fromkeys(row)
+                    known.update(row)
+                if kinds is not None:
+                    kinds.look_at(row)
+            elif number == 1 and line.lstrip()[:1] == b"[":
+                raise FileFault(f"{self.path}: holds one JSON array: write one object a line")
+            yield number, row
 
 
 def _object(line: bytes) -> dict[str, Any] | str:
     try:
         row = msgspec.json.decode(line)
-    except msgspec.DecodeError as error:
-        return str(error)
-    return row if isinstance(row, dict) else "expected an object"
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return f"no JSON: {error}"
+    except RecursionError:
+        return "no JSON that can be read: it is nested too deeply"
+    return row if isinstance(row, dict) else "no JSON object"
 
 
-def _open(path: Path, compression: str | None) -> BinaryIO:
-    if compression == ".zst":
-        import zstandard
+def parts(path: Path) -> list[Path]:
+    """The file itself, or the tables of a folder and those below it by name. Raises :class:`FileFault`."""
+    if path.is_file():
+        return [path]
+    if not path.exists():
+        raise FileFault(f"{path}: no such file")
+    if not path.is_dir():
+        raise FileFault(f"{path}: neither a file nor a folder")
+    found = [
+        item
+        for item in sorted(path.rglob("*"))
+        if item.is_file() and _ending(item) in _ENDINGS and not _hidden(item.relative_to(path))
+    ]
+    if not found:
+        raise FileFault(f"{path}: a folder without any file named {', '.join(_ENDINGS)}")
+    return found
 
-        stream: BinaryIO = zstandard.open(path, "rb")
-        return stream
-    if compression is not None:
-        opened: BinaryIO = _OPENERS[compression](path)
-        return opened
-    return path.open("rb")
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith((".", "_")) for part in path.parts)
 
 
-def _parquet(path: Path) -> Iterator[dict[str, Any]]:
-    import pyarrow.parquet
+def _ending(path: Path) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in _PACKED:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
 
-    with pyarrow.parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_PARQUET_BATCH):
-            yield from batch.to_pylist()
+
+@contextmanager
+def table(path: Path, reading: Reading = Reading()) -> Iterator[Table]:
+    """Open one file. Whatever is wrong with it, now or while its rows are read, is a :class:`FileFault`."""
+    if not path.is_file():
+        raise FileFault(f"{path}: {'a folder' if path.is_dir() else 'no such file'}")
+    with faults_named(path):
+        with path.open("rb") as file:
+            head = file.read(4)
+        if not head:
+            raise FileFault(f"{path}: is empty")
+        if head == b"PAR1" or _ending(path) in _PARQUET:
+            yield read_footer(path)
+            return
+        ending = _ending(path)
+        with opened(path) as packed, text_stream(path, packed, reading.encoding) as stream:
+            if ending in _LINES:
+                yield Lines(path, stream)
+            elif ending in _CSV:
+                yield read_header(path, stream, reading.delimiter)
+            else:
+                raise FileFault(f"{path}: cannot tell the format; name it {', '.join(_ENDINGS)}")
+
+
+def rows(path: Path) -> Iterator[dict[str, Any]]:
+    """All rows of a file or folder, with all of their columns. ``Incompatible`` at the first that is none."""
+    for part in parts(path):
+        with table(part) as found:
+            for number, row in found.rows(found.columns or (), None):
+                if isinstance(row, str):
+                    raise Incompatible(f"{part}, row {number}: {row}")
+                yield row
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of the file's bytes, hex."""
-    if not path.is_file():
-        raise Incompatible(f"{path}: no such file")
+    """SHA-256 of the file's bytes, or of those of a folder's tables, hex."""
+    found = parts(path)
+    with faults_named(path):
+        if found == [path]:
+            return _digest(path)
+        return hashlib.sha256("\n".join(_digest(part) for part in found).encode()).hexdigest()
+
+
+def _digest(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +14,8 @@ from schemas.clock import Tick
 from schemas.common import parse_ms
 from schemas.inputs import Time, time_ms
 from stream_app.core.kit.days import DAY_MS
-from stream_app.ingest.load import Kind
+from stream_app.ingest.ids import Ids
+from stream_app.ingest.inputs import Kind
 from stream_app.kafka import clients
 from stream_app.kafka.passed_by import readable
 from stream_app.kafka.reading import stop_consumer
@@ -47,7 +48,7 @@ class Report:
     cut_short: bool = False
 
 
-async def report(settings: Settings, topics: Topics, kind: Kind, wanted: Mapping[bytes, int]) -> Report:
+async def report(settings: Settings, topics: Topics, kind: Kind, wanted: Ids) -> Report:
     """Look for ids (with their times, epoch ms) among the newest records of the other topic.
 
     Outcomes are beyond the horizon where their prediction is older than its type's ``pending_horizon_days``, seen from
@@ -57,23 +58,23 @@ async def report(settings: Settings, topics: Topics, kind: Kind, wanted: Mapping
     now = await _now(settings, topics)
     if kind == "predictions" and now:
         oldest = now - settings.max_prediction_age_days * DAY_MS
-        found.beyond_horizon = sum(at < oldest for at in wanted.values())
-    matched: set[bytes] = set()
-    beyond: set[bytes] = set()
+        found.beyond_horizon = wanted.before(oldest)
+    matched: set[int] = set()
+    beyond: set[int] = set()
 
     def take(value: bytes | None) -> None:
         try:
             seen = _seen.decode(value or b"")
         except (msgspec.DecodeError, UnicodeError):
             return
-        key = seen.prediction_id.encode()
-        if key not in wanted:
+        place = wanted.place(seen.prediction_id.encode())
+        if place is None:
             return
-        matched.add(key)
+        matched.add(place)
         if kind == "outcomes" and now and seen.predicted_at is not None:
             horizon = settings.for_type(seen.model_type or "").pending_horizon_days
             if (now - time_ms(seen.predicted_at)) // DAY_MS > horizon:
-                beyond.add(key)
+                beyond.add(place)
 
     await _newest(settings, [TopicPartition(other, p) for p in range(topics.input_partitions)], take, found)
     found.matched = len(matched)

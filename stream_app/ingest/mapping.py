@@ -1,16 +1,33 @@
-"""From columns of a file to records of the wire, by a mapping the user gives."""
+"""From columns of a file to records of the wire, by a mapping the user gives: the relay's language, in short.
+
+``--map score=probability`` reads a column; ``--map 'score=percent | scale(0, 100)'`` is an expression of the relay's
+maps whose names are columns. What a field is made of then goes through the field's own function, as a map would write
+it: ``| identifier``, ``| present | number``, ``| flag`` or ``| label('fraud')``.
+"""
 
 from __future__ import annotations
 
 import random
+import re
 import tomllib
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
+
 from schemas.common import flag, to_ms
 from stream_app.errors import Incompatible
+from stream_app.ingest.faults import BadRow
+from stream_app.ingest.kinds import as_kind
+from stream_app.ingest.relay import cells
+from stream_app.ingest.relay.expressions import BadExpression, Names, compile_expression
+from stream_app.ingest.relay.functions import number
+from stream_app.ingest.relay.source import Unmappable
+from stream_app.ingest.relay.words import Fault, shown
+from stream_app.settings.names import nearest
 
 PREDICTION_FIELDS: Final = (
     "prediction_id", "model_type", "model_version", "tenant_id", "predicted_at", "score", "predicted", "threshold",
@@ -18,15 +35,37 @@ PREDICTION_FIELDS: Final = (
 )  # fmt: skip
 OUTCOME_FIELDS: Final = ("prediction_id", "actual", "observed_at")
 FIELDS: Final = tuple(dict.fromkeys(PREDICTION_FIELDS + OUTCOME_FIELDS))
+#: What a file has to say, in a column or by --set.
+NEEDED: Final = {
+    "predictions": ("prediction_id", "model_type", "model_version", "predicted_at", "score"),
+    "outcomes": ("prediction_id", "actual", "observed_at"),
+}
+_NAMES: Final = ("prediction_id", "model_type", "model_version", "tenant_id", "role")
+_SHARES: Final = ("score", "threshold", "ci_lower", "ci_upper")
+_LABELS: Final = ("predicted", "actual")
+_TIMES: Final = ("predicted_at", "observed_at")
+_REMEMBERED: Final = 10_000
+#: Signs that make an expression of what is no column.
+_SIGNS: Final = frozenset("|?()*/+'\"{")
+
+_COMMA: Final = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
+
+Cell = Callable[[dict[str, Any]], Any]
+Convert = Callable[[Any], Any]
 
 
-class BadRow(ValueError):
-    """A row that makes no record; the message says why."""
+class _Row:
+    """A row as expressions look at it."""
+
+    __slots__ = ("value",)
+
+    value: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """``columns``: field → column; ``constants``: field → value; both override the column of the field's own name."""
+    """``columns``: field → column or expression; ``constants``: field → value; both override the column of the field's
+    own name, and an empty column says that there is none."""
 
     columns: dict[str, str] = field(default_factory=dict)
     constants: dict[str, str] = field(default_factory=dict)
@@ -34,6 +73,18 @@ class Mapping:
     features: tuple[str, ...] = ()
     #: a naive time is taken as UTC instead of being refused
     assume_utc: bool = False
+    #: the zone of times without an offset
+    timezone: str = ""
+    #: how times are written: s, ms, us, ns or a pattern of strptime; empty: RFC 3339 or milliseconds
+    time_format: str = ""
+    #: labels that mean true, and false; without the latter all others do
+    positive: tuple[str, ...] = ()
+    negative: tuple[str, ...] = ()
+    #: ids are made of the file's content
+    content_ids: bool = False
+    #: first and last day of times, ``YYYY-MM-DD``; empty: what the file's bulk says
+    first_day: str = ""
+    last_day: str = ""
     #: the time column holds a year; rows are spread over it by seed
     spread_year: bool = False
     #: bounds of the drawn label delay, ms, where a row has an outcome and no time of it
@@ -43,108 +94,287 @@ class Mapping:
     def __post_init__(self) -> None:
         for name in (*self.columns, *self.constants):
             if name not in FIELDS:
-                raise Incompatible(f"unknown field {name!r}; fields are {', '.join(FIELDS)}")
+                raise Incompatible(f"unknown field {name!r}{nearest(name, FIELDS)}; fields are {', '.join(FIELDS)}")
+        if self.content_ids and "prediction_id" in (*self.columns, *self.constants):
+            raise Incompatible("--ids content and a prediction_id that is mapped exclude each other")
+        if self.negative and not self.positive:
+            raise Incompatible("--negative names the other labels of --positive, which is not given")
+        if self.timezone and self.assume_utc:
+            raise Incompatible("--timezone and --assume-utc exclude each other")
+        try:
+            cells.in_zone(datetime(2026, 1, 1), self.zone or "UTC")
+        except Fault as error:
+            raise Incompatible(f"--timezone: {error}; zones are named like Europe/Berlin") from error
+        for day in filter(None, (self.first_day, self.last_day)):
+            try:
+                datetime.strptime(day, "%Y-%m-%d")
+            except ValueError as error:
+                raise Incompatible(f"{day!r} is no day: write it as 2026-03-02") from error
+
+    @property
+    def zone(self) -> str:
+        """The zone of times without an offset; empty: they are refused."""
+        return "UTC" if self.assume_utc else self.timezone
 
     def fingerprint(self) -> str:
         """Everything that decides what the records are."""
         return repr(sorted(asdict(self).items()))
 
-    def value(self, row: dict[str, Any], name: str) -> Any:
-        """A field's raw value in a row, ``None`` if absent or empty."""
-        if name in self.constants:
-            return self.constants[name]
-        found = row.get(self.columns.get(name, name))
-        return None if found == "" else found
+    def expression(self, name: str, known: Iterable[str]) -> str | None:
+        """What is written for a field that is no column's name but an expression; ``known``: the columns there are."""
+        written = self.columns.get(name, "")
+        return written if written not in known and not _SIGNS.isdisjoint(written) else None
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """A mapping file: tables ``map`` and ``set``, and keys named as the command's options."""
     try:
-        return tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise Incompatible(f"{path}: {error}") from error
 
 
-def prediction(
-    mapping: Mapping, row: dict[str, Any], number: int, draw: random.Random
-) -> tuple[int, str, dict[str, Any]]:
-    """(predicted_at ms, prediction id, record) of a row. Raises :class:`BadRow`."""
-    at = _time(mapping, mapping.value(row, "predicted_at"), "predicted_at", draw)
-    identity = mapping.value(row, "prediction_id")
-    name = str(identity) if identity is not None else f"row-{number}"
-    record: dict[str, Any] = {"prediction_id": name, "predicted_at": at, "score": _number(mapping, row, "score")}
-    for key in ("model_type", "model_version", "tenant_id", "role"):
-        value = mapping.value(row, key)
-        if value is not None:
-            record[key] = str(value)
-    for key in ("model_type", "model_version"):
-        if key not in record:
-            raise BadRow(f"no {key}: map a column with --map {key}=COLUMN or give it with --set {key}=VALUE")
-    for key in ("threshold", "ci_lower", "ci_upper"):
-        if mapping.value(row, key) is not None:
-            record[key] = _number(mapping, row, key)
-    if mapping.value(row, "predicted") is not None:
-        record["predicted"] = _flag(mapping.value(row, "predicted"), "predicted")
-    if mapping.features:
-        record["features"] = {column: row.get(column) for column in mapping.features}
-    elif isinstance(row.get("features"), dict):  # a row that is shaped like the record
-        record["features"] = row["features"]
-    return at, name, record
+class RowReader:
+    """A mapping on a file: reads the fields of its rows. ``columns``: those of the file, ``None`` where each row has
+    its own; ``decimal_comma``: numbers in text may have one."""
 
+    def __init__(
+        self, mapping: Mapping, columns: tuple[str, ...] | None = None, decimal_comma: bool = False,
+        kinds: dict[str, str | None] | None = None,
+    ) -> None:  # fmt: skip
+        self.mapping = mapping
+        self._decimal_comma = decimal_comma
+        self._kinds = kinds or {}
+        self._draw: random.Random | None = None
+        #: columns that each field is read from
+        self.columns: dict[str, tuple[str, ...]] = {}
+        #: fields that --set gives
+        self._fixed: dict[str, Any] = {}
+        self._cells: dict[str, tuple[Cell, Convert]] = {}
+        for name in FIELDS:
+            self._prepare(name, columns)
+        self._steps = {
+            kind: tuple((name, *self._cells[name]) for name in fields if name in self._cells)
+            for kind, fields in (("predictions", PREDICTION_FIELDS), ("outcomes", OUTCOME_FIELDS))
+        }
+        self._given = {
+            kind: {name: self._fixed[name] for name in fields if name in self._fixed}
+            for kind, fields in (("predictions", PREDICTION_FIELDS), ("outcomes", OUTCOME_FIELDS))
+        }
 
-def outcome(
-    mapping: Mapping, row: dict[str, Any], number: int, predicted_at: int | None, draw: random.Random
-) -> tuple[int, str, dict[str, Any]] | None:
-    """(observed_at ms, prediction id, record) of a row, ``None`` without an outcome. Raises :class:`BadRow`."""
-    actual = mapping.value(row, "actual")
-    if actual is None or actual != actual:
-        return None
-    when = mapping.value(row, "observed_at")
-    if when is not None:
-        at = _time(mapping, when, "observed_at", draw)
-    elif predicted_at is not None:
-        low, high = mapping.label_delay_ms or (0, 0)
-        at = predicted_at + draw.randint(low, high)
-    else:
-        raise BadRow("an outcome without observed_at: map its column with --map observed_at=COLUMN")
-    identity = mapping.value(row, "prediction_id")
-    name = str(identity) if identity is not None else f"row-{number}"
-    return at, name, {"prediction_id": name, "actual": _flag(actual, "actual"), "observed_at": at}
+    def has(self, name: str) -> bool:
+        """Whether a field is read from anywhere."""
+        return name in self._cells or name in self._fixed
 
+    def _prepare(self, name: str, columns: tuple[str, ...] | None) -> None:
+        written = self.mapping.columns.get(name)
+        if name in self.mapping.constants:
+            constant = self.mapping.constants[name]
+            if self.mapping.spread_year and name in _TIMES:
+                self._cells[name] = (lambda row: constant), self._within_year
+                return
+            try:
+                self._fixed[name] = self._converter(name, False)(constant)
+            except (BadRow, Fault) as error:
+                raise Incompatible(f"--set {name}={constant}: {error}") from error
+        elif written is not None and self.mapping.expression(name, columns or ()):
+            cell, self.columns[name] = self._expression(name, written)
+            self._cells[name] = cell, self._converter(name, True)
+        elif written != "" and (written is not None or columns is None or name in columns):
+            column = written or name
+            self.columns[name] = (column,)
+            self._cells[name] = (lambda row: row.get(column)), self._converter(name, False)
 
-def _number(mapping: Mapping, row: dict[str, Any], name: str) -> float:
-    value = mapping.value(row, name)
-    try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise BadRow(f"{name} is {value!r}, not a number") from error
+    def _expression(self, name: str, written: str) -> tuple[Cell, tuple[str, ...]]:
+        names = Names({}, columns=True)
+        try:
+            evaluate = compile_expression(written, names).evaluate
+        except BadExpression as error:
+            raise Incompatible(f"--map {name}: {error}") from error
+        holder: Any = _Row()
+        read = self._of_text if name in _NAMES else self._of_value
 
+        def cell(row: dict[str, Any]) -> Any:
+            holder.value = {column: read(value) for column, value in row.items()}
+            try:
+                return evaluate(holder)
+            except Unmappable as error:
+                raise BadRow(f"{name}: {error}") from error
 
-def _flag(value: Any, name: str) -> bool:
-    found = flag(value)
-    if found is None:
-        raise BadRow(f"{name} is {value!r}, neither true nor false")
-    return found
+        return cell, tuple(sorted(names.seen))
 
+    def _of_text(self, value: Any) -> Any:
+        return None if cells.is_no_name(value) else value
 
-def _time(mapping: Mapping, value: Any, name: str, draw: random.Random) -> int:
-    if value is None:
-        raise BadRow(f"no {name}: map its column with --map {name}=COLUMN")
-    if mapping.spread_year:
+    def _of_value(self, value: Any) -> Any:
+        if cells.is_missing(value):
+            return None
+        return _dotted(value) if self._decimal_comma else value
+
+    def _converter(self, name: str, by_expression: bool) -> Convert:
+        """From a cell to a field, ``None`` for one that says nothing is there."""
+        if name == "prediction_id":
+            return cells.identifier
+        if name in _NAMES:
+            return _remembered(cells.identifier)
+        if name in _SHARES:
+            commas = self._decimal_comma
+            return lambda value: _share(name, _dotted(value) if commas else value)
+        if name in _LABELS:
+            return _remembered(lambda value: self._flag(name, value, by_expression))
+        if self.mapping.spread_year:
+            return self._within_year
+        form, zone = "" if by_expression else self.mapping.time_format, self.mapping.zone
+        return lambda value: None if cells.is_missing(value) else cells.moment(value, form, zone)
+
+    def prediction(
+        self, row: dict[str, Any], content_id: str | None, draw: random.Random | None
+    ) -> tuple[int, str, dict[str, Any]]:
+        """(predicted_at ms, prediction id, record) of a row. Raises :class:`BadRow`."""
+        record, wrong = self._read("predictions", row, content_id, draw)
+        if self.mapping.features or "features" in row:
+            try:
+                features = self._features(row)
+            except BadRow as error:
+                wrong += error.sentences
+            else:
+                if features is not None:
+                    record["features"] = features
+        if "ci_lower" in record or "ci_upper" in record:
+            if ("ci_lower" in record) != ("ci_upper" in record):
+                wrong.append("has only one of ci_lower and ci_upper")
+            elif record["ci_lower"] > record["ci_upper"]:
+                wrong.append("ci_lower is above ci_upper")
+        if wrong:
+            raise BadRow(*wrong)
+        return record["predicted_at"], record["prediction_id"], record
+
+    def outcome(
+        self, row: dict[str, Any], content_id: str | None, predicted_at: int | None, draw: random.Random | None
+    ) -> tuple[int, str, dict[str, Any]] | None:
+        """(observed_at ms, prediction id, record) of a row, ``None`` without an outcome. Raises :class:`BadRow`."""
+        record, wrong = self._read("outcomes", row, content_id, draw, predicted_at)
+        if wrong:
+            if "actual" not in record and not any(text.startswith("actual") for text in wrong):
+                return None
+            raise BadRow(*wrong)
+        return record["observed_at"], record["prediction_id"], record
+
+    def _read(
+        self, kind: str, row: dict[str, Any], content_id: str | None, draw: random.Random | None,
+        predicted_at: int | None = None,
+    ) -> tuple[dict[str, Any], list[str]]:  # fmt: skip
+        """A row's fields, and all that is wrong with them."""
+        record: dict[str, Any] = self._given[kind].copy()
+        wrong: list[str] = []
+        failed: set[str] = set()
+        self._draw = draw
+        if content_id is not None:
+            record["prediction_id"] = content_id
+        for name, cell, convert in self._steps[kind]:
+            if name in record:
+                continue
+            value = None
+            try:
+                value = cell(row)
+                if value is not None:
+                    found = convert(value)
+                    if found is not None:
+                        record[name] = found
+            except BadRow as error:
+                failed.add(name)
+                wrong += error.sentences
+            except Fault as error:
+                failed.add(name)
+                wrong.append(f"{name} {'is ' if str(error).startswith(shown(value)) else ''}{error}")
+        if predicted_at is not None and "observed_at" not in record and "observed_at" not in failed:
+            low, high = self.mapping.label_delay_ms or (0, 0)
+            record["observed_at"] = predicted_at + (draw.randint(low, high) if draw is not None else low)
+        for name in NEEDED[kind]:
+            if name not in record and name not in failed:
+                raw = self._cells[name][0](row) if name in self._cells else None
+                wrong.append(f"no {name}" if raw is None or raw == "" else f"no {name}, only {shown(raw)}")
+        return record, wrong
+
+    def _within_year(self, value: Any) -> int | None:
+        """A time drawn within a year."""
+        if self._draw is None or cells.is_missing(value):
+            return None
         try:
             year = int(float(value))
             begin, end = to_ms(datetime(year, 1, 1, tzinfo=UTC)), to_ms(datetime(year + 1, 1, 1, tzinfo=UTC))
-        except ValueError as error:
-            raise BadRow(f"{name} is {value!r}, not a year") from error
-        return draw.randrange(begin, end)
-    if isinstance(value, int | float) or (isinstance(value, str) and value.strip().lstrip("-").isdigit()):
-        return int(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise Fault(f"{shown(value)}, not a year") from error
+        return self._draw.randrange(begin, end)
+
+    def _flag(self, name: str, value: Any, by_expression: bool) -> bool | None:
+        mapping = self.mapping
+        if cells.is_missing(value):
+            return None
+        if mapping.positive and not (by_expression and isinstance(value, bool)):
+            read = cells.label if name == "actual" else cells.decision
+            try:
+                return read(value, mapping.positive, mapping.negative or None)
+            except Fault as error:
+                raise BadRow(
+                    f"{name} is {shown(value)}, neither of --positive {','.join(mapping.positive)} nor of "
+                    f"--negative {','.join(mapping.negative)}"
+                ) from error
+        found = flag(value if not isinstance(value, bytes) else cells.identifier(value))
+        if found is None:
+            raise BadRow(f"{name} is {shown(value)}, neither true nor false: say which labels are with --positive")
+        return found
+
+    def _features(self, row: dict[str, Any]) -> dict[str, Any] | None:
+        if not self.mapping.features:
+            found = row.get("features")  # a row that is shaped like the record
+            if isinstance(found, str) and found.lstrip().startswith("{"):
+                try:
+                    found = orjson.loads(found)
+                except orjson.JSONDecodeError as error:
+                    raise BadRow(f"features are no JSON: {error}") from error
+            return found if isinstance(found, dict) else None
+        made, kinds = {}, self._kinds
+        for name in self.mapping.features:
+            try:
+                made[name] = as_kind(row.get(name), kinds.get(name))
+            except ValueError as error:
+                raise BadRow(f"feature {name}: {error}") from error
+        return made
+
+
+def _dotted(value: Any) -> Any:
+    """A number in text with a decimal comma, with a point."""
+    return value.replace(",", ".") if isinstance(value, str) and _COMMA.fullmatch(value.strip()) else value
+
+
+def _share(name: str, value: Any) -> float | None:
+    if cells.is_missing(value):
+        return None
+    if isinstance(value, bool):
+        raise BadRow(f"{name} is {value!r}, not a number")
     try:
-        when = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    except ValueError as error:
-        raise BadRow(f"{name} is {value!r}, neither RFC 3339 nor epoch milliseconds") from error
-    if when.tzinfo is None:
-        if not mapping.assume_utc:
-            raise BadRow(f"{name} {value!r} has no offset: write ...Z, or pass --assume-utc")
-        when = when.replace(tzinfo=UTC)
-    return to_ms(when)
+        found = number(value)
+    except Fault as error:
+        raise BadRow(f"{name} is {shown(value)}, not a number") from error
+    if not 0 <= found <= 1:
+        hint = f": if it is per cent, map it as `{name}=COLUMN | scale(0, 100)`" if 1 < found <= 100 else ""
+        raise BadRow(f"{name} is {shown(value)}, not between 0 and 1{hint}")
+    return found
+
+
+def _remembered(convert: Convert) -> Convert:
+    """The same for fields of few values: what a text was converted to is kept."""
+    known: dict[str, Any] = {}
+
+    def remembered(value: Any) -> Any:
+        if value.__class__ is not str:
+            return convert(value)
+        if value in known:
+            return known[value]
+        found = convert(value)
+        if len(known) < _REMEMBERED:
+            known[value] = found
+        return found
+
+    return remembered

@@ -37,8 +37,9 @@ from schemas.deadletters import (
 )
 from schemas.partitioning import partition_for
 from stream_app.errors import Incompatible, Unavailable
-from stream_app.ingest.load import Faults, Kind, as_record
-from stream_app.ingest.mapping import BadRow, Mapping
+from stream_app.ingest.faults import BadRow, Faults
+from stream_app.ingest.inputs import Kind, as_record
+from stream_app.ingest.mapping import Mapping
 from stream_app.ingest.progress import read_progress
 from stream_app.kafka import clients
 from stream_app.kafka.admin import admin, partition_counts, topic_configs
@@ -122,7 +123,7 @@ class Repair:
         if not isinstance(row, dict):
             raise BadRow("not a JSON object")
         kind: Kind = "predictions" if letter.topic == topics.predictions else "outcomes"
-        made = as_record(kind, self.mapping, row, 0, self.max_record_bytes)
+        made = as_record(kind, self.mapping, row, self.max_record_bytes)
         if made is None:
             raise BadRow("no actual: map its field with --map actual=FIELD")
         if made.key != letter.record.key:

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO, Final, Generic, TypeVar
 
 import msgspec
 
-#: Rows sorted in memory at a time: some 100 MB.
-RUN: Final = 300_000
+#: Rows sorted in memory at a time: some 50 MB.
+RUN: Final = 100_000
 
 Row = TypeVar("Row", bound=tuple[Any, ...])
 

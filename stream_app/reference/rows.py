@@ -1,8 +1,10 @@
 """Labelled rows of a model, rebuilt from the topics as a command names them.
 
 Identity is the prediction's id: of two predictions the first counts, of several outcomes the one observed last, as in
-the pipeline's own joins. Unreadable records are passed over: the labels stage has dead-lettered them. Features are
-numbers or booleans; text becomes one column for each value seen in training (``name=value``), absent is 0.
+the pipeline's own joins. Unreadable records are passed over: the labels stage has dead-lettered them. A feature is of
+one kind in all rows: numbers (and booleans, and numbers in text beside them), or text, which becomes one column for
+each value seen in training (``name=value``); absent is 0. Text that is nearly all distinct names rows and tells nothing
+of them: it is refused.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from stream_app.reference.learners import Labels, Matrix
 
 #: Values of one text feature that get a column of their own; rarer ones count as absent.
 MOST_VALUES = 50
+#: Share of distinct values from which on a text with more of them than that is taken for the names of rows.
+NEARLY_ALL = 0.9
 
 
 class TrainingRow(NamedTuple):
@@ -169,6 +173,16 @@ def _finite(value: Any) -> bool:
         return False
 
 
+class NamesRows(ValueError):
+    """A text that is nearly all distinct; the message names it."""
+
+    def __init__(self, name: str, distinct: int, count: int) -> None:
+        super().__init__(
+            f"the feature {name!r} is text with {distinct:,} different values in {count:,} rows: it names rows and "
+            "tells nothing of them. Leave it out of the features, or send what it stands for"
+        )
+
+
 class Encoding:
     """Columns made of features, as scikit-learn's ``DictVectorizer`` makes them: a number's name, and ``name=value``
     for each value of a text."""
@@ -179,16 +193,22 @@ class Encoding:
         # what it would have learnt from rows: the names are kept with a model, rows are not
         self._vectorizer.feature_names_ = list(self.columns)
         self._vectorizer.vocabulary_ = {column: at for at, column in enumerate(self.columns)}
+        self._numbers = frozenset(self.columns)
+        self._texts = frozenset(column.partition("=")[0] for column in self.columns if "=" in column)
 
     @classmethod
     def of(cls, features: Sequence[dict[str, Any]]) -> Encoding:
-        """Columns for everything the rows hold, but for rare values of a text that has many."""
-        known = [usable(found) for found in features]
+        """Columns for everything the rows hold, but for rare values of a text that has many. :class:`NamesRows` for a
+        text that is nearly all distinct."""
+        known = _of_one_kind([usable(found) for found in features])
         texts: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for found in known:
             for name, value in found.items():
                 if isinstance(value, str):
                     texts[name][value] += 1
+        for name, seen in texts.items():
+            if len(seen) > MOST_VALUES and len(seen) >= NEARLY_ALL * seen.total():
+                raise NamesRows(name, len(seen), seen.total())
         rare = {
             f"{name}={value}"
             for name, seen in texts.items()
@@ -200,8 +220,53 @@ class Encoding:
         """Shape (rows, columns); what is absent is 0, with no column of its own."""
         if not features:
             return np.zeros((0, len(self.columns)))
-        out: Matrix = self._vectorizer.transform([usable(found) for found in features])
+        out: Matrix = self._vectorizer.transform([self._by_kind(usable(found)) for found in features])
         return out
+
+    def _by_kind(self, found: dict[str, Any]) -> dict[str, Any]:
+        """Values as the kind that their features had in training."""
+        made = {}
+        for name, value in found.items():
+            if isinstance(value, str):
+                if name in self._numbers and name not in self._texts:
+                    number = _number(value)
+                    if number is None:
+                        continue
+                    value = number
+            elif name in self._texts and name not in self._numbers:
+                value = _written(value)
+            made[name] = value
+        return made
+
+
+def _of_one_kind(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows in which no feature is a number here and text there: numbers where all of its texts are some, else text."""
+    texts = {name for row in rows for name, value in row.items() if isinstance(value, str)}
+    mixed = texts & {name for row in rows for name, value in row.items() if not isinstance(value, str)}
+    if not mixed:
+        return rows
+    words = {
+        name for row in rows for name in mixed & row.keys() if isinstance(row[name], str) and _number(row[name]) is None
+    }
+    return [
+        {
+            name: value if name not in mixed else _written(value) if name in words else _number(value)
+            for name, value in row.items()
+        }
+        for row in rows
+    ]
+
+
+def _number(value: Any) -> float | None:
+    try:
+        found = float(value)
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def _written(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def labels(rows: Sequence[TrainingRow]) -> Labels:

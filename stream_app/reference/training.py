@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from stream_app.reference.learners import Fitted, Labels, Learner, Matrix
-from stream_app.reference.rows import Encoding, TrainingRow, labels
+from stream_app.reference.rows import Encoding, NamesRows, TrainingRow, labels
 
 Metrics = dict[str, float | None]
 
@@ -46,7 +46,10 @@ def train(
             raise Unusable(f"the {name} holds no labelled row of this model")
         if len({row.actual for row in found}) < 2:
             raise Unusable(f"all {len(found)} labelled rows of the {name} have the same outcome")
-    encoding = Encoding.of([row.features for row in rows])
+    try:
+        encoding = Encoding.of([row.features for row in rows])
+    except NamesRows as error:
+        raise Unusable(str(error)) from error
     if not encoding.columns:
         raise Unusable("no prediction of the training range carries features: producers have to send them")
     matrix, actual = encoding.matrix([row.features for row in rows]), labels(rows)

@@ -10,16 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from schemas import bounds
 from schemas.common import rfc3339
 from stream_app.commands.announce import announce
 from stream_app.errors import Incompatible
-from stream_app.ingest.files import digest as file_digest
+from stream_app.ingest.faults import Faults
+from stream_app.ingest.files import Reading
+from stream_app.ingest.inputs import Inputs, Role, Survey, of_files, survey
 from stream_app.ingest.mapping import Mapping
 from stream_app.kafka.admin import prepare_tools
 from stream_app.kafka.topics import Topics
 from stream_app.replay.clock_writer import ClockWriter, refuse_live
 from stream_app.replay.ticks import Every, last_tick, next_tick
-from stream_app.replay.timeline import PREDICTION, Timeline, TimelineEvent, TimelineFaults, events
+from stream_app.replay.timeline import PREDICTION, Timeline, TimelineEvent, events
 from stream_app.settings import Settings
 
 #: Called after each tick with (its time ms, events sent so far, events in all).
@@ -41,13 +44,19 @@ class ReplayPlan:
     limit: int | None = None
     #: rows per second of wall time, ``None`` for as fast as the broker takes them
     rate: float | None = None
+    reading: Reading = field(default_factory=Reading)
     #: hand the prefix over to live time at the end; no tick is later than the present then
     then_live: bool = False
 
+    def inputs(self, max_record_bytes: int = bounds.SENT) -> Inputs:
+        """The files and how they are read."""
+        role: Role = "predictions" if self.outcomes else "both"
+        files = (*of_files(self.files, role), *of_files(self.outcomes, "outcomes"))
+        return Inputs(files, self.mapping, self.reading, self.limit, max_record_bytes)
+
     def digest(self) -> str:
         """Identity of the replay: the files' bytes and everything that decides what is made of them."""
-        parts = [file_digest(path) for path in (*self.files, *self.outcomes)]
-        parts += [self.mapping.fingerprint(), self.every, str(self.limit), str(len(self.files))]
+        parts = [self.inputs().digest(), self.every, str(self.limit)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
@@ -61,27 +70,35 @@ class Summary:
     resumed_from_row: int = 0
     #: settings that were commanded because file, environment or profile changed
     announced: int = 0
-    bad_rows: int = 0
-    first_bad_rows: list[str] = field(default_factory=list)
+    faults: Faults = field(default_factory=Faults)
     first_ms: int = 0
     last_tick_ms: int = 0
 
 
+def look_through(plan: ReplayPlan, max_record_bytes: int) -> Survey:
+    """Read every row and send nothing. ``Incompatible`` if nothing can be sent, with all that is wrong."""
+    found = survey(plan.inputs(max_record_bytes))
+    found.refuse()
+    return found
+
+
 async def run_replay(
-    settings: Settings, topics: Topics, plan: ReplayPlan, on_progress: Progress | None = None, step: Step | None = None
-) -> Summary:
-    """Send the plan's events and ticks. Interrupted at any point and run again, it goes on after its last tick."""
+    settings: Settings, topics: Topics, plan: ReplayPlan, on_progress: Progress | None = None, step: Step | None = None,
+    known: Survey | None = None,
+) -> Summary:  # fmt: skip
+    """Send the plan's events and ticks. Interrupted at any point and run again, it goes on after its last tick.
+
+    ``known``: what :func:`look_through` found, if that was asked already.
+    """
     kafka = (settings.kafka_bootstrap, settings.kafka_client_options(), topics)
     await prepare_tools(*kafka, settings.replication_factor)
     await refuse_live(*kafka)
+    if known is None:
+        known = await asyncio.to_thread(look_through, plan, settings.max_record_bytes)
     identity = await asyncio.to_thread(plan.digest)
-    faults = TimelineFaults()
-    source = events(plan.files, plan.outcomes, plan.mapping, plan.limit, faults)
-    timeline = await asyncio.to_thread(Timeline, source)
-    summary = Summary(bad_rows=faults.count, first_bad_rows=faults.first, first_ms=timeline.first_ms)
+    timeline = await asyncio.to_thread(Timeline, events(plan.inputs(settings.max_record_bytes), known, Faults()))
+    summary = Summary(faults=known.faults, first_ms=timeline.first_ms)
     with timeline:
-        if not timeline.count:
-            raise Incompatible(f"nothing to replay: {faults.count} rows were unusable: {'; '.join(faults.first[:3])}")
         now_ms = time.time_ns() // 1_000_000
         if plan.then_live and timeline.last_ms >= now_ms:
             raise Incompatible(
@@ -164,6 +181,8 @@ def options_summary(summary: Summary) -> dict[str, Any]:
         "outcomes": summary.outcomes,
         "ticks": summary.ticks,
         "resumed_from_row": summary.resumed_from_row,
-        "bad_rows": summary.bad_rows,
+        "bad_rows": summary.faults.count,
+        "bad_rows_by_reason": summary.faults.by_reason,
+        "first_bad_rows": summary.faults.first,
         "last_tick": rfc3339(summary.last_tick_ms) if summary.last_tick_ms else None,
     }

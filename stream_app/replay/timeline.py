@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
-import orjson
-
-from stream_app.ingest.files import rows
-from stream_app.ingest.mapping import BadRow, Mapping, outcome, prediction
+from stream_app.ingest.faults import Faults
+from stream_app.ingest.inputs import Inputs, Survey, records
 from stream_app.ingest.sorting import RUN, Sorted
 
 
@@ -28,50 +23,13 @@ class TimelineEvent(NamedTuple):
 PREDICTION, OUTCOME = 0, 1
 
 
-@dataclass(slots=True)
-class TimelineFaults:
-    """Rows that made no record."""
-
-    count: int = 0
-    first: list[str] = field(default_factory=list)
-
-    def add(self, text: str) -> None:
-        """Count one; keep the first twenty for the report."""
-        self.count += 1
-        if len(self.first) < 20:
-            self.first.append(text)
-
-
-def events(
-    files: list[Path], outcomes: list[Path], mapping: Mapping, limit: int | None, faults: TimelineFaults
-) -> Iterator[TimelineEvent]:
+def events(inputs: Inputs, known: Survey, faults: Faults) -> Iterator[TimelineEvent]:
     """Events of the files in file order; draws are a function of seed and row number alone."""
-    number = 0
-    for path in files:
-        for row in rows(path):
-            if limit is not None and number >= limit:
-                break
-            number += 1
-            draw = random.Random(f"{mapping.seed}:{number}")
-            try:
-                at, name, record = prediction(mapping, row, number, draw)
-                late = None if outcomes else outcome(mapping, row, number, at, draw)
-            except BadRow as error:
-                faults.add(f"{path.name}, row {number}: {error}")
-                continue
-            yield TimelineEvent(at, PREDICTION, number, name, orjson.dumps(record))
-            if late is not None:
-                yield TimelineEvent(late[0], OUTCOME, number, late[1], orjson.dumps(late[2]))
-    for path in outcomes:
-        for row in rows(path):
-            number += 1
-            try:
-                found = outcome(mapping, row, number, None, random.Random(f"{mapping.seed}:{number}"))
-            except BadRow as error:
-                faults.add(f"{path.name}, row {number}: {error}")
-                continue
-            if found is not None:
-                yield TimelineEvent(found[0], OUTCOME, number, found[1], orjson.dumps(found[2]))
+    for number, made in enumerate(records(inputs, known, faults), 1):
+        for row in made:
+            kind = PREDICTION if row.kind == "predictions" else OUTCOME
+            # a copy of its own length: what orjson returns keeps the kilobyte that it was written into
+            yield TimelineEvent(row.at_ms, kind, number, row.key.decode(), bytes(memoryview(row.value)))
 
 
 class Timeline(Sorted[TimelineEvent]):

@@ -78,7 +78,7 @@ async def test_every_snippet_and_command_of_the_page_does_what_it_says(prefix: P
     assert '"prediction_id":"r1-7","model_type":"loans"' in said
     assert "sent 2 outcomes of 3 rows" in said
     assert "2 of 2 ids are among the" in said
-    assert "1 × actual is …, neither true nor false" in said
+    assert "actual is 'maybe', neither true nor false" in said
     rows = [json.loads(record.value) for record in await records_of(prefix, prefix.topics.predictions, 3)]
     assert {"order-1", "order-2", "order-4711", "0d9a-1-0", "a1b2-2"} <= {row["prediction_id"] for row in rows}
     assert all(row["predicted_at"] <= time.time() * 1000 for row in rows)

@@ -46,8 +46,8 @@ async def test_a_label_file_is_loaded_once_and_the_report_says_what_will_match(p
         "ids": 51, "matched": 50, "beyond_horizon": 20, "looked_at": 0, "cut_short": False,
     }  # fmt: skip
     assert first["report"]["looked_at"] == 100
-    assert first["first_invalid"][0] == "labels.csv, line 54: actual is 'perhaps', neither true nor false"
-    assert first["first_invalid"][1].startswith("labels.csv, line 55: no prediction_id")
+    assert first["first_invalid"][0].startswith("labels.csv, row 53: actual is 'perhaps', neither true nor false")
+    assert first["first_invalid"][1].startswith("labels.csv, row 54: no prediction_id")
     assert set(first["invalid_by_reason"].values()) == {1}
     again = await _load(prefix, path, "--no-report")
     assert (again["sent"], again["resumed_from_row"], again["report"]) == (0, 51, None)

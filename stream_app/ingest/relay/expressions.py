@@ -2,7 +2,8 @@
 
     header.ce_id                        a path: a root, then .name, [0] or ["any name"]
     data.a ?? data.b ?? 'none'          the first that is there
-    item.p | number | threshold(0.5)    functions, from left to right, before ??
+    item.p | number | threshold(0.5)    functions, from left to right, before + - * /
+    data.a + 2 * data.b   data.p / 100  arithmetic with numbers or their text, before ??; a minus stands between blanks
     (item.score ?? item) | number       parentheses
     {ce.id}-{index}                     a template: text around expressions in braces
     'fraud'   0.5   true   $name        constants; $name is a parameter of the map
@@ -12,12 +13,13 @@ What is not there is ``None``, and functions hand ``None`` on: whether that is a
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from stream_app.ingest.relay.functions import FUNCTIONS
+from stream_app.ingest.relay.functions import FUNCTIONS, number
 from stream_app.ingest.relay.source import UNSET, Source, Unmappable
 from stream_app.ingest.relay.words import Fault, id_part
 
@@ -62,15 +64,19 @@ ROOTS: Final[dict[str, Evaluate]] = {
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What expressions may refer to: parameters by value, let names by number."""
+    """What expressions may refer to: parameters by value, let names by number; ``columns``: any other name is a column
+    of the row, and the roots of records are not there."""
 
     parameters: Mapping[str, Any]
     lets: dict[str, tuple[int, Evaluate]] = field(default_factory=dict)
+    columns: bool = False
+    #: columns that were named
+    seen: set[str] = field(default_factory=set)
 
 
 _TOKEN: Final = re.compile(
     r"""\s*(?:(?P<number>-?\d+(?:\.\d+)?(?:[eE]-?\d+)?)|(?P<text>'[^']*')|(?P<parameter>\$[A-Za-z_]\w*)
-    |(?P<path>[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*|\[(?:-?\d+|"[^"]*")\])*)|(?P<sign>\?\?|[|(),]))""",
+    |(?P<path>[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*|\[(?:-?\d+|"[^"]*")\])*)|(?P<sign>\?\?|[|(),+*/]|-(?=\s)))""",
     re.VERBOSE,
 )
 _STEP: Final = re.compile(r"""\.([A-Za-z_][\w-]*)|\[(-?\d+)\]|\["([^"]*)"\]""")
@@ -136,9 +142,9 @@ class _Parser:
         return False
 
     def _alternatives(self) -> Expression:
-        found = [self._piped()]
+        found = [self._sum()]
         while self._sign("??"):
-            found.append(self._piped())
+            found.append(self._sum())
         if len(found) == 1:
             return found[0]  # of an id: the mapper refuses what is none
         if self._of_id:
@@ -154,6 +160,21 @@ class _Parser:
             return last(source)
 
         return Expression(text, evaluate)
+
+    def _sum(self) -> Expression:
+        found = self._product()
+        while (sign := self._one_of("+", "-")) is not None:
+            found = _arithmetic(found, sign, self._product())
+        return found
+
+    def _product(self) -> Expression:
+        found = self._piped()
+        while (sign := self._one_of("*", "/")) is not None:
+            found = _arithmetic(found, sign, self._piped())
+        return found
+
+    def _one_of(self, *signs: str) -> str | None:
+        return next((sign for sign in signs if self._sign(sign)), None)
 
     def _piped(self) -> Expression:
         found = self._primary()
@@ -185,14 +206,17 @@ class _Parser:
         root = re.split(r"[.\[]", text, maxsplit=1)[0]
         if root in self._names.lets:
             begin = _let(*self._names.lets[root])
+        elif self._names.columns and root != "value":
+            self._names.seen.add(root)
+            return Expression(text, _walk(ROOTS["value"], _steps(f".{text}")))
         elif root in ROOTS:
             begin = ROOTS[root]
         else:
             known = ", ".join([*ROOTS, *self._names.lets])
             raise BadExpression(f"{text}: a path begins with one of {known}")
-        steps: list[str | int] = [
-            int(number) if number else name or quoted for name, number, quoted in _STEP.findall(text[len(root) :])
-        ]
+        steps = _steps(text[len(root) :])
+        if self._names.columns and steps:
+            self._names.seen.add(str(steps[0]))
         if root == "header":
             steps = [step.lower() if isinstance(step, str) else step for step in steps]
         return Expression(text, _walk(begin, steps))
@@ -235,6 +259,41 @@ def _id_of(given: Expression) -> Expression:
             raise Unmappable(f"{given.text}: {error}") from error
 
     return Expression(given.text, evaluate)
+
+
+def _steps(text: str) -> list[str | int]:
+    return [int(place) if place else name or quoted for name, place, quoted in _STEP.findall(text)]
+
+
+_SIGNS: Final[dict[str, Callable[[float, float], float]]] = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,
+}  # fmt: skip
+
+
+def _arithmetic(left: Expression, sign: str, right: Expression) -> Expression:
+    text, apply = f"{left.text} {sign} {right.text}", _SIGNS[sign]
+    first, second = left.evaluate, right.evaluate
+
+    def evaluate(source: Source) -> Any:
+        a, b = first(source), second(source)
+        if a is None or b is None:
+            return None
+        try:
+            return apply(_operand(a), _operand(b))
+        except (Fault, ZeroDivisionError, OverflowError) as error:
+            raise Unmappable(f"{text}: {error}") from error
+
+    if left.constant and right.constant:
+        try:
+            return _constant(text, evaluate(UNSET))
+        except Unmappable as error:
+            raise BadExpression(str(error)) from error
+    return Expression(text, evaluate)
+
+
+def _operand(value: Any) -> float:
+    # whole numbers stay whole: times and ids are larger than floats are exact
+    return value if isinstance(value, int) and not isinstance(value, bool) else number(value)
 
 
 def _constant(text: str, value: Any) -> Expression:

@@ -7,18 +7,14 @@ import binascii
 import csv
 import math
 from collections.abc import Callable
-from datetime import UTC, datetime, tzinfo
-from functools import lru_cache
+from datetime import datetime
 from typing import Any, Final, NamedTuple
-from zoneinfo import ZoneInfo
 
 from schemas.common import flag, parse_ms, to_ms
+from stream_app.ingest.relay.cells import UNITS, epoch_ms, identifier, in_zone, is_missing, label
 from stream_app.ingest.relay.labels import alike, equals, is_class, is_label, names_of, number_of
 from stream_app.ingest.relay.tensors import columns, named, rows
 from stream_app.ingest.relay.words import Fault, decode_json, id_part, shown
-
-#: Units of integer times, as divisors or factors to milliseconds.
-_EPOCH: Final[dict[str, tuple[int, int]]] = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 1_000_000)}
 
 
 class Function(NamedTuple):
@@ -139,6 +135,8 @@ def number(value: Any) -> float:
     if value.__class__ is float and math.isfinite(value):
         fraction: float = value
         return fraction
+    if isinstance(value, str) and "_" in value:  # Python reads 1_000, nobody writes it
+        raise Fault(f"{shown(value)} is not a number")
     try:
         found = float(value)
     except (TypeError, ValueError, OverflowError) as error:
@@ -176,25 +174,15 @@ def _flag(value: Any) -> bool:
     return found
 
 
-@lru_cache(maxsize=64)
-def _zone(name: str) -> tzinfo:
-    try:
-        return UTC if name == "UTC" else ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:
-        raise Fault(f"{name!r} is no time zone") from error
-
-
 def _time(value: Any, form: str = "rfc3339", zone: str = "") -> int:
     """Epoch milliseconds, rounded down. ``form``: rfc3339, s, ms, us, ns, or a pattern of strptime."""
-    if form in _EPOCH:
-        times, by = _EPOCH[form]
-        exact = _whole(value)
-        return int((number(value) if exact is None else exact) * times // by)
+    if form in UNITS:
+        return epoch_ms(value, form)
     try:
         if form == "rfc3339":
             if zone and isinstance(value, str):
                 when = datetime.fromisoformat(value)
-                return to_ms(when if when.tzinfo else when.replace(tzinfo=_zone(zone)))
+                return to_ms(when if when.tzinfo else in_zone(when, zone))
             return parse_ms(value)
         when = datetime.strptime(str(value), form)
     except ValueError as error:
@@ -202,8 +190,24 @@ def _time(value: Any, form: str = "rfc3339", zone: str = "") -> int:
     if when.tzinfo is None:
         if not zone:
             raise Fault(f"{shown(value)} has no offset: name its zone, as in time('{form}', 'Europe/Berlin')")
-        when = when.replace(tzinfo=_zone(zone))
+        when = in_zone(when, zone)
     return to_ms(when)
+
+
+def _present(value: Any) -> Any:
+    return None if is_missing(value) else value
+
+
+def _trim(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
+
+
+def _scale(value: Any, low: float, high: float) -> float:
+    """From ``low`` to ``high`` to 0 to 1."""
+    found = number(value)
+    if not low <= found <= high:
+        raise Fault(f"{shown(value)} is not between {low} and {high}")
+    return (found - low) / (high - low)
 
 
 def _threshold(value: Any, least: float) -> bool:
@@ -292,17 +296,22 @@ FUNCTIONS: Final = {
     "features": Function(_features, 0, 1, "features or features(PREFIX)"),
     "flag": Function(_flag, 0, 0, "flag"),
     "id": Function(id_part, 0, 0, "id"),
+    "identifier": Function(identifier, 0, 0, "identifier"),
     "integer": Function(_integer, 0, 0, "integer"),
     "json": Function(_json, 0, 0, "json"),
+    "label": Function(label, 1, 2, "label(POSITIVE) or label(POSITIVE, NEGATIVE)"),
     "lower": Function(lambda value: _text(value).lower(), 0, 0, "lower"),
     "named": Function(named, 1, 1, "named(NAME)"),
     "nonempty": Function(_nonempty, 0, 0, "nonempty"),
     "number": Function(number, 0, 0, "number"),
+    "present": Function(_present, 0, 0, "present"),
     "probability": Function(_probability, 1, 3, "probability(CLASS), probability(CLASS, CLASSES) or with ANSWERS"),
     "results": Function(_results, 0, 1, "results or results(INPUT)"),
     "rows": Function(rows, 0, 0, "rows"),
+    "scale": Function(_scale, 2, 2, "scale(LOW, HIGH)"),
     "split": Function(_split, 1, 1, "split(SIGN)"),
     "text": Function(_text, 0, 0, "text"),
     "threshold": Function(_threshold, 1, 1, "threshold(NUMBER)"),
     "time": Function(_time, 0, 2, "time, time('s'), time('%d.%m.%Y %H:%M', 'Europe/Berlin')"),
+    "trim": Function(_trim, 0, 0, "trim"),
 }

@@ -1,0 +1,139 @@
+"""Options of commands that read tables: where the fields stand, how values are written, which rows are refused."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from stream_app.errors import Incompatible
+from stream_app.ingest.csv_files import delimiter_of
+from stream_app.ingest.files import Reading
+from stream_app.ingest.inputs import Survey
+from stream_app.ingest.mapping import Mapping, read_mapping
+
+_OPTIONS: Final = (
+    click.option(
+        "--map", "columns", multiple=True, metavar="FIELD=COLUMN",
+        help="Column that holds a field, or an expression of columns as in a relay's map: "
+        "'score=percent | scale(0, 100)'. FIELD= alone: no column.",
+    ),
+    click.option("--set", "constants", multiple=True, metavar="FIELD=VALUE", help="Value of a field for every row."),
+    click.option("--features", metavar="COLUMNS", help="Columns, with commas between, that travel as features."),
+    click.option(
+        "--positive", multiple=True, metavar="LABEL",
+        help="Label that counts as positive; all others are negative, and blank ones are none.",
+    ),
+    click.option(
+        "--negative", multiple=True, metavar="LABEL", help="Label that counts as negative; then others are refused."
+    ),
+    click.option(
+        "--ids", type=click.Choice(["content"]), help="Without a column of ids: make them of the file's content."
+    ),
+    click.option(
+        "--time-format", metavar="FORM",
+        help="How times are written: s, ms, us or ns since 1970, or a pattern such as '%d.%m.%Y %H:%M'.",
+    ),
+    click.option("--timezone", metavar="ZONE", help="Zone of times without an offset, such as Europe/Berlin."),
+    click.option("--assume-utc", is_flag=True, help="Take times without an offset as UTC instead of refusing them."),
+    click.option("--first-day", metavar="DAY", help="No time is earlier, 2026-03-02. Default: far from the others."),
+    click.option("--last-day", metavar="DAY", help="No time is later. Default: far from the others."),
+    click.option("--encoding", metavar="NAME", help="Of text files without a byte order mark. Default: utf-8."),
+    click.option("--delimiter", metavar="SIGN", help="Between the columns of a CSV file, or tab. Default: found out."),
+    click.option(
+        "--mapping", type=click.Path(path_type=Path), help="TOML file with tables [map] and [set] and these options."
+    ),
+    click.option("--strict", is_flag=True, help="Send nothing if any row is invalid."),
+)  # fmt: skip
+#: Options that a mapping file may hold too.
+_KEYS: Final = (
+    "map", "set", "features", "assume_utc", "timezone", "time_format", "positive", "negative", "ids", "first_day",
+    "last_day", "encoding", "delimiter",
+)  # fmt: skip
+
+
+def table_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of tables."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def pairs(values: tuple[str, ...], option: str) -> dict[str, str]:
+    """``FIELD=...`` options as a dictionary."""
+    found: dict[str, str] = {}
+    for text in values:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise click.BadParameter(f"{text!r} is not FIELD=...", param_hint=option)
+        if name in found:
+            raise click.BadParameter(f"{name} is given twice", param_hint=option)
+        found[name] = value
+    return found
+
+
+def file_of(options: dict[str, Any], more: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What the mapping file says; ``more``: keys that this command takes beside those of tables."""
+    file: dict[str, Any] = read_mapping(options["mapping"]) if options["mapping"] else {}
+    unknown = set(file) - {*_KEYS, *more}
+    if unknown:
+        raise Incompatible(f"{options['mapping']}: unknown key {sorted(unknown)[0]!r}")
+    return file
+
+
+def mapping_of(options: dict[str, Any], file: dict[str, Any], **more: Any) -> Mapping:
+    """The mapping that options and mapping file give; options win."""
+    return Mapping(
+        columns={**file.get("map", {}), **pairs(options["columns"], "--map")},
+        constants={**{k: _text(v) for k, v in file.get("set", {}).items()}, **pairs(options["constants"], "--set")},
+        features=_list(options["features"] or file.get("features", [])),
+        assume_utc=options["assume_utc"] or bool(file.get("assume_utc")),
+        timezone=options["timezone"] or str(file.get("timezone", "")),
+        time_format=options["time_format"] or str(file.get("time_format", "")),
+        positive=options["positive"] or _list(file.get("positive", [])),
+        negative=options["negative"] or _list(file.get("negative", [])),
+        content_ids=(options["ids"] or file.get("ids")) == "content",
+        first_day=options["first_day"] or str(file.get("first_day", "")),
+        last_day=options["last_day"] or str(file.get("last_day", "")),
+        **more,
+    )
+
+
+def reading_of(options: dict[str, Any], file: dict[str, Any]) -> Reading:
+    """How text files are read."""
+    encoding, delimiter = (options[name] or file.get(name) for name in ("encoding", "delimiter"))
+    if encoding is not None:
+        try:
+            codecs.lookup(encoding)
+        except LookupError as error:
+            raise click.BadParameter(f"{encoding!r} is no encoding that is known", param_hint="--encoding") from error
+    if delimiter is not None:
+        try:
+            delimiter = delimiter_of(delimiter)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--delimiter") from error
+    return Reading(encoding, delimiter)
+
+
+def say_faults(known: Survey, mapping: Mapping) -> None:
+    """What people should know before anything is sent, on standard error: rows that are left out, labels that no row
+    has."""
+    if known.faults.count:
+        click.echo(f"{known.faults.count:,} {'row is' if known.faults.count == 1 else 'rows are'} left out:", err=True)
+        for line in known.faults.lines():
+            click.echo(f"  {line}", err=True)
+    if mapping.positive and known.outcomes and not known.positives:
+        labels = ", ".join(mapping.positive)
+        click.echo(f"None of {known.outcomes:,} outcomes is positive: are the labels of --positive {labels}?", err=True)
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _list(value: Any) -> tuple[str, ...]:
+    found = value.split(",") if isinstance(value, str) else value
+    return tuple(_text(item) for item in found)

@@ -1,0 +1,305 @@
+"""Files as records of the wire, in two passes: the first finds everything that is wrong, the second makes records.
+
+The first pass also learns what only a whole file says: of which kind the columns of features are, and which days its
+times lie on. Nothing is sent between them that the first pass has not seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
+import orjson
+
+from schemas import bounds, deadletters
+from schemas.common import MAX_MS, NAME, rfc3339
+from schemas.inputs import OUTCOME_DECODER, PREDICTION_WITH_FEATURES_DECODER
+from stream_app.core.kit.days import DAY_MS
+from stream_app.errors import Incompatible
+from stream_app.ingest.faults import BadRow, Faults, FileFault
+from stream_app.ingest.files import Lines, Reading, Table, digest, parts, table
+from stream_app.ingest.kinds import Kinds
+from stream_app.ingest.mapping import NEEDED, OUTCOME_FIELDS, PREDICTION_FIELDS, Mapping, RowReader
+from stream_app.ingest.span import Span, bulk, stated
+from stream_app.settings.names import nearest
+
+Kind = Literal["outcomes", "predictions"]
+Role = Literal["outcomes", "predictions", "both"]
+
+_NAME: Final = re.compile(NAME)
+
+
+class LoadedRow(NamedTuple):
+    """A record: its key, its bytes, its time (epoch ms), and which topic it belongs to."""
+
+    key: bytes
+    value: bytes
+    at_ms: int
+    kind: Kind = "predictions"
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Which files to read, and how. ``limit``: rows of all files but those of outcomes alone."""
+
+    files: tuple[tuple[Path, Role], ...]
+    mapping: Mapping = field(default_factory=Mapping)
+    reading: Reading = field(default_factory=Reading)
+    limit: int | None = None
+    max_record_bytes: int = bounds.SENT
+
+    def digest(self) -> str:
+        """Of the files' bytes and of everything that decides what is made of them."""
+        found = [f"{role} {digest(path)}" for path, role in self.files]
+        return hashlib.sha256("\n".join([*found, self.mapping.fingerprint(), repr(self.reading)]).encode()).hexdigest()
+
+
+@dataclass(slots=True)
+class Survey:
+    """What the first pass found."""
+
+    faults: Faults = field(default_factory=Faults)
+    rows: int = 0
+    predictions: int = 0
+    outcomes: int = 0
+    positives: int = 0
+    #: rows of files of outcomes alone that have none
+    blank: int = 0
+    kinds: dict[str, str | None] = field(default_factory=dict)
+    span: Span | None = None
+    #: rows by day: of predictions, of outcomes
+    days: tuple[Counter[int], Counter[int]] = field(default_factory=lambda: (Counter(), Counter()))
+
+    def refuse(self) -> None:
+        """Raise :class:`Incompatible` with all that was found, if a file cannot be read or no row makes a record."""
+        if self.faults.files or not (self.predictions or self.outcomes):
+            why = "nothing was sent" if self.faults.files or self.faults.count else "there is nothing to send"
+            raise Incompatible("\n".join([f"{why}:" if self.faults.lines() else why, *self.faults.lines()]))
+
+    def refuse_any(self) -> None:
+        """The same if anything at all is wrong."""
+        self.refuse()
+        if self.faults.count:
+            rows = "row is" if self.faults.count == 1 else "rows are"
+            lines = [f"{self.faults.count:,} {rows} invalid, and nothing was sent:", *self.faults.lines()]
+            raise Incompatible("\n".join(lines))
+
+
+def survey(inputs: Inputs, on_record: Callable[[LoadedRow], None] | None = None) -> Survey:
+    """Read everything once. What is wrong is in the answer; nothing is raised for it."""
+    found = _pass(inputs, Survey(), on_record)
+    if found.faults.files:
+        return found
+    found.span = _span(inputs.mapping, found.days)
+    if found.span is not None and any(not found.span.holds(day) for days in found.days for day in days):
+        # only now is known which rows lie outside: read again, to name them
+        return _pass(inputs, Survey(span=found.span), None)
+    return found
+
+
+def _pass(inputs: Inputs, found: Survey, on_record: Callable[[LoadedRow], None] | None) -> Survey:
+    kinds = Kinds(inputs.mapping.features)
+    walk = _Walk(inputs, found, kinds)
+    for made in walk.rows():
+        for record in made:
+            if on_record is not None:
+                on_record(record)
+            of_outcomes = record.kind == "outcomes"
+            found.days[of_outcomes][record.at_ms // DAY_MS] += 1
+            found.outcomes += of_outcomes
+            found.predictions += not of_outcomes
+            found.positives += of_outcomes and b'"actual":true' in record.value
+    found.kinds = kinds.of_all()
+    return found
+
+
+def _span(mapping: Mapping, days: tuple[Counter[int], Counter[int]]) -> Span | None:
+    now = time.time_ns() // 1_000_000 // DAY_MS
+    return stated(mapping.first_day, mapping.last_day, bulk(days[0] or days[1], now))
+
+
+def records(inputs: Inputs, known: Survey, faults: Faults) -> Iterator[list[LoadedRow]]:
+    """The second pass: what each row makes, in file order; an empty list for one that makes nothing."""
+    again = Survey(faults=faults, kinds=known.kinds, span=known.span)
+    yield from _Walk(inputs, again, None).rows()
+    if faults.files:
+        raise Incompatible("\n".join(faults.files))
+
+
+class _Walk:
+    """One pass over all files."""
+
+    def __init__(self, inputs: Inputs, found: Survey, kinds: Kinds | None) -> None:
+        self._inputs, self._found, self._kinds = inputs, found, kinds
+        self._mapping = inputs.mapping
+        self._draws = self._mapping.spread_year or self._mapping.label_delay_ms is not None
+        self._most = min(inputs.max_record_bytes, bounds.SENT)
+        self._names: set[str] = set()
+        self._number = 0
+
+    def rows(self) -> Iterator[list[LoadedRow]]:
+        """What each row makes; faults go to the survey."""
+        for path, role in self._inputs.files:
+            try:
+                for part in parts(path):
+                    with table(part, self._inputs.reading) as found:
+                        yield from self._file(found, role)
+            except FileFault as error:
+                self._found.faults.files.append(str(error))
+
+    def _file(self, found: Table, role: Role) -> Iterator[list[LoadedRow]]:
+        mapping = self._mapping
+        reader = RowReader(mapping, found.columns, found.decimal_comma, self._found.kinds)
+        wanted = _wanted(mapping, reader, role, found.columns or ())
+        if found.columns is not None:
+            self._refuse_absent(found, reader, role, found.columns)
+        content = digest(found.path) if mapping.content_ids else None
+        kinds = self._kinds if role != "outcomes" else None
+        where = "line" if isinstance(found, Lines) else "row"
+        for number, row in found.rows(wanted, kinds):
+            if self._inputs.limit is not None and role != "outcomes" and self._number >= self._inputs.limit:
+                return
+            self._number += 1
+            self._found.rows += 1
+            try:
+                if isinstance(row, str):
+                    raise BadRow(row)
+                made = self._row(reader, role, row, content and _content_id(content, number))
+            except BadRow as error:
+                self._found.faults.add(f"{found.path.name}, {where} {number}", *error.sentences)
+                made = []
+            else:
+                self._found.blank += not made
+            yield made
+        if isinstance(found, Lines) and found.seen:
+            self._refuse_absent(found, reader, role, tuple(found.seen))
+
+    def _row(self, reader: RowReader, role: Role, row: dict[str, Any], content_id: str | None) -> list[LoadedRow]:
+        draw = random.Random(f"{self._mapping.seed}:{self._number}") if self._draws else None
+        made: list[LoadedRow] = []
+        at: int | None = None
+        if role != "outcomes":
+            at, name, record = reader.prediction(row, content_id, draw)
+            made.append(self._checked("predictions", at, name, record))
+        if role != "predictions":
+            late = reader.outcome(row, content_id, at, draw)
+            if late is not None:
+                made.append(self._checked("outcomes", *late))
+        return made
+
+    def _checked(self, kind: Kind, at: int, name: str, record: dict[str, Any]) -> LoadedRow:
+        what = "predicted_at" if kind == "predictions" else "observed_at"
+        if not 0 <= at <= MAX_MS:
+            raise BadRow(f"{what} is {_day(at)}, outside 1970 to 2141")
+        if self._found.span is not None and not self._found.span.holds(at // DAY_MS):
+            raise BadRow(f"{what} is {_day(at)}, {self._found.span.sentence}")
+        return checked(kind, at, name, record, self._most, self._names)
+
+    def _refuse_absent(self, found: Table, reader: RowReader, role: Role, columns: tuple[str, ...]) -> None:
+        absent = list(_absent(self._mapping, reader, role, columns))
+        if absent:
+            there = ", ".join(repr(name) for name in columns[:50]) + (", …" if len(columns) > 50 else "")
+            raise FileFault(f"{found.path}: {'; '.join(absent)}. The columns are {there}")
+
+
+def _fields(role: Role) -> tuple[str, ...]:
+    if role == "outcomes":
+        return OUTCOME_FIELDS
+    return PREDICTION_FIELDS if role == "predictions" else (*PREDICTION_FIELDS, "actual", "observed_at")
+
+
+def _wanted(mapping: Mapping, reader: RowReader, role: Role, columns: tuple[str, ...]) -> tuple[str, ...]:
+    names = [column for field in _fields(role) for column in reader.columns.get(field, ())]
+    if role != "outcomes":
+        names += mapping.features or ("features",)
+    return tuple(name for name in dict.fromkeys(names) if name in columns)
+
+
+def _absent(mapping: Mapping, reader: RowReader, role: Role, columns: tuple[str, ...]) -> Iterator[str]:
+    """Sentences on columns that were named and are not there, or are there twice, and on fields that nothing gives."""
+    named = {column: field for field in _fields(role) for column in reader.columns.get(field, ())}
+    if role != "outcomes":
+        named |= dict.fromkeys(mapping.features, "features")
+    for column, name in named.items():
+        if columns.count(column) > 1:
+            yield f"there are {columns.count(column)} columns {column!r}, and {name} would be read from one of them"
+        elif column not in columns and (name in mapping.columns or name == "features"):
+            yield f"there is no column {column!r} for {name}{nearest(column, columns)}"
+    if mapping.content_ids and role == "outcomes":
+        yield "outcomes name the predictions they belong to: --ids content gives none to a file of outcomes alone"
+    for name in NEEDED["outcomes" if role == "outcomes" else "predictions"]:
+        mapped = name not in reader.columns or name in mapping.columns
+        if (reader.has(name) and mapped) or name in columns or (name == "prediction_id" and mapping.content_ids):
+            continue
+        also = f" or give it with --set {name}=VALUE" if name != "prediction_id" else ""
+        if name == "prediction_id" and role == "both":
+            also = ", or let ids be made of each row's content with --ids content"
+        yield f"no {name}: map a column with --map {name}=COLUMN{also}"
+
+
+def _content_id(digest: str, number: int) -> str:
+    """An id that a file's row has whenever the file is read, and no other file's."""
+    return hashlib.sha256(f"{digest}:{number}".encode()).hexdigest()[:32]
+
+
+def _day(at: int) -> str:
+    try:
+        return rfc3339(at)[:10]
+    except OverflowError:
+        return f"{at} ms since 1970"
+
+
+def checked(
+    kind: Kind, at: int, name: str, record: dict[str, Any], most: int, names: set[str] | None = None
+) -> LoadedRow:
+    """A record as the labels stage will take it, by the contract's own structs. Raises :class:`BadRow`."""
+    decode: Callable[[bytes], Any]
+    decode = PREDICTION_WITH_FEATURES_DECODER.decode if kind == "predictions" else OUTCOME_DECODER.decode
+    try:
+        value, key = orjson.dumps(record), name.encode()
+        decode(value)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise BadRow(deadletters.explain(error)[1]) from error
+    except TypeError as error:
+        raise BadRow(f"features cannot be written as JSON: {error}") from error
+    if len(key) > 128:
+        raise BadRow("prediction_id is longer than 128 bytes")
+    size = bounds.content(key, value, ())
+    if size > most:
+        raise BadRow(f"the record has {size} bytes and its topic takes {most}")
+    if kind == "predictions":
+        _check_names(record, names if names is not None else set())
+    return LoadedRow(key, value, at, kind)
+
+
+def _check_names(record: dict[str, Any], known: set[str]) -> None:
+    for what in ("model_type", "model_version", "tenant_id"):
+        name = record.get(what)
+        if name is None or name in known:
+            continue
+        if not _NAME.fullmatch(name) or (what == "tenant_id" and name == "global"):
+            raise BadRow(f"{what} is {name[:60]!r}, which is no name: A-Z a-z 0-9 . _ - and not global")
+        if what != "tenant_id" and len(known) < 10_000:
+            known.add(name)
+
+
+def as_record(kind: Kind, mapping: Mapping, row: dict[str, Any], max_record_bytes: int) -> LoadedRow | None:
+    """One row as a record, ``None`` for one without an outcome. Raises :class:`BadRow`."""
+    reader, most = RowReader(mapping), min(max_record_bytes, bounds.SENT)
+    if kind == "predictions":
+        return checked(kind, *reader.prediction(row, None, None), most)
+    late = reader.outcome(row, None, None, None)
+    return None if late is None else checked(kind, *late, most)
+
+
+def of_files(files: Sequence[Path], role: Role) -> tuple[tuple[Path, Role], ...]:
+    """Files that are all read in one role."""
+    return tuple((path, role) for path in files)

@@ -1,0 +1,208 @@
+"""Cells of tables as fields: times in every writing, ids and names, labels, and words for what is missing."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, tzinfo
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from schemas.common import flag, to_ms
+from stream_app.ingest.relay.words import Fault, shown
+
+#: Words for what is not there, in cells of numbers, times and labels; a name may well be ``NA`` or ``-``.
+_NO_NAME: Final = frozenset({"", "nan", "-nan", "null", "none", "<na>", "n/a", "#n/a", "nat", "\\n"})
+_MISSING: Final = _NO_NAME | {"na", "nil", "undefined", "-", "?", "."}
+
+
+#: Units of integer times, as divisors or factors to milliseconds.
+UNITS: Final[dict[str, tuple[int, int]]] = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 1_000_000)}
+
+
+@lru_cache(maxsize=64)
+def _zone(name: str) -> tzinfo:
+    try:
+        return UTC if name == "UTC" else ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise Fault(f"{name!r} is no time zone") from error
+
+
+def in_zone(when: datetime, zone: str) -> datetime:
+    """A time of the wall clock in a zone; of two that read alike, when clocks go back, the first."""
+    found = when.replace(tzinfo=_zone(zone))
+    if found.utcoffset() != found.replace(fold=1).utcoffset() and (
+        found.astimezone(UTC).astimezone(found.tzinfo).replace(tzinfo=None) != when
+    ):
+        raise Fault(f"{when.isoformat(' ')} does not exist in {zone}: clocks went forward")
+    return found
+
+
+def epoch_ms(value: Any, unit: str) -> int:
+    """Epoch milliseconds of a number of s, ms, us or ns, or its text; exact, rounded down."""
+    times, by = UNITS[unit]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value * times // by
+    try:
+        return int(Decimal(str(value).strip()) * times // by)
+    except (InvalidOperation, ValueError, OverflowError) as error:
+        raise Fault(f"{shown(value)} is no number of {unit}") from error
+
+
+class Instant(int):
+    """A time of a typed column: epoch milliseconds."""
+
+
+class WallTime(int):
+    """A time of a typed column that has no zone: milliseconds since 1970 on some wall clock."""
+
+
+#: Whole numbers below are no milliseconds of anything that was predicted: 1973.
+_LEAST_MS: Final = 100_000_000_000
+
+
+def moment(value: Any, form: str = "", zone: str = "") -> int:
+    """Epoch milliseconds of a cell: a time with an offset, or on the wall clock of ``zone``; milliseconds, unless
+    ``form`` names another unit (s, us, ns) or a pattern of strptime."""
+    if isinstance(value, Instant):
+        return int(value)
+    if isinstance(value, WallTime):
+        value = datetime.fromtimestamp(value // 1000, UTC).replace(tzinfo=None, microsecond=value % 1000 * 1000)
+    elif isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime.combine(value, time())
+    if isinstance(value, datetime):
+        when = value
+    elif form in UNITS:
+        return epoch_ms(value, form)
+    elif form:
+        when = _by_pattern(value, form)
+    else:
+        text = value.strip() if isinstance(value, str) else value
+        if (isinstance(text, str) and text.lstrip("+-").isdigit()) or (
+            isinstance(text, int | float | Decimal) and not isinstance(text, bool)
+        ):
+            return _milliseconds(text)
+        when = _written_time(text)
+    if when.tzinfo is None:
+        if not zone:
+            raise Fault(f"{shown(_plain(value))} has no offset: write …Z, or say --timezone or --assume-utc")
+        when = in_zone(when, zone)
+    return to_ms(when)
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat(" ") if isinstance(value, datetime) else value
+
+
+def _by_pattern(value: Any, form: str) -> datetime:
+    try:
+        return datetime.strptime(str(value).strip(), form)
+    except ValueError as error:
+        raise Fault(f"{shown(value)} is not written as {form}") from error
+
+
+def _written_time(text: Any) -> datetime:
+    try:
+        return datetime.fromisoformat(text.removesuffix("UTC").rstrip() + "+00:00" if text.endswith("UTC") else text)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Fault(
+            f"{shown(text)} is neither RFC 3339 nor epoch milliseconds: say how times are written with --time-format"
+        ) from error
+
+
+def _milliseconds(value: Any) -> int:
+    found = epoch_ms(value, "ms")
+    if 0 < found < _LEAST_MS:
+        unit = "s" if found > 100_000_000 else "as %Y%m%d"
+        hint = "if it is seconds, say --time-format s" if unit == "s" else "say with --time-format how it is written"
+        raise Fault(f"{shown(value)} would be {datetime.fromtimestamp(found // 1000, UTC):%Y-%m-%d} in ms: {hint}")
+    return found
+
+
+#: No such word is as long; most cells are told apart by their length.
+_LONGEST: Final = 12
+
+
+def _decoded(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise Fault("these bytes are no text in UTF-8") from error
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a cell says that there is nothing: empty, NaN, or a word for it."""
+    if isinstance(value, str):
+        return (len(value) < _LONGEST or value.isspace()) and value.strip().lower() in _MISSING
+    return value is None or value != value
+
+
+def is_no_name(value: Any) -> bool:
+    """The same of names, ids and texts, of which fewer words say so: a tenant may be called NA."""
+    if isinstance(value, str):
+        return (len(value) < _LONGEST or value.isspace()) and value.strip().lower() in _NO_NAME
+    return value is None or value != value
+
+
+def identifier(value: Any) -> str | None:
+    """An id or a name as text, of text and whole numbers alone: other things have more than one text."""
+    if is_no_name(value):
+        return None
+    if isinstance(value, bytes):
+        value = _decoded(value)
+        if not value.isprintable():
+            raise Fault(f"{shown(value)} is no text: write it in hex or base64")
+    if isinstance(value, str):
+        if value != value.strip():
+            raise Fault(f"{shown(value)} begins or ends with a blank: cut it off with | trim")
+        return value
+    if isinstance(value, UUID) or (isinstance(value, int) and not isinstance(value, bool | Instant | WallTime)):
+        return str(value)
+    if isinstance(value, Decimal) and value.as_tuple().exponent == 0:
+        return str(value)
+    raise Fault(f"{shown(value)} is neither text nor a whole number")
+
+
+def _word(label: Any) -> bool | float | str:
+    """What a label is compared by: 1, 1.0, '1', true and 'Yes' are one; so are 'Fraud' and ' fraud'."""
+    if isinstance(label, bytes):
+        label = _decoded(label)
+    truth = flag(label)
+    if truth is not None:
+        return truth
+    try:
+        return float(label)
+    except (TypeError, ValueError):
+        return str(label).strip().casefold()
+
+
+@lru_cache(maxsize=64)
+def _words(labels: Any) -> frozenset[bool | float | str]:
+    return frozenset(_word(label) for label in (labels.split(",") if isinstance(labels, str) else labels))
+
+
+def words(labels: Any) -> frozenset[bool | float | str]:
+    """Labels that were named, in a list or with commas between, as they are compared."""
+    return _words(tuple(labels) if isinstance(labels, list) else labels if isinstance(labels, tuple) else str(labels))
+
+
+def label(value: Any, positive: Any, negative: Any = None) -> bool | None:
+    """Whether a label is a positive one; with negative ones named it has to be one of either, else all others are
+    negative. Nothing for what is missing."""
+    if is_missing(value):
+        return None
+    word = _word(value)
+    if word in words(positive):
+        return True
+    if negative is None or word in words(negative):
+        return False
+    raise Fault(f"{shown(value)} is none of the labels that were named")
+
+
+def decision(value: Any, positive: Any, negative: Any = None) -> bool | None:
+    """The same of a model's decision, which may be written in labels or as true and false, whatever the labels are."""
+    truth = flag(value)
+    if truth is not None and not any(isinstance(word, bool) for word in words(positive) | words(negative or ())):
+        return truth
+    return label(value, positive, negative)
