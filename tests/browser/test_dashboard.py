@@ -182,9 +182,9 @@ async def test_an_operator_rolls_back_manually_and_sees_it_happen(
     rows = [{"a": float(n), "b": float(n % 3)} for n in range(60)]
     for version in ("v1", "v2"):
         seed(registry, model, version, logistic, rows, np.array([n % 2 for n in range(60)]))
-        model = registry.load(model, "v1", None)
-        assert model is not None
-        registry.put(model, "v2", model, {"parent": "v1", "training_samples": 60, "champion_by": "nothing"})
+        estimator = registry.load(model, "v1", None)
+        assert estimator is not None
+        registry.put(model, "v2", estimator, {"parent": "v1", "training_samples": 60, "champion_by": "nothing"})
     registry.activate(model, "v2", "manually")
     redis = RedisServer(tmp_path / "redis").start()
     running = worker(redis_url=redis.url).start()

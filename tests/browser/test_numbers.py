@@ -136,10 +136,10 @@ async def test_the_commands_and_the_api_say_what_the_topics_say(site: Site) -> N
             model, rows = row["model"], wanted[row["model"]]
             assert row == {key: fleet[model][key] for key in row}
             _agrees(row, rows)
-            model = next(text for text in printed.splitlines() if f" {model} " in text)
-            assert f" {row['predictions']:,} " in model
+            shown = next(text for text in printed.splitlines() if f" {model} " in text)
+            assert f" {row['predictions']:,} " in shown
             for day in row["so_far"]:
-                assert f"{day['predictions']:,} on {day['date']}" in model
+                assert f"{day['predictions']:,} on {day['date']}" in shown
             asked = (await client.get(f"/models/{model}")).json()
             closed = (await client.get(f"/models/{model}/snapshots")).json()["items"]
             assert [*closed, *sorted(asked["open"], key=lambda r: r["model_version"])] == rows

@@ -185,5 +185,5 @@ async def _ticks(prefix: Prefix) -> list[tuple[int, int]]:
         for part in parts.values()
         for record in part
         for row in [json.loads(record.value)]
-        if row.get("at") and row.get("model")
+        if row.get("at") and row.get("ends_epoch")
     ]

@@ -207,7 +207,7 @@ async def _explained(prefix: Prefix, running: Worker, seen: Published, monkeypat
     ):
         done = await asyncio.to_thread(call, *arguments)
         assert said in done.output
-        assert (done.exit_code == 0) == said.startswith("ordered")
+        assert (done.exit_code == 0) == said.startswith("commanded")
     missing = await asyncio.to_thread(call, "explain", "00000000-0000-0000-0000-000000000000")
     assert missing.exit_code != 0
     assert "no drift event or alert has the id" in missing.output

@@ -99,7 +99,7 @@ def test_the_sensor_submits_a_workflow_with_the_command_for_train_alone() -> Non
     assert (wanted["path"], wanted["value"]) == ("body.command", ["train"])
     (trigger,) = sensor["spec"]["triggers"]
     workflow = trigger["template"]["argoWorkflow"]["source"]["resource"]["spec"]
-    assert workflow["arguments"]["parameters"][0]["name"] == "order"
+    assert workflow["arguments"]["parameters"][0]["name"] == "command"
     (given,) = trigger["template"]["argoWorkflow"]["parameters"]
     assert given["src"] == {"dependencyName": dependency["name"], "dataKey": "body"}
     (template,) = [t for t in workflow["templates"] if t["name"] == workflow["entrypoint"]]

@@ -73,6 +73,7 @@ async def test_who_has_what_it_takes_works_from_topics_to_snapshots(
     assert code == 0, said
     running = Worker(broker.plain, prefix.topics, f"{prefix.topics.input_prefix}app", tmp_path, **settings).start()
     try:
+        await until(lambda: '"ready":true' in running.ready(), 90, "the worker to be ready")
         named = ("--set", "model_type=churn", "--set", "model_version=v1", "--step", "--tick-every", "close")
         code, said = await plumbline(prefix, settings, "replay", str(scored), *named)
         assert code == 0, f"{said}\n{running.tail()}"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.ingest.load import Loaded, LoadPlan, _in_order
+from stream_app.ingest.load import Loaded, LoadPlan, _in_order, look_through
 from stream_app.ingest.sorting import Sorted
 
 
@@ -36,7 +36,12 @@ def test_a_load_writes_its_records_in_the_order_of_their_times_whatever_the_orde
 ) -> None:
     draw = random.Random(5)
     rows: list[dict[str, Any]] = [
-        {"prediction_id": f"p-{n}", "actual": n % 2, "observed_at": n * 1_000 + draw.randrange(40) * 1_000, "t": n % 3}
+        {
+            "prediction_id": f"p-{n}",
+            "actual": n % 2,
+            "observed_at": 1_770_000_000_000 + n * 1_000 + draw.randrange(40) * 1_000,
+            "t": n % 3,
+        }
         for n in range(500)
     ]
     by_time = sorted(row["observed_at"] for row in rows)
@@ -51,7 +56,8 @@ def test_a_load_writes_its_records_in_the_order_of_their_times_whatever_the_orde
     paths = [tmp_path / "a.ndjson", tmp_path / "b.ndjson"]
     for path, part in zip(paths, (rows[:200], rows[200:]), strict=True):
         path.write_text("".join(json.dumps(row) + "\n" for row in part))
-    with _in_order(LoadPlan("outcomes", tuple(paths)), 1 << 20, Loaded()) as found:
+    plan = LoadPlan("outcomes", tuple(paths))
+    with _in_order(plan, look_through(plan, 1 << 20)[0], 1 << 20, Loaded()) as found:
         records = list(found)
     assert [row.at_ms for row in records] == by_time
     assert {row.key.decode() for row in records} == {row["prediction_id"] for row in rows}
