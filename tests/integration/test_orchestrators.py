@@ -103,7 +103,7 @@ def test_the_sensor_submits_a_workflow_with_the_command_for_train_alone() -> Non
     (given,) = trigger["template"]["argoWorkflow"]["parameters"]
     assert given["src"] == {"dependencyName": dependency["name"], "dataKey": "body"}
     (template,) = [t for t in workflow["templates"] if t["name"] == workflow["entrypoint"]]
-    assert template["container"]["args"] == ["{{inputs.parameters.order}}"]
+    assert template["container"]["args"] == ["{{inputs.parameters.command}}"]
 
 
 def test_the_header_that_documents_name_is_the_coordinators() -> None:
