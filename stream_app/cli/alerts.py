@@ -68,7 +68,7 @@ def _one(found: dict[str, list[dict[str, Any]]], beginning: str) -> list[dict[st
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
-    table = Table(caption="`plumbline explain ID` shows the numbers behind an alert and works them out again")
+    table = Table(caption="`plumbline explain ID` shows the numbers behind an alert, recomputed from the topics")
     for name in ("id", "opened", "model", "version", "type", "severity", "status", "summary"):
         table.add_column(name, overflow="fold" if name == "summary" else "ellipsis")
     for row in rows:

@@ -37,7 +37,7 @@ def dead_letters() -> None:
 @click.option("--reason", type=REASON, help="Only dead-lettered records with this reason.")
 @click.option("--since", help="Only dead-lettered records written at or after this time, RFC 3339.")
 @click.option("--show-payload", is_flag=True, help="Also show the bytes; they may hold personal data.")
-@click.option("--json", "as_json", is_flag=True, help="One letter a line.")
+@click.option("--json", "as_json", is_flag=True, help="One record a line.")
 def list_(reason: str | None, since: str | None, show_payload: bool, as_json: bool) -> None:
     """List dead-lettered records, oldest first; payloads only when asked."""
     found = _select(_read()[1], reason, since)
@@ -108,7 +108,7 @@ def redrive(
         disable=not sys.stderr.isatty(),
     )  # fmt: skip
     with bar:
-        task = bar.add_task("letters", total=len(chosen))
+        task = bar.add_task("records", total=len(chosen))
         done = asyncio.run(
             send_again(
                 settings.kafka_bootstrap, settings.kafka_client_options(), topics, found, chosen, repair, dry_run,

@@ -41,7 +41,7 @@ def trainer(registry: Path, learner: str, group: str, port: int | None) -> None:
     """Train what the coordinator commands: the reference trainer, until it is told to stop.
 
     It rebuilds the labelled rows that a command names from the topics, with the features that the predictions carried,
-    fits a model, stores it in the registry and answers with its metrics beside those of the version that serves. Put
+    fits a model, stores it in the registry and answers with its metrics beside those of the active version. Put
     your own in its place with docs/write-a-trainer.md.
 
     \b
@@ -104,7 +104,7 @@ def seed_(model: str, version: str, file: Path, registry: Path, learner: str) ->
     actual = np.array([int(bool(row["actual"])) for row in found], dtype=np.int64)
     store: Registry = open_registry(registry)
     seed(store, model, version, find(learner), [row["features"] for row in found], actual)
-    click.echo(f"{model}: {store.active(model)} serves")
+    click.echo(f"{model}: {store.active(model)} is active")
 
 
 def _until_told(settings: Settings, work: Trainer | Deployer, port: int | None) -> None:

@@ -59,7 +59,7 @@ def delete(prefix: str, apps: tuple[str, ...], yes: bool) -> None:
     The application is the one that owns the prefix, or this shell's if its settings name the prefix. Everything is
     listed before it is asked for; topics of other names that begin with the prefix stay. No worker may be running.
 
-    
+    \b
     Example: plumbline topics delete --prefix trial.
     """
     settings = settings_module.load()

@@ -114,6 +114,6 @@ class Keys:
             self.versions(model),
         ]  # fmt: skip
 
-    def order(self, id: str) -> str:
+    def command_answer(self, id: str) -> str:
         """What a command with an idempotency key said; outlives a refilling, and is no part of the read model."""
         return f"plumbline-orders:{self.root}:{id}"

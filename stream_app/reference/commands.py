@@ -47,7 +47,7 @@ STATUSES: Final = {
     "deployer": ("accepted", "activated", "rolled_back", "failed"),
 }
 
-_orders = msgspec.json.Decoder(TrainingCommand)
+_commands = msgspec.json.Decoder(TrainingCommand)
 _results = msgspec.json.Decoder(TrainingResult)
 
 
@@ -136,7 +136,7 @@ class CommandReader:
         kind = header(record, HEADER)
         if kind in KINDS and kind not in self._kinds:
             return None
-        command = decoded(_orders.decode, record)
+        command = decoded(_commands.decode, record)
         if command is None:
             self._address(record)
             return None
@@ -161,7 +161,7 @@ class CommandReader:
             return
         if address.command in self._kinds and address.command != "cancel" and self._is_ours(address):
             try:
-                _orders.decode(record.value)
+                _commands.decode(record.value)
             except FAULTS as error:
                 self._senseless.append((address, str(error)))
 
@@ -169,23 +169,23 @@ class CommandReader:
         topics = self._topics
         return found.reply_topic == topics.training_results and found.reply_partition < topics.model_partitions
 
-    def holds(self, order: ReceivedCommand) -> bool:
+    def holds(self, received: ReceivedCommand) -> bool:
         """Whether the command's partition is still this consumer's."""
-        return order.tp in self._consumer.assignment()
+        return received.tp in self._consumer.assignment()
 
-    async def done(self, order: ReceivedCommand) -> None:
+    async def done(self, received: ReceivedCommand) -> None:
         """The command and what came before it need not be read again."""
-        if not self.holds(order):
+        if not self.holds(received):
             return
         try:
-            await self._consumer.commit({order.tp: order.offset + 1})
+            await self._consumer.commit({received.tp: received.offset + 1})
         except CommitFailedError:
             # whoever has the partition now finds the answer that stands
-            log.info("%s: offset %d was not noted: the group has rebalanced", order.command.model, order.offset)
+            log.info("%s: offset %d was not noted: the group has rebalanced", received.command.model, received.offset)
 
-    async def answer(self, order: ReceivedCommand, status: str, **rest: Any) -> None:
+    async def answer(self, received: ReceivedCommand, status: str, **rest: Any) -> None:
         """Write an answer; returns when the broker has it. Of an error stands the beginning: answers are bounded."""
-        await self._answer(order.command, status, **rest)
+        await self._answer(received.command, status, **rest)
 
     async def _answer(self, command: TrainingCommand | Address, status: str, **rest: Any) -> None:
         if rest.get("error") is not None:
@@ -217,9 +217,9 @@ class CommandReader:
             page.put("commands_last_success_timestamp_seconds", "gauge", "When a command was carried out last.",
                      self._succeeded_at, role=role)  # fmt: skip
 
-    async def answered(self, order: ReceivedCommand) -> bool:
+    async def answered(self, received: ReceivedCommand) -> bool:
         """Whether the command has its final answer already."""
-        return await self._answered(order.command)
+        return await self._answered(received.command)
 
     async def _answered(self, command: TrainingCommand | Address) -> bool:
         key = command.command_id, command.attempt

@@ -80,32 +80,32 @@ class Deployer:
     def __init__(self, settings: Settings, registry: Registry, group: str = "plumbline-deployer") -> None:
         topics = topics_of(settings)
         self._registry, self._trust = registry, settings.registry_trust
-        self._orders = CommandReader(
+        self._commands = CommandReader(
             settings.kafka_bootstrap, settings.kafka_client_options(), topics, group,
             ("activate", "rollback"),
         )  # fmt: skip
 
     def put(self, page: MetricFamilies) -> None:
         """Tell Prometheus."""
-        self._orders.put("deployer", page)
+        self._commands.put("deployer", page)
 
     async def run(self) -> None:
         """Take commands for ever."""
-        async with self._orders:
+        async with self._commands:
             log.info("waiting for commands to activate and to roll back")
             while True:
-                for order in await self._orders.read():
-                    if not await self._orders.answered(order):
-                        await self._deploy(order)
-                    await self._orders.done(order)
+                for received in await self._commands.read():
+                    if not await self._commands.answered(received):
+                        await self._deploy(received)
+                    await self._commands.done(received)
 
-    async def _deploy(self, order: ReceivedCommand) -> None:
+    async def _deploy(self, received: ReceivedCommand) -> None:
         """Switch, and say so. What an earlier attempt, or a killed deployer, has done already is answered as done."""
-        command = order.command
-        await self._orders.answer(order, "accepted")
+        command = received.command
+        await self._commands.answer(received, "accepted")
         try:
             # a registry may be far away and slow, and the group must hear of this process meanwhile
-            error = await asyncio.to_thread(self._switch, order)
+            error = await asyncio.to_thread(self._switch, received)
         except Incompatible as fault:
             error = str(fault)
         except Exception as fault:
@@ -113,21 +113,21 @@ class Deployer:
             log.exception("%s: %s failed", command.model, command.command)
             error = f"{type(fault).__name__}: {fault}"
         if error is not None:
-            await self._orders.answer(order, "failed", error=error)
+            await self._commands.answer(received, "failed", error=error)
             log.warning("%s: %s refused: %s", command.model, command.command, error)
             return
         status = "activated" if command.command == "activate" else "rolled_back"
-        await self._orders.answer(order, status, candidate_version=command.candidate_version)
-        log.info("%s: %s serves (%s)", command.model, command.candidate_version, status)
+        await self._commands.answer(received, status, candidate_version=command.candidate_version)
+        log.info("%s: %s is active (%s)", command.model, command.candidate_version, status)
 
-    def _switch(self, order: ReceivedCommand) -> str | None:
+    def _switch(self, received: ReceivedCommand) -> str | None:
         """Let the version serve; a sentence, here or as ``Incompatible``, if it cannot be."""
-        command = order.command
+        command = received.command
         if command.candidate_version is msgspec.UNSET:
             return "the command names no version"
         wanted, serves = command.candidate_version, self._registry.active(command.model)
         if serves not in (command.expected_current_version, wanted):
-            return f"{serves} serves, the command is for {command.expected_current_version}"
+            return f"{serves} is active, the command is for {command.expected_current_version}"
         model, registry = command.model, self._registry
         # what the trainer said of it, through the log; for a way back, what it served with
         named = command.artifact_sha256

@@ -188,7 +188,7 @@ class FolderRegistry:
             return _pointers.decode(content)
         except (ValueError, RecursionError) as error:
             raise Incompatible(
-                f"{ACTIVE} of {model} names no version that serves: {error}; restore it or take it away"
+                f"{ACTIVE} of {model} names no active version: {error}; restore it or take it away"
             ) from error
 
 

@@ -46,7 +46,7 @@ class Trainer:
         self._settings, self._registry = settings, registry
         self._learner_name, self._learner = learner, find(learner)
         self._topics = topics
-        self._orders = CommandReader(
+        self._commands = CommandReader(
             settings.kafka_bootstrap, settings.kafka_client_options(), topics, group,
             ("train", "cancel"),
         )  # fmt: skip
@@ -60,7 +60,7 @@ class Trainer:
 
     def put(self, page: MetricFamilies) -> None:
         """Tell Prometheus."""
-        self._orders.put("trainer", page)
+        self._commands.put("trainer", page)
         waiting, begun = len(self._waiting), self._begun
         page.put("trainings_waiting", "gauge", "Commands to train that wait for their turn.", waiting)
         running = 0.0 if begun is None else time.monotonic() - begun
@@ -72,7 +72,7 @@ class Trainer:
     async def run(self) -> None:
         """Take commands for ever."""
         try:
-            async with self._orders:
+            async with self._commands:
                 log.info("waiting for commands")
                 while True:
                     await self._take()
@@ -82,48 +82,48 @@ class Trainer:
             self._apart.stop()
 
     async def _take(self, wait_ms: int = 500) -> None:
-        for order in await self._orders.read(wait_ms):
-            if order.command.command == "cancel":
-                self._cancelled[order.command.command_id] = None
+        for received in await self._commands.read(wait_ms):
+            if received.command.command == "cancel":
+                self._cancelled[received.command.command_id] = None
                 if len(self._cancelled) > _CALLED_BACK:
                     del self._cancelled[next(iter(self._cancelled))]
             else:
-                self._waiting.append(order)
+                self._waiting.append(received)
 
-    async def _train(self, order: ReceivedCommand) -> None:
-        if order.command.command_id in self._cancelled or await self._orders.answered(order):
-            await self._orders.done(order)
+    async def _train(self, received: ReceivedCommand) -> None:
+        if received.command.command_id in self._cancelled or await self._commands.answered(received):
+            await self._commands.done(received)
             return
-        log.info("%s: training begins, attempt %d", order.command.model, order.command.attempt)
-        await self._orders.answer(order, "accepted")
+        log.info("%s: training begins, attempt %d", received.command.model, received.command.attempt)
+        await self._commands.answer(received, "accepted")
         self._begun = time.monotonic()
-        work = asyncio.create_task(self._answer_of(order))
+        work = asyncio.create_task(self._answer_of(received))
         said = asyncio.get_running_loop().time()
         try:
             while not work.done():
                 await asyncio.wait({work}, timeout=0.1)
                 await self._take(wait_ms=0)
-                if order.command.command_id in self._cancelled:
-                    log.info("%s: called back", order.command.model)
+                if received.command.command_id in self._cancelled:
+                    log.info("%s: called back", received.command.model)
                     break
                 if not work.done() and asyncio.get_running_loop().time() - said > PROGRESS_S:
                     said = asyncio.get_running_loop().time()
-                    await self._orders.answer(order, "progress")
-            if work.done() and await self._mine(order):
+                    await self._commands.answer(received, "progress")
+            if work.done() and await self._mine(received):
                 answer = work.result()
-                await self._orders.answer(order, **answer)
-                log.info("%s: %s", order.command.model, answer["status"])
+                await self._commands.answer(received, **answer)
+                log.info("%s: %s", received.command.model, answer["status"])
         finally:
             await end(work)
             self._spent, self._begun = self._spent + time.monotonic() - self._begun, None
-        await self._orders.done(order)
+        await self._commands.done(received)
 
-    async def _mine(self, order: ReceivedCommand) -> bool:
+    async def _mine(self, received: ReceivedCommand) -> bool:
         """Whether nobody else has taken the command over and answered it, while this process stood still."""
-        return self._orders.holds(order) and not await self._orders.answered(order)
+        return self._commands.holds(received) and not await self._commands.answered(received)
 
-    async def _answer_of(self, order: ReceivedCommand) -> dict[str, Any]:
-        command = order.command
+    async def _answer_of(self, received: ReceivedCommand) -> dict[str, Any]:
+        command = received.command
         try:
             return await self._candidate(command)
         except Unusable as error:
@@ -164,7 +164,9 @@ class Trainer:
         registry = self._registry
         try:
             # a registry may be far away and slow, and the group must hear of this process meanwhile
-            digest = await asyncio.to_thread(registry.served, model, version) or await self._orders.made(model, version)
+            digest = await asyncio.to_thread(registry.served, model, version) or await self._commands.made(
+                model, version
+            )
             if digest is not None or self._settings.registry_trust:
                 return await asyncio.to_thread(registry.load, model, version, digest)
             if await asyncio.to_thread(registry.digest, model, version) is not None:

@@ -21,20 +21,20 @@ PATIENCE_S: Final = 60.0
 _FINAL: Final = ("succeeded", "failed", "activated", "rolled_back")
 
 
-class _Order(msgspec.Struct):
+class _Command(msgspec.Struct):
     command: str
     command_id: str
     attempt: int
 
 
-class _Answer(msgspec.Struct):
+class _Result(msgspec.Struct):
     command_id: str
     attempt: int
     status: str
 
 
-_orders = msgspec.json.Decoder(_Order)
-_answers = msgspec.json.Decoder(_Answer)
+_commands = msgspec.json.Decoder(_Command)
+_answers = msgspec.json.Decoder(_Result)
 
 
 class ResultFollower:
@@ -43,7 +43,7 @@ class ResultFollower:
     def __init__(self, bootstrap: str, options: dict[str, Any], topics: Topics) -> None:
         self._where = (bootstrap, options)
         self._consumer = clients.consumer(bootstrap, options, auto_offset_reset="earliest", fetch_max_wait_ms=100)
-        self._orders = topics.training_commands
+        self._commands = topics.training_commands
         self._tps = [
             TopicPartition(name, partition)
             for name in (topics.training_commands, topics.training_results)
@@ -69,13 +69,13 @@ class ResultFollower:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience_s
-        open_orders = await self.read()
-        while open_orders:
+        open_commands = await self.read()
+        while open_commands:
             if loop.time() > deadline:
-                self._given_up |= open_orders
+                self._given_up |= open_commands
                 return False
             await self._poll()
-            open_orders = set(self.waiting.items()) - self._given_up
+            open_commands = set(self.waiting.items()) - self._given_up
         return True
 
     async def read(self) -> set[tuple[str, int]]:
@@ -89,22 +89,22 @@ class ResultFollower:
     async def _poll(self) -> None:
         found = await self._consumer.getmany(timeout_ms=50)
         # answers first: a command that is read with its answer never waits
-        for tp in sorted(found, key=lambda tp: tp.topic == self._orders):
+        for tp in sorted(found, key=lambda tp: tp.topic == self._commands):
             for record in readable(found[tp]):
-                if tp.topic == self._orders:
-                    self._ordered(decoded(_orders.decode, record))
+                if tp.topic == self._commands:
+                    self._sent(decoded(_commands.decode, record))
                 else:
                     self._answer(decoded(_answers.decode, record))
 
-    def _ordered(self, order: _Order | None) -> None:
-        if order is None:
+    def _sent(self, command: _Command | None) -> None:
+        if command is None:
             return
-        if order.command == "cancel":
-            self.waiting.pop(order.command_id, None)
-        elif (order.command_id, order.attempt) not in self._answered:
-            self.waiting[order.command_id] = order.attempt
+        if command.command == "cancel":
+            self.waiting.pop(command.command_id, None)
+        elif (command.command_id, command.attempt) not in self._answered:
+            self.waiting[command.command_id] = command.attempt
 
-    def _answer(self, answer: _Answer | None) -> None:
+    def _answer(self, answer: _Result | None) -> None:
         if answer is not None and answer.status in _FINAL:
             self._answered.add((answer.command_id, answer.attempt))
             if self.waiting.get(answer.command_id) == answer.attempt:

@@ -65,7 +65,7 @@ async def order(
         if action != "rollback":
             raise Refused(422, "not_here", f"{action} takes no model_version")
         arguments["model_version"] = body.model_version
-    return answer({"command_id": await site_of(request).order(user, key, model, action, arguments, body.reason)}, 202)
+    return answer({"command_id": await site_of(request).command(user, key, model, action, arguments, body.reason)}, 202)
 
 
 @router.post("/alerts/{id}/acknowledge", status_code=202)
@@ -78,7 +78,7 @@ async def acknowledge(request: Request, id: AnyId, body: Because, user: Operator
     if found[0]["status"] == "resolved":
         raise Refused(409, "resolved", "this alert is resolved already")
     model = found[0]["model"]
-    made = await site.order(user, key, model, "acknowledge", {"alert_id": id}, body.reason)
+    made = await site.command(user, key, model, "acknowledge", {"alert_id": id}, body.reason)
     return answer({"command_id": made}, 202)
 
 
@@ -92,4 +92,4 @@ async def change_setting(request: Request, body: SettingCommand, user: Operator,
     except ValueError as error:
         raise Refused(422, "cannot_be", str(error)) from error
     arguments = {"values": {body.key: body.value}}
-    return answer({"command_id": await site.order(user, key, body.model, "set", arguments, body.reason)}, 202)
+    return answer({"command_id": await site.command(user, key, body.model, "set", arguments, body.reason)}, 202)

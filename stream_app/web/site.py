@@ -66,7 +66,7 @@ class Site:
             {"www-authenticate": "Bearer"},
         )  # fmt: skip
 
-    async def order(
+    async def command(
         self, user: User, key: str | None, model: str, command: str, arguments: dict[str, Any], reason: str
     ) -> str:
         """Send an operator's command; returns its id. The same key and content is one command, written once."""
@@ -82,7 +82,7 @@ class Site:
         async with self._lock(made.id):
             known = await self._known(made.id)
             if known is not None and known != content.encode():
-                raise Refused(422, "key_used", "this Idempotency-Key was used for another order: take a new one")
+                raise Refused(422, "key_used", "this Idempotency-Key was used for another command: take a new one")
             if known is None:
                 await self._send(made)
                 await self._remember(made.id, content)
@@ -108,14 +108,14 @@ class Site:
     async def _known(self, id: str) -> bytes | None:
         """Without Redis nobody knows; the stages take the same id once all the same."""
         try:
-            found: bytes | None = await self.redis.get(self.keys.order(id))
+            found: bytes | None = await self.redis.get(self.keys.command_answer(id))
         except (RedisError, OSError):
             return None
         return found
 
     async def _remember(self, id: str, content: str) -> None:
         try:
-            await self.redis.set(self.keys.order(id), content, ex=REMEMBERED_S)
+            await self.redis.set(self.keys.command_answer(id), content, ex=REMEMBERED_S)
         except (RedisError, OSError):
             return
 
@@ -139,5 +139,5 @@ async def viewer(request: Request, given: Annotated[HTTPAuthorizationCredentials
 async def operator(user: Annotated[User, Depends(viewer)]) -> User:
     """Whoever may give commands."""
     if user.role != "operator":
-        raise Refused(403, "viewer", f"{user.name} may look and not order: it takes a token with the operator role")
+        raise Refused(403, "viewer", f"{user.name} can only look: commands take a token with the operator role")
     return user

@@ -15,7 +15,7 @@ from stream_app.cli import cli
 from stream_app.commands.announce import announce
 from tests.support.generate import Row, Step
 from tests.support.judge import finished, told
-from tests.support.kafka_io import Prefix, read, write, write_orders
+from tests.support.kafka_io import Prefix, read, write, write_commands
 from tests.support.scenarios import BAD, DAY_MS, FIRST_DAY, HOUR_MS, Scenario, everything, rows
 from tests.support.simulate import close_day
 from tests.support.worker import Worker
@@ -154,7 +154,7 @@ async def _ordered(prefix: Prefix, running: Worker, script: list[Step]) -> None:
     at = script[-1][0] + HOUR_MS
     topics = prefix.topics
     orders = await read(prefix.bootstrap, topics.operator_commands, topics.model_partitions)
-    await write_orders(prefix, at, {p: rows[-1].offset + 1 for p, rows in orders.items() if rows})
+    await write_commands(prefix, at, {p: rows[-1].offset + 1 for p, rows in orders.items() if rows})
     running.start()
     await finished(prefix, at, [running])
     lifecycle = await read(prefix.bootstrap, topics.model_lifecycle, topics.model_partitions)

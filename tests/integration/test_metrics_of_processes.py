@@ -15,7 +15,7 @@ from tests.integration.test_bridge import Hook, alert, publish
 from tests.support.kafka_io import Prefix, until
 from tests.support.live import Site
 from tests.support.metrics import documented, exposed
-from tests.support.reference import Process, order_of, send_orders
+from tests.support.reference import Process, command_of, send_commands
 from tests.support.relay import Out, make_topic, produce
 
 OTHERS = documented("Relay, bridge, web, trainer, deployer") | {"plumbline_passed_by_records_total"}
@@ -71,7 +71,9 @@ async def test_they_count_what_they_did_and_say_what_waits(prefix: Prefix, tmp_p
     await produce(prefix, source, [Out(good), Out(good), Out(b"{")])
     await publish(prefix, alert(1, 1, "opened"))
     # neither names rows nor a version that is there
-    await send_orders(prefix, [order_of(prefix, "churn:acme", kind, n) for n, kind in enumerate(("train", "activate"))])
+    await send_commands(
+        prefix, [command_of(prefix, "churn:acme", kind, n) for n, kind in enumerate(("train", "activate"))]
+    )
     wanted: list[dict[str, float]] = [
         {"relay_records_total": 3, "relay_outcomes_total": 2, "relay_dead_letters_total": 1, "relay_lag_records": 0},
         {"bridge_delivered_total": 1, "bridge_open_alerts": 1, "bridge_lag_records": 0},

@@ -23,7 +23,7 @@ from stream_app.reference.registry import open_registry
 from stream_app.services.ports import free_ports
 from tests.integration.test_reference import results, said, table
 from tests.support.kafka_io import Prefix, until
-from tests.support.reference import Process, Runs, order_of, send_orders
+from tests.support.reference import Process, Runs, command_of, send_commands
 
 MODEL = "churn:acme"
 
@@ -91,11 +91,11 @@ async def test_versions_aliases_and_artefacts_live_in_mlflow_and_a_rollback_move
     env = {"MLFLOW_TRACKING_URI": server}
     deployer = Process(prefix, tmp_path, "deployer", ["predictor", "deploy"], env=env).start()
     try:
-        await send_orders(prefix, [order_of(prefix, MODEL, "activate", 1, candidate="v2", sha256=stored.sha256)])
+        await send_commands(prefix, [command_of(prefix, MODEL, "activate", 1, candidate="v2", sha256=stored.sha256)])
         await said(prefix, deployer, 1, "activated")
         assert client.get_model_version_by_alias(name, "champion").tags["plumbline.version"] == "v2"
         assert Predictor(registry).predict(MODEL, named[:1])[0].version == "v2"
-        await send_orders(prefix, [order_of(prefix, MODEL, "rollback", 2, candidate="v1", current="v2")])
+        await send_commands(prefix, [command_of(prefix, MODEL, "rollback", 2, candidate="v1", current="v2")])
         await said(prefix, deployer, 2, "rolled_back")
         assert client.get_model_version_by_alias(name, "champion").tags["plumbline.version"] == "v1"
 
@@ -104,13 +104,13 @@ async def test_versions_aliases_and_artefacts_live_in_mlflow_and_a_rollback_move
         for version, content in (("v2", pickle.dumps(Runs(trace))), ("v3", pickle.dumps(Runs(trace))), ("v4", None)):
             _register(client, version, content, tmp_path)
         assert registry.load(MODEL, "v4", None) is registry.digest(MODEL, "v4") is None
-        await send_orders(
+        await send_commands(
             prefix,
             [
-                order_of(prefix, MODEL, "activate", 3, candidate="v2", sha256=stored.sha256),
-                order_of(prefix, MODEL, "activate", 4, candidate="v3", current="v2"),
-                order_of(prefix, MODEL, "activate", 5, candidate="v3", current="v2", sha256=stored.sha256),
-                order_of(prefix, MODEL, "activate", 6, candidate="v4", current="v2", sha256=stored.sha256),
+                command_of(prefix, MODEL, "activate", 3, candidate="v2", sha256=stored.sha256),
+                command_of(prefix, MODEL, "activate", 4, candidate="v3", current="v2"),
+                command_of(prefix, MODEL, "activate", 5, candidate="v3", current="v2", sha256=stored.sha256),
+                command_of(prefix, MODEL, "activate", 6, candidate="v4", current="v2", sha256=stored.sha256),
             ],
         )
         await said(prefix, deployer, 6, "failed")

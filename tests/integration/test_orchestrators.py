@@ -15,7 +15,7 @@ import yaml
 from stream_app.core.retrain.publish import COMMAND_HEADER
 from tests.integration.test_reference_poison import answers, poison
 from tests.support.kafka_io import Prefix, read, until
-from tests.support.reference import order_of, send_orders
+from tests.support.reference import command_of, send_commands
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 MODEL = "churn:acme"
@@ -47,8 +47,8 @@ async def test_the_dags_functions_accept_train_and_answer_each_attempt_once(pref
     def bad(order: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("no rows")
 
-    first, second = order_of(prefix, MODEL, "train", 1), order_of(prefix, MODEL, "train", 2)
-    await send_orders(prefix, [first, order_of(prefix, MODEL, "activate", 3, candidate="v2"), second])
+    first, second = command_of(prefix, MODEL, "train", 1), command_of(prefix, MODEL, "train", 2)
+    await send_commands(prefix, [first, command_of(prefix, MODEL, "activate", 3, candidate="v2"), second])
     orders: list[dict[str, Any]] = []
 
     async def both() -> bool:
@@ -72,8 +72,8 @@ async def test_the_dags_functions_accept_train_and_answer_each_attempt_once(pref
 
 async def test_no_bytes_in_front_of_a_command_end_the_dag(prefix: Prefix, dag: ModuleType) -> None:
     await poison(prefix, ("train", "cancel"))
-    wanted = order_of(prefix, MODEL, "train", 1)
-    await send_orders(prefix, [wanted])
+    wanted = command_of(prefix, MODEL, "train", 1)
+    await send_commands(prefix, [wanted])
     orders: list[dict[str, Any]] = []
 
     async def there() -> bool:

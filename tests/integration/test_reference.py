@@ -21,7 +21,7 @@ from stream_app.reference.predictor import Predictor, seed
 from stream_app.reference.registry import FolderRegistry
 from tests.support.generate import Row
 from tests.support.kafka_io import Prefix, end_offsets, read, until, write
-from tests.support.reference import Process, order_of, send_orders
+from tests.support.reference import Process, command_of, send_commands
 from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS
 
 MODEL, OTHER = "churn:acme", "churn:other"
@@ -122,8 +122,8 @@ async def test_a_trainer_learns_from_exactly_the_rows_a_command_names_and_answer
     )  # fmt: skip
     made.append(trainer)
     named_rows = await data(prefix)
-    first = order_of(prefix, MODEL, "train", 1, data=named_rows)
-    await send_orders(prefix, [first, first, order_of(prefix, MODEL, "activate", 9, candidate="v9")])
+    first = command_of(prefix, MODEL, "train", 1, data=named_rows)
+    await send_commands(prefix, [first, first, command_of(prefix, MODEL, "activate", 9, candidate="v9")])
     trainer.start()
     await until(lambda: (tmp_path / "waiting").exists(), 60, "the training to begin")
     # killed at work: nothing of it counts, and the next one begins anew
@@ -159,15 +159,16 @@ async def test_a_trainer_learns_from_exactly_the_rows_a_command_names_and_answer
     # called back at work: no candidate, no final answer, and the trainer goes on
     gate.touch()
     (tmp_path / "waiting").unlink()
-    await send_orders(prefix, [order_of(prefix, MODEL, "train", 2, data=named_rows)])
+    await send_commands(prefix, [command_of(prefix, MODEL, "train", 2, data=named_rows)])
     await until(lambda: (tmp_path / "waiting").exists(), 60, "the second training to begin")
-    await send_orders(prefix, [order_of(prefix, MODEL, "cancel", 2)])
+    await send_commands(prefix, [command_of(prefix, MODEL, "cancel", 2)])
     await until(lambda: "called back" in trainer.tail(), 60, "the trainer to hear of it")
     gate.unlink()
     # what cannot be learnt from is said by name; another model's only outcome is yes
     early = await data(prefix, to_ms=START + (SPLIT - 1) * 60_000)
-    await send_orders(
-        prefix, [order_of(prefix, OTHER, "train", 3, data=named_rows), order_of(prefix, MODEL, "train", 4, data=early)]
+    await send_commands(
+        prefix,
+        [command_of(prefix, OTHER, "train", 3, data=named_rows), command_of(prefix, MODEL, "train", 4, data=early)],
     )
     (failed,) = await said(prefix, trainer, 3, "succeeded", "failed")
     assert "all 320 labelled rows of the training range have the same outcome" in failed["error"]
@@ -196,18 +197,18 @@ async def test_a_deployer_switches_once_refuses_what_does_not_fit_and_says_again
         prefix, tmp_path, "deployer", ["predictor", "deploy", "--registry", str(tmp_path / "registry")]
     ).start()
     made.append(deployer)
-    activate = order_of(prefix, MODEL, "activate", 1, candidate="v2", sha256=stored.sha256)
-    await send_orders(prefix, [activate, activate, order_of(prefix, MODEL, "train", 8)])
+    activate = command_of(prefix, MODEL, "activate", 1, candidate="v2", sha256=stored.sha256)
+    await send_commands(prefix, [activate, activate, command_of(prefix, MODEL, "train", 8)])
     await said(prefix, deployer, 1, "activated")
     assert predictor.predict(MODEL, named[:1])[0].version == "v2"
-    await send_orders(
+    await send_commands(
         prefix,
         [
             # the first answer was lost: the same order once more
-            order_of(prefix, MODEL, "activate", 1, attempt=2, candidate="v2", sha256=stored.sha256),
-            order_of(prefix, MODEL, "activate", 2, candidate="v3", current="v1"),
-            order_of(prefix, MODEL, "activate", 3, candidate="v3", current="v2"),
-            order_of(prefix, MODEL, "rollback", 4, candidate="v1", current="v2"),
+            command_of(prefix, MODEL, "activate", 1, attempt=2, candidate="v2", sha256=stored.sha256),
+            command_of(prefix, MODEL, "activate", 2, candidate="v3", current="v1"),
+            command_of(prefix, MODEL, "activate", 3, candidate="v3", current="v2"),
+            command_of(prefix, MODEL, "rollback", 4, candidate="v1", current="v2"),
         ],
     )
     await said(prefix, deployer, 4, "rolled_back", "failed")
@@ -216,6 +217,6 @@ async def test_a_deployer_switches_once_refuses_what_does_not_fit_and_says_again
     assert [(row["command_id"][-1], row["attempt"], row["status"]) for row in finals] == [
         ("1", 1, "activated"), ("1", 2, "activated"), ("2", 1, "failed"), ("3", 1, "failed"), ("4", 1, "rolled_back"),
     ]  # fmt: skip
-    assert "v2 serves, the command is for v1" in finals[2]["error"]
+    assert "v2 is active, the command is for v1" in finals[2]["error"]
     assert "v3 is not in the registry" in finals[3]["error"]
     assert registry.active(MODEL) == "v1"

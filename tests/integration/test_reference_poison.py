@@ -16,7 +16,7 @@ from stream_app.reference.predictor import seed
 from stream_app.reference.registry import FolderRegistry
 from tests.integration.test_reference import MODEL, START, data, records, table
 from tests.support.kafka_io import Prefix, read, until, write
-from tests.support.reference import Process, order_of, send_orders
+from tests.support.reference import Process, command_of, send_commands
 from tests.support.scenarios import DAY_MS
 
 HEADER = "plumbline.command"
@@ -36,7 +36,7 @@ def odd(start: bytes) -> list[bytes | None]:
 
 async def poison(prefix: Prefix, kinds: tuple[str, ...]) -> None:
     """Odd results and commands on every partition of the model's, and odd headers."""
-    order = order_of(prefix, MODEL, kinds[0], 99)
+    order = command_of(prefix, MODEL, kinds[0], 99)
     partition, topics = order["reply_partition"], prefix.topics
     result = b'{"model":"' + MODEL.encode() + b'","command_id":"q","status":"accepted"'
     command = orjson.dumps(order)[:-1]
@@ -105,14 +105,14 @@ async def test_a_trainer_serves_the_good_command_behind_odd_bytes_and_answers_on
     registry_with_v1(tmp_path / "registry")
     named = await data(prefix)
     await poison(prefix, ("train", "cancel"))
-    foreign = order_of(
+    foreign = command_of(
         prefix, MODEL, "train", 3, data=named | {"holdout": named["holdout"] | {"offsets": {"x": {"0": [0, 1]}}}}
     )
     beyond = orjson.loads(orjson.dumps(named))
     beyond["train"]["offsets"][prefix.topics.predictions]["0"][1] = 10**12
-    await send_orders(prefix, [foreign, order_of(prefix, MODEL, "train", 4, data=beyond)])
-    await send_orders(prefix, [order_of(prefix, MODEL, "train", 1, data=named)])
-    await with_odd_header(prefix, order_of(prefix, MODEL, "train", 2, data=named))
+    await send_commands(prefix, [foreign, command_of(prefix, MODEL, "train", 4, data=beyond)])
+    await send_commands(prefix, [command_of(prefix, MODEL, "train", 1, data=named)])
+    await with_odd_header(prefix, command_of(prefix, MODEL, "train", 2, data=named))
     trainer = Process(prefix, tmp_path, "trainer", ["trainer", "--registry", str(tmp_path / "registry")]).start()
     made.append(trainer)
     found = await answered(prefix, trainer, 1, 2, 3, 4)
@@ -134,10 +134,10 @@ async def test_a_deployer_serves_the_good_command_behind_odd_bytes(
     stored = {version: registry.put(MODEL, version, model, {}).sha256 for version in ("v2", "v3")}
     (tmp_path / "registry" / MODEL.replace(":", "@") / "v3" / "model.joblib").write_bytes(b"\xff")
     await poison(prefix, ("activate", "rollback"))
-    await send_orders(prefix, [order_of(prefix, MODEL, "activate", 1, candidate="v3", sha256=stored["v3"])])
-    await send_orders(prefix, [order_of(prefix, MODEL, "activate", 2)])
-    await send_orders(prefix, [order_of(prefix, MODEL, "activate", 3, candidate="v2", sha256=stored["v2"])])
-    await with_odd_header(prefix, order_of(prefix, MODEL, "rollback", 4, candidate="v1", current="v2"))
+    await send_commands(prefix, [command_of(prefix, MODEL, "activate", 1, candidate="v3", sha256=stored["v3"])])
+    await send_commands(prefix, [command_of(prefix, MODEL, "activate", 2)])
+    await send_commands(prefix, [command_of(prefix, MODEL, "activate", 3, candidate="v2", sha256=stored["v2"])])
+    await with_odd_header(prefix, command_of(prefix, MODEL, "rollback", 4, candidate="v1", current="v2"))
     deployer = Process(
         prefix, tmp_path, "deployer", ["predictor", "deploy", "--registry", str(tmp_path / "registry")]
     ).start()

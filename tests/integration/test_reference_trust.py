@@ -12,7 +12,7 @@ from stream_app.reference.predictor import seed
 from stream_app.reference.registry import ARTEFACT, FolderRegistry
 from tests.integration.test_reference import MODEL, results, said, table
 from tests.support.kafka_io import Prefix
-from tests.support.reference import Process, order_of, send_orders
+from tests.support.reference import Process, command_of, send_commands
 
 
 @pytest.fixture
@@ -35,21 +35,21 @@ async def test_a_deployer_serves_no_artefact_but_the_one_of_the_log_and_survives
     stored = {name: registry.put(MODEL, name, known, {}) for name in ("v2", "v3", "v4")}
     deployer = Process(prefix, tmp_path, "deployer", ["predictor", "deploy", "--registry", str(tmp_path / "registry")])
     made.append(deployer)
-    first = order_of(prefix, MODEL, "activate", 1, candidate="v2", sha256=stored["v2"].sha256)
-    await send_orders(prefix, [first])
+    first = command_of(prefix, MODEL, "activate", 1, candidate="v2", sha256=stored["v2"].sha256)
+    await send_commands(prefix, [first])
     deployer.start()
     await said(prefix, deployer, 1, "activated")
     # other bytes than the log names; a version of which the log names none; one without a name
     path = tmp_path / "registry" / "churn@acme" / "v3" / ARTEFACT
     path.write_bytes(path.read_bytes() + b"x")
-    nameless = order_of(prefix, MODEL, "rollback", 4, current="v2")
-    await send_orders(
+    nameless = command_of(prefix, MODEL, "rollback", 4, current="v2")
+    await send_commands(
         prefix,
         [
-            order_of(prefix, MODEL, "activate", 2, candidate="v3", current="v2", sha256=stored["v3"].sha256),
-            order_of(prefix, MODEL, "activate", 3, candidate="v4", current="v2"),
+            command_of(prefix, MODEL, "activate", 2, candidate="v3", current="v2", sha256=stored["v3"].sha256),
+            command_of(prefix, MODEL, "activate", 3, candidate="v4", current="v2"),
             nameless,
-            order_of(prefix, MODEL, "rollback", 5, candidate="v1", current="v2"),
+            command_of(prefix, MODEL, "rollback", 5, candidate="v1", current="v2"),
         ],
     )
     await said(prefix, deployer, 5, "rolled_back")
@@ -62,11 +62,11 @@ async def test_a_deployer_serves_no_artefact_but_the_one_of_the_log_and_survives
     pointer = tmp_path / "registry" / "churn@acme" / "active.json"
     good = pointer.read_bytes()
     pointer.write_bytes(b"\xff")
-    await send_orders(prefix, [order_of(prefix, MODEL, "rollback", 6, candidate="v2", current="v1")])
+    await send_commands(prefix, [command_of(prefix, MODEL, "rollback", 6, candidate="v2", current="v1")])
     (answer,) = await said(prefix, deployer, 6, "failed")
-    assert "active.json of churn:acme names no version that serves" in answer["error"]
+    assert "active.json of churn:acme names no active version" in answer["error"]
     pointer.write_bytes(good)
-    await send_orders(prefix, [order_of(prefix, MODEL, "rollback", 7, candidate="v2", current="v1")])
+    await send_commands(prefix, [command_of(prefix, MODEL, "rollback", 7, candidate="v2", current="v1")])
     await said(prefix, deployer, 7, "rolled_back")
     assert deployer.stop() == 0, deployer.tail()
 
@@ -86,6 +86,6 @@ async def test_models_that_others_registered_serve_where_the_registry_is_trusted
         env={"PLUMBLINE_REGISTRY_TRUST": "true"},
     ).start()  # fmt: skip
     made.append(deployer)
-    await send_orders(prefix, [order_of(prefix, MODEL, "activate", 1, candidate="v2")])
+    await send_commands(prefix, [command_of(prefix, MODEL, "activate", 1, candidate="v2")])
     await said(prefix, deployer, 1, "activated")
     assert deployer.stop() == 0, deployer.tail()

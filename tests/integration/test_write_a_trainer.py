@@ -13,7 +13,7 @@ import pytest
 from stream_app.core.metrics_stage.border import read_result
 from tests.integration.test_reference_poison import answered, poison
 from tests.support.kafka_io import Prefix, read, until
-from tests.support.reference import Process, order_of, send_orders
+from tests.support.reference import Process, command_of, send_commands
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "write-a-trainer.md"
 
@@ -38,9 +38,9 @@ async def test_it_answers_each_attempt_once(prefix: Prefix, tmp_path: Path) -> N
     script = tmp_path / "trainer.py"
     script.write_text(program())
     running = Process(prefix, tmp_path, "own", [], script=script)
-    first = order_of(prefix, "churn:a", "train", 1)
-    again = order_of(prefix, "churn:a", "train", 1, attempt=2)
-    await send_orders(prefix, [first, order_of(prefix, "churn:a", "activate", 2, candidate="v2"), first])
+    first = command_of(prefix, "churn:a", "train", 1)
+    again = command_of(prefix, "churn:a", "train", 1, attempt=2)
+    await send_commands(prefix, [first, command_of(prefix, "churn:a", "activate", 2, candidate="v2"), first])
     try:
         running.start()
 
@@ -51,7 +51,7 @@ async def test_it_answers_each_attempt_once(prefix: Prefix, tmp_path: Path) -> N
         await until(lambda: finals(1), 60, "the first answer")
         running.kill()
         running.start()
-        await send_orders(prefix, [again])
+        await send_commands(prefix, [again])
         await until(lambda: finals(2), 60, "the second attempt's answer")
     finally:
         running.kill()
@@ -65,7 +65,7 @@ async def test_no_bytes_in_front_of_a_command_end_it(prefix: Prefix, tmp_path: P
     script = tmp_path / "trainer.py"
     script.write_text(program())
     await poison(prefix, ("train", "cancel"))
-    await send_orders(prefix, [order_of(prefix, "churn:acme", "train", 1)])
+    await send_commands(prefix, [command_of(prefix, "churn:acme", "train", 1)])
     running = Process(prefix, tmp_path, "own", [], script=script).start()
     try:
         found = (await answered(prefix, running, 1))[1]

@@ -222,23 +222,23 @@ def _inputs(seed: int) -> list[Turn]:
         turns.append(Turn(noon - HOUR_MS, False, rows[:half]))
         turns.append(Turn(noon, True, rows[half:]))
         turns.append(Turn(noon + 16 * HOUR_MS, True, []))
-    order = {
+    command = {
         "id": "o-1", "model": MODEL, "command": "set", "arguments": {"values": {"alert_reminder_h": 30}},
         "actor": "ada", "reason": "why",
     }  # fmt: skip
-    turns[31].records.append(("operator-commands", MODEL.encode(), json.dumps(order).encode()))
+    turns[31].records.append(("operator-commands", MODEL.encode(), json.dumps(command).encode()))
     return turns
 
 
-def _answer(order: dict[str, Any]) -> dict[str, Any]:
-    told = {"model": order["model"], "command_id": order["command_id"], "attempt": order["attempt"]}
+def _answer(command: dict[str, Any]) -> dict[str, Any]:
+    told = {"model": command["model"], "command_id": command["command_id"], "attempt": command["attempt"]}
     good = {"accuracy": 0.83, "precision": 0.81, "recall": 0.8, "pr_auc": 0.8, "precision_at_80_recall": 0.8}
-    if order["command"] == "train":
+    if command["command"] == "train":
         return told | {
             "status": "succeeded", "candidate_version": "v2", "candidate_metrics": good, "champion_metrics": good,
         }  # fmt: skip
-    status = "activated" if order["command"] == "activate" else "rolled_back"
-    return told | {"status": status, "candidate_version": order["candidate_version"]}
+    status = "activated" if command["command"] == "activate" else "rolled_back"
+    return told | {"status": status, "candidate_version": command["candidate_version"]}
 
 
 @cache
@@ -257,9 +257,9 @@ def whole(world: int) -> list[Chain]:
         orders = chain.values("training-commands")
         follow = next((turn for turn in turns[number + 1 :] if turn.ends_epoch), None)
         if follow is not None:
-            for order in orders[answered:]:
-                answer = orjson.dumps(_answer(order))
-                follow.records.append(("training-results", order["model"].encode(), answer))
+            for command in orders[answered:]:
+                answer = orjson.dumps(_answer(command))
+                follow.records.append(("training-results", command["model"].encode(), answer))
             answered = len(orders)
     return [*stood, chain]
 

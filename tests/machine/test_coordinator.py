@@ -77,14 +77,14 @@ class Coordinator(RuleBasedStateMachine):
     @precondition(lambda self: self.world.state.state == "awaiting_approval")
     @rule(agrees=st.booleans(), other=st.sampled_from((None, None, "another")))
     def answer(self, agrees: bool, other: str | None) -> None:
-        self._do(self.world.approve(command_id=other) if agrees else self.world.order("reject", other))
+        self._do(self.world.approve(command_id=other) if agrees else self.world.command("reject", other))
 
     @rule(
-        order=st.sampled_from(("reject", "rollback", "reset_circuit", "dismiss")),
+        command=st.sampled_from(("reject", "rollback", "reset_circuit", "dismiss")),
         to=st.sampled_from((None, None, "v0")),
     )
-    def order(self, order: str, to: str | None) -> None:
-        self._do(self.world.order(order, to if order == "rollback" else None))
+    def command(self, command: str, to: str | None) -> None:
+        self._do(self.world.command(command, to if command == "rollback" else None))
 
     @precondition(lambda self: self.world.state.state in _ORDERED)
     @rule(good=st.booleans(), worse=st.booleans())

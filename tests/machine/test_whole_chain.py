@@ -96,7 +96,7 @@ def test_without_kills_the_drift_is_the_oracles_and_the_loop_closes(world: int) 
         (newest.add if bad else newest.discard)(event["kind"])
         severities[found.severity] += 1
     assert severities["CRITICAL"]
-    assert [order["command"] for order in chain.values("training-commands")] == ["train", "activate"]
+    assert [command["command"] for command in chain.values("training-commands")] == ["train", "activate"]
     assert {alert["status"] for alert in chain.values("alerts")} >= {"open", "updated"}
     assert [row["active_version"] for row in chain.values("model-lifecycle")][:2] == ["v1", "v2"]
 

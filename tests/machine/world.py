@@ -71,7 +71,7 @@ class World:
     steps: int = 0
     serial: int = 0
     #: what was sent and not ended yet: command id → command
-    open_orders: dict[str, str] = field(default_factory=dict)
+    open_commands: dict[str, str] = field(default_factory=dict)
     passed: set[str] = field(default_factory=set)
     last_train: int | None = None
     #: command whose failure nothing and nobody has ended
@@ -134,7 +134,7 @@ class World:
             assert event.key in before.recent, f"{event.kind} was passed over without a word"
         state = self.state
         job = state.job
-        in_flight = job is not None and job.order is not None and state.state in (
+        in_flight = job is not None and job.sent is not None and state.state in (
             "requested", "training", "activating", "rolling_back",
         )  # fmt: skip
         assert (job is None) <= (state.state in ("idle", "failed", "halted", "probation"))
@@ -148,10 +148,10 @@ class World:
         assert len(state.recent) <= 32
         if in_flight:
             assert job is not None
-            assert job.order is not None
-            self.open_orders = {job.order.id: job.order.command}
+            assert job.sent is not None
+            self.open_commands = {job.sent.id: job.sent.command}
         else:
-            self.open_orders = {}
+            self.open_commands = {}
 
     def _sent(self, effect: fx.SendCommand, event: Event) -> None:
         name = (effect.command_id, effect.command, effect.attempt)
@@ -163,13 +163,13 @@ class World:
         assert effect.expected_current_version == self.state.active or effect.command == "cancel"
         assert effect.candidate_version != effect.expected_current_version
         if effect.command == "cancel":
-            assert effect.command_id in self.open_orders, "what was cancelled was not under way"
+            assert effect.command_id in self.open_commands, "what was cancelled was not under way"
             return
         if effect.attempt == 1:
             ending = event.kind in ("rollback", "probation_look") or effect.command == "activate"
-            assert not self.open_orders or ending, f"{effect.command} while {self.open_orders} is under way"
+            assert not self.open_commands or ending, f"{effect.command} while {self.open_commands} is under way"
         else:
-            assert self.open_orders == {effect.command_id: effect.command}
+            assert self.open_commands == {effect.command_id: effect.command}
         if effect.command == "activate":
             assert effect.candidate_version in self.passed, "activated without a passed validation"
         if effect.command == "train" and effect.attempt == 1:
@@ -205,13 +205,13 @@ class World:
     def approve(self, **rest: Any) -> Approve:
         return Approve(self.id("order"), "ada", "looks right", rest.get("seen", seen()), rest.get("command_id"))
 
-    def order(self, order: Any, target: str | None = None) -> ManualCommand:
-        return ManualCommand(order, self.id("order"), "ada", "because", target)
+    def command(self, command: Any, target: str | None = None) -> ManualCommand:
+        return ManualCommand(command, self.id("order"), "ada", "because", target)
 
     def result(self, status: Any, **rest: Any) -> Result:
         """An answer to the command on its way, if nothing else is said."""
         job = self.state.job
-        order = job.order if job is not None else None
+        command = job.sent if job is not None else None
         candidate = rest.get("candidate")
         if status == "succeeded" and "candidate" not in rest:
             self.serial += 1
@@ -219,8 +219,8 @@ class World:
         if status in ("activated", "rolled_back") and "candidate" not in rest and job is not None:
             candidate = job.candidate
         return Result(
-            rest.get("command_id", order.id if order is not None else "none"),
-            rest.get("attempt", order.attempt if order is not None else 1),
+            rest.get("command_id", command.id if command is not None else "none"),
+            rest.get("attempt", command.attempt if command is not None else 1),
             status,
             candidate,
             rest.get("metrics", GOOD) if status == "succeeded" else None,
@@ -291,7 +291,7 @@ def random_event(world: World, rng: random.Random) -> Event:
         return world.retrain()
     if roll < 0.97:
         return world.approve()
-    return world.order(rng.choice(("reject", "rollback", "reset_circuit", "reset_circuit", "dismiss")))
+    return world.command(rng.choice(("reject", "rollback", "reset_circuit", "reset_circuit", "dismiss")))
 
 
 def walk(world: World, rng: random.Random, steps: int) -> World:

@@ -106,7 +106,7 @@ async def write(
         await producer.stop()
 
 
-async def write_orders(prefix: Prefix, at: int, orders: dict[int, int]) -> None:
+async def write_commands(prefix: Prefix, at: int, orders: dict[int, int]) -> None:
     """An epoch tick without rows that covers operator commands up to an offset by partition."""
     topics = prefix.topics
     producer = clients.producer(prefix.bootstrap, {}, transactional_id=f"{topics.clock}-test")

@@ -80,7 +80,7 @@ class Runs:
         return Path.touch, (self._trace,)
 
 
-def order_of(
+def command_of(
     prefix: Prefix, model: str, command: str, number: int, attempt: int = 1, candidate: str | None = None,
     current: str = "v1", data: dict[str, Any] | None = None, sha256: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
@@ -97,7 +97,7 @@ def order_of(
     return found | {name: value for name, value in rest.items() if value}
 
 
-async def send_orders(prefix: Prefix, orders: Sequence[dict[str, Any]]) -> None:
+async def send_commands(prefix: Prefix, orders: Sequence[dict[str, Any]]) -> None:
     """Write commands with the header that says whose they are."""
     async with clients.producer(prefix.bootstrap, {}) as kafka:
         for sent in orders:

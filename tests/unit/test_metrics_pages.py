@@ -60,7 +60,7 @@ async def _everything() -> list[Callable[[MetricFamilies], None]]:
     orders._consumer, orders._succeeded_at = consumer, 3.5
     await orders._reached.idle(consumer)
     trainer: Any = Trainer(settings, cast(Any, None), "logistic")
-    trainer._orders = orders
+    trainer._commands = orders
     site: Any = SimpleNamespace(commands=1, commanded_at=4.5)
     hub: Any = SimpleNamespace(clients={1}, status=SimpleNamespace(degraded=True), known_ms=5_500)
     return [

@@ -185,7 +185,7 @@ class MetricsStage:
         if self._counted is None:
             self._recount(now)
         if progress.phase == _ORDERS:
-            if not self._apply_orders(now):
+            if not self._apply_commands(now):
                 return False
             self._decide(before, now)
             if not due:
@@ -208,7 +208,7 @@ class MetricsStage:
         self._finish(closes, now, due)
         return True
 
-    def _apply_orders(self, now: int) -> bool:
+    def _apply_commands(self, now: int) -> bool:
         """Forward the epoch's commands, then its results; those that name a version make it the active one."""
         batch = self._work.scan(ORDER, None, self.config.cells_a_step)
         for key, value in batch:

@@ -93,9 +93,9 @@ same safeguards is one audit record with a `count`, the time of the first (`firs
 
 `drift`, `retrain` and `approve` are refused by safeguards; results also as `unknown_command`, `other_attempt` or
 `wrong_version`; an `activated` or `rolled_back` that no command waits for is believed, and audited once: as the change
-of version that it is, or, where that version serves already or none is named, as `not_ordered`; `approve` and `reject`
-of something else as `another_job`; a rollback to nowhere as `no_previous_version`; `dismiss` where no failure stands as
-`nothing_failed`.
+of version that it is, or, where that version is active already or none is named, as `not_ordered`; `approve` and
+`reject` of something else as `another_job`; a rollback to nowhere as `no_previous_version`; `dismiss` where no
+failure stands as `nothing_failed`.
 
 {refusals}
 """

@@ -162,7 +162,7 @@ class ManualCommand:
     """An operator's reject, rollback, reset_circuit or dismiss; ``target``: the job rejected, or the version to go
     back to."""
 
-    order: Manual
+    command: Manual
     id: str
     actor: str
     reason: str
@@ -170,7 +170,7 @@ class ManualCommand:
 
     @property
     def kind(self) -> Kind:
-        return self.order
+        return self.command
 
     @property
     def key(self) -> str | None:

@@ -77,8 +77,8 @@ def next_due_ms(rules: RetrainRules, state: ModelState) -> int | None:
     if state.state == "validating":
         return 0
     if state.state in ("requested", "training", "activating", "rolling_back"):
-        order = state.job.order if state.job is not None else None
-        return 0 if order is None else order.finish_by_ms if order.accepted else order.accept_by_ms
+        sent = state.job.sent if state.job is not None else None
+        return 0 if sent is None else sent.finish_by_ms if sent.accepted else sent.accept_by_ms
     if state.state == "probation":
         return state.watch.since_ms + rules.probation_days * DAY_MS if state.watch is not None else 0
     return None
@@ -94,8 +94,8 @@ def _refuse(transition: Transition, event: Event, cell: Refuse) -> None:
 
 def _shown(state: ModelState) -> tuple[Any, ...]:
     """What readers of the job see."""
-    job, order = state.job, state.job.order if state.job is not None else None
+    job, sent = state.job, state.job.sent if state.job is not None else None
     return (
         state.state, state.circuit_open, state.since_ms, state.failure, job and (job.episode, job.candidate, job.asked),
-        order and (order.id, order.attempt),
+        sent and (sent.id, sent.attempt),
     )  # fmt: skip

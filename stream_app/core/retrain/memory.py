@@ -59,7 +59,7 @@ class CoordinatorStates:
         self.states.clear()
 
     def write(self, model: str, after: ModelState) -> None:
-        """A coordinator's new state; a model nobody serves keeps none: commands and answers about it leave nothing."""
+        """A coordinator's new state; without an active version it keeps none: commands and answers leave nothing."""
         self.states[model] = after
         if after.active is None and after.state == "idle" and not after.runs:
             return

@@ -98,7 +98,7 @@ class Publisher:
 
     def _job(self, model: str, effect: fx.PublishJob) -> Emit:
         known, job = effect.state, effect.state.job
-        attempt = job.order.attempt if job is not None and job.order is not None and job.asked is None else 0
+        attempt = job.sent.attempt if job is not None and job.sent is not None and job.asked is None else 0
         circuit = "open" if known.circuit_open else "closed"
         since = rfc3339(known.since_ms)
         failure = known.failure

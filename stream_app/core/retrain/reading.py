@@ -41,7 +41,7 @@ def result(found: ResultEntry) -> Result:
 
 
 def version_changed(entry: LifecycleEntry) -> VersionChanged:
-    """Metrics' word on who serves."""
+    """Metrics' word on which version is active."""
     return VersionChanged(entry.version, entry.previous, entry.how, entry.since_ms)
 
 

@@ -16,13 +16,13 @@ DEPLOYED: Final = ("activated", "rolled_back")
 
 def ours(transition: Transition, event: Result) -> bool:
     """Whether a result answers the command on its way; refuses it by name if not."""
-    order = transition.order()
-    if event.command_id != order.id and event.status in DEPLOYED:
+    sent = transition.sent()
+    if event.command_id != sent.id and event.status in DEPLOYED:
         reported(transition, event)
-    elif event.command_id != order.id:
-        transition.refuse(f"result_{event.status}", "unknown_command", event.key or "", f"{order.id} is on its way")
-    elif event.attempt != order.attempt:
-        text = f"attempt {order.attempt} is on its way, not {event.attempt}"
+    elif event.command_id != sent.id:
+        transition.refuse(f"result_{event.status}", "unknown_command", event.key or "", f"{sent.id} is on its way")
+    elif event.attempt != sent.attempt:
+        text = f"attempt {sent.attempt} is on its way, not {event.attempt}"
         transition.refuse(f"result_{event.status}", "other_attempt", event.key or "", text)
     else:
         return True
@@ -30,22 +30,22 @@ def ours(transition: Transition, event: Result) -> bool:
 
 
 def reported(transition: Transition, event: Result) -> None:
-    """A deployer says what serves, and no command waits for that. Metrics believes it: where the active version
+    """A deployer says what is active, and no command waits for that. Metrics believes it: where the active version
     changes, that change is the record. What changes nothing is said once for each version, as often as it may be
     repeated."""
     version = event.candidate
     if version is not None and version != transition.state.active:
         return
     if transition.note(f"reported/{version}/{transition.state.active_since_ms}"):
-        text = f"{version} serves already" if version is not None else "it names no version"
+        text = f"{version} is active already" if version is not None else "it names no version"
         transition.refuse(
             f"result_{event.status}", "not_ordered", event.key or "", f"no command here waits for it; {text}"
         )
 
 
 def accepted(transition: Transition, event: Result) -> None:
-    """Somebody took the order: it is not sent again, and only ``finish_by`` counts from now on."""
-    transition.change_job(order=replace(transition.order(), accepted=True))
+    """Somebody took the command: it is not sent again, and only ``finish_by`` counts from now on."""
+    transition.change_job(sent=replace(transition.sent(), accepted=True))
     if transition.state.state == "requested":
         transition.change(state="training")
 
@@ -57,19 +57,19 @@ def order_failed(transition: Transition, event: Result) -> None:
 
 def deadlines(transition: Transition, event: TickEvent) -> None:
     """Not accepted in time: again, a few times. Accepted and not finished in time: cancelled, failed."""
-    order = transition.order()
-    if not order.accepted:
-        if transition.now_ms < order.accept_by_ms:
+    sent = transition.sent()
+    if not sent.accepted:
+        if transition.now_ms < sent.accept_by_ms:
             return
-        if order.attempt < transition.rules.command_attempts:
+        if sent.attempt < transition.rules.command_attempts:
             transition.resend()
-            text = f"not accepted by {rfc3339(order.accept_by_ms)}: attempt {order.attempt + 1}"
-            transition.audit(order.command, "sent_again", f"{order.id}/{order.attempt + 1}", text, ids=(order.id,))
+            text = f"not accepted by {rfc3339(sent.accept_by_ms)}: attempt {sent.attempt + 1}"
+            transition.audit(sent.command, "sent_again", f"{sent.id}/{sent.attempt + 1}", text, ids=(sent.id,))
         else:
-            transition.fail(f"not accepted in {order.attempt} attempts")
-    elif transition.now_ms >= order.finish_by_ms:
+            transition.fail(f"not accepted in {sent.attempt} attempts")
+    elif transition.now_ms >= sent.finish_by_ms:
         transition.cancel()
-        transition.fail(f"accepted, and not finished by {rfc3339(order.finish_by_ms)}")
+        transition.fail(f"accepted, and not finished by {rfc3339(sent.finish_by_ms)}")
 
 
 def dismiss(transition: Transition, event: ManualCommand) -> None:

@@ -185,24 +185,24 @@ class RetrainStage(LogStage):
 
     def _command(self, found: model_log.CommandEntry) -> None:
         """One about all models is said by partition 0 alone; on each model it is said what it did there."""
-        order, model = found.command, found.model
+        command, model = found.command, found.model
         if found.unreadable is not None:
             self._unreadable(model, "command", found.id, found.unreadable)
             return
-        if order == "set":
+        if command == "set":
             self._set(found)
             return
-        if order in reading.PASSED_ON:
+        if command in reading.PASSED_ON:
             return
         if model != "*":
             self._order(model, found)
-        elif order not in reading.FOR_ALL:
-            self._say(model, found.actor, order, "refused", found.id, f"model_needed: {order} needs a model, not *")
+        elif command not in reading.FOR_ALL:
+            self._say(model, found.actor, command, "refused", found.id, f"model_needed: {command} needs a model, not *")
         else:
-            self._say(model, found.actor, order, "ordered", found.id, found.reason)
+            self._say(model, found.actor, command, "ordered", found.id, found.reason)
             for each in (name.decode() for name in self._memory.timers.names()):
                 self._memory.read([each])
-                if _concerns(order, self._memory.states[each]):
+                if _concerns(command, self._memory.states[each]):
                     self._order(each, found)
 
     def _set(self, found: model_log.CommandEntry) -> None:
@@ -259,10 +259,10 @@ class RetrainStage(LogStage):
         self._say(model, COORDINATOR, f"read_{what}", "refused", id, f"unreadable_{what}: {why}")
 
 
-def _concerns(order: str, known: ModelState) -> bool:
+def _concerns(command: str, known: ModelState) -> bool:
     """Whether a command about all models means this one."""
-    if order == "reset_circuit":
+    if command == "reset_circuit":
         return known.circuit_open
-    if order == "dismiss":
+    if command == "dismiss":
         return known.failure is not None and known.state != "halted"
     return known.job is not None and known.job.asked is not None

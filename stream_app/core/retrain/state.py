@@ -23,7 +23,7 @@ State = Literal[
 
 #: Events whose repetition is recognised. Producers repeat within minutes; an event a day needs a fortnight of them.
 REMEMBERED: Final = 32
-#: Facts that are said once. They are about the version that serves, or about none.
+#: Facts that are said once. They are about the active version, or about none.
 NOTED: Final = 4
 
 
@@ -59,10 +59,10 @@ class Job(msgspec.Struct, frozen=True):
 
     episode: int
     cause: Cause
-    #: active version when it began; commands are void if another one serves
+    #: active version when it began; commands are void if another one is active
     base: str
     plan: Plan | None = None
-    order: SentCommand | None = None
+    sent: SentCommand | None = None
     #: what a person is asked: to train, or to activate a candidate of a type without thresholds
     asked: Literal["train", "activate"] | None = None
     #: version that came out of training, or the one to roll back to

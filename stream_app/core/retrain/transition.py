@@ -59,9 +59,9 @@ class Transition:
         """The job there is."""
         return present(self.state.job, f"the job of {self.config.model}")
 
-    def order(self) -> SentCommand:
+    def sent(self) -> SentCommand:
         """The command on its way."""
-        return present(self.job().order, f"the order of {self.config.model}'s job")
+        return present(self.job().sent, f"the command of {self.config.model}'s job")
 
     def change_job(self, **fields: Any) -> None:
         """Change the job's fields."""
@@ -100,39 +100,39 @@ class Transition:
         """Send the job's next command, first attempt, and wait in ``state``."""
         job = self.job()
         accept_by, finish_by = self._deadlines()
-        order = SentCommand(command, command_id(self.config.model, job.episode, command), 1, accept_by, finish_by)
-        self.change(state=state, job=replace(job, order=order, asked=None))
+        sent = SentCommand(command, command_id(self.config.model, job.episode, command), 1, accept_by, finish_by)
+        self.change(state=state, job=replace(job, sent=sent, asked=None))
         self._send(command)
 
     def resend(self) -> None:
         """Send the command that nobody accepted once more."""
-        order = self.order()
+        sent = self.sent()
         accept_by, finish_by = self._deadlines()
-        again = replace(order, attempt=order.attempt + 1, accept_by_ms=accept_by, finish_by_ms=finish_by)
-        self.change_job(order=again)
-        self._send(order.command)
+        again = replace(sent, attempt=sent.attempt + 1, accept_by_ms=accept_by, finish_by_ms=finish_by)
+        self.change_job(sent=again)
+        self._send(sent.command)
 
     def cancel(self) -> None:
         """Call the trainer back, if it has a command; under the command's own id."""
         job = self.state.job
-        if job is not None and job.order is not None and job.order.command == "train":
+        if job is not None and job.sent is not None and job.sent.command == "train":
             self._send("cancel")
 
     def _send(self, command: Literal["train", "cancel", "activate", "rollback"]) -> None:
-        job, order = self.job(), self.order()
+        job, sent = self.job(), self.sent()
         deadlines = command != "cancel"
         self.effects.append(
             SendCommand(
                 command=command,
-                command_id=order.id,
-                attempt=order.attempt,
+                command_id=sent.id,
+                attempt=sent.attempt,
                 model_version=(job.candidate or job.base) if command == "rollback" else job.base,
                 expected_current_version=job.base,
                 candidate_version=job.candidate,
                 cause=job.cause,
                 plan=job.plan if command == "train" else None,
-                accept_by_ms=order.accept_by_ms if deadlines else None,
-                finish_by_ms=order.finish_by_ms if deadlines else None,
+                accept_by_ms=sent.accept_by_ms if deadlines else None,
+                finish_by_ms=sent.finish_by_ms if deadlines else None,
                 artifact_sha256=job.artifact_sha256 if command == "activate" else None,
             )
         )
@@ -150,31 +150,31 @@ class Transition:
 
     def fail(self, reason: str) -> None:
         """The command came to nothing: say so until it is over, and back off. A rollback was counted when commanded."""
-        job, order = self.job(), self.order()
-        if order.command != "rollback":
+        job, sent = self.job(), self.sent()
+        if sent.command != "rollback":
             self.count_failure()
         backoff_h = min(self.rules.retrain_backoff_h * 2 ** max(self.state.failures - 1, 0), MAX_BACKOFF_H)
         self.change(
             state="halted" if self.state.circuit_open else "failed",
             backoff_until_ms=self.now_ms + round(backoff_h * HOUR_MS),
-            failure=FailedCommand(order.command, order.id, order.attempt, self.now_ms, bounds.cut(reason, TEXT)),
+            failure=FailedCommand(sent.command, sent.id, sent.attempt, self.now_ms, bounds.cut(reason, TEXT)),
             watch=None,
         )
-        self.audit(order.command, "failed", f"{order.id}/{order.attempt}", reason, ids=(order.id, *job.cause.event_ids))
+        self.audit(sent.command, "failed", f"{sent.id}/{sent.attempt}", reason, ids=(sent.id, *job.cause.event_ids))
         if self.state.circuit_open:
             text = f"{self.state.failures} failed or rolled-back trainings in a row"
-            self.audit("circuit", "opened", order.id, text, ids=(order.id,))
+            self.audit("circuit", "opened", sent.id, text, ids=(sent.id,))
 
 
 def command_id(model: str, episode: int, command: str) -> str:
-    """The same order has the same id in every run, whatever its attempts."""
+    """The same command has the same id in every run, whatever its attempts."""
     return uuid5("training-command", model, str(episode), command)
 
 
 def job_id(model: str, job: Job) -> str:
     """Id by which people name a job: of the command on its way, or of the one they are asked about."""
     return (
-        job.order.id
-        if job.order is not None and job.asked is None
+        job.sent.id
+        if job.sent is not None and job.asked is None
         else command_id(model, job.episode, job.asked or "train")
     )

@@ -2,7 +2,7 @@
 
 Theory. A model is at rest (`idle`; `failed` once a command came to nothing, until a success of its kind or a person
 ends that; `halted` while the circuit is open), or it has a job
-(`awaiting_approval` to `activating`, `rolling_back`), or it watches a version (`probation`). At most one order is on
+(`awaiting_approval` to `activating`, `rolling_back`), or it watches a version (`probation`). At most one command is on
 its way at any time, and it belongs to the job. Results count only for the command that is on its way, by id and
 attempt. An `activated` or `rolled_back` that no command waits for is a report of what serves: it is said once.
 

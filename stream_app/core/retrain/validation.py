@@ -1,4 +1,4 @@
-"""Whether a candidate may serve (CONTRACT section 5): floors, and no worse than what serves, on the same rows."""
+"""Whether a candidate may be activated (CONTRACT section 5): floors, no worse than the active one on the same rows."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def validate(rules: RetrainRules, candidate: Values | None, champion: Values | N
         else:
             shown.append(f"{metric} {value:.4f} ≥ {floors[metric]:.2f}")
     if champion is None:
-        faults.append("the trainer reported no champion_metrics, so it may be worse than what serves")
+        faults.append("the trainer reported no champion_metrics, so it may be worse than the active version")
     else:
         for metric in sorted(floors) or sorted(rules.rollback_metrics):
             mine, other = candidate.get(metric), champion.get(metric)

@@ -27,7 +27,7 @@ OPEN_JOB = ("awaiting_approval", "requested", "training", "validating", "activat
 
 
 def version_changed(transition: Transition, event: VersionChanged) -> None:
-    """Another version serves. If a command here asked for it, it is the command's end; if not, it ends the job."""
+    """Another version is active. If a command here asked for it, it is the command's end; if not, it ends the job."""
     state = transition.state
     if event.version == state.active:
         if state.watch is not None and state.watch.version == event.version:
@@ -36,24 +36,24 @@ def version_changed(transition: Transition, event: VersionChanged) -> None:
         return
     transition.change(active=event.version, previous=event.previous, active_since_ms=event.since_ms)
     job = state.job
-    order = job.order if job is not None else None
-    deploying = order is not None and order.command != "train" and state.state not in ("awaiting_approval", "probation")
-    if job is not None and order is not None and deploying and event.version == job.candidate:
-        # seen to serve before the deployer said so, or after its order was given up: it was commanded all the same
+    sent = job.sent if job is not None else None
+    deploying = sent is not None and sent.command != "train" and state.state not in ("awaiting_approval", "probation")
+    if job is not None and sent is not None and deploying and event.version == job.candidate:
+        # seen to serve before the deployer said so, or after its command was given up: it was commanded all the same
         _watch(
             transition,
             event.version,
             job.base,
             event.since_ms,
-            "coordinator" if order.command == "activate" else "restored",
+            "coordinator" if sent.command == "activate" else "restored",
         )
         transition.change(failure=None)
-        decision = "activated" if order.command == "activate" else "rolled_back"
-        text = f"{event.version} serves in place of {job.base} ({event.how})"
-        transition.audit(order.command, decision, order.id, text, ids=(order.id, *job.cause.event_ids))
+        decision = "activated" if sent.command == "activate" else "rolled_back"
+        text = f"{event.version} is active in place of {job.base} ({event.how})"
+        transition.audit(sent.command, decision, sent.id, text, ids=(sent.id, *job.cause.event_ids))
     elif event.previous is None:
         if event.how == "commanded":
-            text = f"{event.version} serves, as a deployer reported; no command asked for it, and none served before"
+            text = f"{event.version} is active, as a deployer reported; no command asked for it, and none came before"
             transition.audit("version", "reported", f"{event.version}/{event.since_ms}", text)
             transition.note(f"reported/{event.version}/{event.since_ms}")
     else:
@@ -62,7 +62,7 @@ def version_changed(transition: Transition, event: VersionChanged) -> None:
         transition.change(job=None)
         _watch(transition, event.version, event.previous, event.since_ms, "outside")
         whose = "as a deployer reported" if event.how == "commanded" else event.how
-        text = f"{event.version} serves in place of {event.previous}, {whose}; no command here asked for it"
+        text = f"{event.version} is active in place of {event.previous}, {whose}; no command here asked for it"
         transition.audit("probation", "began", f"{event.version}/{event.since_ms}", text)
         if event.how == "commanded":
             transition.note(f"reported/{event.version}/{event.since_ms}")
@@ -78,7 +78,7 @@ def forgotten(transition: Transition, event: Forgotten) -> None:
 
 
 def deployed(transition: Transition, event: Result) -> None:
-    """The deployer did as it was told."""
+    """The deployer did as commanded."""
     job = transition.job()
     if event.candidate != job.candidate:
         text = f"{job.candidate} was commanded, {event.candidate} was reported"
@@ -87,11 +87,9 @@ def deployed(transition: Transition, event: Result) -> None:
     candidate = present(job.candidate, f"the candidate of {transition.config.model}'s job")
     _watch(transition, candidate, job.base, transition.now_ms, _by(transition.state.state))
     transition.change(active=candidate, previous=job.base, active_since_ms=transition.now_ms, failure=None)
-    action = transition.order().command
-    text = f"{job.candidate} serves in place of {job.base}"
-    transition.audit(
-        action, event.status, transition.order().id, text, ids=(transition.order().id, *job.cause.event_ids)
-    )
+    action = transition.sent().command
+    text = f"{job.candidate} is active in place of {job.base}"
+    transition.audit(action, event.status, transition.sent().id, text, ids=(transition.sent().id, *job.cause.event_ids))
 
 
 def probation_look(transition: Transition, event: ProbationWindows) -> None:
@@ -116,7 +114,9 @@ def rollback(transition: Transition, event: ManualCommand) -> None:
     state = transition.state
     target = event.target or (state.watch.previous if state.watch is not None else state.previous)
     if state.active is None or target is None or target == state.active:
-        text = f"{state.active} serves, and there is no other to go back to" if state.active else "no version is active"
+        text = (
+            f"{state.active} is active, and there is no other to go back to" if state.active else "no version is active"
+        )
         transition.refuse("rollback", "no_previous_version", event.id, text, actor=event.actor)
         return
     transition.audit("rollback", "ordered", event.id, event.reason, actor=event.actor, ids=(event.id,))
@@ -221,8 +221,8 @@ def _end_open_job(transition: Transition, why: str, subject: str) -> None:
         return
     if state in ("requested", "training"):
         transition.cancel()
-    ids = (*((job.order.id,) if job.order is not None else ()), *job.cause.event_ids)
-    transition.audit(job.order.command if job.order is not None else "train", "cancelled", subject, why, ids=ids)
+    ids = (*((job.sent.id,) if job.sent is not None else ()), *job.cause.event_ids)
+    transition.audit(job.sent.command if job.sent is not None else "train", "cancelled", subject, why, ids=ids)
 
 
 def _count_rolled_back(transition: Transition, watch: Watch, subject: str) -> None:

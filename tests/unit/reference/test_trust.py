@@ -78,7 +78,7 @@ async def test_a_trainer_judges_against_what_is_known_to_serve_and_else_against_
 
     def trainer(trust: bool) -> Trainer:
         found = Trainer(Settings(registry_trust=trust), registry, "logistic")
-        monkeypatch.setattr(found._orders, "made", made)
+        monkeypatch.setattr(found._commands, "made", made)
         return found
 
     trace, folder = tmp_path / "trace", tmp_path / "registry" / "churn@acme"

@@ -118,10 +118,10 @@ def test_every_drift_event_is_answered_and_no_other() -> None:
 
 def test_what_the_deployer_reports_becomes_the_active_version_and_is_watched() -> None:
     sim = run(Loop(), last=19)
-    order = sim.commands()[0]
+    sent = sim.commands()[0]
     at = (FIRST_DAY + 19) * DAY_MS + 4 * HOUR_MS + 60_000
     sim.result(
-        order, "succeeded", at, candidate_version="new", candidate_metrics=GOOD, champion_metrics={**GOOD, "f1": None}
+        sent, "succeeded", at, candidate_version="new", candidate_metrics=GOOD, champion_metrics={**GOOD, "f1": None}
     )
     sim.tick(at)
     activate = sim.commands()[-1]
@@ -131,7 +131,7 @@ def test_what_the_deployer_reports_becomes_the_active_version_and_is_watched() -
     job = json.loads(sim.emits["training-jobs"][-1].value or b"")
     assert (job["state"], job["candidate_version"]) == ("probation", "new")
     changed = next(e for e in reversed(sim.log) if isinstance(e, model_log.LifecycleEntry))
-    assert (changed.version, changed.previous, changed.since_ms) == ("new", order.model_version, at + 60_000)
+    assert (changed.version, changed.previous, changed.since_ms) == ("new", sent.model_version, at + 60_000)
     # the log that the alerts read holds the change once, and no audit calls it one from outside
     audits = [json.loads(e.value or b"") for e in sim.emits["audit"]]
     assert [(a["action"], a["decision"]) for a in audits if a["action"] in ("activate", "probation")] == [
@@ -140,7 +140,7 @@ def test_what_the_deployer_reports_becomes_the_active_version_and_is_watched() -
     # the alert that asked for it says by what the model was retrained
     told = records(sim, "alerts")[-1]
     by = told["replaced_by"]
-    assert (by["version"], by["how"], by["command_id"]) == ("new", "retrained", order.command_id)
+    assert (by["version"], by["how"], by["command_id"]) == ("new", "retrained", sent.command_id)
     assert parse_ms(by["since"]) == at + 60_000
     assert "; retrained: new since " in told["summary"]
     assert "notify" not in told

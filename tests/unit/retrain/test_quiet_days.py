@@ -29,8 +29,8 @@ def test_sixty_quiet_days_after_an_activation_bring_no_alert_and_no_training() -
         for hour in (1, 2, 3, 4, 6):
             at = midnight + hour * HOUR_MS
             if day == 19 and hour == 6:
-                order = {"id": "o", "model": model, "command": "retrain", "actor": "ada", "reason": "a new feature"}
-                sim.command(orjson.dumps(order), at)
+                sent = {"id": "o", "model": model, "command": "retrain", "actor": "ada", "reason": "a new feature"}
+                sim.command(orjson.dumps(sent), at)
             sim.tick(at)
             while len(orders := records(sim, "training-commands")) > answered:
                 sent, answered, at = orders[answered], answered + 1, at + 60_000

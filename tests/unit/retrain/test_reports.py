@@ -46,7 +46,7 @@ def test_a_version_that_nobody_ordered_is_one_record_and_the_end_of_the_job(stat
     assert records.count(("probation", "began")) == 1
     assert len(records) == 1 + open_job
     (began,) = [e for e in effects if isinstance(e, fx.Audit) and e.action == "probation"]
-    assert "stranger serves in place of" in began.reason
+    assert "stranger is active in place of" in began.reason
     assert "as a deployer reported; no command here asked for it" in began.reason
     assert world.state.active == "stranger"
 

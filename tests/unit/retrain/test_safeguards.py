@@ -65,7 +65,7 @@ CASES: list[tuple[str, Context, bool, str]] = [
     ("active_job", context(state="failed", backoff_until_ms=START), False, "backing off until 2024-10-04T04:00"),
     ("active_job", context(state="awaiting_approval", asked="train"), True, "none"),
     ("active_job", context(state="awaiting_approval", asked="activate"), False, "under way: awaiting_approval"),
-    ("active_job", context(version="v0"), False, "v0 drifted, v1 serves now"),
+    ("active_job", context(version="v0"), False, "v0 drifted, v1 is active now"),
     ("active_job", context(version=None), True, "none"),
     ("active_job", context(version=None, active=None), False, "no version is active"),
     ("approval", context(), True, "none required, none awaited"),
@@ -96,8 +96,8 @@ def test_safeguards_stand_in_the_contracts_order_and_all_are_always_asked() -> N
         circuit_open=True, last_train_ms=START,
     )  # fmt: skip
     answers = ask(nothing)
-    order = ["flags", "severity", "cooldown", "samples", "coverage", "active_job", "approval", "circuit"]
-    assert [a.name for a in answers] == order
+    sent = ["flags", "severity", "cooldown", "samples", "coverage", "active_job", "approval", "circuit"]
+    assert [a.name for a in answers] == sent
     assert not any(a.passed for a in answers)
 
 
@@ -108,5 +108,5 @@ def test_a_manual_command_skips_flags_severity_and_approval_and_says_what_they_w
     )  # fmt: skip
     answers = {a.name: a for a in ask(nothing)}
     assert {name for name, a in answers.items() if a.passed} == {"flags", "severity", "approval"}
-    text = "not asked of a manual command; otherwise: auto_retrain is off in production"
+    text = "not evaluated for a manual command; otherwise: auto_retrain is off in production"
     assert answers["flags"].reason == text

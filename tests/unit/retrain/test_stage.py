@@ -155,7 +155,7 @@ def test_every_refusal_is_audited_with_every_safeguards_answer() -> None:
         ([completeness(D, labelled=300)], "coverage", "30.0 %"),
         ([event("performance", D, faults=["predictions down 60 %"])], "coverage", "predictions down 60 %"),
         ([snapshot(day, outcomes=30) for day in (D - 2, D - 1)], "samples", "60 labelled rows"),
-        ([event("performance", D, version="old")], "active_job", "old drifted, v0 serves now"),
+        ([event("performance", D, version="old")], "active_job", "old drifted, v0 is active now"),
     ],
 )
 def test_nothing_is_trained_on_data_that_is_broken(entries: list[Any], name: str, words: str) -> None:

@@ -87,13 +87,13 @@ def test_drift_with_all_safeguards_passed_sends_a_train_command() -> None:
     world = places.world()
     cause = world.drift("statistical", "CRITICAL")
     effects = world.do(cause)
-    order = next(e for e in effects if isinstance(e, fx.SendCommand))
-    assert (order.command, order.attempt, order.model_version, order.expected_current_version) == (
+    sent = next(e for e in effects if isinstance(e, fx.SendCommand))
+    assert (sent.command, sent.attempt, sent.model_version, sent.expected_current_version) == (
         "train", 1, "v0", "v0",
     )  # fmt: skip
-    assert order.accept_by_ms == world.now + 10 * 60_000
-    assert order.finish_by_ms == world.now + 6 * HOUR_MS
-    assert order.cause.event_ids == (cause.id,)
+    assert sent.accept_by_ms == world.now + 10 * 60_000
+    assert sent.finish_by_ms == world.now + 6 * HOUR_MS
+    assert sent.cause.event_ids == (cause.id,)
     decided = next(e for e in effects if isinstance(e, fx.Decide))
     assert (decided.event_id, decided.eligible, decided.decision) == (cause.id, True, "ordered")
     assert isinstance(effects[-1], fx.PublishJob)
@@ -216,7 +216,7 @@ def test_two_failures_in_a_row_open_the_circuit_until_an_operator_closes_it() ->
     world.tick(30 * 24)
     effects = world.do(world.retrain())
     assert [e.name for e in effects if isinstance(e, fx.CommandRefused)] == ["circuit"]
-    assert audits(world.do(world.order("reset_circuit"))) == [("reset_circuit", "closed")]
+    assert audits(world.do(world.sent("reset_circuit"))) == [("reset_circuit", "closed")]
     assert world.state.state == "idle"
     assert sent(world.do(world.drift())) == [("train", 1)]
 
@@ -331,7 +331,7 @@ def test_a_probation_without_evidence_ends_after_14_days() -> None:
 @pytest.mark.parametrize("state", [s for s in STATES if s != "rolling_back"])
 def test_a_manual_rollback_is_done_at_any_time(state: State) -> None:
     world = PLACES[state]()
-    effects = world.do(world.order("rollback"))
+    effects = world.do(world.sent("rollback"))
     assert sent(effects)[-1] == ("rollback", 1)
     assert world.state.state == "rolling_back"
     assert audits(effects)[0] == ("rollback", "ordered")
@@ -339,7 +339,7 @@ def test_a_manual_rollback_is_done_at_any_time(state: State) -> None:
 
 def test_a_rollback_to_nowhere_is_refused() -> None:
     world = World().serve()
-    effects = world.do(world.order("rollback"))
+    effects = world.do(world.sent("rollback"))
     assert [e.name for e in effects if isinstance(e, fx.CommandRefused)] == ["no_previous_version"]
 
 

@@ -1,4 +1,4 @@
-"""Eight conditions of retraining, one a file, in the contract's order. All are always asked."""
+"""Eight conditions of retraining, one a file, in the contract's order. All are always evaluated."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SAFEGUARDS: Final[dict[str, Callable[[Context], SafeguardResult]]] = {
 }
 
 #: `retrain` manually skips these and nothing else.
-NOT_FOR_MANUAL: Final = dict.fromkeys(("flags", "severity", "approval"), "not asked of a manual command")
+NOT_FOR_MANUAL: Final = dict.fromkeys(("flags", "severity", "approval"), "not evaluated for a manual command")
 
 
 def ask(context: Context) -> tuple[SafeguardResult, ...]:

@@ -1,4 +1,4 @@
-"""One thing at a time: no job, probation or back-off, and the drift is of the version that serves."""
+"""One thing at a time: no job, probation or back-off, and the drift is of the active version."""
 
 from __future__ import annotations
 
@@ -21,5 +21,7 @@ def check(context: Context) -> SafeguardResult:
         until = rfc3339(context.backoff_until_ms)
         return SafeguardResult("active_job", False, f"backing off until {until} after a failure", values)
     if context.version is not None and context.version != context.active:
-        return SafeguardResult("active_job", False, f"{context.version} drifted, {context.active} serves now", values)
+        return SafeguardResult(
+            "active_job", False, f"{context.version} drifted, {context.active} is active now", values
+        )
     return SafeguardResult("active_job", True, "none", values)
