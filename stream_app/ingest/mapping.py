@@ -2,7 +2,7 @@
 
 ``--map score=probability`` reads a column; ``--map 'score=percent | scale(0, 100)'`` is an expression of the relay's
 maps whose names are columns. What a field is made of then goes through the field's own function, as a map would write
-it: ``| identifier``, ``| present | number``, ``| flag`` or ``| label('fraud')``.
+it: ``| id``, ``| present | number``, ``| flag`` or ``| label('fraud')``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from stream_app.ingest.relay import cells
 from stream_app.ingest.relay.expressions import BadExpression, Names, compile_expression
 from stream_app.ingest.relay.functions import number
 from stream_app.ingest.relay.source import Unmappable
-from stream_app.ingest.relay.words import Fault, shown
+from stream_app.ingest.relay.words import Fault, decoded, is_missing, is_no_name, shown
 from stream_app.settings.names import nearest
 
 PREDICTION_FIELDS: Final = (
@@ -204,19 +204,19 @@ class RowReader:
         return cell, tuple(sorted(names.seen))
 
     def _of_text(self, value: Any) -> Any:
-        return None if cells.is_no_name(value) else value
+        return None if is_no_name(value) else value
 
     def _of_value(self, value: Any) -> Any:
-        if cells.is_missing(value):
+        if is_missing(value):
             return None
         return _dotted(value) if self._decimal_comma else value
 
     def _converter(self, name: str, by_expression: bool) -> Convert:
         """From a cell to a field, ``None`` for one that says nothing is there."""
         if name == "prediction_id":
-            return cells.identifier
+            return cells.name_in_cell
         if name in _NAMES:
-            return _remembered(cells.identifier)
+            return _remembered(cells.name_in_cell)
         if name in _SHARES:
             commas = self._decimal_comma
             return lambda value: _share(name, _dotted(value) if commas else value)
@@ -225,7 +225,7 @@ class RowReader:
         if self.mapping.spread_year:
             return self._within_year
         form, zone = "" if by_expression else self.mapping.time_format, self.mapping.zone
-        return lambda value: None if cells.is_missing(value) else cells.moment(value, form, zone)
+        return lambda value: None if is_missing(value) else cells.moment(value, form, zone)
 
     def prediction(
         self, row: dict[str, Any], content_id: str | None, draw: random.Random | None
@@ -298,7 +298,7 @@ class RowReader:
 
     def _within_year(self, value: Any) -> int | None:
         """A time drawn within a year."""
-        if self._draw is None or cells.is_missing(value):
+        if self._draw is None or is_missing(value):
             return None
         try:
             year = int(float(value))
@@ -309,7 +309,7 @@ class RowReader:
 
     def _flag(self, name: str, value: Any, by_expression: bool) -> bool | None:
         mapping = self.mapping
-        if cells.is_missing(value):
+        if is_missing(value):
             return None
         if mapping.positive and not (by_expression and isinstance(value, bool)):
             read = cells.label if name == "actual" else cells.decision
@@ -320,7 +320,7 @@ class RowReader:
                     f"{name} is {shown(value)}, neither of --positive {','.join(mapping.positive)} nor of "
                     f"--negative {','.join(mapping.negative)}"
                 ) from error
-        found = flag(value if not isinstance(value, bytes) else cells.identifier(value))
+        found = flag(value if not isinstance(value, bytes) else decoded(value))
         if found is None:
             raise BadRow(f"{name} is {shown(value)}, neither true nor false: say which labels are with --positive")
         return found
@@ -349,7 +349,7 @@ def _dotted(value: Any) -> Any:
 
 
 def _share(name: str, value: Any) -> float | None:
-    if cells.is_missing(value):
+    if is_missing(value):
         return None
     if isinstance(value, bool):
         raise BadRow(f"{name} is {value!r}, not a number")

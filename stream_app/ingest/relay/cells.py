@@ -6,16 +6,11 @@ from datetime import UTC, date, datetime, time, tzinfo
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any, Final
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from schemas.common import flag, to_ms
-from stream_app.ingest.relay.words import Fault, shown
-
-#: Words for what is not there, in cells of numbers, times and labels; a name may well be ``NA`` or ``-``.
-_NO_NAME: Final = frozenset({"", "nan", "-nan", "null", "none", "<na>", "n/a", "#n/a", "nat", "\\n"})
-_MISSING: Final = _NO_NAME | {"na", "nil", "undefined", "-", "?", "."}
-
+from stream_app.ingest.relay.labels import Label, label_of
+from stream_app.ingest.relay.words import Fault, decoded, identifier, is_missing, shown
 
 #: Units of integer times, as divisors or factors to milliseconds.
 UNITS: Final[dict[str, tuple[int, int]]] = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 1_000_000)}
@@ -39,13 +34,23 @@ def in_zone(when: datetime, zone: str) -> datetime:
     return found
 
 
+#: Digits before the point that a time can have: far more than any unit of the year 2141.
+_MOST_DIGITS: Final = 30
+
+
 def epoch_ms(value: Any, unit: str) -> int:
     """Epoch milliseconds of a number of s, ms, us or ns, or its text; exact, rounded down."""
     times, by = UNITS[unit]
     if isinstance(value, int) and not isinstance(value, bool):
         return value * times // by
+    text = str(value).strip()
     try:
-        return int(Decimal(str(value).strip()) * times // by)
+        if "_" in text:  # Python reads 1_000, nobody writes it
+            raise ValueError(text)
+        found = Decimal(text)
+        if found.is_finite() and found.adjusted() > _MOST_DIGITS:  # 1e99999999 would be written out
+            raise OverflowError(text)
+        return int(found * times // by)
     except (InvalidOperation, ValueError, OverflowError) as error:
         raise Fault(f"{shown(value)} is no number of {unit}") from error
 
@@ -76,7 +81,7 @@ def moment(value: Any, form: str = "", zone: str = "") -> int:
     elif form in UNITS:
         return epoch_ms(value, form)
     elif form:
-        when = _by_pattern(value, form)
+        when = by_pattern(value, form)
     else:
         text = value.strip() if isinstance(value, str) else value
         if (isinstance(text, str) and text.lstrip("+-").isdigit()) or (
@@ -95,7 +100,8 @@ def _plain(value: Any) -> Any:
     return value.isoformat(" ") if isinstance(value, datetime) else value
 
 
-def _by_pattern(value: Any, form: str) -> datetime:
+def by_pattern(value: Any, form: str) -> datetime:
+    """A time as a pattern of strptime says."""
     try:
         return datetime.strptime(str(value).strip(), form)
     except ValueError as error:
@@ -120,69 +126,31 @@ def _milliseconds(value: Any) -> int:
     return found
 
 
-#: No such word is as long; most cells are told apart by their length.
-_LONGEST: Final = 12
+def name_in_cell(value: Any) -> str | None:
+    """An id or a name of a table: blanks around one are nearly always the file's, and would part it from its other."""
+    found = identifier(value)
+    if found is not None and found != found.strip():
+        raise Fault(f"{shown(found)} begins or ends with a blank: cut it off with | trim")
+    return found
 
 
-def _decoded(value: bytes) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError as error:
-        raise Fault("these bytes are no text in UTF-8") from error
-
-
-def is_missing(value: Any) -> bool:
-    """Whether a cell says that there is nothing: empty, NaN, or a word for it."""
-    if isinstance(value, str):
-        return (len(value) < _LONGEST or value.isspace()) and value.strip().lower() in _MISSING
-    return value is None or value != value
-
-
-def is_no_name(value: Any) -> bool:
-    """The same of names, ids and texts, of which fewer words say so: a tenant may be called NA."""
-    if isinstance(value, str):
-        return (len(value) < _LONGEST or value.isspace()) and value.strip().lower() in _NO_NAME
-    return value is None or value != value
-
-
-def identifier(value: Any) -> str | None:
-    """An id or a name as text, of text and whole numbers alone: other things have more than one text."""
-    if is_no_name(value):
-        return None
-    if isinstance(value, bytes):
-        value = _decoded(value)
-        if not value.isprintable():
-            raise Fault(f"{shown(value)} is no text: write it in hex or base64")
-    if isinstance(value, str):
-        if value != value.strip():
-            raise Fault(f"{shown(value)} begins or ends with a blank: cut it off with | trim")
-        return value
-    if isinstance(value, UUID) or (isinstance(value, int) and not isinstance(value, bool | Instant | WallTime)):
-        return str(value)
-    if isinstance(value, Decimal) and value.as_tuple().exponent == 0:
-        return str(value)
-    raise Fault(f"{shown(value)} is neither text nor a whole number")
-
-
-def _word(label: Any) -> bool | float | str:
+def _word(label: Any) -> Label:
     """What a label is compared by: 1, 1.0, '1', true and 'Yes' are one; so are 'Fraud' and ' fraud'."""
     if isinstance(label, bytes):
-        label = _decoded(label)
+        label = decoded(label)
     truth = flag(label)
     if truth is not None:
         return truth
-    try:
-        return float(label)
-    except (TypeError, ValueError):
-        return str(label).strip().casefold()
+    found = label_of(label)
+    return found.casefold() if isinstance(found, str) else found
 
 
 @lru_cache(maxsize=64)
-def _words(labels: Any) -> frozenset[bool | float | str]:
+def _words(labels: Any) -> frozenset[Label]:
     return frozenset(_word(label) for label in (labels.split(",") if isinstance(labels, str) else labels))
 
 
-def words(labels: Any) -> frozenset[bool | float | str]:
+def words(labels: Any) -> frozenset[Label]:
     """Labels that were named, in a list or with commas between, as they are compared."""
     return _words(tuple(labels) if isinstance(labels, list) else labels if isinstance(labels, tuple) else str(labels))
 

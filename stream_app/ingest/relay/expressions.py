@@ -19,9 +19,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from stream_app.ingest.relay.functions import FUNCTIONS, number
+from stream_app.ingest.relay.functions import FUNCTIONS, number, whole
 from stream_app.ingest.relay.source import UNSET, Source, Unmappable
-from stream_app.ingest.relay.words import Fault, id_part
+from stream_app.ingest.relay.words import Fault, identifier
 
 Evaluate = Callable[[Source], Any]
 
@@ -254,7 +254,7 @@ def _id_of(given: Expression) -> Expression:
 
     def evaluate(source: Source) -> Any:
         try:
-            return id_part(inner(source))
+            return identifier(inner(source))
         except Fault as error:
             raise Unmappable(f"{given.text}: {error}") from error
 
@@ -292,8 +292,9 @@ def _arithmetic(left: Expression, sign: str, right: Expression) -> Expression:
 
 
 def _operand(value: Any) -> float:
-    # whole numbers stay whole: times and ids are larger than floats are exact
-    return value if isinstance(value, int) and not isinstance(value, bool) else number(value)
+    # whole numbers stay whole, in text too: times and ids are larger than floats are exact
+    exact = whole(value)
+    return number(value) if exact is None else exact
 
 
 def _constant(text: str, value: Any) -> Expression:

@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from schemas.common import flag, parse_ms, to_ms
-from stream_app.ingest.relay.cells import UNITS, epoch_ms, identifier, in_zone, is_missing, label
+from stream_app.ingest.relay.cells import UNITS, by_pattern, epoch_ms, in_zone, label
 from stream_app.ingest.relay.labels import alike, equals, is_class, is_label, names_of, number_of
 from stream_app.ingest.relay.tensors import columns, named, rows
-from stream_app.ingest.relay.words import Fault, decode_json, id_part, shown
+from stream_app.ingest.relay.words import Fault, decode_json, decoded, identifier, is_missing, shown
 
 
 class Function(NamedTuple):
@@ -44,10 +44,7 @@ def _base64(value: Any) -> bytes:
 
 
 def _text(value: Any) -> str:
-    try:
-        return value.decode() if isinstance(value, bytes) else str(value)
-    except UnicodeDecodeError as error:
-        raise Fault("these bytes are no text in UTF-8") from error
+    return decoded(value) if isinstance(value, bytes) else str(value)
 
 
 def _csv(value: Any) -> list[list[str]]:
@@ -147,7 +144,7 @@ def number(value: Any) -> float:
 
 
 def _integer(value: Any) -> int:
-    exact = _whole(value)
+    exact = whole(value)
     if exact is not None:
         return exact
     found = number(value)
@@ -156,13 +153,13 @@ def _integer(value: Any) -> int:
     return int(found)
 
 
-def _whole(value: Any) -> int | None:
+def whole(value: Any) -> int | None:
     """A whole number with every digit, from one or its text; ``None`` for anything else."""
     if value.__class__ is int:
         found: int = value
         return found
     try:
-        return int(value) if isinstance(value, str) else None
+        return int(value) if isinstance(value, str) and "_" not in value else None
     except ValueError:
         return None
 
@@ -184,9 +181,9 @@ def _time(value: Any, form: str = "rfc3339", zone: str = "") -> int:
                 when = datetime.fromisoformat(value)
                 return to_ms(when if when.tzinfo else in_zone(when, zone))
             return parse_ms(value)
-        when = datetime.strptime(str(value), form)
     except ValueError as error:
         raise Fault(str(error)) from error
+    when = by_pattern(value, form)
     if when.tzinfo is None:
         if not zone:
             raise Fault(f"{shown(value)} has no offset: name its zone, as in time('{form}', 'Europe/Berlin')")
@@ -295,8 +292,7 @@ FUNCTIONS: Final = {
     "equals": Function(equals, 1, 16, "equals(LABEL, …)"),
     "features": Function(_features, 0, 1, "features or features(PREFIX)"),
     "flag": Function(_flag, 0, 0, "flag"),
-    "id": Function(id_part, 0, 0, "id"),
-    "identifier": Function(identifier, 0, 0, "identifier"),
+    "id": Function(identifier, 0, 0, "id"),
     "integer": Function(_integer, 0, 0, "integer"),
     "json": Function(_json, 0, 0, "json"),
     "label": Function(label, 1, 2, "label(POSITIVE) or label(POSITIVE, NEGATIVE)"),

@@ -8,6 +8,7 @@ class" it would count as a negative.
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
@@ -28,6 +29,8 @@ def label_of(value: Any) -> Label:
         return int(value)
     if isinstance(value, float) and math.isfinite(value):
         return int(value) if value.is_integer() else value
+    if isinstance(value, Decimal) and value.is_finite():
+        return int(value) if value == value.to_integral_value() else float(value)
     raise Fault(f"{shown(value)} is no label")
 
 

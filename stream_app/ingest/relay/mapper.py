@@ -18,7 +18,7 @@ from stream_app.core.kit.effects import ConsumedRecord
 from stream_app.ingest.relay.expressions import Expression
 from stream_app.ingest.relay.maps import Condition, Join, MapOutput, RelayMap
 from stream_app.ingest.relay.source import Source, Unmappable
-from stream_app.ingest.relay.words import no_id
+from stream_app.ingest.relay.words import is_no_name
 
 _NAME: Final = re.compile(NAME)
 _MISSING: Final = re.compile(r"missing required field `(\w+)`")
@@ -170,7 +170,7 @@ class Mapper:
 
     def _key(self, emit: MapOutput, record: Prediction | Outcome) -> bytes:
         identity = record.prediction_id
-        if no_id(identity):
+        if is_no_name(identity):
             raise Unmappable(f"prediction_id: nothing at {_written(emit, 'prediction_id')} but {identity[:20]!r}")
         key = identity.encode()
         if len(key) > 128:

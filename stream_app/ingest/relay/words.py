@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 
-#: Texts in which other systems write that a value is missing, in lower case.
-MISSING: Final = frozenset({"", "null", "none", "nan", "nat", "na", "n/a", "<na>", "nil", "undefined"})
-#: The same of an id, as it is written: there a short word may be a name.
-_NO_ID: Final = frozenset({"", "null", "Null", "NULL", "none", "None", "NONE", "nan", "NaN", "NAN", "undefined"})
+#: Texts in which other systems write that an id or a name is missing, in lower case; a tenant may be called NA.
+NO_NAME: Final = frozenset({"", "nan", "-nan", "null", "none", "<na>", "n/a", "#n/a", "nat", "\\n", "undefined"})
+#: The same of labels.
+MISSING: Final = NO_NAME | {"na", "nil"}
+#: The same of cells of labels, numbers and times.
+_NO_CELL: Final = MISSING | {"-", "?", "."}
 
 #: ``ValueError`` for what is no JSON, ``RecursionError`` for what is nested too deeply
 decode: Final = msgspec.json.Decoder().decode
@@ -41,22 +45,50 @@ def fractions(values: list[Any]) -> list[Any]:
         raise Fault(f"{shown(values)} holds a number that is no probability") from error
 
 
-def no_id(text: str) -> bool:
-    """Whether a text says that there is no id."""
-    return text in _NO_ID or text.isspace()
+#: No such word is as long; most texts are told apart by their length.
+_LONGEST: Final = 12
 
 
-def id_part(value: Any) -> str | int | None:
-    """What may stand in an id: text and whole numbers; ``None`` for what says that there is none. Raises ``Fault``.
+def is_no_name(value: Any) -> bool:
+    """Whether an id, a name or a text says that there is none: empty, NaN, or a word for it."""
+    if isinstance(value, str):
+        return (len(value) < _LONGEST or value.isspace()) and value.strip().lower() in NO_NAME
+    return value is None or value != value
+
+
+def is_missing(value: Any) -> bool:
+    """The same of labels, numbers and times in cells, of which more words say so."""
+    if isinstance(value, str):
+        return (len(value) < _LONGEST or value.isspace()) and value.strip().lower() in _NO_CELL
+    return value is None or value != value
+
+
+def decoded(value: bytes) -> str:
+    """Text of bytes."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise Fault("these bytes are no text in UTF-8") from error
+
+
+def identifier(value: Any) -> str | None:
+    """An id or a name as text, of text and whole numbers alone; ``None`` for what says that there is none.
 
     A fraction is refused although it may be whole: 12.0 here and 12 there are one number and two ids.
     """
-    if value.__class__ is str:
-        text: str = value
-        return None if no_id(text) else text
+    if value.__class__ is str and len(value) >= _LONGEST and not value.isspace():
+        text: str = value  # nearly all there are
+        return text
     if value.__class__ is int:
-        whole: int = value
-        return whole
-    if value is None:
+        return str(value)
+    if is_no_name(value):
         return None
+    if isinstance(value, bytes):
+        value = decoded(value)
+        if not value.isprintable():
+            raise Fault(f"{shown(value)} is no text: write it in hex or base64")
+    if isinstance(value, str):
+        return value
+    if isinstance(value, UUID) or (isinstance(value, Decimal) and value.as_tuple().exponent == 0):
+        return str(value)
     raise Fault(f"{shown(value)} is neither text nor a whole number, and ids are made of nothing else")

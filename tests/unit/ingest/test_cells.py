@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from stream_app.errors import Incompatible
 from stream_app.ingest.mapping import Mapping
 from stream_app.ingest.relay import cells
 from stream_app.ingest.relay.expressions import BadExpression, Names, compile_expression
+from stream_app.ingest.relay.functions import FUNCTIONS
 from stream_app.ingest.relay.source import Unmappable
 from stream_app.ingest.relay.words import Fault
 from stream_app.ingest.span import bulk, stated
@@ -28,6 +30,7 @@ def test_arithmetic_binds_as_it_is_written_and_stays_whole() -> None:
     assert value("a + 2 * b", a="1", b=3) == 7
     assert value("(a + b) / 4 - 1", a=1, b=7) == 1
     assert value("a * 1000", a=2**60) == 2**60 * 1000
+    assert value("a + 1", a=str(2**53)) == 2**53 + 1
     assert value("a + b", a=1) is None
     assert value("a | scale(0, 100) ?? b", b=0.5) == 0.5
     assert value("value.a | scale(-1, 1)", a=0) == 0.5
@@ -49,6 +52,26 @@ def test_labels_are_compared_as_people_write_them() -> None:
     assert [cells.decision(item, ("fraud",)) for item in ("1", 0, "fraud", "fine")] == [True, False, True, False]
 
 
+def test_labels_that_are_large_integers_or_decimals_keep_every_digit() -> None:
+    large = 2**53
+    assert [cells.label(item, (str(large + 1),)) for item in (large, str(large), large + 1)] == [False, False, True]
+    assert [cells.label(Decimal(item), ("2",)) for item in ("2.00", "2.5", large)] == [True, False, False]
+
+
+def test_an_id_is_the_same_in_a_map_and_in_a_table_but_for_blanks_around_it() -> None:
+    for item in ("a", 12, 2**80, Decimal(12), b"a"):
+        assert value("a | id", a=item) == cells.name_in_cell(item) == (item.decode() if item == b"a" else str(item))
+    for item in ("", " ", "NaN", "n/a", None, float("nan")):
+        assert value("a | id ?? 'none'", a=item) == "none"
+        assert cells.name_in_cell(item) is None
+    for item in (12.0, True, Decimal("1.0"), [1], b"\xff", cells.Instant(5)):
+        with pytest.raises(Unmappable):
+            value("a | id", a=item)
+    assert value("a | id", a=" a") == " a"
+    with pytest.raises(Fault, match="begins or ends with a blank"):
+        cells.name_in_cell(" a")
+
+
 def test_summer_time_is_right_on_both_of_its_days() -> None:
     def at(text: str) -> datetime:
         return datetime.fromtimestamp(cells.moment(text, "", "Europe/Berlin") / 1000, UTC)
@@ -68,6 +91,22 @@ def test_times_of_every_unit_are_exact() -> None:
     assert cells.moment(cells.WallTime(at), "", "UTC") == at
     assert cells.moment(cells.Instant(at), "s") == at
     assert cells.moment("2026-03-02T10:00:00.1239Z") == to_ms(datetime(2026, 3, 2, 10, 0, 0, 123_000, UTC))
+
+
+@pytest.mark.parametrize(
+    "text", ["1_700_000_000", "1e99999999", "-1e99999999", "1e400", "nan", "inf", "0x10", "", "1 2"]
+)
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_what_is_no_number_of_a_unit_is_refused_at_once(text: str, unit: str) -> None:
+    with pytest.raises(Fault, match="is no number of"):
+        cells.epoch_ms(text, unit)
+
+
+@pytest.mark.parametrize("text", ["1_000", "1__0"])
+def test_underscores_make_no_numbers(text: str) -> None:
+    for name in ("integer", "number"):
+        with pytest.raises(Fault, match="is not a"):
+            FUNCTIONS[name].apply(text)
 
 
 def test_a_bulk_holds_what_is_spread_and_not_what_stands_alone() -> None:

@@ -122,5 +122,5 @@ def event(found: World, kind: Kind) -> Event:
     if kind == "approve":
         return found.approve()
     if kind in ("reject", "rollback", "reset_circuit", "dismiss"):
-        return found.sent(kind)
+        return found.command(kind)
     return found.result(kind)

@@ -40,27 +40,27 @@ def test_a_request_that_comes_to_nothing_leaves_the_failure_before_it() -> None:
     world.tick(8 * 24)
     world.do(world.drift())
     assert world.state.state == "awaiting_approval"
-    world.do(world.sent("reject"))
+    world.do(world.command("reject"))
     assert world.state.state == "failed"
 
 
 def test_a_person_ends_a_failure_and_the_back_off_goes_on() -> None:
     world = places.failed()
-    effects = world.do(world.sent("dismiss"))
+    effects = world.do(world.command("dismiss"))
     assert audits(effects) == [("dismiss", "dismissed")]
     assert (world.state.state, world.state.failure, world.state.failures) == ("idle", None, 1)
     said = next(e for e in effects if isinstance(e, fx.Audit))
     assert "out of memory" in said.reason
     decided = next(e for e in world.do(world.drift()) if isinstance(e, fx.Decide))
     assert {a.name for a in decided.answers if not a.passed} == {"active_job", "cooldown"}
-    again = world.do(world.sent("dismiss"))
+    again = world.do(world.command("dismiss"))
     assert [e.name for e in again if isinstance(e, fx.CommandRefused)] == ["nothing_failed"]
 
 
 def test_while_the_circuit_is_open_closing_it_is_what_ends_the_failure() -> None:
     world = places.halted()
-    assert [e.name for e in world.do(world.sent("dismiss")) if isinstance(e, fx.CommandRefused)] == ["circuit_open"]
-    world.do(world.sent("reset_circuit"))
+    assert [e.name for e in world.do(world.command("dismiss")) if isinstance(e, fx.CommandRefused)] == ["circuit_open"]
+    world.do(world.command("reset_circuit"))
     assert (world.state.state, world.state.failure) == ("idle", None)
 
 

@@ -216,7 +216,7 @@ def test_two_failures_in_a_row_open_the_circuit_until_an_operator_closes_it() ->
     world.tick(30 * 24)
     effects = world.do(world.retrain())
     assert [e.name for e in effects if isinstance(e, fx.CommandRefused)] == ["circuit"]
-    assert audits(world.do(world.sent("reset_circuit"))) == [("reset_circuit", "closed")]
+    assert audits(world.do(world.command("reset_circuit"))) == [("reset_circuit", "closed")]
     assert world.state.state == "idle"
     assert sent(world.do(world.drift())) == [("train", 1)]
 
@@ -331,7 +331,7 @@ def test_a_probation_without_evidence_ends_after_14_days() -> None:
 @pytest.mark.parametrize("state", [s for s in STATES if s != "rolling_back"])
 def test_a_manual_rollback_is_done_at_any_time(state: State) -> None:
     world = PLACES[state]()
-    effects = world.do(world.sent("rollback"))
+    effects = world.do(world.command("rollback"))
     assert sent(effects)[-1] == ("rollback", 1)
     assert world.state.state == "rolling_back"
     assert audits(effects)[0] == ("rollback", "ordered")
@@ -339,7 +339,7 @@ def test_a_manual_rollback_is_done_at_any_time(state: State) -> None:
 
 def test_a_rollback_to_nowhere_is_refused() -> None:
     world = World().serve()
-    effects = world.do(world.sent("rollback"))
+    effects = world.do(world.command("rollback"))
     assert [e.name for e in effects if isinstance(e, fx.CommandRefused)] == ["no_previous_version"]
 
 
