@@ -87,7 +87,7 @@ class Story:
         step = (row["action"], row["decision"])
         model, why = row["model"], row["reason"]
         if step == ("train", "ordered"):
-            yield f"a retraining of {model} is commanded: {len(row['safeguards'])} safeguards were asked, {why}"
+            yield f"a retraining of {model} is commanded: {len(row['safeguards'])} safeguards were evaluated, {why}"
         elif step == ("validate", "passed"):
             yield f"the candidate holds on rows it has not seen: {why}"
         elif step == ("validate", "rejected"):

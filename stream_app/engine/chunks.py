@@ -2,7 +2,7 @@
 
 Faust's per-message path costs hundreds of microseconds; a chunk pays it once for thousands of records. A chunk also
 carries the consumer's position before and after the fetch, because ``position()`` runs ahead of what is still queued
-and transaction markers occupy offsets: only a position that travels in model with the records says what was reached.
+and transaction markers occupy offsets: only a position that travels in line with the records says what was reached.
 A chunk without records is such a report of progress.
 """
 

@@ -69,5 +69,5 @@ def pure(stage: str, partition: int) -> Iterator[None]:
         yield
     except _FAULTS as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{frame.name}, model {frame.lineno} of {frame.filename.rpartition('/')[2]}"
+        where = f"{frame.name}, line {frame.lineno} of {frame.filename.rpartition('/')[2]}"
         raise Broken(f"{stage}[{partition}]: {type(error).__name__} in {where}: {error}") from error

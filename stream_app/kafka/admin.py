@@ -195,8 +195,8 @@ async def prepare_worker(
     async with admin(bootstrap, options) as client:
         findings = [f for f in await check(client, topics, topics.specs()) if f.fatal]
         if findings:
-            models = "\n".join(f"  {f.topic} {f.problem}\n    → {f.remedy}" for f in findings)
-            raise Incompatible(f"the topics are not ready, nothing was started:\n{models}")
+            lines = "\n".join(f"  {f.topic} {f.problem}\n    → {f.remedy}" for f in findings)
+            raise Incompatible(f"the topics are not ready, nothing was started:\n{lines}")
         await _refuse_without_rights(client, app_id)
         counts = await partition_counts(client, [spec.name for spec in changelogs])
         for spec in changelogs:

@@ -92,8 +92,8 @@ async def _outputs(prefix: Prefix, running: Worker) -> dict[str, list[dict[str, 
 
 def _compare_with_sklearn(path: Path, snapshots: list[dict[str, Any]]) -> None:
     days: defaultdict[tuple[str, str], list[tuple[float, int]]] = defaultdict(list)
-    with path.open(newline="") as models:
-        for row in csv.DictReader(models):
+    with path.open(newline="") as lines:
+        for row in csv.DictReader(lines):
             days[row["customer"], row["time"][:10]].append((float(row["probability"]), int(row["left"])))
     newest: dict[tuple[str, str], dict[str, Any]] = {}
     for snapshot in sorted(snapshots, key=lambda row: row["revision"]):

@@ -34,9 +34,9 @@ async def test_a_label_file_is_loaded_once_and_the_report_says_what_will_match(p
     rows = [_prediction(f"o-{number}", START + (0 if number < 20 else 69 * DAY)) for number in range(100)]
     await write(prefix, [(START + 70 * DAY, rows)])
     path = tmp_path / "labels.csv"
-    models = [f"o-{number},{'yes' if number % 3 else 'no'}" for number in range(50)]
-    models += ["o-1000,yes", "o-60,", "o-61,perhaps", ",no", f"{'x' * 129},no"]
-    path.write_text("order,churned\n" + "\n".join(models) + "\n")
+    lines = [f"o-{number},{'yes' if number % 3 else 'no'}" for number in range(50)]
+    lines += ["o-1000,yes", "o-60,", "o-61,perhaps", ",no", f"{'x' * 129},no"]
+    path.write_text("order,churned\n" + "\n".join(lines) + "\n")
     tried = await _load(prefix, path, "--dry-run")
     assert tried["report"]["matched"] == 50
     assert await records_of(prefix, prefix.topics.outcomes, 3) == []

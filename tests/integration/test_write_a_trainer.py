@@ -25,8 +25,8 @@ def program() -> str:
 
 
 def test_it_is_under_forty_lines_of_code() -> None:
-    models = [text for text in program().splitlines() if text.strip() and not text.strip().startswith(("#", '"""'))]
-    assert len(models) < 40
+    lines = [text for text in program().splitlines() if text.strip() and not text.strip().startswith(("#", '"""'))]
+    assert len(lines) < 40
 
 
 async def _results(prefix: Prefix) -> list[dict[str, Any]]:

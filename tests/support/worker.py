@@ -118,12 +118,12 @@ class Worker:
         except OSError as error:
             return f"no answer: {error}"
 
-    def tail(self, models: int = 40) -> str:
+    def tail(self, lines: int = 40) -> str:
         """Its lanes and the end of its log, for failures."""
-        return f"{self.ready()}\n{self._log_tail(models)}"
+        return f"{self.ready()}\n{self._log_tail(lines)}"
 
-    def _log_tail(self, models: int) -> str:
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-models:]) if self.log.exists() else ""
+    def _log_tail(self, lines: int) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
 
 
 def _limited(limits: dict[int, tuple[int, int]]) -> None:

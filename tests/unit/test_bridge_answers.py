@@ -90,8 +90,8 @@ def both(url: str) -> list[Destination]:
 
 
 def answer(status: int, *headers: str, body: bytes = b"no") -> bytes:
-    models = [f"HTTP/1.1 {status} Said", f"Content-Length: {len(body)}", "Connection: close", *headers]
-    return "\r\n".join(models).encode("latin-1") + b"\r\n\r\n" + body
+    lines = [f"HTTP/1.1 {status} Said", f"Content-Length: {len(body)}", "Connection: close", *headers]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
 async def outcome(destination: Destination) -> Exception | None:

@@ -21,7 +21,7 @@ _MODULES = (flags, severity, cooldown, samples, coverage, active_job, approval, 
 
 def mermaid() -> str:
     """A stateDiagram with one arrow for each pair of states, labelled with the events that can lead along it."""
-    models = ["stateDiagram-v2", "    [*] --> idle"]
+    lines = ["stateDiagram-v2", "    [*] --> idle"]
     for state in STATES:
         arrows: dict[str, list[str]] = {}
         for kind in KINDS:
@@ -29,8 +29,8 @@ def mermaid() -> str:
             for target in cell.to if isinstance(cell, Go) else ():
                 if target != state:
                     arrows.setdefault(target, []).append(kind)
-        models += [f"    {state} --> {target}: {', '.join(kinds)}" for target, kinds in arrows.items()]
-    return "\n".join(models)
+        lines += [f"    {state} --> {target}: {', '.join(kinds)}" for target, kinds in arrows.items()]
+    return "\n".join(lines)
 
 
 def refusals() -> str:

@@ -1,7 +1,7 @@
 """Measures every step of a process' event loops: found by Python at start where this folder is on its path.
 
 A step is what runs between two looks at the selector, so nothing else runs in that loop meanwhile. What counts is the
-thread's own time: on a busy machine the clock on the wall counts everybody's. Each step above a limit is a model of
+thread's own time: on a busy machine the clock on the wall counts everybody's. Each step above a limit is a line of
 ``LONG_STEPS_FILE``: milliseconds of the thread, milliseconds on the wall, the task's name, what it was.
 """
 
