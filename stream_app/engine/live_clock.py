@@ -25,7 +25,7 @@ from schemas.common import rfc3339
 from stream_app.engine.protocol import EngineConfig
 from stream_app.errors import present
 from stream_app.kafka import clients
-from stream_app.kafka.clock_tail import read_tail
+from stream_app.kafka.clock_tail import ClockReader
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,7 @@ class LiveClock:
         self._before_first = before_first
         self._producer: AIOKafkaProducer | None = None
         self._reader: Any = None
+        self._tail: ClockReader | None = None
         self._offset_ms = 0.0
         self._last_ms = 0
         self._minute = -1
@@ -97,6 +98,10 @@ class LiveClock:
         """
         self._reader = clients.log_reader(self._config.bootstrap, self._config.kafka_options)
         await self._reader.start()
+        topics = self._topics
+        tps = [TopicPartition(topics.clock, p) for p in range(topics.input_partitions)]
+        tps += [TopicPartition(topics.model_clock, p) for p in range(topics.model_partitions)]
+        self._tail = ClockReader(self._reader, tps)
         await self._lead()
 
     async def _lead(self) -> None:
@@ -122,9 +127,7 @@ class LiveClock:
     async def _simulated(self) -> bool:
         """Read where the clock stands; whether its newest tick is a simulated one, and then no live one is written."""
         topics = self._topics
-        tps = [TopicPartition(topics.clock, p) for p in range(topics.input_partitions)]
-        tps += [TopicPartition(topics.model_clock, p) for p in range(topics.model_partitions)]
-        last = await read_tail(self._reader, tps)
+        last = await present(self._tail, "the clock's reader").read()
         self._last_ms = last.at_ms
         self._look_at = time.monotonic() + HANDED_OVER_S
         if last.at_ms == 0 or last.mode != "external":

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from aiokafka import TopicPartition
 
-from schemas.clock import decode_tick
+from schemas.clock import TickView, decode_tick
 from schemas.common import rfc3339
 from schemas.unreadable import Unreadable
 
@@ -16,8 +16,9 @@ from schemas.unreadable import Unreadable
 LATE_MS: Final = 150_000
 #: How far time may lie after this machine's clock before it stands ahead.
 AHEAD_MS: Final = 300_000
-#: Newest records of a partition that are looked at.
-_NEWEST: Final = 20
+#: How many of the newest records of a partition are looked at: more, until the first tick among them is not simulated.
+#: Of a simulated one that is the first it cannot be told whether it was taken, or refused because the clock was live.
+_NEWEST: Final = (20, 160, 1_280, 10_240)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +46,48 @@ class ClockTail:
         return None
 
 
-async def read_tail(reader: Any, partitions: Iterable[TopicPartition]) -> ClockTail:
-    """The newest tick of any of these partitions of the two clocks. ``reader``: a started consumer, its own."""
-    last, tps = ClockTail(), list(partitions)
-    begins, ends = await reader.beginning_offsets(tps), await reader.end_offsets(tps)
-    for tp in tps:
-        live = False
-        reader.assign([tp])
-        reader.seek(tp, max(begins[tp], ends[tp] - _NEWEST))
-        while await reader.position(tp) < ends[tp]:
-            for records in (await reader.getmany(tp, timeout_ms=200)).values():
+class ClockReader:
+    """Reads the newest tick of the partitions of the two clocks, and at each further call only what came since.
+
+    ``reader``: a started consumer, its own; it is assigned anew.
+    """
+
+    def __init__(self, reader: Any, partitions: Iterable[TopicPartition]) -> None:
+        self._reader = reader
+        self._stands = {tp: _Stand() for tp in partitions}
+
+    async def read(self) -> ClockTail:
+        """The newest tick that the lanes take, over all partitions."""
+        tps = list(self._stands)
+        begins, ends = await self._reader.beginning_offsets(tps), await self._reader.end_offsets(tps)
+        for tp in tps:
+            stand = self._stands[tp]
+            if stand.next > ends[tp]:  # the topic was made anew
+                stand = self._stands[tp] = _Stand()
+            if stand.next:
+                stand.take(await self._ticks(tp, max(begins[tp], stand.next), ends[tp]))
+            else:
+                stand.take(await self._settled(tp, begins[tp], ends[tp]))
+            stand.next = ends[tp]
+        return max((stand.last for stand in self._stands.values()), key=lambda tail: tail.at_ms, default=ClockTail())
+
+    async def _settled(self, tp: TopicPartition, begin: int, end: int) -> list[tuple[TickView, int]]:
+        """The newest ticks of a partition, from far enough back to know which of them the lanes refused."""
+        ticks: list[tuple[TickView, int]] = []
+        for newest in _NEWEST:
+            start = max(begin, end - newest)
+            ticks = await self._ticks(tp, start, end)
+            if start == begin or (ticks and ticks[0][0].mode != "external"):
+                break
+        return ticks
+
+    async def _ticks(self, tp: TopicPartition, start: int, end: int) -> list[tuple[TickView, int]]:
+        """The ticks from ``start`` up to ``end`` that can be read, with the broker's time of each (epoch ms)."""
+        found: list[tuple[TickView, int]] = []
+        self._reader.assign([tp])
+        self._reader.seek(tp, start)
+        while await self._reader.position(tp) < end:
+            for records in (await self._reader.getmany(tp, timeout_ms=200)).values():
                 for record in records:
                     if isinstance(record.value, Unreadable):
                         continue
@@ -62,10 +95,29 @@ async def read_tail(reader: Any, partitions: Iterable[TopicPartition]) -> ClockT
                         tick = decode_tick(record.value, record.offset, record.timestamp)
                     except (ValueError, TypeError):
                         continue  # the lanes refuse it too
-                    # as the lanes have it: no simulated tick counts after a live one
-                    if tick is None or (live and tick.mode == "external"):
-                        continue
-                    live = tick.mode == "live"
-                    if tick.at_ms >= last.at_ms:
-                        last = ClockTail(tick.at_ms, tick.mode, record.timestamp)
-    return last
+                    if tick is not None:
+                        found.append((tick, record.timestamp))
+        return found
+
+
+class _Stand:
+    """What is known of one clock partition: where reading goes on, and the newest tick before that."""
+
+    def __init__(self) -> None:
+        self.next = 0
+        self.live = False
+        self.last = ClockTail()
+
+    def take(self, ticks: list[tuple[TickView, int]]) -> None:
+        """Take ticks in the order of the log, as the lanes do: no simulated tick counts after a live one."""
+        for tick, stamped_ms in ticks:
+            if tick.mode == "external" and self.live:
+                continue
+            self.live = tick.mode == "live"
+            if tick.at_ms >= self.last.at_ms:
+                self.last = ClockTail(tick.at_ms, tick.mode, stamped_ms)
+
+
+async def read_tail(reader: Any, partitions: Iterable[TopicPartition]) -> ClockTail:
+    """The newest tick of any of these partitions of the two clocks. ``reader``: a started consumer, its own."""
+    return await ClockReader(reader, partitions).read()
