@@ -34,7 +34,7 @@ NO_LABELS = (
     [1, 0],
     [[]],
 )
-RESPONSE, REQUEST = ({"ce_type": f"org.kubeflow.serving.inference.{kind}"} for kind in ("response", "request"))
+RESPONSE = {"ce_type": "org.kubeflow.serving.inference.response"}
 
 
 def made(name: str, value: Any, headers: dict[str, str] | None = None, **parameters: Any) -> list[dict[str, Any]]:
