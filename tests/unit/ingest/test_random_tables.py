@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.table_files import NAMED, read
@@ -29,6 +29,8 @@ TABLES = st.lists(
          "note": NOTES, "a": FEATURES, "b": st.sampled_from(["1", "2.5", "", "NA", "7"])}
     ), min_size=1, max_size=12,
 )  # fmt: skip
+#: Ids that say that there is none. Hypothesis also draws texts that stand in the project's sources, so all are here.
+NO_ID = {"", "nan", "-nan", "null", "none", "n/a", "#n/a", "<na>", "nat", "\\n", "undefined"}
 TRUE, FALSE, MISSING = {"1", "true", "yes", "1.0"}, {"0", "false", "no", "0.0"}, {"", "nan", "null", "none", "na"}
 
 
@@ -51,7 +53,7 @@ def expected(frame: pd.DataFrame, delimiter: str) -> list[tuple[Any, ...]]:
         # where commas do not part columns, one may stand in a number
         text = row.score if delimiter == "," else row.score.replace(",", ".")
         score, label = number(text), row.actual.strip().lower()
-        if row.id != row.id.strip() or row.id.lower() in {"", "nan", "null", "none", "n/a", "<na>", "nat", "\\n"}:
+        if row.id != row.id.strip() or row.id.lower() in NO_ID:
             continue
         if score is None or not 0 <= score <= 1 or label not in TRUE | FALSE | MISSING or len(row.id.encode()) > 128:
             continue
@@ -68,6 +70,12 @@ def expected(frame: pd.DataFrame, delimiter: str) -> list[tuple[Any, ...]]:
     return rows
 
 
+def _named(*ids: str) -> list[dict[str, str]]:
+    row = {"time": str(AT), "score": "0.5", "actual": "1", "note": "", "a": "1", "b": "1"}
+    return [{"id": id, **row} for id in ids]
+
+
+@example(table=_named("p", "undefined", "#N/A", "-nan", "NA"), delimiter=",", end="\n", packed=False)
 @given(table=TABLES, delimiter=st.sampled_from(",\t|"), end=st.sampled_from(["\n", "\r\n"]), packed=st.booleans())
 @settings(max_examples=150, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
 def test_what_arrives_is_what_pandas_reads(
@@ -84,7 +92,7 @@ def test_what_arrives_is_what_pandas_reads(
         return
     assert found.refused is None, found.refused
     outcomes = iter(found.outcomes)
-    labels = [None if row[3] is None else next(outcomes)["actual"] for row in want]
+    labels = [None if row[3] is None else next(outcomes, {"actual": "missing"})["actual"] for row in want]
     assert next(outcomes, None) is None
     arrived = [
         (row["prediction_id"], row["predicted_at"], row["score"], label, row["features"])
