@@ -3,6 +3,7 @@
 #   make demo       from nothing to a closed loop; DEMO_ARGS="--once" runs to the end of the data
 #   make test       lint, types, import rules and every test but the long ones; PYTEST_ARGS="-k clock" narrows
 #   make test-long  the tests that take minutes
+#   make coverage   the tests that need no service, with coverage of branches and its floor
 #   make bench      cost per event against the peers; BENCH_ARGS are handed on
 #   make lock       resolve the dependencies anew into the lock files
 #   make clean      stop local services and remove everything that was made here

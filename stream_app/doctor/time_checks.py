@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 
-from schemas.clock import decode_tick
+from aiokafka import TopicPartition
+
 from schemas.common import rfc3339
-from stream_app.doctor.report import Checkup, Diagnosis, tails
-from stream_app.kafka.clock_tail import AHEAD_MS, LATE_MS
+from stream_app.doctor.report import Checkup, Diagnosis
+from stream_app.kafka.clock_tail import AHEAD_MS, LATE_MS, ClockReader, ClockTail
+from stream_app.kafka.reading import partitions
 
 #: Seconds that this machine may differ from the broker.
 SKEW_S = 60.0
@@ -18,24 +20,18 @@ async def ticks(context: Checkup) -> list[Diagnosis]:
     found = []
     newest_stamp = 0
     for topic in context.topics.clocks:
-        latest: dict[int, tuple[int, int, str]] = {}
-        for partition, records in (await tails(context, topic, 10)).items():
-            for record in records:
-                try:
-                    tick = decode_tick(record.value, record.offset, record.timestamp)
-                except (ValueError, TypeError):
-                    continue
-                if tick is not None and tick.at_ms >= latest.get(partition, (0, 0, ""))[0]:
-                    latest[partition] = (tick.at_ms, record.timestamp, tick.mode or "live")
+        latest = [
+            (tail.at_ms, tail.stamped_ms, tail.mode or "live") for tail in await _tails(context, topic) if tail.at_ms
+        ]
         if not latest:
             repair = "plumbline worker (it leads the clock), or plumbline replay, or plumbline backfill --then-live"
             found.append(Diagnosis("ticks", "fail", f"{topic} holds no tick: nothing is ever decided", repair))
             continue
-        at_ms, stamp, mode = min(latest.values())
-        newest_stamp = max([newest_stamp, *(stamp for _, stamp, mode in latest.values() if mode == "live")])
+        at_ms, stamp, mode = min(latest)
+        newest_stamp = max([newest_stamp, *(stamp for _, stamp, mode in latest if mode == "live")])
         age_s = time.time() - stamp / 1000
         what = f"{topic}: {mode}, at {rfc3339(at_ms)[:19]}, written {age_s:.0f} s ago"
-        newest_ms = max(at for at, _, _ in latest.values())
+        newest_ms = max(at for at, _, _ in latest)
         if newest_ms > time.time() * 1000 + AHEAD_MS:
             what = (
                 f"{topic}: time stands ahead, {mode}, at {rfc3339(newest_ms)[:19]}: no live tick is written before "
@@ -54,6 +50,15 @@ async def ticks(context: Checkup) -> list[Diagnosis]:
         else:
             found.append(Diagnosis("ticks", "ok", what))
     return found + _skew(newest_stamp)
+
+
+async def _tails(context: Checkup, topic: str) -> list[ClockTail]:
+    """Where each partition of a clock stands; none of a topic that does not exist."""
+    async with context.consumer() as consumer:
+        if topic not in await consumer.topics():
+            return []
+        tps = [TopicPartition(topic, partition) for partition in await partitions(consumer, topic)]
+        return list((await ClockReader(consumer, tps).by_partition()).values())
 
 
 def _skew(stamp_ms: int) -> list[Diagnosis]:

@@ -58,6 +58,10 @@ class ClockReader:
 
     async def read(self) -> ClockTail:
         """The newest tick that the lanes take, over all partitions."""
+        return max((await self.by_partition()).values(), key=lambda tail: tail.at_ms, default=ClockTail())
+
+    async def by_partition(self) -> dict[TopicPartition, ClockTail]:
+        """The newest tick that the lanes take, of each partition."""
         tps = list(self._stands)
         begins, ends = await self._reader.beginning_offsets(tps), await self._reader.end_offsets(tps)
         for tp in tps:
@@ -69,7 +73,7 @@ class ClockReader:
             else:
                 stand.take(await self._settled(tp, begins[tp], ends[tp]))
             stand.next = ends[tp]
-        return max((stand.last for stand in self._stands.values()), key=lambda tail: tail.at_ms, default=ClockTail())
+        return {tp: stand.last for tp, stand in self._stands.items()}
 
     async def _settled(self, tp: TopicPartition, begin: int, end: int) -> list[tuple[TickView, int]]:
         """The newest ticks of a partition, from far enough back to know which of them the lanes refused."""

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from schemas.common import flag, parse_ms, to_ms
 from stream_app.ingest.relay.cells import UNITS, by_pattern, epoch_ms, in_zone, label
-from stream_app.ingest.relay.labels import alike, equals, is_class, is_label, names_of, number_of
+from stream_app.ingest.relay.labels import alike, equals, is_class, is_label, label_of, names_of, number_of
 from stream_app.ingest.relay.tensors import columns, named, rows
 from stream_app.ingest.relay.words import Fault, decode_json, decoded, identifier, is_missing, shown
 
@@ -224,13 +224,20 @@ def _scores(value: Any) -> tuple[list[Any], list[float]]:
 _CHOSEN: Final = frozenset({"label", "score"})
 
 
+def _is_chosen(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() >= _CHOSEN
+
+
 def _answer(value: Any) -> Any:
     """What is said of one row: the score of an object that has one, and classes with their scores as one object."""
-    if isinstance(value, list) and value and all(isinstance(one, dict) and one.keys() == _CHOSEN for one in value):
-        return {one["label"]: one["score"] for one in value} if len(value) > 1 else value[0]
-    if isinstance(value, dict) and "score" in value and "label" not in value:
-        return value["score"]
-    return value
+    if isinstance(value, list) and value and all(map(_is_chosen, value)):
+        if len(value) == 1:
+            return value[0]
+        scores = {label_of(one["label"]): one["score"] for one in value}
+        if len(scores) < len(value):
+            raise Fault(f"{shown(value)} names a class twice")
+        return scores
+    return value["score"] if isinstance(value, dict) and "score" in value and "label" not in value else value
 
 
 def _of_chosen(chosen: dict[str, Any], wanted: Any, classes: Any) -> float:
@@ -250,7 +257,7 @@ def _probability(value: Any, wanted: Any, classes: Any = None, answers: Any = ""
     """One versus the rest: the probability of one class, which a single fraction is already; 1 or 0 of a label."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
-    if isinstance(value, dict) and value.keys() == _CHOSEN:
+    if _is_chosen(value):
         return _of_chosen(value, wanted, classes)
     if not isinstance(value, list | dict):
         return float(is_class(value, wanted, classes)) if is_label(value, answers) else number(value)
@@ -276,7 +283,7 @@ def _argmax_is(value: Any, wanted: Any, classes: Any = None, answers: Any = "") 
     """Whether a class is the likeliest or the label; of a single fraction nothing is said, its threshold decides."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
-    if isinstance(value, dict) and value.keys() == _CHOSEN:
+    if _is_chosen(value):
         return is_class(value["label"], wanted, classes)
     if isinstance(value, list | dict):
         names, scores = _scores(value)

@@ -226,7 +226,7 @@ def _texts(*answers: Any) -> dict[str, Any]:
 
 
 def test_a_text_classifiers_score_is_that_of_its_label() -> None:
-    yes, no = {"label": "POSITIVE", "score": 0.75}, {"label": "NEGATIVE", "score": 0.75}
+    yes, no = {"label": "POSITIVE", "score": 0.75}, {"label": "NEGATIVE", "score": 0.75, "index": 0}
     for parameters in ({"class": "POSITIVE"}, {"class": 1, "classes": "NEGATIVE,POSITIVE"}):
         rows = made("sagemaker-capture", _texts(yes, no), model_type="mood", **parameters)
         assert [(row["score"], row["predicted"]) for row in rows] == [(0.75, True), (0.25, False)]
@@ -244,6 +244,11 @@ def test_a_text_classifiers_score_is_that_of_its_label() -> None:
         ({"label": "b", "score": 0.9}, {"class": 1}),
         ({"label": None, "score": 0.9}, {"class": "a"}),
         ({"label": "b", "score": "high"}, {"class": "b"}),
+        ({"label": ["a", "b"], "score": 0.9}, {"class": "a"}),
+        ({"label": {"a": 1}, "score": 0.9}, {"class": "a"}),
+        ([{"label": ["a", "b"], "score": 0.9}, {"label": "b", "score": 0.1}], {"class": "b"}),
+        ([{"label": "a", "score": 0.9}, {"label": "a", "score": 0.1}], {"class": "a"}),
+        ([{"label": "a", "score": 0.9}, {"label": "b"}], {"class": "a"}),
     ],
 )
 def test_a_label_that_says_nothing_of_the_class_is_a_fault(answer: Any, parameters: dict[str, Any]) -> None:
