@@ -23,6 +23,7 @@ _ENDINGS: Final = {
     "labels_revised": "Retracted: labels that came later changed the comparison. It said: ",
     "version_replaced": "Over: a version that came after it was kept after its probation. It was: ",
     "no_predictions": "Over: the model makes no predictions any more. It was: ",
+    "no_loss": "Over: scores moved, and outcomes show that nothing was lost. It was: ",
     "accepted": "Closed: an operator accepted the present as normal. It was: ",
 }
 
@@ -34,6 +35,7 @@ _ENDED: Final = {
     "labels_revised": "retracted: later labels changed the comparison",
     "version_replaced": "replaced by a version that came after it",
     "no_predictions": "the model makes no predictions any more",
+    "no_loss": "scores moved, nothing lost",
     "accepted": "accepted as normal",
 }
 

@@ -59,6 +59,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     baseline_version: str | None = None
     baseline_kind: str | None = None
     windows: list[FoundWindow] = []
+    #: the present run of statistical drift costs nothing, as outcomes have shown
+    acquitted: bool = False
 
     @property
     def drift(self) -> bool:

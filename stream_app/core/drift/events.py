@@ -59,6 +59,7 @@ class Judged:
     statistic: float | None = None
     p_value: float | None = None
     metric: str | None = None
+    acquitted: bool = False
 
 
 def event(about: About, judged: Judged, settings_hash: str, faults: list[str], revises: str | None) -> DriftEvent:
@@ -89,6 +90,7 @@ def event(about: About, judged: Judged, settings_hash: str, faults: list[str], r
         p_value=_or_unset(judged.p_value),
         metric=_or_unset(judged.metric),
         faults=faults or UNSET,
+        acquitted=judged.acquitted or UNSET,
         revises=_or_unset(revises),
     )
 
@@ -121,6 +123,7 @@ def finding(event: DriftEvent, day: int, run_from: int | None = None) -> Finding
         metric=_known(event.metric),
         baseline_version=event.baseline_version,
         baseline_kind=event.baseline_kind,
+        acquitted=event.acquitted is True,
         windows=[_found(w, rows.get((w.from_, w.to))) for w in event.windows[:WINDOWS]],
     )
 

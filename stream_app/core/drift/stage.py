@@ -175,13 +175,14 @@ class DriftStage(LogStage):
 
     def _statistical(self, entry: model_log.StatisticalEntry) -> None:
         rules = self.settings.rules_of(entry.model)
-        judgement = _without_baseline(statistical_verdict(entry.windows, rules), entry.baseline)
+        judgement = _without_baseline(statistical_verdict(entry.windows, rules, entry.acquitted), entry.baseline)
         decisive = entry.windows[judgement.decisive] if entry.windows else None
         found = Judged(
             judgement=judgement,
             windows=events.score_windows(entry.windows, rules),
             statistic=events.distance(decisive) if decisive else None,
             p_value=decisive.p_value if decisive else None,
+            acquitted=entry.acquitted,
         )
         self._compared(entry, DriftKind.STATISTICAL, found)
 
@@ -194,7 +195,9 @@ class DriftStage(LogStage):
             if worst.recent is not None and worst.baseline is not None:
                 drop = 100 * (worst.baseline - worst.recent)
         windows = events.label_windows(entry.windows)
-        found = Judged(judgement=judgement, windows=windows, statistic=drop, metric=judgement.metric)
+        found = Judged(
+            judgement=judgement, windows=windows, statistic=drop, metric=judgement.metric, acquitted=entry.acquitted
+        )
         self._compared(entry, DriftKind.PERFORMANCE, found, entry.again)
 
     def _compared(
