@@ -201,6 +201,20 @@ class RuleFields(BaseModel):
         le=1,
     )
 
+    # -- estimated performance (section 3)
+    estimate_points: float = setting(
+        5.0,
+        "Points by which a day's outcomes must differ from what was estimated for it, besides chance, to lie outside.",
+        gt=0,
+        le=100,
+    )
+    estimate_outside_days: int = setting(
+        2, "Days outside among the last seven mature ones above which estimates are muted.", ge=0, le=6
+    )
+    estimate_quiet_days: int = setting(
+        7, "Mature days in a row without a reason to mute after which estimates are shown again.", ge=1, le=90
+    )
+
     # -- statistical drift (section 3)
     ks_min_samples: int = setting(
         30, "Scores a side needs for the two-sample KS test; below it there is no evidence.", ge=2, le=10**9

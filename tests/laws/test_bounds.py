@@ -24,6 +24,7 @@ from stream_app.core.alerts.publish import short
 from stream_app.core.comparisons import finding
 from stream_app.core.counts import deltas
 from stream_app.core.counts.deltas import CellId, DeltaRecord, HourCount, Intervals, Part
+from stream_app.core.counts.score_sketch import EXACT_LIMIT
 from stream_app.core.kit.codec import Codec
 from stream_app.core.labels.counts import MAX_RECORD_BYTES, records
 from stream_app.core.metrics_stage import border, version_days
@@ -107,6 +108,8 @@ LIMITS: dict[str, Any] = TEXTS | {
     "VersionDays.first": version_days.FIRST_DAYS, "VersionDays.marks": 2, "VersionDays.marks.key": 16,
     "VersionDays.marks.value": version_days.MARKED_DAYS, "VersionDays.marks.value.key": 20_000,
     "ScoreRun.distances": version_days.REMEMBERED_DAYS, "ScoreRun.distances.key": 20_000,
+    "Calibration.edges": EXACT_LIMIT, "Calibration.hits": EXACT_LIMIT, "Calibration.hits.item": 2**40,
+    "Calibration.rows": EXACT_LIMIT, "Calibration.rows.item": 2**40, "Muting.outside": 7,
     "ComparisonState.performed.item": 128,
     "TickProgress.after": 1 + 4 + 257 + 1 + 128,
     # -- positions records: settings of single models are keys of their own table

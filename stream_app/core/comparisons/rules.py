@@ -28,6 +28,9 @@ class ComparisonRules:
     acquittal_closes: int = 2
     acquittal_unclear_closes: int = 3
     acquittal_reach: float = 0.10
+    estimate_points: float = 5.0
+    estimate_outside_days: int = 2
+    estimate_quiet_days: int = 7
 
     ks_min_samples: int = 30
     ks_p_value: float = 0.01

@@ -29,6 +29,7 @@ from stream_app.core.metrics_stage import version_days
 from stream_app.core.metrics_stage.baseline_store import BaselineStore
 from stream_app.core.metrics_stage.baselines import Baseline
 from stream_app.core.metrics_stage.config import MetricsConfig, MetricsSettings, ModelRules
+from stream_app.core.metrics_stage.estimates import EstimateStore
 from stream_app.core.metrics_stage.keys import cell_prefix, days_key, stand_key
 from stream_app.core.metrics_stage.known_models import KnownModels
 from stream_app.core.metrics_stage.version_cells import VersionCells, judged_days
@@ -46,6 +47,7 @@ class Comparer:
         self._work = work
         self._models = models
         self._baselines = BaselineStore(work, settings.config.retention_days)
+        self.estimates = EstimateStore(work)
 
     @property
     def _config(self) -> MetricsConfig:
@@ -225,6 +227,7 @@ class Comparer:
         self._judged(mine, days, "performance", newest, found, limits, close)
         if not again:
             self._baselines.keep(mine, days, "performance", baseline, version_days.window(limits, close)[0])
+            self.estimates.learn(mine, baseline, windows, end, limits)
         model_log.append(
             self._work,
             model_log.PerformanceEntry(
@@ -316,6 +319,7 @@ class Comparer:
         for key, _ in self._work.scan(prefix, None, 1 << 30):
             self._work.put(key, None)
         self._baselines.forget(model)
+        self.estimates.forget(model)
         self._work.put(stand_key(model), None)
 
     def rebaseline(self, model: str, day: int) -> None:
@@ -325,6 +329,7 @@ class Comparer:
             days = self.days(model, active.version)
             days.restart(day)
             self._baselines.drop(model, active.version)
+            self.estimates.drop(model, active.version)
             self._work.put(days_key(model, active.version), version_days.encode(days))
 
     def _compared(self, model: str, day: int) -> str | None:

@@ -11,6 +11,8 @@ key                                                 value and growth
                                                     (:mod:`~stream_app.core.metrics_stage.version_days`)
 ``B`` + model, 0, version, 0, kind                   baseline that is held while days are tainted, at most 128 kB
                                                     (:mod:`~stream_app.core.metrics_stage.held`)
+``E`` + model, 0, version                            calibration map of estimated performance, some 1 kB, at most 128 kB
+                                                    (:mod:`~stream_app.core.metrics_stage.estimates`)
 ``S`` + model                                        version that is compared and the last performance comparison
 ``W`` + model                                        change of the active version in its fortnight
                                                     (:mod:`~stream_app.core.metrics_stage.watch`)
@@ -28,7 +30,7 @@ Of a model that made no predictions for as long as cells are kept nothing stays.
 from __future__ import annotations
 
 CELL, MODEL, LABELLED, DELTA, ORDER = b"C", b"L", b"N", b"D", b"O"
-DAYS, HELD, STAND, WATCH = b"F", b"B", b"S", b"W"
+DAYS, HELD, ESTIMATES, STAND, WATCH = b"F", b"B", b"E", b"S", b"W"
 TRAFFIC, OPEN_HOUR = b"H", b"U"
 
 
@@ -66,6 +68,11 @@ def days_key(model: str, version: str) -> bytes:
 def held_key(model: str, version: str, kind: str) -> bytes:
     """Key of the baseline that is held of a version for one kind of comparison."""
     return HELD + b"\0".join((model.encode(), version.encode(), kind.encode()))
+
+
+def estimates_key(model: str, version: str) -> bytes:
+    """Key of what a version's estimates are made of."""
+    return ESTIMATES + model.encode() + b"\0" + version.encode()
 
 
 def stand_key(model: str) -> bytes:
