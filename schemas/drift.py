@@ -75,6 +75,14 @@ class DriftWindow(msgspec.Struct, frozen=True, kw_only=True):
     histograms: Histograms | UnsetType = UNSET
 
 
+class PriorShift(msgspec.Struct, frozen=True):
+    """The share of positives among the outcomes on either side; among actual positives and negatives the rates of error
+    did not move."""
+
+    recent: Unit
+    baseline: Unit
+
+
 class DriftEvent(Output, frozen=True, kw_only=True):
     """Verdict of one check on one model at one close."""
 
@@ -103,6 +111,8 @@ class DriftEvent(Output, frozen=True, kw_only=True):
     faults: Annotated[list[Annotated[str, Meta(max_length=400)]], Meta(max_length=8)] | UnsetType = UNSET
     #: outcomes have shown that the present run of statistical drift costs nothing; left out where that is not so
     acquitted: bool | UnsetType = UNSET
+    #: of performance drift that the share of positives explains by itself
+    prior_shift: PriorShift | UnsetType = UNSET
     #: id of the event that this one replaces
     revises: Uuid | UnsetType = UNSET
     settings_hash: Digest

@@ -140,6 +140,18 @@ def selected(late: int, bad: int, days: int, n: int = 1_000, share: float = 0.3)
     return Scenario(f"churn:selected-{late}", days, make, bad)
 
 
+def rarer(bad: int, days: int, n: int = 1_000) -> Scenario:
+    """From ``bad`` on 25 instead of 45 % of the outcomes are positive; the rates of error among either do not move."""
+
+    def make(rng: np.random.Generator, day: int) -> Day:
+        actual = (rng.random(n) < (0.25 if day >= bad else 0.45)).astype(np.int64)
+        predicted = rng.random(n) < np.where(actual == 1, 0.85, 0.15)
+        logit = np.abs(rng.normal(0, 1.0, n)) * np.where(predicted, 1, -1)
+        return Day(np.round(1 / (1 + np.exp(-logit)), 4), predicted, actual)
+
+    return Scenario("churn:rarer", days, make, bad)
+
+
 def weekdays(days: int, n: int = 2_000) -> Scenario:
     """+0.30 logit at weekends and a day-to-day wobble of 0.10: ordinary life."""
 

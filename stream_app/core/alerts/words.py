@@ -179,6 +179,13 @@ def _performance(finding: Finding) -> str:
     if window.interval is not None:
         low, high = window.interval
         text += f", 99 % interval of the drop {100 * low:.1f} to {100 * high:.1f} points"
+    if finding.prior_shift is not None:
+        new, old = finding.prior_shift
+        way = "fell" if new < old else "rose"
+        text += (
+            f"; the share of positives {way} from {100 * old:.0f} % to {100 * new:.0f} %; among actual positives and "
+            "negatives the error rates did not move"
+        )
     return text
 
 

@@ -61,6 +61,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     windows: list[FoundWindow] = []
     #: the present run of statistical drift costs nothing, as outcomes have shown
     acquitted: bool = False
+    #: share of positives, recent and baseline, if it alone moved the metric
+    prior_shift: tuple[float, float] | None = None
 
     @property
     def drift(self) -> bool:

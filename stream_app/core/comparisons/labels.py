@@ -45,8 +45,14 @@ def label_window(
     ]
     shown = Histogram(histogram(recent.scores, labelled=True), histogram(baseline.scores, labelled=True))
     return LabelWindow(
-        first, last, judged_days, recent.labelled, baseline.labelled, metrics, shown, selection(recent, baseline)
-    )
+        first, last, judged_days, recent.labelled, baseline.labelled, metrics, shown, selection(recent, baseline),
+        _outcomes(recent), _outcomes(baseline),
+    )  # fmt: skip
+
+
+def _outcomes(counts: Counts) -> tuple[int, int, int, int]:
+    tn, fn, fp, tp = (int(x) for x in counts.vector[2:6])
+    return tn, fn, fp, tp
 
 
 def selection(recent: Counts, baseline: Counts) -> Selection:

@@ -88,6 +88,9 @@ class LabelWindow(msgspec.Struct, frozen=True, array_like=True):
     metrics: list[MetricWindow]
     histogram: Histogram
     selection: Selection | None = None
+    #: outcomes on either side: true negatives, false negatives, false positives, true positives
+    outcomes: tuple[int, int, int, int] = (0, 0, 0, 0)
+    baseline_outcomes: tuple[int, int, int, int] = (0, 0, 0, 0)
     #: where labels come by class: the label delay in days at which they would not, if there is one
     cured_by: int | None = None
 

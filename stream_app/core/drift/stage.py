@@ -14,6 +14,7 @@ from schemas.clock import TickView
 from schemas.common import ce_headers, encode
 from schemas.drift import Check, DriftKind, Verdict
 from stream_app.core import model_log
+from stream_app.core.comparisons.prior import prior_shift
 from stream_app.core.comparisons.records import QualityValue
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.verdicts import (
@@ -194,9 +195,14 @@ class DriftStage(LogStage):
             worst = next(m for m in entry.windows[judgement.decisive].metrics if m.metric == judgement.metric)
             if worst.recent is not None and worst.baseline is not None:
                 drop = 100 * (worst.baseline - worst.recent)
-        windows = events.label_windows(entry.windows)
+        drift = judgement.verdict == Verdict.DRIFT
         found = Judged(
-            judgement=judgement, windows=windows, statistic=drop, metric=judgement.metric, acquitted=entry.acquitted
+            judgement=judgement,
+            windows=events.label_windows(entry.windows),
+            statistic=drop,
+            metric=judgement.metric,
+            acquitted=entry.acquitted,
+            prior_shift=prior_shift(entry.windows[judgement.decisive], rules) if drift else None,
         )
         self._compared(entry, DriftKind.PERFORMANCE, found, entry.again)
 
