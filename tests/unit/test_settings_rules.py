@@ -48,7 +48,8 @@ def test_the_numbers_are_those_of_the_contract() -> None:
         "ks_p_value": 0.01, "ks_min_distance": 0.05, "ks_high_bound": 0.1, "ks_critical_bound": 0.2,
         "ks_one_day_bound": 0.3, "ks_band": 1.3581, "bound_z": 2.326348, "drop_points": 5, "drop_high_points": 10,
         "drop_critical_points": 20, "drop_min_denominator": 30, "dispersion_min_days": 7, "recent_min_judged_days": 4,
-        "initial_baseline_days": 7, "quality_volume_pct": 50, "quality_positive_rate_points": 5,
+        "initial_baseline_days": 7, "weekend": ("saturday", "sunday"), "like_days_scores": 2, "like_days_labels": 5,
+        "quality_volume_pct": 50, "quality_positive_rate_points": 5,
         "quality_calibration_drop": 0.05, "quality_interval_width_pct": 25, "quality_narrow_points": 20,
         "alert_gap_h": 24, "alert_reminder_h": 24, "alert_escalate_critical_h": 4, "alert_escalate_high_h": 24,
         "alert_resolve_closes": 2, "alert_no_evidence_closes": 14, "retrain_cooldown_days": 7,
@@ -155,7 +156,7 @@ def test_the_hash_knows_everything_a_decision_depends_on() -> None:
         "validation_floors": {"f1": 0.5}, "auto_retrain_types": {"churn": True}, "auto_retrain_tenants": ("*",),
         "types": {"churn": {"recent_days": 8}}, "models": {"churn:a": {"recent_days": 8}}, "baseline_start_days": 31,
         "max_record_bytes": 2_048,
-        "ks_high_bound": 0.11, "drop_points": 6, "drop_high_points": 11,
+        "ks_high_bound": 0.11, "drop_points": 6, "drop_high_points": 11, "weekend": ("friday",),
     }  # fmt: skip
     hashes = {Settings().hash()}
     names = set(Settings.model_fields) - set(Installation.model_fields)
