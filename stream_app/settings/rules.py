@@ -375,11 +375,6 @@ class Rules(RuleFields):
 class TypeSettings(Rules):
     """Rules of a model type or of one model: what is set for it, over what is set for all."""
 
-    @property
-    def correction_horizon_days(self) -> int:
-        """Days a joined entry is kept for duplicates and corrections: as long as a pending one."""
-        return self.pending_horizon_days
-
 
 #: What is known of the model types that the contract names. The file's [types.NAME] goes over it.
 BUILT_IN: dict[str, dict[str, Any]] = {

@@ -16,12 +16,13 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from stream_app.core.comparisons.average_precision import certified, certified_precision, limits, variance
+from stream_app.core.comparisons.average_precision import limits, variance
 from stream_app.core.comparisons.labels import dispersion, label_window, metric_window, ratio
 from stream_app.core.comparisons.proportions import combine, wilson
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.verdicts import drop, performance_verdict
 from stream_app.core.counts.figures import average_precision, precision_at_recall
+from tests.oracle.certified import certified, certified_precision
 from tests.unit.comparisons.draws import counts, logits
 
 ALL = ("accuracy", "precision", "recall", "f1", "pr_auc", "precision_at_80_recall")

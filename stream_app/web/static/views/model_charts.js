@@ -65,14 +65,16 @@ function driftMarks(events, from) {
 }
 
 /** Runs of rows on consecutive days that have a value: what lies between two of them is not known. */
-function unbroken(rows, value) {
+export function unbroken(rows, value) {
+  /** @type {any[][]} */
   const runs = [];
+  /** @type {number | null} */
   let before = null;
   for (const row of rows) {
     const day = dayNumber(row.date);
     if (known(value(row))) {
       if (before === null || day !== before + 1) runs.push([]);
-      runs.at(-1).push(row);
+      runs.at(-1)?.push(row);
       before = day;
     } else before = null;
   }
@@ -80,7 +82,7 @@ function unbroken(rows, value) {
 }
 
 /** A band between two limits for each unbroken run, so that no day without a value is shaded; a day alone is a bar. */
-function bands(rows, limits, style) {
+export function bands(rows, limits, style) {
   return unbroken(rows, (row) => limits(row)?.[0]).map((run, n) => {
     const x = run.map((row) => row.date);
     return {
@@ -99,7 +101,7 @@ function bands(rows, limits, style) {
 }
 
 /** Points of the rows, with a gap wherever a day is missing. */
-function withGaps(rows, value, text = () => "") {
+export function withGaps(rows, value, text = (_row) => "") {
   const x = [],
     y = [],
     told = [];
