@@ -85,6 +85,16 @@ def step(points: float, bad: int, days: int, n: int = 1_000, until: int = 10**9)
     return Scenario(f"churn:step-{points:g}-{n}-{until if until < days else 'on'}", days, make, bad)
 
 
+def slope(points: float, bad: int, over: int, days: int, n: int = 1_000) -> Scenario:
+    """Accuracy drops by ``points`` in equal parts over so many days, and stays there."""
+
+    def make(rng: np.random.Generator, day: int) -> Day:
+        found = healthy(rng, n)
+        return flipped(found, rng, points * min(1.0, (day - bad + 1) / over)) if day >= bad else found
+
+    return Scenario(f"churn:slope-{points:g}-{over}", days, make, bad)
+
+
 def on_days(name: str, points: float, bad: tuple[int, ...], days: int, n: int = 1_000) -> Scenario:
     """Single bad days."""
 
@@ -110,17 +120,17 @@ def stretched(bad: int, days: int, n: int = 1_000) -> Scenario:
 
 def shifted(
     bad: int, days: int, logits: float = 1.0, n: int = 1_000, again: tuple[int, float] | None = None,
-    lost: int | None = None,
+    lost: int | None = None, regained: int = 10**9,
 ) -> Scenario:  # fmt: skip
     """Scores move by so many logits, and by more from the day ``again`` on; decisions and outcomes do not, so nothing
-    is lost until 25 points are from the day ``lost`` on."""
+    is lost until 25 points are from the day ``lost`` to the day before ``regained``."""
 
     def make(rng: np.random.Generator, day: int) -> Day:
         found = healthy(rng, n)
         moved = logits * (day >= bad) + (again[1] if again is not None and day >= again[0] else 0.0)
         odds = found.scores / (1 - found.scores) * np.exp(moved)
         found = replace(found, scores=np.round(odds / (1 + odds), 4))
-        return flipped(found, rng, 25) if lost is not None and day >= lost else found
+        return flipped(found, rng, 25) if lost is not None and lost <= day < regained else found
 
     return Scenario(f"churn:shifted-{logits:g}", days, make, bad)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stream_app.simulator import Simulator
-from tests.support.scenarios import FIRST_DAY, selected, shifted
+from tests.support.scenarios import FIRST_DAY, Scenario, selected, shifted, slope, step
 from tests.support.simulate import close_day, records, run, simulator
 
 
@@ -53,6 +53,28 @@ def test_scores_that_move_on_beyond_what_labels_have_seen_are_high_again() -> No
     high = [day for day, row in scores.items() if day > 90 and row.get("severity") in ("HIGH", "CRITICAL")]
     assert min(high) <= 94
     assert not scores[min(high)].get("acquitted")
+
+
+def test_an_alert_of_both_kinds_ends_after_the_loss_does() -> None:
+    """Scores stay where they moved to; outcomes acquit that once nothing is lost any more."""
+    sim = run([shifted(70, 115, 1.0, n=400, lost=70, regained=90)], simulator())
+    opened, resolved = told(sim)
+    assert opened[1] == "opened"
+    assert opened[0] <= 73
+    assert 90 + 2 < resolved[0] <= 90 + 14
+    assert resolved[1:3] == ("resolved", "no_drift")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "scenario",
+    [step(12, 70, 261), step(15, 70, 261), slope(15, 70, 30, 261), slope(15, 70, 60, 261)],
+    ids=lambda s: s.model,
+)
+def test_a_loss_that_nobody_acts_upon_keeps_its_alert_open(scenario: Scenario) -> None:
+    sim = run([scenario], simulator())
+    assert [row[1] for row in told(sim)] == ["opened"]
+    assert records(sim, "alerts")[-1]["status"] != "resolved"
 
 
 def test_without_labels_nothing_is_acquitted() -> None:

@@ -106,6 +106,9 @@ def _metrics(event: dict[str, Any], found: oracle.Finding, close: int) -> None:
         assert (window["recent_rows"], window["baseline_rows"]) == want.rows
         assert window["recent"] == pytest.approx(want.recent, abs=1e-12)
         assert window["baseline"] == pytest.approx(want.baseline, abs=1e-12)
-        assert window["interval"] == pytest.approx([want.lower, want.upper], abs=1e-6)
+        if ("week" if days == 7 else "day") in found.selective:
+            assert window["interval"] is None
+        else:
+            assert window["interval"] == pytest.approx([want.lower, want.upper], abs=1e-6)
         if days == 1:
             assert window["dispersion"] == pytest.approx(want.dispersion, rel=1e-9)

@@ -81,7 +81,7 @@ def _window(window: LabelWindow, rules: ComparisonRules, week: bool) -> Judgemen
     if week and window.judged_days < rules.recent_min_judged_days:
         text = f"{window.judged_days} judged days of the {rules.recent_min_judged_days} that are needed"
         return Judgement(Verdict.INSUFFICIENT_EVIDENCE, None, reason=text, metric=_worst(window))
-    if window.selection is not None and selective(window.selection, rules):
+    if window.selection is not None and by_class(window, rules):
         text = _selected(window.selection, window.cured_by)
         return Judgement(Verdict.INSUFFICIENT_EVIDENCE, None, reason=text, metric=_worst(window))
     found = [(metric, *judge_metric(metric, rules)) for metric in window.metrics]
@@ -115,6 +115,11 @@ def judge_metric(metric: MetricWindow, rules: ComparisonRules) -> tuple[Verdict,
         return Verdict.NO_DRIFT, None, None
     text = f"{metric.metric} may have dropped by up to {metric.upper * 100:.1f} points: too few labels to tell"
     return Verdict.INSUFFICIENT_EVIDENCE, None, text
+
+
+def by_class(window: LabelWindow, rules: ComparisonRules) -> bool:
+    """Whether the window is not judged because its outcomes come by class."""
+    return window.selection is not None and selective(window.selection, rules)
 
 
 def selective(found: Selection, rules: ComparisonRules) -> bool:

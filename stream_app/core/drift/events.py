@@ -15,7 +15,7 @@ from stream_app.core.comparisons.prior import PositiveShares
 from stream_app.core.comparisons.records import Histogram, LabelWindow, QualityValue, ScoreWindow
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.scores import lower_bound, upper_bound
-from stream_app.core.comparisons.verdicts import Judgement
+from stream_app.core.comparisons.verdicts import Judgement, by_class
 from stream_app.core.kit.days import DAY_MS
 from stream_app.core.model_log import BaselineEntry
 
@@ -175,8 +175,10 @@ def score_windows(windows: list[ScoreWindow], rules: ComparisonRules) -> list[Dr
     ]
 
 
-def label_windows(windows: list[LabelWindow]) -> list[DriftWindow]:
-    """One for each metric of each recent window, the worst metric's not set apart; the interval is the drop's."""
+def label_windows(windows: list[LabelWindow], rules: ComparisonRules | None = None) -> list[DriftWindow]:
+    """One for each metric of each recent window, the worst metric's not set apart; the interval is the drop's, null
+    where by the ``rules`` outcomes come by class, so that it would say nothing of the drop."""
+    judged = [rules is None or not by_class(w, rules) for w in windows]
     return [
         DriftWindow(
             from_=_midnight(w.first),
@@ -186,11 +188,11 @@ def label_windows(windows: list[LabelWindow]) -> list[DriftWindow]:
             baseline=m.baseline,
             recent_rows=m.recent_rows,
             baseline_rows=m.baseline_rows,
-            interval=(m.lower, m.upper) if m.lower is not None and m.upper is not None else None,
+            interval=(m.lower, m.upper) if known and m.lower is not None and m.upper is not None else None,
             dispersion=m.dispersion if w is not windows[0] else UNSET,
             histograms=_histograms(w.histogram) if number == 0 else UNSET,
         )
-        for w in windows
+        for w, known in zip(windows, judged, strict=True)
         for number, m in enumerate(w.metrics)
     ]
 

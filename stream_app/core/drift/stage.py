@@ -198,7 +198,7 @@ class DriftStage(LogStage):
         drift = judgement.verdict == Verdict.DRIFT
         found = Judged(
             judgement=judgement,
-            windows=events.label_windows(entry.windows),
+            windows=events.label_windows(entry.windows, rules),
             statistic=drop,
             metric=judgement.metric,
             acquitted=entry.acquitted,

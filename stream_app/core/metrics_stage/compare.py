@@ -19,7 +19,13 @@ from stream_app.core.comparisons.quality import quality_values
 from stream_app.core.comparisons.records import LabelWindow, ScoreWindow
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.scores import distance, score_window
-from stream_app.core.comparisons.verdicts import Judgement, performance_verdict, selective, statistical_verdict
+from stream_app.core.comparisons.verdicts import (
+    Judgement,
+    by_class,
+    performance_verdict,
+    selective,
+    statistical_verdict,
+)
 from stream_app.core.counts import cells_codec
 from stream_app.core.counts.cells import Cell, Counts, DriftNote
 from stream_app.core.counts.summing import total
@@ -244,7 +250,7 @@ class Comparer:
             ),
         )
         first = windows[0].metrics[0] if windows and windows[0].judged_days >= limits.recent_min_judged_days else None
-        if first is None or first.recent is None or first.baseline is None or _by_class(windows[0], limits):
+        if first is None or first.recent is None or first.baseline is None or by_class(windows[0], limits):
             return high, []
         (a, n), (b, m) = first.recent_ratio, first.baseline_ratio
         degraded = (b * n - a * m) * 100 > limits.degraded_points * n * m
@@ -256,7 +262,7 @@ class Comparer:
     ) -> list[LabelWindow]:
         """Where outcomes come by class: the label delay at which they would not, by the seven days before it."""
         limits = rules.comparison
-        if not any(_by_class(window, limits) for window in windows):
+        if not any(by_class(window, limits) for window in windows):
             return windows
         for delay in range(rules.label_delay_days + 1, LONGEST_CURE + 1):
             end = close - delay
@@ -367,10 +373,6 @@ class _Window:
 
     def earlier(self, days: int) -> _Window:
         return _Window(self.first - days, self.last - days)
-
-
-def _by_class(window: LabelWindow, limits: ComparisonRules) -> bool:
-    return window.selection is not None and selective(window.selection, limits)
 
 
 def _calendar_days(baseline: Baseline, days: VersionDays) -> int:

@@ -204,7 +204,7 @@ export function seriesChart(element, { snapshots, events, view }, metric) {
 const estimated = (row, metric) => row.estimated?.[metric]?.value;
 
 /** One dashed line, grey where outcomes contradict such estimates; of several versions on a day the last. */
-function estimatedLines(snapshots, metric, c) {
+export function estimatedLines(snapshots, metric, c) {
   const rows = [...new Map(snapshots.map((s) => [s.date, s])).values()].filter((s) => known(estimated(s, metric)));
   return [false, true]
     .filter((muted) => rows.some((row) => row.estimated.muted === muted))
