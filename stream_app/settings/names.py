@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 PREFIX = "PLUMBLINE_"
@@ -13,5 +12,7 @@ NOT_SETTINGS = frozenset({"CONFIG", "CACHE_DIR", "FAILPOINT", "FAILPOINT_STAGE",
 
 def nearest(key: str, known: Iterable[str]) -> str:
     """A hint for a misspelt key."""
+    import difflib
+
     close = difflib.get_close_matches(key, list(known), n=1)
     return f", did you mean {close[0]}?" if close else ""

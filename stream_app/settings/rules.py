@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from stream_app.settings.built_in import PERFORMANCE_METRICS
 from stream_app.settings.fields import AT_START, EVERYWHERE, STATIC, setting
 
 Metric = Literal["accuracy", "precision", "recall", "f1", "pr_auc", "precision_at_80_recall"]
@@ -109,7 +110,7 @@ class RuleFields(BaseModel):
         le=90,
     )
     performance_metrics: tuple[Metric, ...] = setting(
-        ("accuracy", "precision"),
+        PERFORMANCE_METRICS,
         "Metrics that decide performance drift; the first gives performance_delta. Fraud has its own: missing all "
         "fraud still scores 99 % accuracy.",
         min_length=1,
@@ -327,20 +328,3 @@ class TypeSettings(Rules):
     def correction_horizon_days(self) -> int:
         """Days a joined entry is kept for duplicates and corrections: as long as a pending one."""
         return self.pending_horizon_days
-
-
-#: What is known of the model types that the contract names. The file's [types.NAME] goes over it.
-BUILT_IN: dict[str, dict[str, Any]] = {
-    "conflict": {
-        "scope": "global",
-        "performance_metrics": ("accuracy", "precision"),
-        "rollback_metrics": ("accuracy",),
-        "validation_floors": {"accuracy": 0.70, "precision": 0.60},
-    },
-    "fraud": {
-        "scope": "tenant",
-        "performance_metrics": ("precision", "recall", "pr_auc"),
-        "rollback_metrics": ("pr_auc", "recall"),
-        "validation_floors": {"pr_auc": 0.70, "precision_at_80_recall": 0.50},
-    },
-}
