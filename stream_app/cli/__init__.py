@@ -14,6 +14,7 @@ from stream_app.errors import PlumblineError
 
 #: command → (module below stream_app.cli, attribute, one line for the list)
 _COMMANDS: Final = {
+    "try": ("try_", "try_", "What a file of scored rows shows, without Kafka."),
     "demo": ("demo", "demo", "From nothing to a closed loop in minutes."),
     "services": ("services", "services", "Kafka and Redis on this machine: up, down, status."),
     "topics": ("topics", "topics", "Create, check and delete topics."),
@@ -46,7 +47,7 @@ _COMMANDS: Final = {
     "completion": ("completion", "completion", "Complete commands and options in your shell."),
 }
 _HEADINGS: Final = {
-    "Begin": ("demo", "services", "topics", "doctor", "completion"),
+    "Begin": ("try", "demo", "services", "topics", "doctor", "completion"),
     "Run": ("worker", "web", "bridge", "trainer", "predictor"),
     "Bring data in": ("relay", "load", "replay", "backfill"),
     "Look": ("models", "snapshots", "alerts", "explain", "audit", "dead-letters"),
