@@ -69,8 +69,8 @@ def alerts(alert_id: str | None, model: str | None, everything: bool, output: st
     if latest or output in ("json", "csv"):
         listing.show(latest, _COLUMNS, output, note="`plumbline explain ID` shows the numbers behind an alert")
     else:
-        click.echo("no alerts" if everything else "no open alerts; --all also lists the resolved ones")
-        click.echo(quality(settings))
+        listing.say("no alerts" if everything else "no open alerts; --all also lists the resolved ones")
+        listing.say(quality(settings))
 
 
 async def read_alerts(settings: Place) -> dict[str, list[dict[str, Any]]]:

@@ -56,7 +56,7 @@ def audit(audit_id: str | None, last: int, output: str, **wanted: str | None) ->
         note = f"the newest {last} of {len(rows):,}" if len(rows) > last else ""
         listing.show(rows[-last:], _COLUMNS, output, note=note)
     else:
-        click.echo("nothing of that was decided yet")
+        listing.say("nothing of that was decided yet")
 
 
 async def read_audit(settings: Place) -> list[dict[str, Any]]:

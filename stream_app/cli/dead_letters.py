@@ -52,7 +52,7 @@ def list_(reason: str | None, since: str | None, show_payload: bool, output: str
     """List dead-lettered records, oldest first; payloads only when asked."""
     found = _select(_read(place.find()), reason, since)
     if not found and output in ("table", "wide"):
-        click.echo("no dead-lettered records")
+        listing.say("no dead-lettered records")
         return
     note = "send them again with `plumbline dead-letters redrive` once the cause is repaired"
     columns = [*_COLUMNS, _PAYLOAD] if show_payload else _COLUMNS

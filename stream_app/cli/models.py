@@ -50,8 +50,8 @@ def models(ctx: click.Context, output: str) -> None:
     settings = place.find()
     found = run(from_topics.models(settings), "reading the models")
     if not found and output in ("table", "wide"):
-        click.echo("no models yet: they appear with the first tick after their first prediction")
-        click.echo(quality(settings))
+        listing.say("no models yet: they appear with the first tick after their first prediction")
+        listing.say(quality(settings))
         return
     listing.show(found, _COLUMNS, output)
     if output not in ("table", "wide"):

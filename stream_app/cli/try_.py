@@ -86,9 +86,8 @@ def try_(
     target.write_text(report(title, found.lines, [*found.notes, *faults], models), encoding="utf-8")
     click.echo(f"\nreport: {target}")
     if save is not None:
-        click.echo(
-            f"mapping: {save}; `plumbline replay {' '.join(map(str, files))} --mapping {save}` sends it to Kafka"
-        )
+        names = " ".join(map(str, files))
+        click.echo(f"mapping: {save}\nto Kafka: plumbline replay {names} --mapping {save} --tick-every {_EVERY}")
 
 
 def _over(guessed: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

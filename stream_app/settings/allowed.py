@@ -27,7 +27,10 @@ def example(field: Any) -> str:
         return "true" if default else "false"
     if isinstance(default, tuple | dict):
         return json.dumps(default)
-    return f"{default:g}" if isinstance(default, float) else str(default)
+    if isinstance(default, float):
+        short = f"{default:g}"
+        return short if float(short) == default else repr(default)
+    return str(default)
 
 
 def _of(annotation: Any, metadata: Iterable[Any]) -> str:

@@ -145,7 +145,7 @@ class RuleFields(BaseModel):
     )
     recent_min_judged_days: int = setting(
         4,
-        "Days of the recent window that must be judged for a performance verdict; below it there is no evidence.",
+        "Days of the recent window that must be judged for a performance verdict; below it data is insufficient.",
         ge=1,
         le=30,
     )
@@ -166,7 +166,7 @@ class RuleFields(BaseModel):
 
     # -- statistical drift (section 3)
     ks_min_samples: int = setting(
-        30, "Scores a side needs for the two-sample KS test; below it there is no evidence.", ge=2, le=10**9
+        30, "Scores a side needs for the two-sample KS test; below it data is insufficient.", ge=2, le=10**9
     )
     ks_p_value: float = setting(
         0.01,
@@ -197,7 +197,7 @@ class RuleFields(BaseModel):
 
     # -- performance drift (section 3)
     drop_min_denominator: int = setting(
-        30, "Rows in a metric's denominator that either side needs; below it no evidence.", ge=1, le=10**9
+        30, "Rows in a metric's denominator that either side needs; below it data is insufficient.", ge=1, le=10**9
     )
     drop_points: float = setting(5.0, "Drop in points from which performance drift is MEDIUM.", gt=0, le=100)
     drop_high_points: float = setting(10.0, "Drop in points above which it is HIGH.", gt=0, le=100)

@@ -18,7 +18,7 @@ from stream_app.ingest.mapping import Mapping
 from stream_app.settings import Settings, children
 from stream_app.trial.run import Trial, in_memory
 from tests.support.judge import finished
-from tests.support.kafka_io import Prefix, read
+from tests.support.kafka_io import Prefix, read, until
 from tests.support.relay import plumbline
 from tests.support.scored_file import ScoredFile
 from tests.support.worker import Worker
@@ -36,10 +36,19 @@ def _in_memory(path: Path, saved: Path, settings: Settings) -> Trial:
     return in_memory(settings, inputs, survey(inputs), "close")
 
 
+async def _published(prefix: Prefix, name: str) -> list[bytes]:
+    """A topic's records, of one model: they stand in one partition."""
+    parts = await read(prefix.bootstrap, f"{prefix.topics.output_prefix}{name}", 2)
+    found = [record.value for part in parts.values() for record in part]
+    if name == "metric-snapshots":  # those of a day so far come by the clock on the wall
+        found = [value for value in found if orjson.loads(value)["state"] == "closed"]
+    return found
+
+
 async def _same(file: ScoredFile, prefix: Prefix, worker: Callable[..., Worker], tmp_path: Path) -> str:
     """Both ways, compared; returns what `try` printed."""
     path, saved = file.write(tmp_path / "scored.csv"), tmp_path / "map.toml"
-    running = worker().start()
+    running = worker(environment="production").start()
     env = running.env | {"PLUMBLINE_KAFKA_BOOTSTRAP": "127.0.0.1:9"}  # it needs none
     command = ["try", str(path), "--yes", "--save", str(saved), "--report", str(tmp_path / "report.html")]
     tried = await asyncio.to_thread(
@@ -54,11 +63,13 @@ async def _same(file: ScoredFile, prefix: Prefix, worker: Callable[..., Worker],
     trial = await asyncio.to_thread(_in_memory, path, saved, settings)
     await finished(prefix, trial.last_tick_ms, [running])
     for name in TOPICS:
-        parts = await read(prefix.bootstrap, f"{prefix.topics.output_prefix}{name}", 2)
-        published = [record.value for part in parts.values() for record in part]
-        if name == "metric-snapshots":  # those of a day so far come by the clock on the wall
-            published = [value for value in published if orjson.loads(value)["state"] == "closed"]
-        assert published == trial.published.get(name, []), name
+        wanted = trial.published.get(name, [])
+
+        async def all_of_it(name: str = name, wanted: list[bytes] = wanted) -> bool:
+            return len(await _published(prefix, name)) >= len(wanted)
+
+        await until(all_of_it, 60, f"all of {name}")
+        assert await _published(prefix, name) == wanted, name
     assert trial.published["drift-events"]
     assert trial.published["alerts"]
     assert running.stop() == 0, running.tail()
