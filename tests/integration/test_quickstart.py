@@ -6,13 +6,10 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from schemas.common import rfc3339
-from stream_app.kafka.topics import Topics
 from stream_app.settings import children
 from tests.support.console import Shown, shown
 from tests.support.judge import finished
@@ -23,15 +20,6 @@ ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "quickstart.md"
 #: Where the replay of the page ends: 04:00 after the day of the last record.
 LAST_TICK_MS = 1_772_856_000_000
-
-
-@pytest.fixture
-async def usual(kafka: str) -> AsyncIterator[Prefix]:
-    """The topics of somebody who sets nothing, on this session's broker: the partition counts of the settings."""
-    name = f"quick{os.getpid()}."
-    made = await Prefix(kafka, Topics(name, name, 12, 4, name)).create()
-    yield made
-    await made.delete(name)
 
 
 def _environment(prefix: Prefix, folder: Path) -> dict[str, str]:
@@ -62,21 +50,21 @@ async def _alerted(prefix: Prefix) -> bool:
 
 
 async def test_every_command_of_the_quickstart_prints_what_stands_below_it(
-    usual: Prefix, worker: Callable[..., Worker], tmp_path: Path
+    prefix: Prefix, worker: Callable[..., Worker], tmp_path: Path
 ) -> None:
     folder = tmp_path / "clone"
     folder.mkdir()
     (folder / "docs").symlink_to(ROOT / "docs")
-    env, items = _environment(usual, tmp_path), shown(DOCUMENT)
+    env, items = _environment(prefix, tmp_path), shown(DOCUMENT)
     assert [item.command.split()[:2] for item in items[:3]] == [
         ["python", "docs/examples/make_scored.py"], ["plumbline", "try"], ["plumbline", "replay"],
     ]  # fmt: skip
     assert len(items) >= 7
-    running = worker("w", usual.topics.app_id, usual.topics, environment="production").start()
+    running = worker(environment="production").start()
     for item in items:
         assert await _run(item, folder, env) == item.printed, item.command
         if item.command.startswith("plumbline replay"):
-            await finished(usual, LAST_TICK_MS, [running], 240)
-            await until(lambda: _alerted(usual), 60, "the last revision of the alert")
+            await finished(prefix, LAST_TICK_MS, [running], 300)
+            await until(lambda: _alerted(prefix), 60, "the last revision of the alert")
     assert (folder / "plumbline-report.html").exists()
     assert running.stop() == 0, running.tail()
