@@ -8,10 +8,10 @@ from typing import Any, Final
 import click
 
 from stream_app.cli import listing
-from stream_app.cli.listing import Column
+from stream_app.cli.listing import ListColumn
 from stream_app.cli.quality import quality
 from stream_app.cli.waiting import run
-from stream_app.settings import Place, place
+from stream_app.settings import Whereabouts, place
 
 _WHERE: Final = "`plumbline alerts --all` lists them"
 
@@ -27,22 +27,22 @@ def _what(row: dict[str, Any]) -> str:
 
 
 _COLUMNS: Final = (
-    Column("id", lambda row: row["id"]),
-    Column("model", lambda row: row["model"]),
-    Column("severity", lambda row: row["severity"], 1),
-    Column("opened", lambda row: row["opened_at"], 2, when=True),
-    Column("status", _status, 3),
-    Column("version", lambda row: row["model_version"], 5),
-    Column("type", lambda row: row["type"].removeprefix("ML_").replace("_", " ").lower(), 4),
-    Column("summary", _what, 6, sentence=True),
+    ListColumn("id", lambda row: row["id"]),
+    ListColumn("model", lambda row: row["model"]),
+    ListColumn("severity", lambda row: row["severity"], 1),
+    ListColumn("opened", lambda row: row["opened_at"], 2, when=True),
+    ListColumn("status", _status, 3),
+    ListColumn("version", lambda row: row["model_version"], 5),
+    ListColumn("type", lambda row: row["type"].removeprefix("ML_").replace("_", " ").lower(), 4),
+    ListColumn("summary", _what, 6, sentence=True),
 )
 _REVISIONS: Final = (
-    Column("rev", lambda row: row["revision"], right=True),
-    Column("at", lambda row: row["at"][:16]),
-    Column("status", lambda row: row["status"]),
-    Column("severity", lambda row: row["severity"]),
-    Column("news", lambda row: row.get("notify", ""), 1),
-    Column("what", lambda row: _changed(row), sentence=True),
+    ListColumn("rev", lambda row: row["revision"], right=True),
+    ListColumn("at", lambda row: row["at"][:16]),
+    ListColumn("status", lambda row: row["status"]),
+    ListColumn("severity", lambda row: row["severity"]),
+    ListColumn("news", lambda row: row.get("notify", ""), 1),
+    ListColumn("what", lambda row: _changed(row), sentence=True),
 )
 
 
@@ -73,7 +73,7 @@ def alerts(alert_id: str | None, model: str | None, everything: bool, output: st
         listing.say(quality(settings))
 
 
-async def read_alerts(settings: Place) -> dict[str, list[dict[str, Any]]]:
+async def read_alerts(settings: Whereabouts) -> dict[str, list[dict[str, Any]]]:
     """Every revision of every alert by id, oldest first."""
     # the client of Kafka: whoever asks for help, or misspells an option, does without it
     from stream_app.kafka.reading import records

@@ -8,18 +8,18 @@ from typing import Any, Final
 import click
 
 from stream_app.cli import listing
-from stream_app.cli.listing import Column
+from stream_app.cli.listing import ListColumn
 from stream_app.cli.waiting import run
-from stream_app.settings import Place, place
+from stream_app.settings import Whereabouts, place
 
 _COLUMNS: Final = (
-    Column("id", lambda row: row["id"]),
-    Column("model", lambda row: row["model"]),
-    Column("action", lambda row: row["action"], 2),
-    Column("decision", lambda row: row["decision"], 1),
-    Column("at", lambda row: row["at"], 3, when=True),
-    Column("actor", lambda row: row["actor"], 4),
-    Column("why", lambda row: _times(row) + row["reason"], 5, sentence=True),
+    ListColumn("id", lambda row: row["id"]),
+    ListColumn("model", lambda row: row["model"]),
+    ListColumn("action", lambda row: row["action"], 2),
+    ListColumn("decision", lambda row: row["decision"], 1),
+    ListColumn("at", lambda row: row["at"], 3, when=True),
+    ListColumn("actor", lambda row: row["actor"], 4),
+    ListColumn("why", lambda row: _times(row) + row["reason"], 5, sentence=True),
 )
 
 
@@ -59,7 +59,7 @@ def audit(audit_id: str | None, last: int, output: str, **wanted: str | None) ->
         listing.say("nothing of that was decided yet")
 
 
-async def read_audit(settings: Place) -> list[dict[str, Any]]:
+async def read_audit(settings: Whereabouts) -> list[dict[str, Any]]:
     """Every record once, in its newest revision, in order of its tick; within a tick and partition as decided."""
     from stream_app.kafka.reading import records
 

@@ -11,10 +11,10 @@ import click
 from schemas.common import parse_ms, rfc3339
 from schemas.deadletters import LAST_OFFSET, REASONS, RECORDS, TRUNCATED
 from stream_app.cli import listing
-from stream_app.cli.listing import Column
+from stream_app.cli.listing import ListColumn
 from stream_app.cli.waiting import run
 from stream_app.errors import Incompatible
-from stream_app.settings import Place, place
+from stream_app.settings import Whereabouts, place
 
 if TYPE_CHECKING:
     from stream_app.ingest.redrive import DeadLetteredRecord
@@ -30,12 +30,12 @@ def _stood(row: dict[str, Any]) -> str:
 
 
 _COLUMNS: Final = (
-    Column("from", _stood),
-    Column("reason", lambda row: row["reason"]),
-    Column("written", lambda row: row["at"], 1, when=True),
-    Column("error", lambda row: row["error"], 2, sentence=True),
+    ListColumn("from", _stood),
+    ListColumn("reason", lambda row: row["reason"]),
+    ListColumn("written", lambda row: row["at"], 1, when=True),
+    ListColumn("error", lambda row: row["error"], 2, sentence=True),
 )
-_PAYLOAD: Final = Column("payload", lambda row: repr(row["payload"])[:200], 3)
+_PAYLOAD: Final = ListColumn("payload", lambda row: repr(row["payload"])[:200], 3)
 
 
 @click.group("dead-letters")
@@ -129,7 +129,7 @@ def redrive(
             click.echo(f"  {count:,} × {text}", err=True)
 
 
-def _read(settings: Place) -> list[DeadLetteredRecord]:
+def _read(settings: Whereabouts) -> list[DeadLetteredRecord]:
     from stream_app.ingest.redrive import letters
     from stream_app.kafka.topics import topics_of
 

@@ -9,7 +9,7 @@ import click
 
 from stream_app import settings as settings_module
 from stream_app.cli import listing
-from stream_app.cli.listing import Column
+from stream_app.cli.listing import ListColumn
 from stream_app.cli.waiting import run
 from stream_app.doctor import kafka_checks, machine, partitioners, time_checks, workers
 from stream_app.doctor.report import Check, Checkup, examine, worst
@@ -35,9 +35,9 @@ _MARKS: Final = {"ok": "ok", "warn": "look", "fail": "broken"}
 
 
 _COLUMNS: Final = (
-    Column("is", lambda row: _MARKS[row["level"]]),
-    Column("what", lambda row: row["check"]),
-    Column("found", lambda row: _found(row), sentence=True),
+    ListColumn("is", lambda row: _MARKS[row["level"]]),
+    ListColumn("what", lambda row: row["check"]),
+    ListColumn("found", lambda row: _found(row), sentence=True),
 )
 
 

@@ -11,7 +11,7 @@ import click
 
 from stream_app.cli import listing
 from stream_app.cli.alerts import read_alerts
-from stream_app.cli.listing import Column
+from stream_app.cli.listing import ListColumn
 from stream_app.cli.waiting import run
 from stream_app.settings import Settings, load
 
@@ -222,11 +222,13 @@ def _number(value: float | None) -> str:
 
 
 _WINDOW: Final = (
-    Column("from", lambda window: window["from"][:10]),
-    Column("to", lambda window: window["to"][:10]),
-    Column("what", lambda window: window["what"]),
-    Column("recent", lambda window: _number(window["recent"]), right=True),
-    Column("baseline", lambda window: _number(window["baseline"]), right=True),
-    Column("rows", lambda window: f"{window.get('recent_rows', 0):,} / {window.get('baseline_rows', 0):,}", right=True),
-    Column("99 % bounds", _bounds),
+    ListColumn("from", lambda window: window["from"][:10]),
+    ListColumn("to", lambda window: window["to"][:10]),
+    ListColumn("what", lambda window: window["what"]),
+    ListColumn("recent", lambda window: _number(window["recent"]), right=True),
+    ListColumn("baseline", lambda window: _number(window["baseline"]), right=True),
+    ListColumn(
+        "rows", lambda window: f"{window.get('recent_rows', 0):,} / {window.get('baseline_rows', 0):,}", right=True
+    ),
+    ListColumn("99 % bounds", _bounds),
 )

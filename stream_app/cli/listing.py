@@ -34,7 +34,7 @@ _UNITS: Final = ((86_400 * 365, "y"), (86_400 * 30, "mo"), (86_400, "d"), (3_600
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ListColumn:
     """A column of a list.
 
     ``rank`` 0 is always shown; of the others the one with the highest goes first. ``sentence``: prose, the last
@@ -72,7 +72,7 @@ def _kept(ctx: click.Context, param: click.Parameter, value: str) -> str:
 
 
 def show(
-    rows: Sequence[Row], columns: Sequence[Column], output: str, *, as_json: Iterable[Any] | None = None,
+    rows: Sequence[Row], columns: Sequence[ListColumn], output: str, *, as_json: Iterable[Any] | None = None,
     note: str = "",
 ) -> None:  # fmt: skip
     """Print the rows. ``as_json``: what programs get in their place; ``note``: a line for people below a table."""
@@ -95,7 +95,7 @@ def say(text: str) -> None:
     click.echo(text, err=not _terminal())
 
 
-def _csv(rows: Sequence[Row], columns: Sequence[Column]) -> None:
+def _csv(rows: Sequence[Row], columns: Sequence[ListColumn]) -> None:
     import csv
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -103,7 +103,7 @@ def _csv(rows: Sequence[Row], columns: Sequence[Column]) -> None:
     writer.writerows([_plain(column.of(row)) for column in columns] for row in rows)
 
 
-def _table(rows: Sequence[Row], columns: Sequence[Column], output: str) -> list[Column]:
+def _table(rows: Sequence[Row], columns: Sequence[ListColumn], output: str) -> list[ListColumn]:
     """Print it; returns the columns that had no room."""
     wide = output == "wide"
     shown = [column for column in columns if wide or not column.wide]
@@ -135,7 +135,9 @@ def _table(rows: Sequence[Row], columns: Sequence[Column], output: str) -> list[
     return left_out
 
 
-def _fit(columns: list[Column], text: dict[str, list[str]], width: int | None) -> tuple[list[Column], list[Column]]:
+def _fit(
+    columns: list[ListColumn], text: dict[str, list[str]], width: int | None
+) -> tuple[list[ListColumn], list[ListColumn]]:
     """The columns that fit, and those that do not, in the order of leaving. On a terminal a sentence always finds room:
     beside its row, or below it."""
     kept, left_out = list(columns), []
@@ -157,7 +159,7 @@ def _fit(columns: list[Column], text: dict[str, list[str]], width: int | None) -
     return kept, left_out
 
 
-def _line(columns: list[Column], cells: dict[str, str], widths: dict[str, int], bold: bool = False) -> str:
+def _line(columns: list[ListColumn], cells: dict[str, str], widths: dict[str, int], bold: bool = False) -> str:
     parts = []
     for number, column in enumerate(columns, start=1):
         cell, size = cells[column.name], widths.get(column.name, 0)
@@ -173,7 +175,7 @@ def _wrapped(sentence: str, room: int | None) -> list[str]:
     return textwrap.wrap(sentence, max(room, 20), break_long_words=False, break_on_hyphens=False)
 
 
-def _text(column: Column, row: Row, relative: bool) -> str:
+def _text(column: ListColumn, row: Row, relative: bool) -> str:
     value = column.of(row)
     if column.when and value and relative:
         return ago(str(value))

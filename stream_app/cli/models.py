@@ -8,7 +8,7 @@ import click
 
 from stream_app.cli import listing
 from stream_app.cli.lazy import LazyGroup
-from stream_app.cli.listing import Column, ratio
+from stream_app.cli.listing import ListColumn, ratio
 from stream_app.cli.quality import quality
 from stream_app.cli.waiting import run
 from stream_app.settings import place
@@ -23,15 +23,15 @@ def _state(row: dict[str, Any]) -> str:
 
 
 _COLUMNS: Final = (
-    Column("model", lambda row: row["model"]),
-    Column("version", lambda row: row["active_version"]),
-    Column("metric, 7 days", lambda row: _metric(row["metric"]), 1),
-    Column("last day", lambda row: row["date"], 3),
-    Column("predictions", lambda row: f"{row['predictions']:,}", 4, right=True),
-    Column("labelled", lambda row: _percent(row["coverage"]), 2, right=True),
-    Column("retraining", _state, 5),
-    Column("last seen", lambda row: row["traffic"]["last_seen"] or "never", 6),
-    Column("so far", _so_far, 7),
+    ListColumn("model", lambda row: row["model"]),
+    ListColumn("version", lambda row: row["active_version"]),
+    ListColumn("metric, 7 days", lambda row: _metric(row["metric"]), 1),
+    ListColumn("last day", lambda row: row["date"], 3),
+    ListColumn("predictions", lambda row: f"{row['predictions']:,}", 4, right=True),
+    ListColumn("labelled", lambda row: _percent(row["coverage"]), 2, right=True),
+    ListColumn("retraining", _state, 5),
+    ListColumn("last seen", lambda row: row["traffic"]["last_seen"] or "never", 6),
+    ListColumn("so far", _so_far, 7),
 )
 
 

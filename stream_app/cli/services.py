@@ -14,7 +14,7 @@ import click
 
 from stream_app import settings as settings_module
 from stream_app.cli import listing
-from stream_app.cli.listing import Column
+from stream_app.cli.listing import ListColumn
 from stream_app.errors import Unavailable
 from stream_app.services.artifacts import jars
 from stream_app.services.kafka import brokers
@@ -122,10 +122,10 @@ def _state(row: dict[str, Any]) -> str:
 
 
 _COLUMNS: Final = (
-    Column("service", lambda row: row["name"]),
-    Column("address", lambda row: row["address"]),
-    Column("process", lambda row: " ".join(str(pid) for pid in row["processes"].values()), 1),
-    Column("state", _state),
+    ListColumn("service", lambda row: row["name"]),
+    ListColumn("address", lambda row: row["address"]),
+    ListColumn("process", lambda row: " ".join(str(pid) for pid in row["processes"].values()), 1),
+    ListColumn("state", _state),
 )
 
 

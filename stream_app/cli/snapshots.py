@@ -9,23 +9,23 @@ from typing import Any, Final
 import click
 
 from stream_app.cli import listing
-from stream_app.cli.listing import Column, ratio
+from stream_app.cli.listing import ListColumn, ratio
 from stream_app.cli.waiting import run
 from stream_app.core.kit.days import date_of
 from stream_app.core.kit.spans import WINDOWS, WindowName, close_day, span
-from stream_app.settings import Place, place
+from stream_app.settings import Whereabouts, place
 
 
-def _figure(name: str, title: str, rank: int) -> Column:
-    return Column(title, lambda row: ratio(row[name]), rank, right=True)
+def _figure(name: str, title: str, rank: int) -> ListColumn:
+    return ListColumn(title, lambda row: ratio(row[name]), rank, right=True)
 
 
 _COLUMNS: Final = (
-    Column("date", lambda row: row["date"]),
-    Column("version", lambda row: row["model_version"]),
-    Column("state", lambda row: row["state"], 4),
-    Column("rev", lambda row: row["revision"], 9, right=True),
-    Column("predictions", lambda row: f"{row['predictions']:,}", 1, right=True),
+    ListColumn("date", lambda row: row["date"]),
+    ListColumn("version", lambda row: row["model_version"]),
+    ListColumn("state", lambda row: row["state"], 4),
+    ListColumn("rev", lambda row: row["revision"], 9, right=True),
+    ListColumn("predictions", lambda row: f"{row['predictions']:,}", 1, right=True),
     _figure("coverage", "coverage", 2),
     _figure("accuracy", "accuracy", 3),
     _figure("precision", "precision", 5),
@@ -83,7 +83,9 @@ def snapshots(
         raise SystemExit(1)
 
 
-def _dates(settings: Place, model: str, window: WindowName, as_of: str | None, found: list[dict[str, Any]]) -> set[str]:
+def _dates(
+    settings: Whereabouts, model: str, window: WindowName, as_of: str | None, found: list[dict[str, Any]]
+) -> set[str]:
     from stream_app.projection import from_topics
 
     newest = max((row["date"] for row in found if row["state"] == "closed"), default="1970-01-01")
@@ -96,7 +98,7 @@ def _dates(settings: Place, model: str, window: WindowName, as_of: str | None, f
     return set(map(date_of, days))
 
 
-async def _follow(settings: Place, model: str, version: str | None) -> None:
+async def _follow(settings: Whereabouts, model: str, version: str | None) -> None:
     from stream_app.kafka.reading import records
 
     topic = f"{settings.output_prefix}metric-snapshots"

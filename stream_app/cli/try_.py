@@ -10,7 +10,7 @@ import click
 
 from stream_app import settings as settings_module
 from stream_app.cli import listing
-from stream_app.cli.listing import Column
+from stream_app.cli.listing import ListColumn
 from stream_app.cli.replay import label_delay
 from stream_app.cli.tables import (
     file_of,
@@ -36,9 +36,9 @@ from stream_app.trial.words import story
 _EVERY: Every = "close"
 _MORE = ("label_delay", "seed", "spread")
 _COLUMNS = (
-    Column("field", lambda row: row["field"]),
-    Column("read from", lambda row: row["column"]),
-    Column("because", lambda row: row["why"], 1, sentence=True),
+    ListColumn("field", lambda row: row["field"]),
+    ListColumn("read from", lambda row: row["column"]),
+    ListColumn("because", lambda row: row["why"], 1, sentence=True),
 )
 
 

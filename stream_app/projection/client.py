@@ -9,13 +9,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from stream_app.errors import Incompatible
-from stream_app.settings import Place
+from stream_app.settings import Whereabouts
 
 #: Seconds until an answer is given up; a Redis that is slower counts as away.
 ANSWER_S = 3.0
 
 
-def client(settings: Place, answer_s: float | None = ANSWER_S) -> Any:
+def client(settings: Whereabouts, answer_s: float | None = ANSWER_S) -> Any:
     """A client that connects at its first call. ``answer_s`` bounds each call; ``None`` for one that blocks."""
     if not settings.redis_url:
         raise Incompatible("redis_url is empty, which turns the read model off: set PLUMBLINE_REDIS_URL")

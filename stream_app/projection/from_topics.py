@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from stream_app.kafka.reading import records, together
 from stream_app.projection import fold
 from stream_app.projection.apply import first_kept
-from stream_app.settings import Place
+from stream_app.settings import Whereabouts
 from stream_app.settings.built_in import BUILT_IN, PERFORMANCE_METRICS
 
 #: What is shown of a model that snapshots, changes of version and jobs say; the rest is of events and alerts.
@@ -23,7 +23,7 @@ _SHOWN: Final = (
 Row = dict[str, Any]
 
 
-async def models(settings: Place) -> list[Row]:
+async def models(settings: Whereabouts) -> list[Row]:
     """Every model that has an active version, by name, as the models' page shows it."""
     versions, metric_of = await together(_versions(settings), _metric_of(settings))
     states: dict[str, fold.State] = {}
@@ -52,7 +52,9 @@ class ModelHistory(NamedTuple):
     sentence: str
 
 
-async def history(settings: Place, model: str, version: str | None = None, *, all_days: bool = False) -> ModelHistory:
+async def history(
+    settings: Whereabouts, model: str, version: str | None = None, *, all_days: bool = False
+) -> ModelHistory:
     """Days of a model, the newest revision each, oldest first: closed ones of the last 90 days, and those so far.
 
     ``version``: its days alone. ``all_days``: everything that the topic still has, of forgotten models too.
@@ -91,7 +93,7 @@ def _take(state: fold.State, row: Row) -> None:
         fold.snapshot(state, row)
 
 
-async def _versions(settings: Place) -> dict[str, tuple[Row | None, int]]:
+async def _versions(settings: Whereabouts) -> dict[str, tuple[Row | None, int]]:
     """Model → its newest change of version, and since when its records count: it may have been forgotten once."""
     found: dict[str, tuple[Row | None, int]] = {}
     async for record in _read(settings, "model-lifecycle", tombstones=True):
@@ -103,7 +105,7 @@ async def _versions(settings: Place) -> dict[str, tuple[Row | None, int]]:
     return found
 
 
-async def _metric_of(settings: Place) -> Callable[[str], str]:
+async def _metric_of(settings: Whereabouts) -> Callable[[str], str]:
     """The metric that a model is shown by: the first that its performance is judged by."""
     changed = await _changed(settings)
     if any(key.rpartition(".")[2] == "performance_metrics" for _, key in changed):
@@ -114,12 +116,12 @@ async def _metric_of(settings: Place) -> Callable[[str], str]:
     return lambda model: str(metrics.get(model.partition(":")[0], PERFORMANCE_METRICS)[0])
 
 
-async def rules(settings: Place) -> Callable[[str], Row]:
+async def rules(settings: Whereabouts) -> Callable[[str], Row]:
     """What holds for a model in the running system: settings with the changes that were published."""
     return _under(settings, await _changed(settings))
 
 
-async def _changed(settings: Place) -> dict[tuple[str, str], Row]:
+async def _changed(settings: Whereabouts) -> dict[tuple[str, str], Row]:
     """What was changed, by whose it is and key."""
     changed: dict[tuple[str, str], Row] = {}
     async for record in _read(settings, "settings"):
@@ -128,7 +130,7 @@ async def _changed(settings: Place) -> dict[tuple[str, str], Row]:
     return changed
 
 
-def _under(settings: Place, changed: dict[tuple[str, str], Row]) -> Callable[[str], Row]:
+def _under(settings: Whereabouts, changed: dict[tuple[str, str], Row]) -> Callable[[str], Row]:
     # the whole settings: a command that does without them starts in half the time
     from stream_app import settings as settings_module
     from stream_app.projection.published import Published
@@ -139,7 +141,7 @@ def _under(settings: Place, changed: dict[tuple[str, str], Row]) -> Callable[[st
     return lambda model: dict(holds.rules_of(model))
 
 
-async def _read(settings: Place, family: str, *, tombstones: bool = False) -> AsyncIterator[Any]:
+async def _read(settings: Whereabouts, family: str, *, tombstones: bool = False) -> AsyncIterator[Any]:
     topic = f"{settings.output_prefix}{family}"
     async for record in records(settings.kafka_bootstrap, settings.kafka_client_options(), topic):
         if tombstones or record.value is not None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stream_app.settings.built_in import BUILT_IN
 from stream_app.settings.names import NOT_SETTINGS, PREFIX, nearest
-from stream_app.settings.place import Place
+from stream_app.settings.place import Whereabouts
 
 if TYPE_CHECKING:
     from stream_app.settings.model import Settings, settings_hash
@@ -29,9 +29,9 @@ __all__ = [
     "PREFIX",
     "PROFILES",
     "Found",
-    "Place",
     "Settings",
     "TypeSettings",
+    "Whereabouts",
     "announcements",
     "base",
     "changed",

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, field_validator, model_va
 from stream_app.errors import Incompatible
 from stream_app.http import hosts
 from stream_app.settings.fields import setting
-from stream_app.settings.place import BROKER, TOPIC_PART
+from stream_app.settings.names import BROKER, TOPIC_PART
 
 
 class Installation(BaseModel):

@@ -13,10 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from stream_app.settings.names import NOT_SETTINGS, PREFIX
-
-TOPIC_PART: Final = re.compile(r"[A-Za-z0-9._-]{0,64}")
-BROKER: Final = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s,:/\[\]]+):[0-9]{1,5}")
+from stream_app.settings.names import BROKER, NOT_SETTINGS, PREFIX, TOPIC_PART
 
 
 class Place(Protocol):

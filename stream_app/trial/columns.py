@@ -34,7 +34,7 @@ _KINDS: Final = 200
 
 
 @dataclass(slots=True)
-class Column:
+class FileColumn:
     """A column by the rows that were looked at. ``values`` are those that are there, with the number of their row."""
 
     name: str
@@ -102,7 +102,7 @@ def _naive(value: Any, form: str) -> bool:
     return False
 
 
-def look_at(paths: Iterable[Path], reading: Reading) -> list[Column]:
+def look_at(paths: Iterable[Path], reading: Reading) -> list[FileColumn]:
     """The columns of the first file's first rows. ``Incompatible`` says why it cannot be read."""
     try:
         path = parts(next(iter(paths)))[0]
@@ -111,7 +111,7 @@ def look_at(paths: Iterable[Path], reading: Reading) -> list[Column]:
             doubled = sorted({name for name in wanted if wanted.count(name) > 1})
             if doubled:
                 raise FileFault(f"{path}: the name {doubled[0]!r} stands twice in its header")
-            columns = {name: Column(name) for name in wanted}
+            columns = {name: FileColumn(name) for name in wanted}
             count, fault = 0, ""
             for number, row in islice(found.rows(wanted, None), LOOKED_AT):
                 if isinstance(row, str):
@@ -119,7 +119,7 @@ def look_at(paths: Iterable[Path], reading: Reading) -> list[Column]:
                     continue
                 count += 1
                 for name, value in row.items():
-                    column = columns.setdefault(name, Column(name))
+                    column = columns.setdefault(name, FileColumn(name))
                     text = _text(value)
                     if not is_missing(text):
                         column.values.append((number, text))

@@ -45,7 +45,7 @@ class Week(NamedTuple):
     versions: tuple[str, ...]
 
 
-class Run(NamedTuple):
+class DriftRun(NamedTuple):
     """Days in a row at whose check drift was found, and the worst of them."""
 
     kind: str
@@ -66,7 +66,7 @@ class ModelFindings:
     versions: list[Row]
     #: newest revision of each alert, by when it was opened
     alerts: list[Row]
-    runs: list[Run]
+    runs: list[DriftRun]
     #: why a check could not judge → at how many
     unjudged: Counter[str]
 
@@ -128,7 +128,7 @@ def _weeks(days: list[Row], metric: str) -> list[Week]:
     return weeks
 
 
-def _runs(events: list[Row], kind: str) -> list[Run]:
+def _runs(events: list[Row], kind: str) -> list[DriftRun]:
     """Runs of checks that found drift, by the day of the check."""
     by_day: dict[str, Row] = {}
     for row in events:
@@ -145,7 +145,7 @@ def _runs(events: list[Row], kind: str) -> list[Run]:
         before = drifting
     ranks = {name: rank for rank, name in enumerate(("LOW", "MEDIUM", "HIGH", "CRITICAL"))}
     return [
-        Run(
+        DriftRun(
             kind, rows[0]["as_of"][:10], rows[-1]["as_of"][:10], len(rows),
             max(rows, key=lambda row: (ranks.get(row.get("severity", ""), 0), row["statistic"] or 0)),
         )

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from schemas.common import NAME, flag
 from stream_app.errors import Incompatible
-from stream_app.trial.columns import Column
+from stream_app.trial.columns import FileColumn
 
 #: Names of columns by the field they are mostly meant for, in the order of preference.
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
@@ -81,14 +81,14 @@ class Guess:
 class _Hand:
     """Columns that nobody has taken yet."""
 
-    def __init__(self, columns: Iterable[Column], given: Mapping[str, Any]) -> None:
+    def __init__(self, columns: Iterable[FileColumn], given: Mapping[str, Any]) -> None:
         self.given = given
         self._columns = {column.name: column for column in columns}
         self._order = list(self._columns)
         for name in given.get("map", {}).values():
             self._columns.pop(name, None)
 
-    def take(self, name: str, fits: Callable[[Column], bool], *, by_form: bool = False) -> Column | None:
+    def take(self, name: str, fits: Callable[[FileColumn], bool], *, by_form: bool = False) -> FileColumn | None:
         """The column that is meant by its name and fits; with ``by_form`` any that fits."""
         spelt = {_plain(column): column for column in reversed(list(self._columns))}
         wanted = _NAMES.get(name, ())
@@ -116,7 +116,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", spaced.lower()).strip("_")
 
 
-def guess(columns: list[Column], files: Collection[Path], given: Mapping[str, Any]) -> Guess:
+def guess(columns: list[FileColumn], files: Collection[Path], given: Mapping[str, Any]) -> Guess:
     """What the columns are. ``given``: what the user says already, as a mapping file holds it; it is not guessed at.
 
     ``Incompatible`` if there is no time, no score or no sense in it.
@@ -176,22 +176,22 @@ def _times(found: Guess, hand: _Hand) -> None:
         found.notes.append("No column says when outcomes were known: each counts as known when it was predicted.")
 
 
-def _is_label(column: Column) -> bool:
+def _is_label(column: FileColumn) -> bool:
     kinds = column.kinds()
     return kinds is not None and 1 <= len(kinds) <= _CLASSES
 
 
-def _classes(column: Column) -> str:
+def _classes(column: FileColumn) -> str:
     kinds = column.kinds() or Counter()
     return ", ".join(f"{value} {count / sum(kinds.values()):.0%}" for value, count in kinds.most_common(4))
 
 
-def _score(found: Guess, hand: _Hand) -> Column:
-    def share(column: Column) -> bool:
+def _score(found: Guess, hand: _Hand) -> FileColumn:
+    def share(column: FileColumn) -> bool:
         numbers = column.numbers()
         return numbers is not None and all(0 <= number <= 1 for _, number in numbers)
 
-    def percent(column: Column) -> bool:
+    def percent(column: FileColumn) -> bool:
         numbers = column.numbers()
         # only a plain name can stand in an expression
         plain = re.fullmatch(r"[A-Za-z_][\w-]*", column.name) is not None
@@ -212,7 +212,7 @@ def _score(found: Guess, hand: _Hand) -> Column:
     )
 
 
-def _decision(found: Guess, hand: _Hand, actual: Column | None) -> None:
+def _decision(found: Guess, hand: _Hand, actual: FileColumn | None) -> None:
     column = hand.take("predicted", lambda one: 1 <= len(one.kinds() or ()) <= 2)
     if column is not None and (actual is not None or column.flags()):
         found.column("predicted", column.name, _classes(column))
@@ -220,7 +220,7 @@ def _decision(found: Guess, hand: _Hand, actual: Column | None) -> None:
         found.lines.append(("predicted", "score of 0.5 or more", "no column holds the decision"))
 
 
-def _positive(found: Guess, columns: list[Column], actual: Column, score: Column | None) -> None:
+def _positive(found: Guess, columns: list[FileColumn], actual: FileColumn, score: FileColumn | None) -> None:
     """Which class counts: the one with the higher scores; of more than two somebody has to say which."""
     decided = next((column for column in columns if column.name == _read_from(found, "predicted")), None)
     labels = [column for column in (actual, decided) if column is not None]
@@ -258,7 +258,7 @@ def _true(means: Mapping[str, float], wanted: bool) -> float:
     return next((mean for value, mean in means.items() if flag(value) is wanted), 0.0)
 
 
-def _mean_scores(column: Column, score: Column | None) -> dict[str, float]:
+def _mean_scores(column: FileColumn, score: FileColumn | None) -> dict[str, float]:
     scores = dict(score.numbers() or ()) if score is not None else {}
     sums: dict[str, list[float]] = {}
     for row, value in column.values:
@@ -268,8 +268,8 @@ def _mean_scores(column: Column, score: Column | None) -> dict[str, float]:
 
 
 def _names(found: Guess, hand: _Hand, said: Collection[str], files: Collection[Path]) -> None:
-    def named(most: int) -> Callable[[Column], bool]:
-        def fits(column: Column) -> bool:
+    def named(most: int) -> Callable[[FileColumn], bool]:
+        def fits(column: FileColumn) -> bool:
             kinds = column.kinds()
             whole = len(column.values) == column.rows
             return kinds is not None and whole and len(kinds) <= most and all(map(_FIELD_NAME.fullmatch, kinds))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
-from stream_app.trial.findings import ModelFindings, Run, Week
+from stream_app.trial.findings import DriftRun, ModelFindings, Week
 
 Row = dict[str, Any]
 
@@ -55,7 +55,7 @@ def drift(found: ModelFindings) -> list[str]:
     return lines or ["No drift was found, neither in scores nor in metrics."]
 
 
-def run_in_words(run: Run) -> str:
+def run_in_words(run: DriftRun) -> str:
     """A run of drift: its days, its worst one, and the bound that its verdict stands on."""
     what = "Performance" if run.kind == "performance" else "Scores"
     when = f"on {_day(run.first)}" if run.first == run.last else f"from {_day(run.first)} to {_day(run.last)}"

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from schemas.common import parse_ms
 from stream_app.cli import listing
-from stream_app.cli.listing import Column
+from stream_app.cli.listing import ListColumn
 
 ROWS = [
     {
@@ -23,12 +23,12 @@ ROWS = [
     for number, severity in ((1, "HIGH"), (12, "CRITICAL"), (3, "MEDIUM"))
 ]  # fmt: skip
 COLUMNS = (
-    Column("id", lambda row: row["id"]),
-    Column("model", lambda row: row["model"]),
-    Column("severity", lambda row: row["severity"], 1),
-    Column("opened", lambda row: row["opened"], 2, when=True),
-    Column("extra", lambda row: "x" * 20, 3),
-    Column("summary", lambda row: row["summary"], 4, sentence=True),
+    ListColumn("id", lambda row: row["id"]),
+    ListColumn("model", lambda row: row["model"]),
+    ListColumn("severity", lambda row: row["severity"], 1),
+    ListColumn("opened", lambda row: row["opened"], 2, when=True),
+    ListColumn("extra", lambda row: "x" * 20, 3),
+    ListColumn("summary", lambda row: row["summary"], 4, sentence=True),
 )
 
 

@@ -11,7 +11,7 @@ import pytest
 from stream_app import settings
 from stream_app.errors import Incompatible
 from stream_app.settings import place
-from stream_app.settings.place import PlainPlace
+from stream_app.settings.place import PlainWhereabouts
 
 PLAIN = (
     {},
@@ -47,8 +47,8 @@ def _say(values: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_plain_is_what_the_whole_settings_say(values: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     _say(values, monkeypatch)
     found, whole = place.find(), settings.load()
-    assert isinstance(found, PlainPlace)
-    for field in fields(PlainPlace):
+    assert isinstance(found, PlainWhereabouts)
+    for field in fields(PlainWhereabouts):
         assert getattr(found, field.name) == getattr(whole, field.name), field.name
     assert (found.kafka_client_options(), found.redis_client_options()) == ({}, {})
 
