@@ -212,6 +212,10 @@ def _what(row: dict[str, Any], window: dict[str, Any]) -> str:
     return f"{what}, D = {window['statistic']:.4f}" if window.get("statistic") is not None else str(what)
 
 
+def _rows(window: dict[str, Any]) -> str:
+    return f"{window.get('recent_rows', 0):,} / {window.get('baseline_rows', 0):,}"
+
+
 def _bounds(window: dict[str, Any]) -> str:
     bounds = window["interval"]
     return "" if bounds is None else f"{bounds[0]:+.4f} … {bounds[1]:+.4f}"

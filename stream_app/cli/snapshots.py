@@ -20,6 +20,15 @@ def _figure(name: str, title: str, rank: int) -> ListColumn:
     return ListColumn(title, lambda row: ratio(row[name]), rank, right=True)
 
 
+def _estimated(row: dict[str, Any]) -> str:
+    """Accuracy as scores alone have it, with its 95 % interval, and whether outcomes contradict it."""
+    found = row["estimated"]
+    if found is None or found["accuracy"] is None:
+        return ""
+    value, low, high = (ratio(found["accuracy"][name]) for name in ("value", "lower", "upper"))
+    return f"{value} ({low} to {high}){', muted' if found['muted'] else ''}"
+
+
 _COLUMNS: Final = (
     ListColumn("date", lambda row: row["date"]),
     ListColumn("version", lambda row: row["model_version"]),
@@ -34,6 +43,7 @@ _COLUMNS: Final = (
     _figure("pr_auc", "PR-AUC", 7),
     _figure("brier", "brier", 10),
     _figure("calibration_score", "calibration", 11),
+    ListColumn("accuracy by scores", _estimated, 12),
 )
 
 

@@ -23,7 +23,7 @@ from stream_app.core.kit.effects import ConsumedRecord, Emit
 from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.errors import Broken, Parked, UnknownFormat
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 #: Alias of the log that metrics writes.
 MODEL_LOG: Final = "model-log"
@@ -104,6 +104,8 @@ class StatisticalEntry(msgspec.Struct, frozen=True, tag="statistical"):
     baseline: BaselineEntry
     windows: list[ScoreWindow]
     settings_hash: str
+    #: outcomes have shown that the run of drift it stands in costs nothing
+    acquitted: bool = False
 
 
 class PerformanceEntry(msgspec.Struct, frozen=True, tag="performance"):
@@ -119,6 +121,8 @@ class PerformanceEntry(msgspec.Struct, frozen=True, tag="performance"):
     settings_hash: str
     #: made again for a past close because labels changed its cells; counts as no close
     again: bool = False
+    #: the run of statistical drift that stands is acquitted from this close on
+    acquitted: bool = False
 
 
 class QualityEntry(msgspec.Struct, frozen=True, tag="quality"):

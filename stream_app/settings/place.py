@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from stream_app.settings.names import BROKER, NOT_SETTINGS, PREFIX, TOPIC_PART
 
 
-class Place(Protocol):
+class Whereabouts(Protocol):
     """What both the whole settings and the plain ones say."""
 
     @property
@@ -55,7 +55,7 @@ class Place(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class PlainPlace:
+class PlainWhereabouts:
     """No secrets, no TLS. The defaults are those of the settings."""
 
     kafka_bootstrap: str = "127.0.0.1:19092"
@@ -95,7 +95,7 @@ _FORMS: Final = {
 }
 
 
-def plain() -> PlainPlace | None:
+def plain() -> PlainWhereabouts | None:
     """Where things stand, if it is plainly said; ``None`` where the whole settings have to say it."""
     if PREFIX + "CONFIG" in os.environ or Path("plumbline.toml").exists():
         return None
@@ -111,10 +111,10 @@ def plain() -> PlainPlace | None:
             return None
         if name in _FORMS:
             said[name] = int(value) if form is _COUNT else value
-    return PlainPlace(**said)
+    return PlainWhereabouts(**said)
 
 
-def find() -> Place:
+def find() -> Whereabouts:
     """Where things stand, by the plain way or by the whole settings. ``Incompatible`` names what cannot be used."""
     found = plain()
     if found is not None:

@@ -79,8 +79,7 @@ class Prober:
         recent = mine.sum_labels(range(first, changed + rules.probation_days + 1), ordered)
         return [
             label_window(
-                days[i], days[-1] + 1, len(days) - i, recent, before.sum_labels(days[i:], ordered), [],
-                one_day=False, rules=limits,
+                days[i], days[-1] + 1, len(days) - i, recent, before.sum_labels(days[i:], ordered), limits,
             )
             for i in range(len(days))
         ]  # fmt: skip

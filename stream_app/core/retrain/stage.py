@@ -51,7 +51,6 @@ from stream_app.core.retrain.publish import DECISION_LOG, JOBS, Publisher
 from stream_app.core.retrain.state import ModelState
 
 STAGE: Final = "retrain"
-LOG: Final = "log"
 
 _JUDGED = (DriftKind.STATISTICAL, DriftKind.PERFORMANCE)
 
