@@ -73,13 +73,17 @@ def _certainty(row: Row) -> str:
     ]
     if not judged:
         return f"{row['statistic']:.1f} points"
-    # the longer window is the surer one
-    worst = max(judged, key=lambda window: (window.get("recent_rows", 0), window["baseline"] - window["recent"]))
+    # the window that the verdict stands on; of two the longer, which is the surer one
+    worst = max(judged, key=lambda window: (window["interval"][0] > 0, window.get("recent_rows", 0), _drop(window)))
     low, high = (100 * bound for bound in worst["interval"])
     return (
         f"{worst.get('metric', 'the metric')} {worst['baseline']:.2f} → {worst['recent']:.2f} in the days from "
         f"{worst['from'][:10]}, a drop of {low:.1f} to {high:.1f} points with 99 % certainty on each side"
     )
+
+
+def _drop(window: Row) -> float:
+    return float(window["baseline"] - window["recent"])
 
 
 def _day(text: str) -> str:
