@@ -17,12 +17,13 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from stream_app.core.kit.changes import Change
+from stream_app.settings.built_in import BUILT_IN
 from stream_app.settings.entry import check_together, entered, groups_of, problems
 from stream_app.settings.fields import AT_START, EVERYWHERE, STATIC, marked
 from stream_app.settings.installation import Installation
 from stream_app.settings.model import Settings, settings_hash
 from stream_app.settings.names import nearest
-from stream_app.settings.rules import BUILT_IN, TypeSettings, contradiction
+from stream_app.settings.rules import TypeSettings, contradiction
 
 Values = Mapping[str, Any]
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from stream_app.settings.built_in import PERFORMANCE_METRICS
 from stream_app.settings.fields import AT_START, EVERYWHERE, STATIC, setting
 
 Metric = Literal["accuracy", "precision", "recall", "f1", "pr_auc", "precision_at_80_recall"]
@@ -110,7 +111,7 @@ class RuleFields(BaseModel):
         le=90,
     )
     performance_metrics: tuple[Metric, ...] = setting(
-        ("accuracy", "precision"),
+        PERFORMANCE_METRICS,
         "Metrics that decide performance drift; the first gives performance_delta. Fraud has its own: missing all "
         "fraud still scores 99 % accuracy.",
         min_length=1,
@@ -152,7 +153,7 @@ class RuleFields(BaseModel):
     )
     recent_min_judged_days: int = setting(
         4,
-        "Days of the recent window that must be judged for a performance verdict; below it there is no evidence.",
+        "Days of the recent window that must be judged for a performance verdict; below it data is insufficient.",
         ge=1,
         le=30,
     )
@@ -217,7 +218,7 @@ class RuleFields(BaseModel):
 
     # -- statistical drift (section 3)
     ks_min_samples: int = setting(
-        30, "Scores a side needs for the two-sample KS test; below it there is no evidence.", ge=2, le=10**9
+        30, "Scores a side needs for the two-sample KS test; below it data is insufficient.", ge=2, le=10**9
     )
     ks_p_value: float = setting(
         0.01,
@@ -248,7 +249,7 @@ class RuleFields(BaseModel):
 
     # -- performance drift (section 3)
     drop_min_denominator: int = setting(
-        30, "Rows in a metric's denominator that either side needs; below it no evidence.", ge=1, le=10**9
+        30, "Rows in a metric's denominator that either side needs; below it data is insufficient.", ge=1, le=10**9
     )
     drop_points: float = setting(5.0, "Drop in points from which performance drift is MEDIUM.", gt=0, le=100)
     drop_high_points: float = setting(10.0, "Drop in points above which it is HIGH.", gt=0, le=100)
@@ -374,20 +375,3 @@ class Rules(RuleFields):
 
 class TypeSettings(Rules):
     """Rules of a model type or of one model: what is set for it, over what is set for all."""
-
-
-#: What is known of the model types that the contract names. The file's [types.NAME] goes over it.
-BUILT_IN: dict[str, dict[str, Any]] = {
-    "conflict": {
-        "scope": "global",
-        "performance_metrics": ("accuracy", "precision"),
-        "rollback_metrics": ("accuracy",),
-        "validation_floors": {"accuracy": 0.70, "precision": 0.60},
-    },
-    "fraud": {
-        "scope": "tenant",
-        "performance_metrics": ("precision", "recall", "pr_auc"),
-        "rollback_metrics": ("pr_auc", "recall"),
-        "validation_floors": {"pr_auc": 0.70, "precision_at_80_recall": 0.50},
-    },
-}

@@ -86,7 +86,7 @@ async def test_a_training_that_nobody_does_is_shown_as_failed_until_a_person_end
             assert item["history"][0]["failure"] == failure
             fleet = (await api.get("/models")).json()["items"]
             assert "training failed" in next(row["reasons"] for row in fleet if row["model"] == MODEL)
-            (row,) = json.loads(await plumbline(prefix, "models", "--json"))
+            row = json.loads(await plumbline(prefix, "models", "--json"))
             assert (row["job"]["state"], row["job"]["failure"]) == ("failed", failure)
             assert f"train failed {at}, attempt 3: {WHY}" in await plumbline(prefix, "models")
 
@@ -106,7 +106,7 @@ async def test_a_training_that_nobody_does_is_shown_as_failed_until_a_person_end
                 await until(gone, 60, "the page to show no failure")
                 assert not faults
             assert (await shown("idle"))["failure"] is None
-            (row,) = json.loads(await plumbline(prefix, "models", "--json"))
+            row = json.loads(await plumbline(prefix, "models", "--json"))
             assert row["job"]["state"] == "idle"
             audit = [json.loads(text) for text in (await plumbline(prefix, "audit", "--json")).splitlines()]
             (said,) = [row for row in audit if row["action"] == "dismiss"]
