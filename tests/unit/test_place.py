@@ -13,7 +13,7 @@ from stream_app.errors import Incompatible
 from stream_app.settings import place
 from stream_app.settings.place import PlainWhereabouts
 
-PLAIN = (
+PLAIN: tuple[dict[str, str], ...] = (
     {},
     {"KAFKA_BOOTSTRAP": "a:9092,[::1]:9093", "INPUT_PREFIX": "in.", "OUTPUT_PREFIX": "", "APP_ID": "x-1"},
     {"INPUT_PARTITIONS": "3", "MODEL_PARTITIONS": "999", "ENVIRONMENT": "staging", "WEB_PORT": "0"},
