@@ -24,7 +24,7 @@ _VERSION, _MODEL = "plumbline.version", "plumbline.model"
 #: digest of the artefact as it was stored, and with which it was made to serve
 _SHA256, _SERVED = "plumbline.sha256", "plumbline.served_sha256"
 #: numbers of a card that are shown as metrics, with the side they belong to
-_METRICS: Final = ("candidate_metrics", "champion_metrics")
+_METRICS: Final = ("candidate_metrics", "champion_metrics", "comparison")
 
 
 class MlflowRegistry:
@@ -116,7 +116,7 @@ class MlflowRegistry:
                 client.log_param(run.run_id, name, card[name])
         for side in _METRICS:
             for name, value in (card.get(side) or {}).items():
-                if value is not None:
+                if isinstance(value, float):
                     client.log_metric(run.run_id, f"{side.removesuffix('_metrics')}.{name}", value)
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, ARTEFACT).write_bytes(content)

@@ -281,8 +281,17 @@ class RuleFields(BaseModel):
         "Least value of each metric, 0 to 1, on a hold-out. A type without any is never activated automatically: its "
         "candidate waits for a person.",
     )
-    validation_max_loss_points: float = setting(
-        1.0, "Points a candidate may be worse than the active version on the same rows.", ge=0, le=100
+    primary_metric: Metric | Literal["first"] = setting(
+        "first",
+        "Metric that decides between a candidate and the active version on the same rows; `first`: the first of "
+        "performance_metrics. The others do not: a version that hardly ever says yes has the better precision.",
+    )
+    validation_min_gain_points: float = setting(
+        0.0,
+        "Points of primary_metric that a candidate must be better than the active version on the same rows; below 0: "
+        "that it may be worse. Higher: fewer versions change, and small gains are given away.",
+        ge=-100,
+        le=100,
     )
     probation_first_look_h: float = setting(
         24.0, "Hours after a change of version until it is first judged.", gt=0, le=720
@@ -294,6 +303,13 @@ class RuleFields(BaseModel):
     probation_min_labelled: int = setting(100, "Labelled rows either version needs to be judged.", ge=1, le=10**9)
     probation_min_denominator: int = setting(
         30, "Rows in a rollback metric's denominator that either version needs.", ge=1, le=10**9
+    )
+    probation_dispersion_days: int = setting(
+        14,
+        "Last judged days of the previous version that say how far a good version wobbles from day to day. Without "
+        "it a tenth to a third of equally good versions were rolled back.",
+        ge=1,
+        le=90,
     )
     probation_previous_days: int = setting(
         7, "Last closed days of the previous version that the new one is compared with.", ge=1, le=90
@@ -335,12 +351,14 @@ BUILT_IN: dict[str, dict[str, Any]] = {
         "scope": "global",
         "performance_metrics": ("accuracy", "precision"),
         "rollback_metrics": ("accuracy",),
+        "primary_metric": "accuracy",
         "validation_floors": {"accuracy": 0.70, "precision": 0.60},
     },
     "fraud": {
         "scope": "tenant",
         "performance_metrics": ("precision", "recall", "pr_auc"),
         "rollback_metrics": ("pr_auc", "recall"),
+        "primary_metric": "pr_auc",
         "validation_floors": {"pr_auc": 0.70, "precision_at_80_recall": 0.50},
     },
 }

@@ -86,6 +86,23 @@ Asked in this order, all of them, for every statistical or performance event wit
 
 {safeguards}
 
+## How a candidate is judged
+
+On the rows of a hold-out that it was not trained on, beside the active version on the same rows. The primary metric
+alone decides between the two (`primary_metric`: accuracy for conflict, PR-AUC for fraud, else the first of
+`performance_metrics`): the difference has to reach `validation_min_gain_points`, 0 by default. Other metrics do not: a
+version that has collapsed and hardly ever says yes has the better precision. Result and audit carry both values, the
+difference and its 95 % interval as `comparison`. A trainer that reports no comparison is judged by the two versions'
+metrics, without an interval.
+
+Then the floors (`validation_floors`) are asked of the candidate. One that the active version misses as well, on the
+same rows, does not reject: if the interval lies above 0, the candidate is activated and the audit says `below_floor`;
+if not, it waits for a person. A type without floors always waits.
+
+After it is activated it is on probation: a rollback metric down by more than `probation_drop_points`, with a lower
+bound above 0 whose counts are divided by the day-to-day dispersion of the previous version's last
+`probation_dispersion_days` judged days, takes it back.
+
 ## What is refused
 
 Refusals move nothing and are audited by these names. What is refused at every check of the same run of drift by the

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
-from schemas.training import Answer
+from schemas.training import Answer, Comparison
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.retrain.data_range import Plan
 from stream_app.core.retrain.safeguards import Coverage
@@ -116,6 +116,7 @@ class Result:
     error: str | None = None
     #: of the candidate's artefact, in hex
     artifact_sha256: str | None = None
+    comparison: Comparison | None = None
 
     @property
     def kind(self) -> Kind:

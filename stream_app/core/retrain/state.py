@@ -10,10 +10,11 @@ from typing import Final, Literal
 
 import msgspec
 
+from schemas.training import Comparison
 from stream_app.core.kit.codec import Codec
 from stream_app.core.retrain.data_range import Plan
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 PREFIX: Final = b"J"
 
 State = Literal[
@@ -73,6 +74,8 @@ class Job(msgspec.Struct, frozen=True):
     champion_metrics: dict[str, float | None] | None = None
     #: whether the candidate passed the thresholds, or a person approved it
     validated: bool = False
+    #: of the candidate with the active version, as its trainer says
+    comparison: Comparison | None = None
 
 
 class FailedCommand(msgspec.Struct, frozen=True):

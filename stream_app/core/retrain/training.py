@@ -139,7 +139,8 @@ def succeeded(transition: Transition, event: Result) -> None:
         state="validating",
         job=replace(
             job, candidate=candidate, artifact_sha256=event.artifact_sha256, candidate_metrics=event.candidate_metrics,
-            champion_metrics=event.champion_metrics, sent=replace(transition.sent(), accepted=True),
+            champion_metrics=event.champion_metrics, comparison=event.comparison,
+            sent=replace(transition.sent(), accepted=True),
         ),
     )  # fmt: skip
     if transition.state.failure is not None and transition.state.failure.command == "train":
@@ -149,9 +150,12 @@ def succeeded(transition: Transition, event: Result) -> None:
 def judge_candidate(transition: Transition, event: TickEvent) -> None:
     """Activate it, reject it, or ask a person where the type has no thresholds."""
     job = transition.job()
-    found = validate(transition.rules, job.candidate_metrics, job.champion_metrics)
+    found = validate(transition.rules, job.candidate_metrics, job.champion_metrics, job.comparison)
     ids = (transition.sent().id, *job.cause.event_ids)
-    transition.audit("validate", found.verdict, transition.sent().id, f"{job.candidate}: {found.reason}", ids=ids)
+    transition.audit(
+        "validate", found.verdict, transition.sent().id, f"{job.candidate}: {found.reason}", ids=ids,
+        comparison=found.comparison,
+    )  # fmt: skip
     if found.verdict == "passed":
         transition.change_job(validated=True)
         transition.send("activating", "activate")
