@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from stream_app.settings.fields import AT_START, EVERYWHERE, STATIC, setting
 
 Metric = Literal["accuracy", "precision", "recall", "f1", "pr_auc", "precision_at_80_recall"]
+Policy = Literal["drift", "labels", "schedule"]
 Floor = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -262,6 +263,28 @@ class RuleFields(BaseModel):
         gt=0,
         le=24,
     )
+    retrain_policies: tuple[Policy, ...] = setting(
+        ("drift",),
+        "What asks for a training: drift; a schedule; or labels, once retrain_every_labels have come. Each is refused "
+        "by the same safeguards. Without drift in it, drift is alerted and nothing is trained because of it.",
+        max_length=3,
+    )
+    retrain_every_days: int = setting(
+        20,
+        "Days between two trainings by the policy schedule, counted from the last train command. Shorter than "
+        "retrain_cooldown_days it has no effect.",
+        ge=1,
+        le=365,
+    )
+    retrain_every_labels: int = setting(
+        0, "Labelled rows since the last train command from which the policy labels asks for a training; 0: never.",
+        ge=0, le=10**9,
+    )  # fmt: skip
+    retrain_at_once: int = setting(
+        4, "Trainings of the policies schedule and labels that are on their way in a model partition at once; others "
+        "wait, the oldest first. More: a trainer that takes them one by one may not finish them in command_finish_h.",
+        ge=1, le=10_000,
+    )  # fmt: skip
     retrain_min_samples: int = setting(
         100, "Labelled rows the training range needs. Fewer: models of noise.", ge=1, le=10**9
     )

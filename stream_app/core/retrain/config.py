@@ -33,6 +33,10 @@ class RetrainRules:
     retrain_min_samples: int = 100
     retrain_range_days: int = 30
     retrain_backoff_h: float = 1.0
+    retrain_policies: tuple[str, ...] = ("drift",)
+    retrain_every_days: int = 20
+    retrain_every_labels: int = 0
+    retrain_at_once: int = 4
     holdout_share: float = 0.2
     min_coverage: float = 0.5
     approval_lapses_h: float = 72.0

@@ -105,4 +105,11 @@ class WorseVersion(NamedTuple):
     points: float
 
 
-Effect = SendCommand | PublishJob | Audit | CommandRefused | Decide | Kept | Replaced | WorseVersion
+class Wait(NamedTuple):
+    """A policy's training waits until fewer of them are on their way in the partition."""
+
+    #: nominal check at which it passed its safeguards
+    close_ms: int
+
+
+Effect = Wait | SendCommand | PublishJob | Audit | CommandRefused | Decide | Kept | Replaced | WorseVersion

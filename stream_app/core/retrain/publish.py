@@ -62,6 +62,8 @@ class Publisher:
             return [self._log(model_log.KeptEntry(model, effect.version, effect.since_ms, self.at_ms), model)]
         if isinstance(effect, fx.Replaced):
             return [self._log(model_log.ReplacedEntry(model, *effect), model)]
+        if isinstance(effect, fx.Wait):
+            return []  # the stage keeps the queue
         if isinstance(effect, fx.Decide):
             return self._decision(model, effect)
         return self._hand_over(model, effect, windows)

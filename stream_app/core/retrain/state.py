@@ -22,6 +22,10 @@ State = Literal[
     "failed", "halted",
 ]  # fmt: skip
 
+#: Policies that ask for a training without drift, in the order in which they are asked.
+Policy = Literal["labels", "schedule"]
+POLICIES: Final[tuple[Policy, ...]] = ("labels", "schedule")
+
 #: Events whose repetition is recognised. Producers repeat within minutes; an event a day needs a fortnight of them.
 REMEMBERED: Final = 32
 #: Facts that are said once. They are about the active version, or about none.
@@ -31,7 +35,7 @@ NOTED: Final = 4
 class Cause(msgspec.Struct, frozen=True):
     """Why there is a job."""
 
-    kind: Literal["statistical", "performance", "manual", "probation"]
+    kind: Literal["statistical", "performance", "manual", "probation", "labels", "schedule"]
     event_ids: tuple[str, ...]
     reason: str
     #: who asked: a person, or the coordinator
@@ -141,12 +145,16 @@ class ModelState(msgspec.Struct, frozen=True):
     failure: FailedCommand | None = None
     #: kind → first day of the run of ``drift`` that stands
     runs: dict[str, int] = {}
-    #: kind → the refusal that its run of ``drift`` met last
+    #: kind of drift, or policy → the refusal that its run, or what is due, met last
     refusals: dict[str, Refusals] = {}
     #: ids of the last events handled, oldest first
     recent: tuple[str, ...] = ()
     #: what deployers reported unasked and was said, oldest first
     noted: tuple[str, ...] = ()
+    #: first day known when a policy was asked for the first time
+    first_day: int | None = None
+    #: tick at which a policy's request lapsed or was rejected last
+    declined_ms: int | None = None
 
 
 _codec: Final = Codec[ModelState](ModelState, FORMAT, "a model's retraining memory")
