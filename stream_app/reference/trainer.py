@@ -144,8 +144,9 @@ class Trainer:
         )  # fmt: skip
         champion = await self._champion(command.model, command.expected_current_version)
         metric = command.primary_metric or "accuracy"
+        refit = settings.for_model(command.model).retrain_refit
         trained = await self._apart(
-            self._learner_name, rows, holdout, champion, command.expected_current_version, metric
+            self._learner_name, rows, holdout, champion, command.expected_current_version, metric, refit
         )
         version = candidate_version(command)
         card = self._card(command, trained)
@@ -188,6 +189,8 @@ class Trainer:
             "learner": self._learner_name,
             "features": list(trained.model.features),
             "threshold": trained.model.threshold,
+            "judged_threshold": trained.threshold,
+            "refitted_on": trained.refitted_on,
             "data": msgspec.to_builtins(command.data, str_keys=True),
             "training_samples": trained.training_samples,
             "holdout_samples": trained.holdout_samples,

@@ -19,8 +19,12 @@ class Unusable(Exception):
 
 
 class Trained(NamedTuple):
-    """A candidate and what it is worth. ``champion_by`` says how the champion was asked: its ``artefact``, or what was
-    ``served``."""
+    """A candidate and what it is worth.
+
+    The figures are those of the model that had not seen the hold-out; ``threshold`` is its own, and ``refitted_on`` the
+    number of rows that ``model`` was fitted on afterwards. ``champion_by`` says how the champion was asked: its
+    ``artefact``, or what was ``served``.
+    """
 
     model: Fitted
     training_samples: int
@@ -29,6 +33,8 @@ class Trained(NamedTuple):
     champion_metrics: Metrics
     champion_by: str
     comparison: Comparison | None
+    threshold: float
+    refitted_on: int | None
 
 
 def train(
@@ -38,8 +44,11 @@ def train(
     champion: Fitted | None,
     champion_version: str,
     metric: str,
+    refit: bool = False,
 ) -> Trained:
     """Fit on ``rows``, judge on ``holdout``; ``metric`` decides between the two. Raises :class:`Unusable`.
+
+    With ``refit`` the model is then fitted once more, in the same way, on both: the newest rows are worth most.
 
     Without the champion's artefact the champion is what was served: by itself where it made at least half of the
     hold-out, else by whatever version did.
@@ -49,6 +58,22 @@ def train(
             raise Unusable(f"the {name} holds no labelled row of this model")
         if len({row.actual for row in found}) < 2:
             raise Unusable(f"all {len(found)} labelled rows of the {name} have the same outcome")
+    fitted = fit(learner, rows)
+    judged = list(holdout) if champion is not None else served(holdout, champion_version)
+    truth = labels(judged)
+    theirs = recorded(judged) if champion is None else asked(champion, judged)
+    ours = asked(fitted, judged)
+    both = sorted([*rows, *holdout], key=lambda row: (row.at_ms, row.id)) if refit else None
+    serving = fit(learner, both) if both is not None else fitted
+    return Trained(
+        serving, len(rows), len(judged), metrics(ours, truth), metrics(theirs, truth),
+        "served" if champion is None else "artefact", compare(metric, ours, theirs, truth),
+        fitted.threshold, len(both) if both is not None else None,
+    )  # fmt: skip
+
+
+def fit(learner: Learner, rows: Sequence[TrainingRow]) -> Fitted:
+    """A model of rows, with its threshold."""
     try:
         encoding = Encoding.of([row.features for row in rows])
     except NamesRows as error:
@@ -58,14 +83,7 @@ def train(
     matrix, actual = encoding.matrix([row.features for row in rows]), labels(rows)
     fitted = Fitted(learner(matrix, actual), encoding.columns)
     fitted.threshold = threshold(fitted.scores(matrix), actual)
-    judged = list(holdout) if champion is not None else served(holdout, champion_version)
-    truth = labels(judged)
-    theirs = recorded(judged) if champion is None else asked(champion, judged)
-    ours = asked(fitted, judged)
-    return Trained(
-        fitted, len(rows), len(judged), metrics(ours, truth), metrics(theirs, truth),
-        "served" if champion is None else "artefact", compare(metric, ours, theirs, truth),
-    )  # fmt: skip
+    return fitted
 
 
 def served(holdout: Sequence[TrainingRow], version: str) -> list[TrainingRow]:

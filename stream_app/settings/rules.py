@@ -285,6 +285,11 @@ class RuleFields(BaseModel):
         "wait, the oldest first. More: a trainer that takes them one by one may not finish them in command_finish_h.",
         ge=1, le=10_000,
     )  # fmt: skip
+    retrain_refit: bool = setting(
+        True,
+        "Whether the reference trainer fits the candidate once more, on training range and hold-out together, after it "
+        "was judged. Off: what serves is what was judged, and has not seen the newest rows.",
+    )
     retrain_min_samples: int = setting(
         100, "Labelled rows the training range needs. Fewer: models of noise.", ge=1, le=10**9
     )

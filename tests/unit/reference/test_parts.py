@@ -19,7 +19,7 @@ from stream_app.reference.predictor import Predictor, seed
 from stream_app.reference.registry import CARD, FolderRegistry, open_registry
 from stream_app.reference.rows import MOST_VALUES, Encoding, TrainingRow, labels
 from stream_app.reference.trainer import candidate_version
-from stream_app.reference.training import Unusable, recorded, scored, threshold, train
+from stream_app.reference.training import Unusable, fit, recorded, scored, threshold, train
 
 MODEL = "churn:acme"
 
@@ -105,6 +105,18 @@ def test_without_the_champions_artefact_it_is_what_was_served() -> None:
     # a version that made less than half of the rows is judged by what all of them said
     few = train(logistic, rows(300), holdout, None, "other", "accuracy")
     assert (few.holdout_samples, few.champion_metrics) == (120, metrics(recorded(holdout), labels(holdout)))
+
+
+def test_what_was_judged_has_not_seen_the_holdout_and_what_serves_has() -> None:
+    learnt, held = rows(300, extra="a"), [r._replace(at_ms=1_000 + r.at_ms) for r in rows(100, seed=1, extra="b")]
+    plain, both = (train(logistic, learnt, held, None, "v1", "accuracy", refit) for refit in (False, True))
+    assert (plain.refitted_on, both.refitted_on) == (None, 400)
+    assert plain[1:7] == both[1:7]
+    assert both.model.features == ("extra=a", "extra=b", "x")
+    assert plain.model.features == ("extra=a", "x")
+    again = fit(logistic, [*learnt, *held])
+    assert np.array_equal(scored(again, held), scored(both.model, held))
+    assert both.threshold == plain.model.threshold
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "precision", "recall", "f1", "pr_auc", "precision_at_80_recall"])
