@@ -17,8 +17,13 @@ export PYTHON
 WORKERS ?= 3
 export PYTHONDONTWRITEBYTECODE ?= 1
 
+# The dashboard's scripts: linter, types and unit tests by Deno, which comes as a wheel like everything else.
+DENO := DENO_DIR=.venv/deno DENO_NO_UPDATE_CHECK=1 NO_COLOR=1 $(BIN)/deno
+DENO_ARGS := --config tests/dashboard/deno.json
+SCRIPTS := stream_app/web/static
+
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo lint unit test test-long bench lock clean
+.PHONY: help setup setup-dev demo lint unit coverage test test-long bench lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -38,9 +43,18 @@ lint: setup-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/vulture
+	$(DENO) lint --quiet $(DENO_ARGS) $(SCRIPTS) tests/dashboard
+	$(DENO) test --quiet --no-prompt --reporter=dot $(DENO_ARGS) tests/dashboard
+	$(DENO) check --quiet $(DENO_ARGS) $(SCRIPTS)
 
 unit: setup-dev
 	$(BIN)/python -m pytest tests/unit tests/laws tests/golden tests/architecture $(PYTEST_ARGS)
+
+# The same with coverage of branches; fails below the floor in pyproject.toml.
+coverage: setup-dev
+	$(BIN)/coverage run -m pytest tests/unit tests/laws tests/golden tests/architecture $(PYTEST_ARGS)
+	$(BIN)/coverage report
 
 # Three processes, as most tests wait more than they compute, each with a broker of its own; files with slow fixtures
 # come first and stay together.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from schemas.common import parse_ms
 from schemas.training import TrainingCommand
-from stream_app.reference.judging import Judged, compare, metrics
+from stream_app.reference.judging import Answers, compare, metrics
 from stream_app.settings import Settings
 from stream_app.simulator import Batch, Simulator
 from stream_app.stage_configs import alerts_config, drift_config, metrics_config, retrain_config
@@ -166,9 +166,9 @@ class ClosedLoop:
         return Rows(np.concatenate([p.features for p in parts]), np.concatenate([p.actual for p in parts]))
 
 
-def _judged(model: Scorer, rows: Rows) -> Judged:
+def _judged(model: Scorer, rows: Rows) -> Answers:
     scores = model.score(rows.features)
-    return Judged(scores, scores >= model.threshold)
+    return Answers(scores, scores >= model.threshold)
 
 
 def switched_on(**rules: Mapping[str, Any]) -> Settings:

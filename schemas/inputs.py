@@ -101,9 +101,6 @@ PREDICTION_DECODER: Final = InputDecoder(Prediction)
 PREDICTION_WITH_FEATURES_DECODER: Final = InputDecoder(PredictionWithFeatures)
 OUTCOME_DECODER: Final = InputDecoder(Outcome)
 
-decode_prediction: Final = PREDICTION_DECODER.decode
-decode_outcome: Final = OUTCOME_DECODER.decode
-
 
 def time_ms(value: int | datetime) -> int:
     """Epoch milliseconds of a decoded time, rounded down, in integers."""

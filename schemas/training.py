@@ -54,7 +54,7 @@ class TrainingData(msgspec.Struct, frozen=True):
     holdout: DataRange
 
 
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+class VersionComparison(msgspec.Struct, frozen=True, kw_only=True):
     """Candidate beside the active version on the same rows of the hold-out, by one metric (0 to 1)."""
 
     metric: Token
@@ -111,7 +111,7 @@ class TrainingResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     #: of the active version, on the same rows
     champion_metrics: Metrics | None = None
     #: of both by the command's ``primary_metric``, with an interval; without it, the metrics above decide
-    comparison: Comparison | None = None
+    comparison: VersionComparison | None = None
     error: Text | None = None
 
 

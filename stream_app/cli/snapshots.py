@@ -84,14 +84,23 @@ def _dates(
 
 def _table(model: str, found: list[dict[str, Any]]) -> Table:
     table = Table(title=model)
-    for name in ("date", "version", "state", "rev", "predictions", "coverage", *_COLUMNS):
+    for name in ("date", "version", "state", "rev", "predictions", "coverage", *_COLUMNS, "accuracy by scores"):
         table.add_column(name.replace("_score", "").replace("pr_auc", "PR-AUC"))
     for row in found:
         table.add_row(
             row["date"], row["model_version"], row["state"], str(row["revision"]), f"{row['predictions']:,}",
-            show(row["coverage"]), *(show(row[name]) for name in _COLUMNS),
+            show(row["coverage"]), *(show(row[name]) for name in _COLUMNS), _estimated(row),
         )  # fmt: skip
     return table
+
+
+def _estimated(row: dict[str, Any]) -> str:
+    """Accuracy as scores alone have it, with its 95 % interval, and whether outcomes contradict it."""
+    found = row["estimated"]
+    if found is None or found["accuracy"] is None:
+        return show(None)
+    value, low, high = (show(found["accuracy"][name]) for name in ("value", "lower", "upper"))
+    return f"{value} ({low} to {high}){', muted' if found['muted'] else ''}"
 
 
 async def _follow(settings: Settings, model: str, version: str | None) -> None:

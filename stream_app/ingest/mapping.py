@@ -99,6 +99,11 @@ class Mapping:
             raise Incompatible("--ids content and a prediction_id that is mapped exclude each other")
         if self.negative and not self.positive:
             raise Incompatible("--negative names the other labels of --positive, which is not given")
+        for label in self.positive:
+            if is_missing(label):
+                raise Incompatible(
+                    f"--positive {label}: this says that there is no label, and cannot be the positive one"
+                )
         if self.timezone and self.assume_utc:
             raise Incompatible("--timezone and --assume-utc exclude each other")
         try:
@@ -310,7 +315,9 @@ class RowReader:
     def _flag(self, name: str, value: Any, by_expression: bool) -> bool | None:
         mapping = self.mapping
         if is_missing(value):
-            return None
+            # a word that elsewhere says that there is no label is one where somebody has named it
+            word = value.strip() if isinstance(value, str) else None
+            return False if word in mapping.negative else None
         if mapping.positive and not (by_expression and isinstance(value, bool)):
             read = cells.label if name == "actual" else cells.decision
             try:

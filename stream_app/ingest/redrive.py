@@ -47,7 +47,7 @@ from stream_app.kafka.reach import started
 from stream_app.kafka.reading import records
 from stream_app.kafka.topics import MOST, Topics
 
-#: Letters of one transaction.
+#: Records of one transaction.
 BATCH: Final = 1_000
 #: Most bytes of a note: what its topic takes, less the record around it.
 _NOTE_BYTES: Final = 1_000_000
@@ -186,7 +186,7 @@ async def redrive(
 ) -> Redriven:
     """Send those of ``chosen`` that were not sent before; ``found`` are all there are.
 
-    ``told`` is called with the number of letters dealt with so far. Raises :class:`Unavailable` if another redrive
+    ``told`` is called with the number of records dealt with so far. Raises :class:`Unavailable` if another redrive
     took over, :class:`Incompatible` if what was sent cannot be noted.
     """
     way = Way(topics, repair, await _limits(bootstrap, options, topics))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from schemas.training import Comparison
+from schemas.training import VersionComparison
 from stream_app.reference.learners import SEED, Labels, Matrix
 
 Metrics = dict[str, float | None]
@@ -26,14 +26,14 @@ LEAST_DRAWS: Final = 100
 _BY_SCORE: Final = ("pr_auc", "precision_at_80_recall")
 
 
-class Judged(NamedTuple):
+class Answers(NamedTuple):
     """What a version scored and said of rows, each of shape (n,)."""
 
     scores: Matrix
     said: NDArray[np.bool_]
 
 
-def metrics(judged: Judged, actual: Labels) -> Metrics:
+def metrics(judged: Answers, actual: Labels) -> Metrics:
     """Metrics as the contract defines them, on rows of both outcomes."""
     said = judged.said
     hits = int((said & (actual == 1)).sum())
@@ -50,7 +50,7 @@ def metrics(judged: Judged, actual: Labels) -> Metrics:
     }
 
 
-def compare(metric: str, candidate: Judged, champion: Judged, actual: Labels) -> Comparison | None:
+def compare(metric: str, candidate: Answers, champion: Answers, actual: Labels) -> VersionComparison | None:
     """The candidate beside the champion by one metric; ``None`` if it is undefined of either."""
     mine, theirs = metrics(candidate, actual).get(metric), metrics(champion, actual).get(metric)
     if mine is None or theirs is None:
@@ -61,12 +61,12 @@ def compare(metric: str, candidate: Judged, champion: Judged, actual: Labels) ->
     lower = upper = None
     if len(apart) >= LEAST_DRAWS:
         lower, upper = (float(bound) for bound in np.quantile(apart, [0.025, 0.975]))
-    return Comparison(
+    return VersionComparison(
         metric=metric, candidate=mine, champion=theirs, difference=mine - theirs, lower=lower, upper=upper
     )
 
 
-def draws(metric: str, judged: Sequence[Judged], actual: Labels, count: int) -> NDArray[np.float64]:
+def draws(metric: str, judged: Sequence[Answers], actual: Labels, count: int) -> NDArray[np.float64]:
     """The metric of each version on the same ``count`` drawings of the rows; shape (versions, count), nan where it is
     undefined. The same rows give the same drawings."""
     draw = np.random.default_rng(SEED)
@@ -82,7 +82,7 @@ def draws(metric: str, judged: Sequence[Judged], actual: Labels, count: int) -> 
 
 
 def _of_decisions(
-    metric: str, judged: Sequence[Judged], actual: Labels, draw: np.random.Generator, count: int
+    metric: str, judged: Sequence[Answers], actual: Labels, draw: np.random.Generator, count: int
 ) -> NDArray[np.float64]:
     # rows that are alike to all versions are one kind
     kinds, rows = np.unique(np.stack([actual == 1, *(found.said for found in judged)]), axis=1, return_counts=True)

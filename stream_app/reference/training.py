@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.metrics import precision_recall_curve
 
-from schemas.training import Comparison
-from stream_app.reference.judging import Judged, Metrics, compare, metrics
+from schemas.training import VersionComparison
+from stream_app.reference.judging import Answers, Metrics, compare, metrics
 from stream_app.reference.learners import Fitted, Labels, Learner, Matrix
 from stream_app.reference.rows import Encoding, NamesRows, TrainingRow, labels
 
@@ -32,7 +32,7 @@ class Trained(NamedTuple):
     candidate_metrics: Metrics
     champion_metrics: Metrics
     champion_by: str
-    comparison: Comparison | None
+    comparison: VersionComparison | None
     threshold: float
     refitted_on: int | None
 
@@ -92,15 +92,15 @@ def served(holdout: Sequence[TrainingRow], version: str) -> list[TrainingRow]:
     return mine if 2 * len(mine) >= len(holdout) and len({row.actual for row in mine}) == 2 else list(holdout)
 
 
-def asked(model: Fitted, rows: Sequence[TrainingRow]) -> Judged:
+def asked(model: Fitted, rows: Sequence[TrainingRow]) -> Answers:
     """What a model scores and says of rows."""
     found = scored(model, rows)
-    return Judged(found, found >= model.threshold)
+    return Answers(found, found >= model.threshold)
 
 
-def recorded(rows: Sequence[TrainingRow]) -> Judged:
+def recorded(rows: Sequence[TrainingRow]) -> Answers:
     """What was scored and said of rows at the time."""
-    return Judged(np.array([row.score for row in rows]), np.array([row.predicted for row in rows]))
+    return Answers(np.array([row.score for row in rows]), np.array([row.predicted for row in rows]))
 
 
 def scored(model: Fitted, rows: Sequence[TrainingRow]) -> Matrix:

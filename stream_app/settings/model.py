@@ -212,13 +212,6 @@ class Settings(Rules, Installation, BaseSettings):
         """Rules of a model ``type:tenant``: its own over its type's."""
         return self._resolve(f'models."{model}"', model.partition(":")[0], model)
 
-    def may_retrain(self, model: str) -> bool:
-        """Whether the flags allow retraining of a model without a person; the other safeguards come after them."""
-        model_type, _, tenant = model.partition(":")
-        of_type = {"conflict": self.auto_retrain_conflict, "fraud": self.auto_retrain_fraud, **self.auto_retrain_types}
-        allowed = tenant == "global" or "*" in self.auto_retrain_tenants or tenant in self.auto_retrain_tenants
-        return self.monitoring and self.auto_retrain and of_type.get(model_type, False) and allowed
-
     @cached_property
     def _known_types(self) -> list[TypeSettings]:
         return [self.for_type(name) for name in ("", *self.named_types)]

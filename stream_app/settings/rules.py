@@ -16,6 +16,7 @@ from stream_app.settings.fields import AT_START, EVERYWHERE, STATIC, setting
 
 Metric = Literal["accuracy", "precision", "recall", "f1", "pr_auc", "precision_at_80_recall"]
 Policy = Literal["drift", "labels", "schedule"]
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 Floor = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -135,6 +136,13 @@ class RuleFields(BaseModel):
         gt=0,
         le=1,
     )
+    selective_points: float = setting(
+        10.0,
+        "Points by which the difference between the coverage of predicted positives and of predicted negatives may "
+        "move against the baseline; beyond it outcomes come by class, and performance is not judged.",
+        gt=0,
+        le=100,
+    )
     degraded_points: float = setting(
         10.0, "Drop of the first performance metric, in points, above which is_degraded is true.", ge=0, le=100
     )
@@ -162,6 +170,50 @@ class RuleFields(BaseModel):
         "a baseline that has not seen every weekday.",
         ge=1,
         le=30,
+    )
+
+    weekend: tuple[Weekday, ...] = setting(
+        ("saturday", "sunday"),
+        "UTC days of the week that are unlike the others. The last day alone is compared with the baseline's days of "
+        "its own kind.",
+    )
+    like_days_scores: int = setting(
+        2, "Baseline days of its own kind that the last day's scores are compared with; fewer: with all.", ge=1, le=90
+    )
+    like_days_labels: int = setting(
+        5, "The same for the last day's outcomes; they tell the day-to-day spread too.", ge=2, le=90
+    )
+
+    # -- acquittal by labels (section 3)
+    acquittal_closes: int = setting(
+        2,
+        "Performance closes in a row that must find nothing lost in the days of a score shift to acquit it.",
+        ge=1,
+        le=90,
+    )
+    acquittal_unclear_closes: int = setting(
+        3, "Closes in a row without evidence about the days of a score shift that end its acquittal.", ge=1, le=90
+    )
+    acquittal_reach: float = setting(
+        0.10,
+        "KS distance, 0 to 1, by which scores may move beyond the days that outcomes have judged before an acquittal "
+        "ends.",
+        ge=0,
+        le=1,
+    )
+
+    # -- estimated performance (section 3)
+    estimate_points: float = setting(
+        5.0,
+        "Points by which a day's outcomes must differ from what was estimated for it, besides chance, to lie outside.",
+        gt=0,
+        le=100,
+    )
+    estimate_outside_days: int = setting(
+        2, "Days outside among the last seven mature ones above which estimates are muted.", ge=0, le=6
+    )
+    estimate_quiet_days: int = setting(
+        7, "Mature days in a row without a reason to mute after which estimates are shown again.", ge=1, le=90
     )
 
     # -- statistical drift (section 3)
@@ -366,11 +418,6 @@ class Rules(RuleFields):
 
 class TypeSettings(Rules):
     """Rules of a model type or of one model: what is set for it, over what is set for all."""
-
-    @property
-    def correction_horizon_days(self) -> int:
-        """Days a joined entry is kept for duplicates and corrections: as long as a pending one."""
-        return self.pending_horizon_days
 
 
 #: What is known of the model types that the contract names. The file's [types.NAME] goes over it.

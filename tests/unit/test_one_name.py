@@ -52,10 +52,6 @@ def _web(kind: Any, value: str) -> None:
     pydantic.TypeAdapter(kind).validate_python(value)
 
 
-def _in_a_line(value: str) -> str:
-    return f"churn:{value}"
-
-
 ENTRANCES: dict[str, Callable[[str], object]] = {
     "output name": lambda name: msgspec.convert(name, common.Name),
     "output model, type": lambda name: msgspec.convert(f"{name}:acme", common.ModelId),

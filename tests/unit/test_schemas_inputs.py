@@ -20,7 +20,6 @@ from schemas.inputs import (
     PREDICTION_WITH_FEATURES_DECODER,
     Outcome,
     Prediction,
-    decode_prediction,
     time_ms,
 )
 
@@ -132,7 +131,7 @@ def test_a_fault_in_a_prediction_is_refused_and_its_field_named(changed: dict[st
     ],
 )
 def test_what_is_just_within_the_bounds_is_taken(changed: dict[str, str | None]) -> None:
-    assert isinstance(decode_prediction(_json(PREDICTION, **changed)), Prediction)
+    assert isinstance(PREDICTION_DECODER.decode(_json(PREDICTION, **changed)), Prediction)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +252,7 @@ def test_times_are_cut_to_whole_milliseconds_in_integers(microseconds: int, minu
 
 def test_text_and_integers_name_the_same_time() -> None:
     for text in ("2026-03-02T02:00:00.007Z", "2026-03-02T03:00:00.0079+01:00", "2026-03-01T20:30:00.007999-05:30"):
-        decoded = decode_prediction(_json(PREDICTION, predicted_at=f'"{text}"')).predicted_at
+        decoded = PREDICTION_DECODER.decode(_json(PREDICTION, predicted_at=f'"{text}"')).predicted_at
         assert time_ms(decoded) == parse_ms(text) == 1_772_416_800_007
 
 

@@ -13,6 +13,7 @@ from stream_app import settings as settings_module
 from stream_app.cli.settings import settings as command
 from stream_app.errors import Incompatible
 from stream_app.settings import PROFILES, Settings, find, load
+from tests.support.flags import may_retrain
 
 Write = Any
 
@@ -34,22 +35,22 @@ def write(tmp_path: Path) -> Write:
 def test_production_is_the_default_and_never_retrains_by_itself() -> None:
     found = load()
     assert found.environment == "production"
-    assert not found.may_retrain("conflict:global")
-    assert not found.may_retrain("fraud:acme")
+    assert not may_retrain(found, "conflict:global")
+    assert not may_retrain(found, "fraud:acme")
     assert (found.retrain_min_samples, found.retrain_cooldown_days) == (100, 7)
 
 
 def test_profiles_differ_as_the_contract_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLUMBLINE_ENVIRONMENT", "development")
     found = load()
-    assert found.may_retrain("conflict:global")
-    assert found.may_retrain("fraud:acme")
-    assert not found.may_retrain("churn:acme")
+    assert may_retrain(found, "conflict:global")
+    assert may_retrain(found, "fraud:acme")
+    assert not may_retrain(found, "churn:acme")
     assert (found.retrain_min_samples, found.retrain_cooldown_days) == (30, 1)
     monkeypatch.setenv("PLUMBLINE_ENVIRONMENT", "staging")
     found = load()
-    assert not found.may_retrain("conflict:global")
-    assert found.may_retrain("fraud:acme")
+    assert not may_retrain(found, "conflict:global")
+    assert may_retrain(found, "fraud:acme")
     assert (found.retrain_min_samples, found.retrain_cooldown_days) == (100, 7)
 
 

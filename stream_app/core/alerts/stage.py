@@ -33,7 +33,6 @@ from stream_app.core.model_log import decoding, entry_of
 from stream_app.errors import Broken
 
 STAGE: Final = "alerts"
-LOG: Final = "log"
 
 #: What is kept of what the coordinator says: safeguards, and bytes of each one's reason.
 SAFEGUARDS, REASON = 32, 1_000

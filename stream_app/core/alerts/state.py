@@ -118,13 +118,8 @@ def history_key(model: str, type: str) -> bytes:
     return HISTORY + model.encode() + b"\0" + type.encode()
 
 
-def open_key(model: str, type: str) -> bytes:
-    """Key of the mark that an alert is open."""
-    return OPEN + model.encode() + b"\0" + type.encode()
-
-
 def split_key(key: bytes) -> tuple[str, str]:
-    """(model, type) of either."""
+    """(model, type) of a history, or of the mark that an alert is open."""
     model, _, type = key[1:].partition(b"\0")
     return model.decode(), type.decode()
 

@@ -9,8 +9,9 @@ from msgspec import UNSET, UnsetType
 
 from schemas import bounds
 from schemas.common import parse_ms, rfc3339, uuid5
-from schemas.drift import Check, DriftEvent, DriftKind, DriftWindow, Histograms
+from schemas.drift import Check, DriftEvent, DriftKind, DriftWindow, Histograms, PriorShift
 from stream_app.core.comparisons.finding import FAULTS, TEXT, WINDOWS, Finding, FoundWindow
+from stream_app.core.comparisons.prior import PositiveShares
 from stream_app.core.comparisons.records import Histogram, LabelWindow, QualityValue, ScoreWindow
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.scores import lower_bound, upper_bound
@@ -59,6 +60,8 @@ class Judged:
     statistic: float | None = None
     p_value: float | None = None
     metric: str | None = None
+    acquitted: bool = False
+    prior_shift: PositiveShares | None = None
 
 
 def event(about: About, judged: Judged, settings_hash: str, faults: list[str], revises: str | None) -> DriftEvent:
@@ -89,6 +92,8 @@ def event(about: About, judged: Judged, settings_hash: str, faults: list[str], r
         p_value=_or_unset(judged.p_value),
         metric=_or_unset(judged.metric),
         faults=faults or UNSET,
+        acquitted=judged.acquitted or UNSET,
+        prior_shift=PriorShift(*judged.prior_shift) if judged.prior_shift is not None else UNSET,
         revises=_or_unset(revises),
     )
 
@@ -100,7 +105,7 @@ def finding(event: DriftEvent, day: int, run_from: int | None = None) -> Finding
         for w in reversed(event.windows)
         if w.histograms is not UNSET
     }
-    reason, faults = _known(event.reason), _known(event.faults) or []
+    reason, faults, shift = _known(event.reason), _known(event.faults) or [], _known(event.prior_shift)
     return Finding(
         id=event.id,
         model=event.model,
@@ -121,6 +126,8 @@ def finding(event: DriftEvent, day: int, run_from: int | None = None) -> Finding
         metric=_known(event.metric),
         baseline_version=event.baseline_version,
         baseline_kind=event.baseline_kind,
+        acquitted=event.acquitted is True,
+        prior_shift=(shift.recent, shift.baseline) if shift is not None else None,
         windows=[_found(w, rows.get((w.from_, w.to))) for w in event.windows[:WINDOWS]],
     )
 

@@ -11,7 +11,7 @@ from schemas import bounds
 from schemas.alerts import Safeguard
 from schemas.audit import AuditInputs, AuditRecord, Stage
 from schemas.common import ce_headers, encode, rfc3339, uuid5
-from schemas.training import Comparison
+from schemas.training import VersionComparison
 from stream_app.core.kit.effects import Emit
 
 AUDIT: Final = "audit"
@@ -41,7 +41,7 @@ class Said(NamedTuple):
     safeguards: Sequence[tuple[str, bool, str]] = ()
     #: of what is one record however often it is decided, for example at every daily check
     repeated: Repeated | None = None
-    comparison: Comparison | None = None
+    comparison: VersionComparison | None = None
 
 
 class Auditor(NamedTuple):

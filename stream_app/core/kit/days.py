@@ -42,11 +42,6 @@ def closes_between(after_ms: int, until_ms: int) -> list[Close]:
     return [close for close in found if after_ms < close.at_ms <= until_ms]
 
 
-def full_hours_between(after_ms: int, until_ms: int) -> range:
-    """Hours h (since 1970) that ended, h + 1 o'clock being in (after, until]."""
-    return range(after_ms // HOUR_MS, until_ms // HOUR_MS)
-
-
 def metrics_close(day: int) -> int:
     """When the cohort of a day is closed: 02:00 of the next, epoch ms."""
     return (day + 1) * DAY_MS + CLOSE_HOURS["metrics"] * HOUR_MS

@@ -35,7 +35,6 @@ SHADOW: Final = 2
 
 HEAD: Final = Struct("<BBHHq")
 PREDICTION: Final = Struct("<BBHHqqdddB")
-BODY: Final = Struct("<qdddB")
 BODY_AT: Final = HEAD.size
 NAMES_AT: Final = PREDICTION.size
 

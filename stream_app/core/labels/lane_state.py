@@ -20,9 +20,6 @@ from stream_app.core.labels.entry import HAS_OUTCOME, HAS_PREDICTION, NAMES_AT
 
 FORMAT: Final = 2
 
-#: Dispositions of CONTRACT section 7; ``pending`` is derived from the day counters.
-DISPOSITIONS: Final = ("joined", "pending", "unmatched", "duplicate", "corrected", "dead_lettered")
-
 
 class DispositionTally(msgspec.Struct):
     """Final dispositions of one input topic's records in this partition."""

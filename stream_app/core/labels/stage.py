@@ -42,7 +42,6 @@ from stream_app.errors import Broken
 
 STAGE: Final = "labels"
 PREDICTIONS: Final = "predictions"
-OUTCOMES: Final = "outcomes"
 MODEL_DELTAS: Final = "model-deltas"
 
 _NAN: Final = float("nan")

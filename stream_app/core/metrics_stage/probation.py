@@ -82,8 +82,8 @@ class Prober:
         recent = mine.sum_labels(range(first, changed + rules.probation_days + 1), ordered)
         return [
             label_window(
-                days[i], days[-1] + 1, len(days) - i, recent, before.sum_labels(days[i:], ordered),
-                wobble[-rules.probation_dispersion_days :], one_day=True, rules=limits,
+                days[i], days[-1] + 1, len(days) - i, recent, before.sum_labels(days[i:], ordered), limits,
+                daily=wobble[-rules.probation_dispersion_days :], least_days=limits.dispersion_min_days,
             )
             for i in range(len(days))
         ]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from schemas.training import Comparison
+from schemas.training import VersionComparison
 from stream_app.core.retrain.data_range import Plan
 from stream_app.core.retrain.safeguards import SafeguardResult
 from stream_app.core.retrain.state import Cause, ModelState, Refusals
@@ -47,7 +47,7 @@ class Audit(NamedTuple):
     ids: tuple[str, ...]
     reason: str
     answers: tuple[SafeguardResult, ...] = ()
-    comparison: Comparison | None = None
+    comparison: VersionComparison | None = None
 
 
 class CommandRefused(NamedTuple):

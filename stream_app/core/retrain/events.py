@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
-from schemas.training import Answer, Comparison
+from schemas.training import Answer, VersionComparison
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.retrain.data_range import Plan
 from stream_app.core.retrain.safeguards import Coverage
@@ -136,7 +136,7 @@ class Result:
     error: str | None = None
     #: of the candidate's artefact, in hex
     artifact_sha256: str | None = None
-    comparison: Comparison | None = None
+    comparison: VersionComparison | None = None
 
     @property
     def kind(self) -> Kind:

@@ -62,7 +62,6 @@ from stream_app.core.retrain.publish import DECISION_LOG, JOBS, Publisher
 from stream_app.core.retrain.state import ModelState
 
 STAGE: Final = "retrain"
-LOG: Final = "log"
 #: models that wait for a turn of their policy's training
 WAITING: Final = b"Q"
 

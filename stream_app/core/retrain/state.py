@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from schemas.training import Comparison
+from schemas.training import VersionComparison
 from stream_app.core.kit.codec import Codec
 from stream_app.core.retrain.data_range import Plan
 
@@ -79,7 +79,7 @@ class Job(msgspec.Struct, frozen=True):
     #: whether the candidate passed the thresholds, or a person approved it
     validated: bool = False
     #: of the candidate with the active version, as its trainer says
-    comparison: Comparison | None = None
+    comparison: VersionComparison | None = None
 
 
 class FailedCommand(msgspec.Struct, frozen=True):

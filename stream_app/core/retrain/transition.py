@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from schemas import bounds
 from schemas.common import uuid5
-from schemas.training import Comparison
+from schemas.training import VersionComparison
 from stream_app.core.kit.audit import TEXT
 from stream_app.core.kit.days import HOUR_MS
 from stream_app.core.retrain.config import ModelConfig
@@ -36,7 +36,8 @@ class Transition:
 
     def audit(
         self, action: str, decision: str, subject: str, reason: str, *, actor: str = COORDINATOR,
-        ids: tuple[str, ...] = (), answers: tuple[SafeguardResult, ...] = (), comparison: Comparison | None = None,
+        ids: tuple[str, ...] = (), answers: tuple[SafeguardResult, ...] = (),
+        comparison: VersionComparison | None = None,
     ) -> None:  # fmt: skip
         """Say what was decided."""
         self.effects.append(Audit(actor, action, decision, subject, ids, reason, answers, comparison))

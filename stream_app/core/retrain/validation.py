@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from schemas.training import Comparison
+from schemas.training import VersionComparison
 from stream_app.core.retrain.config import RetrainRules
 
 Values = Mapping[str, float | None]
@@ -26,11 +26,11 @@ class Validation(NamedTuple):
     verdict: Literal["passed", "rejected", "needs_person"]
     reason: str
     #: what was compared, if anything was
-    comparison: Comparison | None = None
+    comparison: VersionComparison | None = None
 
 
 def validate(
-    rules: RetrainRules, candidate: Values | None, champion: Values | None, told: Comparison | None
+    rules: RetrainRules, candidate: Values | None, champion: Values | None, told: VersionComparison | None
 ) -> Validation:
     """Judge a candidate by what its trainer reports of rows that it was not trained on.
 
@@ -55,7 +55,7 @@ def validate(
     return _by_floors(rules.validation_floors, mine, theirs, found, better)
 
 
-def words(found: Comparison) -> str:
+def words(found: VersionComparison) -> str:
     """A comparison in a sentence's part."""
     text = f"{found.metric} {found.candidate:.4f}, the active version has {found.champion:.4f} on the same rows: "
     text += f"{100 * found.difference:+.1f} points"
@@ -64,7 +64,7 @@ def words(found: Comparison) -> str:
     return f"{text}, 95 % between {100 * found.lower:+.1f} and {100 * found.upper:+.1f}"
 
 
-def _compared(primary: str, candidate: Values | None, champion: Values | None) -> Comparison | str | None:
+def _compared(primary: str, candidate: Values | None, champion: Values | None) -> VersionComparison | str | None:
     """By the two versions' metrics; ``None`` where the active version's is undefined, a sentence if it is missing."""
     if candidate is None:
         return "the trainer reported no candidate_metrics"
@@ -76,11 +76,11 @@ def _compared(primary: str, candidate: Values | None, champion: Values | None) -
         return f"{primary}, the primary metric, is {how}"
     if theirs is None:
         return None if primary in champion else f"the trainer reported no {primary} of the active version"
-    return Comparison(metric=primary, candidate=mine, champion=theirs, difference=mine - theirs)
+    return VersionComparison(metric=primary, candidate=mine, champion=theirs, difference=mine - theirs)
 
 
 def _by_floors(
-    floors: Mapping[str, float], mine: Values, theirs: Values, found: Comparison | None, better: str
+    floors: Mapping[str, float], mine: Values, theirs: Values, found: VersionComparison | None, better: str
 ) -> Validation:
     """A floor that the active version misses as well says nothing against the candidate, only less for it."""
     missed, below, shown = [], [], []

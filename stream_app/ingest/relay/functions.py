@@ -220,10 +220,38 @@ def _scores(value: Any) -> tuple[list[Any], list[float]]:
     raise Fault(f"{shown(value)} is neither a list nor an object of probabilities")
 
 
+#: What a text classifier answers: the likeliest class and its probability alone.
+_CHOSEN: Final = frozenset({"label", "score"})
+
+
+def _answer(value: Any) -> Any:
+    """What is said of one row: the score of an object that has one, and classes with their scores as one object."""
+    if isinstance(value, list) and value and all(isinstance(one, dict) and one.keys() == _CHOSEN for one in value):
+        return {one["label"]: one["score"] for one in value} if len(value) > 1 else value[0]
+    if isinstance(value, dict) and "score" in value and "label" not in value:
+        return value["score"]
+    return value
+
+
+def _of_chosen(chosen: dict[str, Any], wanted: Any, classes: Any) -> float:
+    """The probability of a class where only the likeliest one is told: the rest of two classes is the other's."""
+    score = number(chosen["score"])
+    if is_class(chosen["label"], wanted, classes):
+        return score
+    if score < 0.5 or (classes and len(names_of(classes)) != 2):
+        raise Fault(
+            f"{shown(chosen)} says nothing of class {shown(wanted)}: with more than two classes the endpoint has to "
+            "answer with the scores of all"
+        )
+    return 1 - score
+
+
 def _probability(value: Any, wanted: Any, classes: Any = None, answers: Any = "") -> float:
     """One versus the rest: the probability of one class, which a single fraction is already; 1 or 0 of a label."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
+    if isinstance(value, dict) and value.keys() == _CHOSEN:
+        return _of_chosen(value, wanted, classes)
     if not isinstance(value, list | dict):
         return float(is_class(value, wanted, classes)) if is_label(value, answers) else number(value)
     names, scores = _scores(value)
@@ -248,6 +276,8 @@ def _argmax_is(value: Any, wanted: Any, classes: Any = None, answers: Any = "") 
     """Whether a class is the likeliest or the label; of a single fraction nothing is said, its threshold decides."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
+    if isinstance(value, dict) and value.keys() == _CHOSEN:
+        return is_class(value["label"], wanted, classes)
     if isinstance(value, list | dict):
         names, scores = _scores(value)
         best = scores.index(max(scores))
@@ -281,6 +311,7 @@ def _nonempty(value: Any) -> Any:
 
 FUNCTIONS: Final = {
     "alike": Function(alike, 0, 0, "alike"),
+    "answer": Function(_answer, 0, 0, "answer"),
     "argmax": Function(_argmax, 0, 1, "argmax or argmax(CLASSES)"),
     "argmax_is": Function(_argmax_is, 1, 3, "argmax_is(CLASS), argmax_is(CLASS, CLASSES) or with ANSWERS"),
     "at": Function(_at, 1, 1, "at(INDEX or NAME)"),

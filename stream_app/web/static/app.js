@@ -5,6 +5,7 @@ import { connect, disconnect, listen, state } from "./live.js";
 import { h, replace, soon } from "./dom.js";
 import { dialog, problem, session, severityTag, skeleton, toast } from "./parts.js";
 
+/** @type {[RegExp, string, string][]} addresses, the script of the view, its title */
 const ROUTES = [
   [/^\/$/, "models", "Models"],
   [/^\/models\/([^/]+)$/, "model", "Model"],
@@ -22,7 +23,7 @@ const NAVIGATION = [
   ["/audit", "Audit", "u"],
 ];
 
-const main = document.getElementById("main");
+const main = /** @type {HTMLElement} */ (document.getElementById("main"));
 let view = null,
   shown = 0;
 
@@ -42,7 +43,7 @@ async function show() {
   const part = pattern.exec(path)?.[1];
   document.title = `${part ? decodeURIComponent(part) : title} · Plumbline`;
   replace(main, skeleton());
-  window.scrollTo(0, 0);
+  scrollTo(0, 0);
   try {
     const module = await import(`./views/${name}.js`);
     if (mine !== shown) return;
@@ -224,7 +225,7 @@ listen((message) => {
 watch(bar);
 
 document.addEventListener("click", (event) => {
-  const link = event.target.closest?.("a[href^='/']");
+  const link = event.target instanceof Element && event.target.closest("a[href^='/']");
   if (
     !link ||
     event.defaultPrevented ||
@@ -247,7 +248,7 @@ document.addEventListener("keydown", (event) => {
     event.metaKey ||
     event.ctrlKey ||
     event.altKey ||
-    event.target.closest("input, textarea, select, dialog")
+    (event.target instanceof Element && event.target.closest("input, textarea, select, dialog"))
   )
     return;
   if (pending === "g") {
@@ -267,14 +268,14 @@ document.addEventListener("keydown", (event) => {
       ),
     );
   } else if (event.key === "/") {
-    const search = main.querySelector("input[type=search]");
+    const search = /** @type {HTMLElement | null} */ (main.querySelector("input[type=search]"));
     if (search) {
       event.preventDefault();
       search.focus();
     }
   } else if (event.key === "j" || event.key === "k") {
-    const links = [...main.querySelectorAll("table.rows a.name")];
-    const next = links.indexOf(document.activeElement) + (event.key === "j" ? 1 : -1);
+    const links = /** @type {HTMLElement[]} */ ([...main.querySelectorAll("table.rows a.name")]);
+    const next = links.findIndex((link) => link === document.activeElement) + (event.key === "j" ? 1 : -1);
     links[Math.max(0, Math.min(next, links.length - 1))]?.focus();
   }
   pending = event.key === "g" ? "g" : null;

@@ -6,7 +6,7 @@ let library = null;
 function load() {
   library ??= new Promise((resolve, reject) => {
     const script = h("script", { src: "/static/plotly.js" });
-    script.onload = () => resolve(window.Plotly);
+    script.onload = () => resolve(globalThis.Plotly);
     script.onerror = () => {
       library = null;
       reject(new Error("the chart library could not be loaded"));
@@ -54,7 +54,7 @@ export async function draw(element, make, label) {
 /** Words in the place of a chart that has nothing to draw; nothing of one that stood there stays. */
 export function instead(element, text) {
   element.drawing = null;
-  window.Plotly?.purge(element);
+  globalThis.Plotly?.purge(element);
   element.removeAttribute("role");
   element.removeAttribute("aria-label");
   replace(element, h("p", { class: "soft" }, text));
@@ -95,7 +95,7 @@ function paint(plotly, element) {
 addEventListener("themechange", () => {
   document
     .querySelectorAll(".chart")
-    .forEach((element) => element.drawing && library?.then((plotly) => paint(plotly, element)));
+    .forEach((/** @type {any} */ element) => element.drawing && library?.then((plotly) => paint(plotly, element)));
 });
 
 /** Two histograms of scores, each as shares of its rows, so that windows of different sizes can be compared. */

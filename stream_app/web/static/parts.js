@@ -60,7 +60,7 @@ export function sparkline(values, name) {
   const y = (v) => 17 - ((v - middle) / span) * 27;
   let path = "",
     pen = "M",
-    end = null;
+    end = [0, 0];
   values.forEach((value, n) => {
     if (value === null) {
       pen = "M";
@@ -113,7 +113,7 @@ export function problem(error, again) {
 
 export function toast(kind, ...children) {
   const box = h("div", { class: `toast ${kind}` }, ...children);
-  document.getElementById("toasts").append(box);
+  document.getElementById("toasts")?.append(box);
   setTimeout(() => box.remove(), 9_000);
 }
 
@@ -128,7 +128,17 @@ export function dialog(heading, fill) {
   return box;
 }
 
-/** Ask for a reason and send a command. `path` and `body` make the request; `more` are further fields. */
+/**
+ * Ask for a reason and send a command.
+ * @param {object} asked
+ * @param {string} asked.heading
+ * @param {string} asked.text
+ * @param {string} asked.button
+ * @param {boolean} [asked.danger]
+ * @param {string} asked.path of the request
+ * @param {() => object} [asked.body] of the request, but for the reason
+ * @param {Element[]} [asked.more] further fields
+ */
 export function command({ heading, text, button, danger = false, path, body = () => ({}), more = [] }) {
   const key = newKey();
   dialog(heading, (close) => {
@@ -177,7 +187,14 @@ function follow(id, heading) {
   setTimeout(end, 300_000);
 }
 
-/** A table; columns are [heading, cell of a row, {class, label}]. */
+/** @typedef {[string, (row: any) => any, { class?: string, label?: string }?]} Column heading, cell of a row, looks */
+
+/**
+ * A table of rows.
+ * @param {Column[]} columns
+ * @param {any[]} rows
+ * @param {string} name
+ */
 export function table(columns, rows, name) {
   return h(
     "div",

@@ -16,12 +16,13 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from stream_app.core.comparisons.average_precision import certified, certified_precision, limits, variance
+from stream_app.core.comparisons.average_precision import limits, variance
 from stream_app.core.comparisons.labels import dispersion, label_window, metric_window, ratio
 from stream_app.core.comparisons.proportions import combine, wilson
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.verdicts import drop, performance_verdict
 from stream_app.core.counts.figures import average_precision, precision_at_recall
+from tests.oracle.certified import certified, certified_precision
 from tests.unit.comparisons.draws import counts, logits
 
 ALL = ("accuracy", "precision", "recall", "f1", "pr_auc", "precision_at_80_recall")
@@ -51,7 +52,7 @@ def test_every_metric_and_the_bare_rule_say_what_scikit_learn_says_of_the_raw_ro
             y, s = rows(rng, int(rng.integers(60, 900)), rng.uniform(0.05, 0.7), rng.uniform(0.3, 3), 1.0)
             sides.append((y, np.round(s, int(rng.choice([2, 4, 17]))), s >= rng.uniform(0.3, 0.7)))
         made = [counts(s, p, y) for y, s, p in sides]
-        window = label_window(0, 7, 7, made[0], made[1], [], one_day=False, rules=rules)
+        window = label_window(0, 7, 7, made[0], made[1], rules)
         worst = -1.0
         enough = False
         for metric in window.metrics:
@@ -216,10 +217,10 @@ def test_dispersion_is_the_chi_square_of_the_days_over_its_degrees() -> None:
     hits = np.array([80, 95, 70, 90, 60, 85, 99])
     p = hits.sum() / 700
     want = ((hits - 100 * p) ** 2 / (100 * p * (1 - p))).sum() / 6
-    assert dispersion("accuracy", days, rules) == pytest.approx(want)
-    assert dispersion("pr_auc", days, rules) == dispersion("recall", days, rules) == 1.0
-    assert dispersion("accuracy", days[:6], rules) == 1.0
-    assert dispersion("accuracy", [counts([0.9] * 9, None, [1] * 9)] * 9, rules) == 1.0
+    assert dispersion("accuracy", days, 7) == pytest.approx(want)
+    assert dispersion("pr_auc", days, 7) == dispersion("recall", days, 7) == 1.0
+    assert dispersion("accuracy", days[:6], 7) == 1.0
+    assert dispersion("accuracy", [counts([0.9] * 9, None, [1] * 9)] * 9, 7) == 1.0
     one = metric_window("accuracy", days[2], days[0], want, rules)
     wide = metric_window("accuracy", days[2], days[0], 1.0, rules)
     assert one.lower is not None

@@ -132,3 +132,9 @@ def test_a_bulk_holds_what_is_spread_and_not_what_stands_alone() -> None:
 def test_options_that_say_nothing_true_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(Incompatible):
         Mapping(**options)
+
+
+@pytest.mark.parametrize("word", ["None", "", "-", "NaN"])
+def test_what_says_that_there_is_no_label_cannot_be_the_positive_one(word: str) -> None:
+    with pytest.raises(Incompatible, match="no label"):
+        Mapping({}, {}, positive=("yes", word))

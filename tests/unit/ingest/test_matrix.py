@@ -184,6 +184,7 @@ def labels() -> Iterator[Case]:
         "other": ("fraud", "legit", ("--positive", "fraud", "--negative", "fine"), "neither of --positive fraud"),
         "untold": ("fraud", "legit", (), "neither true nor false"),
         "two": (2, 1, ("--positive", "2", "--negative", "1"), ""),
+        "missing": ("yes", "-", ("--positive", "yes", "--negative", "-"), ""),
         "upside": (0, 1, ("--positive", "0"), ""),
     }  # fmt: skip
     for name, (yes, no, options, said) in words.items():

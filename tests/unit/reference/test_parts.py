@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, f1_score, precision_recall_
 
 from schemas.training import TrainingCommand
 from stream_app.errors import Incompatible
-from stream_app.reference.judging import Judged, compare, draws, metrics
+from stream_app.reference.judging import Answers, compare, draws, metrics
 from stream_app.reference.learners import LEARNERS, Fitted, boosting, find, logistic
 from stream_app.reference.predictor import Predictor, seed
 from stream_app.reference.registry import CARD, FolderRegistry, open_registry
@@ -69,13 +69,13 @@ def test_metrics_are_scikit_learns(case: int) -> None:
     actual[:2] = (0, 1)
     scores = np.round(np.clip(draw.normal(0.3 + 0.3 * actual, 0.2), 0, 1), 2)
     said = scores >= 0.5
-    found = metrics(Judged(scores, said), actual)
+    found = metrics(Answers(scores, said), actual)
     assert found["accuracy"] == pytest.approx((said == (actual == 1)).mean())
     assert found["f1"] == pytest.approx(f1_score(actual, said, zero_division=0))
     assert found["pr_auc"] == pytest.approx(average_precision_score(actual, scores))
     precision, recall, _ = precision_recall_curve(actual, scores)
     assert found["precision_at_80_recall"] == pytest.approx(precision[recall >= 0.8].max())
-    assert metrics(Judged(scores, scores >= 2), actual)["precision"] is None
+    assert metrics(Answers(scores, scores >= 2), actual)["precision"] is None
 
 
 def test_the_threshold_is_a_half_unless_positives_are_rare() -> None:
@@ -124,13 +124,13 @@ def test_drawn_again_a_metric_scatters_around_its_value(metric: str) -> None:
     """Held against drawing rows one by one."""
     found = rows(400, seed=5)
     truth, served = labels(found), recorded(found)
-    noisy = Judged(np.clip(served.scores + np.random.default_rng(1).normal(0, 0.2, 400), 0, 1).round(2), served.said)
+    noisy = Answers(np.clip(served.scores + np.random.default_rng(1).normal(0, 0.2, 400), 0, 1).round(2), served.said)
     mine = draws(metric, [served, noisy], truth, 400)
     plain = []
     draw = np.random.default_rng(9)
     for _ in range(400):
         at = draw.integers(0, 400, 400)
-        plain.append([metrics(Judged(j.scores[at], j.said[at]), truth[at])[metric] for j in (served, noisy)])
+        plain.append([metrics(Answers(j.scores[at], j.said[at]), truth[at])[metric] for j in (served, noisy)])
     for got, want in zip(mine, np.array(plain, dtype=float).T, strict=True):
         assert got.mean() == pytest.approx(want.mean(), abs=0.01)
         assert got.std() == pytest.approx(want.std(), rel=0.2, abs=1e-3)
@@ -141,16 +141,16 @@ def test_the_interval_of_a_difference_is_drawn_in_pairs() -> None:
     found = rows(1_000, seed=4)
     truth, served = labels(found), recorded(found)
     # right where the other is right, but for 30 rows
-    worse = Judged(served.scores, served.said ^ (np.arange(1_000) < 30) & (served.said == (truth == 1)))
+    worse = Answers(served.scores, served.said ^ (np.arange(1_000) < 30) & (served.said == (truth == 1)))
     told = compare("accuracy", served, worse, truth)
     assert told is not None
     assert told.lower is not None
     assert told.upper is not None
     assert told.difference == pytest.approx(told.candidate - told.champion)
     assert 0 < told.lower < told.difference < told.upper < 0.05
-    nobody = Judged(served.scores, np.zeros(1_000, dtype=bool))
+    nobody = Answers(served.scores, np.zeros(1_000, dtype=bool))
     assert compare("precision", served, nobody, truth) is None
-    rare = Judged(served.scores, np.arange(1_000) == 7)
+    rare = Answers(served.scores, np.arange(1_000) == 7)
     drawn = compare("precision", served, rare, truth)
     assert drawn is not None
     assert drawn.lower is not None  # a third of the drawings miss the row and are left out

@@ -34,7 +34,7 @@ NO_LABELS = (
     [1, 0],
     [[]],
 )
-RESPONSE, REQUEST = ({"ce_type": f"org.kubeflow.serving.inference.{kind}"} for kind in ("response", "request"))
+RESPONSE = {"ce_type": "org.kubeflow.serving.inference.response"}
 
 
 def made(name: str, value: Any, headers: dict[str, str] | None = None, **parameters: Any) -> list[dict[str, Any]]:
@@ -218,6 +218,36 @@ def test_results_of_an_endpoint_are_counted_against_its_input(output: str, given
 def test_results_that_do_not_fit_the_input_are_a_fault(output: str, given: str) -> None:
     value = capture(output, given, "JSON" if output[0] == "[" else "CSV")
     assert "of the input" in fault("sagemaker-capture", value, model_type="churn")
+
+
+def _texts(*answers: Any) -> dict[str, Any]:
+    given: Any = ["a text"] * len(answers) if len(answers) > 1 else "a text"
+    return capture(orjson.dumps(list(answers)).decode(), orjson.dumps({"inputs": given}).decode(), "JSON")
+
+
+def test_a_text_classifiers_score_is_that_of_its_label() -> None:
+    yes, no = {"label": "POSITIVE", "score": 0.75}, {"label": "NEGATIVE", "score": 0.75}
+    for parameters in ({"class": "POSITIVE"}, {"class": 1, "classes": "NEGATIVE,POSITIVE"}):
+        rows = made("sagemaker-capture", _texts(yes, no), model_type="mood", **parameters)
+        assert [(row["score"], row["predicted"]) for row in rows] == [(0.75, True), (0.25, False)]
+    # all classes with their scores, in the order of likelihood
+    whole = [{"label": "b", "score": 0.5}, {"label": "a", "score": 0.3}, {"label": "c", "score": 0.2}]
+    rows = made("sagemaker-capture", _texts(whole, whole), model_type="mood", **{"class": "a"})
+    assert [(row["score"], row["predicted"]) for row in rows] == [(0.3, False)] * 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "parameters"),
+    [
+        ({"label": "b", "score": 0.4}, {"class": "a"}),
+        ({"label": "b", "score": 0.9}, {"class": "a", "classes": "a,b,c"}),
+        ({"label": "b", "score": 0.9}, {"class": 1}),
+        ({"label": None, "score": 0.9}, {"class": "a"}),
+        ({"label": "b", "score": "high"}, {"class": "b"}),
+    ],
+)
+def test_a_label_that_says_nothing_of_the_class_is_a_fault(answer: Any, parameters: dict[str, Any]) -> None:
+    assert "score: " in fault("sagemaker-capture", _texts(answer), model_type="mood", **parameters)
 
 
 def _v1(answer: Any) -> tuple[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from schemas.training import Comparison
+from schemas.training import VersionComparison
 from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.retrain import RetrainRules
@@ -23,9 +23,11 @@ FRAUD = RetrainRules(
 OTHER = RetrainRules()
 
 
-def told(difference: float, half: float | None = 0.02, metric: str = "accuracy", champion: float = 0.8) -> Comparison:
+def told(
+    difference: float, half: float | None = 0.02, metric: str = "accuracy", champion: float = 0.8
+) -> VersionComparison:
     bounds = (None, None) if half is None else (difference - half, difference + half)
-    return Comparison(
+    return VersionComparison(
         metric=metric, candidate=champion + difference, champion=champion, difference=difference,
         lower=bounds[0], upper=bounds[1],
     )  # fmt: skip

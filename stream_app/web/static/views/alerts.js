@@ -2,9 +2,10 @@
 import { get, modelPath } from "../api.js";
 import { quality, watch } from "../judgement.js";
 import { listen } from "../live.js";
-import { h, replace, soon, title, when, words } from "../dom.js";
+import { h, replace, soon, title, when } from "../dom.js";
 import { empty, paged, severityTag, skeleton, table } from "../parts.js";
 
+/** @type {import("../parts.js").Column[]} */
 const COLUMNS = [
   ["Severity", (row) => severityTag(row.severity)],
   [

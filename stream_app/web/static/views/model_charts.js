@@ -65,14 +65,16 @@ function driftMarks(events, from) {
 }
 
 /** Runs of rows on consecutive days that have a value: what lies between two of them is not known. */
-function unbroken(rows, value) {
+export function unbroken(rows, value) {
+  /** @type {any[][]} */
   const runs = [];
+  /** @type {number | null} */
   let before = null;
   for (const row of rows) {
     const day = dayNumber(row.date);
     if (known(value(row))) {
       if (before === null || day !== before + 1) runs.push([]);
-      runs.at(-1).push(row);
+      runs.at(-1)?.push(row);
       before = day;
     } else before = null;
   }
@@ -80,7 +82,7 @@ function unbroken(rows, value) {
 }
 
 /** A band between two limits for each unbroken run, so that no day without a value is shaded; a day alone is a bar. */
-function bands(rows, limits, style) {
+export function bands(rows, limits, style) {
   return unbroken(rows, (row) => limits(row)?.[0]).map((run, n) => {
     const x = run.map((row) => row.date);
     return {
@@ -99,7 +101,7 @@ function bands(rows, limits, style) {
 }
 
 /** Points of the rows, with a gap wherever a day is missing. */
-function withGaps(rows, value, text = () => "") {
+export function withGaps(rows, value, text = (_row) => "") {
   const x = [],
     y = [],
     told = [];
@@ -124,7 +126,7 @@ export function seriesChart(element, { snapshots, events, view }, metric) {
   if (!snapshots.length)
     return instead(element, "No closed day yet: the first closes at 02:00 UTC after it.");
   const values = snapshots.map((s) => s[metric]).filter(known);
-  if (!values.length)
+  if (!values.length && !snapshots.some((s) => known(estimated(s, metric))))
     return instead(
       element,
       snapshots.some((s) => s.outcomes)
@@ -144,7 +146,8 @@ export function seriesChart(element, { snapshots, events, view }, metric) {
           palette[n % palette.length],
         ),
       );
-      const edges = [...values, ...snapshots.flatMap((s) => interval(s, metric) ?? [])].filter(known);
+      data.push(...estimatedLines(snapshots, metric, c));
+      const edges = [...values, ...snapshots.map((s) => estimated(s, metric)), ...snapshots.flatMap((s) => interval(s, metric) ?? [])].filter(known);
       const top = Math.max(...edges),
         bottom = Math.min(...edges);
       const from = snapshots[0].date,
@@ -195,6 +198,24 @@ export function seriesChart(element, { snapshots, events, view }, metric) {
     },
     `${metricName(metric)} by day`,
   );
+}
+
+/** The metric as the day's scores alone have it. */
+const estimated = (row, metric) => row.estimated?.[metric]?.value;
+
+/** One dashed line, grey where outcomes contradict such estimates; of several versions on a day the last. */
+function estimatedLines(snapshots, metric, c) {
+  const rows = [...new Map(snapshots.map((s) => [s.date, s])).values()].filter((s) => known(estimated(s, metric)));
+  return [false, true]
+    .filter((muted) => rows.some((row) => row.estimated.muted === muted))
+    .map((muted) => ({
+      type: "scatter",
+      mode: "lines",
+      name: muted ? "estimated, muted" : "estimated",
+      line: { color: muted ? c.faint : c.soft, width: 1.5, dash: "dash" },
+      ...withGaps(rows, (row) => (row.estimated.muted === muted ? estimated(row, metric) : null)),
+      hovertemplate: `%{y:.3f} by scores alone${muted ? ", contradicted by outcomes" : ""}<extra></extra>`,
+    }));
 }
 
 /** The 95 % interval of a day's metric; null where it is no share, or has no value. */

@@ -10,7 +10,7 @@ export function open(main, model, current) {
   return model === undefined ? overview(main, current) : ofModel(main, model, current);
 }
 
-async function watch(main, current, load, wanted) {
+async function watch(main, load, wanted) {
   replace(main, skeleton());
   const again = soon(load, 150, 700);
   const end = listen((message) => {
@@ -28,6 +28,7 @@ function overview(main, current) {
         get("/audit", { action: "train", decision: "refused", limit: 10 }),
       ]);
       if (!current()) return;
+      /** @type {import("../parts.js").Column[]} */
       const columns = [
         [
           "Model",
@@ -84,7 +85,7 @@ function overview(main, current) {
       if (current()) replace(main, problem(error, load));
     }
   };
-  return watch(main, current, load, (m) => ["training-jobs", "audit"].includes(m.topic));
+  return watch(main, load, (m) => ["training-jobs", "audit"].includes(m.topic));
 }
 
 function ofModel(main, model, current) {
@@ -103,7 +104,6 @@ function ofModel(main, model, current) {
   };
   return watch(
     main,
-    current,
     load,
     (m) => m.model === model && ["training-jobs", "audit", "training-commands", "model-lifecycle"].includes(m.topic),
   );

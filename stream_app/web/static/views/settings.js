@@ -52,6 +52,7 @@ export async function open(main, _part, current) {
     const rows = items.filter(
       (item) => !filter || `${item.key} ${item.doc} ${item.model}`.toLowerCase().includes(filter),
     );
+    /** @type {[string, any[]][]} */
     const groups = [
       ["Changed", rows.filter(changed)],
       ["Thresholds with a preview", rows.filter((r) => !changed(r) && r.previewable)],
