@@ -13,12 +13,14 @@ BUILT_IN: Final[dict[str, dict[str, Any]]] = {
         "scope": "global",
         "performance_metrics": ("accuracy", "precision"),
         "rollback_metrics": ("accuracy",),
+        "primary_metric": "accuracy",
         "validation_floors": {"accuracy": 0.70, "precision": 0.60},
     },
     "fraud": {
         "scope": "tenant",
         "performance_metrics": ("precision", "recall", "pr_auc"),
         "rollback_metrics": ("pr_auc", "recall"),
+        "primary_metric": "pr_auc",
         "validation_floors": {"pr_auc": 0.70, "precision_at_80_recall": 0.50},
     },
 }

@@ -16,6 +16,7 @@ from stream_app.settings.built_in import PERFORMANCE_METRICS
 from stream_app.settings.fields import AT_START, EVERYWHERE, STATIC, setting
 
 Metric = Literal["accuracy", "precision", "recall", "f1", "pr_auc", "precision_at_80_recall"]
+Policy = Literal["drift", "labels", "schedule"]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 Floor = Annotated[float, Field(ge=0, le=1)]
 
@@ -315,6 +316,33 @@ class RuleFields(BaseModel):
         gt=0,
         le=24,
     )
+    retrain_policies: tuple[Policy, ...] = setting(
+        ("drift",),
+        "What asks for a training: drift; a schedule; or labels, once retrain_every_labels have come. Each is refused "
+        "by the same safeguards. Without drift in it, drift is alerted and nothing is trained because of it.",
+        max_length=3,
+    )
+    retrain_every_days: int = setting(
+        20,
+        "Days between two trainings by the policy schedule, counted from the last train command. Shorter than "
+        "retrain_cooldown_days it has no effect.",
+        ge=1,
+        le=365,
+    )
+    retrain_every_labels: int = setting(
+        0, "Labelled rows since the last train command from which the policy labels asks for a training; 0: never.",
+        ge=0, le=10**9,
+    )  # fmt: skip
+    retrain_at_once: int = setting(
+        4, "Trainings of the policies schedule and labels that are on their way in a model partition at once; others "
+        "wait, the oldest first. More: a trainer that takes them one by one may not finish them in command_finish_h.",
+        ge=1, le=10_000,
+    )  # fmt: skip
+    retrain_refit: bool = setting(
+        True,
+        "Whether the reference trainer fits the candidate once more, on training range and hold-out together, after it "
+        "was judged. Off: what serves is what was judged, and has not seen the newest rows.",
+    )
     retrain_min_samples: int = setting(
         100, "Labelled rows the training range needs. Fewer: models of noise.", ge=1, le=10**9
     )
@@ -334,8 +362,17 @@ class RuleFields(BaseModel):
         "Least value of each metric, 0 to 1, on a hold-out. A type without any is never activated automatically: its "
         "candidate waits for a person.",
     )
-    validation_max_loss_points: float = setting(
-        1.0, "Points a candidate may be worse than the active version on the same rows.", ge=0, le=100
+    primary_metric: Metric | Literal["first"] = setting(
+        "first",
+        "Metric that decides between a candidate and the active version on the same rows; `first`: the first of "
+        "performance_metrics. The others do not: a version that hardly ever says yes has the better precision.",
+    )
+    validation_min_gain_points: float = setting(
+        0.0,
+        "Points of primary_metric that a candidate must be better than the active version on the same rows; below 0: "
+        "that it may be worse. Higher: fewer versions change, and small gains are given away.",
+        ge=-100,
+        le=100,
     )
     probation_first_look_h: float = setting(
         24.0, "Hours after a change of version until it is first judged.", gt=0, le=720
@@ -347,6 +384,13 @@ class RuleFields(BaseModel):
     probation_min_labelled: int = setting(100, "Labelled rows either version needs to be judged.", ge=1, le=10**9)
     probation_min_denominator: int = setting(
         30, "Rows in a rollback metric's denominator that either version needs.", ge=1, le=10**9
+    )
+    probation_dispersion_days: int = setting(
+        14,
+        "Last judged days of the previous version that say how far a good version wobbles from day to day. Without "
+        "it a tenth to a third of equally good versions were rolled back.",
+        ge=1,
+        le=90,
     )
     probation_previous_days: int = setting(
         7, "Last closed days of the previous version that the new one is compared with.", ge=1, le=90

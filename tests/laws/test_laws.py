@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import stream_app.core
 from schemas.drift import DriftKind, Severity, Verdict
+from schemas.training import VersionComparison
 from stream_app.core import model_log
 from stream_app.core.alerts import facts
 from stream_app.core.alerts import lane_state as alerts_lane
@@ -141,6 +142,9 @@ causes = st.builds(
     retrain_state.Cause, st.sampled_from(("statistical", "manual")), st.lists(names, max_size=2).map(tuple), names,
     names, natural, st.none() | names, natural,
 )  # fmt: skip
+compared = st.none() | st.builds(
+    VersionComparison, metric=names, candidate=unit, champion=unit, difference=unit, lower=st.none() | unit, upper=unit
+)
 reported = st.none() | st.dictionaries(names, st.none() | unit, max_size=2)
 jobs = st.builds(
     retrain_state.Job, natural, causes, names, st.none() | plans, st.none() | orders,
@@ -176,7 +180,7 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
         st.builds(
             model_log.ResultEntry, model=names, command_id=names, status=st.none() | st.just("succeeded"),
             attempt=natural, candidate_metrics=reported, champion_metrics=reported, error=st.none() | names,
-            at_ms=natural,
+            comparison=compared, at_ms=natural,
         ),
         st.builds(
             model_log.StatisticalEntry, names, names, natural, natural, natural, baselines,

@@ -17,7 +17,7 @@ from stream_app.core.metrics_stage.compare import Comparer
 from stream_app.core.metrics_stage.config import MetricsConfig, MetricsSettings, ModelRules
 from stream_app.core.metrics_stage.keys import WATCH
 from stream_app.core.metrics_stage.lane_state import TickProgress
-from stream_app.core.metrics_stage.version_cells import VersionCells
+from stream_app.core.metrics_stage.version_cells import VersionCells, judged_days
 from stream_app.core.metrics_stage.watch import VersionChange, decode
 
 #: What a look costs in the cells of a step: it reads some twenty and compares up to seven windows.
@@ -65,10 +65,13 @@ class Prober:
         before = VersionCells(self._work, model, watch.previous)
         changed = day_of(watch.since_ms)
         span = range(changed - self._config.retention_days, changed + 1)
-        days = [day for day, cell in before.dated(span) if cell.revision][-rules.probation_previous_days :]
-        if not days:
+        closed = [day for day, cell in before.dated(span) if cell.revision]
+        if not closed:
             return []
+        days = closed[-rules.probation_previous_days :]
         limits = replace(rules.comparison, performance_metrics=rules.rollback_metrics)
+        # a new version's first days are few draws of the day's luck: bounds as wide as the one before wobbled
+        _, wobble = judged_days(before, closed, limits)
         ordered = not BY_SCORE.isdisjoint(limits.performance_metrics)
         mine = VersionCells(self._work, model, watch.version)
         first = changed
@@ -80,6 +83,7 @@ class Prober:
         return [
             label_window(
                 days[i], days[-1] + 1, len(days) - i, recent, before.sum_labels(days[i:], ordered), limits,
+                daily=wobble[-rules.probation_dispersion_days :], least_days=limits.dispersion_min_days,
             )
             for i in range(len(days))
         ]  # fmt: skip
