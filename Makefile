@@ -42,6 +42,7 @@ lint: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini tests benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 	$(DENO) lint --quiet $(DENO_ARGS) $(SCRIPTS) tests/dashboard

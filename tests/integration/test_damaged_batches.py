@@ -48,7 +48,8 @@ class Source:
 
     def __init__(self, partition: int, partitions: int) -> None:
         numbers = (n for n in range(1 << 30) if partition_for(b"p%d" % n, partitions) == partition)
-        self._predictions, self._outcomes = [], []
+        self._predictions: list[Any] = []
+        self._outcomes: list[Any] = []
         self._numbers: Iterator[int] = numbers
         self._ready: list[int] = []
 
@@ -298,7 +299,7 @@ async def _everything(
         consumer.assign(tps)
         for tp in tps:
             consumer.seek(tp, 0)
-        got = []
+        got: list[Any] = []
 
         async def all_read() -> bool:
             for tp, records in (await consumer.getmany(timeout_ms=200, max_records=most)).items():

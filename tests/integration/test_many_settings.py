@@ -63,7 +63,10 @@ async def many(prefix: Prefix, worker: Callable[..., Worker], folder: Path, mode
     each_ms = 1e3 * cpu_s(running.pid) / models
     spent = {"announced": longest_step(long_steps)}
     for how in ("stopped", "killed"):
-        assert running.stop() == 0 if how == "stopped" else running.kill() is None
+        if how == "stopped":
+            assert running.stop() == 0
+        else:
+            running.kill()
         running.start()
         await until(lambda: '"ready":true' in running.ready(), 120, "the worker to be ready again")
         spent[how] = longest_step(long_steps)

@@ -65,7 +65,7 @@ async def test_the_dags_functions_accept_train_and_answer_each_attempt_once(pref
         ("1", 1, "accepted"), ("1", 1, "succeeded"), ("2", 1, "accepted"), ("2", 1, "failed"),
     ]  # fmt: skip
     # what is answered is not taken again, even by a group that has forgotten everything
-    dag.GROUP = "another"
+    vars(dag).update(GROUP="another")
     async with asyncio.timeout(30):
         assert await dag.take_commands(wait_ms=2_000) == []
 

@@ -115,9 +115,9 @@ async def compare_with_topics(reader: Reader) -> None:
     assert sorted(audit.items) == sorted(rows.values())
     jobs, commands = await reader.history("churn:step-25-300-on")
     for found_rows, kind in ((jobs, "training-jobs"), (commands, "training-commands")):
-        rows = [e.value or b"" for e in published()[kind] if b'"churn:step-25-300-on"' in (e.value or b"")]
-        assert rows, f"no {kind} in what was published"
-        assert found_rows == rows[::-1]
+        written = [e.value or b"" for e in published()[kind] if b'"churn:step-25-300-on"' in (e.value or b"")]
+        assert written, f"no {kind} in what was published"
+        assert found_rows == written[::-1]
 
 
 async def test_it_equals_the_topics_and_again_after_a_flush_and_a_restart(

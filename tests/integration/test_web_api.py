@@ -180,7 +180,7 @@ async def test_each_command_becomes_one_command_under_its_key(site: Site, operat
         answer = await operator.post(path, json={**body, "reason": f"test of {command}"})
         assert answer.status_code == 202, answer.text
         wanted.append((answer.json()["command_id"], command, model, arguments))
-    written = {}
+    written: dict[Any, Any] = {}
     for row in await site.commands():
         written.setdefault(row["id"], []).append(row)
     for id, command, model, arguments in wanted:

@@ -141,8 +141,8 @@ async def test_two_thousand_events_a_second_leave_memory_and_descriptors_level(
     await finished(prefix, end, [running])
     judged = [(at, figures) for at, figures in samples if at >= TURNED]
     found, newest = slopes(judged), samples[-1][1]
-    for at, figures in samples[:: 60 // EVERY]:
-        print(f"{at:5.0f} s: " + ", ".join(f"{name} {value:.1f}" for name, value in figures.items()))
+    for second, figures in samples[:: 60 // EVERY]:
+        print(f"{second:5.0f} s: " + ", ".join(f"{name} {value:.1f}" for name, value in figures.items()))
     print(f"{load.made:,} events in {took:.0f} s, {load.made / took:,.0f} a second, at most {late:.1f} s late")
     for name, slope in found.items():
         print(f"{name}: {newest[name]:.1f}, slope {slope:+.3f} a minute over {len(judged)} samples")

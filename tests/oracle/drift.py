@@ -318,8 +318,8 @@ def _window(
 ) -> tuple[dict[str, Metric], str]:
     """Each metric of one window, and the verdict over all of them."""
     known = mine.of(mine.known.astype(bool))
-    sides = [[known.of(known.day == d) for d in days] for days in (recent, base)]
-    found = {metric: _metric(metric, *sides, spread) for metric in metrics}
+    now, then = ([known.of(known.day == d) for d in days] for days in (recent, base))
+    found = {metric: _metric(metric, now, then, spread) for metric in metrics}
     verdicts = {m.verdict for m in found.values()}
     if selective(mine, recent, base):
         return found, "insufficient_evidence"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -208,7 +209,7 @@ TARGETS: Final[dict[str, tuple[Callable[[], Iterable[bytes]], Callable[[bytes], 
     "results": (lambda: seeds.RESULTS, _ordered("answer")),
     "ticks": (lambda: [seeds.TICK], _tick),
     "map-file": (lambda: [text_of(name).encode() for name in shipped()], _map_file),
-    **{f"map-{name}": (lambda name=name: _values(name), _map(name)) for name in shipped()},
+    **{f"map-{name}": (partial(_values, name), _map(name)) for name in shipped()},
     "entries": (
         lambda: [_ENTRY, _ENTRY[: labels_entry.BODY_AT]],
         _stored(labels_entry.entry_day, lambda value: labels_entry.check(b"e1", value)),

@@ -74,8 +74,10 @@ def _largest(info: Any, limits: Limits, where: str) -> Any:
             return known
         return BIG if info.le is None else info.le
     if isinstance(info, types.FloatType):
-        lowest = -1.0 if info.ge is None else info.ge
-        return {-1: -1.2345678901234567e-300, 0: 0.12345678901234567, 1: 1.2345678901234567e17}[min(max(lowest, -1), 1)]
+        lowest = -1 if info.ge is None else int(min(max(info.ge, -1), 1))
+        return {-1: -1.2345678901234567e-300, 0: 0.12345678901234567, 1: 1.2345678901234567e17}[
+            int(min(max(lowest, -1), 1))
+        ]
     if isinstance(info, types.BoolType | types.NoneType | types.CustomType):
         return {types.BoolType: False, types.NoneType: None, types.CustomType: msgspec.UNSET}[type(info)]
     return _many(info, limits, where, known)

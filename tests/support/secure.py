@@ -100,7 +100,7 @@ def secure_kafka(folder: Path) -> Iterator[Secure]:
     kafka = LocalKafka(folder, transaction_scan_ms=1_000, extra=extra, ports=[plain, controller])
     try:
         kafka.start()
-        made = Secure(*(f"127.0.0.1:{port}" for port in (plain, sasl, mutual)), authority)
+        made = Secure(f"127.0.0.1:{plain}", f"127.0.0.1:{sasl}", f"127.0.0.1:{mutual}", authority)
         mechanism = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096)
         users = [UserScramCredentialUpsertion(user, mechanism, PASSWORD.encode()) for user in (FREE, BOUND)]
         admin = AdminClient({"bootstrap.servers": made.plain})

@@ -165,9 +165,9 @@ def check_deployments(models: int, days: int, volumes: tuple[int, ...]) -> None:
         delays[model[2:].rpartition("-")[0]].append(changed - at[model])
         assert 0 <= changed - at[model] <= (0 if how == "commanded" else 48)
     for name in sorted(delays):
-        how, a_day, hour = name.split("-")
+        by, rate, at_hour = name.split("-")
         after = f"{min(delays[name])} to {max(delays[name])} h"
-        print(f"deployment at {hour}:00, {how}, {a_day} a day: one change each, after {after}")
+        print(f"deployment at {at_hour}:00, {by}, {rate} a day: one change each, after {after}")
 
 
 @pytest.mark.parametrize("a_day", VOLUMES)

@@ -281,7 +281,7 @@ async def test_what_was_committed_beyond_the_end_of_a_topic_made_anew_is_not_wai
 
     async def history(tp: TopicPartition, until: int) -> AsyncIterator[Any]:
         looked.append(until)
-        for each in ():
+        for each in list[Any]():
             yield each
 
     settings, tp = Settings(), TopicPartition("ml.alerts", 0)

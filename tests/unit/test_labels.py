@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,9 @@ class Bench:
         self.dead: list[str] = []
         self.now = T0
 
-    def tick(self, hours: float, predictions: list[Any] = (), outcomes: list[Any] = (), chunk: int = 99) -> None:
+    def tick(
+        self, hours: float, predictions: Sequence[Any] = (), outcomes: Sequence[Any] = (), chunk: int = 99
+    ) -> None:
         """Advance by hours; the records stood in the log before the tick."""
         self.now += int(hours * HOUR)
         tick = TickView(self.now, True, None, {}, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from schemas.clock import Tick, TickView
@@ -79,7 +80,7 @@ class Bench:
             self.logs["operator-commands"].append(value, b"k")
 
     def epoch(
-        self, before: int, at: int, rows: list[tuple[CellId, int, float, int]], hours: list[HourCount] = ()
+        self, before: int, at: int, rows: list[tuple[CellId, int, float, int]], hours: Sequence[HourCount] = ()
     ) -> None:
         """Source 0 brings the rows, the others close the epoch empty; then the tick."""
         self.deliver(DeltaRecord(0, [part(before, at, rows, hours)]))

@@ -31,4 +31,4 @@ def _measured(handle: Any) -> None:
         out.write(f"{spent * 1e3:.1f}\t{(time.perf_counter() - wall) * 1e3:.1f}\t{name}\t{what}\n")
 
 
-asyncio.events.Handle._run = _measured
+asyncio.events.Handle._run = _measured  # type: ignore[method-assign, assignment]

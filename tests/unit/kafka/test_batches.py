@@ -118,7 +118,7 @@ def test_the_unreadable_batch_says_what_it_was(clock: Clock) -> None:
     bad = bytearray(batch(5, rows(5, 5, 500)))
     bad[-1] ^= 1
     (marked,) = [r for r in read(three("none", None, bytes(bad)), clock=clock) if isinstance(r.value, Unreadable)]
-    value = marked.value
+    value: Any = marked.value
     assert (marked.offset, value.offset, value.last_offset, value.records) == (9, 5, 9, 5)
     assert bytes(value) == bytes(bad[:1024])
     assert value.sha256 == hashlib.sha256(bad).hexdigest()

@@ -39,7 +39,7 @@ class Broker:
         self.asked.append(offset)
         found = self.answers.get(offset)
         error, highwater = (0, 20) if found or not self.error else (self.error, -1)
-        topics = [("topic", [(TP.partition, error, highwater, highwater, 0, [], -1, found)])]
+        topics: list[Any] = [("topic", [(TP.partition, error, highwater, highwater, 0, [], -1, found)])]
         if self.before:
             topics.insert(0, ("another", [(0, 0, 9, 9, 0, [], -1, self.before)]))
         return SimpleNamespace(topics=topics, API_VERSION=11, throttle_time_ms=self.throttle_ms)

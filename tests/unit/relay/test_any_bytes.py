@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +20,7 @@ from tests.support.spoil import damaged, spoiled
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "relay"
 NEEDED = {"sagemaker-capture": {"model_type": "churn"}, "mlflow-inference-table": {"class": "leave"}}
-_DECODE = {"predictions": PREDICTION_DECODER.decode, "outcomes": OUTCOME_DECODER.decode}
+_DECODE: dict[str, Any] = {"predictions": PREDICTION_DECODER.decode, "outcomes": OUTCOME_DECODER.decode}
 _SOURCES = {name: list(samples(GOLDEN / f"{name}.jsonl")) for name in shipped()}
 _MAPS = {name: load_map(name, NEEDED.get(name)) for name in shipped()}
 

@@ -16,7 +16,7 @@ from stream_app.ingest.relay.maps import load_map, shipped
 from stream_app.ingest.relay.source import Unmappable
 from tests.unit.relay.records import evaluate, record
 
-NO_LABELS = (
+NO_LABELS: tuple[Any, ...] = (
     "",
     "  ",
     "\n",
