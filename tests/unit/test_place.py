@@ -13,14 +13,14 @@ from stream_app.errors import Incompatible
 from stream_app.settings import place
 from stream_app.settings.place import PlainWhereabouts
 
-PLAIN = (
+PLAIN: tuple[dict[str, str], ...] = (
     {},
     {"KAFKA_BOOTSTRAP": "a:9092,[::1]:9093", "INPUT_PREFIX": "in.", "OUTPUT_PREFIX": "", "APP_ID": "x-1"},
     {"INPUT_PARTITIONS": "3", "MODEL_PARTITIONS": "999", "ENVIRONMENT": "staging", "WEB_PORT": "0"},
     {"REDIS_URL": "", "DATA_DIR": "somewhere", "CLOCK": "follow"},
     {"REDIS_URL": "redis://cache:6379/3"},
 )
-WHOLE = (
+WHOLE: tuple[dict[str, str], ...] = (
     {"KAFKA_SECURITY_PROTOCOL": "SSL"}, {"REDIS_PASSWORD": "x"}, {"REDIS_URL": "rediss://cache/0"},
     {"REDIS_URL": "redis://:pw@cache/0"}, {"WEB_TOKENS": "a:viewer:" + "t" * 32}, {"DROP_POINTS": "7"},
 )  # fmt: skip
