@@ -176,10 +176,18 @@ async def _prints(site: Site, model: str, rows: list[Row]) -> None:
     assert cells == [
         [
             row["date"], row["model_version"], row["state"], str(row["revision"]), f"{row['predictions']:,}",
-            *("–" if row[name] is None else f"{row[name]:.3f}" for name in ratios),
+            *("–" if row[name] is None else f"{row[name]:.3f}" for name in ratios), _by_scores(row),
         ]
         for row in rows
     ]  # fmt: skip
+
+
+def _by_scores(row: Row) -> str:
+    found = row["estimated"]
+    if found is None or found["accuracy"] is None:
+        return "–"
+    value, low, high = (f"{found['accuracy'][name]:.3f}" for name in ("value", "lower", "upper"))
+    return f"{value} ({low} to {high}){', muted' if found['muted'] else ''}"
 
 
 async def test_the_fleet_page_shows_what_the_api_says(site: Site, page: Page) -> None:

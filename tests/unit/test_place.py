@@ -20,7 +20,7 @@ PLAIN: tuple[dict[str, str], ...] = (
     {"REDIS_URL": "", "DATA_DIR": "somewhere", "CLOCK": "follow"},
     {"REDIS_URL": "redis://cache:6379/3"},
 )
-WHOLE = (
+WHOLE: tuple[dict[str, str], ...] = (
     {"KAFKA_SECURITY_PROTOCOL": "SSL"}, {"REDIS_PASSWORD": "x"}, {"REDIS_URL": "rediss://cache/0"},
     {"REDIS_URL": "redis://:pw@cache/0"}, {"WEB_TOKENS": "a:viewer:" + "t" * 32}, {"DROP_POINTS": "7"},
 )  # fmt: skip
