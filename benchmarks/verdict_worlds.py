@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.verdict_worlds [--models 20] [--days 365] [--per-day 190] [--world NAME]`` plays seeded models
 through metrics, drift, retraining and alerts as a worker runs them. A world without a loss counts alerts by 100
-model-days and the share of model-days with one open; one with a loss says how many models had an alert within three
-weeks of it, and after how many days. ``muted`` is the share of model-days whose estimated performance was muted.
+model-days and the share of model-days with one open; one with a loss says how many models had an alert within 45
+days of it, and after how many days. ``muted`` is the share of model-days whose estimated performance was muted.
 Takes some ten seconds for each model and year at 190 a day.
 """
 
