@@ -6,40 +6,18 @@ calibration bins, 50 histogram bins, the recall of ``precision_at_80_recall``, t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import pairwise
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from stream_app.settings.built_in import PERFORMANCE_METRICS
 from stream_app.settings.fields import AT_START, EVERYWHERE, STATIC, setting
+from stream_app.settings.groups import GROUPS, contradiction
 
 Metric = Literal["accuracy", "precision", "recall", "f1", "pr_auc", "precision_at_80_recall"]
 Policy = Literal["drift", "labels", "schedule"]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 Floor = Annotated[float, Field(ge=0, le=1)]
-
-
-#: Settings that are only possible together: each must be above the one before it; of judged days, not above.
-GROUPS: Final = (
-    ("baseline_start_days", "baseline_end_days"),
-    ("ks_high_bound", "ks_critical_bound"),
-    ("drop_points", "drop_high_points", "drop_critical_points"),
-    ("recent_min_judged_days", "recent_days"),
-)
-
-
-def contradiction(group: tuple[str, ...], values: Mapping[str, Any]) -> str | None:
-    """What is wrong between the values of a group; ``None`` if they can stand together."""
-    if group[1] == "recent_days":
-        if values["recent_min_judged_days"] > values["recent_days"]:
-            return f"recent_min_judged_days is more than recent_days, {values['recent_days']}"
-        return None
-    for low, high in pairwise(group):
-        if values[high] <= values[low]:
-            return f"{high} must be above {low}, it is {values[high]} and {values[low]}"
-    return None
 
 
 class RuleFields(BaseModel):

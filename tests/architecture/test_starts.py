@@ -55,8 +55,13 @@ _LISTS: dict[str, tuple[str, ...]] = {
     "audit": ("stream_app.kafka.reading",),
     "dead_letters": ("stream_app.ingest.redrive",),
 }
-#: CPU seconds until a list begins to read.
-_START_S = 0.5
+#: Of the CPU that these libraries alone cost: on an idle machine half a second of 0.34.
+_SHARE = 1.5
+_LIBRARIES = """
+import json, time
+import aiokafka, pydantic_settings, rich.console
+print(json.dumps({"cpu": time.process_time()}))
+"""
 
 _START = """
 import importlib, json, sys, time
@@ -120,15 +125,18 @@ def test_a_command_imports_no_library_of_workers_and_trainers_now_or_later(modul
 
 
 @pytest.mark.parametrize("module", _LISTS)
-def test_a_list_begins_to_read_within_half_a_second_of_cpu(module: str) -> None:
-    """The best of three, as the machine may have other work; what costs most is not there at all."""
-    found = [_run(_START, module, *_LISTS[module]) for _ in range(3)]
+def test_a_list_begins_to_read_soon(module: str) -> None:
+    """Beside libraries of which it needs one, in turns, the least of five each: the machine may have other work."""
+    found, peers = [], []
+    for _ in range(5):
+        found.append(_run(_START, module, *_LISTS[module]))
+        peers.append(_run(_LIBRARIES))
     modules = found[0]["modules"]
     assert isinstance(modules, list)
     assert {name.partition(".")[0] for name in modules} & {"pydantic", "pydantic_settings", "rich", "redis"} == set()
-    seconds = min(float(str(one["cpu"])) for one in found)
-    print(f"{module}: {seconds:.2f} s CPU")
-    assert seconds <= _START_S
+    seconds, peer = (min(float(str(one["cpu"])) for one in many) for many in (found, peers))
+    print(f"{module}: {seconds:.2f} s CPU, {seconds / peer:.2f} of {peer:.2f}")
+    assert seconds <= _SHARE * peer
 
 
 def test_a_worker_imports_all_of_scipy_that_it_needs_when_it_starts() -> None:

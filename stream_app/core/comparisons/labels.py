@@ -33,12 +33,13 @@ def label_window(
     recent: Counts,
     baseline: Counts,
     rules: ComparisonRules,
-    daily: Sequence[Counts] = (),
+    daily: Sequence[Sequence[Counts]] = (),
     least_days: int = 0,
 ) -> LabelWindow:
     """Compare the judged days of [first, last) with the judged days of the baseline, for each of the type's metrics.
 
-    ``daily``: the baseline's days, in the one-day window; at least ``least_days`` tell their dispersion."""
+    ``daily``: days whose dispersion widens the bound, ``least_days`` of them at least, in parts that each have a level
+    of their own."""
     metrics = [
         metric_window(name, recent, baseline, dispersion(name, daily, least_days), rules)
         for name in rules.performance_metrics
@@ -101,16 +102,23 @@ def ratio(name: str, counts: Counts) -> tuple[int, int, int]:
     raise ValueError(f"no metric is called {name!r}")
 
 
-def dispersion(name: str, days: Sequence[Counts], least: int) -> float:
-    """φ of a metric over the baseline's days; PR-AUC has the recall's. 1 where it cannot be told."""
+def dispersion(name: str, parts: Sequence[Sequence[Counts]], least: int) -> float:
+    """φ of a metric over days; PR-AUC has the recall's. 1 where it cannot be told.
+
+    χ² of the days over its degrees of freedom, each part of the days around its own mean: a step between two parts is
+    no day-to-day dispersion.
+    """
     of = "recall" if name in BY_SCORE else name
-    rows = [(x, n) for x, n, _ in (ratio(of, day) for day in days) if n]
-    hits, total = sum(x for x, _ in rows), sum(n for _, n in rows)
-    if len(rows) < max(2, least) or not 0 < hits < total:
-        return 1.0
-    p = hits / total
-    spread = sum((x - n * p) ** 2 / (n * p * (1 - p)) for x, n in rows)
-    return max(1.0, spread / (len(rows) - 1))
+    days, spread, freedom = 0, 0.0, 0
+    for part in parts:
+        rows = [(x, n) for x, n, _ in (ratio(of, day) for day in part) if n]
+        days += len(rows)
+        hits, total = sum(x for x, _ in rows), sum(n for _, n in rows)
+        if 0 < hits < total:
+            p = hits / total
+            spread += sum((x - n * p) ** 2 / (n * p * (1 - p)) for x, n in rows)
+            freedom += len(rows) - 1
+    return max(1.0, spread / freedom) if days >= max(2, least) and freedom else 1.0
 
 
 def _limits(

@@ -223,7 +223,7 @@ class Comparer:
             recent = mine.sum_labels(judged, ordered)
             side, daily, alike = baseline.like(end - 1, limits.like_days_labels, limits)
             least = limits.like_days_labels if alike else limits.dispersion_min_days
-            windows.append(label_window(end - 1, end, len(judged), recent, side, limits, daily, least))
+            windows.append(label_window(end - 1, end, len(judged), recent, side, limits, (daily,), least))
             windows = self._with_cure(mine, windows, baseline.whole, close, rules)
         newest = end - 1
         found = performance_verdict(windows, limits)

@@ -106,7 +106,7 @@ def _outside(mine: VersionCells, baseline: Baseline, by: Calibration, day: int, 
         return None
     # of all days: the map knows nothing of weekends, so what these differ by is luck to it
     daily = [counts for _, counts in baseline.daily]
-    phi = dispersion("accuracy" if name == "f1" else name, daily, limits.dispersion_min_days)
+    phi = dispersion("accuracy" if name == "f1" else name, (daily,), limits.dispersion_min_days)
     return is_outside(hits / rows, found, counts.predictions / counts.labelled, phi, limits.estimate_points)
 
 

@@ -119,7 +119,9 @@ if not, it waits for a person. A type without floors always waits.
 
 After it is activated it is on probation: a rollback metric down by more than `probation_drop_points`, with a lower
 bound above 0 whose counts are divided by the day-to-day dispersion of the previous version's last
-`probation_dispersion_days` judged days, takes it back.
+`probation_dispersion_days` judged days, takes it back. Days of a run of drift that began within the days compared, and
+the days before it, are each taken around their own mean: the step between them is no dispersion, and with it in the
+bound a version that answered upside down was kept (250 rows a day, a drop of 30 points on the day before).
 
 ## What is refused
 

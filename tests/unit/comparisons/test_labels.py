@@ -217,10 +217,17 @@ def test_dispersion_is_the_chi_square_of_the_days_over_its_degrees() -> None:
     hits = np.array([80, 95, 70, 90, 60, 85, 99])
     p = hits.sum() / 700
     want = ((hits - 100 * p) ** 2 / (100 * p * (1 - p))).sum() / 6
-    assert dispersion("accuracy", days, 7) == pytest.approx(want)
-    assert dispersion("pr_auc", days, 7) == dispersion("recall", days, 7) == 1.0
-    assert dispersion("accuracy", days[:6], 7) == 1.0
-    assert dispersion("accuracy", [counts([0.9] * 9, None, [1] * 9)] * 9, 7) == 1.0
+    assert dispersion("accuracy", [days], 7) == pytest.approx(want)
+    assert dispersion("pr_auc", [days], 7) == dispersion("recall", [days], 7) == 1.0
+    assert dispersion("accuracy", [days[:6]], 7) == 1.0
+    assert dispersion("accuracy", [[counts([0.9] * 9, None, [1] * 9)] * 9], 7) == 1.0
+    # a step between two parts counts for nothing, and their degrees of freedom add up
+    low = [counts([0.9] * 100, None, [1] * hits + [0] * (100 - hits)) for hits in (35, 40, 30, 45)]
+    p = 37.5 / 100
+    within = ((np.array([35, 40, 30, 45]) - 37.5) ** 2 / (100 * p * (1 - p))).sum()
+    assert dispersion("accuracy", [days, low], 7) == pytest.approx((want * 6 + within) / 9)
+    assert dispersion("accuracy", [days, []], 7) == pytest.approx(want)
+    assert dispersion("accuracy", [[*days, *low]], 7) > 2 * want
     one = metric_window("accuracy", days[2], days[0], want, rules)
     wide = metric_window("accuracy", days[2], days[0], 1.0, rules)
     assert one.lower is not None
