@@ -103,7 +103,7 @@ def test_every_possible_first_day_of_the_last_seven_has_its_window() -> None:
 
 @pytest.mark.parametrize(("changed", "told"), [(18, True), (9, True), (6, False)])
 def test_bounds_are_as_wide_as_the_version_before_wobbled(changed: int, told: bool) -> None:
-    """By its last 14 judged days, seven at least; those of a run of drift and those before it around their own means."""
+    """By its last 14 judged days, seven at least; those of a run and those before it each around their own mean."""
     sim, batches = observed([(0, OLD), (changed, NEW)], days=changed + 2)
     look = [e for e in entries(sim, ProbationEntry) if isinstance(e, ProbationEntry)][-1]
     last = [counts(batches, OLD, FIRST_DAY + day, FIRST_DAY + day + 1) for day in range(changed)][-14:]
