@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from schemas.common import parse_ms
 from schemas.training import TrainingCommand
+from stream_app.reference.judging import Answers, compare, metrics
 from stream_app.settings import Settings
 from stream_app.simulator import Batch, Simulator
 from stream_app.stage_configs import alerts_config, drift_config, metrics_config, retrain_config
@@ -71,9 +71,7 @@ class ClosedLoop:
         models: Sequence[PlayedModel],
         fit: Fit,
         first_day: int = 20_500,
-        accepting: bool = False,
     ) -> None:
-        """``accepting``: an operator rebaselines a model whenever no healthy day is left to compare it with."""
         self.sim = Simulator(
             metrics_config(settings), drift_config(settings), retrain_config(settings, "r"), alerts_config(settings)
         )
@@ -81,8 +79,6 @@ class ClosedLoop:
         self._fit = fit
         self._first = first_day
         self._answered = 0
-        self._accepting = accepting
-        self._judged = 0
 
     def run(self, progress: Callable[[int, int], None] | None = None) -> ClosedLoop:
         """All days, the closes after each, and whatever is commanded then."""
@@ -94,8 +90,6 @@ class ClosedLoop:
             self._tick((self._first + day) * DAY_MS + 12 * HOUR_MS)
             for hour in (1, 2, 3, 4, 8):
                 self._tick((self._first + day + 1) * DAY_MS + hour * HOUR_MS)
-            if self._accepting:
-                self._accept((self._first + day + 1) * DAY_MS + 9 * HOUR_MS)
             if progress is not None:
                 progress(day + 1, count)
         return self
@@ -125,19 +119,6 @@ class ClosedLoop:
                     self.sim.answer(json.dumps(answer).encode(), at_ms)
             self.sim.tick(at_ms)
 
-    def _accept(self, at_ms: int) -> None:
-        events = self.sim.emits.get("drift-events", [])
-        fresh, self._judged = events[self._judged :], len(events)
-        rows = [json.loads(emit.value or b"") for emit in fresh]
-        for model in sorted({row["model"] for row in rows if row.get("reason") == "no_healthy_baseline"}):
-            order = {
-                "id": f"{model}-{at_ms}", "model": model, "command": "rebaseline", "arguments": {}, "actor": "operator",
-                "reason": "no healthy day is left",
-            }  # fmt: skip
-            self.sim.command(json.dumps(order).encode(), at_ms)
-            self._tick(at_ms)
-            at_ms += 1
-
     def _answer(self, order: TrainingCommand, at_ms: int) -> dict[str, Any] | None:
         model = self.models[order.model]
         told = {"model": order.model, "command_id": order.command_id, "attempt": order.attempt}
@@ -157,11 +138,14 @@ class ClosedLoop:
         if len(set(train.actual.tolist())) < 2 or len(set(held.actual.tolist())) < 2:
             return {**told, "status": "failed", "error": "one class only"}
         model.scorers[candidate] = self._fit(*train)
+        ours, theirs = (_judged(model.scorers[name], held) for name in (candidate, order.expected_current_version))
+        # as the reference trainer does: judged without the hold-out, and fitted on all rows afterwards
+        model.scorers[candidate] = self._fit(*(np.concatenate(pair) for pair in zip(train, held, strict=True)))
         return {
             **told, "status": "succeeded", "candidate_version": candidate,
             "training_samples": len(train.actual), "holdout_samples": len(held.actual),
-            "candidate_metrics": metrics(model.scorers[candidate], held),
-            "champion_metrics": metrics(model.scorers[order.expected_current_version], held),
+            "candidate_metrics": metrics(ours, held.actual), "champion_metrics": metrics(theirs, held.actual),
+            "comparison": msgspec.to_builtins(compare(str(order.primary_metric), ours, theirs, held.actual)),
         }  # fmt: skip
 
     def _rows(self, model: PlayedModel, from_ms: int, to_ms: int) -> Rows:
@@ -182,19 +166,9 @@ class ClosedLoop:
         return Rows(np.concatenate([p.features for p in parts]), np.concatenate([p.actual for p in parts]))
 
 
-def metrics(model: Scorer, rows: Rows) -> dict[str, float | None]:
-    """What a trainer reports of a hold-out."""
+def _judged(model: Scorer, rows: Rows) -> Answers:
     scores = model.score(rows.features)
-    said, actual = scores >= model.threshold, rows.actual == 1
-    hits = int((said & actual).sum())
-    precision, recall, _ = precision_recall_curve(rows.actual, scores)
-    return {
-        "accuracy": float((said == actual).mean()),
-        "precision": hits / int(said.sum()) if said.any() else None,
-        "recall": hits / int(actual.sum()),
-        "pr_auc": float(average_precision_score(rows.actual, scores)),
-        "precision_at_80_recall": float(precision[recall >= 0.8].max()),
-    }
+    return Answers(scores, scores >= model.threshold)
 
 
 def switched_on(**rules: Mapping[str, Any]) -> Settings:

@@ -1,17 +1,21 @@
 """What retraining is worth on recorded data, and how many trainings each way of deciding it takes.
 
-``python -m benchmarks.retraining [--data FOLDER]``: electricity prices (elec2: does the price rise?) and card fraud
-(Fraud Detection Handbook), a day at a time, each day predicted before its outcomes are known (prequential). The same
-learner for all: the frozen model of the first days; this loop, by its own commands, validation and probation; a new
-model on every alarm of River's ADWIN over single errors; a new model every day. The last two learn from the newest 30
-days and are never checked. On elec2 the last price change predicts the next one well (.8533 without any model), so
-accuracy there says little about a model and much about its age.
+``python -m benchmarks.retraining [--data FOLDER] [--seeds N]``: electricity prices (elec2: does the price rise?) and
+card fraud (Fraud Detection Handbook), a day at a time, each day predicted before its outcomes are known (prequential).
+The same learner for all: the frozen model of the first days; this loop, by its own commands, validation and probation,
+with the policies drift, schedule, or both; and ways that check nothing: a new model every 20 days, of the newest 30
+days or of all of them, on every alarm of River's ADWIN over single errors, and every day. With the seed changes the
+learner's own, and the phase of the schedules: of the plain ones by four days, of the loop's by the model's name.
+
+On elec2 the last price change predicts the next one well (.8533 without any model), so accuracy there says little
+about a model and much about its age.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,8 +34,18 @@ from benchmarks.closed_loop import ClosedLoop, Fit, Matrix, PlayedModel, Rows, S
 #: the set's best model reaches a PR-AUC of some 0.4; the type's own floor is 0.7
 FRAUD_FLOORS: dict[str, Any] = {"validation_floors": {"pr_auc": 0.15}}
 
-#: days that the other ways learn from
-WINDOW = 30
+#: those of the type conflict, for types of other names
+CONFLICT_RULES: dict[str, Any] = {
+    "scope": "global", "performance_metrics": ("accuracy", "precision"), "rollback_metrics": ("accuracy",),
+    "validation_floors": {"accuracy": 0.70, "precision": 0.60},
+}  # fmt: skip
+
+#: days that the other ways learn from, and between two trainings of a schedule
+WINDOW, PERIOD = 30, 20
+#: days by which a seed moves the phase of the plain schedules
+PHASE = 4
+
+POLICIES = {"drift": ("drift",), "schedule": ("schedule",), "drift and schedule": ("drift", "schedule")}
 
 
 class Case(NamedTuple):
@@ -51,19 +65,36 @@ class Outcome(NamedTuple):
 
     value: float
     trainings: int
+    #: spent in them
+    seconds: float = 0.0
     note: str = ""
 
 
-def elec2(folder: Path, first_days: int = 60) -> Case:
+class Timed:
+    """A way to fit, and how long it took in all."""
+
+    def __init__(self, fit: Fit) -> None:
+        self._fit, self.seconds = fit, 0.0
+
+    def __call__(self, features: Matrix, actual: NDArray[np.int64]) -> Scorer:
+        began = time.perf_counter()
+        try:
+            return self._fit(features, actual)
+        finally:
+            self.seconds += time.perf_counter() - began
+
+
+def elec2(folder: Path, seed: int = 0, first_days: int = 60) -> Case:
     """Half-hourly prices, 48 rows a day; features as the set has them."""
     table = pd.read_csv(folder / "elec2_electricity.csv.xz")
     features = table[["period", "nswprice", "nswdemand", "vicprice", "vicdemand", "transfer"]].to_numpy(float)
     actual = (table["class"] == "UP").to_numpy(np.int64)
     days = [Rows(features[i : i + 48], actual[i : i + 48]) for i in range(0, len(actual), 48)]
-    return Case("conflict:global", _joined(days[:first_days]), days[first_days:], _fit(0.5), "accuracy", {})
+    name = f"price{seed}:global"  # the name decides the phase of its schedule
+    return Case(name, _joined(days[:first_days]), days[first_days:], _fit(0.5, seed), "accuracy", CONFLICT_RULES)
 
 
-def fraud(folder: Path, first_days: int = 35) -> Case:
+def fraud(folder: Path, seed: int = 0, first_days: int = 35) -> Case:
     """Card transactions; what a customer spends, and how often a terminal was cheated at, a week and more ago."""
     table = pd.read_csv(folder / "fraud_handbook_customers_mod10.csv.gz", parse_dates=["TX_DATETIME"])
     table = table.sort_values("TX_DATETIME", kind="stable").reset_index(drop=True)
@@ -83,7 +114,8 @@ def fraud(folder: Path, first_days: int = 35) -> Case:
     features = np.column_stack([*(np.asarray(column, dtype=float) for column in columns.values()), *risk])
     actual = table["TX_FRAUD"].to_numpy(np.int64)
     made = [Rows(features[day == d], actual[day == d]) for d in range(day.max() + 1)]
-    return Case("fraud:handbook", _joined(made[:first_days]), made[first_days:], _fit(None), "pr_auc", FRAUD_FLOORS)
+    name = f"fraud:handbook{seed}"
+    return Case(name, _joined(made[:first_days]), made[first_days:], _fit(None, seed), "pr_auc", FRAUD_FLOORS)
 
 
 def _back(rolled: pd.Series, table: pd.DataFrame, by: str) -> NDArray[np.float64]:
@@ -112,11 +144,11 @@ def _terminal_risk(table: pd.DataFrame, day: NDArray[np.int64]) -> list[NDArray[
     return out
 
 
-def _fit(threshold: float | None) -> Fit:
+def _fit(threshold: float | None, seed: int) -> Fit:
     """Gradient boosting; without a threshold, the one that serves F1 best on the rows it learnt from."""
 
     def fit(features: Matrix, actual: NDArray[np.int64]) -> Scorer:
-        fitted = HistGradientBoostingClassifier(max_iter=60, random_state=0).fit(features, actual)
+        fitted = HistGradientBoostingClassifier(max_iter=60, random_state=seed).fit(features, actual)
 
         def score(rows: Matrix) -> Matrix:
             return np.clip(fitted.predict_proba(rows)[:, 1], 0.0, 1.0) if len(rows) else np.empty(0)
@@ -148,18 +180,21 @@ def measured(case: Case, scores: list[Matrix], said: list[NDArray[np.bool_]]) ->
     return float((np.concatenate(said) == (actual == 1)).mean())
 
 
-def scheduled(case: Case, when: Callable[[int, NDArray[np.bool_]], bool]) -> Outcome:
-    """``when`` hears of each day and its errors, and says whether to train before the next."""
-    model, trainings = case.fit(*case.past), 0
+def scheduled(case: Case, when: Callable[[int, NDArray[np.bool_]], bool], window: int = WINDOW) -> Outcome:
+    """``when`` hears of each day and its errors, and says whether to train before the next, on the newest ``window``
+    days; 0: on all there are, those before the first served one too."""
+    fit, trainings = Timed(case.fit), 0
+    model = case.fit(*case.past)
     scores, said = [], []
     for number, day in enumerate(case.days):
         scores.append(model.score(day.features))
         said.append(scores[-1] >= model.threshold)
         if when(number, said[-1] != (day.actual == 1)) and number + 1 < len(case.days):
-            rows = _joined(case.days[max(0, number + 1 - WINDOW) : number + 1])
+            known = case.days[max(0, number + 1 - window) if window else 0 : number + 1]
+            rows = _joined(known if window else [case.past, *known])
             if len(set(rows.actual.tolist())) == 2:
-                model, trainings = case.fit(*rows), trainings + 1
-    return Outcome(measured(case, scores, said), trainings)
+                model, trainings = fit(*rows), trainings + 1
+    return Outcome(measured(case, scores, said), trainings, fit.seconds)
 
 
 def adwin(case: Case) -> Outcome:
@@ -176,18 +211,20 @@ def adwin(case: Case) -> Outcome:
     return scheduled(case, alarmed)
 
 
-def ours(case: Case, accepting: bool) -> Outcome:
-    """This loop, without or with an operator who accepts the present when nothing healthy is left to compare with."""
+def ours(case: Case, policies: tuple[str, ...]) -> Outcome:
+    """This loop, with what asks for a training."""
+    fit = Timed(case.fit)
     model = PlayedModel(case.model, case.days, {"v1": case.fit(*case.past)})
-    settings = switched_on(**{case.model.partition(":")[0]: case.rules})
-    loop = ClosedLoop(settings, [model], case.fit, accepting=accepting).run()
+    rules = {**case.rules, "retrain_policies": policies, "retrain_every_days": PERIOD}
+    settings = switched_on(**{case.model.partition(":")[0]: rules})
+    loop = ClosedLoop(settings, [model], fit).run()
     scores = [model.scored[day] for day in range(len(case.days))]
     version = _served(loop, model)
     said = [s >= model.scorers[version[day]].threshold for day, s in enumerate(scores)]
     commands = [command for _, command, _ in model.orders]
     alerts = sum(row.get("notify") == "opened" for row in loop.records("alerts"))
     note = f"{alerts} alerts, {commands.count('activate')} activated, {commands.count('rollback')} rolled back"
-    return Outcome(measured(case, scores, said), commands.count("train"), note)
+    return Outcome(measured(case, scores, said), commands.count("train"), fit.seconds, note)
 
 
 def _served(loop: ClosedLoop, model: PlayedModel) -> list[str]:
@@ -200,31 +237,51 @@ def _served(loop: ClosedLoop, model: PlayedModel) -> list[str]:
     return out
 
 
-def compare(case: Case) -> dict[str, Outcome]:
+def compare(case: Case, seed: int) -> Iterator[tuple[str, Outcome]]:
     """Every way on one case."""
-    return {
-        "frozen": scheduled(case, lambda day, errors: False),
-        "this loop": ours(case, False),
-        "this loop and an operator": ours(case, True),
-        "ADWIN": adwin(case),
-        "daily": scheduled(case, lambda day, errors: True),
-    }
+
+    def periodic(day: int, errors: NDArray[np.bool_]) -> bool:
+        return day % PERIOD == PERIOD - 1 - PHASE * seed % PERIOD
+
+    yield "frozen", scheduled(case, lambda day, errors: False)
+    for name, policies in POLICIES.items():
+        yield f"this loop, {name}", ours(case, policies)
+    yield "schedule, 30 days", scheduled(case, periodic)
+    yield "schedule, all", scheduled(case, periodic, window=0)
+    yield "ADWIN", adwin(case)
+    yield "daily", scheduled(case, lambda day, errors: True)
 
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), default=Path("../shared/data"), show_default=True)
-def main(data: Path) -> None:
+@click.option("--seeds", default=5, show_default=True, help="Runs of each way, by seeds 0 to N - 1.")
+def main(data: Path, seeds: int) -> None:
     """Print a table, and one JSON object as the last line."""
     console = Console(stderr=True)
     found: dict[str, Any] = {}
     for name, read in (("elec2_electricity", elec2), ("fraud_handbook", fraud)):
-        case = read(data)
-        table = Table(title=f"{name}: {case.metric} over {len(case.days)} days")
-        for column in ("", case.metric, "trainings", ""):
+        outcomes: dict[str, list[Outcome]] = {}
+        for seed in range(seeds):
+            case = read(data, seed)
+            for way, outcome in compare(case, seed):
+                outcomes.setdefault(way, []).append(outcome)
+                seconds = f"{outcome.seconds:.1f} s"
+                console.print(
+                    f"{name}, seed {seed}, {way}: {outcome.value:.4f}, {outcome.trainings} trainings, {seconds}"
+                )
+        table = Table(title=f"{name}: {case.metric} over {len(case.days)} days, {seeds} seeds")
+        for column in ("", f"mean {case.metric}", "least", "trainings", "seconds of training", "seed 0"):
             table.add_column(column)
-        for way, outcome in compare(case).items():
-            table.add_row(way, f"{outcome.value:.4f}", str(outcome.trainings), outcome.note)
-            found[f"{name}.{way}"] = {case.metric: round(outcome.value, 4), "trainings": outcome.trainings}
+        for way, runs in outcomes.items():
+            values, trainings = [run.value for run in runs], [run.trainings for run in runs]
+            spent = float(np.mean([run.seconds for run in runs]))
+            table.add_row(
+                way, f"{np.mean(values):.4f}", f"{min(values):.4f}", f"{min(trainings)} to {max(trainings)}",
+                f"{spent:.1f}", runs[0].note,
+            )  # fmt: skip
+            found[f"{name}.{way}"] = {
+                case.metric: [round(value, 4) for value in values], "trainings": trainings, "seconds": round(spent, 1)
+            }  # fmt: skip
         console.print(table)
     click.echo(json.dumps(found))
 

@@ -65,7 +65,9 @@ class Alert(Output, frozen=True, kw_only=True):
     drift_event_count: Annotated[int, Meta(ge=1, le=2**31 - 1)]
     #: ``no_drift``: two closes in a row of every kind were without; the others as CONTRACT section 4 says
     resolution_reason: (
-        Literal["no_drift", "no_evidence", "labels_revised", "version_replaced", "accepted", "no_predictions"]
+        Literal[
+            "no_drift", "no_evidence", "labels_revised", "version_replaced", "accepted", "no_predictions", "no_loss"
+        ]
         | UnsetType
     ) = UNSET
     #: why it is over, in words for people; there with ``resolution_reason``

@@ -21,6 +21,7 @@ from schemas.common import (
     Timestamp,
     Token,
 )
+from schemas.training import VersionComparison
 
 #: The stages that decide.
 Stage = Literal["metrics", "retrain", "alerts"]
@@ -54,6 +55,8 @@ class AuditRecord(Output, frozen=True, kw_only=True):
     safeguards: Safeguards
     inputs: AuditInputs
     reason: Text
+    #: of a judged candidate: how it compares with the active version by the primary metric
+    comparison: VersionComparison | UnsetType = UNSET
     #: how often the same was decided by now, ``at`` being the last time; absent for what cannot come again
     count: Annotated[int, Meta(ge=1, le=2**31 - 1)] | UnsetType = UNSET
     #: when it was decided for the first time; stands beside ``count``

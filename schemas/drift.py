@@ -75,6 +75,14 @@ class DriftWindow(msgspec.Struct, frozen=True, kw_only=True):
     histograms: Histograms | UnsetType = UNSET
 
 
+class PriorShift(msgspec.Struct, frozen=True):
+    """The share of positives among the outcomes on either side; among actual positives and negatives the rates of error
+    did not move."""
+
+    recent: Unit
+    baseline: Unit
+
+
 class DriftEvent(Output, frozen=True, kw_only=True):
     """Verdict of one check on one model at one close."""
 
@@ -86,7 +94,7 @@ class DriftEvent(Output, frozen=True, kw_only=True):
     model_version: Name
     #: null if there is nothing to compare with
     baseline_version: Name | None
-    baseline_kind: Literal["window", "initial", "previous"] | None
+    baseline_kind: Literal["window", "held", "initial", "previous"] | None
     verdict: Verdict
     #: what the unadjusted rule would have said; null where there is none
     rule_verdict: Verdict | None
@@ -101,6 +109,10 @@ class DriftEvent(Output, frozen=True, kw_only=True):
     reason: Text | UnsetType = UNSET
     #: what is broken in the data at that close date, in words: outcomes that are missing, predictions that fell off
     faults: Annotated[list[Annotated[str, Meta(max_length=400)]], Meta(max_length=8)] | UnsetType = UNSET
+    #: outcomes have shown that the present run of statistical drift costs nothing; left out where that is not so
+    acquitted: bool | UnsetType = UNSET
+    #: of performance drift that the share of positives explains by itself
+    prior_shift: PriorShift | UnsetType = UNSET
     #: id of the event that this one replaces
     revises: Uuid | UnsetType = UNSET
     settings_hash: Digest

@@ -20,6 +20,26 @@ class DriftSummary(msgspec.Struct, frozen=True):
     is_degraded: bool | None = None
 
 
+class EstimatedFigure(msgspec.Struct, frozen=True):
+    """A metric as scores have it, with its 95 % interval."""
+
+    value: Unit
+    lower: Unit
+    upper: Unit
+
+
+class Estimated(msgspec.Struct, frozen=True, kw_only=True):
+    """Performance by scores alone, by the baseline's calibration: also of days without outcomes. It cannot see concept
+    drift. A metric that is undefined is null."""
+
+    accuracy: EstimatedFigure | None = None
+    precision: EstimatedFigure | None = None
+    recall: EstimatedFigure | None = None
+    f1: EstimatedFigure | None = None
+    #: outcomes of the last mature days contradict such estimates: not to be believed
+    muted: bool
+
+
 class MetricSnapshot(Output, frozen=True, kw_only=True):
     """Daily quality of one model version. ``*_pct`` is 0–100, coverage and ratios 0–1, undefined ratios are null."""
 
@@ -53,3 +73,5 @@ class MetricSnapshot(Output, frozen=True, kw_only=True):
     assumed_negatives: Count
     score_mode: Literal["exact", "binned"]
     drift: DriftSummary | None = None
+    #: null before the version's first baseline
+    estimated: Estimated | None = None

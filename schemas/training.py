@@ -33,7 +33,7 @@ TopicName = Annotated[str, Meta(min_length=1, max_length=249, extra_json_schema=
 class Trigger(msgspec.Struct, frozen=True):
     """Why the command was given."""
 
-    kind: Literal["statistical", "performance", "manual", "probation"]
+    kind: Literal["statistical", "performance", "manual", "probation", "labels", "schedule"]
     drift_event_ids: Annotated[list[Uuid], Meta(max_length=100)]
     reason: Text
 
@@ -54,6 +54,19 @@ class TrainingData(msgspec.Struct, frozen=True):
     holdout: DataRange
 
 
+class VersionComparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Candidate beside the active version on the same rows of the hold-out, by one metric (0 to 1)."""
+
+    metric: Token
+    candidate: Finite
+    champion: Finite
+    #: candidate − champion
+    difference: Finite
+    #: 95 % interval of the difference, by resampling the rows in pairs; absent or null where it cannot be told
+    lower: Finite | None = None
+    upper: Finite | None = None
+
+
 class TrainingCommand(Output, frozen=True, kw_only=True):
     """Command to the trainer (train, cancel) or the deployer (activate, rollback)."""
 
@@ -71,6 +84,8 @@ class TrainingCommand(Output, frozen=True, kw_only=True):
     artifact_sha256: Sha256 | UnsetType = UNSET
     trigger: Trigger | UnsetType = UNSET
     data: TrainingData | UnsetType = UNSET
+    #: train: the metric that decides between candidate and active version
+    primary_metric: Token | UnsetType = UNSET
     #: deadlines that the coordinator keeps, by ticks; never to be compared with a local clock
     accept_by: Timestamp | UnsetType = UNSET
     finish_by: Timestamp | UnsetType = UNSET
@@ -95,6 +110,8 @@ class TrainingResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     candidate_metrics: Metrics | None = None
     #: of the active version, on the same rows
     champion_metrics: Metrics | None = None
+    #: of both by the command's ``primary_metric``, with an interval; without it, the metrics above decide
+    comparison: VersionComparison | None = None
     error: Text | None = None
 
 

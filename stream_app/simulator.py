@@ -138,7 +138,7 @@ class Simulator:
         """Counts of the epoch in hand; ``hour`` of their day that the predictions were made in, for the lifecycle."""
         cells: dict[CellId, list[Batch]] = {}
         for batch in batches:
-            cells.setdefault(CellId(batch.model, batch.version, batch.day), []).append(batch)
+            cells.setdefault(CellId(batch.model, batch.version, batch.day * 24 + (hour or 0)), []).append(batch)
         names = sorted(cells)
         columns: list[tuple[Any, Any, Any]] = []
         hours = []

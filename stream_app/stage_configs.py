@@ -119,6 +119,7 @@ def metrics_config(settings: Settings) -> MetricsConfig:
             of["probation_first_look_h"],
             of["probation_days"],
             of["probation_previous_days"],
+            of["probation_dispersion_days"],
         )
 
     return MetricsConfig(

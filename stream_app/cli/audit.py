@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from typing import Any
+from typing import Any, Final
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from stream_app import settings as settings_module
-from stream_app.kafka.reading import records
-from stream_app.settings import Settings
+from stream_app.cli import listing
+from stream_app.cli.listing import ListColumn
+from stream_app.cli.waiting import run
+from stream_app.settings import Whereabouts, place
+
+_COLUMNS: Final = (
+    ListColumn("id", lambda row: row["id"]),
+    ListColumn("model", lambda row: row["model"]),
+    ListColumn("action", lambda row: row["action"], 2),
+    ListColumn("decision", lambda row: row["decision"], 1),
+    ListColumn("at", lambda row: row["at"], 3, when=True),
+    ListColumn("actor", lambda row: row["actor"], 4),
+    ListColumn("why", lambda row: _times(row) + row["reason"], 5, sentence=True),
+)
 
 
 @click.command()
@@ -22,34 +30,39 @@ from stream_app.settings import Settings
 @click.option("--decision", help="Only this decision: ordered, refused, kept, ...")
 @click.option("--actor", help="Only what this person, or the coordinator, did.")
 @click.option("--last", type=click.IntRange(1), default=20, show_default=True, help="How many, the newest.")
-@click.option("--json", "as_json", is_flag=True, help="One record a line, all of them, oldest first.")
-def audit(audit_id: str | None, last: int, as_json: bool, **wanted: str | None) -> None:
+@listing.output_option
+def audit(audit_id: str | None, last: int, output: str, **wanted: str | None) -> None:
     """Show what was decided, by whom and why, oldest first; or one decision with every safeguard's answer.
 
     \b
     Examples: plumbline audit --model fraud:acme
               plumbline audit --decision refused --last 50
               plumbline audit 3d5f0a7e   (the beginning of an id is enough)
+              plumbline audit -o json    (all records, not only the newest)
     """
-    found = asyncio.run(read_audit(settings_module.load()))
+    found = run(read_audit(place.find()), "reading the audit")
     if audit_id is not None:
-        matching = [row for row in found if row["id"].startswith(audit_id)]
-        if len(matching) != 1:
-            raise click.ClickException(f"{len(matching)} records begin with {audit_id}; `plumbline audit` lists them")
-        click.echo(json.dumps(matching[0], sort_keys=True)) if as_json else _show(matching[0])
+        by_id = {row["id"]: row for row in found}
+        one = by_id[listing.one_of(by_id, audit_id, "record", "`plumbline audit` lists them")]
+        if output in ("json", "csv"):
+            listing.show([one], _COLUMNS, output)
+        else:
+            _show(one)
         return
     rows = [row for row in found if all(value in (None, row[name]) for name, value in wanted.items())]
-    if as_json:
-        for row in rows:
-            click.echo(json.dumps(row, sort_keys=True))
+    if output in ("json", "csv"):
+        listing.show(rows, _COLUMNS, output)
     elif rows:
-        Console().print(_table(rows[-last:], len(rows)))
+        note = f"the newest {last} of {len(rows):,}" if len(rows) > last else ""
+        listing.show(rows[-last:], _COLUMNS, output, note=note)
     else:
-        click.echo("nothing of that was decided yet")
+        listing.say("nothing of that was decided yet")
 
 
-async def read_audit(settings: Settings) -> list[dict[str, Any]]:
+async def read_audit(settings: Whereabouts) -> list[dict[str, Any]]:
     """Every record once, in its newest revision, in order of its tick; within a tick and partition as decided."""
+    from stream_app.kafka.reading import records
+
     found: dict[str, tuple[tuple[str, int, int], dict[str, Any]]] = {}
     topic = f"{settings.output_prefix}audit"
     async for record in records(settings.kafka_bootstrap, settings.kafka_client_options(), topic):
@@ -60,19 +73,6 @@ async def read_audit(settings: Settings) -> list[dict[str, Any]]:
     return [row for _, row in sorted(found.values(), key=lambda item: item[0])]
 
 
-def _table(rows: list[dict[str, Any]], count: int) -> Table:
-    caption = f"the newest {len(rows)} of {count}" if count > len(rows) else None
-    table = Table(caption=caption)
-    for name in ("id", "at", "model", "actor", "action", "decision", "why"):
-        table.add_column(name, overflow="fold" if name == "why" else "ellipsis")
-    for row in rows:
-        table.add_row(
-            row["id"][:8], row["at"][:16], row["model"], row["actor"], row["action"], row["decision"],
-            _times(row) + row["reason"],
-        )  # fmt: skip
-    return table
-
-
 def _times(row: dict[str, Any]) -> str:
     """How often, of what was decided alike more than once: the time beside it is that of the last."""
     count = row.get("count", 1)
@@ -80,15 +80,14 @@ def _times(row: dict[str, Any]) -> str:
 
 
 def _show(row: dict[str, Any]) -> None:
-    console = Console()
-    console.print(f"[bold]{row['model']}  {row['action']}  {row['decision']}[/bold]")
-    console.print(f"{row['at']}  by {row['actor']}, done by {row['stage']}", markup=False)
-    console.print(f"{_times(row)}{row['reason']}", markup=False)
+    click.echo(f"{row['model']}  {row['action']}  {row['decision']}")
+    click.echo(f"{row['at']}  by {row['actor']}, done by {row['stage']}")
+    click.echo(f"{_times(row)}{row['reason']}")
     for guard in row["safeguards"]:
         mark = "passed " if guard["passed"] else "refused"
-        console.print(f"  {mark}  {guard['name']}: {guard['reason']}", markup=False)
+        click.echo(f"  {mark}  {guard['name']}: {guard['reason']}")
     inputs = row["inputs"]
-    console.print(f"about {', '.join(inputs['ids']) or 'nothing else'}; settings {inputs['settings_hash']}")
+    click.echo(f"about {', '.join(inputs['ids']) or 'nothing else'}; settings {inputs['settings_hash']}")
     for topic, offsets in sorted(inputs["end_offsets"].items()):
         shown = ", ".join(f"{p}: {offset}" for p, offset in sorted(offsets.items(), key=lambda item: int(item[0])))
-        console.print(f"read {topic} up to {shown}", markup=False)
+        click.echo(f"read {topic} up to {shown}")

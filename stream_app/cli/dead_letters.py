@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from schemas.common import parse_ms, rfc3339
 from schemas.deadletters import LAST_OFFSET, REASONS, RECORDS, TRUNCATED
-from stream_app import settings as settings_module
-from stream_app.cli.tables import pairs
+from stream_app.cli import listing
+from stream_app.cli.listing import ListColumn
+from stream_app.cli.waiting import run
 from stream_app.errors import Incompatible
-from stream_app.ingest.mapping import Mapping
-from stream_app.ingest.redrive import DeadLetteredRecord, Repair
-from stream_app.ingest.redrive import letters as read_letters
-from stream_app.ingest.redrive import redrive as send_again
-from stream_app.kafka.topics import Topics, topics_of
+from stream_app.settings import Whereabouts, place
+
+if TYPE_CHECKING:
+    from stream_app.ingest.redrive import DeadLetteredRecord
 
 REASON: Final = click.Choice(list(REASONS))
 #: of a batch that could not be read
 _COUNTS: Final = {"last_offset": LAST_OFFSET, "records": RECORDS}
+
+
+def _stood(row: dict[str, Any]) -> str:
+    last = f"-{row['last_offset']}" if row.get("last_offset", row["offset"]) != row["offset"] else ""
+    return f"{row['topic']}[{row['partition']}]@{row['offset']}{last}"
+
+
+_COLUMNS: Final = (
+    ListColumn("from", _stood),
+    ListColumn("reason", lambda row: row["reason"]),
+    ListColumn("written", lambda row: row["at"], 1, when=True),
+    ListColumn("error", lambda row: row["error"], 2, sentence=True),
+)
+_PAYLOAD: Final = ListColumn("payload", lambda row: repr(row["payload"])[:200], 3)
 
 
 @click.group("dead-letters")
@@ -37,31 +47,16 @@ def dead_letters() -> None:
 @click.option("--reason", type=REASON, help="Only dead-lettered records with this reason.")
 @click.option("--since", help="Only dead-lettered records written at or after this time, RFC 3339.")
 @click.option("--show-payload", is_flag=True, help="Also show the bytes; they may hold personal data.")
-@click.option("--json", "as_json", is_flag=True, help="One record a line.")
-def list_(reason: str | None, since: str | None, show_payload: bool, as_json: bool) -> None:
+@listing.output_option
+def list_(reason: str | None, since: str | None, show_payload: bool, output: str) -> None:
     """List dead-lettered records, oldest first; payloads only when asked."""
-    found = _select(_read()[1], reason, since)
-    if as_json:
-        for letter in found:
-            click.echo(json.dumps(_row(letter, show_payload)))
+    found = _select(_read(place.find()), reason, since)
+    if not found and output in ("table", "wide"):
+        listing.say("no dead-lettered records")
         return
-    if not found:
-        click.echo("no dead-lettered records")
-        return
-    table = Table(caption="send them again with `plumbline dead-letters redrive` once the cause is repaired")
-    for name in ("written", "from", "reason", "error", *(["payload"] if show_payload else [])):
-        table.add_column(name)
-    for letter in found:
-        last = letter.added.get(LAST_OFFSET, str(letter.origin[1]))
-        cells = [
-            rfc3339(letter.timestamp)[:19],
-            f"{letter.topic}[{letter.origin[0]}]@{letter.origin[1]}"
-            + (f"-{last}" if last != str(letter.origin[1]) else ""),
-            letter.reason,
-        ]
-        cells += [letter.error, *([repr(letter.record.value)[:200]] if show_payload else [])]
-        table.add_row(*cells)
-    Console().print(table)
+    note = "send them again with `plumbline dead-letters redrive` once the cause is repaired"
+    columns = [*_COLUMNS, _PAYLOAD] if show_payload else _COLUMNS
+    listing.show([_row(letter, show_payload) for letter in found], columns, output, note=note)
 
 
 @dead_letters.command()
@@ -96,8 +91,18 @@ def redrive(
       plumbline dead-letters redrive --reason missing_tenant --set tenant_id=acme
       plumbline dead-letters redrive --reason invalid_field --map score=probability --assume-utc --dry-run
     """
-    settings, found = _read()
-    topics = _topics(settings)
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from stream_app.cli.tables import pairs
+    from stream_app.ingest.mapping import Mapping
+    from stream_app.ingest.redrive import Repair
+    from stream_app.ingest.redrive import redrive as send_again
+    from stream_app.kafka.topics import topics_of
+    from stream_app.settings import load
+
+    settings = load()
+    found, topics = _read(settings), topics_of(settings)
     chosen = _select(found, reason, since)
     repair = None
     if columns or constants or assume_utc or coerce:
@@ -124,14 +129,12 @@ def redrive(
             click.echo(f"  {count:,} × {text}", err=True)
 
 
-def _topics(settings: Any) -> Topics:
-    return topics_of(settings)
+def _read(settings: Whereabouts) -> list[DeadLetteredRecord]:
+    from stream_app.ingest.redrive import letters
+    from stream_app.kafka.topics import topics_of
 
-
-def _read() -> tuple[Any, list[DeadLetteredRecord]]:
-    settings = settings_module.load()
-    topics = _topics(settings)
-    return settings, asyncio.run(read_letters(settings.kafka_bootstrap, settings.kafka_client_options(), topics))
+    bootstrap, options = settings.kafka_bootstrap, settings.kafka_client_options()
+    return run(letters(bootstrap, options, topics_of(settings)), "reading the dead-lettered records")
 
 
 def _select(found: list[DeadLetteredRecord], reason: str | None, since: str | None) -> list[DeadLetteredRecord]:

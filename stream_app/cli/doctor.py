@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from dataclasses import asdict
+from typing import Any, Final
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from stream_app import settings as settings_module
+from stream_app.cli import listing
+from stream_app.cli.listing import ListColumn
+from stream_app.cli.waiting import run
 from stream_app.doctor import kafka_checks, machine, partitioners, time_checks, workers
-from stream_app.doctor.report import Check, Checkup, Diagnosis, examine, worst
+from stream_app.doctor.report import Check, Checkup, examine, worst
 from stream_app.kafka.topics import topics_of
 
 CHECKS: dict[str, Check] = {
@@ -31,7 +31,18 @@ CHECKS: dict[str, Check] = {
     "disk": machine.disk,
 }
 
-_MARKS = {"ok": "[green]ok[/green]", "warn": "[yellow]look[/yellow]", "fail": "[red]broken[/red]"}
+_MARKS: Final = {"ok": "ok", "warn": "look", "fail": "broken"}
+
+
+_COLUMNS: Final = (
+    ListColumn("is", lambda row: _MARKS[row["level"]]),
+    ListColumn("what", lambda row: row["check"]),
+    ListColumn("found", lambda row: _found(row), sentence=True),
+)
+
+
+def _found(row: dict[str, Any]) -> str:
+    return f"{row['what']} → {row['repair']}" if row["repair"] else str(row["what"])
 
 
 @click.command()
@@ -40,8 +51,8 @@ _MARKS = {"ok": "[green]ok[/green]", "warn": "[yellow]look[/yellow]", "fail": "[
     "--worker", "addresses", multiple=True, metavar="URL",
     help="Views of a worker, http://HOST:PORT; may be repeated. Without it: where the settings say that one is.",
 )  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="A list of findings, for programs.")
-def doctor(only: tuple[str, ...], addresses: tuple[str, ...], as_json: bool) -> None:
+@listing.output_option
+def doctor(only: tuple[str, ...], addresses: tuple[str, ...], output: str) -> None:
     """Examine this installation: what is wrong, what it means, and which command repairs it.
 
     Reads, and changes nothing. Exit code 0 if all is well, 1 if something deserves a look, 2 if something is broken.
@@ -52,23 +63,12 @@ def doctor(only: tuple[str, ...], addresses: tuple[str, ...], as_json: bool) -> 
     """
     settings = settings_module.load()
     chosen = {name: check for name, check in CHECKS.items() if not only or name in only}
-    console = Console(stderr=True)
-    with console.status("") as status:
-        context = Checkup(settings, topics_of(settings), addresses)
-        found = asyncio.run(examine(context, chosen, lambda name: status.update(f"looking at {name}")))
-    if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in found]))
-    else:
-        Console().print(_table(found))
+    context, looked_at = Checkup(settings, topics_of(settings), addresses), ""
+
+    def tell(name: str) -> None:
+        nonlocal looked_at
+        looked_at = name
+
+    found = run(examine(context, chosen, tell), lambda: f"looking at {looked_at}")
+    listing.show([asdict(finding) for finding in found], _COLUMNS, output)
     raise SystemExit(worst(found))
-
-
-def _table(found: list[Diagnosis]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    table.add_column("what")
-    table.add_column("found", overflow="fold")
-    for finding in found:
-        text = finding.what + (f"\n→ {finding.repair}" if finding.repair else "")
-        table.add_row(_MARKS[finding.level], finding.check, text)
-    return table

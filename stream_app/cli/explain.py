@@ -2,61 +2,55 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from schemas.common import parse_ms, rfc3339
-from stream_app import settings as settings_module
+from stream_app.cli import listing
 from stream_app.cli.alerts import read_alerts
-from stream_app.kafka.reading import records
-from stream_app.kafka.topics import topics_of
-from stream_app.replay.recompute import recompute
-from stream_app.settings import Settings
-from stream_app.stage_configs import comparison_rules
+from stream_app.cli.listing import ListColumn
+from stream_app.cli.waiting import run
+from stream_app.settings import Settings, load
 
 
 @click.command()
 @click.argument("id")
+@click.option("--model", metavar="TYPE:TENANT", help="Whose it is: spares reading the events of all others.")
 @click.option("--no-recompute", is_flag=True, help="Only show what was published.")
+@click.option("--from-rows", is_flag=True, help="Join predictions and outcomes anew; takes as long as the rows took.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def explain(id: str, no_recompute: bool, as_json: bool) -> None:
-    """Show what stands behind a drift event or an alert, and work it out again from the input topics.
+def explain(id: str, model: str | None, no_recompute: bool, from_rows: bool, as_json: bool) -> None:
+    """Show what stands behind a drift event or an alert, and make it again: from the counts that the labels stage
+    published, or with --from-rows from every prediction and outcome.
 
-    The exit code is 0 if it comes out the same to the last byte, and 1 if it does not.
+    The beginning of an id is enough. The exit code is 0 if it comes out the same to the last byte, and 1 if not.
 
     \b
-    Example: plumbline explain 3d5f0a7e-2f2b-5c55-9a53-1f3c3c3f8a11
+    Examples: plumbline explain 3d5f0a7e
+              plumbline explain 3d5f0a7e-2f2b-5c55-9a53-1f3c3c3f8a11 --from-rows
     """
-    settings = settings_module.load()
-    found = asyncio.run(_find(settings, id))
-    if found is None:
-        raise click.ClickException(
-            f"no drift event or alert has the id {id}: `plumbline alerts --all` lists alerts and their events. "
-            f"Looked in {settings.output_prefix}drift-events and {settings.output_prefix}alerts."
-        )
-    console = Console(stderr=as_json)
+    settings = load()
+    found = run(_find(settings, id, model), "looking for it")
+    say = _say(as_json)
     events, published = found
     if not as_json:
-        _tell(console, events, published, settings)
+        _tell(events, published)
     model = json.loads(next(iter(published.values())))["model"]
-    rules = dataclasses.asdict(comparison_rules(settings, model))
+    rules = _rules(settings, model)
     if not as_json:
-        console.print("decided by: " + ", ".join(f"{k} {_plain(v)}" for k, v in rules.items()), style="dim")
+        click.echo("decided by: " + ", ".join(f"{k} {_plain(v)}" for k, v in rules.items()))
     differences: list[str] | None = None
     inputs: dict[str, dict[int, int]] = {}
     if not no_recompute:
-        differences, inputs = _again(console, settings, published)
+        differences, inputs = _again(say, settings, published, from_rows)
     if as_json:
         click.echo(
             json.dumps({
-                "id": id, "records": [json.loads(value) for value in published.values()], "events": events,
-                "settings_hash": settings.hash_of(model), "rules": rules, "inputs": inputs,
+                "id": next(iter(published))[0], "records": [json.loads(value) for value in published.values()],
+                "events": events, "settings_hash": settings.hash_of(model), "rules": rules, "inputs": inputs,
                 "same": None if differences is None else not differences, "differences": differences,
             }, sort_keys=True, default=str)
         )  # fmt: skip
@@ -65,26 +59,51 @@ def explain(id: str, no_recompute: bool, as_json: bool) -> None:
 
 
 Key = tuple[str, int]
+_WHERE: Final = "`plumbline alerts --all` lists alerts"
 
 
-async def _find(settings: Settings, id: str) -> tuple[list[dict[str, Any]], dict[Key, bytes]] | None:
-    """The events behind an id, and what was published under it: an event, or an alert's revisions."""
-    topic = f"{settings.output_prefix}drift-events"
+def _say(as_json: bool) -> Callable[[str], None]:
+    return lambda text: click.echo(text, err=as_json)
+
+
+def _rules(settings: Settings, model: str) -> dict[str, Any]:
+    # brings the stages along, and they the statistics: those who only misspell an id do without
+    from stream_app.stage_configs import comparison_rules
+
+    return dataclasses.asdict(comparison_rules(settings, model))
+
+
+async def _find(settings: Settings, id: str, model: str | None) -> tuple[list[dict[str, Any]], dict[Key, bytes]]:
+    """The events behind an id, and what was published under it: an alert's revisions, or an event.
+
+    Alerts are few, and say whose they are; of the events only the partition of their model is read then.
+    """
+    from schemas.partitioning import partition_for
+    from stream_app.kafka.reading import records
+
+    bootstrap, options, prefix = settings.kafka_bootstrap, settings.kafka_client_options(), settings.output_prefix
+    partition = None if model is None else partition_for(model.encode(), settings.model_partitions)
+    alerts = await read_alerts(settings)
+    matching = [known for known in alerts if known.startswith(id)]
+    if matching:
+        id = listing.one_of(matching, id, "alert", _WHERE)
+        partition = partition_for(alerts[id][-1]["model"].encode(), settings.model_partitions)
     events: dict[str, bytes] = {}
-    async for record in records(settings.kafka_bootstrap, settings.kafka_client_options(), topic):
+    async for record in records(bootstrap, options, f"{prefix}drift-events", partition=partition):
         events[record.key.decode()] = record.value
-    if id in events:
+    if not matching:
+        id = listing.one_of(events, id, "drift event or alert", f"{_WHERE} and their events. {_looked(prefix)}")
         return [json.loads(events[id])], {(id, 0): events[id]}
-    revisions = (await read_alerts(settings)).get(id)
-    if revisions is None:
-        return None
-    behind = [json.loads(events[e]) for e in revisions[-1]["drift_event_ids"] if e in events]
+    behind = [json.loads(events[e]) for e in alerts[id][-1]["drift_event_ids"] if e in events]
     published: dict[Key, bytes] = {}
-    topic = f"{settings.output_prefix}alerts"
-    async for record in records(settings.kafka_bootstrap, settings.kafka_client_options(), topic):
+    async for record in records(bootstrap, options, f"{prefix}alerts", partition=partition):
         if record.value is not None and record.key.decode() == id:
             published[id, json.loads(record.value)["revision"]] = record.value
     return behind, published
+
+
+def _looked(prefix: str) -> str:
+    return f"Looked in {prefix}drift-events and {prefix}alerts."
 
 
 def _plain(value: Any) -> str:
@@ -92,38 +111,49 @@ def _plain(value: Any) -> str:
 
 
 def _again(
-    console: Console, settings: Settings, published: dict[Key, bytes]
+    say: Callable[[str], None], settings: Settings, published: dict[Key, bytes], from_rows: bool
 ) -> tuple[list[str], dict[str, dict[int, int]]]:
     """Fields in which a record comes out differently, none if all bytes are the same; and how far inputs were read."""
+    from schemas.common import parse_ms, rfc3339
+    from stream_app.kafka.topics import topics_of
+    from stream_app.replay.recompute import Gone, Recomputed, recompute
+
     rows = {key: json.loads(value) for key, value in published.items()}
     last = max(rows.values(), key=lambda row: str(row["at"]))
-    until = parse_ms(last["at"])
-    with console.status("") as status:
+    reached = ""
 
-        def show(at_ms: int) -> None:
-            status.update(f"reading the input topics again: {rfc3339(at_ms)[:16]} of {last['at'][:16]}")
+    def show(at_ms: int) -> None:
+        nonlocal reached
+        reached = f": {rfc3339(at_ms)[:16]} of {last['at'][:16]}"
 
-        found = asyncio.run(
-            recompute(settings, topics_of(settings), last["model"], until, lambda v: json.loads(v)["revision"], show)
-        )
+    def once_more(rows_too: bool) -> Recomputed:
+        work = recompute(
+            settings, topics_of(settings), last["model"], parse_ms(last["at"]),
+            lambda value: int(json.loads(value)["revision"]), show, from_rows=rows_too,
+        )  # fmt: skip
+        return run(work, lambda: f"recomputing{reached}")
+
+    try:
+        found = once_more(from_rows)
+    except Gone as gone:
+        if from_rows:
+            raise
+        say(f"the published counts cannot be taken ({gone.args[0].partition(':')[0]}); the rows are read instead")
+        from_rows, found = True, once_more(True)
     for topic, offsets in sorted(found.inputs.items()):
-        console.print(
-            f"{topic} before offsets {', '.join(f'{p}: {o:,}' for p, o in sorted(offsets.items()))}", style="dim"
-        )
+        say(f"{topic} before offsets {', '.join(f'{p}: {o:,}' for p, o in sorted(offsets.items()))}")
     differences = []
     for key, value in published.items():
         made = found.events.get(key[0]) if key[1] == 0 else found.alerts.get(key)
         differences += _differ(key, value, made, settings)
     if differences:
-        console.print("[bold red]It does not come out the same:[/bold red]")
+        say("It does not come out the same:")
         for text in differences:
-            console.print(f"  {text}", markup=False)
+            say(f"  {text}")
     else:
         size = sum(map(len, published.values()))
-        console.print(
-            f"[bold]Worked out again from {found.ticks:,} ticks of the input topics: the same, to the last of "
-            f"{size:,} bytes.[/bold]"
-        )
+        what = "every prediction and outcome" if from_rows else "the published counts (--from-rows makes them anew)"
+        say(f"Recomputed from {found.ticks:,} ticks and {what}: the same, to the last of {size:,} bytes.")
     return differences, found.inputs
 
 
@@ -143,22 +173,21 @@ def _differ(key: Key, published: bytes, made: bytes | None, settings: Settings) 
     return [f"{where}: {n} was {old.get(n)!r}, comes out as {new.get(n)!r}{hint}" for n in names]
 
 
-def _tell(console: Console, events: list[dict[str, Any]], published: dict[Key, bytes], settings: Settings) -> None:
+def _tell(events: list[dict[str, Any]], published: dict[Key, bytes]) -> None:
     for (id, revision), value in sorted(published.items(), key=lambda item: item[0][1])[-1:]:
         row = json.loads(value)
         if revision:
-            console.print(f"[bold]alert {id}[/bold], {row['model']}, revision {revision}, {row['status']}")
-            console.print(f"{row['summary']}\n{row['recommendation']}\n", markup=False)
+            click.echo(f"alert {id}, {row['model']}, revision {revision}, {row['status']}")
+            click.echo(f"{row['summary']}\n{row['recommendation']}\n")
     for row in events[-12:]:
-        console.print(_title(row), markup=False)
+        click.echo(_title(row))
         if row.get("faults"):
-            console.print(f"  broken in the data that day: {'; '.join(row['faults'])}", markup=False)
+            click.echo(f"  broken in the data that day: {'; '.join(row['faults'])}")
         if row["windows"]:
-            console.print(_windows(row))
-        console.print(
+            listing.show(_windows(row), _WINDOW, "wide")
+        click.echo(
             f"  closed at {row['as_of']}, decided at tick {row['at']}; baseline {row['baseline_kind'] or 'none'} of "
-            f"version {row['baseline_version'] or '–'}; settings {row['settings_hash']}\n",
-            markup=False,
+            f"version {row['baseline_version'] or '–'}; settings {row['settings_hash']}\n"
         )
 
 
@@ -174,22 +203,36 @@ def _title(row: dict[str, Any]) -> str:
     )
 
 
-def _windows(row: dict[str, Any]) -> Table:
-    table = Table()
-    for name in ("from", "to", "what", "recent", "baseline", "rows", "99 % bounds"):
-        table.add_column(name)
-    for window in row["windows"]:
-        what = window.get("metric") or ("mean score" if row["kind"] == "statistical" else row.get("check", ""))
-        if window.get("statistic") is not None:
-            what += f", D = {window['statistic']:.4f}"
-        bounds = window["interval"]
-        table.add_row(
-            window["from"][:10], window["to"][:10], what, _number(window["recent"]), _number(window["baseline"]),
-            f"{window.get('recent_rows', 0):,} / {window.get('baseline_rows', 0):,}",
-            "–" if bounds is None else f"{bounds[0]:+.4f} … {bounds[1]:+.4f}",
-        )  # fmt: skip
-    return table
+def _windows(row: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{**window, "what": _what(row, window)} for window in row["windows"]]
+
+
+def _what(row: dict[str, Any], window: dict[str, Any]) -> str:
+    what = window.get("metric") or ("mean score" if row["kind"] == "statistical" else row.get("check", ""))
+    return f"{what}, D = {window['statistic']:.4f}" if window.get("statistic") is not None else str(what)
+
+
+def _rows(window: dict[str, Any]) -> str:
+    return f"{window.get('recent_rows', 0):,} / {window.get('baseline_rows', 0):,}"
+
+
+def _bounds(window: dict[str, Any]) -> str:
+    bounds = window["interval"]
+    return "" if bounds is None else f"{bounds[0]:+.4f} … {bounds[1]:+.4f}"
 
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
+
+
+_WINDOW: Final = (
+    ListColumn("from", lambda window: window["from"][:10]),
+    ListColumn("to", lambda window: window["to"][:10]),
+    ListColumn("what", lambda window: window["what"]),
+    ListColumn("recent", lambda window: _number(window["recent"]), right=True),
+    ListColumn("baseline", lambda window: _number(window["baseline"]), right=True),
+    ListColumn(
+        "rows", lambda window: f"{window.get('recent_rows', 0):,} / {window.get('baseline_rows', 0):,}", right=True
+    ),
+    ListColumn("99 % bounds", _bounds),
+)

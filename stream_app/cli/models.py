@@ -2,74 +2,75 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from typing import Any
+from typing import Any, Final
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from stream_app import settings as settings_module
-from stream_app.cli.operators import register
+from stream_app.cli import listing
+from stream_app.cli.lazy import LazyGroup
+from stream_app.cli.listing import ListColumn, ratio
 from stream_app.cli.quality import quality
-from stream_app.projection import from_topics
+from stream_app.cli.waiting import run
+from stream_app.settings import place
 
 
-@click.group(invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def _so_far(row: dict[str, Any]) -> str:
+    return ", ".join(f"{day['predictions']:,} on {day['date']}" for day in row["so_far"])
+
+
+def _state(row: dict[str, Any]) -> str:
+    return "idle" if row["job"] is None else str(row["job"]["state"]).replace("_", " ")
+
+
+_COLUMNS: Final = (
+    ListColumn("model", lambda row: row["model"]),
+    ListColumn("version", lambda row: row["active_version"]),
+    ListColumn("metric, 7 days", lambda row: _metric(row["metric"]), 1),
+    ListColumn("last day", lambda row: row["date"], 3),
+    ListColumn("predictions", lambda row: f"{row['predictions']:,}", 4, right=True),
+    ListColumn("labelled", lambda row: _percent(row["coverage"]), 2, right=True),
+    ListColumn("retraining", _state, 5),
+    ListColumn("last seen", lambda row: row["traffic"]["last_seen"] or "never", 6),
+    ListColumn("so far", _so_far, 7),
+)
+
+
+@click.group(
+    cls=LazyGroup, invoke_without_command=True,
+    commands_of={"register": ("operators", "register", "Say which version of a model is active.")},
+)  # fmt: skip
+@listing.output_option
 @click.pass_context
-def models(ctx: click.Context, as_json: bool) -> None:
+def models(ctx: click.Context, output: str) -> None:
     """List the models: active version, newest closed day, days so far and retraining; or register a version."""
     if ctx.invoked_subcommand is not None:
         return
-    settings = settings_module.load()
-    found = asyncio.run(from_topics.models(settings))
-    if as_json:
-        click.echo(json.dumps(found))
+    from stream_app.projection import from_topics
+
+    settings = place.find()
+    found = run(from_topics.models(settings), "reading the models")
+    if not found and output in ("table", "wide"):
+        listing.say("no models yet: they appear with the first tick after their first prediction")
+        listing.say(quality(settings))
         return
-    if not found:
-        click.echo("no models yet: they appear with the first tick after their first prediction")
-        click.echo(quality(settings))
+    listing.show(found, _COLUMNS, output)
+    if output not in ("table", "wide"):
         return
-    table = Table()
-    table.add_column("model", no_wrap=True)
-    for name in (
-        "active version", "last seen", "last day", "predictions", "labelled", "metric, 7 days", "so far", "retraining",
-    ):  # fmt: skip
-        table.add_column(name)
-    for row in found:
-        job = row["job"]
-        table.add_row(
-            row["model"], row["active_version"], row["traffic"]["last_seen"] or "never", row["date"] or "–",
-            f"{row['predictions']:,}", _percent(row["coverage"]), _metric(row["metric"]),
-            "\n".join(f"{day['predictions']:,} on {day['date']}" for day in row["so_far"]) or "–",
-            "idle" if job is None else job["state"].replace("_", " "),
-        )  # fmt: skip
-    Console().print(table)
     for row in found:
         if row["traffic"]["others"]:
-            click.echo(f"{row['model']}: {row['traffic']['sentence']}")
+            listing.say(f"{row['model']}: {row['traffic']['sentence']}")
         if row["job"] is not None and row["job"]["failure"] is not None:
-            click.echo(f"{row['model']}: {failed(row['job']['failure'])}.")
-    click.echo(quality(settings))
-
-
-models.add_command(register)
-
-
-def show(value: float | None) -> str:
-    """A ratio with three digits; a dash where it is undefined."""
-    return "–" if value is None else f"{value:.3f}"
+            listing.say(f"{row['model']}: {failed(row['job']['failure'])}.")
+    listing.say(quality(settings))
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.0f} %"
+    return "" if share is None else f"{100 * share:.0f} %"
 
 
 def _metric(metric: dict[str, Any]) -> str:
-    limits = "" if metric["low"] is None else f" ({show(metric['low'])} to {show(metric['high'])})"
-    return f"{metric['name']} {show(metric['value'])}{limits}"
+    limits = "" if metric["low"] is None else f" ({ratio(metric['low'])} to {ratio(metric['high'])})"
+    return f"{metric['name']} {ratio(metric['value']) or '–'}{limits}"
 
 
 def failed(failure: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from aiokafka import TopicPartition
 
 from schemas.common import NAME
 from stream_app import settings as settings_module
+from stream_app.cli import listing
 from stream_app.cli.alerts import read_alerts
 from stream_app.commands import send
 from stream_app.core.kit.changes import Change
@@ -50,12 +51,7 @@ def acknowledge(alert_id: str, actor: str, reason: str) -> None:
     """
     settings = settings_module.load()
     found = asyncio.run(read_alerts(settings))
-    matching = [rows[-1] for id, rows in sorted(found.items()) if id.startswith(alert_id)]
-    if len(matching) != 1:
-        raise click.ClickException(
-            f"{len(matching)} alerts have the id {alert_id}; `plumbline alerts` lists the open ones"
-        )
-    alert = matching[0]
+    alert = found[listing.one_of(found, alert_id, "alert", "`plumbline alerts` lists the open ones")][-1]
     if alert["status"] == "resolved":
         raise click.ClickException(f"alert {alert['id']} is resolved already ({alert['resolution']})")
     write(settings, alert["model"], "acknowledge", {"alert_id": alert["id"]}, actor, reason)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from stream_app.settings import Settings
+from stream_app.settings import Whereabouts
 
 
-def quality(settings: Settings) -> str:
+def quality(settings: Whereabouts) -> str:
     """What may be said now, as the dashboard says it."""
     # Redis' client is a third of such a command's start, and commands and --json never come here
     from stream_app.projection.asked import judgement_now

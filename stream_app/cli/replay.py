@@ -35,7 +35,8 @@ from stream_app.settings import Settings
 _UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-def _delay(text: str | None) -> tuple[int, int] | None:
+def label_delay(text: str | None) -> tuple[int, int] | None:
+    """Bounds of a delay, ms, as people write it."""
     if text is None:
         return None
     bounds = []
@@ -128,7 +129,7 @@ def plan_of(files: tuple[Path, ...], outcomes: tuple[Path, ...], options: dict[s
         options,
         file,
         spread_year=(options["spread"] or file.get("spread")) == "year",
-        label_delay_ms=_delay(options["label_delay"] or file.get("label_delay")),
+        label_delay_ms=label_delay(options["label_delay"] or file.get("label_delay")),
         seed=options["seed"] or int(file.get("seed", 0)),
     )
     return ReplayPlan(

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import signal
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from stream_app import settings as settings_module
+from stream_app.cli import listing
+from stream_app.cli.listing import ListColumn
 from stream_app.errors import Unavailable
 from stream_app.services.artifacts import jars
 from stream_app.services.kafka import brokers
@@ -118,34 +117,37 @@ def down(folder: Path) -> None:
     click.echo(f"stopped {' and '.join(stopped)}" if stopped else "nothing was running")
 
 
+def _state(row: dict[str, Any]) -> str:
+    return "answers" if row["answers"] else f"{len(row['processes'])} of {row['nodes']} run, does not answer"
+
+
+_COLUMNS: Final = (
+    ListColumn("service", lambda row: row["name"]),
+    ListColumn("address", lambda row: row["address"]),
+    ListColumn("process", lambda row: " ".join(str(pid) for pid in row["processes"].values()), 1),
+    ListColumn("state", _state),
+)
+
+
 @services.command()
 @_folder
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
-def status(folder: Path, as_json: bool) -> None:
+@listing.output_option
+def status(folder: Path, output: str) -> None:
     """Show what was started here and whether it answers. Exit code 1 unless all of it does."""
     found = Stack(folder).services()
     answers = {name: service.answers() for name, service in found.items()}
-    if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    name: {
-                        "address": service.address,
-                        "processes": {node: service.processes[node].pid for node in service.running()},
-                        "nodes": len(service.processes),
-                        "answers": answers[name],
-                    }
-                    for name, service in found.items()
-                }
-            )
-        )
-    elif found:
-        table = Table("service", "address", "process", "state", box=None, pad_edge=False)
-        for name, service in found.items():
-            running = [str(service.processes[node].pid) for node in service.running()]
-            state = "answers" if answers[name] else f"{len(running)} of {len(service.processes)} run, does not answer"
-            table.add_row(name, service.address, " ".join(running), state)
-        Console(soft_wrap=True).print(table)
+    if found or output in ("json", "csv"):
+        rows = [
+            {
+                "name": name,
+                "address": service.address,
+                "processes": {node: service.processes[node].pid for node in service.running()},
+                "nodes": len(service.processes),
+                "answers": answers[name],
+            }
+            for name, service in found.items()
+        ]
+        listing.show(rows, _COLUMNS, output)
     else:
         click.echo("nothing runs here; `plumbline services up` starts Kafka and Redis")
     if not found or not all(answers.values()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import shlex
 from typing import Any
 
 import click
@@ -13,7 +14,8 @@ from stream_app import settings as settings_module
 from stream_app.commands.running import running
 from stream_app.errors import Incompatible
 from stream_app.settings import PREFIX, Settings, TypeSettings
-from stream_app.settings.fields import EVERYWHERE, STATIC, marked
+from stream_app.settings.allowed import allowed, example
+from stream_app.settings.fields import AT_START, EVERYWHERE, STATIC, marked
 from stream_app.settings.installation import Installation
 from stream_app.settings.layers import TABLES
 
@@ -106,9 +108,24 @@ def explain(key: str, model: str | None) -> None:
     click.echo(f"{key} = {_text(value)}{f'   ({source})' if source else ''}")
     click.echo(f"in the running system: {_held(found.settings, where, owner, name)}")
     click.echo(str(field.description))
+    click.echo(f"allowed: {allowed(field)}")
     click.echo(f"set it by {how}")
+    click.echo(f"for example: {_example(name, where, owner)}")
     if marked(field, STATIC):
         click.echo("fixed for the life of the input prefix: the state was built with it")
+
+
+def _example(name: str, where: str, owner: str) -> str:
+    """One way of setting it that can be copied; a value that is allowed, the default where it shows the form."""
+    if name in TABLES and not owner:
+        of = "types.churn.drop_points=7" if name == "types" else "drop_points=7 --model churn:acme"
+        return f"plumbline set {of} --reason 'why'"
+    value = example(_field(name))
+    if name in Installation.model_fields or marked(_field(name), STATIC) or marked(_field(name), AT_START):
+        return f"export {PREFIX}{name.upper()}={shlex.quote(value)}"
+    key = f"types.{owner}.{name}" if where == "types" else name
+    model = f" --model {owner}" if where == "models" else ""
+    return f"plumbline set {shlex.quote(f'{key}={value}')}{model} --reason 'why'"
 
 
 def _held(here: Settings, where: str, owner: str, name: str) -> str:

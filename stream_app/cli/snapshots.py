@@ -4,21 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, Final
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from stream_app import settings as settings_module
-from stream_app.cli.models import show
+from stream_app.cli import listing
+from stream_app.cli.listing import ListColumn, ratio
+from stream_app.cli.waiting import run
 from stream_app.core.kit.days import date_of
 from stream_app.core.kit.spans import WINDOWS, WindowName, close_day, span
-from stream_app.kafka.reading import records
-from stream_app.projection import from_topics
-from stream_app.settings import Settings
+from stream_app.settings import Whereabouts, place
 
-_COLUMNS = ("accuracy", "precision", "recall", "f1", "pr_auc", "brier", "calibration_score")
+
+def _figure(name: str, title: str, rank: int) -> ListColumn:
+    return ListColumn(title, lambda row: ratio(row[name]), rank, right=True)
+
+
+def _estimated(row: dict[str, Any]) -> str:
+    """Accuracy as scores alone have it, with its 95 % interval, and whether outcomes contradict it."""
+    found = row["estimated"]
+    if found is None or found["accuracy"] is None:
+        return ""
+    value, low, high = (ratio(found["accuracy"][name]) for name in ("value", "lower", "upper"))
+    return f"{value} ({low} to {high}){', muted' if found['muted'] else ''}"
+
+
+_COLUMNS: Final = (
+    ListColumn("date", lambda row: row["date"]),
+    ListColumn("version", lambda row: row["model_version"]),
+    ListColumn("state", lambda row: row["state"], 4),
+    ListColumn("rev", lambda row: row["revision"], 9, right=True),
+    ListColumn("predictions", lambda row: f"{row['predictions']:,}", 1, right=True),
+    _figure("coverage", "coverage", 2),
+    _figure("accuracy", "accuracy", 3),
+    _figure("precision", "precision", 5),
+    _figure("recall", "recall", 6),
+    _figure("f1", "f1", 8),
+    _figure("pr_auc", "PR-AUC", 7),
+    _figure("brier", "brier", 10),
+    _figure("calibration_score", "calibration", 11),
+    ListColumn("accuracy by scores", _estimated, 12),
+)
 
 
 @click.command()
@@ -31,10 +57,10 @@ _COLUMNS = ("accuracy", "precision", "recall", "f1", "pr_auc", "brier", "calibra
 )
 @click.option("--all", "all_days", is_flag=True, help="Also days before the last 90, and of forgotten models.")
 @click.option("--follow", is_flag=True, help="Go on and print each snapshot as it comes.")
-@click.option("--json", "as_json", is_flag=True, help="One snapshot a line, newest revision of each day.")
+@listing.output_option
 def snapshots(
     model: str, version: str | None, days: int | None, window: WindowName | None, as_of: str | None, all_days: bool,
-    follow: bool, as_json: bool,
+    follow: bool, output: str,
 ) -> None:  # fmt: skip
     """Show a model's daily snapshots, oldest first, the newest revision of each day: the days that the page shows.
 
@@ -46,11 +72,13 @@ def snapshots(
         raise click.UsageError("--as-of goes with --window recent or --window baseline")
     if window is not None and (days is not None or follow):
         raise click.UsageError("--window says which days: leave out --days and --follow")
-    settings = settings_module.load()
+    from stream_app.projection import from_topics
+
+    settings = place.find()
     if follow:
         asyncio.run(_follow(settings, model, version))
         return
-    history = asyncio.run(from_topics.history(settings, model, version, all_days=all_days))
+    history = run(from_topics.history(settings, model, version, all_days=all_days), f"reading the days of {model}")
     found = history.days
     if window is not None:
         dates = _dates(settings, model, window, as_of, found)
@@ -58,20 +86,18 @@ def snapshots(
     if days is not None:
         newest = sorted({row["date"] for row in found})[-days:]
         found = [row for row in found if row["date"] in newest]
-    if as_json:
-        for row in found:
-            click.echo(json.dumps(row, sort_keys=True))
-    elif found:
-        Console().print(_table(model, found))
-        click.echo(history.sentence)
+    if found or output in ("json", "csv"):
+        listing.show(found, _COLUMNS, output, note=history.sentence)
     else:
         click.echo(f"no snapshots of {model}; `plumbline models` lists the models", err=True)
         raise SystemExit(1)
 
 
 def _dates(
-    settings: Settings, model: str, window: WindowName, as_of: str | None, found: list[dict[str, Any]]
+    settings: Whereabouts, model: str, window: WindowName, as_of: str | None, found: list[dict[str, Any]]
 ) -> set[str]:
+    from stream_app.projection import from_topics
+
     newest = max((row["date"] for row in found if row["state"] == "closed"), default="1970-01-01")
     try:
         close = close_day(as_of) if as_of is not None else close_day(newest) + 1
@@ -82,19 +108,9 @@ def _dates(
     return set(map(date_of, days))
 
 
-def _table(model: str, found: list[dict[str, Any]]) -> Table:
-    table = Table(title=model)
-    for name in ("date", "version", "state", "rev", "predictions", "coverage", *_COLUMNS):
-        table.add_column(name.replace("_score", "").replace("pr_auc", "PR-AUC"))
-    for row in found:
-        table.add_row(
-            row["date"], row["model_version"], row["state"], str(row["revision"]), f"{row['predictions']:,}",
-            show(row["coverage"]), *(show(row[name]) for name in _COLUMNS),
-        )  # fmt: skip
-    return table
+async def _follow(settings: Whereabouts, model: str, version: str | None) -> None:
+    from stream_app.kafka.reading import records
 
-
-async def _follow(settings: Settings, model: str, version: str | None) -> None:
     topic = f"{settings.output_prefix}metric-snapshots"
     async for record in records(settings.kafka_bootstrap, settings.kafka_client_options(), topic, follow=True):
         row = json.loads(record.value)

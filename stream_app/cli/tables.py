@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,7 @@ from stream_app.ingest.mapping import Mapping, read_mapping
 _OPTIONS: Final = (
     click.option(
         "--map", "columns", multiple=True, metavar="FIELD=COLUMN",
-        help="Column that holds a field, or an expression of columns as in a relay's map: "
+        help="ListColumn that holds a field, or an expression of columns as in a relay's map: "
         "'score=percent | scale(0, 100)'. FIELD= alone: no column.",
     ),
     click.option("--set", "constants", multiple=True, metavar="FIELD=VALUE", help="Value of a field for every row."),
@@ -100,6 +101,31 @@ def mapping_of(options: dict[str, Any], file: dict[str, Any], **more: Any) -> Ma
         last_day=options["last_day"] or str(file.get("last_day", "")),
         **more,
     )
+
+
+def given_by(options: dict[str, Any], more: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What mapping file and options say together, as a mapping file holds it."""
+    file = file_of(options, more)
+    said = {
+        "map": {**file.get("map", {}), **pairs(options["columns"], "--map")},
+        "set": {**file.get("set", {}), **pairs(options["constants"], "--set")},
+        **{name: options[name] for name in (*_KEYS, *more) if options.get(name)},
+    }
+    return {**file, **{name: value for name, value in said.items() if value}}
+
+
+def written(content: dict[str, Any]) -> str:
+    """A mapping file that holds this: the options' names first, then the tables."""
+    lines = [f"{name} = {_toml(value)}" for name, value in content.items() if not isinstance(value, dict)]
+    for name in ("map", "set"):
+        if content.get(name):
+            lines += ["", f"[{name}]", *(f"{field} = {_toml(value)}" for field, value in content[name].items())]
+    return "\n".join(lines).strip() + "\n"
+
+
+def _toml(value: Any) -> str:
+    # JSON's strings, numbers, truths and lists are TOML's as well; what JSON writes as \u… TOML reads
+    return json.dumps(list(value) if isinstance(value, tuple) else value)
 
 
 def reading_of(options: dict[str, Any], file: dict[str, Any]) -> Reading:

@@ -34,12 +34,13 @@ def create(as_json: bool) -> None:
 
 
 @topics.command()
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="One finding a line.")
 def check(as_json: bool) -> None:
     """Compare the topics with what the pipeline needs; changes nothing. Exit code 1 if something is wrong."""
     findings = asyncio.run(_check(settings_module.load()))
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings]))
+        for finding in findings:
+            click.echo(json.dumps(asdict(finding)))
     else:
         for finding in findings:
             click.echo(f"{finding.topic} {finding.problem}\n  → {finding.remedy}")

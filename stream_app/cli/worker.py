@@ -6,13 +6,19 @@ import faulthandler
 import logging
 import os
 import signal
+import socket
 import sys
+from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from stream_app import settings as settings_module
+from stream_app.kafka.topics import topics_of
+from stream_app.settings import Settings
 
+#: Ports after web_port that are tried where nobody said which.
+_PORTS: Final = 100
 #: Seconds from the signal until a worker that still runs ends itself: below the thirty that supervisors give.
 GRACE_S: Final = 25
 
@@ -34,7 +40,7 @@ def worker(log_level: str, take_over: bool, trust_broker_time: bool) -> None:
     Start as many as you like with the same PLUMBLINE_APP_ID, each with its own PLUMBLINE_DATA_DIR;
     partitions are shared among them. Its views: http://127.0.0.1:6066/readyz, /metrics, /models/TYPE:TENANT
     """
-    settings = settings_module.load()
+    settings = _with_free_port(settings_module.load())
     from stream_app import app as composition
     from stream_app.engine.collector import look_rarely
 
@@ -42,6 +48,8 @@ def worker(log_level: str, take_over: bool, trust_broker_time: bool) -> None:
     logging.getLogger("aiokafka").setLevel(logging.ERROR if log_level != "debug" else logging.DEBUG)
     cluster = composition.prepare(settings, take_over=take_over)
     built = composition.build(settings, cluster, trust_broker_time=trust_broker_time)
+    for line in _first_lines(settings):
+        click.echo(line)
     faust_worker = built.app.Worker(loglevel=log_level.upper(), override_logging=True, quiet=True, blocking_timeout=0)
     _end_in_time(faust_worker)
     built.vitals.start()
@@ -56,6 +64,47 @@ def worker(log_level: str, take_over: bool, trust_broker_time: bool) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def _with_free_port(settings: Settings) -> Settings:
+    """Settings whose port for the views is free: a second worker on a machine takes the next one, unless it was told
+    which."""
+    port = settings.web_port
+    if port == 0 or "web_port" in settings.model_fields_set:
+        return settings
+    while port < settings.web_port + _PORTS and not _free(settings.web_host, port):
+        port += 1
+    return settings.model_copy(update={"web_port": port})
+
+
+def _free(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _first_lines(settings: Settings) -> list[str]:
+    """What people want to know of a worker that starts."""
+    topics = topics_of(settings)
+    address = f"http://{settings.web_host}:{settings.web_port}"
+    views = f"{address}/readyz says what it waits for; {address}/metrics" if settings.web_port else "none (web_port 0)"
+    if settings.clock == "live":
+        clock = f"live: whichever worker of {settings.app_id} leads writes the ticks"
+    else:
+        clock = f"follows recorded ticks: nothing happens until a replay or backfill writes to {topics.clock}"
+    return [
+        f"worker of {settings.app_id} ({settings.environment}), Kafka {settings.kafka_bootstrap}",
+        f"  reads   {topics.predictions} and {topics.outcomes}, {topics.input_partitions} partitions, shared by all "
+        "workers",
+        f"  data    {Path(settings.data_dir) / settings.app_id}",
+        f"  views   {views}",
+        f"  clock   {clock}",
+    ]
 
 
 def _end_in_time(faust_worker: Any) -> None:

@@ -42,7 +42,7 @@ def new_command(model: str, command: str, arguments: dict[str, Any], actor: str,
 
 def oversized(item: NewCommand) -> str | None:
     """Why a command is too large to be taken, in a sentence; ``None`` if it is not."""
-    size = bounds.content(item.model.encode(), _value(item), ())
+    size = bounds.content(item.model.encode(), as_bytes(item), ())
     if size <= bounds.COMMAND:
         return None
     return (
@@ -84,7 +84,7 @@ async def send(settings: Settings, topics: Topics, orders: Iterable[NewCommand])
                     await asyncio.sleep(0)
                 futures += [
                     await producer.send(
-                        topics.operator_commands, _value(item), key=item.model.encode(), partition=partition
+                        topics.operator_commands, as_bytes(item), key=item.model.encode(), partition=partition
                     )
                     for partition in partitions
                 ]
@@ -98,7 +98,8 @@ def _partitions(item: NewCommand, count: int) -> Iterable[int]:
     return range(count) if item.model == "*" else (partition_for(item.model.encode(), count),)
 
 
-def _value(item: NewCommand) -> bytes:
+def as_bytes(item: NewCommand) -> bytes:
+    """The command as it is written."""
     return orjson.dumps(item._asdict(), option=orjson.OPT_SORT_KEYS)
 
 

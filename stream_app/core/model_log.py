@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from schemas import bounds
-from schemas.training import Answer
+from schemas.training import Answer, VersionComparison
 from schemas.unreadable import Unreadable
 from stream_app.core.comparisons.finding import Finding
 from stream_app.core.comparisons.records import BaselineKind, LabelWindow, QualityValue, ScoreWindow
@@ -23,7 +23,7 @@ from stream_app.core.kit.effects import ConsumedRecord, Emit
 from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.errors import Broken, Parked, UnknownFormat
 
-FORMAT: Final = 2
+FORMAT: Final = 4
 
 #: Alias of the log that metrics writes.
 MODEL_LOG: Final = "model-log"
@@ -104,6 +104,8 @@ class StatisticalEntry(msgspec.Struct, frozen=True, tag="statistical"):
     baseline: BaselineEntry
     windows: list[ScoreWindow]
     settings_hash: str
+    #: outcomes have shown that the run of drift it stands in costs nothing
+    acquitted: bool = False
 
 
 class PerformanceEntry(msgspec.Struct, frozen=True, tag="performance"):
@@ -119,6 +121,8 @@ class PerformanceEntry(msgspec.Struct, frozen=True, tag="performance"):
     settings_hash: str
     #: made again for a past close because labels changed its cells; counts as no close
     again: bool = False
+    #: the run of statistical drift that stands is acquitted from this close on
+    acquitted: bool = False
 
 
 class QualityEntry(msgspec.Struct, frozen=True, tag="quality"):
@@ -208,6 +212,7 @@ class ResultEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     candidate: str | None = None
     candidate_metrics: dict[str, float | None] | None = None
     champion_metrics: dict[str, float | None] | None = None
+    comparison: VersionComparison | None = None
     error: str | None = None
     artifact_sha256: str | None = None
     #: version that is active from now on, if it says so

@@ -30,11 +30,12 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
 
 
 async def records(
-    bootstrap: str, options: dict[str, Any], topic: str, follow: bool = False, *, all_of_it: bool = False
-) -> AsyncIterator[Any]:
+    bootstrap: str, options: dict[str, Any], topic: str, follow: bool = False, *, all_of_it: bool = False,
+    partition: int | None = None,
+) -> AsyncIterator[Any]:  # fmt: skip
     """Every committed record of a topic, in order within partitions; with ``follow`` also those to come.
 
-    What cannot be read is passed by, unless ``all_of_it`` asks for its place too.
+    What cannot be read is passed by, unless ``all_of_it`` asks for its place too. ``partition``: this one alone.
     """
     consumer = clients.consumer(bootstrap, options)
     await start(consumer, bootstrap, options)
@@ -42,7 +43,7 @@ async def records(
         if topic not in await consumer.topics():
             raise Incompatible(f"topic {topic} does not exist: `plumbline topics create` makes it")
         found = await partitions(consumer, topic)
-        tps = [TopicPartition(topic, p) for p in sorted(found)]
+        tps = [TopicPartition(topic, p) for p in sorted(found) if partition in (None, p)]
         consumer.assign(tps)
         begin, end = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
         for tp in tps:

@@ -9,7 +9,7 @@ from schemas import bounds
 from stream_app.core.kit.days import DAY_MS
 
 if TYPE_CHECKING:
-    from stream_app.settings import Settings
+    from stream_app.settings import Whereabouts
 
 #: The broker stamps what this pipeline and its partners write: Kafka refuses records that a process whose clock is an
 #: hour fast stamps itself (``message.timestamp.after.max.ms``), and it is by these stamps that time deletes.
@@ -167,7 +167,7 @@ class Topics:
         ]
 
 
-def topics_of(settings: Settings) -> Topics:
+def topics_of(settings: Whereabouts) -> Topics:
     """Topic names and counts by the settings."""
     return Topics(
         settings.input_prefix,

@@ -7,10 +7,10 @@ from stream_app.projection.judgement import QualityJudgement, Tally, judge
 from stream_app.projection.keys import Keys
 from stream_app.projection.reader import Reader
 from stream_app.projection.status import Status
-from stream_app.settings import Settings
+from stream_app.settings import Whereabouts
 
 
-async def judgement_now(settings: Settings) -> QualityJudgement:
+async def judgement_now(settings: Whereabouts) -> QualityJudgement:
     """What may be said of the fleet's quality."""
     if not settings.redis_url:
         text = "the read model, which knows it, is turned off here (redis_url is empty)"

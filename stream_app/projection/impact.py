@@ -53,7 +53,8 @@ def judge(kind: str, point: Point, rules: ComparisonRules) -> Judgement:
     if point.reason is not None and not point.windows:
         return Judgement(Verdict.INSUFFICIENT_EVIDENCE, None)
     if kind == "statistical":
-        return statistical_verdict([_scores(w, point, rules) for w in point.windows if w.value is not None], rules)
+        scores = [_scores(w, point, rules) for w in point.windows if w.value is not None]
+        return statistical_verdict(scores, rules, point.acquitted)
     judged_days = 0 if point.reason is not None and "judged days" in point.reason else rules.recent_min_judged_days
     weeks = [w for w in point.windows if not w.one_day]
     days = [w for w in point.windows if w.one_day]

@@ -8,7 +8,7 @@ import msgspec
 
 from stream_app.core.kit.codec import Codec
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 class PointWindow(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -38,6 +38,8 @@ class Point(msgspec.Struct, frozen=True, array_like=True, gc=False):
     p_value: float | None
     reason: str | None
     windows: list[PointWindow]
+    #: outcomes have shown that the run of statistical drift costs nothing
+    acquitted: bool = False
 
 
 _codec: Final = Codec[Point](Point, FORMAT, "point of the read model")
@@ -56,6 +58,7 @@ def point_of(event: dict[str, Any]) -> Point:
         event.get("p_value"),
         event.get("reason"),
         [_window(window, event["windows"][0]) for window in event["windows"]],
+        event.get("acquitted", False),
     )
 
 

@@ -24,7 +24,10 @@ _VERSION, _MODEL = "plumbline.version", "plumbline.model"
 #: digest of the artefact as it was stored, and with which it was made to serve
 _SHA256, _SERVED = "plumbline.sha256", "plumbline.served_sha256"
 #: numbers of a card that are shown as metrics, with the side they belong to
-_METRICS: Final = ("candidate_metrics", "champion_metrics")
+_PARAMS: Final = (
+    "learner", "threshold", "training_samples", "holdout_samples", "champion_by", "judged_threshold", "refitted_on",
+)  # fmt: skip
+_METRICS: Final = ("candidate_metrics", "champion_metrics", "comparison")
 
 
 class MlflowRegistry:
@@ -111,12 +114,12 @@ class MlflowRegistry:
         tags = {_VERSION: version, _MODEL: model, _SHA256: card["sha256"]}
         tags |= {f"plumbline.{name}": str(card[name]) for name in ("command_id", "attempt", "parent") if card.get(name)}
         run = client.create_run(id, run_name=f"{model} {version}", tags=tags).info
-        for name in ("learner", "threshold", "training_samples", "holdout_samples", "champion_by"):
+        for name in _PARAMS:
             if card.get(name) is not None:
                 client.log_param(run.run_id, name, card[name])
         for side in _METRICS:
             for name, value in (card.get(side) or {}).items():
-                if value is not None:
+                if isinstance(value, float):
                     client.log_metric(run.run_id, f"{side.removesuffix('_metrics')}.{name}", value)
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, ARTEFACT).write_bytes(content)

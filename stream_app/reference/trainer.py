@@ -24,7 +24,7 @@ from stream_app.reference.artefacts import Card
 from stream_app.reference.commands import CommandReader, ReceivedCommand
 from stream_app.reference.learners import Fitted, find
 from stream_app.reference.registry import Registry
-from stream_app.reference.rows import TrainingRow, labelled_rows
+from stream_app.reference.rows import labelled_rows
 from stream_app.reference.training import Trained, Unusable, train
 from stream_app.settings import Settings
 from stream_app.tasks import end
@@ -143,7 +143,11 @@ class Trainer:
             command.tenant_id == "global", [data.train, data.holdout],
         )  # fmt: skip
         champion = await self._champion(command.model, command.expected_current_version)
-        trained = await self._apart(self._learner_name, rows, holdout, champion, command.expected_current_version)
+        metric = command.primary_metric or "accuracy"
+        refit = settings.for_model(command.model).retrain_refit
+        trained = await self._apart(
+            self._learner_name, rows, holdout, champion, command.expected_current_version, metric, refit
+        )
         version = candidate_version(command)
         card = self._card(command, trained)
         stored = await asyncio.to_thread(self._registry.put, command.model, version, trained.model, card)
@@ -156,6 +160,7 @@ class Trainer:
             "holdout_samples": trained.holdout_samples,
             "candidate_metrics": trained.candidate_metrics,
             "champion_metrics": trained.champion_metrics,
+            "comparison": msgspec.to_builtins(trained.comparison),
         }
 
     async def _champion(self, model: str, version: str) -> Fitted | None:
@@ -184,12 +189,15 @@ class Trainer:
             "learner": self._learner_name,
             "features": list(trained.model.features),
             "threshold": trained.model.threshold,
+            "judged_threshold": trained.threshold,
+            "refitted_on": trained.refitted_on,
             "data": msgspec.to_builtins(command.data, str_keys=True),
             "training_samples": trained.training_samples,
             "holdout_samples": trained.holdout_samples,
             "candidate_metrics": trained.candidate_metrics,
             "champion_metrics": trained.champion_metrics,
             "champion_by": trained.champion_by,
+            "comparison": msgspec.to_builtins(trained.comparison),
         }
 
 
@@ -237,8 +245,8 @@ class _Apart:
             self._pool = None
 
 
-def _work(learner: str, rows: list[TrainingRow], holdout: list[TrainingRow], champion: Any, version: str) -> Trained:
-    return train(find(learner), rows, holdout, champion, version)
+def _work(learner: str, *given: Any) -> Trained:
+    return train(find(learner), *given)
 
 
 def candidate_version(command: TrainingCommand) -> str:

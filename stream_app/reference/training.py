@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics import average_precision_score, precision_recall_curve
+from sklearn.metrics import precision_recall_curve
 
+from schemas.training import VersionComparison
+from stream_app.reference.judging import Answers, Metrics, compare, metrics
 from stream_app.reference.learners import Fitted, Labels, Learner, Matrix
 from stream_app.reference.rows import Encoding, NamesRows, TrainingRow, labels
-
-Metrics = dict[str, float | None]
 
 
 class Unusable(Exception):
@@ -19,15 +19,22 @@ class Unusable(Exception):
 
 
 class Trained(NamedTuple):
-    """A candidate and what it is worth. ``champion_by`` says how the champion was asked: its ``artefact``, or what it
-    had ``recorded``."""
+    """A candidate and what it is worth.
+
+    The figures are those of the model that had not seen the hold-out; ``threshold`` is its own, and ``refitted_on`` the
+    number of rows that ``model`` was fitted on afterwards. ``champion_by`` says how the champion was asked: its
+    ``artefact``, or what was ``served``.
+    """
 
     model: Fitted
     training_samples: int
     holdout_samples: int
     candidate_metrics: Metrics
-    champion_metrics: Metrics | None
+    champion_metrics: Metrics
     champion_by: str
+    comparison: VersionComparison | None
+    threshold: float
+    refitted_on: int | None
 
 
 def train(
@@ -36,16 +43,37 @@ def train(
     holdout: Sequence[TrainingRow],
     champion: Fitted | None,
     champion_version: str,
+    metric: str,
+    refit: bool = False,
 ) -> Trained:
-    """Fit on ``rows``, judge on ``holdout``. Raises :class:`Unusable`.
+    """Fit on ``rows``, judge on ``holdout``; ``metric`` decides between the two. Raises :class:`Unusable`.
 
-    Without the champion's artefact both are judged on the rows of the hold-out that the champion predicted itself.
+    With ``refit`` the model is then fitted once more, in the same way, on both: the newest rows are worth most.
+
+    Without the champion's artefact the champion is what was served: by itself where it made at least half of the
+    hold-out, else by whatever version did.
     """
     for name, found in (("training range", rows), ("hold-out", holdout)):
         if not found:
             raise Unusable(f"the {name} holds no labelled row of this model")
         if len({row.actual for row in found}) < 2:
             raise Unusable(f"all {len(found)} labelled rows of the {name} have the same outcome")
+    fitted = fit(learner, rows)
+    judged = list(holdout) if champion is not None else served(holdout, champion_version)
+    truth = labels(judged)
+    theirs = recorded(judged) if champion is None else asked(champion, judged)
+    ours = asked(fitted, judged)
+    both = sorted([*rows, *holdout], key=lambda row: (row.at_ms, row.id)) if refit else None
+    serving = fit(learner, both) if both is not None else fitted
+    return Trained(
+        serving, len(rows), len(judged), metrics(ours, truth), metrics(theirs, truth),
+        "served" if champion is None else "artefact", compare(metric, ours, theirs, truth),
+        fitted.threshold, len(both) if both is not None else None,
+    )  # fmt: skip
+
+
+def fit(learner: Learner, rows: Sequence[TrainingRow]) -> Fitted:
+    """A model of rows, with its threshold."""
     try:
         encoding = Encoding.of([row.features for row in rows])
     except NamesRows as error:
@@ -55,21 +83,24 @@ def train(
     matrix, actual = encoding.matrix([row.features for row in rows]), labels(rows)
     fitted = Fitted(learner(matrix, actual), encoding.columns)
     fitted.threshold = threshold(fitted.scores(matrix), actual)
-    judged, by = list(holdout), "artefact"
-    if champion is None:
-        mine = [row for row in holdout if row.version == champion_version]
-        if len({row.actual for row in mine}) == 2:
-            judged, by = mine, "recorded"
-        else:
-            by = "nothing: no artefact, and no recorded predictions of both outcomes"
-    truth = labels(judged)
-    theirs: Metrics | None = None
-    if champion is not None:
-        theirs = metrics(scored(champion, judged), truth, champion.threshold)
-    elif by == "recorded":
-        theirs = recorded(judged)
-    ours = metrics(scored(fitted, judged), truth, fitted.threshold)
-    return Trained(fitted, len(rows), len(judged), ours, theirs, by)
+    return fitted
+
+
+def served(holdout: Sequence[TrainingRow], version: str) -> list[TrainingRow]:
+    """Rows that a version predicted itself, if they are at least half and of both outcomes; else all of them."""
+    mine = [row for row in holdout if row.version == version]
+    return mine if 2 * len(mine) >= len(holdout) and len({row.actual for row in mine}) == 2 else list(holdout)
+
+
+def asked(model: Fitted, rows: Sequence[TrainingRow]) -> Answers:
+    """What a model scores and says of rows."""
+    found = scored(model, rows)
+    return Answers(found, found >= model.threshold)
+
+
+def recorded(rows: Sequence[TrainingRow]) -> Answers:
+    """What was scored and said of rows at the time."""
+    return Answers(np.array([row.score for row in rows]), np.array([row.predicted for row in rows]))
 
 
 def scored(model: Fitted, rows: Sequence[TrainingRow]) -> Matrix:
@@ -84,29 +115,3 @@ def threshold(scores: Matrix, actual: Labels) -> float:
     precision, recall, cuts = precision_recall_curve(actual, scores)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     return float(cuts[int(np.argmax(f1[:-1]))])
-
-
-def metrics(scores: Matrix, actual: Labels, cut: float) -> Metrics:
-    """Metrics as the contract defines them, on rows of both outcomes."""
-    return _metrics(scores, actual, scores >= cut)
-
-
-def recorded(rows: Sequence[TrainingRow]) -> Metrics:
-    """The same of what was predicted at the time."""
-    said = np.array([row.predicted for row in rows])
-    return _metrics(np.array([row.score for row in rows]), labels(rows), said)
-
-
-def _metrics(scores: Matrix, actual: Labels, said: Any) -> Metrics:
-    hits = int((said & (actual == 1)).sum())
-    yes, positives = int(said.sum()), int(actual.sum())
-    precision, recall, _ = precision_recall_curve(actual, scores)
-    return {
-        "accuracy": float((said == (actual == 1)).mean()),
-        "precision": hits / yes if yes else None,
-        "recall": hits / positives,
-        "f1": 2 * hits / (yes + positives),
-        "pr_auc": float(average_precision_score(actual, scores)),
-        # a recall of exactly 0.8 counts, whatever the quotient's last bit
-        "precision_at_80_recall": float(precision[recall >= 0.8 - 1e-12].max()),
-    }

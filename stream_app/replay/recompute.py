@@ -1,7 +1,9 @@
-"""Making decisions again from the input topics alone: the same stages, without any output.
+"""Making decisions again: the same stages, without any output.
 
-Every partition of the inputs is read and joined anew, because a model's predictions lie in all of them; from metrics on
-only the partition of the model in question is worked out. State lives in a temporary folder.
+From metrics on only the partition of the model in question is worked out. What goes into it are the counts that the
+labels stage published, as long as their topic goes back to its start: some bytes for each epoch, however many rows
+there were. Or, which takes as long as the rows took, the counts are made anew: every partition of the inputs is read
+and joined, because a model's predictions lie in all of them. State lives in a temporary folder.
 """
 
 from __future__ import annotations
@@ -10,8 +12,9 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
+from itertools import islice, takewhile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -29,7 +32,10 @@ from stream_app.pipeline import stages
 from stream_app.settings import Settings
 from stream_app.stage_configs import configs
 
-#: Called after each epoch tick with its time (epoch ms).
+#: Ticks that the lanes are given at a time: each lane writes its state once for all of them.
+_TICKS: Final = 50
+
+#: Called after some epoch ticks with the time of the last (epoch ms).
 Progress = Callable[[int], None]
 
 
@@ -75,10 +81,16 @@ class _ReadLane(_Lane):
     ) -> None:
         super().__init__(spec, partition, root, memory)
         self._consumer = consumer
+        #: where the topics ended when the reading began
+        self._end: dict[TopicPartition, int] = {}
         inputs = spec.inputs()
-        self._tps = {alias: TopicPartition(inputs[alias], partition) for alias in (*spec.gated, "clock")}
+        self._tps = {alias: TopicPartition(inputs[alias], partition) for alias in (*self._read_aliases(), "clock")}
         #: ticks that were not handed over: time (epoch ms), record, position behind it
         self._ticks: deque[tuple[int, Any, int]] = deque()
+
+    def _read_aliases(self) -> tuple[str, ...]:
+        """Inputs that are read here, beside the clock."""
+        return tuple(self.spec.gated)
 
     async def start(self) -> None:
         """Read the whole clock, and stand at the start of the inputs."""
@@ -87,7 +99,7 @@ class _ReadLane(_Lane):
         begin, end = await self._consumer.beginning_offsets(tps), await self._consumer.end_offsets(tps)
         gone = [f"{tp.topic}[{tp.partition}]" for tp in tps if begin[tp]]
         if gone:
-            raise Incompatible(
+            raise Gone(
                 f"{', '.join(gone)} no longer go back to their start: retention deleted what the decision stood on. "
                 "`plumbline topics check` says which retention keeps it."
             )
@@ -100,15 +112,16 @@ class _ReadLane(_Lane):
                 self._ticks.extend((_tick_ms(record), record, record.offset + 1) for record in records)
         self._consumer.pause(clock)
         self._consumer.resume(*inputs)
+        self._end = end
 
     @property
     def ends(self) -> dict[str, int]:
         """Offset before which its inputs were read, by topic."""
         return self.core.clock.end_offsets if self.core.clock is not None else {}
 
-    def next_tick(self) -> int | None:
-        """Time of the first tick that was not handed over (epoch ms)."""
-        return self._ticks[0][0] if self._ticks else None
+    def next_ticks(self, until_ms: int) -> list[int]:
+        """Times of the next ticks to hand over, at most some, none later than this (epoch ms)."""
+        return [at for at, _, _ in takewhile(lambda tick: tick[0] <= until_ms, islice(self._ticks, _TICKS))]
 
     async def until(self, at_ms: int) -> list[EmitTuple]:
         """Hand over the ticks up to this time and all they cover; returns what was sent."""
@@ -123,9 +136,36 @@ class _ReadLane(_Lane):
 
     async def _read(self) -> None:
         found = await self._consumer.getmany(timeout_ms=200, max_records=20_000)
-        for alias in self.spec.gated:
+        for alias in self._read_aliases():
             tp = self._tps[alias]
             self.logs[alias].extend(found.get(tp, []), await self._consumer.position(tp))
+
+
+class _CountedLane(_ReadLane):
+    """Metrics over the counts that were published: they are read beside the inputs it has of its own."""
+
+    def _read_aliases(self) -> tuple[str, ...]:
+        return (*self.spec.gated, *self.spec.ungated)
+
+    @property
+    def read_to(self) -> dict[str, int]:
+        """Offset before which the counts were read, by topic."""
+        return {topic: self.logs[alias].end for alias, topic in self.spec.ungated.items()}
+
+    async def until(self, at_ms: int) -> list[EmitTuple]:
+        """As before; and the counts, until the tick in hand has all of them."""
+        sent = await super().until(at_ms)
+        clock = self.core.clock
+        while clock is not None and clock.current() is not None and self._more():
+            await self._read()
+            sent += self.run()
+        return sent
+
+    def _more(self) -> bool:
+        return any(self.logs[alias].end < self._end[self._tps[alias]] for alias in self.spec.ungated)
+
+
+_L = TypeVar("_L", bound=_ReadLane)
 
 
 def _tick_ms(record: Any) -> int:
@@ -135,6 +175,10 @@ def _tick_ms(record: Any) -> int:
     except (ValueError, TypeError):
         return 0
     return tick.at_ms if tick is not None else 0
+
+
+class Gone(Incompatible):
+    """Retention deleted what the decision stood on."""
 
 
 class Recomputed(NamedTuple):
@@ -149,11 +193,11 @@ class Recomputed(NamedTuple):
 
 async def recompute(
     settings: Settings, topics: Topics, model: str, until_ms: int, revision_of: Callable[[bytes], int],
-    progress: Progress | None = None,
+    progress: Progress | None = None, *, from_rows: bool,
 ) -> Recomputed:  # fmt: skip
-    """Events and alerts of a model up to the tick ``until_ms``, from the input topics.
+    """Events and alerts of a model up to the tick ``until_ms``, from the published counts or from the input topics.
 
-    ``revision_of`` reads an alert's revision. Raises ``Incompatible`` if the inputs no longer go back to their start.
+    ``revision_of`` reads an alert's revision. Raises ``Gone`` if what is read no longer goes back to its start.
     """
     target = partition_for(model.encode(), topics.model_partitions)
     declared = stages(topics, configs(settings, topics))
@@ -163,21 +207,23 @@ async def recompute(
     async with AsyncExitStack() as held:
         root = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="plumbline-recompute-")))
 
-        async def reading(spec: StageSpec, partition: int) -> _ReadLane:
+        async def reading(kind: type[_L], spec: StageSpec, partition: int) -> _L:
             consumer = _consumer(settings)
             await consumer.start()
             held.push_async_callback(consumer.stop)
-            lane = _ReadLane(spec, partition, root, memory, consumer)
+            lane = kind(spec, partition, root, memory, consumer)
             held.callback(lane.close)
             await lane.start()
             return lane
 
-        sources = [await reading(declared.labels, partition) for partition in range(declared.labels.partitions)]
-        middle = await reading(declared.metrics, target)
+        partitions = range(declared.labels.partitions if from_rows else 0)
+        sources = [await reading(_ReadLane, declared.labels, partition) for partition in partitions]
+        middle = await reading(_ReadLane if from_rows else _CountedLane, declared.metrics, target)
         after = [_Lane(spec, target, root, memory) for spec in (declared.drift, declared.retrain, declared.alerts)]
         for lane in after:
             held.callback(lane.close)
-        while (at_ms := middle.next_tick()) is not None and at_ms <= until_ms:
+        while times := middle.next_ticks(until_ms):
+            at_ms = max(times)
             for source in sources:
                 middle.read(await source.until(at_ms), source.spec)
             sent, by = await middle.until(at_ms), middle.spec
@@ -193,10 +239,12 @@ async def recompute(
                         found.events[key.decode()] = value or b""
                     elif alias == "alerts" and key is not None:
                         found.alerts[key.decode(), revision_of(value or b"")] = value or b""
-            ticks += 1
+            ticks += len(times)
             for source in sources:
                 for topic, offset in source.ends.items():
                     found.inputs.setdefault(topic, {})[source.partition] = offset
+            if isinstance(middle, _CountedLane):
+                found.inputs.update({topic: {target: offset} for topic, offset in middle.read_to.items()})
             if progress is not None:
                 progress(at_ms)
     return found._replace(ticks=ticks)

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from stream_app.settings.rules import GROUPS, RuleFields, contradiction
+from stream_app.settings.groups import GROUPS, contradiction
+from stream_app.settings.rules import RuleFields
 
 
 def problems(error: ValidationError, where: str = "") -> list[str]:

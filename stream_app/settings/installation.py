@@ -13,9 +13,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, field_validator, model_va
 from stream_app.errors import Incompatible
 from stream_app.http import hosts
 from stream_app.settings.fields import setting
-
-_TOPIC_PART = re.compile(r"[A-Za-z0-9._-]{0,64}")
-_BROKER = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s,:/\[\]]+):[0-9]{1,5}")
+from stream_app.settings.names import BROKER, TOPIC_PART
 
 
 class Installation(BaseModel):
@@ -171,7 +169,7 @@ class Installation(BaseModel):
     @field_validator("input_prefix", "output_prefix", "app_id")
     @classmethod
     def _part_of_a_topic_name(cls, value: str) -> str:
-        if not _TOPIC_PART.fullmatch(value):
+        if not TOPIC_PART.fullmatch(value):
             raise ValueError("at most 64 letters, digits and . _ - can stand here")
         return value
 
@@ -186,7 +184,7 @@ class Installation(BaseModel):
     @classmethod
     def _brokers(cls, value: str) -> str:
         for broker in value.split(","):
-            if not _BROKER.fullmatch(broker):
+            if not BROKER.fullmatch(broker):
                 raise ValueError("write it as host:port, several with commas and no spaces between")
         return value
 
@@ -219,6 +217,16 @@ class Installation(BaseModel):
             options["sasl_plain_password"] = self.kafka_sasl_password.get_secret_value()
         return options
 
+    def redis_client_options(self) -> dict[str, Any]:
+        """Keyword arguments of Redis' clients for password and TLS. ``Incompatible`` if the file cannot be used."""
+        options: dict[str, Any] = {}
+        password = self.redis_password.get_secret_value()
+        if password:
+            options["password"] = password
+        if self.redis_ssl_cafile:
+            options["ssl_ca_certs"] = _usable(self.redis_ssl_cafile, self.redis_url)
+        return options
+
     def _ssl_context(self) -> ssl.SSLContext:
         try:
             context = ssl.create_default_context(cafile=self.kafka_ssl_cafile or None)
@@ -237,6 +245,20 @@ class Installation(BaseModel):
                     f"{self.kafka_ssl_keyfile or 'nothing'}, which cannot be used: {error}"
                 ) from error
         return context
+
+
+def _usable(cafile: str, url: str) -> str:
+    """The file, if TLS will read it and can. It is opened now: at the first call Redis would seem to be away."""
+    if not url.startswith("rediss://"):
+        raise Incompatible(
+            "redis_ssl_cafile is set and redis_url does not begin with rediss://, so nothing is encrypted: correct "
+            "PLUMBLINE_REDIS_URL, or leave PLUMBLINE_REDIS_SSL_CAFILE out"
+        )
+    try:
+        ssl.create_default_context(cafile=cafile)
+    except (OSError, ValueError) as error:
+        raise Incompatible(f"redis_ssl_cafile names {cafile}, which cannot be used: {error}") from error
+    return cafile
 
 
 def has_password(url: str) -> bool:

@@ -3,7 +3,7 @@
 Values are checked when they come in, so that laying them over each other is a merge of maps. What is set for all and
 for the types of models always stands together. A model's own values may come to contradict a change that is made later
 for all or for its type; then the type's values hold in place of the model's own ones of that group
-(:data:`~stream_app.settings.rules.GROUPS`), until the group stands together again. Every process that knows the layers
+(:data:`~stream_app.settings.groups.GROUPS`), until the group stands together again. Every process that knows the layers
 comes to the same, whenever it looks.
 """
 
@@ -17,12 +17,14 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from stream_app.core.kit.changes import Change
+from stream_app.settings.built_in import BUILT_IN
 from stream_app.settings.entry import check_together, entered, groups_of, problems
 from stream_app.settings.fields import AT_START, EVERYWHERE, STATIC, marked
+from stream_app.settings.groups import contradiction
 from stream_app.settings.installation import Installation
 from stream_app.settings.model import Settings, settings_hash
 from stream_app.settings.names import nearest
-from stream_app.settings.rules import BUILT_IN, TypeSettings, contradiction
+from stream_app.settings.rules import TypeSettings
 
 Values = Mapping[str, Any]
 

@@ -15,11 +15,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas import bounds
 from schemas.common import NAME
+from stream_app.settings.built_in import BUILT_IN
 from stream_app.settings.entry import check_together, entered, problems
 from stream_app.settings.fields import AT_START, EVERYWHERE, STATIC, marked, setting
 from stream_app.settings.installation import Installation, host_of, without_password
 from stream_app.settings.names import PREFIX, nearest
-from stream_app.settings.rules import BUILT_IN, Rules, TypeSettings
+from stream_app.settings.rules import Rules, TypeSettings
 
 _NAME = re.compile(NAME)
 

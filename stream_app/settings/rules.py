@@ -6,37 +6,18 @@ calibration bins, 50 histogram bins, the recall of ``precision_at_80_recall``, t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import pairwise
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from stream_app.settings.built_in import PERFORMANCE_METRICS
 from stream_app.settings.fields import AT_START, EVERYWHERE, STATIC, setting
+from stream_app.settings.groups import GROUPS, contradiction
 
 Metric = Literal["accuracy", "precision", "recall", "f1", "pr_auc", "precision_at_80_recall"]
+Policy = Literal["drift", "labels", "schedule"]
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 Floor = Annotated[float, Field(ge=0, le=1)]
-
-
-#: Settings that are only possible together: each must be above the one before it; of judged days, not above.
-GROUPS: Final = (
-    ("baseline_start_days", "baseline_end_days"),
-    ("ks_high_bound", "ks_critical_bound"),
-    ("drop_points", "drop_high_points", "drop_critical_points"),
-    ("recent_min_judged_days", "recent_days"),
-)
-
-
-def contradiction(group: tuple[str, ...], values: Mapping[str, Any]) -> str | None:
-    """What is wrong between the values of a group; ``None`` if they can stand together."""
-    if group[1] == "recent_days":
-        if values["recent_min_judged_days"] > values["recent_days"]:
-            return f"recent_min_judged_days is more than recent_days, {values['recent_days']}"
-        return None
-    for low, high in pairwise(group):
-        if values[high] <= values[low]:
-            return f"{high} must be above {low}, it is {values[high]} and {values[low]}"
-    return None
 
 
 class RuleFields(BaseModel):
@@ -109,7 +90,7 @@ class RuleFields(BaseModel):
         le=90,
     )
     performance_metrics: tuple[Metric, ...] = setting(
-        ("accuracy", "precision"),
+        PERFORMANCE_METRICS,
         "Metrics that decide performance drift; the first gives performance_delta. Fraud has its own: missing all "
         "fraud still scores 99 % accuracy.",
         min_length=1,
@@ -134,6 +115,13 @@ class RuleFields(BaseModel):
         gt=0,
         le=1,
     )
+    selective_points: float = setting(
+        10.0,
+        "Points by which the difference between the coverage of predicted positives and of predicted negatives may "
+        "move against the baseline; beyond it outcomes come by class, and performance is not judged.",
+        gt=0,
+        le=100,
+    )
     degraded_points: float = setting(
         10.0, "Drop of the first performance metric, in points, above which is_degraded is true.", ge=0, le=100
     )
@@ -144,7 +132,7 @@ class RuleFields(BaseModel):
     )
     recent_min_judged_days: int = setting(
         4,
-        "Days of the recent window that must be judged for a performance verdict; below it there is no evidence.",
+        "Days of the recent window that must be judged for a performance verdict; below it data is insufficient.",
         ge=1,
         le=30,
     )
@@ -163,9 +151,53 @@ class RuleFields(BaseModel):
         le=30,
     )
 
+    weekend: tuple[Weekday, ...] = setting(
+        ("saturday", "sunday"),
+        "UTC days of the week that are unlike the others. The last day alone is compared with the baseline's days of "
+        "its own kind.",
+    )
+    like_days_scores: int = setting(
+        2, "Baseline days of its own kind that the last day's scores are compared with; fewer: with all.", ge=1, le=90
+    )
+    like_days_labels: int = setting(
+        5, "The same for the last day's outcomes; they tell the day-to-day spread too.", ge=2, le=90
+    )
+
+    # -- acquittal by labels (section 3)
+    acquittal_closes: int = setting(
+        2,
+        "Performance closes in a row that must find nothing lost in the days of a score shift to acquit it.",
+        ge=1,
+        le=90,
+    )
+    acquittal_unclear_closes: int = setting(
+        3, "Closes in a row without evidence about the days of a score shift that end its acquittal.", ge=1, le=90
+    )
+    acquittal_reach: float = setting(
+        0.10,
+        "KS distance, 0 to 1, by which scores may move beyond the days that outcomes have judged before an acquittal "
+        "ends.",
+        ge=0,
+        le=1,
+    )
+
+    # -- estimated performance (section 3)
+    estimate_points: float = setting(
+        5.0,
+        "Points by which a day's outcomes must differ from what was estimated for it, besides chance, to lie outside.",
+        gt=0,
+        le=100,
+    )
+    estimate_outside_days: int = setting(
+        2, "Days outside among the last seven mature ones above which estimates are muted.", ge=0, le=6
+    )
+    estimate_quiet_days: int = setting(
+        7, "Mature days in a row without a reason to mute after which estimates are shown again.", ge=1, le=90
+    )
+
     # -- statistical drift (section 3)
     ks_min_samples: int = setting(
-        30, "Scores a side needs for the two-sample KS test; below it there is no evidence.", ge=2, le=10**9
+        30, "Scores a side needs for the two-sample KS test; below it data is insufficient.", ge=2, le=10**9
     )
     ks_p_value: float = setting(
         0.01,
@@ -196,7 +228,7 @@ class RuleFields(BaseModel):
 
     # -- performance drift (section 3)
     drop_min_denominator: int = setting(
-        30, "Rows in a metric's denominator that either side needs; below it no evidence.", ge=1, le=10**9
+        30, "Rows in a metric's denominator that either side needs; below it data is insufficient.", ge=1, le=10**9
     )
     drop_points: float = setting(5.0, "Drop in points from which performance drift is MEDIUM.", gt=0, le=100)
     drop_high_points: float = setting(10.0, "Drop in points above which it is HIGH.", gt=0, le=100)
@@ -262,6 +294,33 @@ class RuleFields(BaseModel):
         gt=0,
         le=24,
     )
+    retrain_policies: tuple[Policy, ...] = setting(
+        ("drift",),
+        "What asks for a training: drift; a schedule; or labels, once retrain_every_labels have come. Each is refused "
+        "by the same safeguards. Without drift in it, drift is alerted and nothing is trained because of it.",
+        max_length=3,
+    )
+    retrain_every_days: int = setting(
+        20,
+        "Days between two trainings by the policy schedule, counted from the last train command. Shorter than "
+        "retrain_cooldown_days it has no effect.",
+        ge=1,
+        le=365,
+    )
+    retrain_every_labels: int = setting(
+        0, "Labelled rows since the last train command from which the policy labels asks for a training; 0: never.",
+        ge=0, le=10**9,
+    )  # fmt: skip
+    retrain_at_once: int = setting(
+        4, "Trainings of the policies schedule and labels that are on their way in a model partition at once; others "
+        "wait, the oldest first. More: a trainer that takes them one by one may not finish them in command_finish_h.",
+        ge=1, le=10_000,
+    )  # fmt: skip
+    retrain_refit: bool = setting(
+        True,
+        "Whether the reference trainer fits the candidate once more, on training range and hold-out together, after it "
+        "was judged. Off: what serves is what was judged, and has not seen the newest rows.",
+    )
     retrain_min_samples: int = setting(
         100, "Labelled rows the training range needs. Fewer: models of noise.", ge=1, le=10**9
     )
@@ -281,8 +340,17 @@ class RuleFields(BaseModel):
         "Least value of each metric, 0 to 1, on a hold-out. A type without any is never activated automatically: its "
         "candidate waits for a person.",
     )
-    validation_max_loss_points: float = setting(
-        1.0, "Points a candidate may be worse than the active version on the same rows.", ge=0, le=100
+    primary_metric: Metric | Literal["first"] = setting(
+        "first",
+        "Metric that decides between a candidate and the active version on the same rows; `first`: the first of "
+        "performance_metrics. The others do not: a version that hardly ever says yes has the better precision.",
+    )
+    validation_min_gain_points: float = setting(
+        0.0,
+        "Points of primary_metric that a candidate must be better than the active version on the same rows; below 0: "
+        "that it may be worse. Higher: fewer versions change, and small gains are given away.",
+        ge=-100,
+        le=100,
     )
     probation_first_look_h: float = setting(
         24.0, "Hours after a change of version until it is first judged.", gt=0, le=720
@@ -294,6 +362,13 @@ class RuleFields(BaseModel):
     probation_min_labelled: int = setting(100, "Labelled rows either version needs to be judged.", ge=1, le=10**9)
     probation_min_denominator: int = setting(
         30, "Rows in a rollback metric's denominator that either version needs.", ge=1, le=10**9
+    )
+    probation_dispersion_days: int = setting(
+        14,
+        "Last judged days of the previous version that say how far a good version wobbles from day to day. Without "
+        "it a tenth to a third of equally good versions were rolled back.",
+        ge=1,
+        le=90,
     )
     probation_previous_days: int = setting(
         7, "Last closed days of the previous version that the new one is compared with.", ge=1, le=90
@@ -322,20 +397,3 @@ class Rules(RuleFields):
 
 class TypeSettings(Rules):
     """Rules of a model type or of one model: what is set for it, over what is set for all."""
-
-
-#: What is known of the model types that the contract names. The file's [types.NAME] goes over it.
-BUILT_IN: dict[str, dict[str, Any]] = {
-    "conflict": {
-        "scope": "global",
-        "performance_metrics": ("accuracy", "precision"),
-        "rollback_metrics": ("accuracy",),
-        "validation_floors": {"accuracy": 0.70, "precision": 0.60},
-    },
-    "fraud": {
-        "scope": "tenant",
-        "performance_metrics": ("precision", "recall", "pr_auc"),
-        "rollback_metrics": ("pr_auc", "recall"),
-        "validation_floors": {"pr_auc": 0.70, "precision_at_80_recall": 0.50},
-    },
-}

@@ -47,6 +47,33 @@ while ours() != known:
 print(json.dumps({"cpu": cpu, "first": sorted(before), "later": sorted(set(sys.modules) - before)}))
 """
 
+#: What a list imports before it reads its topics.
+_LISTS: dict[str, tuple[str, ...]] = {
+    "models": ("stream_app.projection.from_topics",),
+    "snapshots": ("stream_app.projection.from_topics",),
+    "alerts": ("stream_app.kafka.reading",),
+    "audit": ("stream_app.kafka.reading",),
+    "dead_letters": ("stream_app.ingest.redrive",),
+}
+#: Of the CPU that these libraries alone cost: on an idle machine half a second of 0.34.
+_SHARE = 1.5
+_LIBRARIES = """
+import json, time
+import aiokafka, pydantic_settings, rich.console
+print(json.dumps({"cpu": time.process_time()}))
+"""
+
+_START = """
+import importlib, json, sys, time
+import stream_app.cli
+importlib.import_module("stream_app.cli." + sys.argv[1])
+from stream_app.settings import place
+place.find().kafka_client_options()
+for name in sys.argv[2:]:
+    importlib.import_module(name)
+print(json.dumps({"cpu": time.process_time(), "modules": sorted(sys.modules)}))
+"""
+
 # Loads what a worker loads, and then compares two weeks of scores in every way that a close does.
 _COMPARE = """
 import json, sys
@@ -95,6 +122,21 @@ def test_a_command_imports_no_library_of_workers_and_trainers_now_or_later(modul
     print(f"{', '.join(_modules()[module])}: {found['cpu']:.2f} s CPU to start")
     assert _heavy(found["first"]) == set()
     assert _heavy(found["later"]) == set()
+
+
+@pytest.mark.parametrize("module", _LISTS)
+def test_a_list_begins_to_read_soon(module: str) -> None:
+    """Beside libraries of which it needs one, in turns, the least of five each: the machine may have other work."""
+    found, peers = [], []
+    for _ in range(5):
+        found.append(_run(_START, module, *_LISTS[module]))
+        peers.append(_run(_LIBRARIES))
+    modules = found[0]["modules"]
+    assert isinstance(modules, list)
+    assert {name.partition(".")[0] for name in modules} & {"pydantic", "pydantic_settings", "rich", "redis"} == set()
+    seconds, peer = (min(float(str(one["cpu"])) for one in many) for many in (found, peers))
+    print(f"{module}: {seconds:.2f} s CPU, {seconds / peer:.2f} of {peer:.2f}")
+    assert seconds <= _SHARE * peer
 
 
 def test_a_worker_imports_all_of_scipy_that_it_needs_when_it_starts() -> None:

@@ -26,8 +26,8 @@ MODEL = SCENARIO.model
 WHY = "not accepted in 3 attempts"
 
 
-async def plumbline(prefix: Prefix, *arguments: str) -> str:
-    """What a command says; it must not fail."""
+async def plumbline(prefix: Prefix, *arguments: str) -> tuple[str, str]:
+    """The rows that a command prints, and what it says beside them; it must not fail."""
     env = {
         **children.fresh_environment(kafka_bootstrap=prefix.bootstrap, **prefix.topics.as_settings()),
         "COLUMNS": "240",
@@ -38,7 +38,7 @@ async def plumbline(prefix: Prefix, *arguments: str) -> str:
     )  # fmt: skip
     out, err = await done.communicate()
     assert done.returncode == 0, err.decode()
-    return out.decode()
+    return out.decode(), err.decode()
 
 
 async def test_a_training_that_nobody_does_is_shown_as_failed_until_a_person_ends_it(
@@ -86,9 +86,9 @@ async def test_a_training_that_nobody_does_is_shown_as_failed_until_a_person_end
             assert item["history"][0]["failure"] == failure
             fleet = (await api.get("/models")).json()["items"]
             assert "training failed" in next(row["reasons"] for row in fleet if row["model"] == MODEL)
-            (row,) = json.loads(await plumbline(prefix, "models", "--json"))
+            row = json.loads((await plumbline(prefix, "models", "--json"))[0])
             assert (row["job"]["state"], row["job"]["failure"]) == ("failed", failure)
-            assert f"train failed {at}, attempt 3: {WHY}" in await plumbline(prefix, "models")
+            assert f"train failed {at}, attempt 3: {WHY}" in (await plumbline(prefix, "models"))[1]
 
             async with signed_in(browser, web, OPERATOR, f"/retraining/{MODEL}") as (page, faults):
                 told = page.locator(".failure").first
@@ -106,9 +106,9 @@ async def test_a_training_that_nobody_does_is_shown_as_failed_until_a_person_end
                 await until(gone, 60, "the page to show no failure")
                 assert not faults
             assert (await shown("idle"))["failure"] is None
-            (row,) = json.loads(await plumbline(prefix, "models", "--json"))
+            row = json.loads((await plumbline(prefix, "models", "--json"))[0])
             assert row["job"]["state"] == "idle"
-            audit = [json.loads(text) for text in (await plumbline(prefix, "audit", "--json")).splitlines()]
+            audit = [json.loads(text) for text in (await plumbline(prefix, "audit", "--json"))[0].splitlines()]
             (said,) = [row for row in audit if row["action"] == "dismiss"]
             assert (said["decision"], said["stage"], said["actor"]) == ("dismissed", "retrain", "olga")
             assert WHY in said["reason"]
@@ -123,7 +123,7 @@ async def test_a_training_that_nobody_does_is_shown_as_failed_until_a_person_end
                 )
             ]  # fmt: skip
             await stepper.turn(Turn(stepper.turns[-1].at_ms + MINUTE_MS, orders=orders))
-            audit = [json.loads(text) for text in (await plumbline(prefix, "audit", "--json")).splitlines()]
+            audit = [json.loads(text) for text in (await plumbline(prefix, "audit", "--json"))[0].splitlines()]
             answered = {
                 id: (row["stage"], row["decision"], row["reason"]) for row in audit for id in row["inputs"]["ids"][:1]
             }

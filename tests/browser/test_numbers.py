@@ -127,7 +127,8 @@ def shares(rows: list[Row], version: str) -> tuple[float, float, float] | None:
 
 async def test_the_commands_and_the_api_say_what_the_topics_say(site: Site) -> None:
     wanted = await in_topic(site)
-    listed, printed = json.loads(await plumbline(site, "models", "--json")), await plumbline(site, "models")
+    listed = [json.loads(text) for text in (await plumbline(site, "models", "--json")).splitlines()]
+    printed = await plumbline(site, "models")
     assert [row["model"] for row in listed] == SHOWN
     async with site.web.client() as client:
         fleet = {row["model"]: row for row in (await client.get("/models")).json()["items"]}
@@ -136,7 +137,7 @@ async def test_the_commands_and_the_api_say_what_the_topics_say(site: Site) -> N
             model, rows = row["model"], wanted[row["model"]]
             assert row == {key: fleet[model][key] for key in row}
             _agrees(row, rows)
-            shown = next(text for text in printed.splitlines() if f" {model} " in text)
+            shown = next(text for text in printed.splitlines() if text.startswith(f"{model} "))
             assert f" {row['predictions']:,} " in shown
             for day in row["so_far"]:
                 assert f"{day['predictions']:,} on {day['date']}" in shown
@@ -170,15 +171,23 @@ def _agrees(row: Row, rows: list[Row]) -> None:
 async def _prints(site: Site, model: str, rows: list[Row]) -> None:
     """The table of `plumbline snapshots`, cell by cell."""
     text = await plumbline(site, "snapshots", model)
-    cells = [[cell.strip() for cell in row.split("│")[1:-1]] for row in text.splitlines() if row.startswith("│")]
+    cells = [re.split(r" {2,}", row.strip()) for row in text.splitlines()[1:]]
     ratios = ("coverage", "accuracy", "precision", "recall", "f1", "pr_auc", "brier", "calibration_score")
     assert cells == [
         [
             row["date"], row["model_version"], row["state"], str(row["revision"]), f"{row['predictions']:,}",
-            *("–" if row[name] is None else f"{row[name]:.3f}" for name in ratios),
+            *("–" if row[name] is None else f"{row[name]:.3f}" for name in ratios), _by_scores(row),
         ]
         for row in rows
     ]  # fmt: skip
+
+
+def _by_scores(row: Row) -> str:
+    found = row["estimated"]
+    if found is None or found["accuracy"] is None:
+        return "–"
+    value, low, high = (f"{found['accuracy'][name]:.3f}" for name in ("value", "lower", "upper"))
+    return f"{value} ({low} to {high}){', muted' if found['muted'] else ''}"
 
 
 async def test_the_fleet_page_shows_what_the_api_says(site: Site, page: Page) -> None:

@@ -1,7 +1,7 @@
 // What a chart must not invent: a day without a value is neither drawn nor shaded.
 import { deepStrictEqual as same } from "node:assert";
 import { faded, severityColour } from "../../stream_app/web/static/charts.js";
-import { bands, unbroken, withGaps } from "../../stream_app/web/static/views/model_charts.js";
+import { bands, estimatedLines, unbroken, withGaps } from "../../stream_app/web/static/views/model_charts.js";
 
 const ROWS = [
   { date: "2026-01-01", value: 0.5, limits: [0.4, 0.6] },
@@ -32,6 +32,23 @@ Deno.test("a missing day leaves one gap in a line, however many days are missing
   same(line.x.map((date) => date.slice(8)), ["01", "02", "03", "04", "05", "07", "08"]);
   same(line.y, [0.5, 0.6, null, 0.7, null, 0.8, 0.9]);
   same(line.text, ["01", "02", "03", "04", "", "07", "08"]);
+});
+
+Deno.test("an estimate is one dashed line, grey where it is muted, and none where there is no estimate", () => {
+  const row = (day, value, muted) => ({
+    date: `2026-01-0${day}`,
+    model_version: "v1",
+    estimated: value === null ? null : { accuracy: value && { value, lower: 0, upper: 1 }, muted },
+  });
+  const rows = [row(1, 0.8, false), row(2, 0.7, true), row(3, 0.6, true), row(4, null, false)];
+  const drawn = estimatedLines(rows, "accuracy", { soft: "ink", faint: "grey" });
+  same(drawn.map((line) => [line.name, line.line.color, line.line.dash]), [
+    ["estimated", "ink", "dash"],
+    ["estimated, muted", "grey", "dash"],
+  ]);
+  same(drawn.map((line) => line.y), [[0.8, null, null], [null, 0.7, 0.6]]);
+  same(estimatedLines(rows, "brier", { soft: "ink", faint: "grey" }), []);
+  same(estimatedLines([row(4, null, false)], "accuracy", { soft: "ink", faint: "grey" }), []);
 });
 
 Deno.test("colours", () => {

@@ -273,7 +273,7 @@ def _judge(story: Story) -> None:
     # a candidate below the thresholds → rejected
     assert ("validate", "rejected") in story.decisions(NOISE, "validate")
     assert not story.decisions(NOISE, "activate")
-    assert "is needed" in story.reason(NOISE, "validate", "rejected")
+    assert "points are needed" in story.reason(NOISE, "validate", "rejected")
 
     # two failures → circuit open until an operator closes it
     trained = story.decisions(BROKEN, "train", "circuit", "reset_circuit")

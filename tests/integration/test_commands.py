@@ -88,7 +88,7 @@ async def test_a_model_can_be_read_at_a_terminal_and_by_programs(
     assert sent.returncode == 0, sent.stderr
     running = worker().start()
     await finished(prefix, START + 3 * 24 * HOUR + 4 * HOUR, [running])
-    (model,) = json.loads(plumbline("models", "--json").stdout)
+    model = json.loads(plumbline("models", "--json").stdout)
     assert (model["model"], model["active_version"]) == ("churn:global", "v1")
     traffic = model["traffic"]
     assert (traffic["last_seen"], traffic["from"], traffic["to"]) == ("2026-02-18", "2026-02-12", "2026-02-18")
@@ -96,10 +96,10 @@ async def test_a_model_can_be_read_at_a_terminal_and_by_programs(
     rows = [json.loads(text) for text in plumbline("snapshots", "churn:global", "--json").stdout.splitlines()]
     assert [row["date"] for row in rows] == ["2026-02-16", "2026-02-17", "2026-02-18"]
     assert sum(row["predictions"] for row in rows) == 200
-    text = plumbline("snapshots", "churn:global", "--days", "2").stdout
-    assert "2026-02-18" in text
-    assert traffic["sentence"] in text
-    assert "2026-02-16" not in text
+    shown = plumbline("snapshots", "churn:global", "--days", "2")
+    assert "2026-02-18" in shown.stdout
+    assert traffic["sentence"] in shown.stderr
+    assert "2026-02-16" not in shown.stdout
     recent = plumbline("snapshots", "churn:global", "--window", "recent", "--as-of", "2026-02-18", "--json").stdout
     assert [json.loads(text)["date"] for text in recent.splitlines()] == ["2026-02-16", "2026-02-17"]
     newest = plumbline("snapshots", "churn:global", "--window", "recent", "--json").stdout

@@ -32,7 +32,7 @@ def doctor(prefix: Prefix, monkeypatch: pytest.MonkeyPatch) -> Any:
     async def call(*only: str) -> tuple[int, list[dict[str, str]]]:
         arguments = ["doctor", "--json", *(part for name in only for part in ("--only", name))]
         done = await asyncio.to_thread(CliRunner().invoke, cli, arguments)
-        return done.exit_code, json.loads(done.stdout)
+        return done.exit_code, [json.loads(text) for text in done.stdout.splitlines()]
 
     return call
 

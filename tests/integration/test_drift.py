@@ -174,7 +174,8 @@ def _exactly_one_each(seen: Published) -> None:
 
 
 async def _explained(prefix: Prefix, running: Worker, seen: Published, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`plumbline explain` works an alert out again, byte for byte; with other settings it says what differs."""
+    """`plumbline explain` makes an alert again, byte for byte, from counts and from rows; the beginning of its id will
+    do."""
     for key, value in running.env.items():
         if key.startswith("PLUMBLINE_"):
             monkeypatch.setenv(key, value)
@@ -184,12 +185,18 @@ async def _explained(prefix: Prefix, running: Worker, seen: Published, monkeypat
     def call(*arguments: str) -> Any:
         return CliRunner().invoke(cli, list(arguments))
 
-    done = await asyncio.to_thread(call, "explain", alert["id"], "--json")
-    assert done.exit_code == 0, done.output
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert told["same"] is True
-    assert told["differences"] == []
-    assert set(told["inputs"]) == {prefix.topics.predictions, prefix.topics.outcomes}
+    from_what = {
+        (): {prefix.topics.model_deltas},
+        ("--from-rows",): {prefix.topics.predictions, prefix.topics.outcomes},
+    }
+    for options, topics in from_what.items():
+        done = await asyncio.to_thread(call, "explain", alert["id"][:8], *options, "--json")
+        assert done.exit_code == 0, done.output
+        told = json.loads(done.stdout.splitlines()[-1])
+        assert told["id"] == alert["id"]
+        assert told["same"] is True
+        assert told["differences"] == []
+        assert set(told["inputs"]) == topics
     assert told["rules"]["drop_high_points"] == 10.0
     assert {e["id"] for e in told["events"]} == set(told["records"][-1]["drift_event_ids"])
     listed = await asyncio.to_thread(call, "alerts", "--all", "--json")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from stream_app.core.counts.deltas import FORMAT
 from stream_app.kafka import clients
 from stream_app.kafka.topics import Topics
 from stream_app.services.kafka import LocalKafka
@@ -108,7 +109,7 @@ async def test_a_broker_that_is_away_and_a_parked_lane_are_no_reason(
         await compare(prefix, follower)
 
         async with clients.producer(broker.bootstrap, {}) as producer:
-            await producer.send_and_wait(topics.model_deltas, b"\x01 no delta record", partition=0)
+            await producer.send_and_wait(topics.model_deltas, bytes([FORMAT]) + b" no delta record", partition=0)
         await until(lambda: running.view("/readyz")[1]["lanes"]["metrics-0"]["parked"], 60, "metrics-0 to park")
         await alive_for(away_s)
         assert running.view("/readyz")[1]["lanes"]["metrics-0"]["parked"]

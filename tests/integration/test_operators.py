@@ -105,7 +105,7 @@ async def test_the_file_and_people_change_settings_and_the_later_one_wins(
     assert "no_previous_version" in answers["rollback", "refused"]["reason"]
     assert "drop_points = 6" in answers["set", "applied"]["reason"]
     listed = await asyncio.to_thread(plumbline, "audit", "--decision", "refused", "--last", "2")
-    assert "the newest 2 of 5" in listed.stdout
+    assert "the newest 2 of 5" in listed.stderr
     one = await asyncio.to_thread(plumbline, "audit", answers["retrain", "refused"]["id"][:13])
     assert "coverage: no mature day is known yet" in one.stdout
     assert running.stop() == 0, running.tail()

@@ -12,6 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.partitioner import murmur2
 
 from schemas.common import rfc3339
+from stream_app.core.counts.deltas import FORMAT
 from stream_app.doctor.report import Checkup
 from stream_app.doctor.workers import workers
 from stream_app.kafka import clients
@@ -112,7 +113,7 @@ async def test_a_refusal_for_size_parks_one_lane_and_counts_are_exact_once_the_l
 @pytest.mark.parametrize(
     ("value", "reason", "text"),
     [
-        (b"\x01 no delta record", "broken_invariant", "is not a delta record"),
+        (bytes([FORMAT]) + b" no delta record", "broken_invariant", "is not a delta record"),
         (b"\x63 of another release", "unknown_format", "delta record has format 99"),
     ],
     ids=["broken", "format"],

@@ -8,6 +8,7 @@ import pytest
 
 from stream_app.errors import Broken, UnknownFormat
 from stream_app.kafka import clients
+from stream_app.projection import points
 from stream_app.projection.apply import KINDS
 from stream_app.projection.reader import Reader
 from tests.integration.test_read_model import compare_with_topics, projecting, redis_server, whole
@@ -36,7 +37,7 @@ async def _a_foreign_model(reader: Reader) -> None:
 
 async def _a_damaged_point(reader: Reader) -> None:
     name = next(iter(await reader.redis.hkeys(reader.keys.points(MODEL))))
-    await reader.redis.hset(reader.keys.points(MODEL), name, b"\x01\xc1\xc1")
+    await reader.redis.hset(reader.keys.points(MODEL), name, bytes([points.FORMAT]) + b"\xc1\xc1")
     with pytest.raises(Broken, match="point of the read model cannot be read") as met:
         await reader.points(MODEL)
     await reader.unreadable(str(met.value))  # as the web process does with what a reader raises

@@ -47,8 +47,8 @@ def run(tmp_path: Path) -> Iterator[_Plumbline]:
 
 
 def _status(run: _Plumbline) -> dict[str, dict[str, object]]:
-    found: dict[str, dict[str, object]] = json.loads(run("status", "--json").stdout)
-    return found
+    found = [json.loads(text) for text in run("status", "--json").stdout.splitlines()]
+    return {service["name"]: service for service in found}
 
 
 def test_up_status_and_down_do_what_they_say_and_twice_is_fine(run: _Plumbline, tmp_path: Path) -> None:
@@ -85,8 +85,7 @@ def test_a_killed_broker_is_told_by_status_and_mended_by_up_with_its_data(run: _
     stack = Stack(tmp_path / ".plumbline")
     kafka = stack.services()["kafka"]
     kafka.processes[1].kill()
-    status = run("status", "--json")
-    assert set(json.loads(status.stdout)) == {"redis"}
+    assert set(_status(run)) == {"redis"}
     formatted = (tmp_path / ".plumbline" / "kafka-1" / "data" / "meta.properties").stat().st_mtime_ns
     assert run("up", "--port", str(kafka.ports[0])).returncode == 0
     assert _status(run)["kafka"]["address"] == kafka.address

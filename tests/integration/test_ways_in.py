@@ -178,7 +178,7 @@ async def test_time_that_stands_ahead_is_named_by_doctor(prefix: Prefix) -> None
                 await producer.send_and_wait(topic, json.dumps(tick).encode(), partition=partition)
     done = await plumbline(prefix, "doctor", "--only", "ticks", "--json")
     assert done.code == 1, done.out
-    (clock, _, skew) = json.loads(done.out)
+    (clock, _, skew) = [json.loads(text) for text in done.out.splitlines()]
     assert "time stands ahead" in clock["what"]
     assert "PLUMBLINE_INPUT_PREFIX" in clock["repair"]
     assert skew["level"] == "ok"

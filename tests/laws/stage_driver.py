@@ -59,9 +59,9 @@ class Scenario:
 
 def part(events: list[Event], after: int, closed: int | None = None, **rest: Any) -> Part:
     """Columns of some events, with the hours labels would report."""
-    names = sorted({CellId(e.model, e.version, e.made_ms // DAY) for e in events})
+    names = sorted({CellId(e.model, e.version, e.made_ms // HOUR) for e in events})
     index = {name: i for i, name in enumerate(names)}
-    where = [index[CellId(e.model, e.version, e.made_ms // DAY)] for e in events]
+    where = [index[CellId(e.model, e.version, e.made_ms // HOUR)] for e in events]
     kinds = [int(e.predicted) if e.actual is None else deltas.label_kind(e.predicted, e.actual) for e in events]
     rows = deltas.aggregate(where, kinds, [e.score for e in events], [e.sign for e in events])
     widths: dict[int, list[float]] = {}

@@ -24,6 +24,7 @@ from stream_app.core.alerts.publish import short
 from stream_app.core.comparisons import finding
 from stream_app.core.counts import deltas
 from stream_app.core.counts.deltas import CellId, DeltaRecord, HourCount, Intervals, Part
+from stream_app.core.counts.score_sketch import EXACT_LIMIT
 from stream_app.core.kit.codec import Codec
 from stream_app.core.labels.counts import MAX_RECORD_BYTES, records
 from stream_app.core.metrics_stage import border, version_days
@@ -104,7 +105,11 @@ LIMITS: dict[str, Any] = TEXTS | {
     "Job.champion_metrics.key": 32, "History.labelled": 400, "History.faults": 8, "History.faults.item": 400,
     "Finding.day": 20_000, "Finding.run_from": 20_000, "Finding.close_ms": 2**41,
     # -- metrics
-    "VersionDays.first": version_days.FIRST_DAYS, "VersionDays.tainted": 62,
+    "VersionDays.first": version_days.FIRST_DAYS, "VersionDays.marks": 2, "VersionDays.marks.key": 16,
+    "VersionDays.marks.value": version_days.MARKED_DAYS, "VersionDays.marks.value.key": 20_000,
+    "ScoreRun.distances": version_days.REMEMBERED_DAYS, "ScoreRun.distances.key": 20_000,
+    "Calibration.edges": EXACT_LIMIT, "Calibration.hits": EXACT_LIMIT, "Calibration.hits.item": 2**40,
+    "Calibration.rows": EXACT_LIMIT, "Calibration.rows.item": 2**40, "Muting.outside": 7,
     "ComparisonState.performed.item": 128,
     "TickProgress.after": 1 + 4 + 257 + 1 + 128,
     # -- positions records: settings of single models are keys of their own table
@@ -128,6 +133,7 @@ ELSEWHERE = {
     "stream_app.core.counts.cells_codec": "test_a_cell_never_grows_beyond_its_bound",
     "stream_app.core.counts.deltas": "test_a_checkpoint_of_any_names_is_split_below_the_bound",
     "stream_app.core.labels.lane_state": "the labels lane's own",
+    "stream_app.core.metrics_stage.held": "tests/unit/test_held_baseline.py",
     "stream_app.core.kit.changes": "settings of single models are keys of their own table",
 }
 #: Codecs of a plain collection, at its limit.
@@ -292,7 +298,7 @@ def test_a_checkpoint_of_any_names_is_split_below_the_bound(cells: int) -> None:
     """Every event of a checkpoint under names of its own, as long as names may be."""
     events = 12_000
     names = [(f"{i:08d}".ljust(128, "t") + ":" + "n" * 128, f"{i:08d}".ljust(128, "v")) for i in range(cells)]
-    cell = [CellId(model, version, 20_000) for model, version in names]
+    cell = [CellId(model, version, 480_000) for model, version in names]
     hours = [HourCount(model, version, 480_000 + h, 1) for h in range(events // cells) for model, version in names]
     rows = deltas.aggregate(
         [i % cells for i in range(events)], [0] * events, [i / events for i in range(events)], [1] * events

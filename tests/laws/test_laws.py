@@ -18,11 +18,13 @@ from hypothesis import strategies as st
 
 import stream_app.core
 from schemas.drift import DriftKind, Severity, Verdict
+from schemas.training import VersionComparison
 from stream_app.core import model_log
 from stream_app.core.alerts import facts
 from stream_app.core.alerts import lane_state as alerts_lane
 from stream_app.core.alerts import state as alerts_state
 from stream_app.core.comparisons import finding
+from stream_app.core.comparisons.estimated import Calibration, Muting
 from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow, QualityValue, ScoreWindow
 from stream_app.core.counts import cells, cells_codec, deltas, score_sketch
 from stream_app.core.counts.cells import Cell, Counts, DriftNote
@@ -31,7 +33,7 @@ from stream_app.core.counts.score_sketch import ScoreSketch
 from stream_app.core.drift import state as drift_state
 from stream_app.core.kit import settings_table
 from stream_app.core.labels import lane_state as labels_lane
-from stream_app.core.metrics_stage import active_version, version_days, watch
+from stream_app.core.metrics_stage import active_version, estimates, held, version_days, watch
 from stream_app.core.metrics_stage import lane_state as metrics_lane
 from stream_app.core.retrain import day_offsets, history, profile
 from stream_app.core.retrain import lane_state as retrain_lane
@@ -126,6 +128,7 @@ metric_lists = st.lists(
     max_size=2,
 )  # fmt: skip
 baselines = st.builds(model_log.BaselineEntry, st.none() | st.just("window"), natural, natural, natural)
+sides = st.builds(held.HeldSide, st.booleans(), natural, st.binary(max_size=20))
 offsets = st.dictionaries(names, st.dictionaries(natural, natural, max_size=3), max_size=2)
 orders = st.builds(
     retrain_state.SentCommand, st.sampled_from(("train", "activate", "rollback")), names, natural, natural, natural,
@@ -139,6 +142,9 @@ causes = st.builds(
     retrain_state.Cause, st.sampled_from(("statistical", "manual")), st.lists(names, max_size=2).map(tuple), names,
     names, natural, st.none() | names, natural,
 )  # fmt: skip
+compared = st.none() | st.builds(
+    VersionComparison, metric=names, candidate=unit, champion=unit, difference=unit, lower=st.none() | unit, upper=unit
+)
 reported = st.none() | st.dictionaries(names, st.none() | unit, max_size=2)
 jobs = st.builds(
     retrain_state.Job, natural, causes, names, st.none() | plans, st.none() | orders,
@@ -174,7 +180,7 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
         st.builds(
             model_log.ResultEntry, model=names, command_id=names, status=st.none() | st.just("succeeded"),
             attempt=natural, candidate_metrics=reported, champion_metrics=reported, error=st.none() | names,
-            at_ms=natural,
+            comparison=compared, at_ms=natural,
         ),
         st.builds(
             model_log.StatisticalEntry, names, names, natural, natural, natural, baselines,
@@ -207,8 +213,20 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
         end_offsets=st.dictionaries(names, st.dictionaries(natural, natural, max_size=2), max_size=2),
     ),
     watch.__name__: st.builds(watch.VersionChange, st.text(max_size=8), st.text(max_size=8), natural),
+    held.__name__: st.builds(
+        held.HeldRecord, baselines, st.sampled_from(("statistical", "performance")), sides, sides,
+        st.lists(st.tuples(natural, st.lists(natural, max_size=6)), max_size=3),
+    ),
+    estimates.__name__: st.builds(
+        estimates.EstimateRecord,
+        st.builds(Calibration, st.lists(st.floats(0, 1), max_size=3), *[st.lists(natural, max_size=3)] * 2),
+        st.builds(Muting, st.lists(st.booleans(), max_size=7), st.booleans(), natural),
+    ),
     version_days.__name__: st.builds(
-        version_days.VersionDays, natural, st.lists(natural, max_size=3), st.dictionaries(natural, natural, max_size=3)
+        version_days.VersionDays, natural, st.lists(natural, max_size=3),
+        st.dictionaries(
+            st.sampled_from(("statistical", "performance")), st.dictionaries(natural, st.integers(1, 2), max_size=3)
+        ),
     ),
     drift_state.__name__: st.builds(
         drift_state.DriftState,

@@ -87,7 +87,9 @@ def _format(name: str) -> int:
         return codec.format
     if name.endswith(".decode_rows"):
         return int(module.ROWS_FORMAT)  # type: ignore[union-attr]  # a number of its own beside the module's codec
-    return int(module.FORMAT) if module is not None else 1
+    if module is None:
+        return cells_codec.FORMAT if "cell" in name else 1
+    return int(module.FORMAT)  # type: ignore[attr-defined]
 
 
 def _clean(decode: Decoder, value: bytes) -> None:
@@ -143,6 +145,6 @@ def test_an_error_names_the_key_under_which_the_value_stands() -> None:
             with pytest.raises(Broken, match="under key b'Xfraud:acme'"):
                 decode(bytes((_format(name),)) + b"\xc1", b"Xfraud:acme")  # type: ignore[call-arg]
     with pytest.raises(Broken, match="under key b'C1'"):
-        cells_codec.decode(b"\x01\x00", b"C1")
+        cells_codec.decode(b"\x02\x00", b"C1")
     with pytest.raises(Broken, match="under key b'e1'"):
         entry.check(b"e1", b"\x01\x01")

@@ -30,6 +30,13 @@ _RULES = (
     RULES,
     RetrainRules(require_manual_approval=True, validation_floors=FLOORS),
     RetrainRules(),
+    RetrainRules(
+        require_manual_approval=True,
+        validation_floors=FLOORS,
+        retrain_policies=("drift", "labels", "schedule"),
+        retrain_every_labels=3_000,
+    ),
+    RetrainRules(validation_floors=FLOORS, retrain_policies=("schedule",), retrain_cooldown_days=1),
     RetrainRules(validation_floors=FLOORS, retrain_cooldown_days=0, probation_days=2, circuit_failures=3),
 )
 _ORDERED = ("requested", "training", "activating", "rolling_back")
@@ -54,6 +61,10 @@ class Coordinator(RuleBasedStateMachine):
         global _steps
         _steps += 1
         self.world.tick(hours)
+
+    @rule(rows=st.sampled_from((50, 5_000)), free=st.booleans())
+    def policies_are_asked(self, rows: int, free: bool) -> None:
+        self._do(self.world.policies(rows, free))
 
     @rule()
     def next_timer(self) -> None:

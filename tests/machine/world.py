@@ -22,6 +22,7 @@ from stream_app.core.retrain.events import (
     Event,
     Forgotten,
     ManualCommand,
+    PolicyCheck,
     ProbationWindows,
     Result,
     Retrain,
@@ -32,7 +33,7 @@ from stream_app.core.retrain.events import (
 )
 from stream_app.core.retrain.machine import next_due_ms
 from stream_app.core.retrain.safeguards import SAFEGUARDS, Coverage
-from stream_app.core.retrain.state import ModelState
+from stream_app.core.retrain.state import POLICIES, ModelState
 
 START = 20_000 * DAY_MS + 4 * HOUR_MS
 MODEL = "conflict:global"
@@ -46,6 +47,7 @@ ENDS_A_FAILURE = {
     ("activate", "activated"), ("rollback", "rolled_back"), ("dismiss", "dismissed"), ("reset_circuit", "closed"),
 }  # fmt: skip
 
+QUIET = (TickEvent, RunEnded, VersionChanged, ProbationWindows, Result, PolicyCheck)
 COVERED = Coverage(19_998, 1_000, 950)
 
 
@@ -130,7 +132,7 @@ class World:
             elif isinstance(effect, fx.Audit) and (effect.action, effect.decision) == ("approve", "ordered"):
                 asked = before.job.candidate if before.job is not None else None
                 self.passed |= {asked} if asked is not None else set()
-        if not effects and not isinstance(event, TickEvent | RunEnded | VersionChanged | ProbationWindows | Result):
+        if not effects and not isinstance(event, QUIET):
             assert event.key in before.recent, f"{event.kind} was passed over without a word"
         state = self.state
         job = state.job
@@ -143,7 +145,7 @@ class World:
         assert (state.failure.command if state.failure is not None else None) == self.failed
         assert (state.state == "failed") <= (self.failed is not None), "failed says what failed"
         assert state.state != "idle" or self.failed is None, "a failure stands until something or somebody ends it"
-        assert set(state.refusals) <= set(state.runs)
+        assert set(state.refusals) <= {*state.runs, *POLICIES}
         assert state.circuit_open or state.failures < rules.circuit_failures
         assert len(state.recent) <= 32
         if in_flight:
@@ -198,6 +200,11 @@ class World:
             rest.get("run_from", close // DAY_MS - 1),
             rest.get("seen", seen()),
         )  # fmt: skip
+
+    def policies(self, rows: int = 5_000, free: bool = True) -> PolicyCheck:
+        self.serial += 1
+        labelled = {self.now // DAY_MS - back: rows // 10 for back in range(10)}
+        return PolicyCheck(self.now, seen(rows), labelled, free, self.serial)
 
     def retrain(self, **rest: Any) -> Retrain:
         return Retrain(self.id("order"), "ada", "manually", rest.get("seen", seen()))
@@ -285,6 +292,8 @@ def random_event(world: World, rng: random.Random) -> Event:
             seen=some,
             version=rng.choice((version, version, "old")),
         )
+    if roll < 0.91:
+        return world.policies(rng.choice((5_000, 50)), rng.random() < 0.7)
     if roll < 0.92:
         return RunEnded(rng.choice(("statistical", "performance")))
     if roll < 0.94:

@@ -153,7 +153,7 @@ def _deltas() -> Iterable[bytes]:
     yield deltas.encode(deltas.DeltaRecord(0, [deltas.Part(0, closed=1)]))
     part = deltas.Part(
         1, 2, {"ml.predictions": 7}, {"predictions": {"joined": 1}},
-        [deltas.CellId("churn:acme", "v1", 20_000), deltas.CellId("churn:acme", "v2", 20_001)],
+        [deltas.CellId("churn:acme", "v1", 480_000), deltas.CellId("churn:acme", "v2", 480_024)],
         cell, kind, score, count, [deltas.Intervals(1, 1, 5, 1)], [deltas.HourCount("churn:acme", "v1", 480_000, 3)],
     )  # fmt: skip
     yield deltas.encode(deltas.DeltaRecord(2, [part]))

@@ -85,6 +85,16 @@ def step(points: float, bad: int, days: int, n: int = 1_000, until: int = 10**9)
     return Scenario(f"churn:step-{points:g}-{n}-{until if until < days else 'on'}", days, make, bad)
 
 
+def slope(points: float, bad: int, over: int, days: int, n: int = 1_000) -> Scenario:
+    """Accuracy drops by ``points`` in equal parts over so many days, and stays there."""
+
+    def make(rng: np.random.Generator, day: int) -> Day:
+        found = healthy(rng, n)
+        return flipped(found, rng, points * min(1.0, (day - bad + 1) / over)) if day >= bad else found
+
+    return Scenario(f"churn:slope-{points:g}-{over}", days, make, bad)
+
+
 def on_days(name: str, points: float, bad: tuple[int, ...], days: int, n: int = 1_000) -> Scenario:
     """Single bad days."""
 
@@ -108,6 +118,50 @@ def stretched(bad: int, days: int, n: int = 1_000) -> Scenario:
     return Scenario("churn:stretched", days, make, bad)
 
 
+def shifted(
+    bad: int, days: int, logits: float = 1.0, n: int = 1_000, again: tuple[int, float] | None = None,
+    lost: int | None = None, regained: int = 10**9,
+) -> Scenario:  # fmt: skip
+    """Scores move by so many logits, and by more from the day ``again`` on; decisions and outcomes do not, so nothing
+    is lost until 25 points are from the day ``lost`` to the day before ``regained``."""
+
+    def make(rng: np.random.Generator, day: int) -> Day:
+        found = healthy(rng, n)
+        moved = logits * (day >= bad) + (again[1] if again is not None and day >= again[0] else 0.0)
+        odds = found.scores / (1 - found.scores) * np.exp(moved)
+        found = replace(found, scores=np.round(odds / (1 + odds), 4))
+        return flipped(found, rng, 25) if lost is not None and lost <= day < regained else found
+
+    return Scenario(f"churn:shifted-{logits:g}", days, make, bad)
+
+
+def selected(late: int, bad: int, days: int, n: int = 1_000, share: float = 0.3) -> Scenario:
+    """From ``bad`` on the outcomes of actual positives come ``late`` days late; quality does not change."""
+
+    def make(rng: np.random.Generator, day: int) -> Day:
+        actual = (rng.random(n) < share).astype(np.int64)
+        predicted = rng.random(n) < np.where(actual == 1, 0.85, 0.10)
+        logit = np.abs(rng.normal(0, 1.0, n)) * np.where(predicted, 1, -1)
+        scores = np.round(1 / (1 + np.exp(-logit)), 4)
+        if day < bad:
+            return Day(scores, predicted, actual)
+        return Day(scores, predicted, np.where(actual == 1, -1, 0), np.where(actual == 1, 1, -1), late)
+
+    return Scenario(f"churn:selected-{late}", days, make, bad)
+
+
+def rarer(bad: int, days: int, n: int = 1_000) -> Scenario:
+    """From ``bad`` on 25 instead of 45 % of the outcomes are positive; the rates of error among either do not move."""
+
+    def make(rng: np.random.Generator, day: int) -> Day:
+        actual = (rng.random(n) < (0.25 if day >= bad else 0.45)).astype(np.int64)
+        predicted = rng.random(n) < np.where(actual == 1, 0.85, 0.15)
+        logit = np.abs(rng.normal(0, 1.0, n)) * np.where(predicted, 1, -1)
+        return Day(np.round(1 / (1 + np.exp(-logit)), 4), predicted, actual)
+
+    return Scenario("churn:rarer", days, make, bad)
+
+
 def weekdays(days: int, n: int = 2_000) -> Scenario:
     """+0.30 logit at weekends and a day-to-day wobble of 0.10: ordinary life."""
 
@@ -118,6 +172,17 @@ def weekdays(days: int, n: int = 2_000) -> Scenario:
         return Day(scores, scores >= 0.5, (rng.random(n) < scores).astype(np.int64))
 
     return Scenario("churn:weekdays", days, make)
+
+
+def two_kinds_of_days(days: int, n: int = 300) -> Scenario:
+    """Weekends have a fifth of the predictions, their scores 1.5 logits higher and 12 points less accuracy."""
+
+    def make(rng: np.random.Generator, day: int) -> Day:
+        if (FIRST_DAY + day + 3) % 7 < 5:
+            return healthy(rng, n)
+        return flipped(healthy(rng, n // 5, shift=1.5), rng, 12)
+
+    return Scenario("churn:two-kinds", days, make)
 
 
 def late_labels(bad: int, days: int, n: int = 1_000) -> Scenario:

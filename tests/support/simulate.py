@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,11 +31,15 @@ def comparison(model: str) -> ComparisonRules:
     return ComparisonRules(performance_metrics=FRAUD) if model.startswith("fraud:") else ComparisonRules()
 
 
-def simulator(alerts: AlertRules | None = None, retrain: RetrainConfig | None = None, **metrics: int) -> Simulator:
+def simulator(
+    alerts: AlertRules | None = None, retrain: RetrainConfig | None = None, delay: int = 1, **metrics: int
+) -> Simulator:
     """All stages behind the labels, with the contract's rules."""
     found = alerts or AlertRules()
     return Simulator(
-        MetricsConfig(1, 1, "/plumbline/sim", Fixed(lambda model: ModelRules(comparison=comparison(model))), **metrics),
+        MetricsConfig(
+            1, 1, "/plumbline/sim", Fixed(lambda model: ModelRules(delay, comparison=comparison(model))), **metrics
+        ),
         DriftConfig("/plumbline/sim", Fixed(comparison)),
         retrain or RetrainConfig("/plumbline/sim", "ml.training-results"),
         AlertsConfig("/plumbline/sim", rules=Fixed(lambda model: found)),
@@ -70,15 +74,27 @@ def batch(scenario: Scenario, day: int, found: Day) -> Batch:
     )
 
 
+def late_labels(scenario: Scenario, day: int, found: Day) -> Batch:
+    """Outcomes that come days later, of predictions that had none."""
+    assert found.fixed is not None
+    came = found.fixed >= 0
+    return Batch(
+        scenario.model, scenario.version(day), FIRST_DAY + day, found.scores[came], found.predicted[came],
+        found.fixed[came], made=False,
+    )  # fmt: skip
+
+
 def run(
-    scenarios: Iterable[Scenario], sim: Simulator, seed: int = 1, each: Callable[[int], None] | None = None
+    scenarios: Sequence[Scenario], sim: Simulator, seed: int = 1, each: Callable[[int], None] | None = None
 ) -> Simulator:
     """Each day's predictions and outcomes at noon, then the four closes of the next; ``each`` is called after them."""
     days: dict[int, list[Batch]] = defaultdict(list)
     for scenario in scenarios:
         for day, found in scenario.draw(seed):
             days[day].append(batch(scenario, day, found))
-    for day in range(max(days) + 1):
+            if found.fixed is not None and (found.actual[found.fixed >= 0] < 0).all():
+                days[day + found.fixed_after_days].append(late_labels(scenario, day, found))
+    for day in range(max(scenario.days for scenario in scenarios)):
         sim.batches(days.get(day, []), hour=10)
         sim.tick((FIRST_DAY + day) * DAY_MS + 12 * HOUR_MS)
         for hour in (1, 2, 3, 4):

@@ -80,7 +80,7 @@ def _hour(worlds: dict[str, World], hour: int, after: int, closed: int) -> Part:
         np.arange(len(names)), np.zeros(len(names), int), np.full(len(names), 0.5), np.array([made[n] for n in names])
     )
     return Part(
-        after, closed=closed, cells=[CellId(*name, FIRST + hour // 24) for name in names], cell=rows.cells.tobytes(),
+        after, closed=closed, cells=[CellId(*name, FIRST * 24 + hour) for name in names], cell=rows.cells.tobytes(),
         kind=rows.kinds.tobytes(), score=rows.scores.tobytes(), count=rows.counts.tobytes(),
         hours=[HourCount(*name, FIRST * 24 + hour, made[name]) for name in names],
     )  # fmt: skip

@@ -12,13 +12,16 @@ from stream_app.core.counts.cells import Cell, Counts, DriftNote
 from stream_app.core.counts.deltas import FIXED, Intervals, Rows
 from stream_app.core.counts.figures import figures
 from stream_app.core.counts.summing import total
+from stream_app.core.metrics_stage.keys import cell_key
+from stream_app.core.metrics_stage.pending import Changes
 from stream_app.errors import Broken, Incompatible
 
 GOLDEN = bytes.fromhex(
-    "01060068e5cf8b0100000300000002000000000000000000c03f000000000000f87f9a9999999999a9bf00710028b52ffd60"
+    "02060068e5cf8b0100000300000002000000000000000000c03f000000000000f87f9a9999999999a9bf00710028b52ffd60"
     "f0003d0300940201000200010001000200cdcccc4c00000030a001000200400080010000010001004000c000010001001e00"
     "600a100e0c060401e280c0c010205c401810048c030203d700dbc010205c401810048c030283632b1b29edbeb86427276060"
-    "30602063203106b028b52ffd2028f50000a0000000000000d03f00e83f010000000200000001030080805dfa161c01"
+    "30602063203106b028b52ffd2030150100c0000000000000d03f00e83f01000000020000000102000000030080835dfa161c"
+    "01"
 )
 
 
@@ -59,6 +62,24 @@ def test_every_sum_of_a_cell_is_its_hand_calculation() -> None:
     assert (v[cells.BIN_POSITIVES + 2], v[cells.BIN_POSITIVES + 7]) == (1, 1)
     assert small().counts.predictions == 3
     assert small().counts.labelled == 2
+    assert small().counts.scores.decided.tolist() == [0, 2]
+
+
+def test_the_day_of_a_delta_is_the_sum_of_its_hours_and_says_by_score_what_was_decided_positive() -> None:
+    draw = random.Random(1)
+    made = [(draw.randrange(24), draw.randrange(6), draw.choice([0.2, 0.4, 0.4, 0.9]), 1) for _ in range(500)]
+    hours = [deltas.CellId("churn:a", "v1", 20_500 * 24 + hour) for hour in range(24)]
+    columns = rows(*made)
+    part = deltas.Part(
+        0, cells=hours, cell=columns.cells.tobytes(), kind=columns.kinds.tobytes(), score=columns.scores.tobytes(),
+        count=columns.counts.tobytes(),
+    )  # fmt: skip
+    found = Changes([part], 0)
+    assert found.keys == [cell_key("churn:a", "v1", 20_500)]
+    whole = cells.changes(1, rows(*((0, *row[1:]) for row in made)), [])[0]
+    assert same(found.take(0, 1)[0], whole)
+    wanted = {score: sum(kind == 1 for _, kind, value, _ in made if value == score) for score in (0.2, 0.4, 0.9)}
+    assert dict(zip(whole.scores.values.tolist(), whole.scores.decided.tolist(), strict=True)) == wanted
 
 
 @pytest.mark.parametrize("k", range(1, 10))
@@ -107,7 +128,7 @@ def test_changes_of_several_cells_do_not_mix() -> None:
 
 
 def test_a_stored_cell_of_this_format_is_read_for_ever() -> None:
-    """Bytes written by format 1; compressors differ, so what is kept is that they decode to the same cell."""
+    """Bytes written by format 2; compressors differ, so what is kept is that they decode to the same cell."""
     stored = cells_codec.decode(GOLDEN)
     assert same(stored.counts, small().counts)
     assert (stored.folded_to, stored.revision, stored.assume_negative) == (1_700_000_000_000, 3, True)
@@ -119,13 +140,13 @@ def test_a_stored_cell_of_this_format_is_read_for_ever() -> None:
 
 def test_head_and_body_of_a_stored_cell_have_the_documented_layout() -> None:
     value = cells_codec.encode(small())
-    assert value[:18].hex() == "0100" + "0068e5cf8b010000" + "00000000" + "02000000"
+    assert value[:18].hex() == "0200" + "0068e5cf8b010000" + "00000000" + "02000000"
     unpack = zstandard.ZstdDecompressor().decompress
     end = 20 + int.from_bytes(value[18:20], "little")
     assert unpack(value[20:end]) == small().counts.vector.astype("<i8").tobytes()
     body = unpack(value[end:])
     assert body[:16] == np.array([0.25, 0.75], dtype="<f8").tobytes()
-    assert body[16:] == np.array([[1, 2], [1, 1], [0, 0]], dtype="<i4").tobytes()
+    assert body[16:] == np.array([[1, 2], [1, 1], [0, 0], [0, 2]], dtype="<i4").tobytes()
 
 
 @pytest.mark.parametrize("kinds", ["eee", "bbb", "ebe", "e", "b"])
@@ -143,9 +164,9 @@ def test_stored_cells_add_up_to_what_their_counts_add_up_to(kinds: str) -> None:
     assert histogram(cells_codec.add_up(stored, ordered=False).scores) == histogram(total(found).scores)
 
 
-@pytest.mark.parametrize("value", [b"", b"\x02", b"\xff" + bytes(40)])
+@pytest.mark.parametrize("value", [b"", b"\x01", b"\xff" + bytes(40)])
 def test_a_cell_of_an_unknown_format_is_a_named_error_that_says_what_to_do(value: bytes) -> None:
-    with pytest.raises(Incompatible, match=r"cell has format .*, this release reads 1: .*PLUMBLINE_APP_ID"):
+    with pytest.raises(Incompatible, match=r"cell has format .*, this release reads 2: .*PLUMBLINE_APP_ID"):
         cells_codec.decode(value)
 
 
@@ -163,7 +184,7 @@ def test_a_cell_of_any_size_stays_below_the_stated_bound() -> None:
         events = rows(*((0, 1, float(s), 1) for s in scores))
         cell = cells.fold(Cell(cells.EMPTY), cells.changes(1, events, [])[0], 1)
         assert len(cell.counts.scores.values) <= score_sketch.EXACT_LIMIT
-        assert len(cells_codec.encode(cell)) <= 18 + 496 + 20 * 4096 + 1024
+        assert len(cells_codec.encode(cell)) <= 18 + 496 + 24 * 4096 + 1024
 
 
 def test_figures_survive_storage() -> None:

@@ -7,11 +7,22 @@ import random
 from collections import Counter
 
 import numpy as np
+import orjson
 import pytest
 from scipy.stats import ks_2samp
 
 from stream_app.simulator import Simulator
-from tests.support.scenarios import BAD, DAY_MS, FIRST_DAY, HOUR_MS, coverage, on_days, step
+from tests.support.scenarios import (
+    BAD,
+    DAY_MS,
+    FIRST_DAY,
+    HOUR_MS,
+    coverage,
+    on_days,
+    shifted,
+    step,
+    two_kinds_of_days,
+)
 from tests.support.simulate import batch, close_day, records, restarting, run, simulator
 
 SCENARIOS = [step(25, 17, 24, n=200), on_days("one", 25, (18,), 24, n=200), coverage(0.3, 17, 20, 24, n=100)]
@@ -151,14 +162,62 @@ def test_a_rebaseline_accepts_the_present_and_begins_the_baseline_again() -> Non
     assert found[40]["windows"][0]["baseline"] < 0.65
 
 
-def test_a_model_whose_healthy_days_are_gone_says_so_until_it_recovers() -> None:
-    """Drift for longer than the healthy days lie in reach: no verdict is made up from the bad ones."""
-    sim = run([step(25, 20, 100, n=60)], simulator())
+def test_a_model_is_compared_with_its_last_healthy_days_for_as_long_as_it_takes() -> None:
+    """Drift for longer than a baseline window reaches back, and a recovery after that."""
+    sim = run([step(25, 20, 150, n=200, until=130)], simulator())
     found = {close_day(row): row for row in records(sim, "drift-events") if row["kind"] == "performance"}
-    assert found[60]["verdict"] == "drift"
-    assert found[100]["verdict"] == "insufficient_evidence"
-    assert found[100]["reason"] == "no_healthy_baseline"
-    assert not [row for row in records(sim, "alerts") if row.get("notify") == "resolved"]
+    assert {found[day]["verdict"] for day in range(22, 130)} == {"drift"}
+    assert {found[day]["baseline_kind"] for day in range(75, 130)} == {"held"}
+    assert found[100]["windows"][0]["baseline"] > 0.8
+    told = records(sim, "alerts")
+    assert [row["notify"] for row in told if row.get("notify") in ("opened", "resolved")] == ["opened", "resolved"]
+    assert told[-1]["resolution_reason"] == "no_drift"
+    assert told[-1]["at"][:10] >= _date(132)
+
+
+def test_an_operator_who_accepts_the_present_drops_what_was_held() -> None:
+    scenario = step(25, 20, 120, n=200)
+    sim = simulator()
+
+    def accept(day: int) -> None:
+        if day == 90:
+            command = {
+                "id": "c",
+                "model": scenario.model,
+                "command": "rebaseline",
+                "actor": "ada",
+                "reason": "so be it",
+            }
+            at = (FIRST_DAY + day + 1) * DAY_MS + 5 * HOUR_MS
+            sim.command(orjson.dumps(command), at)
+            sim.tick(at)
+
+    run([scenario], sim, each=accept)
+    assert not [key for key in sim.tables["metrics"].rows if key.startswith(b"B")]
+    found = {close_day(row): row for row in records(sim, "drift-events") if row["kind"] == "performance"}
+    assert found[90]["baseline_kind"] == "held"
+    assert found[95]["reason"] == "too_young"
+    assert found[119]["verdict"] == "no_drift"
+
+
+def test_what_scores_did_takes_no_day_from_the_baseline_of_performance_nor_the_other_way_round() -> None:
+    moved = run([shifted(40, 100, n=400)], simulator(delay=58))  # no outcome is old enough to acquit it
+    lost = run([step(25, 40, 100, n=400)], simulator())
+    for sim, sick, well in ((moved, "statistical", "performance"), (lost, "performance", "statistical")):
+        kinds = {(row["kind"], close_day(row)): row["baseline_kind"] for row in records(sim, "drift-events")}
+        assert kinds[sick, 99] == "held"
+        assert {kinds[well, day] for day in range(60, 100)} == {"window"}
+
+
+def test_one_day_is_compared_with_days_of_its_own_kind() -> None:
+    """Weekends unlike the other days make no HIGH event of a single day, and a loss on a weekend is found as before."""
+    sim = run([two_kinds_of_days(90, n=2_000)], simulator())
+    rows = [row for row in records(sim, "drift-events") if row["kind"] != "quality" and close_day(row) > 40]
+    assert {row.get("severity") for row in rows} <= {None, "MEDIUM"}
+    days = {close_day(row): row["windows"][-1] for row in rows if row["kind"] == "statistical"}
+    sizes = {(FIRST_DAY + day - 1 + 3) % 7 >= 5: window["baseline_rows"] for day, window in days.items() if day > 80}
+    assert sizes[True] < 10 * 400
+    assert sizes[False] > 20 * 2_000
 
 
 def _date(day: int) -> str:

@@ -17,7 +17,7 @@ def test_the_stored_numbers_give_the_verdict_that_was_published() -> None:
     models = [
         scenarios.step(7, 66, 76, 400), scenarios.step(15, 66, 76, 400), scenarios.step(25, 66, 76, 400),
         scenarios.stretched(66, 76, 400), scenarios.coverage(0.3, 66, 70, 76, 300),
-        scenarios.missed_fraud(66, 76, 3_000),
+        scenarios.missed_fraud(66, 76, 3_000), scenarios.shifted(66, 80, 1.5, 400), scenarios.selected(3, 66, 76, 400),
     ]  # fmt: skip
     sim = run(models, simulator())
     seen = dict.fromkeys(("drift", "no_drift", "insufficient_evidence"), 0)

@@ -289,7 +289,7 @@ def test_every_epoch_is_closed_towards_every_target_even_when_empty() -> None:
 def test_a_record_too_large_for_the_broker_is_split() -> None:
     from stream_app.core.labels import counts
 
-    cells = [deltas.CellId(f"fraud:{'t' * 100}{i:05d}", "v" * 100, 20_500) for i in range(6_000)]
+    cells = [deltas.CellId(f"fraud:{'t' * 100}{i:05d}", "v" * 100, 492_000) for i in range(6_000)]
     number = np.arange(6_000, dtype="<u4")
     part = deltas.Part(
         5, 9, {"a": 1}, {}, cells, number.tobytes(), bytes(6_000), np.zeros(6_000).tobytes(),

@@ -107,7 +107,7 @@ def part(before: int, at: int | None, rows: list[tuple[CellId, int, float, int]]
     )  # fmt: skip
 
 
-CELL = CellId("fraud:a", "v1", D)
+CELL = CellId("fraud:a", "v1", D * 24 + 9)
 ROWS = [(CELL, 1, 0.7, 3), (CELL, 5, 0.7, 2), (CELL, 0, 0.2, 1)]
 
 
@@ -193,7 +193,7 @@ def test_unlabelled_predictions_count_as_negatives_after_their_days() -> None:
 
 def test_the_active_version_is_observed_and_changes_with_two_hours_of_another() -> None:
     bench = Bench()
-    new = CellId("fraud:a", "v2", D)
+    new = CellId("fraud:a", "v2", D * 24 + 9)
     bench.epoch(0, at(D, 10), ROWS)
     hours = [HourCount("fraud:a", "v2", D * 24 + hour, 40) for hour in (9, 10)]
     bench.epoch(at(D, 10), at(D, 11), [(new, 1, 0.5, 40)], hours)
@@ -271,7 +271,7 @@ def _random_run(seed: int, restarts: bool, cells_a_step: int) -> list[tuple[Any,
             rows = []
             for _ in range(draw.randrange(6)):
                 model, version = draw.choice(names)
-                cell = CellId(model, version, now // DAY_MS - draw.choice([0, 0, 0, 1]))
+                cell = CellId(model, version, now // HOUR_MS - draw.choice([0, 0, 1, 24]))
                 score = draw.choice([0.2, 0.5, 0.9])
                 rows += [(cell, int(score >= 0.5), score, 2), (cell, 2 + 2 * int(score >= 0.5) + 1, score, 1)]
             hours = [HourCount(c.model, c.version, (now - 1) // HOUR_MS, 20) for c in sorted({r[0] for r in rows})]

@@ -101,6 +101,24 @@ def test_every_possible_first_day_of_the_last_seven_has_its_window() -> None:
         assert sum(window.histogram.baseline) == baseline[0]
 
 
+@pytest.mark.parametrize(("changed", "told"), [(18, True), (9, True), (6, False)])
+def test_bounds_are_as_wide_as_the_version_before_wobbled(changed: int, told: bool) -> None:
+    """By its last 14 judged days, seven at least; those of a run and those before it each around their own mean."""
+    sim, batches = observed([(0, OLD), (changed, NEW)], days=changed + 2)
+    look = [e for e in entries(sim, ProbationEntry) if isinstance(e, ProbationEntry)][-1]
+    last = [counts(batches, OLD, FIRST_DAY + day, FIRST_DAY + day + 1) for day in range(changed)][-14:]
+    for back, window in zip(range(7, 0, -1), look.windows[-7:], strict=False):
+        parts = [last] if window is look.windows[0] else [last[:-back], last[-back:]]
+        spread, freedom = 0.0, 0
+        for part in parts:
+            p = sum(hits for _, hits, _ in part) / max(1, sum(positives for *_, positives in part))
+            spread += sum((hits - n * p) ** 2 / (n * p * (1 - p)) for _, hits, n in part)
+            freedom += max(0, len(part) - 1)
+        want = pytest.approx(max(1.0, spread / freedom) if told else 1.0)
+        assert [m.dispersion for m in window.metrics] == [want] * 2
+    assert len({metric.lower for window in look.windows for metric in window.metrics}) > 1
+
+
 def test_a_version_that_returns_is_counted_from_the_day_after() -> None:
     """Its cell of the day of the change holds what it predicted before it went."""
     sim, batches = observed([(0, OLD), (8, NEW), (12, OLD)], days=16)

@@ -10,7 +10,7 @@ from stream_app.core.counts.score_sketch import EDGES, EMPTY, EXACT_LIMIT, Score
 
 
 def sketch(scores: list[float] | np.ndarray, positives: int = 0) -> ScoreSketch:
-    counts = np.zeros((len(scores), 3), dtype=np.int64)
+    counts = np.zeros((len(scores), score_sketch.COLUMNS), dtype=np.int64)
     counts[:, score_sketch.PREDICTIONS] = 1
     counts[:positives, score_sketch.POSITIVES] = 1
     return collect(np.asarray(scores, dtype=np.float64), counts)
@@ -53,7 +53,7 @@ def test_the_switch_to_bins_and_its_counts_do_not_depend_on_chunks(chunk: int) -
     for i in range(0, 5000, chunk):
         piece = scores[i : i + chunk]
         total = limited(add(total, sketch(piece, positives=len(piece) // 2)))
-        piece_labels = np.zeros((len(piece), 3), dtype=np.int64)
+        piece_labels = np.zeros((len(piece), score_sketch.COLUMNS), dtype=np.int64)
         piece_labels[: len(piece) // 2, score_sketch.POSITIVES] = -1
         total = limited(add(total, collect(piece, piece_labels)))  # labels are taken back: predictions decide
     whole = limited(sketch(scores))
@@ -65,7 +65,7 @@ def test_the_switch_to_bins_and_its_counts_do_not_depend_on_chunks(chunk: int) -
 
 def test_labels_never_cause_the_switch() -> None:
     values = np.arange(EXACT_LIMIT) / 8192
-    labels = np.zeros((EXACT_LIMIT, 3), dtype=np.int64)
+    labels = np.zeros((EXACT_LIMIT, score_sketch.COLUMNS), dtype=np.int64)
     labels[:, score_sketch.NEGATIVES] = 1
     assert not limited(add(sketch(values), collect(values, labels))).binned
 

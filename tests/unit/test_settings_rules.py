@@ -39,6 +39,7 @@ def test_the_numbers_are_those_of_the_contract() -> None:
     assert conflict.validation_floors == {"accuracy": 0.70, "precision": 0.60}
     assert fraud.validation_floors == {"pr_auc": 0.70, "precision_at_80_recall": 0.50}
     assert other.validation_floors == {}
+    assert (conflict.primary_metric, fraud.primary_metric, other.primary_metric) == ("accuracy", "pr_auc", "first")
     expected: dict[str, Any] = {
         "label_delay_days": 1, "pending_horizon_days": 60, "early_outcome_days": 7, "max_prediction_age_days": 90,
         "future_tolerance_s": 300, "cell_retention_days": 90, "unlabelled_as": "unknown", "min_coverage": 0.5,
@@ -48,13 +49,16 @@ def test_the_numbers_are_those_of_the_contract() -> None:
         "ks_p_value": 0.01, "ks_min_distance": 0.05, "ks_high_bound": 0.1, "ks_critical_bound": 0.2,
         "ks_one_day_bound": 0.3, "ks_band": 1.3581, "bound_z": 2.326348, "drop_points": 5, "drop_high_points": 10,
         "drop_critical_points": 20, "drop_min_denominator": 30, "dispersion_min_days": 7, "recent_min_judged_days": 4,
-        "initial_baseline_days": 7, "quality_volume_pct": 50, "quality_positive_rate_points": 5,
+        "initial_baseline_days": 7, "weekend": ("saturday", "sunday"), "like_days_scores": 2, "like_days_labels": 5,
+        "quality_volume_pct": 50, "quality_positive_rate_points": 5,
         "quality_calibration_drop": 0.05, "quality_interval_width_pct": 25, "quality_narrow_points": 20,
         "alert_gap_h": 24, "alert_reminder_h": 24, "alert_escalate_critical_h": 4, "alert_escalate_high_h": 24,
         "alert_resolve_closes": 2, "alert_no_evidence_closes": 14, "retrain_cooldown_days": 7,
         "retrain_min_samples": 100, "retrain_range_days": 30, "holdout_share": 0.2, "approval_lapses_h": 72,
         "circuit_failures": 2, "command_accept_min": 10, "command_finish_h": 6, "command_attempts": 3,
-        "validation_max_loss_points": 1, "probation_first_look_h": 24, "probation_days": 14,
+        "validation_min_gain_points": 0, "retrain_policies": ("drift",), "retrain_every_days": 20, "retrain_at_once": 4,
+        "probation_dispersion_days": 14,
+        "probation_first_look_h": 24, "probation_days": 14,
         "probation_drop_points": 5, "probation_min_labelled": 100, "probation_min_denominator": 30,
         "probation_previous_days": 7, "input_partitions": 12, "model_partitions": 4, "max_record_bytes": 1_048_576,
         "session_timeout_s": 6, "transaction_timeout_s": 10, "web_host": "127.0.0.1", "web_port": 6066,
@@ -152,10 +156,12 @@ def test_the_hash_does_not_know_where_or_how_fast_a_process_runs() -> None:
 def test_the_hash_knows_everything_a_decision_depends_on() -> None:
     changed: dict[str, Any] = {
         "scope": "tenant", "unlabelled_as": "negative", "performance_metrics": ("f1",), "rollback_metrics": (),
-        "validation_floors": {"f1": 0.5}, "auto_retrain_types": {"churn": True}, "auto_retrain_tenants": ("*",),
+        "validation_floors": {"f1": 0.5}, "primary_metric": "f1", "retrain_policies": ("labels",),
+        "validation_min_gain_points": 1.0,
+        "auto_retrain_types": {"churn": True}, "auto_retrain_tenants": ("*",),
         "types": {"churn": {"recent_days": 8}}, "models": {"churn:a": {"recent_days": 8}}, "baseline_start_days": 31,
         "max_record_bytes": 2_048,
-        "ks_high_bound": 0.11, "drop_points": 6, "drop_high_points": 11,
+        "ks_high_bound": 0.11, "drop_points": 6, "drop_high_points": 11, "weekend": ("friday",),
     }  # fmt: skip
     hashes = {Settings().hash()}
     names = set(Settings.model_fields) - set(Installation.model_fields)

@@ -124,6 +124,7 @@ def test_a_variable_about_one_type_leaves_the_others_of_the_file(monkeypatch: py
     [
         ("PLUMBLINE_APPID", "x", "unknown environment variable PLUMBLINE_APPID, did you mean PLUMBLINE_APP_ID"),
         ("PLUMBLINE_KAFKA_BOOTSTRAPS", "x", "did you mean PLUMBLINE_KAFKA_BOOTSTRAP"),
+        ("PLUMBLINE_VALIDATION_MAX_LOSS_POINTS", "1", "PLUMBLINE_VALIDATION_MIN_GAIN_POINTS has taken its place"),
         ("PLUMBLINE_QWXZ", "x", "unknown environment variable PLUMBLINE_QWXZ"),
         ("plumbline_app_id", "x", "write it in capitals, PLUMBLINE_APP_ID"),
         ("PLUMBLINE_ENVIRONMENT", "prod", "environment: Input should be 'development', 'staging' or 'production'"),
@@ -179,6 +180,8 @@ def test_an_unusable_variable_is_refused_by_name(
         ("recent_days = 3", "recent_min_judged_days is more than recent_days, 3"),
         ("drop_high_points = 30", "drop_critical_points must be above drop_high_points"),
         ("types = 5", "types: "),
+        ("validation_max_loss_points = 1", "validation_min_gain_points has taken its place"),
+        ("[types.fraud]\nvalidation_max_loss_points = 1", "validation_min_gain_points has taken its place"),
         ("[types.fraud]\nscoppe = 'global'", "types.fraud.scoppe: unknown setting, did you mean scope?"),
         ("[types.fraud]\nweb_port = 1", "types.fraud.web_port: unknown setting"),
         ("[types.fraud]\nlabel_delay_days = 99", "types.fraud.label_delay_days: "),

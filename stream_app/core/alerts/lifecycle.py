@@ -9,6 +9,8 @@ no drift                  counts for its kind; the last one needed resolves it (
 no evidence               counts towards ``no_evidence`` only, and not if what is missing is a healthy baseline
 recomputed event          replaces its predecessor, and is no close: below HIGH, it retracts an alert that stood on that
                           predecessor alone (``labels_revised``); with drift, it does what drift does
+acquitted                 outcomes have cleared the score shift: resolves an alert about scores alone (``no_loss``); in
+                          any other, the statistical check counts as a close without drift
 acknowledged              ends reminders and escalation, silently; it stays so when severity rises
 replaced                  another version came after it opened: it says so, silently, if it is about drift
 accepted, kept            resolve it, if it is about drift (missing outcomes concern no version and no baseline)
@@ -27,7 +29,7 @@ from typing import Final, Literal, NamedTuple
 from msgspec.structs import replace
 
 from schemas.common import rfc3339, uuid5
-from schemas.drift import RANK
+from schemas.drift import RANK, DriftKind
 from stream_app.core.alerts.facts import (
     Accepted,
     Acknowledged,
@@ -42,7 +44,9 @@ from stream_app.core.alerts.state import DRIFT, EVENTS, INCOMPLETE, REVISABLE, A
 from stream_app.core.comparisons.finding import Finding
 
 Notify = Literal["opened", "severity", "reminder", "escalated", "resolved"]
-Resolution = Literal["no_drift", "no_evidence", "labels_revised", "version_replaced", "accepted", "no_predictions"]
+Resolution = Literal[
+    "no_drift", "no_evidence", "labels_revised", "version_replaced", "accepted", "no_predictions", "no_loss"
+]
 Step = EventPublished | Acknowledged | Accepted | VersionReplaced | VersionKept | ModelForgotten | TimePassed
 
 UNANSWERED: Final = Decision(False, [("coordinator", False, "coordinator not running")])
@@ -173,12 +177,15 @@ def _while_open(
         if not finding.severe and alert.severe == 0:
             return _resolved(history, alert, "labels_revised")
         history = replace(history, alert=alert)
-    if finding.drift:
+    if finding.acquitted and set(alert.streaks) == {DriftKind.STATISTICAL}:
+        return _resolved(history, alert, "no_loss")
+    cleared = finding.acquitted and finding.kind == DriftKind.STATISTICAL
+    if finding.drift and not cleared:
         return _more_drift(history, alert, event, now_ms)
     streak = alert.streaks.get(_kind(finding))
     if finding.revises is not None or finding.check == "handover" or streak is None:
         return history, []
-    if finding.verdict == "no_drift":
+    if cleared or finding.verdict == "no_drift":
         streak = Streak(streak.no_drift + 1, streak.without_drift + 1)
     else:
         counted = finding.reason != "no_healthy_baseline"

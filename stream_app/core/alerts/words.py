@@ -23,6 +23,7 @@ _ENDINGS: Final = {
     "labels_revised": "Retracted: labels that came later changed the comparison. It said: ",
     "version_replaced": "Over: a version that came after it was kept after its probation. It was: ",
     "no_predictions": "Over: the model makes no predictions any more. It was: ",
+    "no_loss": "Over: scores moved, and outcomes show that nothing was lost. It was: ",
     "accepted": "Closed: an operator accepted the present as normal. It was: ",
 }
 
@@ -34,6 +35,7 @@ _ENDED: Final = {
     "labels_revised": "retracted: later labels changed the comparison",
     "version_replaced": "replaced by a version that came after it",
     "no_predictions": "the model makes no predictions any more",
+    "no_loss": "scores moved, nothing lost",
     "accepted": "accepted as normal",
 }
 
@@ -177,6 +179,13 @@ def _performance(finding: Finding) -> str:
     if window.interval is not None:
         low, high = window.interval
         text += f", 99 % interval of the drop {100 * low:.1f} to {100 * high:.1f} points"
+    if finding.prior_shift is not None:
+        new, old = finding.prior_shift
+        way = "fell" if new < old else "rose"
+        text += (
+            f"; the share of positives {way} from {100 * old:.0f} % to {100 * new:.0f} %; among actual positives and "
+            "negatives the error rates did not move"
+        )
     return text
 
 

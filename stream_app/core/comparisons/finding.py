@@ -59,6 +59,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     baseline_version: str | None = None
     baseline_kind: str | None = None
     windows: list[FoundWindow] = []
+    #: the present run of statistical drift costs nothing, as outcomes have shown
+    acquitted: bool = False
+    #: share of positives, recent and baseline, if it alone moved the metric
+    prior_shift: tuple[float, float] | None = None
 
     @property
     def drift(self) -> bool:

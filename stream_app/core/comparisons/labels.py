@@ -2,8 +2,8 @@
 
 Proportions: Newcombe's method 10 on Wilson limits. PR-AUC: the delta method on the logit scale, combined by the same
 rule. In the one-day window the counts of both sides are divided by the day-to-day dispersion
-φ = max(1, Σ(x_d − n_d·p)²/(n_d·p(1 − p))/(k − 1)) over the k baseline days: one day is one draw of the day's luck, and
-without φ a good model's unlucky day would pass for a drop.
+φ = max(1, Σ(x_d − n_d·p)²/(n_d·p(1 − p))/(k − 1)) over the k baseline days it is compared with, those of its own kind:
+one day is one draw of the day's luck, and without φ a good model's unlucky day would pass for a drop.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from stream_app.core.comparisons.average_precision import limits, variance
 from stream_app.core.comparisons.proportions import combine, wilson
-from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow
+from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow, Selection, Share
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.scores import histogram
 from stream_app.core.counts.cells import Counts
@@ -32,18 +32,38 @@ def label_window(
     judged_days: int,
     recent: Counts,
     baseline: Counts,
-    baseline_days: Sequence[Counts],
-    *,
-    one_day: bool,
     rules: ComparisonRules,
+    daily: Sequence[Sequence[Counts]] = (),
+    least_days: int = 0,
 ) -> LabelWindow:
-    """Compare the judged days of [first, last) with the judged days of the baseline, for each of the type's metrics."""
+    """Compare the judged days of [first, last) with the judged days of the baseline, for each of the type's metrics.
+
+    ``daily``: days whose dispersion widens the bound, ``least_days`` of them at least, in parts that each have a level
+    of their own."""
     metrics = [
-        metric_window(name, recent, baseline, dispersion(name, baseline_days, rules) if one_day else 1.0, rules)
+        metric_window(name, recent, baseline, dispersion(name, daily, least_days), rules)
         for name in rules.performance_metrics
     ]
     shown = Histogram(histogram(recent.scores, labelled=True), histogram(baseline.scores, labelled=True))
-    return LabelWindow(first, last, judged_days, recent.labelled, baseline.labelled, metrics, shown)
+    return LabelWindow(
+        first, last, judged_days, recent.labelled, baseline.labelled, metrics, shown, selection(recent, baseline),
+        _outcomes(recent), _outcomes(baseline),
+    )  # fmt: skip
+
+
+def _outcomes(counts: Counts) -> tuple[int, int, int, int]:
+    tn, fn, fp, tp = (int(x) for x in counts.vector[2:6])
+    return tn, fn, fp, tp
+
+
+def selection(recent: Counts, baseline: Counts) -> Selection:
+    """Which of the predictions on either side have their outcome."""
+    return Selection(*_known(recent), *_known(baseline))
+
+
+def _known(counts: Counts) -> tuple[Share, Share]:
+    made_negative, made_positive, tn, fn, fp, tp = (int(x) for x in counts.vector[:6])
+    return Share(fp + tp, made_positive), Share(tn + fn, made_negative)
 
 
 def metric_window(name: str, recent: Counts, baseline: Counts, phi: float, rules: ComparisonRules) -> MetricWindow:
@@ -82,16 +102,23 @@ def ratio(name: str, counts: Counts) -> tuple[int, int, int]:
     raise ValueError(f"no metric is called {name!r}")
 
 
-def dispersion(name: str, days: Sequence[Counts], rules: ComparisonRules) -> float:
-    """φ of a metric over the baseline's days; PR-AUC has the recall's. 1 where it cannot be told."""
+def dispersion(name: str, parts: Sequence[Sequence[Counts]], least: int) -> float:
+    """φ of a metric over days; PR-AUC has the recall's. 1 where it cannot be told.
+
+    χ² of the days over its degrees of freedom, each part of the days around its own mean: a step between two parts is
+    no day-to-day dispersion.
+    """
     of = "recall" if name in BY_SCORE else name
-    rows = [(x, n) for x, n, _ in (ratio(of, day) for day in days) if n]
-    hits, total = sum(x for x, _ in rows), sum(n for _, n in rows)
-    if len(rows) < rules.dispersion_min_days or not 0 < hits < total:
-        return 1.0
-    p = hits / total
-    spread = sum((x - n * p) ** 2 / (n * p * (1 - p)) for x, n in rows)
-    return max(1.0, spread / (len(rows) - 1))
+    days, spread, freedom = 0, 0.0, 0
+    for part in parts:
+        rows = [(x, n) for x, n, _ in (ratio(of, day) for day in part) if n]
+        days += len(rows)
+        hits, total = sum(x for x, _ in rows), sum(n for _, n in rows)
+        if 0 < hits < total:
+            p = hits / total
+            spread += sum((x - n * p) ** 2 / (n * p * (1 - p)) for x, n in rows)
+            freedom += len(rows) - 1
+    return max(1.0, spread / freedom) if days >= max(2, least) and freedom else 1.0
 
 
 def _limits(

@@ -12,7 +12,7 @@ import msgspec
 
 from schemas.drift import Check
 
-BaselineKind = Literal["window", "initial", "previous"]
+BaselineKind = Literal["window", "held", "initial", "previous"]
 
 
 class Histogram(msgspec.Struct, frozen=True, array_like=True):
@@ -60,6 +60,22 @@ class MetricWindow(msgspec.Struct, frozen=True, array_like=True):
     dispersion: float = 1.0
 
 
+class Share(msgspec.Struct, frozen=True, array_like=True):
+    """So many of so many."""
+
+    of: int
+    all: int
+
+
+class Selection(msgspec.Struct, frozen=True, array_like=True):
+    """How many predictions have their outcome, by what was predicted, on both sides."""
+
+    positives: Share
+    negatives: Share
+    baseline_positives: Share
+    baseline_negatives: Share
+
+
 class LabelWindow(msgspec.Struct, frozen=True, array_like=True):
     """Labelled rows of the judged days of a recent window beside the judged days of the baseline."""
 
@@ -71,6 +87,12 @@ class LabelWindow(msgspec.Struct, frozen=True, array_like=True):
     baseline: int
     metrics: list[MetricWindow]
     histogram: Histogram
+    selection: Selection | None = None
+    #: outcomes on either side: true negatives, false negatives, false positives, true positives
+    outcomes: tuple[int, int, int, int] = (0, 0, 0, 0)
+    baseline_outcomes: tuple[int, int, int, int] = (0, 0, 0, 0)
+    #: where labels come by class: the label delay in days at which they would not, if there is one
+    cured_by: int | None = None
 
 
 class QualityValue(msgspec.Struct, frozen=True, array_like=True):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +14,7 @@ class ComparisonRules:
 
     performance_metrics: tuple[str, ...] = ("accuracy", "precision")
     min_coverage: float = 0.5
+    selective_points: float = 10.0
     degraded_points: float = 10.0
 
     recent_days: int = 7
@@ -18,6 +22,15 @@ class ComparisonRules:
     baseline_start_days: int = 30
     baseline_end_days: int = 60
     initial_baseline_days: int = 7
+    weekend: tuple[str, ...] = ("saturday", "sunday")
+    like_days_scores: int = 2
+    like_days_labels: int = 5
+    acquittal_closes: int = 2
+    acquittal_unclear_closes: int = 3
+    acquittal_reach: float = 0.10
+    estimate_points: float = 5.0
+    estimate_outside_days: int = 2
+    estimate_quiet_days: int = 7
 
     ks_min_samples: int = 30
     ks_p_value: float = 0.01
@@ -40,3 +53,8 @@ class ComparisonRules:
     quality_calibration_drop: float = 0.05
     quality_interval_width_pct: float = 25.0
     quality_narrow_points: float = 20.0
+
+
+def is_weekend(day: int, rules: ComparisonRules) -> bool:
+    """Whether a day (since 1970, a Thursday) is of the kind that ``weekend`` names."""
+    return WEEKDAYS[(day + 3) % 7] in rules.weekend

@@ -50,6 +50,11 @@ def score_window(first: int, last: int, recent: Counts, baseline: Counts, rules:
     )  # fmt: skip
 
 
+def distance(window: ScoreWindow) -> float:
+    """D; 0 if a side is empty."""
+    return window.distance / (window.n * window.m) if window.n and window.m else 0.0
+
+
 def lower_bound(window: ScoreWindow, rules: ComparisonRules) -> float:
     """L = D − band − sketch error: the raw distance of the populations is above it with the band's confidence."""
     return window.distance / (window.n * window.m) - _band(window, rules) - window.sketch_error

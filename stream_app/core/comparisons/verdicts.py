@@ -6,13 +6,14 @@ the contract calls a comparison of points or of D is made in exact fractions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 
 from schemas.drift import RANK, Severity, Verdict
-from stream_app.core.comparisons.records import LabelWindow, MetricWindow, QualityValue, ScoreWindow
+from stream_app.core.comparisons.records import LabelWindow, MetricWindow, QualityValue, ScoreWindow, Selection, Share
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.scores import lower_bound
 
@@ -29,8 +30,15 @@ class Judgement:
     decisive: int = 0
 
 
-def statistical_verdict(windows: Sequence[ScoreWindow], rules: ComparisonRules) -> Judgement:
-    """Judge the seven-day window, and the last day alone where its distance is beyond what a weekday explains."""
+def statistical_verdict(windows: Sequence[ScoreWindow], rules: ComparisonRules, acquitted: bool = False) -> Judgement:
+    """Judge the seven-day window, and the last day alone where its distance is beyond what a weekday explains.
+
+    ``acquitted``: outcomes have shown that the run of drift costs nothing; then it is MEDIUM at most."""
+    found = _statistical(windows, rules)
+    return replace(found, severity=Severity.MEDIUM) if acquitted and found.severity is not None else found
+
+
+def _statistical(windows: Sequence[ScoreWindow], rules: ComparisonRules) -> Judgement:
     if not windows:
         return Judgement(Verdict.INSUFFICIENT_EVIDENCE, Verdict.INSUFFICIENT_EVIDENCE, reason="no baseline")
     week = windows[0]
@@ -73,6 +81,9 @@ def _window(window: LabelWindow, rules: ComparisonRules, week: bool) -> Judgemen
     if week and window.judged_days < rules.recent_min_judged_days:
         text = f"{window.judged_days} judged days of the {rules.recent_min_judged_days} that are needed"
         return Judgement(Verdict.INSUFFICIENT_EVIDENCE, None, reason=text, metric=_worst(window))
+    if window.selection is not None and by_class(window, rules):
+        text = _selected(window.selection, window.cured_by)
+        return Judgement(Verdict.INSUFFICIENT_EVIDENCE, None, reason=text, metric=_worst(window))
     found = [(metric, *judge_metric(metric, rules)) for metric in window.metrics]
     drifting = [(metric, severity) for metric, verdict, severity, _ in found if verdict == Verdict.DRIFT]
     if drifting:
@@ -104,6 +115,36 @@ def judge_metric(metric: MetricWindow, rules: ComparisonRules) -> tuple[Verdict,
         return Verdict.NO_DRIFT, None, None
     text = f"{metric.metric} may have dropped by up to {metric.upper * 100:.1f} points: too few labels to tell"
     return Verdict.INSUFFICIENT_EVIDENCE, None, text
+
+
+def by_class(window: LabelWindow, rules: ComparisonRules) -> bool:
+    """Whether the window is not judged because its outcomes come by class."""
+    return window.selection is not None and selective(window.selection, rules)
+
+
+def selective(found: Selection, rules: ComparisonRules) -> bool:
+    """Whether outcomes come by class: the difference in coverage between predicted positives and negatives has moved
+    against the baseline's by more than its limit, and by more than its bound."""
+    sides = (found.positives, found.negatives, found.baseline_positives, found.baseline_negatives)
+    if not all(side.all for side in sides):
+        return False
+    positives, negatives, old_positives, old_negatives = (Fraction(side.of, side.all) for side in sides)
+    moved = abs(positives - negatives - old_positives + old_negatives)
+    bound = rules.bound_z * math.sqrt(sum(_share(s) * (1 - _share(s)) / s.all for s in sides))
+    return moved * 100 > _exact(rules.selective_points) and moved > bound
+
+
+def _share(side: Share) -> float:
+    return side.of / side.all if side.all else 0.0
+
+
+def _selected(found: Selection, cured_by: int | None) -> str:
+    now = f"{_share(found.positives):.0%} of the predicted positives and {_share(found.negatives):.0%} of the negatives"
+    then = f"{_share(found.baseline_positives):.0%} and {_share(found.baseline_negatives):.0%} in the baseline"
+    cure = (
+        f"label_delay_days = {cured_by} would cure it" if cured_by is not None else "no label_delay_days up to 30 would"
+    )
+    return f"labels_selective: {now} have their outcome, {then}; {cure}"
 
 
 def drop(metric: MetricWindow) -> Fraction:

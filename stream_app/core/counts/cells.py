@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_app.core.counts import score_sketch
-from stream_app.core.counts.deltas import FIXED, LABEL_TN, Intervals, Rows
+from stream_app.core.counts.deltas import FIXED, LABEL_TN, PREDICTED_POSITIVE, Intervals, Rows
 from stream_app.core.counts.score_sketch import ScoreSketch
 
 INTERVALS, WIDTH_SUM, NARROW = 6, 7, 8
@@ -121,11 +121,12 @@ def changes(cells: int, rows: Rows, intervals: list[Intervals]) -> list[Counts]:
     for item in intervals:
         matrix[item.cell, INTERVALS : NARROW + 1] += (item.count, item.width_sum, item.narrow)
 
-    joint = np.zeros((len(score), 3), dtype=np.int64)
+    joint = np.zeros((len(score), score_sketch.COLUMNS), dtype=np.int64)
     column = np.where(
         made, score_sketch.PREDICTIONS, np.where(actual == 1, score_sketch.POSITIVES, score_sketch.NEGATIVES)
     )
     joint[np.arange(len(score)), column] = count
+    joint[:, score_sketch.DECIDED] = count * (kind == PREDICTED_POSITIVE)
     order = np.argsort(number, kind="stable")
     bounds = np.searchsorted(number[order], np.arange(cells + 1))
     out = []

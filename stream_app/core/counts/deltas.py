@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from stream_app.core.kit.codec import Codec, at_key
 from stream_app.errors import Broken
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 #: Every additive real number travels as ``round(x * FIXED)``: integers add up to the same sum in any order.
 #: Rounding costs at most 2**-33 per event, far below the 1e-9 that ratios are held to; 2**31 events a cell fit in i8.
@@ -49,11 +49,16 @@ def label_kind(predicted: bool, actual: bool) -> int:
 
 
 class CellId(msgspec.Struct, frozen=True, array_like=True, gc=False, order=True):
-    """Identity of the counts: model ``type:tenant``, model version, UTC day of the prediction (days since 1970)."""
+    """Identity of the counts: model ``type:tenant``, model version, UTC hour of the prediction (hours since 1970)."""
 
     model: str
     version: str
-    day: int
+    hour: int
+
+    @property
+    def day(self) -> int:
+        """UTC day of the prediction (days since 1970); a day's counts are the sum of its hours'."""
+        return self.hour // 24
 
 
 class HourCount(msgspec.Struct, frozen=True, array_like=True, gc=False, order=True):

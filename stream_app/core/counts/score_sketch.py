@@ -1,6 +1,7 @@
 """Counts of scores: exact while there are few distinct ones, 4,096 fixed bins beyond.
 
-A sketch is a joint table: for each score value the number of predictions, of positive and of negative outcomes.
+A sketch is a joint table: for each score value the number of predictions, of positive and of negative outcomes, and
+of the predictions those that were decided positive.
 Being integers over exact values, sketches add, and counts move between classes, without any error. A cell is binned
 once more than ``EXACT_LIMIT`` distinct scores stand among its predictions. That is a property of the content alone:
 predictions are never taken back, so neither the order of additions nor where they were cut can change it.
@@ -9,7 +10,7 @@ Bins are closed on the left. Their 4,095 inner edges are the 2,047 inner points 
 points spaced evenly in logit on [−16, 16], where fraud scores crowd. They are stored (``score_edges.f64``), not
 computed, because libraries differ in the last bit of ``exp``.
 
-Cost: 20 bytes for each distinct score or non-empty bin; adding is a merge of sorted arrays, O(n + m).
+Cost: 24 bytes for each distinct score or non-empty bin; adding is a merge of sorted arrays, O(n + m).
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ EDGES: Final[NDArray[np.float64]] = np.frombuffer(
     resources.files("stream_app.core").joinpath("score_edges.f64").read_bytes(), dtype="<f8"
 )
 
-PREDICTIONS, POSITIVES, NEGATIVES = 0, 1, 2
+PREDICTIONS, POSITIVES, NEGATIVES, DECIDED = range(4)
+COLUMNS: Final = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoreSketch:
-    """``values``: ascending scores, or bin numbers once ``binned``; shape (n,). ``counts``: shape (n, 3)."""
+    """``values``: ascending scores, or bin numbers once ``binned``; shape (n,). ``counts``: shape (n, 4)."""
 
     values: NDArray[np.float64]
     counts: NDArray[np.int64]
@@ -54,8 +56,13 @@ class ScoreSketch:
         """Predictions by value, labelled or not."""
         return self.counts[:, PREDICTIONS]
 
+    @property
+    def decided(self) -> NDArray[np.int64]:
+        """Predictions that were decided positive, by value."""
+        return self.counts[:, DECIDED]
 
-EMPTY: Final = ScoreSketch(np.empty(0), np.empty((0, 3), dtype=np.int64))
+
+EMPTY: Final = ScoreSketch(np.empty(0), np.empty((0, COLUMNS), dtype=np.int64))
 
 
 def bin_of(scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -64,7 +71,7 @@ def bin_of(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def collect(values: NDArray[np.float64], counts: NDArray[np.int64], binned: bool = False) -> ScoreSketch:
-    """Sum rows of equal value and drop those that come to nothing. ``values`` (n,) in any order, ``counts`` (n, 3)."""
+    """Sum rows of equal value and drop those that come to nothing. ``values`` (n,) in any order, ``counts`` (n, 4)."""
     if not len(values):
         return EMPTY if not binned else ScoreSketch(EMPTY.values, EMPTY.counts, True)
     order = np.argsort(values, kind="stable")
@@ -74,7 +81,7 @@ def collect(values: NDArray[np.float64], counts: NDArray[np.int64], binned: bool
     np.not_equal(values[1:], values[:-1], out=first[1:])
     start = np.flatnonzero(first)
     sums = np.add.reduceat(counts, start, axis=0)
-    keep = (sums[:, 0] | sums[:, 1] | sums[:, 2]) != 0
+    keep = (sums[:, 0] | sums[:, 1] | sums[:, 2] | sums[:, 3]) != 0
     values = values[start]
     return ScoreSketch(values, sums, binned) if keep.all() else ScoreSketch(values[keep], sums[keep], binned)
 

@@ -9,12 +9,13 @@ from msgspec import UNSET, UnsetType
 
 from schemas import bounds
 from schemas.common import parse_ms, rfc3339, uuid5
-from schemas.drift import Check, DriftEvent, DriftKind, DriftWindow, Histograms
+from schemas.drift import Check, DriftEvent, DriftKind, DriftWindow, Histograms, PriorShift
 from stream_app.core.comparisons.finding import FAULTS, TEXT, WINDOWS, Finding, FoundWindow
+from stream_app.core.comparisons.prior import PositiveShares
 from stream_app.core.comparisons.records import Histogram, LabelWindow, QualityValue, ScoreWindow
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.scores import lower_bound, upper_bound
-from stream_app.core.comparisons.verdicts import Judgement
+from stream_app.core.comparisons.verdicts import Judgement, by_class
 from stream_app.core.kit.days import DAY_MS
 from stream_app.core.model_log import BaselineEntry
 
@@ -59,6 +60,8 @@ class Judged:
     statistic: float | None = None
     p_value: float | None = None
     metric: str | None = None
+    acquitted: bool = False
+    prior_shift: PositiveShares | None = None
 
 
 def event(about: About, judged: Judged, settings_hash: str, faults: list[str], revises: str | None) -> DriftEvent:
@@ -89,6 +92,8 @@ def event(about: About, judged: Judged, settings_hash: str, faults: list[str], r
         p_value=_or_unset(judged.p_value),
         metric=_or_unset(judged.metric),
         faults=faults or UNSET,
+        acquitted=judged.acquitted or UNSET,
+        prior_shift=PriorShift(*judged.prior_shift) if judged.prior_shift is not None else UNSET,
         revises=_or_unset(revises),
     )
 
@@ -100,7 +105,7 @@ def finding(event: DriftEvent, day: int, run_from: int | None = None) -> Finding
         for w in reversed(event.windows)
         if w.histograms is not UNSET
     }
-    reason, faults = _known(event.reason), _known(event.faults) or []
+    reason, faults, shift = _known(event.reason), _known(event.faults) or [], _known(event.prior_shift)
     return Finding(
         id=event.id,
         model=event.model,
@@ -121,6 +126,8 @@ def finding(event: DriftEvent, day: int, run_from: int | None = None) -> Finding
         metric=_known(event.metric),
         baseline_version=event.baseline_version,
         baseline_kind=event.baseline_kind,
+        acquitted=event.acquitted is True,
+        prior_shift=(shift.recent, shift.baseline) if shift is not None else None,
         windows=[_found(w, rows.get((w.from_, w.to))) for w in event.windows[:WINDOWS]],
     )
 
@@ -168,8 +175,10 @@ def score_windows(windows: list[ScoreWindow], rules: ComparisonRules) -> list[Dr
     ]
 
 
-def label_windows(windows: list[LabelWindow]) -> list[DriftWindow]:
-    """One for each metric of each recent window, the worst metric's not set apart; the interval is the drop's."""
+def label_windows(windows: list[LabelWindow], rules: ComparisonRules | None = None) -> list[DriftWindow]:
+    """One for each metric of each recent window, the worst metric's not set apart; the interval is the drop's, null
+    where by the ``rules`` outcomes come by class, so that it would say nothing of the drop."""
+    judged = [rules is None or not by_class(w, rules) for w in windows]
     return [
         DriftWindow(
             from_=_midnight(w.first),
@@ -179,11 +188,11 @@ def label_windows(windows: list[LabelWindow]) -> list[DriftWindow]:
             baseline=m.baseline,
             recent_rows=m.recent_rows,
             baseline_rows=m.baseline_rows,
-            interval=(m.lower, m.upper) if m.lower is not None and m.upper is not None else None,
+            interval=(m.lower, m.upper) if known and m.lower is not None and m.upper is not None else None,
             dispersion=m.dispersion if w is not windows[0] else UNSET,
             histograms=_histograms(w.histogram) if number == 0 else UNSET,
         )
-        for w in windows
+        for w, known in zip(windows, judged, strict=True)
         for number, m in enumerate(w.metrics)
     ]
 

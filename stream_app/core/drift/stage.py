@@ -14,6 +14,7 @@ from schemas.clock import TickView
 from schemas.common import ce_headers, encode
 from schemas.drift import Check, DriftKind, Verdict
 from stream_app.core import model_log
+from stream_app.core.comparisons.prior import prior_shift
 from stream_app.core.comparisons.records import QualityValue
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.verdicts import (
@@ -175,13 +176,14 @@ class DriftStage(LogStage):
 
     def _statistical(self, entry: model_log.StatisticalEntry) -> None:
         rules = self.settings.rules_of(entry.model)
-        judgement = _without_baseline(statistical_verdict(entry.windows, rules), entry.baseline)
+        judgement = _without_baseline(statistical_verdict(entry.windows, rules, entry.acquitted), entry.baseline)
         decisive = entry.windows[judgement.decisive] if entry.windows else None
         found = Judged(
             judgement=judgement,
             windows=events.score_windows(entry.windows, rules),
             statistic=events.distance(decisive) if decisive else None,
             p_value=decisive.p_value if decisive else None,
+            acquitted=entry.acquitted,
         )
         self._compared(entry, DriftKind.STATISTICAL, found)
 
@@ -193,8 +195,15 @@ class DriftStage(LogStage):
             worst = next(m for m in entry.windows[judgement.decisive].metrics if m.metric == judgement.metric)
             if worst.recent is not None and worst.baseline is not None:
                 drop = 100 * (worst.baseline - worst.recent)
-        windows = events.label_windows(entry.windows)
-        found = Judged(judgement=judgement, windows=windows, statistic=drop, metric=judgement.metric)
+        drift = judgement.verdict == Verdict.DRIFT
+        found = Judged(
+            judgement=judgement,
+            windows=events.label_windows(entry.windows, rules),
+            statistic=drop,
+            metric=judgement.metric,
+            acquitted=entry.acquitted,
+            prior_shift=prior_shift(entry.windows[judgement.decisive], rules) if drift else None,
+        )
         self._compared(entry, DriftKind.PERFORMANCE, found, entry.again)
 
     def _compared(

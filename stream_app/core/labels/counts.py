@@ -6,7 +6,7 @@ import numpy as np
 
 from stream_app.core.counts import deltas
 from stream_app.core.counts.deltas import CellId, DeltaRecord, HourCount, Intervals, Part
-from stream_app.core.labels.config import DAY_MS, HOUR_MS, Name
+from stream_app.core.labels.config import HOUR_MS, Name
 
 #: Slot numbers and row kinds share one integer, so that the per-event path appends to one list less.
 KIND_BITS = 3
@@ -51,13 +51,12 @@ class LaneCounts:
         of_slot = np.empty(len(self.slots), dtype=np.uint32)
         target_of_slot = np.empty(len(self.slots), dtype=np.int64)
         for slot, (name, hour) in enumerate(self.slots):
-            day = hour * HOUR_MS // DAY_MS
-            key = (name.model, name.version, day)
+            key = (name.model, name.version, hour)
             number = index.get(key)
             mine = cells[name.target]
             if number is None:
                 number = index[key] = len(mine)
-                mine.append(CellId(name.model, name.version, day))
+                mine.append(CellId(*key))
             of_slot[slot] = number
             target_of_slot[slot] = name.target
             name.slots.clear()

@@ -117,6 +117,7 @@ def read_result(value: bytes | None) -> ResultEntry:
         candidate=found.candidate_version,
         candidate_metrics=_kept(found.candidate_metrics),
         champion_metrics=_kept(found.champion_metrics),
+        comparison=found.comparison,
         error=found.error[:ERROR] if found.error is not None else None,
         artifact_sha256=found.artifact_sha256,
         serves=_serves(found.status, found.candidate_version),

@@ -165,9 +165,10 @@ class Closer:
         if not old.revision:
             self._comparer.note_closed(model, version, day)
         cell = replace(cell, revision=old.revision + 1)
+        source, estimates = self._config.source, self._comparer.estimates.of(model, version, cell.counts)
         self._work.emit(
             publish.snapshot(
-                model, version, day, cell, closed=True, at_ms=now, partition=self._partition, source=self._config.source
+                model, version, day, cell, estimates, closed=True, at_ms=now, partition=self._partition, source=source
             )
         )
         model_log.append(self._work, model_log.SnapshotEntry(model, version, day, cell.revision, cell.counts.labelled))

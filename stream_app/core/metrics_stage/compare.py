@@ -1,36 +1,48 @@
 """The daily comparisons of a model (CONTRACT section 3): windows of cells in, entries of the model log out.
 
-Each of the four closes visits every model once. What it finds has no verdict yet; only its pure severity is asked here,
-because the days it taints decide later baselines, and so the snapshot's ``drift`` part can be filled.
+Each of the four closes visits every model once. What it finds has no verdict yet; the pure verdict is asked here only
+because the days it taints decide later baselines.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Final
 
-from schemas.drift import SEVERE
+from msgspec import structs
+
+from schemas.drift import SEVERE, Verdict
 from stream_app.core import model_log
-from stream_app.core.comparisons.labels import BY_SCORE, label_window
+from stream_app.core.comparisons.labels import BY_SCORE, label_window, selection
 from stream_app.core.comparisons.quality import quality_values
 from stream_app.core.comparisons.records import LabelWindow, ScoreWindow
 from stream_app.core.comparisons.rules import ComparisonRules
-from stream_app.core.comparisons.scores import score_window
-from stream_app.core.comparisons.verdicts import performance_verdict, statistical_verdict
+from stream_app.core.comparisons.scores import distance, score_window
+from stream_app.core.comparisons.verdicts import (
+    Judgement,
+    by_class,
+    performance_verdict,
+    selective,
+    statistical_verdict,
+)
 from stream_app.core.counts import cells_codec
-from stream_app.core.counts.cells import Cell, DriftNote
+from stream_app.core.counts.cells import Cell, Counts, DriftNote
 from stream_app.core.counts.summing import total
-from stream_app.core.kit.days import Close
+from stream_app.core.kit.days import DAY_MS, Close
 from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.core.metrics_stage import version_days
+from stream_app.core.metrics_stage.baseline_store import BaselineStore
+from stream_app.core.metrics_stage.baselines import Baseline
 from stream_app.core.metrics_stage.config import MetricsConfig, MetricsSettings, ModelRules
+from stream_app.core.metrics_stage.estimates import EstimateStore
 from stream_app.core.metrics_stage.keys import cell_prefix, days_key, stand_key
 from stream_app.core.metrics_stage.known_models import KnownModels
 from stream_app.core.metrics_stage.version_cells import VersionCells, judged_days
-from stream_app.core.metrics_stage.version_days import PERFORMANCE, STATISTICAL, ComparisonState, VersionDays
-from stream_app.core.model_log import BaselineEntry
+from stream_app.core.metrics_stage.version_days import ComparisonState, Kind, VersionDays
 
-#: severities whose newest day is no longer taken for healthy
+#: Longest label delay in days that is looked at as a cure for outcomes that come by class.
+LONGEST_CURE: Final = 30
 
 
 class Comparer:
@@ -40,6 +52,8 @@ class Comparer:
         self._settings = settings
         self._work = work
         self._models = models
+        self._baselines = BaselineStore(work, settings.config.retention_days)
+        self.estimates = EstimateStore(work)
 
     @property
     def _config(self) -> MetricsConfig:
@@ -83,31 +97,32 @@ class Comparer:
         if active is None:
             return
         stand = self.stand(model)
+        if stand.version != active.version:
+            for version in (stand.version, active.version):
+                self._end_run(model, version)
         stand.day, stand.version = close.day, active.version
         self._work.put(stand_key(model), version_days.encode_stand(stand))
         mine = VersionCells(self._work, model, active.version)
         days = self.days(model, active.version)
         limits = rules.comparison
-        entry, baseline = self._baseline(mine, days, limits, close.day, close.day - limits.recent_days)
         scored = _Window(close.day - limits.recent_days, close.day)
+        baseline, made, judged = self._baselines.light(mine, days, limits, close.day, scored.first)
         mature = scored.earlier(rules.label_delay_days)
         values = []
-        if entry.kind is not None:
+        if baseline.entry.kind is not None:
             values = quality_values(
                 (scored.first, scored.last),
                 (mature.first, mature.last),
                 recent=total([c.counts for c in mine.light(scored.days())]),
                 recent_days=limits.recent_days,
-                baseline=total([c.counts for c in mine.light(baseline)]),
-                baseline_days=_calendar_days(entry, days),
+                baseline=made,
+                baseline_days=_calendar_days(baseline, days),
                 judged_recent=total(judged_days(mine, mature.days(), limits)[1]),
-                judged_baseline=total(judged_days(mine, baseline, limits)[1]),
+                judged_baseline=judged,
             )
+        hash = self._settings.hash_of(model)
         model_log.append(
-            self._work,
-            model_log.QualityEntry(
-                model, active.version, close.at_ms, now, entry, values, self._settings.hash_of(model)
-            ),
+            self._work, model_log.QualityEntry(model, active.version, close.at_ms, now, baseline.entry, values, hash)
         )
 
     def _statistical(
@@ -119,27 +134,40 @@ class Comparer:
         limits = rules.comparison
         mine = VersionCells(self._work, model, version)
         days = self.days(model, version)
-        week = _Window(close.day - limits.recent_days, close.day)
-        entry, chosen = self._baseline(mine, days, limits, close.day, week.first)
+        week, day = _Window(close.day - limits.recent_days, close.day), _Window(close.day - 1, close.day)
+        baseline = self._baselines.find(mine, days, "statistical", limits, close.day, week.first)
         windows: list[ScoreWindow] = []
-        if entry.kind is not None:
-            baseline = mine.sum(chosen)
-            for span in (week, _Window(close.day - 1, close.day)):
-                recent = mine.sum(span.days())
-                windows.append(score_window(span.first, span.last, recent, baseline, limits))
-        newest = close.day - 1
-        severe = statistical_verdict(windows, limits).severity in SEVERE
-        self._taint(model, version, days, newest, STATISTICAL, severe or _unhealthy(entry), close.day)
+        alone, before = 0.0, days.run is not None
+        if baseline.entry.kind is not None:
+            like, _, _ = baseline.like(day.first, limits.like_days_scores, limits)
+            last = mine.sum(day.days())
+            windows.append(score_window(week.first, week.last, mine.sum(week.days()), baseline.whole, limits))
+            windows.append(score_window(day.first, day.last, last, like, limits))
+            alone = distance(score_window(day.first, day.last, last, baseline.whole, limits))
+            days.moved_on(day.first, distance(windows[0]), limits)
+        acquitted = days.run is not None and days.run.acquitted
+        found = statistical_verdict(windows, limits, acquitted)
+        days.scores_judged(day.first, found.verdict == Verdict.DRIFT, alone)
+        self._judged(mine, days, "statistical", day.first, found, limits, close.day, before)
+        self._baselines.keep(mine, days, "statistical", baseline, version_days.window(limits, close.day)[0])
         model_log.append(
             self._work,
             model_log.StatisticalEntry(
-                model, version, close.at_ms, now, newest, entry, windows, self._settings.hash_of(model)
+                model,
+                version,
+                close.at_ms,
+                now,
+                day.first,
+                baseline.entry,
+                windows,
+                self._settings.hash_of(model),
+                acquitted and found.verdict == Verdict.DRIFT,
             ),
         )
         if not windows or windows[0].p_value is None:
             return []
         statistic = windows[0].distance / (windows[0].n * windows[0].m)
-        return mine.noted(newest, lambda n: replace(n, ks_statistic=statistic, p_value=windows[0].p_value))
+        return mine.noted(day.first, lambda n: replace(n, ks_statistic=statistic, p_value=windows[0].p_value))
 
     def _performance(
         self, close: Close, model: str, rules: ModelRules, now: int
@@ -149,16 +177,18 @@ class Comparer:
         if version is None:
             return []
         stand = self.stand(model)
-        noted = []
+        noted: list[tuple[bytes, Cell, DriftNote]] = []
+        severe = False
         if stand.performed is not None and stand.performed[0] == close.day - 1:
             _, then, before = stand.performed
             mine = VersionCells(self._work, model, before)
             if mine.changed_since(then, self._looked_at(rules, close.day - 1)):
-                noted += self._compare_labels(
-                    close.at_ms - 86_400_000, close.day - 1, model, before, rules, mine, now, True
+                severe, noted = self._compare_labels(
+                    close.at_ms - DAY_MS, close.day - 1, model, before, rules, mine, now, again=True
                 )
+                severe = severe and before == version
         mine = VersionCells(self._work, model, version)
-        noted += self._compare_labels(close.at_ms, close.day, model, version, rules, mine, now, False)
+        noted += self._compare_labels(close.at_ms, close.day, model, version, rules, mine, now, severe=severe)[1]
         stand.performed = (close.day, now, version)
         self._work.put(stand_key(model), version_days.encode_stand(stand))
         return noted
@@ -172,42 +202,100 @@ class Comparer:
         rules: ModelRules,
         mine: VersionCells,
         now: int,
-        again: bool,
-    ) -> list[tuple[bytes, Cell, DriftNote]]:
+        *,
+        again: bool = False,
+        severe: bool = False,
+    ) -> tuple[bool, list[tuple[bytes, Cell, DriftNote]]]:
+        """Whether it is HIGH or above, and what snapshots show of it. ``again``: made once more for a past close;
+        ``severe``: such a one was HIGH or above just now."""
         limits = rules.comparison
         days = self.days(model, version)
         end = close - rules.label_delay_days
         week = _Window(end - limits.recent_days, end)
-        entry, chosen = self._baseline(mine, days, limits, close, week.first)
+        baseline = self._baselines.find(mine, days, "performance", limits, close, week.first)
         windows: list[LabelWindow] = []
-        if entry.kind is not None:
+        if baseline.entry.kind is not None:
             ordered = not BY_SCORE.isdisjoint(limits.performance_metrics)
-            healthy, daily = judged_days(mine, chosen, limits)
-            baseline = mine.sum_labels(healthy, ordered)
-            for span in (week, _Window(end - 1, end)):
-                judged, _ = judged_days(mine, span.days(), limits)
-                windows.append(
-                    label_window(
-                        span.first, span.last, len(judged), mine.sum_labels(judged, ordered), baseline, daily,
-                        one_day=span is not week, rules=limits,
-                    )
-                )  # fmt: skip
+            judged, _ = judged_days(mine, week.days(), limits)
+            recent = mine.sum_labels(judged, ordered)
+            windows.append(label_window(week.first, week.last, len(judged), recent, baseline.whole, limits))
+            judged, _ = judged_days(mine, (end - 1,), limits)
+            recent = mine.sum_labels(judged, ordered)
+            side, daily, alike = baseline.like(end - 1, limits.like_days_labels, limits)
+            least = limits.like_days_labels if alike else limits.dispersion_min_days
+            windows.append(label_window(end - 1, end, len(judged), recent, side, limits, (daily,), least))
+            windows = self._with_cure(mine, windows, baseline.whole, close, rules)
         newest = end - 1
-        severe = performance_verdict(windows, limits).severity in SEVERE
-        self._taint(model, version, days, newest, PERFORMANCE, severe or _unhealthy(entry), close)
+        found = performance_verdict(windows, limits)
+        high = found.severity in SEVERE
+        if not again:
+            self._judge_run(mine, days, baseline, end, high or severe, limits)
+        self._judged(mine, days, "performance", newest, found, limits, close)
+        if not again:
+            self._baselines.keep(mine, days, "performance", baseline, version_days.window(limits, close)[0])
+            self.estimates.learn(mine, baseline, windows, end, limits)
         model_log.append(
             self._work,
             model_log.PerformanceEntry(
-                model, version, close_ms, now, newest, entry, windows, self._settings.hash_of(model), again
+                model,
+                version,
+                close_ms,
+                now,
+                newest,
+                baseline.entry,
+                windows,
+                self._settings.hash_of(model),
+                again,
+                not again and days.run is not None and days.run.acquitted,
             ),
         )
         first = windows[0].metrics[0] if windows and windows[0].judged_days >= limits.recent_min_judged_days else None
-        if first is None or first.recent is None or first.baseline is None:
-            return []
+        if first is None or first.recent is None or first.baseline is None or by_class(windows[0], limits):
+            return high, []
         (a, n), (b, m) = first.recent_ratio, first.baseline_ratio
         degraded = (b * n - a * m) * 100 > limits.degraded_points * n * m
         delta = first.recent - first.baseline
-        return mine.noted(newest, lambda x: replace(x, performance_delta=delta, is_degraded=degraded))
+        return high, mine.noted(newest, lambda x: replace(x, performance_delta=delta, is_degraded=degraded))
+
+    def _with_cure(
+        self, mine: VersionCells, windows: list[LabelWindow], baseline: Counts, close: int, rules: ModelRules
+    ) -> list[LabelWindow]:
+        """Where outcomes come by class: the label delay at which they would not, by the seven days before it."""
+        limits = rules.comparison
+        if not any(by_class(window, limits) for window in windows):
+            return windows
+        for delay in range(rules.label_delay_days + 1, LONGEST_CURE + 1):
+            end = close - delay
+            _, judged = judged_days(mine, range(end - limits.recent_days, end), limits)
+            if judged and not selective(selection(total(judged), baseline), limits):
+                return [structs.replace(window, cured_by=delay) for window in windows]
+        return windows
+
+    def _judge_run(
+        self, mine: VersionCells, days: VersionDays, baseline: Baseline, end: int, severe: bool, limits: ComparisonRules
+    ) -> None:
+        """What outcomes say of the run of statistical drift that stands, by its newest mature days together."""
+        run = days.run
+        if run is None:
+            return
+        span = range(max(run.first, end - limits.recent_days), end)
+        pool = judged_days(mine, span, limits)[0] if baseline.entry.kind is not None else []
+        windows = []
+        if pool:
+            ordered = not BY_SCORE.isdisjoint(limits.performance_metrics)
+            recent = mine.sum_labels(pool, ordered)
+            windows.append(label_window(span.start, end, len(pool), recent, baseline.whole, limits))
+        verdict = performance_verdict(windows, replace(limits, recent_min_judged_days=1)).verdict
+        days.labels_judged(verdict, severe, pool, limits)
+        self._work.put(days_key(mine.model, mine.version), version_days.encode(days))
+
+    def _end_run(self, model: str, version: str) -> None:
+        """Another version is active: hold nothing, and let no run go on when it comes back."""
+        self._baselines.drop(model, version)
+        days = self.days(model, version)
+        if days.run is not None:
+            days.run = None
+            self._work.put(days_key(model, version), version_days.encode(days))
 
     # -- what they stand on ----------------------------------------------------------------------------------------
 
@@ -236,6 +324,8 @@ class Comparer:
         prefix = days_key(model, "")
         for key, _ in self._work.scan(prefix, None, 1 << 30):
             self._work.put(key, None)
+        self._baselines.forget(model)
+        self.estimates.forget(model)
         self._work.put(stand_key(model), None)
 
     def rebaseline(self, model: str, day: int) -> None:
@@ -244,6 +334,8 @@ class Comparer:
         if active is not None:
             days = self.days(model, active.version)
             days.restart(day)
+            self._baselines.drop(model, active.version)
+            self.estimates.drop(model, active.version)
             self._work.put(days_key(model, active.version), version_days.encode(days))
 
     def _compared(self, model: str, day: int) -> str | None:
@@ -254,25 +346,20 @@ class Comparer:
         active = self._models.active(model)
         return active.version if active is not None else None
 
-    def _baseline(
-        self, mine: VersionCells, days: VersionDays, limits: ComparisonRules, close: int, recent_first: int
-    ) -> tuple[BaselineEntry, list[int]]:
-        first, last = version_days.window(limits, close)
-        present = [] if days.first and days.first[0] >= last else mine.closed(range(first, last))
-        kept_from = close - self._config.retention_days
-        return version_days.choose(days, limits, close, recent_first, kept_from, present)
-
     def _looked_at(self, rules: ModelRules, close: int) -> Iterable[int]:
         limits = rules.comparison
         end = close - rules.label_delay_days
         yield from range(end - limits.recent_days, end)
         yield from range(*version_days.window(limits, close))
 
-    def _taint(
-        self, model: str, version: str, days: VersionDays, day: int, which: int, tainted: bool, today: int
-    ) -> None:
-        if days.taint(day, which, tainted, today):
-            self._work.put(days_key(model, version), version_days.encode(days))
+    def _judged(
+        self, mine: VersionCells, days: VersionDays, kind: Kind, day: int, found: Judgement, limits: ComparisonRules,
+        close: int, run: bool = False,
+    ) -> None:  # fmt: skip
+        """Note what a comparison found; ``run``: there was a run of statistical drift before it."""
+        changed = days.judged(kind, day, found, version_days.window(limits, close)[0])
+        if changed or run or (kind == "statistical" and days.run is not None):
+            self._work.put(days_key(mine.model, mine.version), version_days.encode(days))
 
 
 class _Window:
@@ -288,12 +375,11 @@ class _Window:
         return _Window(self.first - days, self.last - days)
 
 
-def _unhealthy(entry: BaselineEntry) -> bool:
-    return entry.reason == "no_healthy_baseline"
-
-
-def _calendar_days(entry: BaselineEntry, days: VersionDays) -> int:
+def _calendar_days(baseline: Baseline, days: VersionDays) -> int:
     """Days over which the baseline's predictions were made: a day without any counts too, one that is left out not."""
+    entry = baseline.entry
+    if entry.kind != "window":
+        return max(1, len(baseline.daily))
     born = max(entry.first, days.first[0] if days.first else entry.first, days.start)
-    tainted = sum(born <= day < entry.last for day in days.tainted) if entry.kind == "window" else 0
-    return max(1, entry.last - born - tainted) if entry.kind == "window" else entry.days
+    tainted = sum(born <= day < entry.last for day in days.tainted("performance"))
+    return max(1, entry.last - born - tainted)

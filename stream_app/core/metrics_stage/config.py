@@ -29,6 +29,7 @@ class ModelRules:
     probation_first_look_h: float = 24.0
     probation_days: int = 14
     probation_previous_days: int = 7
+    probation_dispersion_days: int = 14
 
 
 class MetricsResolver(Resolver[ModelRules], Protocol):

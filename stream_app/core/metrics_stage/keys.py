@@ -7,8 +7,12 @@ key                                                 value and growth
 ``L`` + model                                        active version; one a model, about 100 bytes
 ``N`` + model, 0, version                            labelled predictions ever: format byte, i8; one a version
 ``D`` + source (u2) + offset (u8), big-endian       delta record not folded everywhere yet; an hour and what queues
-``F`` + model, 0, version                            days of a version: its first ones, its tainted ones
+``F`` + model, 0, version                            days of a version: its first ones, and what comparisons found
                                                     (:mod:`~stream_app.core.metrics_stage.version_days`)
+``B`` + model, 0, version, 0, kind                   baseline that is held while days are tainted, at most 128 kB
+                                                    (:mod:`~stream_app.core.metrics_stage.held`)
+``E`` + model, 0, version                            calibration map of estimated performance, some 1 kB, at most 128 kB
+                                                    (:mod:`~stream_app.core.metrics_stage.estimates`)
 ``S`` + model                                        version that is compared and the last performance comparison
 ``W`` + model                                        change of the active version in its fortnight
                                                     (:mod:`~stream_app.core.metrics_stage.watch`)
@@ -26,7 +30,7 @@ Of a model that made no predictions for as long as cells are kept nothing stays.
 from __future__ import annotations
 
 CELL, MODEL, LABELLED, DELTA, ORDER = b"C", b"L", b"N", b"D", b"O"
-DAYS, STAND, WATCH = b"F", b"S", b"W"
+DAYS, HELD, ESTIMATES, STAND, WATCH = b"F", b"B", b"E", b"S", b"W"
 TRAFFIC, OPEN_HOUR = b"H", b"U"
 
 
@@ -59,6 +63,16 @@ def labelled_key(model: str, version: str) -> bytes:
 def days_key(model: str, version: str) -> bytes:
     """Key of what is known of a version's days."""
     return DAYS + model.encode() + b"\0" + version.encode()
+
+
+def held_key(model: str, version: str, kind: str) -> bytes:
+    """Key of the baseline that is held of a version for one kind of comparison."""
+    return HELD + b"\0".join((model.encode(), version.encode(), kind.encode()))
+
+
+def estimates_key(model: str, version: str) -> bytes:
+    """Key of what a version's estimates are made of."""
+    return ESTIMATES + model.encode() + b"\0" + version.encode()
 
 
 def stand_key(model: str) -> bytes:

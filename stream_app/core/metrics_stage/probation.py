@@ -11,13 +11,14 @@ from dataclasses import replace
 from stream_app.core import model_log
 from stream_app.core.comparisons.labels import BY_SCORE, label_window
 from stream_app.core.comparisons.records import LabelWindow
+from stream_app.core.counts.cells import Counts
 from stream_app.core.kit.days import DAY_MS, HOUR_MS, day_of
 from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.core.metrics_stage.compare import Comparer
 from stream_app.core.metrics_stage.config import MetricsConfig, MetricsSettings, ModelRules
 from stream_app.core.metrics_stage.keys import WATCH
 from stream_app.core.metrics_stage.lane_state import TickProgress
-from stream_app.core.metrics_stage.version_cells import VersionCells
+from stream_app.core.metrics_stage.version_cells import VersionCells, judged_days
 from stream_app.core.metrics_stage.watch import VersionChange, decode
 
 #: What a look costs in the cells of a step: it reads some twenty and compares up to seven windows.
@@ -65,10 +66,13 @@ class Prober:
         before = VersionCells(self._work, model, watch.previous)
         changed = day_of(watch.since_ms)
         span = range(changed - self._config.retention_days, changed + 1)
-        days = [day for day, cell in before.dated(span) if cell.revision][-rules.probation_previous_days :]
-        if not days:
+        closed = [day for day, cell in before.dated(span) if cell.revision]
+        if not closed:
             return []
+        days = closed[-rules.probation_previous_days :]
         limits = replace(rules.comparison, performance_metrics=rules.rollback_metrics)
+        # a new version's first days are few draws of the day's luck: bounds as wide as the one before wobbled
+        dated = list(zip(*judged_days(before, closed, limits), strict=True))[-rules.probation_dispersion_days :]
         ordered = not BY_SCORE.isdisjoint(limits.performance_metrics)
         mine = VersionCells(self._work, model, watch.version)
         first = changed
@@ -79,8 +83,14 @@ class Prober:
         recent = mine.sum_labels(range(first, changed + rules.probation_days + 1), ordered)
         return [
             label_window(
-                days[i], days[-1] + 1, len(days) - i, recent, before.sum_labels(days[i:], ordered), [],
-                one_day=False, rules=limits,
+                days[i], days[-1] + 1, len(days) - i, recent, before.sum_labels(days[i:], ordered), limits,
+                daily=_parts(dated, days[i] if i else None), least_days=limits.dispersion_min_days,
             )
             for i in range(len(days))
         ]  # fmt: skip
+
+
+def _parts(dated: list[tuple[int, Counts]], run: int | None) -> tuple[list[Counts], list[Counts]]:
+    """Days before a run of drift and those from its first day on; without one all of them stand together."""
+    whole = [counts for day, counts in dated if run is None or day < run]
+    return whole, [counts for day, counts in dated if run is not None and day >= run]

@@ -7,7 +7,8 @@ import dataclasses
 from schemas.common import ce_headers, encode, rfc3339, uuid5
 from schemas.lifecycle import ModelLifecycle
 from schemas.settings import Setting
-from schemas.snapshots import DriftSummary, MetricSnapshot
+from schemas.snapshots import DriftSummary, Estimated, EstimatedFigure, MetricSnapshot
+from stream_app.core.comparisons.estimated import Estimates
 from stream_app.core.counts.cells import Cell
 from stream_app.core.counts.figures import Figures, figures
 from stream_app.core.kit.changes import Change
@@ -24,8 +25,9 @@ _FIGURES = tuple(field.name for field in dataclasses.fields(Figures))
 
 
 def snapshot(
-    model: str, version: str, day: int, cell: Cell, *, closed: bool, at_ms: int, partition: int, source: str
-) -> Emit:
+    model: str, version: str, day: int, cell: Cell, estimates: Estimates | None,
+    *, closed: bool, at_ms: int, partition: int, source: str,
+) -> Emit:  # fmt: skip
     """The snapshot of a cell: its revision if closed, revision 0 if the day is still open."""
     model_type, _, tenant = model.partition(":")
     date = date_of(day)
@@ -43,10 +45,16 @@ def snapshot(
         state="closed" if closed else "open",
         revision=cell.revision if closed else 0,
         drift=DriftSummary(**dataclasses.asdict(cell.drift)) if cell.drift is not None else None,
+        estimated=_estimated(estimates) if estimates is not None else None,
         **{name: getattr(shown, name) for name in _FIGURES},
     )
     headers = ce_headers("metric-snapshot", name, model, at_ms, source)
     return Emit(SNAPSHOTS, partition, f"{model}|{version}|{date}".encode(), encode(record), headers)
+
+
+def _estimated(found: Estimates) -> Estimated:
+    shown = {name: EstimatedFigure(e.value, *e.limits) for name, e in found.metrics.items()}
+    return Estimated(muted=found.muted, **shown)
 
 
 def settings(change: Change, order: CommandEntry, partition: int, source: str) -> list[Emit]:

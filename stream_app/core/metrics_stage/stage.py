@@ -1,12 +1,11 @@
 """The metrics stage: one partition of models.
 
 Deltas are put into the table on arrival. An epoch is handled when every source partition has closed it, and in this
-order: operator commands, training results, deltas, tick. At full hours and closes the deltas are folded into the
-cells; a tick that passes several closes runs them in time order. Applying commands, folding and closing are loops over
-many checkpoints whose place stands in the memo, so a restart goes on where the last checkpoint was; neither where
-checkpoints fall nor in which order records of different inputs arrive can be seen in what is published.
-
-Open snapshots are the exception: a live view, outside those promises.
+order: operator commands, training results, deltas, tick. At full hours and closes the deltas are folded into the cells;
+a tick that passes several closes runs them in time order. Applying commands, folding and closing are loops over many
+checkpoints whose place stands in the memo, so a restart goes on where the last checkpoint was; neither where
+checkpoints fall nor in which order records of different inputs arrive can be seen in what is published. Open snapshots
+are the exception: a live view, outside those promises.
 """
 
 from __future__ import annotations
@@ -367,9 +366,10 @@ class MetricsStage:
         self._shown, self._shown_minute = now, now // OPEN_EVERY_MS
 
     def _emit_open(self, model: str, version: str, day: int, cell: Cell, now: int) -> None:
+        source, estimates = self.config.source, self._comparer.estimates.of(model, version, cell.counts)
         self._work.emit(
             publish.snapshot(
-                model, version, day, cell, closed=False, at_ms=now, partition=self.partition, source=self.config.source
+                model, version, day, cell, estimates, closed=False, at_ms=now, partition=self.partition, source=source
             )
         )
 

@@ -17,7 +17,7 @@ class VersionCells:
     """Cells of one version, each read once and unpacked as far as it is asked for."""
 
     def __init__(self, work: UnitOfWork, model: str, version: str) -> None:
-        self._work, self._model, self._version = work, model, version
+        self._work, self.model, self.version = work, model, version
         self._raw: dict[int, bytes | None] = {}
         self._light: dict[int, Cell] = {}
 
@@ -25,7 +25,7 @@ class VersionCells:
         """Stored cells of those days that have one."""
         wanted = list(days)
         new = [day for day in wanted if day not in self._raw]
-        keys = [cell_key(self._model, self._version, day) for day in new]
+        keys = [cell_key(self.model, self.version, day) for day in new]
         self._raw.update(zip(new, self._work.get(keys), strict=True))
         return [value for value in map(self._raw.get, wanted) if value is not None]
 
@@ -47,9 +47,7 @@ class VersionCells:
             value = self._raw[day]
             if value is not None:
                 if day not in self._light:
-                    self._light[day] = cells_codec.decode(
-                        value, cell_key(self._model, self._version, day), scores=False
-                    )
+                    self._light[day] = cells_codec.decode(value, cell_key(self.model, self.version, day), scores=False)
                 out.append((day, self._light[day]))
         return out
 
@@ -71,7 +69,7 @@ class VersionCells:
 
     def noted(self, day: int, note: Callable[[DriftNote], DriftNote]) -> list[tuple[bytes, Cell, DriftNote]]:
         """The day's cell and what its snapshot shows from now on, if the cell exists."""
-        key = cell_key(self._model, self._version, day)
+        key = cell_key(self.model, self.version, day)
         found = [cells_codec.decode(value, key) for value in self._read([day])]
         return [(key, cell, note(cell.drift or DriftNote())) for cell in found]
 

@@ -1,23 +1,51 @@
-"""Which days of a version it is compared with (CONTRACT section 3, "a version is compared with itself")."""
+"""What the comparisons of a version found, day by day, and which of its days are not healthy therefore.
+
+Taints go by kind (CONTRACT section 3): what scores did never takes a day from the baseline of performance, nor the
+other way round. A mark stands at the newest cohort day of each comparison that found drift; an unbroken run of them in
+which one was HIGH or above is tainted from its first day on, the later days of the run with it.
+"""
 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Literal
 
 import msgspec
 
+from schemas.drift import SEVERE, Verdict
 from stream_app.core.comparisons.rules import ComparisonRules
+from stream_app.core.comparisons.verdicts import Judgement
 from stream_app.core.kit.codec import Codec
 from stream_app.core.kit.spans import baseline_span
-from stream_app.core.model_log import BaselineEntry
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 #: As many first days as any setting of ``initial_baseline_days`` may ask for.
 FIRST_DAYS: Final = 30
+#: As many days of marks as any setting of ``baseline_end_days`` may ask for.
+MARKED_DAYS: Final = 366
+#: As many days of a run as can be waiting for their outcomes, and the seven that are judged.
+REMEMBERED_DAYS: Final = 128
 
-STATISTICAL, PERFORMANCE = 1, 2
+Kind = Literal["statistical", "performance"]
+
+#: A comparison found drift; or it did, and it or one before it in its run found it HIGH or above.
+_DRIFT, _SEVERE = 1, 2
+
+
+class ScoreRun(msgspec.Struct):
+    """An unbroken run of statistical drift, and what outcomes say of it (CONTRACT section 3, "acquittal by labels")."""
+
+    #: newest day of its first comparison, or of the one at which an acquittal ended because scores moved on
+    first: int
+    #: performance closes in a row that cleared it, and of the acquitted run those without evidence
+    cleared: int = 0
+    unclear: int = 0
+    acquitted: bool = False
+    #: D of each of its newest days alone against all days of the baseline
+    distances: dict[int, float] = {}
+    #: the largest of these among the days that outcomes had judged at the newest acquitting close
+    reach: float = 0.0
 
 
 class VersionDays(msgspec.Struct):
@@ -27,8 +55,10 @@ class VersionDays(msgspec.Struct):
     start: int = 0
     #: the first closed days from then on, ascending; at most ``FIRST_DAYS``
     first: list[int] = []
-    #: day → which comparisons found HIGH or CRITICAL drift with it as newest day (bits); of the last 61 days
-    tainted: dict[int, int] = {}
+    #: kind → newest day of its comparisons with drift → mark; as old as a baseline window reaches
+    marks: dict[Kind, dict[int, int]] = {}
+    #: the run of statistical drift that stands
+    run: ScoreRun | None = None
 
     def closed(self, day: int) -> bool:
         """Note a day that was closed; ``True`` if that changed anything."""
@@ -38,43 +68,66 @@ class VersionDays(msgspec.Struct):
         del self.first[FIRST_DAYS:]
         return True
 
-    def taint(self, day: int, which: int, tainted: bool, today: int) -> bool:
-        """Set or clear a day's mark by one kind of comparison; ``True`` if that changed anything."""
-        old = self.tainted.get(day, 0)
-        new = old | which if tainted else old & ~which
-        gone = [d for d in self.tainted if d < today - 61]
-        if new == old and not gone:
+    def judged(self, kind: Kind, day: int, found: Judgement, oldest: int) -> bool:
+        """Note what a comparison with this newest day found, in place of what one said before; marks before ``oldest``
+        go. ``True`` if that changed anything."""
+        before = self.marks.get(kind, {})
+        marks = {d: mark for d, mark in before.items() if d >= oldest and d != day}
+        if found.verdict == Verdict.DRIFT:
+            severe = found.severity in SEVERE or before.get(day - 1) == _SEVERE
+            marks[day] = _SEVERE if severe else _DRIFT
+        self.marks[kind] = marks
+        return marks != before
+
+    def tainted(self, kind: Kind) -> set[int]:
+        """Days that no later baseline of the kind holds."""
+        out: set[int] = set()
+        marks = self.marks.get(kind, {})
+        for day in sorted(marks, reverse=True):
+            if marks[day] == _SEVERE or day + 1 in out:
+                out.add(day)
+        return out
+
+    def moved_on(self, day: int, distance: float, rules: ComparisonRules) -> bool:
+        """At a statistical check with this newest day, before it is judged: end the acquittal if the seven-day
+        ``distance`` has left what outcomes have judged. The run counts from this day on then. ``True`` if it ended."""
+        run = self.run
+        if run is None or not run.acquitted or distance - run.reach <= rules.acquittal_reach:
             return False
-        for d in gone:
-            del self.tainted[d]
-        if new:
-            self.tainted[day] = new
-        else:
-            self.tainted.pop(day, None)
+        self.run = ScoreRun(day)
+        scores = self.marks.get("statistical", {})
+        self.marks["statistical"] = {d: mark for d, mark in scores.items() if d >= day}
         return True
+
+    def scores_judged(self, day: int, drift: bool, distance: float) -> None:
+        """After a statistical check: the run begins, goes on or ends. ``distance``: D of the day alone."""
+        if not drift:
+            self.run = None
+            return
+        run = self.run = self.run or ScoreRun(day)
+        run.distances = {d: value for d, value in run.distances.items() if d > day - REMEMBERED_DAYS} | {day: distance}
+
+    def labels_judged(self, verdict: Verdict, severe: bool, pool: Sequence[int], rules: ComparisonRules) -> None:
+        """After a performance check. ``verdict``: of the run's own mature days, ``pool`` those that were judged;
+        ``severe``: the check itself, or one made again at this close, is HIGH or above."""
+        run = self.run
+        if run is None:
+            return
+        run.unclear = run.unclear + 1 if verdict == Verdict.INSUFFICIENT_EVIDENCE else 0
+        clears = verdict == Verdict.NO_DRIFT and not severe
+        run.cleared = run.cleared + 1 if clears else 0
+        if severe or run.unclear >= rules.acquittal_unclear_closes:
+            run.acquitted = False
+        elif run.cleared >= rules.acquittal_closes:
+            run.acquitted = True
+        if run.acquitted and clears:
+            run.reach = max((run.distances.get(day, 0.0) for day in pool), default=0.0)
+            scores = self.marks.get("statistical", {})
+            self.marks["statistical"] = {d: _DRIFT if d >= run.first else mark for d, mark in scores.items()}
 
     def restart(self, day: int) -> None:
         """An operator takes the present as normal: the baseline begins again at ``day``."""
-        self.start, self.first, self.tainted = day, [], {}
-
-
-def choose(
-    days: VersionDays, rules: ComparisonRules, close: int, recent_first: int, kept_from: int, present: Collection[int]
-) -> tuple[BaselineEntry, list[int]]:
-    """The baseline of a comparison at the close of day ``close``, and its days.
-
-    ``present``: closed days with counts among ``window(close)``; ``recent_first``: first day of the recent window;
-    ``kept_from``: oldest day whose cell is kept.
-    """
-    first, last = window(rules, close)
-    inside = sorted(d for d in present if first <= d < last and d >= days.start and d not in days.tainted)
-    if len(inside) >= rules.initial_baseline_days:
-        return BaselineEntry("window", first, last, len(inside)), inside
-    initial = days.first[: rules.initial_baseline_days]
-    if len(initial) == rules.initial_baseline_days and kept_from <= initial[0] and initial[-1] < recent_first:
-        return BaselineEntry("initial", initial[0], initial[-1] + 1, len(initial)), initial
-    unhealthy = any(close - 60 <= d < close for d in days.tainted)
-    return BaselineEntry(reason="no_healthy_baseline" if unhealthy else "too_young"), []
+        self.start, self.first, self.marks, self.run = day, [], {}, None
 
 
 def window(rules: ComparisonRules, close: int) -> tuple[int, int]:

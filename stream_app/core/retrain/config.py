@@ -33,6 +33,10 @@ class RetrainRules:
     retrain_min_samples: int = 100
     retrain_range_days: int = 30
     retrain_backoff_h: float = 1.0
+    retrain_policies: tuple[str, ...] = ("drift",)
+    retrain_every_days: int = 20
+    retrain_every_labels: int = 0
+    retrain_at_once: int = 4
     holdout_share: float = 0.2
     min_coverage: float = 0.5
     approval_lapses_h: float = 72.0
@@ -41,13 +45,20 @@ class RetrainRules:
     command_finish_h: float = 6.0
     command_attempts: int = 3
     validation_floors: Mapping[str, float] = field(default_factory=dict)
-    validation_max_loss_points: float = 1.0
+    validation_min_gain_points: float = 0.0
+    primary_metric: str = "first"
+    performance_metrics: tuple[str, ...] = ("accuracy", "precision")
     rollback_metrics: tuple[str, ...] = ("accuracy",)
     probation_first_look_h: float = 24.0
     probation_days: int = 14
     probation_drop_points: float = 5.0
     probation_min_labelled: int = 100
     probation_min_denominator: int = 30
+
+    @property
+    def primary(self) -> str:
+        """The metric that decides between a candidate and the active version."""
+        return self.performance_metrics[0] if self.primary_metric == "first" else self.primary_metric
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,9 +82,46 @@ A change of the active version that nobody here commanded ends whatever job ther
 ## Before a training
 
 Asked in this order, all of them, for every statistical or performance event with verdict `drift`; every answer is on
-`ml.audit`. A manual command skips flags, severity and approval; an approval skips only its own request.
+`ml.audit`. A manual command skips flags, severity and approval; a policy, which has no severity, skips that; an
+approval skips only its own request.
 
 {safeguards}
+
+## What asks for a training
+
+`retrain_policies` of a model, its type or all says what may ask. `drift` is the default: every statistical or
+performance event with verdict `drift`. `schedule` asks once `retrain_every_days` have passed since the last train
+command, whatever asked for it; of a model that was never trained the days count from the first that is known, less a
+part of the period that the model's name decides, so that a fleet is not due at once. `labels` asks once
+`retrain_every_labels` labelled rows have come. A version that nothing is wrong with can still be old: where the world
+moves all the time, or the first model was poor, a schedule finds what drift does not show.
+
+Policies are asked at the daily performance check, after drift, `labels` before `schedule`; the first that passes the
+safeguards takes the job, the other stays due. All safeguards but severity are evaluated. The reason stands in the
+command's trigger and in the audit, which is written when a policy falls due, when other safeguards refuse it than
+before, and when it passes, not at every check. `retrain_at_once` trainings of policies are on their way in a
+partition at a time; others wait (`waiting` in the audit), the oldest first. A request that a person rejected, or that
+lapsed, asks again a period later; drift takes the place of one that waits. A version that a policy asked for and that
+is taken back does not count for the circuit. Switching `auto_retrain` off stops policies too.
+
+## How a candidate is judged
+
+On the rows of a hold-out that it was not trained on, beside the active version on the same rows. The primary metric
+alone decides between the two (`primary_metric`: accuracy for conflict, PR-AUC for fraud, else the first of
+`performance_metrics`): the difference has to reach `validation_min_gain_points`, 0 by default. Other metrics do not: a
+version that has collapsed and hardly ever says yes has the better precision. Result and audit carry both values, the
+difference and its 95 % interval as `comparison`. A trainer that reports no comparison is judged by the two versions'
+metrics, without an interval.
+
+Then the floors (`validation_floors`) are asked of the candidate. One that the active version misses as well, on the
+same rows, does not reject: if the interval lies above 0, the candidate is activated and the audit says `below_floor`;
+if not, it waits for a person. A type without floors always waits.
+
+After it is activated it is on probation: a rollback metric down by more than `probation_drop_points`, with a lower
+bound above 0 whose counts are divided by the day-to-day dispersion of the previous version's last
+`probation_dispersion_days` judged days, takes it back. Days of a run of drift that began within the days compared, and
+the days before it, are each taken around their own mean: the step between them is no dispersion, and with it in the
+bound a version that answered upside down was kept (250 rows a day, a drop of 30 points on the day before).
 
 ## What is refused
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from schemas.training import VersionComparison
 from stream_app.core.retrain.data_range import Plan
 from stream_app.core.retrain.safeguards import SafeguardResult
 from stream_app.core.retrain.state import Cause, ModelState, Refusals
@@ -26,6 +27,8 @@ class SendCommand(NamedTuple):
     finish_by_ms: int | None
     #: of the candidate's artefact, in hex
     artifact_sha256: str | None = None
+    #: train: the metric to judge by
+    primary_metric: str | None = None
 
 
 class PublishJob(NamedTuple):
@@ -44,6 +47,7 @@ class Audit(NamedTuple):
     ids: tuple[str, ...]
     reason: str
     answers: tuple[SafeguardResult, ...] = ()
+    comparison: VersionComparison | None = None
 
 
 class CommandRefused(NamedTuple):
@@ -101,4 +105,11 @@ class WorseVersion(NamedTuple):
     points: float
 
 
-Effect = SendCommand | PublishJob | Audit | CommandRefused | Decide | Kept | Replaced | WorseVersion
+class Wait(NamedTuple):
+    """A policy's training waits until fewer of them are on their way in the partition."""
+
+    #: nominal check at which it passed its safeguards
+    close_ms: int
+
+
+Effect = Wait | SendCommand | PublishJob | Audit | CommandRefused | Decide | Kept | Replaced | WorseVersion

@@ -6,16 +6,17 @@ Each has ``kind``, the name it has in the table of transitions, and ``key``, by 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
-from schemas.training import Answer
+from schemas.training import Answer, VersionComparison
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.retrain.data_range import Plan
 from stream_app.core.retrain.safeguards import Coverage
 
 Kind = Literal[
-    "drift", "run_ended", "version_changed", "probation_look", "forgotten", "tick",
+    "drift", "run_ended", "policies", "version_changed", "probation_look", "forgotten", "tick",
     "accepted", "progress", "succeeded", "failed", "activated", "rolled_back",
     "retrain", "approve", "reject", "rollback", "reset_circuit", "dismiss",
 ]  # fmt: skip
@@ -58,6 +59,25 @@ class RunEnded:
     kind: ClassVar[Kind] = "run_ended"
     check: Literal["statistical", "performance"]
     key: ClassVar[str | None] = None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyCheck:
+    """The daily performance check is over: policies may ask for a training."""
+
+    kind: ClassVar[Kind] = "policies"
+    close_ms: int
+    seen: Seen
+    #: day → labelled rows
+    labelled: Mapping[int, int]
+    #: whether another training of a policy may be on its way in the partition
+    free: bool
+    #: tick at which one that waits is asked once more
+    again_ms: int = 0
+
+    @property
+    def key(self) -> str | None:
+        return f"policies/{self.close_ms}/{self.again_ms}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +136,7 @@ class Result:
     error: str | None = None
     #: of the candidate's artefact, in hex
     artifact_sha256: str | None = None
+    comparison: VersionComparison | None = None
 
     @property
     def kind(self) -> Kind:
@@ -180,6 +201,7 @@ class ManualCommand:
 Event = (
     DriftFound
     | RunEnded
+    | PolicyCheck
     | VersionChanged
     | ProbationWindows
     | Forgotten

@@ -11,7 +11,7 @@ import msgspec
 
 from stream_app.core.kit.codec import Codec
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 
 class RetrainLaneState(msgspec.Struct):
@@ -21,6 +21,9 @@ class RetrainLaneState(msgspec.Struct):
     last_tick: int = 0
     #: read end offsets of the inputs at that tick: topic → partition → offset
     inputs: dict[str, dict[int, int]] = {}
+    #: train commands of policies on their way, and models that wait for one to end
+    trainings: int = 0
+    waiting: int = 0
 
 
 _codec: Final = Codec[RetrainLaneState](RetrainLaneState, FORMAT, "retrain positions record")

@@ -12,7 +12,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
-from stream_app.core.retrain import sent_commands, training, watching
+from stream_app.core.retrain import policies, sent_commands, training, watching
 from stream_app.core.retrain.config import ModelConfig, RetrainRules
 from stream_app.core.retrain.effects import COORDINATOR, Effect, PublishJob
 from stream_app.core.retrain.events import Event, Result
@@ -24,6 +24,7 @@ from stream_app.errors import Broken
 _HANDLERS: Final[dict[str, Callable[[Transition, Any], None]]] = {
     "drift": training.drift,
     "run_ended": training.run_ended,
+    "policies": policies.check,
     "retrain": training.retrain,
     "approve": training.approve,
     "reject": training.reject,

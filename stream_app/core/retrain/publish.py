@@ -51,7 +51,8 @@ class Publisher:
         if isinstance(effect, fx.PublishJob):
             return [self._job(model, effect)]
         if isinstance(effect, fx.Audit):
-            return [self.audit(Said(model, *effect[:-1], _plain(effect.answers)))]
+            said = Said(model, *effect[:-2], _plain(effect.answers), comparison=effect.comparison)
+            return [self.audit(said)]
         if isinstance(effect, fx.CommandRefused):
             reason = f"{effect.name}: {effect.reason}"
             actor, action, subject = effect.actor, effect.action, effect.subject
@@ -61,6 +62,8 @@ class Publisher:
             return [self._log(model_log.KeptEntry(model, effect.version, effect.since_ms, self.at_ms), model)]
         if isinstance(effect, fx.Replaced):
             return [self._log(model_log.ReplacedEntry(model, *effect), model)]
+        if isinstance(effect, fx.Wait):
+            return []  # the stage keeps the queue
         if isinstance(effect, fx.Decide):
             return self._decision(model, effect)
         return self._hand_over(model, effect, windows)
@@ -88,6 +91,7 @@ class Publisher:
             artifact_sha256=sent.artifact_sha256 or UNSET,
             trigger=Trigger(cause.kind, list(cause.event_ids[-IDS:]), bounds.cut(cause.reason, TEXT)),
             data=_data(sent.plan) if sent.plan is not None else UNSET,
+            primary_metric=sent.primary_metric or UNSET,
             accept_by=rfc3339(sent.accept_by_ms) if sent.accept_by_ms is not None else UNSET,
             finish_by=rfc3339(sent.finish_by_ms) if sent.finish_by_ms is not None else UNSET,
             reply_topic=self.settings.config.reply_topic,

@@ -37,6 +37,7 @@ def result(found: ResultEntry) -> Result:
         found.champion_metrics,
         found.error,
         found.artifact_sha256,
+        found.comparison,
     )
 
 

@@ -15,6 +15,7 @@ key                        value and growth
 ``Y`` + model, 0, day, …    labelled rows of a version's day; as long as the history remembers the day
 ``B`` + day                end offsets (:mod:`~stream_app.core.retrain.day_offsets`); one a day remembered
 ``E`` + offset (u8)        entry of the epoch in hand (:mod:`~stream_app.core.model_log`), without its published record
+``Q`` + ms (u8) + model     passed a policy's check at that time and waits for its turn
 ``T`` + model               mark: the coordinator is not idle
 ``V`` + …                  changed settings (:mod:`~stream_app.core.kit.settings_table`)
 =========================  =========================================================================================
@@ -43,14 +44,26 @@ from stream_app.core.model_log import decoding, entry_of
 from stream_app.core.retrain import day_offsets, reading
 from stream_app.core.retrain import lane_state as memos
 from stream_app.core.retrain.config import RetrainConfig, RetrainSettings
-from stream_app.core.retrain.effects import COORDINATOR
-from stream_app.core.retrain.events import Approve, Event, Forgotten, ProbationWindows, Retrain, Seen, TickEvent
+from stream_app.core.retrain.effects import COORDINATOR, Wait
+from stream_app.core.retrain.events import (
+    Approve,
+    Event,
+    Forgotten,
+    PolicyCheck,
+    ProbationWindows,
+    Retrain,
+    Seen,
+    TickEvent,
+)
 from stream_app.core.retrain.machine import step
 from stream_app.core.retrain.memory import CoordinatorStates
+from stream_app.core.retrain.policies import under_way
 from stream_app.core.retrain.publish import DECISION_LOG, JOBS, Publisher
 from stream_app.core.retrain.state import ModelState
 
 STAGE: Final = "retrain"
+#: models that wait for a turn of their policy's training
+WAITING: Final = b"Q"
 
 _JUDGED = (DriftKind.STATISTICAL, DriftKind.PERFORMANCE)
 
@@ -144,8 +157,34 @@ class RetrainStage(LogStage):
             for model in models:
                 self._step(model, TickEvent())
             self._memory.forget()
+        self._take_turns()
         memo.last_tick, memo.inputs = now_ms, entry.inputs
         return True
+
+    def _take_turns(self) -> None:
+        """Let policies' trainings begin that waited, the oldest first, as long as there is room for one."""
+        after: bytes | None = None
+        while self.memo.waiting and (found := self._work.scan(WAITING, after, 1)):
+            after = found[0][0]
+            model = after[len(WAITING) + 8 :].decode()
+            self._memory.read([model])
+            if not self._free(model):
+                break
+            self._work.put(after, None)
+            self.memo.waiting -= 1
+            self._policies(model, int.from_bytes(after[len(WAITING) : len(WAITING) + 8], "big"), self._now_ms)
+        self._memory.forget()
+
+    def _free(self, model: str) -> bool:
+        return self.memo.trainings < self.settings.rules_of(model).rules.retrain_at_once
+
+    def _policies(self, model: str, close_ms: int, again_ms: int = 0) -> None:
+        """Ask the policies of a model that has any beside drift."""
+        if all(policy == "drift" for policy in self.settings.rules_of(model).rules.retrain_policies):
+            return
+        labelled = self._memory.history(model).labelled
+        free = self._free(model) and (bool(again_ms) or not self.memo.waiting)
+        self._step(model, PolicyCheck(close_ms, self._seen(model, self._days_back(model)), labelled, free, again_ms))
 
     def _batch(self, batch: list[tuple[bytes, bytes]]) -> None:
         entries = [model_log.decode(value, key) for key, value in batch]
@@ -157,12 +196,13 @@ class RetrainStage(LogStage):
     def _handle(self, entry: model_log.Entry) -> None:
         if isinstance(entry, model_log.EventEntry):
             found = entry.finding
-            if not found.drift:
-                if found.kind in self._memory.states[entry.model].runs:
-                    self._step(entry.model, reading.run_ended(found))
-                return
-            first = found.run_from if found.run_from is not None else found.day
-            self._step(entry.model, reading.drift(found, self._seen(entry.model, first, found.faults)))
+            if found.drift:
+                first = found.run_from if found.run_from is not None else found.day
+                self._step(entry.model, reading.drift(found, self._seen(entry.model, first, found.faults)))
+            elif found.kind in self._memory.states[entry.model].runs:
+                self._step(entry.model, reading.run_ended(found))
+            if found.kind == DriftKind.PERFORMANCE and found.revises is None:
+                self._policies(entry.model, found.close_ms)
         elif isinstance(entry, model_log.ForgottenEntry):
             self._step(entry.model, Forgotten(entry.days, entry.close_ms))
             self._memory.forget_model(entry.model)
@@ -236,7 +276,11 @@ class RetrainStage(LogStage):
         before = self._memory.states[model]
         config = self.settings.of(model)
         after, effects = step(config, before, event, now_ms=self._now_ms)
+        self.memo.trainings += under_way(after) - under_way(before)
         for effect in effects:
+            if isinstance(effect, Wait):
+                self._work.put(WAITING + effect.close_ms.to_bytes(8, "big") + model.encode(), b"\1")
+                self.memo.waiting += 1
             for emit in self._publisher.effect(model, effect, windows):
                 self._work.emit(emit)
         if after != before:

@@ -10,16 +10,21 @@ from typing import Final, Literal
 
 import msgspec
 
+from schemas.training import VersionComparison
 from stream_app.core.kit.codec import Codec
 from stream_app.core.retrain.data_range import Plan
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 PREFIX: Final = b"J"
 
 State = Literal[
     "idle", "awaiting_approval", "requested", "training", "validating", "activating", "probation", "rolling_back",
     "failed", "halted",
 ]  # fmt: skip
+
+#: Policies that ask for a training without drift, in the order in which they are asked.
+Policy = Literal["labels", "schedule"]
+POLICIES: Final[tuple[Policy, ...]] = ("labels", "schedule")
 
 #: Events whose repetition is recognised. Producers repeat within minutes; an event a day needs a fortnight of them.
 REMEMBERED: Final = 32
@@ -30,7 +35,7 @@ NOTED: Final = 4
 class Cause(msgspec.Struct, frozen=True):
     """Why there is a job."""
 
-    kind: Literal["statistical", "performance", "manual", "probation"]
+    kind: Literal["statistical", "performance", "manual", "probation", "labels", "schedule"]
     event_ids: tuple[str, ...]
     reason: str
     #: who asked: a person, or the coordinator
@@ -73,6 +78,8 @@ class Job(msgspec.Struct, frozen=True):
     champion_metrics: dict[str, float | None] | None = None
     #: whether the candidate passed the thresholds, or a person approved it
     validated: bool = False
+    #: of the candidate with the active version, as its trainer says
+    comparison: VersionComparison | None = None
 
 
 class FailedCommand(msgspec.Struct, frozen=True):
@@ -138,12 +145,16 @@ class ModelState(msgspec.Struct, frozen=True):
     failure: FailedCommand | None = None
     #: kind → first day of the run of ``drift`` that stands
     runs: dict[str, int] = {}
-    #: kind → the refusal that its run of ``drift`` met last
+    #: kind of drift, or policy → the refusal that its run, or what is due, met last
     refusals: dict[str, Refusals] = {}
     #: ids of the last events handled, oldest first
     recent: tuple[str, ...] = ()
     #: what deployers reported unasked and was said, oldest first
     noted: tuple[str, ...] = ()
+    #: first day known when a policy was asked for the first time
+    first_day: int | None = None
+    #: tick at which a policy's request lapsed or was rejected last
+    declined_ms: int | None = None
 
 
 _codec: Final = Codec[ModelState](ModelState, FORMAT, "a model's retraining memory")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 from msgspec.structs import replace
 
@@ -19,8 +18,8 @@ from stream_app.core.retrain.events import (
     Seen,
     TickEvent,
 )
-from stream_app.core.retrain.safeguards import NOT_FOR_MANUAL, Context, SafeguardResult, ask
-from stream_app.core.retrain.state import Cause, Refusals
+from stream_app.core.retrain.safeguards import NOT_FOR_MANUAL, NOT_FOR_POLICIES, Check, Context, SafeguardResult, ask
+from stream_app.core.retrain.state import POLICIES, Cause, Refusals
 from stream_app.core.retrain.transition import Transition, job_id
 from stream_app.core.retrain.validation import validate
 
@@ -28,18 +27,26 @@ from stream_app.core.retrain.validation import validate
 def drift(transition: Transition, event: DriftFound) -> None:
     """Ask every safeguard; train if all agree, ask a person if only the approval is missing."""
     transition.change(runs={**transition.state.runs, event.check: event.run_from})
-    answers = ask(context(transition, event.seen, event.close_ms, event.check, event.severity, event.version, {}))
+    job = transition.state.job
+    # drift takes the place of a training that a policy asked a person for
+    instead = job is not None and job.asked == "train" and job.cause.kind in POLICIES
+    answers = ask(
+        context(transition, event.seen, event.close_ms, event.check, event.severity, event.version, {}, unasked=instead)
+    )
     refusing = [answer.name for answer in answers if not answer.passed]
+    if instead and refusing in ([], ["approval"]):
+        text = f"{event.check} drift takes its place"
+        transition.audit("approve", "cancelled", job_id(transition.config.model, transition.job()), text)
     cause = Cause(
         event.check, (event.id,), f"{event.check} drift, {event.severity}, in {event.version}", COORDINATOR,
         event.close_ms, event.severity, event.run_from,
     )  # fmt: skip
     if not refusing:
-        _forget_refusals(transition, event.check)
+        forget_refusals(transition, event.check)
         transition.effects.append(Decide(event.id, True, answers, "ordered"))
-        _train(transition, cause, event.seen)
-    elif refusing == ["approval"] and transition.state.state in ("idle", "failed"):
-        _forget_refusals(transition, event.check)
+        order(transition, cause, event.seen)
+    elif refusing == ["approval"] and (instead or transition.state.state in ("idle", "failed")):
+        forget_refusals(transition, event.check)
         transition.effects.append(Decide(event.id, False, answers, "awaiting_approval"))
         transition.begin("awaiting_approval", cause, asked="train")
     else:
@@ -51,7 +58,7 @@ def run_ended(transition: Transition, event: RunEnded) -> None:
     """No run of this kind stands any more."""
     if event.check in transition.state.runs:
         transition.change(runs={kind: day for kind, day in transition.state.runs.items() if kind != event.check})
-        _forget_refusals(transition, event.check)
+        forget_refusals(transition, event.check)
 
 
 def _refused_again(transition: Transition, event: DriftFound, names: tuple[str, ...]) -> Refusals:
@@ -65,7 +72,8 @@ def _refused_again(transition: Transition, event: DriftFound, names: tuple[str, 
     return found
 
 
-def _forget_refusals(transition: Transition, check: str) -> None:
+def forget_refusals(transition: Transition, check: str) -> None:
+    """What asks next is not the same any more."""
     if check in transition.state.refusals:
         transition.change(refusals={kind: known for kind, known in transition.state.refusals.items() if kind != check})
 
@@ -84,7 +92,7 @@ def retrain(transition: Transition, event: Retrain) -> None:
     first_day = event.seen.plan.from_ms // DAY_MS
     cause = Cause("manual", (), event.reason, event.actor, transition.now_ms, None, first_day)
     transition.audit("retrain", "ordered", event.id, event.reason, actor=event.actor, ids=(event.id,), answers=answers)
-    _train(transition, cause, event.seen)
+    order(transition, cause, event.seen)
 
 
 def approve(transition: Transition, event: Approve) -> None:
@@ -98,6 +106,8 @@ def approve(transition: Transition, event: Approve) -> None:
         transition.send("activating", "activate")
         return
     skipped = {"approval": f"approved by {event.actor}"}
+    if job.cause.kind in POLICIES:
+        skipped |= NOT_FOR_POLICIES
     check = job.cause.kind if job.cause.kind != "probation" else "manual"
     answers = ask(context(transition, event.seen, transition.now_ms, check, job.cause.severity, job.base, skipped))
     if _refused(transition, "approve", event, answers):
@@ -114,7 +124,7 @@ def reject(transition: Transition, event: ManualCommand) -> None:
     if _named(transition, "reject", event, event.target):
         ids = (event.id, *transition.job().cause.event_ids)
         transition.audit("reject", "rejected", event.id, event.reason, actor=event.actor, ids=ids)
-        transition.rest()
+        _decline(transition)
 
 
 def approval_lapses(transition: Transition, event: TickEvent) -> None:
@@ -124,7 +134,13 @@ def approval_lapses(transition: Transition, event: TickEvent) -> None:
         job = transition.job()
         text = f"nobody approved within {hours:g} h"
         transition.audit("approve", "lapsed", job_id(transition.config.model, job), text, ids=job.cause.event_ids)
-        transition.rest()
+        _decline(transition)
+
+
+def _decline(transition: Transition) -> None:
+    """A policy's clock starts anew: it asks again a period later, not at the next check."""
+    asked = transition.job().asked == "train" and transition.job().cause.kind in POLICIES
+    transition.rest(**({"declined_ms": transition.now_ms} if asked else {}))
 
 
 def succeeded(transition: Transition, event: Result) -> None:
@@ -139,7 +155,8 @@ def succeeded(transition: Transition, event: Result) -> None:
         state="validating",
         job=replace(
             job, candidate=candidate, artifact_sha256=event.artifact_sha256, candidate_metrics=event.candidate_metrics,
-            champion_metrics=event.champion_metrics, sent=replace(transition.sent(), accepted=True),
+            champion_metrics=event.champion_metrics, comparison=event.comparison,
+            sent=replace(transition.sent(), accepted=True),
         ),
     )  # fmt: skip
     if transition.state.failure is not None and transition.state.failure.command == "train":
@@ -149,9 +166,12 @@ def succeeded(transition: Transition, event: Result) -> None:
 def judge_candidate(transition: Transition, event: TickEvent) -> None:
     """Activate it, reject it, or ask a person where the type has no thresholds."""
     job = transition.job()
-    found = validate(transition.rules, job.candidate_metrics, job.champion_metrics)
+    found = validate(transition.rules, job.candidate_metrics, job.champion_metrics, job.comparison)
     ids = (transition.sent().id, *job.cause.event_ids)
-    transition.audit("validate", found.verdict, transition.sent().id, f"{job.candidate}: {found.reason}", ids=ids)
+    transition.audit(
+        "validate", found.verdict, transition.sent().id, f"{job.candidate}: {found.reason}", ids=ids,
+        comparison=found.comparison,
+    )  # fmt: skip
     if found.verdict == "passed":
         transition.change_job(validated=True)
         transition.send("activating", "activate")
@@ -161,7 +181,8 @@ def judge_candidate(transition: Transition, event: TickEvent) -> None:
         transition.rest()
 
 
-def _train(transition: Transition, cause: Cause, seen: Seen) -> None:
+def order(transition: Transition, cause: Cause, seen: Seen) -> None:
+    """Command a training."""
     transition.begin("requested", cause, plan=seen.plan)
     transition.change(last_train_ms=cause.nominal_ms)
     transition.send("requested", "train")
@@ -171,17 +192,19 @@ def context(
     transition: Transition,
     seen: Seen,
     nominal_ms: int,
-    check: Literal["statistical", "performance", "manual"],
+    check: Check,
     severity: str | None,
     version: str | None,
     skipped: Mapping[str, str],
+    *,
+    unasked: bool = False,
 ) -> Context:
-    """What safeguards are asked about now."""
+    """What safeguards are asked about now; ``unasked``: as if no person were asked for anything."""
     state = transition.state
     return Context(
         config=transition.config, nominal_ms=nominal_ms, check=check, severity=severity, labelled=seen.plan.labelled,
-        coverage=seen.coverage, faults=seen.faults, state=state.state,
-        asked=state.job.asked if state.job is not None else None, version=version, active=state.active,
+        coverage=seen.coverage, faults=seen.faults, state="idle" if unasked else state.state,
+        asked=state.job.asked if state.job is not None and not unasked else None, version=version, active=state.active,
         circuit_open=state.circuit_open, failures=state.failures, last_train_ms=state.last_train_ms,
         backoff_until_ms=transition.backing_off(), skipped=skipped,
     )  # fmt: skip

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from schemas import bounds
 from schemas.common import uuid5
+from schemas.training import VersionComparison
 from stream_app.core.kit.audit import TEXT
 from stream_app.core.kit.days import HOUR_MS
 from stream_app.core.retrain.config import ModelConfig
@@ -36,9 +37,10 @@ class Transition:
     def audit(
         self, action: str, decision: str, subject: str, reason: str, *, actor: str = COORDINATOR,
         ids: tuple[str, ...] = (), answers: tuple[SafeguardResult, ...] = (),
+        comparison: VersionComparison | None = None,
     ) -> None:  # fmt: skip
         """Say what was decided."""
-        self.effects.append(Audit(actor, action, decision, subject, ids, reason, answers))
+        self.effects.append(Audit(actor, action, decision, subject, ids, reason, answers, comparison))
 
     def refuse(
         self, action: str, name: str, subject: str, reason: str, *, actor: str = COORDINATOR,
@@ -134,6 +136,7 @@ class Transition:
                 accept_by_ms=sent.accept_by_ms if deadlines else None,
                 finish_by_ms=sent.finish_by_ms if deadlines else None,
                 artifact_sha256=job.artifact_sha256 if command == "activate" else None,
+                primary_metric=self.rules.primary if command == "train" else None,
             )
         )
 

@@ -85,6 +85,7 @@ def _at_rest(state: State) -> dict[Kind, Cell]:
     return {
         "drift": Go("drift", train),
         "run_ended": _RUN_ENDED,
+        "policies": Go("policies", train),
         "version_changed": _CHANGED,
         "forgotten": _FORGOTTEN,
         "probation_look": _JUDGED,
@@ -103,6 +104,7 @@ def _at_rest(state: State) -> dict[Kind, Cell]:
 _JOB: Final[dict[Kind, Cell]] = {
     "drift": _DRIFT_BUSY,
     "run_ended": _RUN_ENDED,
+    "policies": Go("policies", ()),
     "version_changed": _CHANGED,
     "forgotten": _FORGOTTEN,
     "probation_look": _JUDGED,
@@ -122,6 +124,7 @@ TABLE: Final[dict[State, dict[Kind, Cell]]] = {
     "halted": _at_rest("halted"),
     "awaiting_approval": {
         **_JOB,
+        "drift": Go("drift", ("requested",)),
         "tick": Go("approval_lapses", ("idle", "failed")),
         "retrain": Go("retrain", ("requested",)),
         "approve": Go("approve", ("requested", "activating")),

@@ -18,7 +18,7 @@ from stream_app.core.retrain.events import (
 )
 from stream_app.core.retrain.probation import ProbationCheck, judge
 from stream_app.core.retrain.safeguards import ask
-from stream_app.core.retrain.state import Cause, ModelState, Watch
+from stream_app.core.retrain.state import POLICIES, Cause, ModelState, Watch
 from stream_app.core.retrain.training import context
 from stream_app.core.retrain.transition import Transition, command_id
 from stream_app.errors import present
@@ -226,7 +226,9 @@ def _end_open_job(transition: Transition, why: str, subject: str) -> None:
 
 
 def _count_rolled_back(transition: Transition, watch: Watch, subject: str) -> None:
-    if watch.counted:
+    job = transition.state.job
+    if watch.counted or (job is not None and job.cause.kind in POLICIES):
+        # a candidate that nothing was wrong before came too early, which is no failure to learn
         return
     was_open = transition.state.circuit_open
     transition.count_failure()

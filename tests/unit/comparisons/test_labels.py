@@ -52,7 +52,7 @@ def test_every_metric_and_the_bare_rule_say_what_scikit_learn_says_of_the_raw_ro
             y, s = rows(rng, int(rng.integers(60, 900)), rng.uniform(0.05, 0.7), rng.uniform(0.3, 3), 1.0)
             sides.append((y, np.round(s, int(rng.choice([2, 4, 17]))), s >= rng.uniform(0.3, 0.7)))
         made = [counts(s, p, y) for y, s, p in sides]
-        window = label_window(0, 7, 7, made[0], made[1], [], one_day=False, rules=rules)
+        window = label_window(0, 7, 7, made[0], made[1], rules)
         worst = -1.0
         enough = False
         for metric in window.metrics:
@@ -217,10 +217,17 @@ def test_dispersion_is_the_chi_square_of_the_days_over_its_degrees() -> None:
     hits = np.array([80, 95, 70, 90, 60, 85, 99])
     p = hits.sum() / 700
     want = ((hits - 100 * p) ** 2 / (100 * p * (1 - p))).sum() / 6
-    assert dispersion("accuracy", days, rules) == pytest.approx(want)
-    assert dispersion("pr_auc", days, rules) == dispersion("recall", days, rules) == 1.0
-    assert dispersion("accuracy", days[:6], rules) == 1.0
-    assert dispersion("accuracy", [counts([0.9] * 9, None, [1] * 9)] * 9, rules) == 1.0
+    assert dispersion("accuracy", [days], 7) == pytest.approx(want)
+    assert dispersion("pr_auc", [days], 7) == dispersion("recall", [days], 7) == 1.0
+    assert dispersion("accuracy", [days[:6]], 7) == 1.0
+    assert dispersion("accuracy", [[counts([0.9] * 9, None, [1] * 9)] * 9], 7) == 1.0
+    # a step between two parts counts for nothing, and their degrees of freedom add up
+    low = [counts([0.9] * 100, None, [1] * hits + [0] * (100 - hits)) for hits in (35, 40, 30, 45)]
+    p = 37.5 / 100
+    within = ((np.array([35, 40, 30, 45]) - 37.5) ** 2 / (100 * p * (1 - p))).sum()
+    assert dispersion("accuracy", [days, low], 7) == pytest.approx((want * 6 + within) / 9)
+    assert dispersion("accuracy", [days, []], 7) == pytest.approx(want)
+    assert dispersion("accuracy", [[*days, *low]], 7) > 2 * want
     one = metric_window("accuracy", days[2], days[0], want, rules)
     wide = metric_window("accuracy", days[2], days[0], 1.0, rules)
     assert one.lower is not None

@@ -32,9 +32,9 @@ def test_a_feature_is_of_one_kind_in_training_and_in_scoring() -> None:
 def test_text_that_is_nearly_all_distinct_is_refused_by_name() -> None:
     named = rows([{"x": at % 7, "mail": f"{at}@example.org"} for at in range(200)])
     with pytest.raises(Unusable, match=r"'mail' is text with 200 different values in 200 rows"):
-        train(logistic, named, named, None, "v1")
+        train(logistic, named, named, None, "v1", "accuracy")
     some = rows([{"x": at % 7, "town": f"town-{at % 60}"} for at in range(200)])
-    assert train(logistic, some, some, None, "v1").training_samples == 200
+    assert train(logistic, some, some, None, "v1", "accuracy").training_samples == 200
 
 
 def test_a_candidate_is_what_scikit_learn_fits_on_the_same_table() -> None:
@@ -42,7 +42,7 @@ def test_a_candidate_is_what_scikit_learn_fits_on_the_same_table() -> None:
     table = pd.DataFrame({"age": draw.integers(18, 80, 400), "income": draw.normal(3, 1, 400).round(3),
                           "plan": draw.choice(["free", "pro", "team"], 400)})  # fmt: skip
     made = rows(table.to_dict("records"))
-    ours = train(logistic, made, made, None, "v1").model
+    ours = train(logistic, made, made, None, "v1", "accuracy").model
     dummies = pd.get_dummies(table, columns=["plan"], prefix_sep="=", dtype=float)
     matrix = dummies[list(ours.features)].to_numpy(dtype=float)
     actual = np.array([row.actual for row in made], dtype=int)

@@ -13,12 +13,13 @@ from sklearn.metrics import average_precision_score, f1_score, precision_recall_
 
 from schemas.training import TrainingCommand
 from stream_app.errors import Incompatible
+from stream_app.reference.judging import Answers, compare, draws, metrics
 from stream_app.reference.learners import LEARNERS, Fitted, boosting, find, logistic
 from stream_app.reference.predictor import Predictor, seed
 from stream_app.reference.registry import CARD, FolderRegistry, open_registry
-from stream_app.reference.rows import MOST_VALUES, Encoding, TrainingRow
+from stream_app.reference.rows import MOST_VALUES, Encoding, TrainingRow, labels
 from stream_app.reference.trainer import candidate_version
-from stream_app.reference.training import Unusable, metrics, recorded, scored, threshold, train
+from stream_app.reference.training import Unusable, fit, recorded, scored, threshold, train
 
 MODEL = "churn:acme"
 
@@ -67,14 +68,14 @@ def test_metrics_are_scikit_learns(case: int) -> None:
     actual = (draw.random(200) < draw.uniform(0.05, 0.6)).astype(np.int64)
     actual[:2] = (0, 1)
     scores = np.round(np.clip(draw.normal(0.3 + 0.3 * actual, 0.2), 0, 1), 2)
-    found = metrics(scores, actual, 0.5)
     said = scores >= 0.5
+    found = metrics(Answers(scores, said), actual)
     assert found["accuracy"] == pytest.approx((said == (actual == 1)).mean())
     assert found["f1"] == pytest.approx(f1_score(actual, said, zero_division=0))
     assert found["pr_auc"] == pytest.approx(average_precision_score(actual, scores))
     precision, recall, _ = precision_recall_curve(actual, scores)
     assert found["precision_at_80_recall"] == pytest.approx(precision[recall >= 0.8].max())
-    assert metrics(scores, actual, 2.0)["precision"] is None
+    assert metrics(Answers(scores, scores >= 2), actual)["precision"] is None
 
 
 def test_the_threshold_is_a_half_unless_positives_are_rare() -> None:
@@ -91,17 +92,68 @@ def test_the_threshold_is_a_half_unless_positives_are_rare() -> None:
 # -- training ------------------------------------------------------------------------------------------------------
 
 
-def test_without_the_champions_artefact_both_are_judged_on_the_rows_it_predicted() -> None:
+def test_without_the_champions_artefact_it_is_what_was_served() -> None:
     holdout = [*rows(80, "v1", seed=1), *rows(40, "other", seed=2)]
-    made = train(logistic, rows(300), holdout, None, "v1")
-    assert (made.training_samples, made.holdout_samples, made.champion_by) == (300, 80, "recorded")
-    assert made.champion_metrics == recorded(holdout[:80])
-    by_artefact = train(logistic, rows(300), holdout, made.model, "v1")
+    made = train(logistic, rows(300), holdout, None, "v1", "accuracy")
+    assert (made.training_samples, made.holdout_samples, made.champion_by) == (300, 80, "served")
+    assert made.champion_metrics == metrics(recorded(holdout[:80]), labels(holdout[:80]))
+    by_artefact = train(logistic, rows(300), holdout, made.model, "v1", "accuracy")
     assert (by_artefact.holdout_samples, by_artefact.champion_by) == (120, "artefact")
     assert by_artefact.candidate_metrics == by_artefact.champion_metrics
-    nobody = train(logistic, rows(300), rows(50, "other"), None, "v1")
-    assert nobody.champion_metrics is None
-    assert nobody.champion_by.startswith("nothing")
+    assert by_artefact.comparison is not None
+    assert (by_artefact.comparison.difference, by_artefact.comparison.lower) == (0, 0)
+    # a version that made less than half of the rows is judged by what all of them said
+    few = train(logistic, rows(300), holdout, None, "other", "accuracy")
+    assert (few.holdout_samples, few.champion_metrics) == (120, metrics(recorded(holdout), labels(holdout)))
+
+
+def test_what_was_judged_has_not_seen_the_holdout_and_what_serves_has() -> None:
+    learnt, held = rows(300, extra="a"), [r._replace(at_ms=1_000 + r.at_ms) for r in rows(100, seed=1, extra="b")]
+    plain, both = (train(logistic, learnt, held, None, "v1", "accuracy", refit) for refit in (False, True))
+    assert (plain.refitted_on, both.refitted_on) == (None, 400)
+    assert plain[1:7] == both[1:7]
+    assert both.model.features == ("extra=a", "extra=b", "x")
+    assert plain.model.features == ("extra=a", "x")
+    again = fit(logistic, [*learnt, *held])
+    assert np.array_equal(scored(again, held), scored(both.model, held))
+    assert both.threshold == plain.model.threshold
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "precision", "recall", "f1", "pr_auc", "precision_at_80_recall"])
+def test_drawn_again_a_metric_scatters_around_its_value(metric: str) -> None:
+    """Held against drawing rows one by one."""
+    found = rows(400, seed=5)
+    truth, served = labels(found), recorded(found)
+    noisy = Answers(np.clip(served.scores + np.random.default_rng(1).normal(0, 0.2, 400), 0, 1).round(2), served.said)
+    mine = draws(metric, [served, noisy], truth, 400)
+    plain = []
+    draw = np.random.default_rng(9)
+    for _ in range(400):
+        at = draw.integers(0, 400, 400)
+        plain.append([metrics(Answers(j.scores[at], j.said[at]), truth[at])[metric] for j in (served, noisy)])
+    for got, want in zip(mine, np.array(plain, dtype=float).T, strict=True):
+        assert got.mean() == pytest.approx(want.mean(), abs=0.01)
+        assert got.std() == pytest.approx(want.std(), rel=0.2, abs=1e-3)
+    assert np.array_equal(mine, draws(metric, [served, noisy], truth, 400))
+
+
+def test_the_interval_of_a_difference_is_drawn_in_pairs() -> None:
+    found = rows(1_000, seed=4)
+    truth, served = labels(found), recorded(found)
+    # right where the other is right, but for 30 rows
+    worse = Answers(served.scores, served.said ^ (np.arange(1_000) < 30) & (served.said == (truth == 1)))
+    told = compare("accuracy", served, worse, truth)
+    assert told is not None
+    assert told.lower is not None
+    assert told.upper is not None
+    assert told.difference == pytest.approx(told.candidate - told.champion)
+    assert 0 < told.lower < told.difference < told.upper < 0.05
+    nobody = Answers(served.scores, np.zeros(1_000, dtype=bool))
+    assert compare("precision", served, nobody, truth) is None
+    rare = Answers(served.scores, np.arange(1_000) == 7)
+    drawn = compare("precision", served, rare, truth)
+    assert drawn is not None
+    assert drawn.lower is not None  # a third of the drawings miss the row and are left out
 
 
 @pytest.mark.parametrize(
@@ -117,13 +169,13 @@ def test_rows_that_cannot_be_learnt_from_are_named(
     learnt: list[TrainingRow], held: list[TrainingRow], said: str
 ) -> None:
     with pytest.raises(Unusable, match=said):
-        train(logistic, learnt, held, None, "v1")
+        train(logistic, learnt, held, None, "v1", "accuracy")
 
 
 @pytest.mark.parametrize("name", sorted(LEARNERS))
 def test_every_learner_finds_what_is_there_and_the_same_twice(name: str) -> None:
     held = rows(200, seed=9)
-    first, second = (train(find(name), rows(400), held, None, "v1") for _ in range(2))
+    first, second = (train(find(name), rows(400), held, None, "v1", "accuracy") for _ in range(2))
     assert (first.candidate_metrics["accuracy"] or 0) > 0.75
     assert np.array_equal(scored(first.model, held), scored(second.model, held))
 

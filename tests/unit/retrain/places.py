@@ -109,6 +109,8 @@ def event(found: World, kind: Kind) -> Event:
         return found.drift()
     if kind == "run_ended":
         return RunEnded("performance")
+    if kind == "policies":
+        return found.policies()
     if kind == "version_changed":
         return found.changed("outsider")
     if kind == "probation_look":

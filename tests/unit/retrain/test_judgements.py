@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from schemas.training import VersionComparison
 from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.retrain import RetrainRules
@@ -16,40 +17,67 @@ from stream_app.core.retrain.validation import validate
 
 CONFLICT = RetrainRules(validation_floors={"accuracy": 0.70, "precision": 0.60})
 FRAUD = RetrainRules(
-    validation_floors={"pr_auc": 0.70, "precision_at_80_recall": 0.50}, rollback_metrics=("pr_auc", "recall")
-)
+    validation_floors={"pr_auc": 0.70, "precision_at_80_recall": 0.50}, rollback_metrics=("pr_auc", "recall"),
+    primary_metric="pr_auc",
+)  # fmt: skip
 OTHER = RetrainRules()
 
-VALIDATIONS: list[tuple[RetrainRules, Any, Any, str, str]] = [
-    (CONFLICT, {"accuracy": 0.7, "precision": 0.6}, {"accuracy": 0.7, "precision": 0.6}, "passed", "0.7000 ≥ 0.70"),
-    (CONFLICT, {"accuracy": 0.69, "precision": 0.9}, {"accuracy": 0.5, "precision": 0.5}, "rejected", "0.70 is needed"),
-    (CONFLICT, {"accuracy": 0.9, "precision": 0.59}, {"accuracy": 0.5, "precision": 0.5}, "rejected", "precision 0.59"),
-    (CONFLICT, {"accuracy": 0.8, "precision": 0.8}, {"accuracy": 0.81, "precision": 0.81}, "passed", ""),
-    (CONFLICT, {"accuracy": 0.8, "precision": 0.8}, {"accuracy": 0.811, "precision": 0.8}, "rejected", "same rows"),
-    (CONFLICT, {"accuracy": 0.8, "precision": 0.8}, {"accuracy": 0.8, "precision": None}, "passed", ""),
-    (CONFLICT, {"accuracy": 0.8, "precision": 0.8}, {"accuracy": 0.8}, "rejected", "no precision of the active"),
-    (CONFLICT, {"accuracy": 0.8, "precision": 0.8}, None, "rejected", "no champion_metrics"),
-    (CONFLICT, None, {"accuracy": 0.8}, "rejected", "no candidate_metrics"),
-    (CONFLICT, {"accuracy": 0.8, "precision": None}, {"accuracy": 0.8, "precision": 0.8}, "rejected", "undefined"),
-    (
-        FRAUD,
-        {"pr_auc": 0.7, "precision_at_80_recall": 0.5},
-        {"pr_auc": 0.6, "precision_at_80_recall": 0.5},
-        "passed",
-        "",
-    ),
-    (FRAUD, {"accuracy": 0.99, "pr_auc": 0.3, "precision_at_80_recall": 0.5}, {"pr_auc": 0.3}, "rejected", "pr_auc"),
-    (OTHER, {"accuracy": 0.99}, {"accuracy": 0.5}, "needs_person", "a person decides"),
-    (OTHER, {"accuracy": 0.5}, {"accuracy": 0.6}, "rejected", "same rows"),
-    (OTHER, {"accuracy": 0.5}, None, "rejected", "no champion_metrics"),
+
+def told(
+    difference: float, half: float | None = 0.02, metric: str = "accuracy", champion: float = 0.8
+) -> VersionComparison:
+    bounds = (None, None) if half is None else (difference - half, difference + half)
+    return VersionComparison(
+        metric=metric, candidate=champion + difference, champion=champion, difference=difference,
+        lower=bounds[0], upper=bounds[1],
+    )  # fmt: skip
+
+
+FINE = {"accuracy": 0.8, "precision": 0.8}
+#: misses the floor of precision, as the champion may
+LOOSE = {"accuracy": 0.8, "precision": 0.55}
+HELD = RetrainRules(validation_floors={"accuracy": 0.7}, validation_min_gain_points=1)
+VALIDATIONS: list[tuple[RetrainRules, Any, Any, Any, str, str]] = [
+    (CONFLICT, {"accuracy": 0.7, "precision": 0.6}, {"accuracy": 0.7}, None, "passed", "0.7000 ≥ 0.70"),
+    (CONFLICT, {"accuracy": 0.69, "precision": 0.9}, {"accuracy": 0.5}, None, "needs_person", "below_floor"),
+    (CONFLICT, {"accuracy": 0.69, "precision": 0.9}, {"accuracy": 0.5}, told(0.19, champion=0.5), "passed", "below_f"),
+    (CONFLICT, {"accuracy": 0.69, "precision": 0.9}, {"accuracy": 0.71}, None, "rejected", "-2.0 points"),
+    # a champion that hardly ever says yes has the better precision, which decides nothing
+    (CONFLICT, FINE, {"accuracy": 0.6, "precision": 0.99}, None, "passed", "+20.0 points"),
+    (CONFLICT, FINE, {"accuracy": 0.8001, "precision": 0.1}, None, "rejected", "-0.0 points, +0 points are needed"),
+    (CONFLICT, FINE, {"accuracy": 0.9}, told(0.0), "passed", "between -2.0 and +2.0"),
+    (CONFLICT, FINE, {"accuracy": 0.1}, told(-0.001), "rejected", "the active version has 0.8000"),
+    (HELD, FINE, FINE, told(0.009), "rejected", "+1 points are needed"),
+    (HELD, FINE, FINE, told(0.01), "passed", "+1.0 points"),
+    # floors of both: the candidate misses one that the champion holds, or does not hold either
+    (CONFLICT, LOOSE, {"accuracy": 0.7, "precision": 0.61}, told(0.1), "rejected", "precision 0.5500, 0.60 is needed"),
+    (CONFLICT, LOOSE, {"accuracy": 0.7, "precision": 0.59}, told(0.1), "passed", "below_floor: precision 0.5500"),
+    (CONFLICT, LOOSE, {"accuracy": 0.7, "precision": None}, told(0.02), "needs_person", "undefined of the active"),
+    (CONFLICT, LOOSE, {"accuracy": 0.7, "precision": 0.5}, told(0.1, None), "needs_person", "not certainly better"),
+    (CONFLICT, LOOSE, {"accuracy": 0.7}, told(0.1), "rejected", "precision 0.5500"),
+    (CONFLICT, {"accuracy": 0.8, "precision": None}, FINE, None, "rejected", "precision is undefined, 0.60"),
+    # what a trainer leaves out
+    (CONFLICT, FINE, None, None, "rejected", "no champion_metrics"),
+    (CONFLICT, None, FINE, None, "rejected", "no candidate_metrics"),
+    (CONFLICT, {"precision": 0.8}, FINE, None, "rejected", "accuracy, the primary metric, is not reported"),
+    (CONFLICT, {"accuracy": None}, FINE, None, "rejected", "accuracy, the primary metric, is undefined"),
+    (CONFLICT, FINE, {"precision": 0.8}, None, "rejected", "no accuracy of the active"),
+    (CONFLICT, FINE, {"accuracy": None}, None, "passed", "undefined of the active version"),
+    (CONFLICT, FINE, FINE, told(0.1, metric="precision"), "rejected", "compared by precision"),
+    (CONFLICT, None, None, told(0.1), "rejected", "precision is undefined"),
+    (FRAUD, {"pr_auc": 0.7, "precision_at_80_recall": 0.5}, {"pr_auc": 0.6}, None, "passed", "+10.0 points"),
+    (FRAUD, {"pr_auc": 0.3, "precision_at_80_recall": 0.5}, {"pr_auc": 0.75}, None, "rejected", "pr_auc"),
+    (OTHER, {"accuracy": 0.99}, {"accuracy": 0.5}, None, "needs_person", "a person decides"),
+    (OTHER, {"accuracy": 0.5}, {"accuracy": 0.6}, None, "rejected", "same rows"),
+    (OTHER, {"accuracy": 0.5}, None, None, "rejected", "no champion_metrics"),
 ]
 
 
-@pytest.mark.parametrize(("rules", "candidate", "champion", "verdict", "words"), VALIDATIONS)
+@pytest.mark.parametrize(("rules", "candidate", "champion", "comparison", "verdict", "words"), VALIDATIONS)
 def test_a_candidate_is_judged_by_floors_and_by_what_serves(
-    rules: RetrainRules, candidate: Any, champion: Any, verdict: str, words: str
+    rules: RetrainRules, candidate: Any, champion: Any, comparison: Any, verdict: str, words: str
 ) -> None:
-    found = validate(rules, candidate, champion)
+    found = validate(rules, candidate, champion, comparison)
     assert found.verdict == verdict, found.reason
     assert words in found.reason
 

@@ -15,7 +15,7 @@ from stream_app.core.retrain.safeguards import (
     samples,
     severity,
 )
-from stream_app.core.retrain.safeguards.context import Context, Coverage, SafeguardResult
+from stream_app.core.retrain.safeguards.context import Check, Context, Coverage, SafeguardResult
 
 SAFEGUARDS: Final[dict[str, Callable[[Context], SafeguardResult]]] = {
     "flags": flags.check,
@@ -31,6 +31,9 @@ SAFEGUARDS: Final[dict[str, Callable[[Context], SafeguardResult]]] = {
 #: `retrain` manually skips these and nothing else.
 NOT_FOR_MANUAL: Final = dict.fromkeys(("flags", "severity", "approval"), "not evaluated for a manual command")
 
+#: Only drift has a severity.
+NOT_FOR_POLICIES: Final = {"severity": "evaluated for drift alone"}
+
 
 def ask(context: Context) -> tuple[SafeguardResult, ...]:
     """Every safeguard's answer. One that is skipped passes, and its reason says what it would have said."""
@@ -44,4 +47,4 @@ def ask(context: Context) -> tuple[SafeguardResult, ...]:
     return tuple(answers)
 
 
-__all__ = ["NOT_FOR_MANUAL", "SAFEGUARDS", "Context", "Coverage", "SafeguardResult", "ask"]
+__all__ = ["NOT_FOR_MANUAL", "NOT_FOR_POLICIES", "SAFEGUARDS", "Check", "Context", "Coverage", "SafeguardResult", "ask"]

@@ -10,6 +10,7 @@ import msgspec
 
 from stream_app.core.retrain.config import ModelConfig
 
+Check = Literal["statistical", "performance", "manual", "labels", "schedule"]
 Value = str | int | float | bool | None
 
 
@@ -37,8 +38,8 @@ class Context:
     config: ModelConfig
     #: nominal close of the event, or tick of a manual command (epoch ms)
     nominal_ms: int
-    #: kind of the drift that asks
-    check: Literal["statistical", "performance", "manual"]
+    #: kind of the drift that asks, or whoever else does
+    check: Check
     severity: str | None = None
     #: labelled rows in the training range
     labelled: int = 0

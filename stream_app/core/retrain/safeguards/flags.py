@@ -16,6 +16,8 @@ def check(context: Context) -> SafeguardResult:
         "monitoring": flags.monitoring,
         "statistical_drift": flags.statistical_drift or context.check != "statistical",
         "performance_drift": flags.performance_drift or context.check != "performance",
+        "drift in retrain_policies": context.check not in ("statistical", "performance")
+        or "drift" in context.config.rules.retrain_policies,
         "auto_retrain": flags.auto_retrain,
         type_flag: flags.model_type,
         f"auto_retrain_tenants for {tenant}": flags.tenant,

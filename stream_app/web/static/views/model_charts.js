@@ -126,7 +126,7 @@ export function seriesChart(element, { snapshots, events, view }, metric) {
   if (!snapshots.length)
     return instead(element, "No closed day yet: the first closes at 02:00 UTC after it.");
   const values = snapshots.map((s) => s[metric]).filter(known);
-  if (!values.length)
+  if (!values.length && !snapshots.some((s) => known(estimated(s, metric))))
     return instead(
       element,
       snapshots.some((s) => s.outcomes)
@@ -146,7 +146,8 @@ export function seriesChart(element, { snapshots, events, view }, metric) {
           palette[n % palette.length],
         ),
       );
-      const edges = [...values, ...snapshots.flatMap((s) => interval(s, metric) ?? [])].filter(known);
+      data.push(...estimatedLines(snapshots, metric, c));
+      const edges = [...values, ...snapshots.map((s) => estimated(s, metric)), ...snapshots.flatMap((s) => interval(s, metric) ?? [])].filter(known);
       const top = Math.max(...edges),
         bottom = Math.min(...edges);
       const from = snapshots[0].date,
@@ -197,6 +198,24 @@ export function seriesChart(element, { snapshots, events, view }, metric) {
     },
     `${metricName(metric)} by day`,
   );
+}
+
+/** The metric as the day's scores alone have it. */
+const estimated = (row, metric) => row.estimated?.[metric]?.value;
+
+/** One dashed line, grey where outcomes contradict such estimates; of several versions on a day the last. */
+export function estimatedLines(snapshots, metric, c) {
+  const rows = [...new Map(snapshots.map((s) => [s.date, s])).values()].filter((s) => known(estimated(s, metric)));
+  return [false, true]
+    .filter((muted) => rows.some((row) => row.estimated.muted === muted))
+    .map((muted) => ({
+      type: "scatter",
+      mode: "lines",
+      name: muted ? "estimated, muted" : "estimated",
+      line: { color: muted ? c.faint : c.soft, width: 1.5, dash: "dash" },
+      ...withGaps(rows, (row) => (row.estimated.muted === muted ? estimated(row, metric) : null)),
+      hovertemplate: `%{y:.3f} by scores alone${muted ? ", contradicted by outcomes" : ""}<extra></extra>`,
+    }));
 }
 
 /** The 95 % interval of a day's metric; null where it is no share, or has no value. */
