@@ -1,4 +1,4 @@
-"""``/models/{model}`` a page at a time, between the lane's own work and never for long."""
+"""``/models/{model}`` a page at a time, or one of its windows, between the lane's own work and never for long."""
 
 from __future__ import annotations
 
@@ -11,10 +11,18 @@ from dataclasses import asdict
 from typing import Any, Final, NamedTuple
 
 from schemas.common import rfc3339
-from stream_app.core.counts.figures import figures
+from stream_app.core.counts.figures import Figures, figures
 from stream_app.core.kit import days
+from stream_app.core.kit.spans import WINDOWS, WindowName, close_day, span
 from stream_app.core.metrics_stage import MetricsStage
 from stream_app.core.metrics_stage.view import CellRow, page
+from stream_app.core.metrics_stage.windows import (
+    DailyMetrics,
+    TableCells,
+    get_baseline_metrics,
+    get_recent_metrics,
+    window_metrics,
+)
 from stream_app.engine.lanes import Lane
 from stream_app.http.bounds import PAGE_ROWS
 
@@ -70,15 +78,78 @@ async def read(lane: Lane, model: str, after: tuple[int, str] | None, limit: int
     return CellPage(rows, None)
 
 
+class AskedWindow(NamedTuple):
+    """A window by its name, of a version (``None``: the active one), before a day since 1970 (``None``: today)."""
+
+    name: WindowName
+    version: str | None
+    close: int | None
+
+
+def asked_window(query: Mapping[str, str]) -> AskedWindow | None:
+    """The window of ``?window=recent|baseline&version=…&as_of=…``; ``ValueError`` says what is wrong."""
+    given = query.get("window")
+    if given is None:
+        if more := {"version", "as_of"} & query.keys():
+            raise ValueError(f"{' and '.join(sorted(more))} goes with window=recent or window=baseline")
+        return None
+    name: WindowName | None = next((name for name in WINDOWS if name == given), None)
+    if name is None:
+        raise ValueError(f"window is {' or '.join(WINDOWS)}")
+    if more := {"cursor", "limit"} & query.keys():
+        raise ValueError(f"{' and '.join(sorted(more))} is of the pages of cells: a window is one page")
+    as_of = query.get("as_of")
+    return AskedWindow(name, query.get("version"), close_day(as_of) if as_of is not None else None)
+
+
+async def read_window(lane: Lane, model: str, wanted: AskedWindow) -> dict[str, Any] | None:
+    """Daily metrics of a window as the lane's table holds them, and those of their sum, under the model's rules.
+
+    ``None`` if the lane was closed meanwhile; ``LookupError`` for a model without an active version.
+    """
+    stage, store = lane.stage, lane.store
+    if not isinstance(stage, MetricsStage) or store is None:
+        return None
+    version = wanted.version if wanted.version is not None else stage.active_version(model)
+    if version is None:
+        raise LookupError(f"no active version of model {model!r}")
+    rules = stage.settings.rules_of(model).comparison
+    close = wanted.close if wanted.close is not None else days.day_of(stage.memo.last_tick)
+    window = span(wanted.name, close, rules.recent_days, rules.baseline_start_days, rules.baseline_end_days)
+    reader, found = TableCells(store), list[DailyMetrics]()
+    for day in window:
+        as_of = (day + 1) * days.DAY_MS
+        if wanted.name == "recent":
+            found += get_recent_metrics(reader, model, version, as_of, 1)
+        else:
+            found += get_baseline_metrics(reader, model, version, as_of, 0, 1)
+        await asyncio.sleep(0)
+        if lane.stage is not stage or lane.store is not store:
+            return None
+    return {
+        "window": wanted.name,
+        "from": days.date_of(window.start),
+        "to": days.date_of(window.stop - 1),
+        "model_version": version,
+        "figures": asdict(window_metrics(found)),
+        "cells": [_figures(day.day, version, day.revision, day.cell.folded_to, day.figures) for day in reversed(found)],
+    }
+
+
 def _cursor(row: CellRow) -> str:
     return base64.urlsafe_b64encode(f"{row.day}|{row.version}".encode()).decode().rstrip("=")
 
 
 def _shown(row: CellRow) -> dict[str, Any]:
+    found = figures(row.cell.counts, row.cell.assume_negative)
+    return _figures(row.day, row.version, row.cell.revision, row.cell.folded_to, found)
+
+
+def _figures(day: int, version: str, revision: int, folded_to: int, found: Figures) -> dict[str, Any]:
     return {
-        "date": days.date_of(row.day),
-        "model_version": row.version,
-        "revision": row.cell.revision,
-        "folded_to": rfc3339(row.cell.folded_to),
-        **asdict(figures(row.cell.counts, row.cell.assume_negative)),
+        "date": days.date_of(day),
+        "model_version": version,
+        "revision": revision,
+        "folded_to": rfc3339(folded_to),
+        **asdict(found),
     }

@@ -80,18 +80,29 @@ def attach(app: EngineApp, engine: Engine, topics: Topics, vitals: Vitals, clock
 
     @app.page("/models/{model}")
     async def model_view(view: View, request: web.Request, model: str) -> Any:
-        """A page of a model's daily cells as the table of the worker that owns it holds them, newest day first."""
+        """A page of a model's daily cells as the table of the worker that owns it holds them, newest day first, or
+        one of the two windows that checks compare."""
         partition = partition_for(model.encode(), topics.model_partitions)
         lane = engine.lanes.get(("metrics", partition))
         try:
             after, limit = model_page.asked(request.query)
+            window = model_page.asked_window(request.query)
         except ValueError as error:
             return view.json({"error": str(error)}, status=400)
         if lane is None or lane.store is None:
             return await _ask_owner(app, view, request, model, partition)
+        moving = {"error": f"partition {partition} is moving: ask again in a few seconds"}
+        if window is not None:
+            try:
+                summed = await model_page.read_window(lane, model, window)
+            except LookupError as error:
+                return view.json({"error": error.args[0]}, status=404)
+            if summed is None:
+                return view.json(moving, status=503)
+            return view.json({"model": model, "partition": partition, **summed})
         found = await model_page.read(lane, model, after, limit)
         if found is None:
-            return view.json({"error": f"partition {partition} is moving: ask again in a few seconds"}, status=503)
+            return view.json(moving, status=503)
         if not found.rows and after is None:
             return view.json({"error": f"no cells of model {model!r}"}, status=404)
         return view.json({"model": model, "partition": partition, "cells": found.rows, "next": found.next})

@@ -42,7 +42,19 @@ async def test_any_worker_answers_for_any_model_and_says_so_while_its_owner_is_g
         assert answers[0] == answers[1]
         assert answers[0][0] == 200
         assert answers[0][1]["cells"]
+        windows = [of.view(f"/models/{model}?window=recent") for of in (first, second)]
+        assert windows[0] == windows[1]
+        assert windows[0][0] == 200
+        told = windows[0][1]
+        same = [cell for cell in answers[0][1]["cells"] if cell["model_version"] == told["model_version"]]
+        assert told["cells"] == [cell for cell in same if told["from"] <= cell["date"] <= told["to"]] != []
+        assert told["figures"]["predictions"] == sum(cell["predictions"] for cell in told["cells"])
+        assert first.view(f"/models/{model}?window=baseline")[1]["cells"] == []
+        assert first.view(f"/models/{model}?window=recent&as_of=1999-01-01")[1]["to"] == "1998-12-31"
+        for wrong in ("window=last", "window=recent&limit=5", "as_of=2026-01-01", "window=recent&as_of=yesterday"):
+            assert first.view(f"/models/{model}?{wrong}")[0] == 400, wrong
     assert [of.view("/models/no:model")[0] for of in (first, second)] == [404, 404]
+    assert first.view("/models/no:model?window=recent")[0] == 404
 
     owned = metrics_lanes(second)
     theirs = next(model for model in sorted(models) if first.view(f"/models/{model}")[1]["partition"] in owned)

@@ -393,6 +393,11 @@ class MetricsStage:
         """Keys of stored cells under ``prefix`` above ``after``."""
         return [key for key, _ in self._work.scan(prefix, after, limit)]
 
+    def active_version(self, model: str) -> str | None:
+        """The version that windows of the model are about; ``None`` for a model without one."""
+        active = self._models.active(model)
+        return active.version if active is not None else None
+
     def take(self, keys: list[bytes]) -> Taken:
         """Stored cells by key and what is pending, as of now."""
         until = max(self.memo.closed.values(), default=0)
