@@ -107,21 +107,23 @@ async def compare_counts(prefix: Prefix, follower: LogFollower, want: Result) ->
 
 
 def counted_revisions(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str, int], dict[str, Any]]:
-    """Revisions by (model, version, date, number) as the oracle counts them: those that only add a drift comparison,
-    which is judged elsewhere, are taken out. Every revision must be there once and say something new."""
+    """Revisions by (model, version, date, number) as the oracle counts them: those that only add a drift comparison or
+    a newer estimate, which are judged elsewhere, are taken out. Every revision must be there once and say something
+    new."""
     got: dict[tuple[str, str, str, int], dict[str, Any]] = {}
     last: dict[tuple[str, str, str], tuple[int, int, dict[str, Any], Any]] = {}
     for row in rows:
         cell = (row["model"], row["model_version"], row["date"])
-        figures = {k: v for k, v in row.items() if k not in ("revision", "at", "drift")}
-        number, counted, before, drift = last.get(cell, (0, 0, {}, None))
+        figures = {k: v for k, v in row.items() if k not in ("revision", "at", "drift", "estimated")}
+        judged = (row["drift"], row.get("estimated"))
+        number, counted, before, then = last.get(cell, (0, 0, {}, None))
         assert row["revision"] == number + 1, f"{cell}: revision {row['revision']} follows {number}"
         if figures != before:
             counted += 1
             got[*cell, counted] = row
         else:
-            assert row["drift"] != drift, f"{cell}: revision {row['revision']} says nothing new"
-        last[cell] = (row["revision"], counted, figures, row["drift"])
+            assert judged != then, f"{cell}: revision {row['revision']} says nothing new"
+        last[cell] = (row["revision"], counted, figures, judged)
     return got
 
 

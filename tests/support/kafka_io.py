@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -169,8 +169,14 @@ async def end_offsets(bootstrap: str, topic: str, partitions: int) -> dict[int, 
         await consumer.stop()
 
 
+#: How much longer than on an idle machine a condition may take to come true. Only a test that fails waits so long.
+PATIENCE: Final = 3
+
+
 async def until(condition: Callable[[], Any], bound_s: float = 60.0, what: str = "condition") -> Any:
-    """Await a condition (sync or async) that becomes true; fails with its name after the bound."""
+    """Await a condition (sync or async) that becomes true; fails with its name after the bound, which is what an idle
+    machine takes at most."""
+    bound_s *= PATIENCE
     deadline = asyncio.get_running_loop().time() + bound_s
     while True:
         found = condition()
