@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from stream_app.kafka.topics import Topics
 from stream_app.services.kafka import LocalKafka
@@ -17,6 +19,10 @@ from tests.support.live import Site, serving
 from tests.support.worker import Worker
 
 _numbers = itertools.count(1)
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+hypothesis_settings.register_profile("plumbline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("plumbline")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
