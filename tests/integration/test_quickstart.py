@@ -31,6 +31,8 @@ def _environment(prefix: Prefix, folder: Path) -> dict[str, str]:
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {rest}"$@"\n')
         program.chmod(0o755)
     known = children.fresh_environment(kafka_bootstrap=prefix.bootstrap, redis_url="", **prefix.topics.as_settings())
+    # the page shows what a pipe gets; whoever runs tests in several processes gives them a width of a terminal
+    known.pop("COLUMNS", None)
     return known | {"PATH": f"{programs}:{os.environ['PATH']}", "PLUMBLINE_APP_ID": prefix.topics.app_id}
 
 

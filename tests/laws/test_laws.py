@@ -143,7 +143,13 @@ causes = st.builds(
     names, natural, st.none() | names, natural,
 )  # fmt: skip
 compared = st.none() | st.builds(
-    VersionComparison, metric=names, candidate=unit, champion=unit, difference=unit, lower=st.none() | unit, upper=unit
+    VersionComparison,
+    metric=st.sampled_from(("accuracy", "pr_auc")),
+    candidate=unit,
+    champion=unit,
+    difference=unit,
+    lower=st.none() | unit,
+    upper=unit,
 )
 reported = st.none() | st.dictionaries(names, st.none() | unit, max_size=2)
 jobs = st.builds(

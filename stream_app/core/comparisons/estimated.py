@@ -62,19 +62,30 @@ def calibration(scores: ScoreSketch) -> Calibration | None:
     labelled = scores.positives + scores.negatives
     known = labelled > 0
     points = _points(scores)[known].tolist()
-    starts: list[int] = []
-    hits: list[int] = []
-    rows: list[int] = []
-    for number, (x, n) in enumerate(zip(scores.positives[known].tolist(), labelled[known].tolist(), strict=True)):
-        start = number
+    if not points:
+        return None
+    starts, hits, rows = [], list[int](), list[int]()
+    for start, x, n in zip(*_falling_pooled(scores.positives[known], labelled[known]), strict=True):
         while rows and hits[-1] * n >= x * rows[-1]:
             start, x, n = starts.pop(), x + hits.pop(), n + rows.pop()
         starts.append(start)
         hits.append(x)
         rows.append(n)
-    if not rows:
-        return None
     return Calibration([(points[i - 1] + points[i]) / 2 for i in starts[1:]], hits, rows)
+
+
+def _falling_pooled(hits: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[list[int], list[int], list[int]]:
+    """First places, hits and rows of blocks that end up in one block in any case: a share that is not above the one
+    before it is pooled with it, whatever comes later. Repeated as long as that pays, as a loop over all
+    scores was a quarter of what a close cost."""
+    starts = np.arange(len(rows))
+    while True:
+        rises = np.flatnonzero(hits[1:] * rows[:-1] > hits[:-1] * rows[1:]) + 1
+        first = np.concatenate(([0], rises))
+        fewer = len(first) * 10 <= len(rows) * 9
+        starts, hits, rows = starts[first], np.add.reduceat(hits, first), np.add.reduceat(rows, first)
+        if not fewer:
+            return starts.tolist(), hits.tolist(), rows.tolist()
 
 
 def estimate(scores: ScoreSketch, by: Calibration) -> dict[str, Estimate]:
