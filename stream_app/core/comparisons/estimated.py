@@ -64,7 +64,7 @@ def calibration(scores: ScoreSketch) -> Calibration | None:
     points = _points(scores)[known].tolist()
     if not points:
         return None
-    starts, hits, rows = [], list[int](), list[int]()
+    starts, hits, rows = list[int](), list[int](), list[int]()
     for start, x, n in zip(*_falling_pooled(scores.positives[known], labelled[known]), strict=True):
         while rows and hits[-1] * n >= x * rows[-1]:
             start, x, n = starts.pop(), x + hits.pop(), n + rows.pop()
