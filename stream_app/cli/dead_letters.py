@@ -64,7 +64,7 @@ def list_(reason: str | None, since: str | None, show_payload: bool, output: str
 @click.option("--since", help="Only dead-lettered records written at or after this time, RFC 3339.")
 @click.option("--map", "columns", multiple=True, metavar="FIELD=NAME", help="Repair: the record has a field as NAME.")
 @click.option(
-    "--set", "constants", multiple=True, metavar="FIELD=VALUE", help="Repair: value of a field in every letter."
+    "--set", "constants", multiple=True, metavar="FIELD=VALUE", help="Repair: value of a field in every record."
 )
 @click.option("--assume-utc", is_flag=True, help="Repair: take times without an offset as UTC.")
 @click.option("--coerce", is_flag=True, help="Repair: take numbers, times and yes or no that were written as text.")
@@ -83,7 +83,8 @@ def redrive(
     As they are, if the cause was here: a setting, a clock, a tenant's scope. If the producer was wrong, predictions
     and outcomes can be repaired on the way; those that a repair makes nothing of stay where they are and can be sent
     later. Doing it twice sends nothing twice. What was cut short or could not be read stays, and so does what came
-    from any other topic than predictions, outcomes, commands and results; how many, and why, is said.
+    from any other topic than predictions, outcomes, commands and results; how many, and why, is said. Exit code 1
+    says that all of them stay.
 
     \b
     Examples:
@@ -127,6 +128,8 @@ def redrive(
         click.echo(f"{done.faults.count:,} {what}:", err=True)
         for text, count in sorted(done.faults.by_reason.items(), key=lambda item: -item[1]):
             click.echo(f"  {count:,} × {text}", err=True)
+        if not (done.sent or done.before):
+            sys.exit(1)
 
 
 def _read(settings: Whereabouts) -> list[DeadLetteredRecord]:

@@ -22,7 +22,7 @@ from stream_app.cli.tables import (
     written,
 )
 from stream_app.errors import Incompatible
-from stream_app.ingest.inputs import Inputs, of_files, survey
+from stream_app.ingest.inputs import Inputs, Taken, of_files, survey
 from stream_app.replay.ticks import Every
 from stream_app.settings import Settings
 from stream_app.trial.columns import look_at
@@ -116,7 +116,7 @@ def _run(
         spread_year=content.get("spread") == "year", label_delay_ms=label_delay(content.get("label_delay")),
         seed=int(content.get("seed", 0)),
     )  # fmt: skip
-    inputs = Inputs(of_files(files, "both"), mapping, reading_of(options, content), None, settings.max_record_bytes)
+    inputs = Inputs(of_files(files, "both"), mapping, reading_of(options, content), None, Taken.by(settings))
     known = survey(inputs)
     known.refuse()
     if strict:

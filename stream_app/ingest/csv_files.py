@@ -25,6 +25,8 @@ BLOCK: Final = 1 << 21
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _LOOK_AT: Final = 64
 _UNCLOSED: Final = "is a quote not closed?"
+#: Rows that say what the cells of a column begin with.
+_LOOKED_AT: Final = 100
 #: Kept of the end of a file.
 _TAIL: Final = 1 << 16
 _NAMED: Final = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
@@ -270,19 +272,48 @@ def _reader(stream: _Joined, width: int, delimiter: str, bad: _BadRows) -> Any:
 
 
 def _swallowed(columns: list[Any], delimiter: str) -> set[int]:
-    """Rows with a cell whose further lines look like rows: an unclosed quote makes one cell of many rows."""
+    """Rows with a cell whose further lines are rows: an unclosed quote makes one cell of many rows.
+
+    The cell holds the rest of its row then, whole rows, and a row up to the next quote. That these begin with a digit
+    in the columns in which other rows do tells them from a text of several lines.
+    """
     import pyarrow.compute as pc
 
     found: set[int] = set()
-    for column in columns:
+    width = len(columns)
+    for place, column in enumerate(columns):
         broken = pc.match_substring(column, "\n")
         if not pc.any(broken).as_py():
             continue
         for at in pc.indices_nonzero(broken).to_pylist():
-            _, *more = column[at].as_py().split("\n")
-            if any(line.count(delimiter) == len(columns) - 1 for line in more):
+            first, *whole, last = (line.split(delimiter) for line in column[at].as_py().split("\n"))
+            if len(first) != width - place or any(len(cells) != width for cells in whole):
+                continue
+            if len(last) > width or not (whole or len(last) == place + 1):
+                continue
+            # the first and the last cell of what was swallowed are cut
+            pieces = [(place + 1, first[1:]), *((0, cells) for cells in whole), (0, last[:-1])]
+            digits = _begin_with_a_digit(columns, at)
+            same = {
+                cell[:1].isdigit() == digits[start + number]
+                for start, cells in pieces
+                for number, cell in enumerate(cells)
+                if digits[start + number] is not None
+            }
+            if True in digits and same == {True}:
                 found.add(at)
-    return found if len(columns) > 1 else set()
+    return found if width > 1 else set()
+
+
+def _begin_with_a_digit(columns: list[Any], but: int) -> list[bool | None]:
+    """By column, whether its cells begin with a digit; ``None`` where some do and some do not."""
+
+    found: list[bool | None] = []
+    for column in columns:
+        others = [column[at].as_py() for at in range(min(len(column), _LOOKED_AT)) if at != but]
+        says = {cell[:1].isdigit() for cell in others if cell}
+        found.append(says.pop() if len(says) == 1 else None)
+    return found
 
 
 def _ends_in_a_quote(tail: bytes, delimiter: str) -> bool:

@@ -29,6 +29,7 @@ from stream_app.ingest.files import Lines, Reading, Table, digest, parts, table
 from stream_app.ingest.kinds import Kinds
 from stream_app.ingest.mapping import NEEDED, OUTCOME_FIELDS, PREDICTION_FIELDS, Mapping, RowReader
 from stream_app.ingest.span import Span, bulk, stated
+from stream_app.settings import Settings
 from stream_app.settings.names import nearest
 
 Kind = Literal["outcomes", "predictions"]
@@ -47,6 +48,20 @@ class LoadedRow(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """What the pipeline takes: bytes of a record, and the model types whose predictions must name a tenant."""
+
+    record_bytes: int = bounds.SENT
+    per_tenant: frozenset[str] = frozenset()
+
+    @classmethod
+    def by(cls, settings: Settings) -> Taken:
+        """What a pipeline with these settings takes."""
+        types = settings.named_types
+        return cls(settings.max_record_bytes, frozenset(t for t in types if settings.for_type(t).scope == "tenant"))
+
+
+@dataclass(frozen=True, slots=True)
 class Inputs:
     """Which files to read, and how. ``limit``: rows of all files but those of outcomes alone."""
 
@@ -54,7 +69,7 @@ class Inputs:
     mapping: Mapping = field(default_factory=Mapping)
     reading: Reading = field(default_factory=Reading)
     limit: int | None = None
-    max_record_bytes: int = bounds.SENT
+    taken: Taken = Taken()
 
     def digest(self) -> str:
         """Of the files' bytes and of everything that decides what is made of them."""
@@ -141,7 +156,7 @@ class _Walk:
         self._inputs, self._found, self._kinds = inputs, found, kinds
         self._mapping = inputs.mapping
         self._draws = self._mapping.spread_year or self._mapping.label_delay_ms is not None
-        self._most = min(inputs.max_record_bytes, bounds.SENT)
+        self._most = min(inputs.taken.record_bytes, bounds.SENT)
         self._names: set[str] = set()
         self._number = 0
 
@@ -201,7 +216,14 @@ class _Walk:
             raise BadRow(f"{what} is {_day(at)}, outside 1970 to 2141")
         if self._found.span is not None and not self._found.span.holds(at // DAY_MS):
             raise BadRow(f"{what} is {_day(at)}, {self._found.span.sentence}")
-        return checked(kind, at, name, record, self._most, self._names)
+        made = checked(kind, at, name, record, self._most, self._names)
+        if (
+            kind == "predictions"
+            and record["model_type"] in self._inputs.taken.per_tenant
+            and record.get("tenant_id") is None
+        ):
+            raise BadRow(f"model type {record['model_type']!r} is per tenant and tenant_id is missing")
+        return made
 
     def _refuse_absent(self, found: Table, reader: RowReader, role: Role, columns: tuple[str, ...]) -> None:
         absent = list(_absent(self._mapping, reader, role, columns))

@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from schemas import bounds
 from schemas.common import rfc3339
 from stream_app.commands.announce import announce
 from stream_app.errors import Incompatible
 from stream_app.ingest.faults import Faults
 from stream_app.ingest.files import Reading
-from stream_app.ingest.inputs import Inputs, Role, Survey, of_files, survey
+from stream_app.ingest.inputs import Inputs, Role, Survey, Taken, of_files, survey
 from stream_app.ingest.mapping import Mapping
 from stream_app.kafka.admin import prepare_tools
 from stream_app.kafka.topics import Topics
@@ -48,11 +47,11 @@ class ReplayPlan:
     #: hand the prefix over to live time at the end; no tick is later than the present then
     then_live: bool = False
 
-    def inputs(self, max_record_bytes: int = bounds.SENT) -> Inputs:
+    def inputs(self, taken: Taken | None = None) -> Inputs:
         """The files and how they are read."""
         role: Role = "predictions" if self.outcomes else "both"
         files = (*of_files(self.files, role), *of_files(self.outcomes, "outcomes"))
-        return Inputs(files, self.mapping, self.reading, self.limit, max_record_bytes)
+        return Inputs(files, self.mapping, self.reading, self.limit, taken or Taken())
 
     def digest(self) -> str:
         """Identity of the replay: the files' bytes and everything that decides what is made of them."""
@@ -75,9 +74,9 @@ class Summary:
     last_tick_ms: int = 0
 
 
-def look_through(plan: ReplayPlan, max_record_bytes: int) -> Survey:
+def look_through(plan: ReplayPlan, taken: Taken) -> Survey:
     """Read every row and send nothing. ``Incompatible`` if nothing can be sent, with all that is wrong."""
-    found = survey(plan.inputs(max_record_bytes))
+    found = survey(plan.inputs(taken))
     found.refuse()
     return found
 
@@ -94,9 +93,9 @@ async def run_replay(
     await prepare_tools(*kafka, settings.replication_factor)
     await refuse_live(*kafka)
     if known is None:
-        known = await asyncio.to_thread(look_through, plan, settings.max_record_bytes)
+        known = await asyncio.to_thread(look_through, plan, Taken.by(settings))
     identity = await asyncio.to_thread(plan.digest)
-    timeline = await asyncio.to_thread(Timeline, events(plan.inputs(settings.max_record_bytes), known, Faults()))
+    timeline = await asyncio.to_thread(Timeline, events(plan.inputs(Taken.by(settings)), known, Faults()))
     summary = Summary(faults=known.faults, first_ms=timeline.first_ms)
     with timeline:
         now_ms = time.time_ns() // 1_000_000

@@ -17,6 +17,9 @@ import zstandard
 from click.testing import CliRunner
 
 from stream_app.cli import cli
+from stream_app.ingest.inputs import Inputs, Taken, of_files, survey
+from stream_app.ingest.mapping import Mapping
+from stream_app.settings import Settings
 from tests.support.table_files import CHURN, NAMED, read
 
 AT = 1_772_445_600_000  # 2026-03-02T10:00Z
@@ -334,3 +337,33 @@ def test_rows_that_an_unclosed_quote_swallows_are_missed(tmp_path: Path) -> None
     assert "is a quote not closed?" in (read(path, *NAMED).refused or "")
     fine = put(tmp_path / "b.csv", 'id,time,score,actual,comment\np-1,2026-03-02T10:00:00Z,0.5,1,"two\nlines, so"\n')
     assert read(fine, *NAMED).faults == []
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_an_unclosed_quote_is_told_from_a_text_of_several_lines_in_every_column(tmp_path: Path, place: int) -> None:
+    head = ["id", "time", "score", "actual"]
+    head.insert(place, "comment")
+    rows = [[f"p-{n}", "2026-03-02T10:00:00Z", "0.5", "1"] for n in range(9)]
+    for row in rows:
+        row.insert(place, '"fine"')
+    rows[3][place] = '"Dear all,\nwell, one, two, and three\nand that, as you know, is, all"'
+    text = "\n".join([",".join(head), *map(",".join, rows), ""])
+    assert read(put(tmp_path / "a.csv", text), *NAMED).faults == []
+    rows[3][place] = '"not closed'
+    text = "\n".join([",".join(head), *map(",".join, rows), ""])
+    assert "is a quote not closed?" in (read(put(tmp_path / "b.csv", text), *NAMED).refused or "")
+
+
+def test_a_prediction_of_a_type_per_tenant_without_a_tenant_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    at = "2026-03-02T10:00:00Z"
+    cells = (("p-1", at, 0.5, 1, "a"), ("p-2", at, 0.5, 1, ""))
+    path = put(tmp_path / "a.csv", rows(*cells, header="id,time,score,actual,who"))
+    mapping = Mapping(
+        {"prediction_id": "id", "predicted_at": "time", "score": "score", "actual": "actual", "tenant_id": "who"},
+        {"model_type": "fraud", "model_version": "v1"},
+    )
+    found = survey(Inputs(of_files([path], "both"), mapping, taken=Taken.by(Settings())))
+    (line,) = found.faults.lines()
+    assert "is per tenant and tenant_id is missing" in line
+    assert (found.predictions, found.outcomes) == (1, 1)
+    assert survey(Inputs(of_files([path], "both"), mapping)).faults.count == 0
