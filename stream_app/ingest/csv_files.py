@@ -68,15 +68,14 @@ class Csv:
         try:
             for batch in _reader(whole, len(self.columns), self.delimiter, bad):
                 columns = self._texts(batch, bad, number, whole.nul)
+                rows = [column[1:] for column in columns] if number < 0 else columns
                 for name, place in looked_at:
-                    column = columns[place]
-                    kinds.look_at_text(name, column[1:] if number < 0 else column, self.decimal_comma)  # type: ignore[union-attr]
-                swallowed = _swallowed(columns, self.delimiter)
-                cells = [columns[place].to_pylist() for place in places]
-                for at, values in enumerate(zip(*cells, strict=True) if cells else [()] * batch.num_rows):
+                    kinds.look_at_text(name, rows[place], self.decimal_comma)  # type: ignore[union-attr]
+                swallowed = _swallowed(rows, self.delimiter)
+                cells = [rows[place].to_pylist() for place in places]
+                number = max(number, 0)
+                for at, values in enumerate(zip(*cells, strict=True) if cells else [()] * len(rows[0])):
                     number += 1
-                    if number == 0:
-                        continue
                     while bad.next_is(number):
                         yield number, bad.sentence(self.path, number)
                         number += 1

@@ -156,7 +156,7 @@ async def test_every_lane_goes_on_and_what_is_beside_the_bombs_counts(
         if key.startswith("PLUMBLINE_"):
             monkeypatch.setenv(key, value)
     done = await asyncio.to_thread(CliRunner().invoke, cli, ["dead-letters", "redrive", "--reason", "oversized"])
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 1, done.output
     assert "sent 0 records" in done.output
     assert f"{len(bombs)} stay where they are" in done.output
     assert f"{len(bombs)} × oversized: it was cut short" in done.output
