@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import secrets
 import shutil
-import subprocess
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from redis.exceptions import RedisError
 
 from schemas.common import rfc3339
 from stream_app.commands.announce import announce
@@ -23,18 +18,16 @@ from stream_app.core.kit.days import DAY_MS
 from stream_app.demo import data
 from stream_app.demo.serving import ServedModel
 from stream_app.demo.story import INJECTION, Story
-from stream_app.errors import Broken, Unavailable
-from stream_app.kafka import admin
+from stream_app.errors import Broken
 from stream_app.kafka.topics import topics_of
-from stream_app.projection.client import client
-from stream_app.projection.keys import Keys
+from stream_app.replay import own_pipeline
 from stream_app.replay.clock_writer import ClockWriter
 from stream_app.replay.follow import LogFollower
+from stream_app.replay.own_pipeline import alive, dashboard, process
 from stream_app.replay.results import ResultFollower
 from stream_app.replay.run import Summary, send
 from stream_app.replay.timeline import Timeline
-from stream_app.services.ports import free_ports
-from stream_app.settings import Settings, children
+from stream_app.settings import Settings
 
 DAYS = 21
 MINUTE_MS = 60_000
@@ -103,16 +96,7 @@ async def run(
     """
     started = time.monotonic()
     name = f"demo-{os.getpid()}-{int(time.time())}"
-    settings = settings.model_copy(
-        update={
-            "app_id": name,
-            "input_prefix": f"{name}.",
-            "output_prefix": f"{name}.",
-            "input_partitions": 4,
-            "model_partitions": 2,
-            "dashboard_url": f"http://127.0.0.1:{free_ports(1)[0]}",
-        }
-    )
+    settings = own_pipeline.named(settings, name)
     topics = topics_of(settings)
     say("reading the data (fetched the first time)")
     folder = await asyncio.to_thread(data.fetch, cache)
@@ -121,16 +105,15 @@ async def run(
     options = settings.kafka_client_options()
     seen = DemoView()
     try:
-        async with admin.admin(settings.kafka_bootstrap, options) as client:
-            await admin.create(client, [*topics.specs(), *topics.logs()], settings.replication_factor)
+        await own_pipeline.create_topics(settings)
         registry = scratch / "registry"
         say(f"{timeline.count:,} events over {DAYS} days; making a first model, starting worker, trainer and deployer")
         with (
             timeline,
-            _process(settings, scratch, "worker", ["worker"]) as worker,
-            _process(settings, scratch, "trainer", ["trainer", "--registry", str(registry)]) as trainer,
-            _process(settings, scratch, "deployer", ["predictor", "deploy", "--registry", str(registry)]) as deployer,
-            _dashboard(settings, scratch) as address,
+            process(settings, scratch, "worker", ["worker"]) as worker,
+            process(settings, scratch, "trainer", ["trainer", "--registry", str(registry)]) as trainer,
+            process(settings, scratch, "deployer", ["predictor", "deploy", "--registry", str(registry)]) as deployer,
+            dashboard(settings, scratch, "demo") as address,
         ):
             if address:
                 say(f"the dashboard: {address}")
@@ -149,8 +132,8 @@ async def run(
 
                 async def step(at_ms: int) -> None:
                     nonlocal told
-                    await _alive(follower.reached(at_ms), scratch, worker=worker)
-                    await _alive(answers.settled(), scratch, worker=worker, trainer=trainer, deployer=deployer)
+                    await alive(follower.reached(at_ms), scratch, worker=worker)
+                    await alive(answers.settled(), scratch, worker=worker, trainer=trainer, deployer=deployer)
                     if at_ms >= data.START_MS + data.INJECTED * DAY_MS and not told:
                         told = 1
                         seen.story.append(f"{rfc3339(at_ms)[:16].replace('T', ' ')}  {INJECTION}")
@@ -163,7 +146,7 @@ async def run(
 
                 await send(writer, topics, "6h", None, name, timeline, summary, progress, step, service.serve)
                 # the decision log carried the last tick; what the alerts made of it follows within a checkpoint
-                await _alive(asyncio.sleep(1), scratch, worker=worker)
+                await alive(asyncio.sleep(1), scratch, worker=worker)
                 seen.story += await story.poll()
                 _settle(seen, summary, follower, story)
                 seen.wall_seconds = time.monotonic() - started
@@ -173,12 +156,7 @@ async def run(
                     await _go_on(writer, step)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-        await _forget(settings)
-        with contextlib.suppress(Unavailable):
-            async with admin.admin(settings.kafka_bootstrap, options) as client:
-                mine = [topic for topic in await client.list_topics() if topic.startswith((f"{name}.", f"{name}-"))]
-                if mine:
-                    await client.delete_topics(mine)
+        await own_pipeline.remove(settings)
     return seen
 
 
@@ -189,17 +167,6 @@ async def _go_on(writer: ClockWriter, step: Callable[[int], Awaitable[None]]) ->
         await writer.write(at_ms, ())
         await step(at_ms)
         await asyncio.sleep(1)
-
-
-async def _forget(settings: Settings) -> None:
-    """Take the demo's read model out of Redis."""
-    if not settings.redis_url:
-        return
-    redis = client(settings)
-    with contextlib.suppress(RedisError, OSError):
-        async for key in redis.scan_iter(f"{Keys(settings.output_prefix).root}:*", count=1_000):
-            await redis.unlink(key)
-    await redis.aclose()
 
 
 def _settle(seen: DemoView, summary: Summary, follower: LogFollower, story: Story) -> None:
@@ -214,47 +181,3 @@ def _settle(seen: DemoView, summary: Summary, follower: LogFollower, story: Stor
     for side in (seen.predictions, seen.outcomes):
         if 2 * side["produced"] != sum(side.values()):
             raise Broken(f"dispositions do not add up: {side}; please report this")
-
-
-async def _alive(wait: Any, scratch: Path, **processes: subprocess.Popen[bytes]) -> None:
-    """Await, unless one of the processes ends first."""
-    task = asyncio.ensure_future(wait)
-    while not task.done():
-        await asyncio.wait({task}, timeout=0.5)
-        for name, process in processes.items():
-            if process.poll() is not None and not task.done():
-                task.cancel()
-                log = (scratch / f"{name}.log").read_text(errors="replace")
-                raise Unavailable(
-                    f"the {name} ended with exit code {process.returncode}. Its log ends with:\n{log[-1500:]}"
-                )
-    task.result()
-
-
-@contextlib.contextmanager
-def _dashboard(settings: Settings, scratch: Path) -> Iterator[str]:
-    """The web process; gives the address that signs in, or nothing without Redis."""
-    if not settings.redis_url:
-        yield ""
-        return
-    token = secrets.token_urlsafe(24)
-    host, _, port = settings.dashboard_url.removeprefix("http://").partition(":")
-    command = ["web", "--host", host, "--port", port]
-    with _process(settings, scratch, "web", command, web_tokens=f"demo:operator:{token}"):
-        yield f"{settings.dashboard_url}/#token={token}"
-
-
-@contextlib.contextmanager
-def _process(
-    settings: Settings, scratch: Path, name: str, command: list[str], **more: str
-) -> Iterator[subprocess.Popen[bytes]]:
-    process = children.start(
-        command, scratch / f"{name}.log", **topics_of(settings).as_settings(), environment="development",
-        kafka_bootstrap=settings.kafka_bootstrap, app_id=settings.app_id, data_dir=scratch / "data", clock="follow",
-        web_port=0, checkpoint_interval_ms=10, redis_url=settings.redis_url, dashboard_url=settings.dashboard_url,
-        **more,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        children.end(process)

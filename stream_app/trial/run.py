@@ -39,7 +39,7 @@ class Trial:
 def in_memory(
     settings: Settings, inputs: Inputs, known: Survey, every: Every, progress: Progress | None = None
 ) -> Trial:
-    """DriftRun every stage over the files. ``known``: what a survey of them found."""
+    """Run every stage over the files. ``known``: what a survey of them found."""
     simulator = _simulator(settings)
     timeline = Timeline(events(inputs, known, Faults()))
     with timeline:
