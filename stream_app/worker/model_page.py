@@ -110,7 +110,8 @@ async def read_window(lane: Lane, model: str, wanted: AskedWindow) -> dict[str, 
     stage, store = lane.stage, lane.store
     if not isinstance(stage, MetricsStage) or store is None:
         return None
-    version = wanted.version if wanted.version is not None else stage.active_version(model)
+    active = stage.models.active(model)
+    version = wanted.version or (active.version if active is not None else None)
     if version is None:
         raise LookupError(f"no active version of model {model!r}")
     rules = stage.settings.rules_of(model).comparison

@@ -84,9 +84,9 @@ class MetricsStage:
         self._work = UnitOfWork(table, self.partition)
         self._pending = Pending()
         self.settings = MetricsSettings(self.config, self._work)
-        self._models = KnownModels(self.settings, self.partition, self._work)
-        self._comparer = Comparer(self.settings, self._work, self._models)
-        self._closer = Closer(self.settings, self.partition, self._work, self._models, self._comparer)
+        self.models = KnownModels(self.settings, self.partition, self._work)
+        self._comparer = Comparer(self.settings, self._work, self.models)
+        self._closer = Closer(self.settings, self.partition, self._work, self.models, self._comparer)
         self._prober = Prober(self.settings, self._work, self._comparer)
         self._changes: Changes | None = None
         #: open cells that the fold in hand shows
@@ -108,7 +108,7 @@ class MetricsStage:
         self._pending.forget(self.memo.folded)
 
     def _recount(self, until: int) -> None:
-        self._models.recount(self._pending.parts(self.memo.folded, until))
+        self.models.recount(self._pending.parts(self.memo.folded, until))
         self._counted = until
 
     # -- input ---------------------------------------------------------------------------------------------------
@@ -219,9 +219,9 @@ class MetricsStage:
             elif isinstance(entry, ResultEntry):
                 model_log.append(self._work, replace(entry, at_ms=now))
                 if entry.serves is not None and entry.model != "*":
-                    known = self._models.active(entry.model)
+                    known = self.models.active(entry.model)
                     active = active_version.changed(known, entry.serves, "commanded", now)
-                    self._models.activate(entry.model, active, now)
+                    self.models.activate(entry.model, active, now)
             self._work.remove_once_written(key)
         return len(batch) < self.config.cells_a_step
 
@@ -238,7 +238,7 @@ class MetricsStage:
 
     def _register(self, found: CommandEntry, now: int) -> None:
         """Make a version the active one and say so, or why not."""
-        model, known = found.model, self._models.active(found.model) if found.model != "*" else None
+        model, known = found.model, self.models.active(found.model) if found.model != "*" else None
         if model == "*":
             self._say(found, "refused", "model_needed: register needs a model, not *", now)
         elif known is not None and known.version == found.version:
@@ -246,18 +246,18 @@ class MetricsStage:
             self._say(found, "applied", text, now)
         else:
             state = active_version.changed(known, found.version or "", "registered", now)
-            self._models.activate(model, state, now)
+            self.models.activate(model, state, now)
             before = f" after {state.previous}" if state.previous is not None else ""
             self._say(found, "applied", f"{state.version} is active{before}: {found.reason}", now)
 
     def _rebaseline(self, found: CommandEntry, now: int) -> None:
         """Begin the baseline of a model, or of all, again and say so, or why not."""
-        model, known = found.model, self._models.active(found.model) if found.model != "*" else None
+        model, known = found.model, self.models.active(found.model) if found.model != "*" else None
         if model != "*" and known is None:
             self._say(found, "refused", "no_active_version: no version of this model is active", now)
             return
         day = day_of(now)
-        for name in [model] if model != "*" else self._models.known():
+        for name in [model] if model != "*" else self.models.known():
             self._comparer.rebaseline(name, day)
         whose = known.version if known is not None else "every model's active version"
         self._say(found, "applied", f"the baseline of {whose} begins again on {date_of(day)}: {found.reason}", now)
@@ -286,7 +286,7 @@ class MetricsStage:
         for source, part in self._pending.epochs(before, now):
             if part.closed is not None:
                 self.memo.note(source, part)
-        self._models.decide(self._pending.parts(before, now), before, now)
+        self.models.decide(self._pending.parts(before, now), before, now)
         self._counted = now
 
     def _fold(self, before: int, now: int) -> bool:
@@ -328,9 +328,9 @@ class MetricsStage:
 
     def _finish(self, closes: list[Close], now: int, due: bool) -> None:
         memo = self.memo
-        self._models.log_labelled(self._pending.parts(memo.last_tick, now))
+        self.models.log_labelled(self._pending.parts(memo.last_tick, now))
         if due:
-            self._models.fold(now)
+            self.models.fold(now)
             memo.folded = now
             for key in self._pending.forget(now):
                 self._work.remove_once_written(key)
@@ -392,11 +392,6 @@ class MetricsStage:
     def scan_cells(self, prefix: bytes, after: bytes | None, limit: int) -> list[bytes]:
         """Keys of stored cells under ``prefix`` above ``after``."""
         return [key for key, _ in self._work.scan(prefix, after, limit)]
-
-    def active_version(self, model: str) -> str | None:
-        """The version that windows of the model are about; ``None`` for a model without one."""
-        active = self._models.active(model)
-        return active.version if active is not None else None
 
     def take(self, keys: list[bytes]) -> Taken:
         """Stored cells by key and what is pending, as of now."""
