@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stream_app.ingest.faults import Faults
+from stream_app.ingest.inputs import Admission
 from stream_app.ingest.mapping import Mapping
 from stream_app.replay.run import ReplayPlan, look_through
 from stream_app.replay.timeline import Timeline, events
@@ -69,7 +70,7 @@ def read(path: Path, features: bool) -> dict[str, float]:
     )
     plan = ReplayPlan([path], mapping=mapping)
     began = time.perf_counter()
-    known = look_through(plan, 1 << 20)
+    known = look_through(plan, Admission())
     looked = time.perf_counter()
     with Timeline(events(plan.inputs(), known, Faults())) as timeline:
         count = sum(1 for _ in timeline)

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from stream_app import settings as settings_module
 from stream_app.cli.tables import file_of, mapping_of, reading_of, say_faults, table_options
 from stream_app.ingest.ids import Ids
-from stream_app.ingest.inputs import Kind, Survey, Taken
+from stream_app.ingest.inputs import Admission, Kind, Survey
 from stream_app.ingest.load import Loaded, LoadPlan, look_through, run_load
 from stream_app.ingest.load_report import LOOK_AT, Report, report
 from stream_app.kafka.admin import admin, partition_counts, prepare_tools
@@ -77,7 +77,7 @@ def predictions(**options: Any) -> None:
 def _load(kind: Kind, options: dict[str, Any]) -> None:
     plan, settings = _plan(kind, options), settings_module.load()
     topics = topics_of(settings)
-    known, ids = look_through(plan, Taken.by(settings))
+    known, ids = look_through(plan, Admission.by(settings))
     if options["strict"]:
         known.refuse_any()
     if not options["as_json"]:

@@ -22,7 +22,7 @@ from stream_app.cli.tables import file_of, mapping_of, reading_of, say_faults, t
 from stream_app.engine.live_clock import HANDED_OVER_S
 from stream_app.errors import Incompatible
 from stream_app.ingest.faults import Faults
-from stream_app.ingest.inputs import Survey, Taken
+from stream_app.ingest.inputs import Admission, Survey
 from stream_app.kafka.admin import admin, partition_counts, prepare_tools
 from stream_app.kafka.clock_tail import AHEAD_MS
 from stream_app.kafka.topics import topics_of
@@ -106,7 +106,7 @@ def replay(
     """
     plan = replace(plan_of(files, outcomes, options), then_live=then_live)
     settings = settings_module.load()
-    known = look_through(plan, Taken.by(settings))
+    known = look_through(plan, Admission.by(settings))
     if strict:
         known.refuse_any()
     if not as_json:
@@ -139,7 +139,7 @@ def plan_of(files: tuple[Path, ...], outcomes: tuple[Path, ...], options: dict[s
 
 
 def _show(plan: ReplayPlan, known: Survey, settings: Settings) -> None:
-    for event in itertools.islice(events(plan.inputs(Taken.by(settings)), known, Faults()), 6):
+    for event in itertools.islice(events(plan.inputs(Admission.by(settings)), known, Faults()), 6):
         click.echo(f"{rfc3339(event.at_ms)}  {'outcome   ' if event.kind else 'prediction'}  {event.value.decode()}")
     positives = f", {known.positives:,} of them positive" if known.outcomes else ""
     click.echo(f"{known.predictions:,} predictions and {known.outcomes:,} outcomes{positives} would be sent")

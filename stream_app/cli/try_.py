@@ -27,7 +27,7 @@ from stream_app.cli.tables import (
     written,
 )
 from stream_app.errors import Incompatible
-from stream_app.ingest.inputs import Inputs, Survey, Taken, of_files, survey
+from stream_app.ingest.inputs import Admission, Inputs, Survey, of_files, survey
 from stream_app.replay.run import ReplayPlan
 from stream_app.replay.ticks import Every
 from stream_app.settings import Settings
@@ -137,7 +137,7 @@ def _inputs(settings: Settings, files: tuple[Path, ...], options: dict[str, Any]
         spread_year=content.get("spread") == "year", label_delay_ms=label_delay(content.get("label_delay")),
         seed=int(content.get("seed", 0)),
     )  # fmt: skip
-    return Inputs(of_files(files, "both"), mapping, reading_of(options, content), None, Taken.by(settings))
+    return Inputs(of_files(files, "both"), mapping, reading_of(options, content), None, Admission.by(settings))
 
 
 def _looked_through(inputs: Inputs, strict: bool) -> Survey:

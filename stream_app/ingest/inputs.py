@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import msgspec
 import orjson
@@ -29,8 +29,10 @@ from stream_app.ingest.files import Lines, Reading, Table, digest, parts, table
 from stream_app.ingest.kinds import Kinds
 from stream_app.ingest.mapping import NEEDED, OUTCOME_FIELDS, PREDICTION_FIELDS, Mapping, RowReader
 from stream_app.ingest.span import Span, bulk, stated
-from stream_app.settings import Settings
 from stream_app.settings.names import nearest
+
+if TYPE_CHECKING:
+    from stream_app.settings import Settings
 
 Kind = Literal["outcomes", "predictions"]
 Role = Literal["outcomes", "predictions", "both"]
@@ -48,14 +50,14 @@ class LoadedRow(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class Admission:
     """What the pipeline takes: bytes of a record, and the model types whose predictions must name a tenant."""
 
     record_bytes: int = bounds.SENT
     per_tenant: frozenset[str] = frozenset()
 
     @classmethod
-    def by(cls, settings: Settings) -> Taken:
+    def by(cls, settings: Settings) -> Admission:
         """What a pipeline with these settings takes."""
         types = settings.named_types
         return cls(settings.max_record_bytes, frozenset(t for t in types if settings.for_type(t).scope == "tenant"))
@@ -69,7 +71,7 @@ class Inputs:
     mapping: Mapping = field(default_factory=Mapping)
     reading: Reading = field(default_factory=Reading)
     limit: int | None = None
-    taken: Taken = Taken()
+    taken: Admission = Admission()
 
     def digest(self) -> str:
         """Of the files' bytes and of everything that decides what is made of them."""

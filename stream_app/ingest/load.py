@@ -29,7 +29,7 @@ from stream_app.ingest import inputs
 from stream_app.ingest.faults import Faults
 from stream_app.ingest.files import Reading
 from stream_app.ingest.ids import Ids
-from stream_app.ingest.inputs import Inputs, Kind, LoadedRow, Survey, Taken, of_files
+from stream_app.ingest.inputs import Admission, Inputs, Kind, LoadedRow, Survey, of_files
 from stream_app.ingest.mapping import Mapping
 from stream_app.ingest.progress import read_progress
 from stream_app.ingest.sorting import Sorted
@@ -56,10 +56,10 @@ class LoadPlan:
         """Identity of the load."""
         return hashlib.sha256(f"{self.kind}\n{self.inputs().digest()}".encode()).hexdigest()[:32]
 
-    def inputs(self, taken: Taken | None = None) -> Inputs:
+    def inputs(self, taken: Admission | None = None) -> Inputs:
         """The files and how they are read."""
         return Inputs(
-            of_files(self.files, self.kind), self.mapping, self.reading, taken=taken or Taken()
+            of_files(self.files, self.kind), self.mapping, self.reading, taken=taken or Admission()
         )  # fmt: skip
 
 
@@ -84,7 +84,7 @@ class Loaded:
     faults: Faults = field(default_factory=Faults)
 
 
-def records(plan: LoadPlan, known: Survey, taken: Taken, loaded: Loaded) -> Iterator[LoadedRow | None]:
+def records(plan: LoadPlan, known: Survey, taken: Admission, loaded: Loaded) -> Iterator[LoadedRow | None]:
     """Every row of the files in order, ``None`` for one that makes no record; counts into ``loaded``."""
     for made in inputs.records(plan.inputs(taken), known, loaded.faults):
         loaded.rows += 1
@@ -114,7 +114,7 @@ async def run_load(
         await producer.start()  # fences another run of the same load, so that the note is final
         notes = await read_progress(settings.kafka_bootstrap, options, topics, settings.replication_factor, key)
         done = loaded.resumed_from_row = int(orjson.loads(notes[key])["records"]) if key in notes else 0
-        with await asyncio.to_thread(_in_order, plan, known, Taken.by(settings), loaded) as ordered:
+        with await asyncio.to_thread(_in_order, plan, known, Admission.by(settings), loaded) as ordered:
             rows = islice(ordered, done, None)
             while batch := list(islice(rows, BATCH)):
                 done += len(batch)
@@ -134,7 +134,7 @@ async def run_load(
     return loaded
 
 
-def _in_order(plan: LoadPlan, known: Survey, taken: Taken, loaded: Loaded) -> Sorted[_Placed]:
+def _in_order(plan: LoadPlan, known: Survey, taken: Admission, loaded: Loaded) -> Sorted[_Placed]:
     """Every record of the files by its time; sorted on disk where there are many."""
     found = enumerate(records(plan, known, taken, loaded))
     return Sorted(
@@ -158,7 +158,7 @@ async def _write(
     await producer.commit()
 
 
-def look_through(plan: LoadPlan, taken: Taken) -> tuple[Survey, Ids]:
+def look_through(plan: LoadPlan, taken: Admission) -> tuple[Survey, Ids]:
     """Check every row and send nothing: what there is, and the time of each id. ``Incompatible`` if nothing can be
     sent, with all that is wrong."""
     ids = Ids()

@@ -15,7 +15,7 @@ from stream_app.commands.announce import announce
 from stream_app.errors import Incompatible
 from stream_app.ingest.faults import Faults
 from stream_app.ingest.files import Reading
-from stream_app.ingest.inputs import Inputs, Role, Survey, Taken, of_files, survey
+from stream_app.ingest.inputs import Admission, Inputs, Role, Survey, of_files, survey
 from stream_app.ingest.mapping import Mapping
 from stream_app.kafka.admin import prepare_tools
 from stream_app.kafka.topics import Topics
@@ -47,11 +47,11 @@ class ReplayPlan:
     #: hand the prefix over to live time at the end; no tick is later than the present then
     then_live: bool = False
 
-    def inputs(self, taken: Taken | None = None) -> Inputs:
+    def inputs(self, taken: Admission | None = None) -> Inputs:
         """The files and how they are read."""
         role: Role = "predictions" if self.outcomes else "both"
         files = (*of_files(self.files, role), *of_files(self.outcomes, "outcomes"))
-        return Inputs(files, self.mapping, self.reading, self.limit, taken or Taken())
+        return Inputs(files, self.mapping, self.reading, self.limit, taken or Admission())
 
     def digest(self) -> str:
         """Identity of the replay: the files' bytes and everything that decides what is made of them."""
@@ -74,7 +74,7 @@ class Summary:
     last_tick_ms: int = 0
 
 
-def look_through(plan: ReplayPlan, taken: Taken) -> Survey:
+def look_through(plan: ReplayPlan, taken: Admission) -> Survey:
     """Read every row and send nothing. ``Incompatible`` if nothing can be sent, with all that is wrong."""
     found = survey(plan.inputs(taken))
     found.refuse()
@@ -93,9 +93,9 @@ async def run_replay(
     await prepare_tools(*kafka, settings.replication_factor)
     await refuse_live(*kafka)
     if known is None:
-        known = await asyncio.to_thread(look_through, plan, Taken.by(settings))
+        known = await asyncio.to_thread(look_through, plan, Admission.by(settings))
     identity = await asyncio.to_thread(plan.digest)
-    timeline = await asyncio.to_thread(Timeline, events(plan.inputs(Taken.by(settings)), known, Faults()))
+    timeline = await asyncio.to_thread(Timeline, events(plan.inputs(Admission.by(settings)), known, Faults()))
     summary = Summary(faults=known.faults, first_ms=timeline.first_ms)
     with timeline:
         now_ms = time.time_ns() // 1_000_000

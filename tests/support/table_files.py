@@ -11,7 +11,7 @@ from typing import Any
 from stream_app.cli.replay import plan_of, replay
 from stream_app.errors import Incompatible
 from stream_app.ingest.faults import Faults
-from stream_app.ingest.inputs import Survey, Taken, records
+from stream_app.ingest.inputs import Admission, Survey, records
 from stream_app.replay.run import look_through
 
 #: what the files of these tests need to be predictions
@@ -42,13 +42,13 @@ def read(files: Path | Sequence[Path], *options: str) -> TableRead:
     given = dict(context.params)
     plan = plan_of(given.pop("files"), given.pop("outcomes"), given)
     try:
-        known = look_through(plan, Taken())
+        known = look_through(plan, Admission())
         if given["strict"]:
             known.refuse_any()
     except Incompatible as error:
         return TableRead(str(error), [], [], None)
     found = TableRead(None, [], [], known)
-    for made in records(plan.inputs(Taken()), known, Faults()):
+    for made in records(plan.inputs(Admission()), known, Faults()):
         for row in made:
             into = found.predictions if row.kind == "predictions" else found.outcomes
             into.append(json.loads(row.value))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.ingest.inputs import Taken
+from stream_app.ingest.inputs import Admission
 from stream_app.ingest.load import Loaded, LoadPlan, _in_order, look_through
 from stream_app.ingest.sorting import Sorted
 
@@ -58,7 +58,7 @@ def test_a_load_writes_its_records_in_the_order_of_their_times_whatever_the_orde
     for path, part in zip(paths, (rows[:200], rows[200:]), strict=True):
         path.write_text("".join(json.dumps(row) + "\n" for row in part))
     plan = LoadPlan("outcomes", tuple(paths))
-    with _in_order(plan, look_through(plan, Taken())[0], Taken(), Loaded()) as found:
+    with _in_order(plan, look_through(plan, Admission())[0], Admission(), Loaded()) as found:
         records = list(found)
     assert [row.at_ms for row in records] == by_time
     assert {row.key.decode() for row in records} == {row["prediction_id"] for row in rows}

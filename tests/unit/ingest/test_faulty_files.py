@@ -17,7 +17,7 @@ import zstandard
 from click.testing import CliRunner
 
 from stream_app.cli import cli
-from stream_app.ingest.inputs import Inputs, Taken, of_files, survey
+from stream_app.ingest.inputs import Admission, Inputs, of_files, survey
 from stream_app.ingest.mapping import Mapping
 from stream_app.settings import Settings
 from tests.support.table_files import CHURN, NAMED, read
@@ -362,7 +362,7 @@ def test_a_prediction_of_a_type_per_tenant_without_a_tenant_is_refused_before_an
         {"prediction_id": "id", "predicted_at": "time", "score": "score", "actual": "actual", "tenant_id": "who"},
         {"model_type": "fraud", "model_version": "v1"},
     )
-    found = survey(Inputs(of_files([path], "both"), mapping, taken=Taken.by(Settings())))
+    found = survey(Inputs(of_files([path], "both"), mapping, taken=Admission.by(Settings())))
     (line,) = found.faults.lines()
     assert "is per tenant and tenant_id is missing" in line
     assert (found.predictions, found.outcomes) == (1, 1)
