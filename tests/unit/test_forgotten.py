@@ -110,8 +110,8 @@ def test_nothing_of_it_stays_in_any_stage() -> None:
         assert left == ([b"J" + GONE.encode()] if name == "retrain" else []), name
         assert [key for key in table.rows if b"kept" in key], name
     metrics = sim.stages["metrics"]
-    assert GONE not in metrics._models._models
-    assert not [key for key in metrics._models._labelled if key[0] == GONE]
+    assert GONE not in metrics.models._models
+    assert not [key for key in metrics.models._labelled if key[0] == GONE]
     assert GONE.encode() not in sim.stages["retrain"]._memory.timers
     assert not [name for name in sim.stages["alerts"].timers.names() if b"gone" in name]
 
