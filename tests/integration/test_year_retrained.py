@@ -105,7 +105,11 @@ async def test_a_model_trained_on_a_years_file_is_the_one_that_scikit_learn_fits
         found = await _rows(prefix, prefix.topics.training_results)
         return next((row for row in found if row["status"] in ("succeeded", "failed")), None)
 
-    result = await until(answered, 120, f"the training to end\n{running.tail()}\n{trainer.tail()}")
+    try:
+        result = await until(answered, 120, "the training to end")
+    except AssertionError as error:
+        audit = [row for row in await _rows(prefix, prefix.topics.audit) if row["at"] > end]
+        raise AssertionError(f"{error}\n{running.ready()}\n{running.tail()}\n{trainer.tail()}\n{audit}") from None
     assert result["status"] == "succeeded", result
     (command,) = [row for row in await _rows(prefix, prefix.topics.training_commands) if row["command"] == "train"]
 
