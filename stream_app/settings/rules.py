@@ -264,9 +264,7 @@ class RuleFields(BaseModel):
         "alerts about what comes and goes.", ge=0, le=8_760,
     )  # fmt: skip
     alert_reminder_h: float = setting(24.0, "Hours between reminders of an alert nobody acknowledged.", gt=0, le=8_760)
-    alert_escalate_critical_h: float = setting(
-        4.0, "Hours until a CRITICAL alert nobody took escalates.", gt=0, le=8_760
-    )
+    alert_escalate_critical_h: float = setting(4.0, "Hours until an untaken CRITICAL alert escalates.", gt=0, le=8_760)
     alert_escalate_high_h: float = setting(24.0, "Hours until an unacknowledged HIGH alert escalates.", gt=0, le=8_760)
     alert_resolve_closes: int = setting(
         2, "Closes in a row without drift that resolve an alert. One would let it flicker.", ge=1, le=90
