@@ -39,6 +39,7 @@ class RetrainRules:
     retrain_at_once: int = 4
     holdout_share: float = 0.2
     min_coverage: float = 0.5
+    maturity_checks: int = 3
     approval_lapses_h: float = 72.0
     circuit_failures: int = 2
     command_accept_min: float = 10.0

@@ -11,12 +11,13 @@ from stream_app.core.retrain.safeguards import (
     cooldown,
     coverage,
     flags,
+    maturity,
     samples,
     severity,
 )
 from stream_app.core.retrain.transitions import STATES, TABLE, Go, Refuse
 
-_MODULES = (flags, severity, cooldown, samples, coverage, active_job, approval, circuit)
+_MODULES = (flags, severity, maturity, cooldown, samples, coverage, active_job, approval, circuit)
 
 
 def mermaid() -> str:

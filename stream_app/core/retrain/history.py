@@ -12,16 +12,19 @@ from typing import Final
 
 import msgspec
 
+from schemas.drift import DriftKind
 from stream_app.core.comparisons.finding import Finding
 from stream_app.core.kit.codec import Codec, body
 from stream_app.core.kit.days import day_of
 from stream_app.core.model_log import CompletenessEntry
-from stream_app.core.retrain.safeguards import Coverage
+from stream_app.core.retrain.safeguards import Coverage, PerformanceCheck
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 ROWS_FORMAT: Final = 1
 PREFIX: Final = b"H"
 ROWS: Final = b"Y"
+#: Performance checks remembered: as many as `maturity_checks` may be, and the one before them.
+HEARD: Final = 11
 
 
 class History(msgspec.Struct):
@@ -33,6 +36,8 @@ class History(msgspec.Struct):
     #: day of the close that ``faults`` belongs to
     faults_day: int = 0
     faults: list[str] = []
+    #: the last daily performance checks, oldest first
+    heard: tuple[PerformanceCheck, ...] = ()
 
     def closed(self, day: int, rows: int, before: int, keep_days: int) -> list[int]:
         """A version's closed day has ``rows`` labelled rows, and had ``before``; returns days that are forgotten."""
@@ -56,6 +61,23 @@ class History(msgspec.Struct):
 
         Quality events other than completeness name no faults.
         """
+        heard = self._hear(found)
+        if found.check == "hourly":
+            return False
+        return self._faults(found) or heard
+
+    def _hear(self, found: Finding) -> bool:
+        """A performance check. Made again for the same close, it takes its place; of an older close it says nothing."""
+        if found.kind != DriftKind.PERFORMANCE or found.check is not None:
+            return False
+        newest = self.heard[-1].close_ms if self.heard else 0
+        if found.close_ms < newest:
+            return False
+        before = self.heard[:-1] if found.close_ms == newest else self.heard
+        self.heard = (*before, PerformanceCheck(found.close_ms, found.day, found.version, found.verdict))[-HEARD:]
+        return True
+
+    def _faults(self, found: Finding) -> bool:
         day = day_of(found.close_ms)
         if day < self.faults_day or (found.kind == "quality" and found.check != "completeness"):
             return False

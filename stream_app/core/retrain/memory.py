@@ -129,4 +129,4 @@ class CoordinatorStates:
         value = self._work.get([profile.key(model)])[0]
         hours = profile.decode(value, profile.key(model)) if value is not None else ()
         plan = data_range.plan(first, now_ms, share, known.labelled, hours, start, inputs)
-        return Seen(plan, known.coverage, tuple(known.faults if faults is None else faults))
+        return Seen(plan, known.coverage, tuple(known.faults if faults is None else faults), known.heard)

@@ -124,7 +124,7 @@ class RetrainStage(LogStage):
             found = entry.finding
             if known.judged(found):
                 self._memory.keep(entry.model, known)
-            if found.kind in _JUDGED and found.check is None:
+            if found.kind in _JUDGED and (found.check is None or (found.check == "hourly" and found.drift)):
                 self._remember(offset, model_log.EventEntry(replace(found, windows=[])))
         elif isinstance(
             entry,
@@ -198,10 +198,11 @@ class RetrainStage(LogStage):
             found = entry.finding
             if found.drift:
                 first = found.run_from if found.run_from is not None else found.day
-                self._step(entry.model, reading.drift(found, self._seen(entry.model, first, found.faults)))
+                faults = found.faults if found.check is None else None
+                self._step(entry.model, reading.drift(found, self._seen(entry.model, first, faults)))
             elif found.kind in self._memory.states[entry.model].runs:
                 self._step(entry.model, reading.run_ended(found))
-            if found.kind == DriftKind.PERFORMANCE and found.revises is None:
+            if found.kind == DriftKind.PERFORMANCE and found.check is None and found.revises is None:
                 self._policies(entry.model, found.close_ms)
         elif isinstance(entry, model_log.ForgottenEntry):
             self._step(entry.model, Forgotten(entry.days, entry.close_ms))

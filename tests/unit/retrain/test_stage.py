@@ -58,7 +58,7 @@ def test_a_decision_stands_after_its_event_and_before_the_epochs_tick() -> None:
     cause = event("performance", D)
     log = bench.feed(cause, tick(at(D))).log()
     decided = next(e for e in log if isinstance(e, model_log.DecisionEntry))
-    assert (decided.event_id, decided.eligible, len(decided.safeguards)) == (cause.id, True, 8)
+    assert (decided.event_id, decided.eligible, len(decided.safeguards)) == (cause.id, True, 9)
     assert log[-3:] == [cause, decided, tick(at(D))]
 
 
@@ -145,7 +145,7 @@ def test_every_refusal_is_audited_with_every_safeguards_answer() -> None:
     assert audit.inputs.settings_hash == "0123456789abcdef"
     assert audit.inputs.end_offsets["ml.predictions"][0] == at(D) // HOUR_MS
     assert [s.name for s in audit.safeguards if not s.passed] == ["flags", "severity"]
-    assert len(audit.safeguards) == 8
+    assert len(audit.safeguards) == 9
     assert audit.reason == "flags: auto_retrain is off in production; severity: MEDIUM, HIGH is needed"
 
 
