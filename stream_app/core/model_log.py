@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from schemas import bounds
-from schemas.training import Answer, VersionComparison
+from schemas.training import Answer, TriedRange, VersionComparison
 from schemas.unreadable import Unreadable
 from stream_app.core.comparisons.finding import Finding
 from stream_app.core.comparisons.records import BaselineKind, LabelWindow, QualityValue, ScoreWindow
@@ -23,7 +23,7 @@ from stream_app.core.kit.effects import ConsumedRecord, Emit
 from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.errors import Broken, Parked, UnknownFormat
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 
 #: Alias of the log that metrics writes.
 MODEL_LOG: Final = "model-log"
@@ -53,6 +53,8 @@ class SnapshotEntry(msgspec.Struct, frozen=True, tag="snapshot"):
     revision: int
     #: labelled predictions
     outcomes: int
+    #: positive outcomes among them
+    positives: int
 
 
 class LifecycleEntry(msgspec.Struct, frozen=True, tag="lifecycle"):
@@ -187,6 +189,8 @@ class CommandEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     id: str
     actor: str = ""
     reason: str = ""
+    #: retrain: names of ranges to learn from
+    ranges: tuple[str, ...] = ()
     #: set: what changes
     values: dict[str, Any] | None = None
     #: version that it names
@@ -213,6 +217,9 @@ class ResultEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     candidate_metrics: dict[str, float | None] | None = None
     champion_metrics: dict[str, float | None] | None = None
     comparison: VersionComparison | None = None
+    #: which range the candidate learnt from, and what came of each
+    range: str | None = None
+    tried: list[TriedRange] | None = None
     error: str | None = None
     artifact_sha256: str | None = None
     #: version that is active from now on, if it says so

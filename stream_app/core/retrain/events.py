@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
-from schemas.training import Answer, VersionComparison
+from schemas.training import Answer, TriedRange, VersionComparison
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.retrain.data_range import Plan
 from stream_app.core.retrain.safeguards import Coverage, PerformanceCheck
@@ -146,6 +146,9 @@ class Result:
     #: of the candidate's artefact, in hex
     artifact_sha256: str | None = None
     comparison: VersionComparison | None = None
+    #: name of the range that the candidate learnt from
+    learnt_from: str | None = None
+    tried: tuple[TriedRange, ...] = ()
 
     @property
     def kind(self) -> Kind:

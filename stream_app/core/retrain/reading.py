@@ -38,6 +38,8 @@ def result(found: ResultEntry) -> Result:
         found.error,
         found.artifact_sha256,
         found.comparison,
+        found.range,
+        tuple(found.tried or ()),
     )
 
 

@@ -159,8 +159,8 @@ def succeeded(transition: Transition, event: Result) -> None:
         state="validating",
         job=replace(
             job, candidate=candidate, artifact_sha256=event.artifact_sha256, candidate_metrics=event.candidate_metrics,
-            champion_metrics=event.champion_metrics, comparison=event.comparison,
-            sent=replace(transition.sent(), accepted=True),
+            champion_metrics=event.champion_metrics, comparison=event.comparison, learnt_from=event.learnt_from,
+            tried=event.tried, sent=replace(transition.sent(), accepted=True),
         ),
     )  # fmt: skip
     if transition.state.failure is not None and transition.state.failure.command == "train":
@@ -172,9 +172,10 @@ def judge_candidate(transition: Transition, event: TickEvent) -> None:
     job = transition.job()
     found = validate(transition.rules, job.candidate_metrics, job.champion_metrics, job.comparison)
     ids = (transition.sent().id, *job.cause.event_ids)
+    learnt = f", learnt from {job.learnt_from}" if job.learnt_from is not None else ""
     transition.audit(
-        "validate", found.verdict, transition.sent().id, f"{job.candidate}: {found.reason}", ids=ids,
-        comparison=found.comparison,
+        "validate", found.verdict, transition.sent().id, f"{job.candidate}{learnt}: {found.reason}", ids=ids,
+        comparison=found.comparison, tried=job.tried,
     )  # fmt: skip
     if found.verdict == "passed":
         transition.change_job(validated=True)
@@ -206,8 +207,9 @@ def context(
     """What safeguards are asked about now; ``unasked``: as if no person were asked for anything."""
     state = transition.state
     return Context(
-        config=transition.config, nominal_ms=nominal_ms, check=check, severity=severity, labelled=seen.plan.labelled,
-        coverage=seen.coverage, heard=seen.heard, faults=seen.faults, state="idle" if unasked else state.state,
+        config=transition.config, nominal_ms=nominal_ms, check=check, severity=severity,
+        labelled=seen.plan.labelled, lacks=seen.plan.lacks, coverage=seen.coverage, heard=seen.heard,
+        faults=seen.faults, state="idle" if unasked else state.state,
         asked=state.job.asked if state.job is not None and not unasked else None, version=version, active=state.active,
         circuit_open=state.circuit_open, failures=state.failures, last_train_ms=state.last_train_ms,
         backoff_until_ms=transition.backing_off(), skipped=skipped,

@@ -43,7 +43,7 @@ def at(day: int, hour: float = 4) -> int:
 
 
 def snapshot(day: int, outcomes: int = 1_000, version: str = "v0", model: str = MODEL) -> Any:
-    return model_log.SnapshotEntry(model, version, day, 1, outcomes)
+    return model_log.SnapshotEntry(model, version, day, 1, outcomes, outcomes // 2)
 
 
 def completeness(day: int, labelled: int = 950, model: str = MODEL) -> Any:

@@ -82,7 +82,7 @@ def test_a_model_without_labels_is_not_held_back_by_it() -> None:
     bench = Bench().serving()
     day(bench, D + 1, labelled=100)
     refused = bench.of("audit")[-1]
-    assert [s.name for s in refused.safeguards if not s.passed] == ["coverage"]
+    assert [s.name for s in refused.safeguards if not s.passed] == ["samples", "coverage"]
 
 
 @pytest.mark.parametrize("kind", ["statistical", "performance"])

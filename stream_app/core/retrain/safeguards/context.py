@@ -59,6 +59,8 @@ class Context:
     severity: str | None = None
     #: labelled rows in the training range
     labelled: int = 0
+    #: why no hold-out can be kept back from them, if none can
+    lacks: str | None = None
     coverage: Coverage | None = None
     #: the last daily performance checks, oldest first
     heard: tuple[PerformanceCheck, ...] = ()
