@@ -124,7 +124,7 @@ def reject(model: str, command_id: str | None, actor: str, reason: str) -> None:
     "ranges",
     multiple=True,
     metavar="RANGE",
-    help="Rows to learn from: so many days, as 14d, or all. Several times: the trainer chooses. Default: retrain_ranges.",
+    help="Rows to learn from: 14d (days), or all. Several times: the trainer chooses. Default: retrain_ranges.",
 )
 @_options
 def retrain(model: str, ranges: tuple[str, ...], actor: str, reason: str) -> None:
