@@ -113,10 +113,10 @@ with the last mature day, whose outcomes can be expected. Where that cannot be h
 missing: a command that is bound to fail is not sent.
 
 What is learnt from ends where the hold-out begins. `retrain_ranges` names ranges, `onset` (since the drift began),
-`30d` and `all` (`retrain_all_days`) by default; the reference trainer fits one model a range and takes the longest within one
-standard error of the best. Result and audit name the one taken and what came of each (`tried`). Trainers that fit one
-model have `data.train`, the first of them that fits the occasion. A training of which retention left nothing is said
-as `rows_expired` and does not count for the circuit.
+`30d` and `all` (`retrain_all_days`) by default; the reference trainer fits one model a range and takes the longest
+within one standard error of the best. Result and audit name the one taken and what came of each (`tried`). Trainers
+that fit one model have `data.train`, the first of them that fits the occasion. A training of which retention left
+nothing is said as `rows_expired`; like a command that nobody accepted, it does not count for the circuit.
 
 ## How a candidate is judged
 
