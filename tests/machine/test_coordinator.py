@@ -77,9 +77,13 @@ class Coordinator(RuleBasedStateMachine):
         severity=st.sampled_from(("HIGH", "CRITICAL", "MEDIUM", None)),
         labelled=st.sampled_from((5_000, 100, 99)),
         faults=st.sampled_from(((), (), ("predictions down",))),
+        labels=st.sampled_from(("drift", "drift", "no_drift", "insufficient_evidence")),
+        hourly=st.booleans(),
     )
-    def drift(self, check: str, severity: str | None, labelled: int, faults: tuple[str, ...]) -> None:
-        self._do(self.world.drift(check, severity, seen=seen(labelled, faults=faults)))
+    def drift(
+        self, check: str, severity: str | None, labelled: int, faults: tuple[str, ...], labels: str, hourly: bool
+    ) -> None:
+        self._do(self.world.drift(check, severity, seen=seen(labelled, faults=faults), labels=labels, hourly=hourly))
 
     @rule(labelled=st.sampled_from((5_000, 5_000, 99)))
     def retrain_by_hand(self, labelled: int) -> None:

@@ -40,6 +40,8 @@ def result(found: ResultEntry) -> Result:
         found.error,
         found.artifact_sha256,
         found.comparison,
+        found.range,
+        tuple(found.tried or ()),
     )
 
 
@@ -49,7 +51,7 @@ def version_changed(entry: LifecycleEntry) -> VersionChanged:
 
 
 def drift(found: Finding, seen: Seen) -> DriftFound:
-    """A statistical or performance event with verdict ``drift``."""
+    """A statistical or performance event with verdict ``drift``, of a daily check or the hourly one."""
     first = found.run_from if found.run_from is not None else found.day
     return DriftFound(
         found.id,
@@ -59,6 +61,7 @@ def drift(found: Finding, seen: Seen) -> DriftFound:
         found.close_ms,
         first,
         seen,
+        found.check == "hourly",
     )
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from schemas.common import rfc3339
+from schemas.training import ROWS_EXPIRED
 from stream_app.core.retrain.events import ManualCommand, Result, TickEvent
 from stream_app.core.retrain.transition import Transition
 
@@ -52,7 +53,8 @@ def accepted(transition: Transition, event: Result) -> None:
 
 def order_failed(transition: Transition, event: Result) -> None:
     """The trainer or the deployer gave up, or refused."""
-    transition.fail(event.error or "no reason given")
+    error = event.error or "no reason given"
+    transition.fail(error, counts=not error.startswith(ROWS_EXPIRED))
 
 
 def deadlines(transition: Transition, event: TickEvent) -> None:
@@ -66,7 +68,7 @@ def deadlines(transition: Transition, event: TickEvent) -> None:
             text = f"not accepted by {rfc3339(sent.accept_by_ms)}: attempt {sent.attempt + 1}"
             transition.audit(sent.command, "sent_again", f"{sent.id}/{sent.attempt + 1}", text, ids=(sent.id,))
         else:
-            transition.fail(f"not accepted in {sent.attempt} attempts")
+            transition.fail(f"not accepted in {sent.attempt} attempts", counts=False)
     elif transition.now_ms >= sent.finish_by_ms:
         transition.cancel()
         transition.fail(f"accepted, and not finished by {rfc3339(sent.finish_by_ms)}")

@@ -10,11 +10,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from schemas.training import VersionComparison
+from schemas.training import TriedRange, VersionComparison
 from stream_app.core.kit.codec import Codec
 from stream_app.core.retrain.data_range import Plan
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 PREFIX: Final = b"J"
 
 State = Literal[
@@ -80,6 +80,9 @@ class Job(msgspec.Struct, frozen=True):
     validated: bool = False
     #: of the candidate with the active version, as its trainer says
     comparison: VersionComparison | None = None
+    #: range that the candidate learnt from, of those that its trainer tried
+    learnt_from: str | None = None
+    tried: tuple[TriedRange, ...] = ()
 
 
 class FailedCommand(msgspec.Struct, frozen=True):
@@ -91,6 +94,8 @@ class FailedCommand(msgspec.Struct, frozen=True):
     #: tick that gave it up (epoch ms)
     at_ms: int
     reason: str
+    #: whether it counts for the circuit
+    counted: bool = True
 
 
 class Refusals(msgspec.Struct, frozen=True):
