@@ -17,13 +17,14 @@ from schemas import bounds
 from schemas.training import Answer, VersionComparison
 from schemas.unreadable import Unreadable
 from stream_app.core.comparisons.finding import Finding
+from stream_app.core.comparisons.recalibration import RepairProposal
 from stream_app.core.comparisons.records import BaselineKind, LabelWindow, QualityValue, ScoreWindow
 from stream_app.core.kit.codec import Codec
 from stream_app.core.kit.effects import ConsumedRecord, Emit
 from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.errors import Broken, Parked, UnknownFormat
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 
 #: Alias of the log that metrics writes.
 MODEL_LOG: Final = "model-log"
@@ -123,6 +124,8 @@ class PerformanceEntry(msgspec.Struct, frozen=True, tag="performance"):
     again: bool = False
     #: the run of statistical drift that stands is acquitted from this close on
     acquitted: bool = False
+    #: at HIGH and above: what a recalibration would do
+    repair: RepairProposal | None = None
 
 
 class QualityEntry(msgspec.Struct, frozen=True, tag="quality"):
@@ -228,6 +231,8 @@ class EventEntry(msgspec.Struct, frozen=True, tag="event"):
     """A drift event was published: what it found."""
 
     finding: Finding
+    #: of a performance event, if a recalibration was looked at
+    repair: RepairProposal | None = None
 
     @property
     def model(self) -> str:
