@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
 from schemas.training import Answer, VersionComparison
+from stream_app.core.comparisons.recalibration import RepairProposal
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.retrain.data_range import Plan
 from stream_app.core.retrain.safeguards import Coverage
 
 Kind = Literal[
     "drift", "run_ended", "policies", "version_changed", "probation_look", "forgotten", "tick",
-    "accepted", "progress", "succeeded", "failed", "activated", "rolled_back",
+    "accepted", "progress", "succeeded", "failed", "unsupported", "activated", "rolled_back",
     "retrain", "approve", "reject", "rollback", "reset_circuit", "dismiss",
 ]  # fmt: skip
 Manual = Literal["reject", "rollback", "reset_circuit", "dismiss"]
@@ -46,6 +47,8 @@ class DriftFound:
     close_ms: int
     run_from: int
     seen: Seen
+    #: what a recalibration would do, if that was looked at
+    repair: RepairProposal | None = None
 
     @property
     def key(self) -> str | None:
@@ -89,6 +92,8 @@ class VersionChanged:
     previous: str | None
     how: str
     since_ms: int
+    #: of a model whose repair is under way or taken back
+    seen: Seen | None = None
     key: ClassVar[str | None] = None
 
 
@@ -120,6 +125,8 @@ class TickEvent:
     """Time has come to ``now_ms``."""
 
     kind: ClassVar[Kind] = "tick"
+    #: of a model whose repair is under way
+    seen: Seen | None = None
     key: ClassVar[str | None] = None
 
 
@@ -137,6 +144,8 @@ class Result:
     #: of the candidate's artefact, in hex
     artifact_sha256: str | None = None
     comparison: VersionComparison | None = None
+    #: of a model whose repair is under way or taken back
+    seen: Seen | None = None
 
     @property
     def kind(self) -> Kind:

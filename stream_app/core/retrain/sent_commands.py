@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from msgspec.structs import replace
@@ -52,11 +53,17 @@ def accepted(transition: Transition, event: Result) -> None:
 
 def order_failed(transition: Transition, event: Result) -> None:
     """The trainer or the deployer gave up, or refused."""
-    transition.fail(event.error or "no reason given")
+    text = "no reason given" if event.status == "failed" else f"it does not {transition.sent().command}"
+    transition.fail(event.error or text)
 
 
 def deadlines(transition: Transition, event: TickEvent) -> None:
     """Not accepted in time: again, a few times. Accepted and not finished in time: cancelled, failed."""
+    overdue(transition, transition.fail)
+
+
+def overdue(transition: Transition, give_up: Callable[[str], None]) -> None:
+    """What the deadlines of the command on its way say at this tick; ``give_up`` hears why it came to nothing."""
     sent = transition.sent()
     if not sent.accepted:
         if transition.now_ms < sent.accept_by_ms:
@@ -66,10 +73,10 @@ def deadlines(transition: Transition, event: TickEvent) -> None:
             text = f"not accepted by {rfc3339(sent.accept_by_ms)}: attempt {sent.attempt + 1}"
             transition.audit(sent.command, "sent_again", f"{sent.id}/{sent.attempt + 1}", text, ids=(sent.id,))
         else:
-            transition.fail(f"not accepted in {sent.attempt} attempts")
+            give_up(f"not accepted in {sent.attempt} attempts")
     elif transition.now_ms >= sent.finish_by_ms:
         transition.cancel()
-        transition.fail(f"accepted, and not finished by {rfc3339(sent.finish_by_ms)}")
+        give_up(f"accepted, and not finished by {rfc3339(sent.finish_by_ms)}")
 
 
 def dismiss(transition: Transition, event: ManualCommand) -> None:
