@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.common import parse_ms
-from schemas.training import TrainingCommand
+from schemas.training import Recalibration, TrainingCommand
+from stream_app.core.comparisons.platt import recalibrated
 from stream_app.reference.judging import Answers, compare, metrics
 from stream_app.settings import Settings
 from stream_app.simulator import Batch, Simulator
@@ -125,10 +126,12 @@ class ClosedLoop:
         day = at_ms // DAY_MS - self._first
         if order.command == "cancel":
             return None
-        if order.command in ("activate", "rollback"):
+        if order.command in ("activate", "recalibrate", "rollback"):
             model.active = str(order.candidate_version)
+            if order.recalibration is not msgspec.UNSET:
+                model.scorers[model.active] = _repaired(model.scorers[order.model_version], order.recalibration)
             model.orders.append((day, order.command, model.active))
-            status = "activated" if order.command == "activate" else "rolled_back"
+            status = "rolled_back" if order.command == "rollback" else "activated"
             return {**told, "status": status, "candidate_version": model.active}
         assert order.data is not msgspec.UNSET
         train = self._rows(model, parse_ms(order.data.train.from_), parse_ms(order.data.train.to))
@@ -164,6 +167,10 @@ class ClosedLoop:
         if not parts:
             return Rows(model.days[0].features[:0], model.days[0].actual[:0])
         return Rows(np.concatenate([p.features for p in parts]), np.concatenate([p.actual for p in parts]))
+
+
+def _repaired(model: Scorer, by: Recalibration) -> Scorer:
+    return Scorer(lambda rows: recalibrated(model.score(rows), by.a, by.b), by.threshold)
 
 
 def _judged(model: Scorer, rows: Rows) -> Answers:

@@ -65,9 +65,14 @@ def fit(x: Floats, positives: Ints, negatives: Ints) -> tuple[float, float]:
     return a, b
 
 
-def scaled(logit: float, a: float, b: float) -> float:
-    """score′ of a score with this logit."""
-    return float(_sigma(np.asarray([a * logit + b]))[0])
+def scaled(x: Floats, a: float, b: float) -> Floats:
+    """score′ of scores with logits ``x``; shapes (n,)."""
+    return _sigma(a * x + b)
+
+
+def recalibrated(scores: Floats, a: float, b: float) -> Floats:
+    """score′ of scores in [0, 1]; shapes (n,)."""
+    return scaled(logits(scores), a, b)
 
 
 def _loss(a: float, b: float, x: Floats, rows: Floats, hits: Floats) -> float:

@@ -6,9 +6,11 @@ drift, nothing but learning helps. So a proposal is judged twice: by what it wou
 fitted on, and by the ROC AUC of the rows beside the baseline's.
 
 The labelled rows of a run of drift are split into two halves at random, fitted on each and judged on the other, with
-the threshold that serves the metric best on the half it was fitted on. One day of rows is enough for that. The gain's
-interval is that of paired rows: each row's part in the metric after less that before (linearised for F1). The numbers
-of the proposal itself come from all rows.
+the threshold that serves the metric best on the half it was fitted on: by the fit's own probabilities, not by that
+half's outcomes, which move it about (of 200 models with one day of 190 rows, logits moved by 2.4, it is a repair in
+175 instead of 168; with 1,000 rows there is no difference). One day of rows is enough for that. The gain's interval is
+that of paired rows: each row's part in the metric after less that before (linearised for F1). The numbers of the
+proposal itself come from all rows.
 """
 
 from __future__ import annotations
@@ -135,7 +137,7 @@ def propose(
     a, b = round(whole.a, 6), round(whole.b, 6)
     known = msgspec.structs.replace(
         known, repaired=float(served) + gain, gain=gain, lower=gain - reach, upper=gain + reach, a=a, b=b,
-        threshold=round(platt.scaled(whole.cut, a, b), 9),
+        threshold=round(float(platt.scaled(np.asarray([whole.cut]), a, b)[0]), 9),
     )  # fmt: skip
     return _judged(known, old_auc - auc, before - served)
 
@@ -220,16 +222,16 @@ def _fitted(table: _Table, metric: str) -> _Fit | None:
     a, b = platt.fit(x, positives, negatives)
     if a <= 0:
         return None
-    hits = np.concatenate((np.cumsum(positives[::-1])[::-1], [0]))
-    wrong = np.concatenate((np.cumsum(negatives[::-1])[::-1], [0]))
-    all_positive, all_negative = int(positives.sum()), int(negatives.sum())
+    rows = (positives + negatives).astype(np.float64)
+    yes = rows * platt.scaled(x, a, b)
+    hits = np.concatenate((np.cumsum(yes[::-1])[::-1], [0.0]))
+    wrong = np.concatenate((np.cumsum((rows - yes)[::-1])[::-1], [0.0]))
+    all_positive, all_negative = float(yes.sum()), float((rows - yes).sum())
     if metric == "accuracy":
-        value = (hits + all_negative - wrong).astype(np.float64)
+        value = hits + all_negative - wrong
     else:
-        value = 2 * hits / np.maximum(2 * hits + wrong + all_positive - hits, 1)
-    # of cuts that serve alike the one next to where the fit says that both classes are equally likely
-    cuts = [_between(x, int(at)) for at in np.flatnonzero(value == value.max())]
-    return _Fit(a, b, min(cuts, key=lambda cut: abs(a * cut + b)))
+        value = 2 * hits / (hits + wrong + all_positive)
+    return _Fit(a, b, _between(x, int(np.argmax(value))))
 
 
 def _between(x: Floats, at: int) -> float:
