@@ -227,10 +227,7 @@ def _fitted(table: _Table, metric: str) -> _Fit | None:
     hits = np.concatenate((np.cumsum(yes[::-1])[::-1], [0.0]))
     wrong = np.concatenate((np.cumsum((rows - yes)[::-1])[::-1], [0.0]))
     all_positive, all_negative = float(yes.sum()), float((rows - yes).sum())
-    if metric == "accuracy":
-        value = hits + all_negative - wrong
-    else:
-        value = 2 * hits / (hits + wrong + all_positive)
+    value = hits + all_negative - wrong if metric == "accuracy" else 2 * hits / (hits + wrong + all_positive)
     return _Fit(a, b, _between(x, int(np.argmax(value))))
 
 
