@@ -273,7 +273,7 @@ class ReplacedEntry(msgspec.Struct, frozen=True, tag="replaced"):
     previous: str
     #: as in its ``LifecycleEntry``
     since_ms: int
-    #: retrained, deployed (by somebody else), or rolled_back
+    #: retrained, recalibrated, deployed (by somebody else), or rolled_back
     how: str
     #: id of the train or rollback command it came from
     command_id: str | None

@@ -14,13 +14,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from schemas.training import Recalibration
-from stream_app.core.comparisons.platt import recalibrated
 from stream_app.errors import Incompatible, Unavailable
 
 Matrix = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 SEED: Final = 20
+#: Logits beyond it are cut off, so that scores of 0 and 1 have one.
+REACH: Final = 16.0
 
 
 class Fitted:
@@ -47,7 +48,9 @@ class Recalibrated:
     def predict_proba(self, matrix: Matrix) -> Matrix:
         """Shape (n, 2)."""
         made = np.clip(np.asarray(self.estimator.predict_proba(matrix), dtype=np.float64)[:, 1], 0.0, 1.0)
-        yes = recalibrated(made, self.a, self.b)
+        with np.errstate(divide="ignore"):
+            logit = np.clip(np.log(made) - np.log1p(-made), -REACH, REACH)
+        yes = 1 / (1 + np.exp(-(self.a * logit + self.b)))
         return np.column_stack([1 - yes, yes])
 
 

@@ -103,6 +103,7 @@ LIMITS: dict[str, Any] = TEXTS | {
     "SentCommand.id": 36,
     "Job.candidate_metrics": METRICS, "Job.candidate_metrics.key": 32, "Job.champion_metrics": METRICS,
     "Job.champion_metrics.key": 32, "History.labelled": 400, "History.faults": 8, "History.faults.item": 400,
+    "RepairProposal.refused": 400, "ModelState.repaired": NAME,
     "Finding.day": 20_000, "Finding.run_from": 20_000, "Finding.close_ms": 2**41,
     # -- metrics
     "VersionDays.first": version_days.FIRST_DAYS, "VersionDays.marks": 2, "VersionDays.marks.key": 16,

@@ -11,6 +11,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from schemas.training import ExpectedGain, Recalibration, TrainingCommand
+from stream_app.core.comparisons.platt import recalibrated
 from stream_app.errors import Incompatible
 from stream_app.reference.artefacts import ARTEFACT
 from stream_app.reference.commands import ReceivedCommand
@@ -108,4 +109,6 @@ def test_any_learner_s_model_is_wrapped_and_scores_of_0_and_1_stay_scores(learne
     far = found.scores(np.array([[-1e6], [1e6], *matrix]))
     assert ((far >= 0) & (far <= 1)).all()
     assert far[0] < far[1]
+    plain = Fitted(LEARNERS[learner](matrix, actual), ("x",)).scores(matrix)
+    assert found.scores(matrix) == pytest.approx(recalibrated(plain, BY.a, BY.b), abs=1e-12), "as metrics judged it"
     assert found.threshold == 0.375
