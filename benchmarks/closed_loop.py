@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -81,7 +81,7 @@ class ClosedLoop:
         self._first = first_day
         self._answered = 0
 
-    def run(self, progress: Callable[[int, int], None] | None = None) -> ClosedLoop:
+    def run(self, progress: Callable[[int, int], None] | None = None) -> Self:
         """All days, the closes after each, and whatever is commanded then."""
         count = max(len(model.days) for model in self.models.values())
         for day in range(count):
