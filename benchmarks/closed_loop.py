@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 from schemas.common import parse_ms
 from schemas.training import Recalibration, TrainingCommand
 from stream_app.core.comparisons.platt import recalibrated
-from stream_app.reference.judging import Answers, compare, metrics
+from stream_app.reference.judging import Answers, compare, longest_as_good, metrics
 from stream_app.settings import Settings
 from stream_app.simulator import Batch, Simulator
 from stream_app.stage_configs import alerts_config, drift_config, metrics_config, retrain_config
 
 DAY_MS, HOUR_MS, MINUTE_MS = 86_400_000, 3_600_000, 60_000
 
+#: rows that a range needs
+LEAST_ROWS = 100
 #: hour of the day that everything is predicted in
 SERVED_AT = 10
 
@@ -134,21 +136,35 @@ class ClosedLoop:
             status = "rolled_back" if order.command == "rollback" else "activated"
             return {**told, "status": status, "candidate_version": model.active}
         assert order.data is not msgspec.UNSET
-        train = self._rows(model, parse_ms(order.data.train.from_), parse_ms(order.data.train.to))
+        named = {} if order.data.ranges is msgspec.UNSET else {r.name: r for r in order.data.ranges}
         held = self._rows(model, parse_ms(order.data.holdout.from_), parse_ms(order.data.holdout.to))
         candidate = f"v{len(model.scorers) + 1}"
         model.orders.append((day, "train", candidate))
-        if len(set(train.actual.tolist())) < 2 or len(set(held.actual.tolist())) < 2:
+        # as the reference trainer does: a model a range, the longest that is as good as the best, judged without the
+        # hold-out, and fitted on all rows afterwards
+        metric, begun, ranges = str(order.primary_metric), set(), []
+        for name, found in sorted(named.items(), key=lambda item: parse_ms(item[1].from_)):
+            rows = self._rows(model, parse_ms(found.from_), parse_ms(found.to))
+            if found.from_ not in begun and len(rows.actual) >= LEAST_ROWS and len(set(rows.actual.tolist())) == 2:
+                begun.add(found.from_)
+                ranges.append((name, rows))
+        if not ranges or len(set(held.actual.tolist())) < 2:
             return {**told, "status": "failed", "error": "one class only"}
-        model.scorers[candidate] = self._fit(*train)
-        ours, theirs = (_judged(model.scorers[name], held) for name in (candidate, order.expected_current_version))
-        # as the reference trainer does: judged without the hold-out, and fitted on all rows afterwards
+        judged = [_judged(self._fit(*rows), held) for _, rows in ranges]
+        chosen, errors = longest_as_good(metric, judged, held.actual)
+        (name, train), ours = ranges[chosen], judged[chosen]
+        theirs = _judged(model.scorers[order.expected_current_version], held)
         model.scorers[candidate] = self._fit(*(np.concatenate(pair) for pair in zip(train, held, strict=True)))
+        tried = [
+            {"name": known, "rows": len(rows.actual), "value": metrics(said, held.actual)[metric], "se": error}
+            for (known, rows), said, error in zip(ranges, judged, errors, strict=True)
+        ]
         return {
             **told, "status": "succeeded", "candidate_version": candidate,
             "training_samples": len(train.actual), "holdout_samples": len(held.actual),
             "candidate_metrics": metrics(ours, held.actual), "champion_metrics": metrics(theirs, held.actual),
-            "comparison": msgspec.to_builtins(compare(str(order.primary_metric), ours, theirs, held.actual)),
+            "comparison": msgspec.to_builtins(compare(metric, ours, theirs, held.actual)),
+            "range": name, "tried": tried,
         }  # fmt: skip
 
     def _rows(self, model: PlayedModel, from_ms: int, to_ms: int) -> Rows:

@@ -21,7 +21,7 @@ from schemas.common import (
     Timestamp,
     Token,
 )
-from schemas.training import VersionComparison
+from schemas.training import MOST_RANGES, TriedRange, VersionComparison
 
 #: The stages that decide.
 Stage = Literal["metrics", "retrain", "alerts"]
@@ -57,6 +57,8 @@ class AuditRecord(Output, frozen=True, kw_only=True):
     reason: Text
     #: of a judged candidate: how it compares with the active version by the primary metric
     comparison: VersionComparison | UnsetType = UNSET
+    #: of a judged candidate: the ranges that its trainer tried, the chosen one in ``reason``
+    tried: Annotated[list[TriedRange], Meta(max_length=MOST_RANGES)] | UnsetType = UNSET
     #: how often the same was decided by now, ``at`` being the last time; absent for what cannot come again
     count: Annotated[int, Meta(ge=1, le=2**31 - 1)] | UnsetType = UNSET
     #: when it was decided for the first time; stands beside ``count``

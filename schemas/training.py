@@ -24,8 +24,16 @@ from schemas.common import (
     Uuid,
 )
 
+#: How the error of a training begins for which retention left too few rows: it counts for no circuit.
+ROWS_EXPIRED = "rows_expired"
+
 Attempt = Annotated[int, Meta(ge=1, le=1_000)]
 Metrics = dict[Token, Finite | None]
+#: names of ranges, and how many a command has at most
+RANGE, MOST_RANGES = "(onset|all|[1-9][0-9]{0,2}d)", 8
+#: since the drift began, as far back as `retrain_all_days` says, or so many days
+RangeName = Annotated[str, Meta(pattern=rf"^{RANGE}\Z", extra_json_schema={"pattern": f"^{RANGE}$"})]
+RangeNames = Annotated[list[RangeName], Meta(min_length=1, max_length=MOST_RANGES)]
 Answer = Literal["accepted", "progress", "succeeded", "failed", "unsupported", "activated", "rolled_back"]
 TopicName = Annotated[str, Meta(min_length=1, max_length=249, extra_json_schema={"pattern": NAME_PATTERN})]
 
@@ -47,11 +55,38 @@ class DataRange(msgspec.Struct, frozen=True, kw_only=True):
     offsets: dict[TopicName, dict[Partition, tuple[Offset, Offset]]]
 
 
+class TrainingRange(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows that a candidate may learn from, by time of prediction; they lie between the offsets of ``train``."""
+
+    name: RangeName
+    from_: Timestamp = field(name="from")
+    #: where the hold-out begins
+    to: Timestamp
+    #: labelled rows that are known in it
+    rows: Count
+
+
 class TrainingData(msgspec.Struct, frozen=True):
     """Rows to train on, and the newest ones, to judge by."""
 
     train: DataRange
     holdout: DataRange
+    #: for trainers that fit several models: what to learn from instead of ``train``
+    ranges: Annotated[list[TrainingRange], Meta(max_length=MOST_RANGES)] | UnsetType = UNSET
+
+
+class TriedRange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What came of learning from one range."""
+
+    name: Name
+    #: labelled rows that there were
+    rows: Count
+    #: of the primary metric on the hold-out
+    value: Finite | None = None
+    #: standard error of the difference from the best range on the same rows, by resampling them in pairs; 0: the best
+    se: Finite | None = None
+    #: why nothing was fitted
+    skipped: Annotated[str, Meta(max_length=400)] | None = None
 
 
 class VersionComparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +170,9 @@ class TrainingResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     champion_metrics: Metrics | None = None
     #: of both by the command's ``primary_metric``, with an interval; without it, the metrics above decide
     comparison: VersionComparison | None = None
+    #: name of the range that the candidate learnt from, of several that were tried
+    range: Name | None = None
+    tried: Annotated[list[TriedRange], Meta(max_length=MOST_RANGES)] | None = None
     error: Text | None = None
 
 

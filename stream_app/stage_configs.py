@@ -165,7 +165,6 @@ def retrain_config(settings: Settings, reply_topic: str) -> RetrainConfig:
         rules=StageRules(
             settings, lambda known, of, model: Allowed(_named(RetrainRules, of), _flags(known, model)), by_name=True
         ),
-        history_days=settings.cell_retention_days,
     )
 
 

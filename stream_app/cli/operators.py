@@ -13,6 +13,7 @@ import click
 from aiokafka import TopicPartition
 
 from schemas.common import NAME
+from schemas.training import MOST_RANGES, RANGE
 from stream_app import settings as settings_module
 from stream_app.cli import listing
 from stream_app.cli.alerts import read_alerts
@@ -118,16 +119,25 @@ def reject(model: str, command_id: str | None, actor: str, reason: str) -> None:
 
 @click.command()
 @click.argument("model")
+@click.option(
+    "--range",
+    "ranges",
+    multiple=True,
+    metavar="RANGE",
+    help="Rows to learn from: 14d (days), or all. Several times: the trainer chooses. Default: retrain_ranges.",
+)
 @_options
-def retrain(model: str, actor: str, reason: str) -> None:
-    """Command a training manually, on the last retrain_range_days days.
+def retrain(model: str, ranges: tuple[str, ...], actor: str, reason: str) -> None:
+    """Command a training manually, on ranges of rows up to the last day whose outcomes have come.
 
     It needs no drift, no flags and no approval; every other safeguard is asked, and says no by name in the audit.
 
     \b
-    Example: plumbline retrain conflict:global --reason "new feature backfilled"
-    """
-    write(settings_module.load(), model, "retrain", {}, actor, reason)
+    Example: plumbline retrain conflict:global --range 14d --range all --reason "new feature backfilled"
+    """  # fmt: skip
+    if len(ranges) > MOST_RANGES or not all(re.fullmatch(RANGE, name) for name in ranges):
+        raise click.BadParameter(f"14d, all; {MOST_RANGES} of them at most", param_hint="--range")
+    write(settings_module.load(), model, "retrain", {"ranges": list(ranges)} if ranges else {}, actor, reason)
 
 
 @click.command()

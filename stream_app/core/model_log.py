@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from schemas import bounds
-from schemas.training import Answer, VersionComparison
+from schemas.training import Answer, TriedRange, VersionComparison
 from schemas.unreadable import Unreadable
 from stream_app.core.comparisons.finding import Finding
 from stream_app.core.comparisons.recalibration import RepairProposal
@@ -57,6 +57,8 @@ class SnapshotEntry(msgspec.Struct, frozen=True, tag="snapshot"):
     revision: int
     #: labelled predictions
     outcomes: int
+    #: positive outcomes among them
+    positives: int
 
 
 class LifecycleEntry(msgspec.Struct, frozen=True, tag="lifecycle"):
@@ -205,6 +207,8 @@ class CommandEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     id: str
     actor: str = ""
     reason: str = ""
+    #: retrain: names of ranges to learn from
+    ranges: tuple[str, ...] = ()
     #: set: what changes
     values: dict[str, Any] | None = None
     #: version that it names
@@ -248,6 +252,9 @@ class ResultEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     candidate_metrics: dict[str, float | None] | None = None
     champion_metrics: dict[str, float | None] | None = None
     comparison: VersionComparison | None = None
+    #: which range the candidate learnt from, and what came of each
+    range: str | None = None
+    tried: list[TriedRange] | None = None
     error: str | None = None
     artifact_sha256: str | None = None
     #: version that is active from now on, if it says so

@@ -19,8 +19,9 @@ from stream_app.reference.learners import SEED, Labels, Matrix
 
 Metrics = dict[str, float | None]
 
-#: draws of a comparison, and the fewest that an interval stands on
+#: draws of a comparison, of a standard error, and the fewest that either stands on
 DRAWS: Final = 1_000
+ERROR_DRAWS: Final = 200
 LEAST_DRAWS: Final = 100
 #: metrics that need the order of the scores
 _BY_SCORE: Final = ("pr_auc", "precision_at_80_recall")
@@ -64,6 +65,35 @@ def compare(metric: str, candidate: Answers, champion: Answers, actual: Labels) 
     return VersionComparison(
         metric=metric, candidate=mine, champion=theirs, difference=mine - theirs, lower=lower, upper=upper
     )
+
+
+def longest_as_good(metric: str, judged: Sequence[Answers], actual: Labels) -> tuple[int, list[float | None]]:
+    """Which of several versions, longest range first, to take: the first within one standard error of the best by the
+    metric; and each one's standard error, of its difference from the best (paired bootstrap, 200 draws; draws in which
+    it is undefined are left out). ``None`` where fewer than 100 are left: then the first.
+
+    Source: the one-standard-error rule of Breiman, Friedman, Olshen and Stone (1984), section 3.4.3, with the longest
+    range in the place of the smallest tree.
+    """
+    values = [metrics(found, actual).get(metric) for found in judged]
+    known = [value for value in values if value is not None]
+    if not known:
+        return 0, [None] * len(judged)
+    best = values.index(max(known))
+    drawn = draws(metric, judged, actual, ERROR_DRAWS)
+    errors: list[float | None] = []
+    for of in drawn:
+        apart = drawn[best] - of
+        apart = apart[np.isfinite(apart)]
+        errors.append(float(np.std(apart, ddof=1)) if len(apart) >= LEAST_DRAWS else None)
+    if None in errors:
+        return next(number for number, value in enumerate(values) if value is not None), errors
+    within = (
+        number
+        for number, (value, error) in enumerate(zip(values, errors, strict=True))
+        if value is not None and error is not None and max(known) - value <= error
+    )
+    return next(within), errors
 
 
 def draws(metric: str, judged: Sequence[Answers], actual: Labels, count: int) -> NDArray[np.float64]:

@@ -1,26 +1,29 @@
 """Labelled rows of a model, rebuilt from the topics as a command names them.
 
 Identity is the prediction's id: of two predictions the first counts, of several outcomes the one observed last, as in
-the pipeline's own joins. Unreadable records are passed over: the labels stage has dead-lettered them. A feature is of
-one kind in all rows: numbers (and booleans, and numbers in text beside them), or text, which becomes one column for
-each value seen in training (``name=value``); absent is 0. Text that is nearly all distinct names rows and tells nothing
-of them: it is refused.
+the pipeline's own joins. A range of more rows than `retrain_max_rows` is thinned by a hash of their ids. Unreadable
+records are passed over: the labels stage has dead-lettered them. A feature is of one kind in all rows: numbers (and
+booleans, and numbers in text beside them), or text, which becomes one column for each value seen in training
+(``name=value``); absent is 0. Text that is nearly all distinct names rows and tells nothing of them: it is refused.
 """
 
 from __future__ import annotations
 
+import hashlib
+import heapq
 import math
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Container, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from msgspec import UNSET
 from sklearn.feature_extraction import DictVectorizer
 
 from schemas.common import parse_ms
 from schemas.inputs import OUTCOME_DECODER, PREDICTION_WITH_FEATURES_DECODER, time_ms
-from schemas.training import DataRange
+from schemas.training import DataRange, TrainingData
 from stream_app.errors import Incompatible
 from stream_app.kafka import clients
 from stream_app.kafka.arrived import decoded
@@ -28,6 +31,8 @@ from stream_app.kafka.passed_by import readable
 from stream_app.kafka.topics import Topics
 from stream_app.reference.learners import Labels, Matrix
 
+#: One more than the greatest hash of an id.
+_HASHES = 2**64
 #: Values of one text feature that get a column of their own; rarer ones count as absent.
 MOST_VALUES = 50
 #: Share of distinct values from which on a text with more of them than that is taken for the names of rows.
@@ -46,71 +51,147 @@ class TrainingRow(NamedTuple):
     features: dict[str, Any]
 
 
-async def labelled_rows(
-    bootstrap: str,
-    options: dict[str, Any],
-    topics: Topics,
-    model: str,
-    is_global: bool,
-    ranges: Sequence[DataRange],
-) -> list[list[TrainingRow]]:
-    """Rows of each range, in order of time. Raises ``Incompatible`` if retention deleted what a range names, and if
-    it names anything but rows of this prefix's inputs.
+class RowsOfRange(NamedTuple):
+    """Rows to learn from, in order of time."""
 
-    ``is_global``: predictions of the type belong to one model, whatever tenant they name.
+    name: str
+    from_ms: int
+    rows: list[TrainingRow]
+    #: whether retention deleted more than half of them
+    expired: bool = False
+
+
+class LearningRows(NamedTuple):
+    """What a command names."""
+
+    ranges: list[RowsOfRange]
+    holdout: list[TrainingRow]
+
+
+class Wanted(NamedTuple):
+    """Which rows."""
+
+    model: str
+    #: predictions of the type belong to one model, whatever tenant they name
+    is_global: bool
+    data: TrainingData
+    #: of a range; of more, those whose ids have the least hashes
+    max_rows: int
+    #: whether a prediction without an outcome is a negative (`unlabelled_as`): the command's rows are old enough
+    silence_is_negative: bool = False
+
+
+async def labelled_rows(bootstrap: str, options: dict[str, Any], topics: Topics, wanted: Wanted) -> LearningRows:
+    """Rows of each range and of the hold-out. Raises ``Incompatible`` if the command names anything but rows of this
+    prefix's inputs. Where retention deleted some, the reading begins where the log does.
+
+    Predictions are read first and outcomes then, so memory holds ``max_rows`` of each range, the hold-out, and nothing
+    of other rows, however long the topics are. Of an id that is used twice the first prediction of the named time
+    counts.
     """
-    for named in ranges:
+    data = wanted.data
+    for named in (data.train, data.holdout):
         _refuse_foreign(named, topics)
-    offsets = ranges[0].offsets
-    predictions: dict[str, Any] = {}
+    sample, offsets = KeptPredictions(wanted), data.train.offsets
     outcomes: dict[str, tuple[int, bool]] = {}
-    model_type, _, tenant = model.partition(":")
     consumer = clients.consumer(bootstrap, options, auto_offset_reset="none")
     await consumer.start()
     try:
-        async for record in _read(consumer, offsets):
-            if record.topic == topics.outcomes:
-                _take_outcome(record, outcomes)
-            else:
-                _take_prediction(record, model_type, None if is_global else tenant, predictions)
+        cut = [tp for topic in offsets for tp in await _begin(consumer, topic, offsets[topic])]
+        async for record in _read(consumer, topics.predictions, offsets.get(topics.predictions, {})):
+            _take_prediction(record, wanted, sample)
+        async for record in _read(consumer, topics.outcomes, offsets.get(topics.outcomes, {})):
+            _take_outcome(record, outcomes, sample.kept)
     finally:
         await consumer.stop()
-    rows = [
-        TrainingRow(
-            time_ms(p.predicted_at), id, p.model_version, p.score,
-            bool(p.predicted) if p.predicted is not None else p.score >= p.threshold,
-            outcomes[id][1], usable(p.features or {}),
-        )
-        for id, p in predictions.items()
-        if id in outcomes and p.role == "active"
-    ]  # fmt: skip
-    rows.sort(key=lambda row: (row.at_ms, row.id))
-    return [[r for r in rows if parse_ms(w.from_) <= r.at_ms < parse_ms(w.to)] for w in ranges]
+    return sample.rows(outcomes, bool(cut))
 
 
-async def _read(consumer: AIOKafkaConsumer, offsets: dict[str, dict[int, tuple[int, int]]]) -> AsyncIterator[Any]:
-    """Records between the offsets, in order within a partition."""
-    wanted = {
-        TopicPartition(topic, int(partition)): (first, end)
-        for topic, partitions in offsets.items()
-        for partition, (first, end) in partitions.items()
-        if first < end
-    }
-    for tp, begin in (await consumer.beginning_offsets(list(wanted))).items():
-        if begin > wanted[tp][0]:
-            raise Incompatible(
-                f"{tp.topic}[{tp.partition}] begins at offset {begin}, the command names {wanted[tp][0]}: retention "
-                "deleted rows to train on. `plumbline topics check` says which retention keeps them."
+class KeptPredictions:
+    """Predictions that are kept while they are read: all of the hold-out, and of each range at most so many."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        data = wanted.data
+        self._wanted = wanted
+        self._from, self._to = parse_ms(data.holdout.from_), parse_ms(data.holdout.to)
+        named = [] if data.ranges is UNSET else [(r.name, parse_ms(r.from_), r.rows) for r in data.ranges]
+        #: name, begin (epoch ms), labelled rows that the command knows of
+        self._ranges = named or [("train", parse_ms(data.train.from_), 0)]
+        #: of each range (-hash, id), the greatest hash first
+        self._heaps: list[list[tuple[int, str]]] = [[] for _ in self._ranges]
+        #: of each range the hash above which nothing is kept
+        self._limits = [_HASHES] * len(self._ranges)
+        #: id → prediction
+        self.kept: dict[str, Any] = {}
+        #: id → number of ranges that it is kept for
+        self._for: Counter[str] = Counter()
+
+    def take(self, found: Any) -> None:
+        """A prediction of the model, if it lies in a range or the hold-out and is not left out."""
+        id, at = found.prediction_id, time_ms(found.predicted_at)
+        if id in self.kept or at >= self._to or found.role != "active":
+            return
+        if at >= self._from:
+            self.kept[id] = found
+            return
+        key = int.from_bytes(hashlib.blake2b(id.encode(), digest_size=8).digest(), "big")
+        for number, (_, begin, _) in enumerate(self._ranges):
+            if begin <= at and key < self._limits[number]:
+                self.kept[id] = found
+                self._for[id] += 1
+                heapq.heappush(self._heaps[number], (-key, id))
+                if len(self._heaps[number]) > self._wanted.max_rows:
+                    self._leave_out(number)
+
+    def _leave_out(self, number: int) -> None:
+        key, id = heapq.heappop(self._heaps[number])
+        self._limits[number] = -key
+        self._for[id] -= 1
+        if not self._for[id]:
+            del self._for[id], self.kept[id]
+
+    def rows(self, outcomes: Mapping[str, tuple[int, bool]], cut: bool) -> LearningRows:
+        """Labelled rows in order of time; ``cut``: retention deleted some of those between the offsets."""
+        negative = self._wanted.silence_is_negative
+        rows = [
+            TrainingRow(
+                time_ms(p.predicted_at), id, p.model_version, p.score,
+                bool(p.predicted) if p.predicted is not None else p.score >= p.threshold,
+                outcomes[id][1] if id in outcomes else False, usable(p.features or {}),
             )
+            for id, p in self.kept.items()
+            if (negative or id in outcomes)
+        ]  # fmt: skip
+        rows.sort(key=lambda row: (row.at_ms, row.id))
+        ranges = []
+        for (name, begin, known), heap, limit in zip(self._ranges, self._heaps, self._limits, strict=True):
+            ids = {id for _, id in heap}
+            mine = [row for row in rows if row.at_ms < self._from and row.id in ids]
+            there = len(mine) * _HASHES / limit
+            ranges.append(RowsOfRange(name, begin, mine, cut and (2 * there < known or not mine)))
+        return LearningRows(ranges, [row for row in rows if row.at_ms >= self._from])
+
+
+async def _begin(consumer: AIOKafkaConsumer, topic: str, offsets: Mapping[int, tuple[int, int]]) -> list[Any]:
+    """Partitions of which retention deleted records that are named. ``Incompatible`` for one that ends too early."""
+    wanted = {TopicPartition(topic, p): (first, end) for p, (first, end) in offsets.items() if first < end}
     for tp, end in (await consumer.end_offsets(list(wanted))).items():
         if end < wanted[tp][1]:
             raise Incompatible(
                 f"{tp.topic}[{tp.partition}] ends at offset {end}, the command names rows up to {wanted[tp][1]}"
             )
+    begins = await consumer.beginning_offsets(list(wanted))
+    return [tp for tp, begin in begins.items() if begin > wanted[tp][0]]
+
+
+async def _read(consumer: AIOKafkaConsumer, topic: str, offsets: Mapping[int, tuple[int, int]]) -> AsyncIterator[Any]:
+    """Records of a topic between the offsets, in order within a partition, from where the log begins."""
+    wanted = {TopicPartition(topic, p): (first, end) for p, (first, end) in offsets.items() if first < end}
+    begins = await consumer.beginning_offsets(list(wanted))
     consumer.assign(list(wanted))
     for tp, (first, _) in wanted.items():
-        consumer.seek(tp, first)
-    left = set(wanted)
+        consumer.seek(tp, max(first, begins[tp]))
+    left = {tp for tp in wanted if max(wanted[tp][0], begins[tp]) < wanted[tp][1]}
     while left:
         for tp, records in (await consumer.getmany(*left, timeout_ms=100)).items():
             for record in readable(records):
@@ -142,23 +223,24 @@ def _prediction(value: bytes) -> Any:
     return found
 
 
-def _take_outcome(record: Any, outcomes: dict[str, tuple[int, bool]]) -> None:
-    """Kept whatever model they belong to: an outcome does not say."""
+def _take_prediction(record: Any, wanted: Wanted, sample: KeptPredictions) -> None:
+    found = decoded(_prediction, record)
+    model_type, _, tenant = wanted.model.partition(":")
+    if found is None or found.model_type != model_type:
+        return
+    if wanted.is_global or (found.tenant_id or "global") == tenant:
+        sample.take(found)
+
+
+def _take_outcome(record: Any, outcomes: dict[str, tuple[int, bool]], wanted: Container[str]) -> None:
+    """Of predictions that are kept: of several the one observed last."""
     found = decoded(_outcome, record)
-    if found is None:
+    if found is None or found[0] not in wanted:
         return
     id, at, actual = found
     known = outcomes.get(id)
     if known is None or at > known[0]:
         outcomes[id] = (at, actual)
-
-
-def _take_prediction(record: Any, model_type: str, tenant: str | None, predictions: dict[str, Any]) -> None:
-    found = decoded(_prediction, record)
-    if found is None:
-        return
-    if found.model_type == model_type and (tenant is None or (found.tenant_id or "global") == tenant):
-        predictions.setdefault(found.prediction_id, found)
 
 
 def usable(features: dict[str, Any]) -> dict[str, Any]:

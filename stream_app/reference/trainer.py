@@ -24,8 +24,8 @@ from stream_app.reference.artefacts import Card
 from stream_app.reference.commands import CommandReader, ReceivedCommand
 from stream_app.reference.learners import Fitted, find
 from stream_app.reference.registry import Registry
-from stream_app.reference.rows import labelled_rows
-from stream_app.reference.training import Trained, Unusable, train
+from stream_app.reference.rows import Wanted, labelled_rows
+from stream_app.reference.training import Task, Trained, Unusable, train
 from stream_app.settings import Settings
 from stream_app.tasks import end
 from stream_app.worker.metrics import MetricFamilies
@@ -138,16 +138,25 @@ class Trainer:
         if command.data is msgspec.UNSET:
             raise Unusable("the command names no rows")
         settings, data = self._settings, command.data
-        rows, holdout = await labelled_rows(
-            settings.kafka_bootstrap, settings.kafka_client_options(), self._topics, command.model,
-            command.tenant_id == "global", [data.train, data.holdout],
-        )  # fmt: skip
-        champion = await self._champion(command.model, command.expected_current_version)
-        metric = command.primary_metric or "accuracy"
-        refit = settings.for_model(command.model).retrain_refit
-        trained = await self._apart(
-            self._learner_name, rows, holdout, champion, command.expected_current_version, metric, refit
+        rules = settings.for_model(command.model)
+        wanted = Wanted(
+            model=command.model,
+            is_global=command.tenant_id == "global",
+            data=data,
+            max_rows=settings.for_model(command.model).retrain_max_rows,
+            silence_is_negative=rules.unlabelled_as == "negative",
         )
+        found = await labelled_rows(settings.kafka_bootstrap, settings.kafka_client_options(), self._topics, wanted)
+        task = Task(
+            ranges=found.ranges,
+            holdout=found.holdout,
+            champion=await self._champion(command.model, command.expected_current_version),
+            champion_version=command.expected_current_version,
+            metric=command.primary_metric or "accuracy",
+            refit=settings.for_model(command.model).retrain_refit,
+            least=rules.retrain_min_samples,
+        )
+        trained = await self._apart(self._learner_name, task)
         version = candidate_version(command)
         card = self._card(command, trained)
         stored = await asyncio.to_thread(self._registry.put, command.model, version, trained.model, card)
@@ -161,6 +170,8 @@ class Trainer:
             "candidate_metrics": trained.candidate_metrics,
             "champion_metrics": trained.champion_metrics,
             "comparison": msgspec.to_builtins(trained.comparison),
+            "range": trained.range,
+            "tried": msgspec.to_builtins(trained.tried),
         }
 
     async def _champion(self, model: str, version: str) -> Fitted | None:
@@ -198,6 +209,8 @@ class Trainer:
             "champion_metrics": trained.champion_metrics,
             "champion_by": trained.champion_by,
             "comparison": msgspec.to_builtins(trained.comparison),
+            "range": trained.range,
+            "tried": msgspec.to_builtins(trained.tried),
         }
 
 
@@ -245,8 +258,8 @@ class _Apart:
             self._pool = None
 
 
-def _work(learner: str, *given: Any) -> Trained:
-    return train(find(learner), *given)
+def _work(learner: str, task: Task) -> Trained:
+    return train(find(learner), task)
 
 
 def candidate_version(command: TrainingCommand) -> str:

@@ -1,4 +1,4 @@
-"""From rows to a candidate: fit, choose a threshold, and judge candidate and champion on the same rows."""
+"""From rows to a candidate: fit a model for each range, choose, and judge candidate and champion on the same rows."""
 
 from __future__ import annotations
 
@@ -8,14 +8,30 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.metrics import precision_recall_curve
 
-from schemas.training import VersionComparison
-from stream_app.reference.judging import Answers, Metrics, compare, metrics
+from schemas.training import ROWS_EXPIRED, TriedRange, VersionComparison
+from stream_app.reference.judging import Answers, Metrics, compare, longest_as_good, metrics
 from stream_app.reference.learners import Fitted, Labels, Learner, Matrix
-from stream_app.reference.rows import Encoding, NamesRows, TrainingRow, labels
+from stream_app.reference.rows import Encoding, NamesRows, RowsOfRange, TrainingRow, labels
 
 
 class Unusable(Exception):
     """The rows cannot be learnt from; the message says what is missing."""
+
+
+class Task(NamedTuple):
+    """What to make a candidate of, and what to hold it against."""
+
+    ranges: Sequence[RowsOfRange]
+    holdout: Sequence[TrainingRow]
+    #: the active version's model, if its artefact is at hand, and its name
+    champion: Fitted | None
+    champion_version: str
+    #: decides between ranges, and between candidate and champion
+    metric: str
+    #: whether the candidate is fitted once more, in the same way, on range and hold-out: the newest rows are worth most
+    refit: bool = False
+    #: labelled rows that a range needs
+    least: int = 1
 
 
 class Trained(NamedTuple):
@@ -35,41 +51,75 @@ class Trained(NamedTuple):
     comparison: VersionComparison | None
     threshold: float
     refitted_on: int | None
+    #: name of the range it learnt from, and what came of each
+    range: str
+    tried: list[TriedRange]
 
 
-def train(
-    learner: Learner,
-    rows: Sequence[TrainingRow],
-    holdout: Sequence[TrainingRow],
-    champion: Fitted | None,
-    champion_version: str,
-    metric: str,
-    refit: bool = False,
-) -> Trained:
-    """Fit on ``rows``, judge on ``holdout``; ``metric`` decides between the two. Raises :class:`Unusable`.
-
-    With ``refit`` the model is then fitted once more, in the same way, on both: the newest rows are worth most.
+def train(learner: Learner, task: Task) -> Trained:
+    """Fit one model a range, longest first, take the longest that is as good as the best on the hold-out, and judge it
+    beside the champion. Raises :class:`Unusable`.
 
     Without the champion's artefact the champion is what was served: by itself where it made at least half of the
     hold-out, else by whatever version did.
     """
-    for name, found in (("training range", rows), ("hold-out", holdout)):
-        if not found:
-            raise Unusable(f"the {name} holds no labelled row of this model")
-        if len({row.actual for row in found}) < 2:
-            raise Unusable(f"all {len(found)} labelled rows of the {name} have the same outcome")
-    fitted = fit(learner, rows)
-    judged = list(holdout) if champion is not None else served(holdout, champion_version)
+    _both_outcomes("hold-out", task.holdout)
+    champion = task.champion
+    judged = list(task.holdout) if champion is not None else served(task.holdout, task.champion_version)
     truth = labels(judged)
+    skipped, fitted = _fit_each(learner, task)
+    answers = [asked(model, judged) for _, model in fitted]
+    chosen, errors = longest_as_good(task.metric, answers, truth)
+    tried = [
+        TriedRange(name=found.name, rows=len(found.rows), value=metrics(said, truth).get(task.metric), se=error)
+        for (found, _), said, error in zip(fitted, answers, errors, strict=True)
+    ]
+    taken, model = fitted[chosen]
     theirs = recorded(judged) if champion is None else asked(champion, judged)
-    ours = asked(fitted, judged)
-    both = sorted([*rows, *holdout], key=lambda row: (row.at_ms, row.id)) if refit else None
-    serving = fit(learner, both) if both is not None else fitted
+    both = sorted([*taken.rows, *task.holdout], key=lambda row: (row.at_ms, row.id)) if task.refit else None
     return Trained(
-        serving, len(rows), len(judged), metrics(ours, truth), metrics(theirs, truth),
-        "served" if champion is None else "artefact", compare(metric, ours, theirs, truth),
-        fitted.threshold, len(both) if both is not None else None,
+        fit(learner, both) if both is not None else model, len(taken.rows), len(judged),
+        metrics(answers[chosen], truth), metrics(theirs, truth), "served" if champion is None else "artefact",
+        compare(task.metric, answers[chosen], theirs, truth), model.threshold, len(both) if both is not None else None,
+        taken.name, [*tried, *skipped],
     )  # fmt: skip
+
+
+def _fit_each(learner: Learner, task: Task) -> tuple[list[TriedRange], list[tuple[RowsOfRange, Fitted]]]:
+    """A model of each range that can be learnt from, longest first; of ranges that begin alike the first counts."""
+    skipped: list[TriedRange] = []
+    fitted: list[tuple[RowsOfRange, Fitted]] = []
+    begun: set[int] = set()
+    for found in sorted(task.ranges, key=lambda known: known.from_ms):
+        if found.from_ms in begun:
+            continue
+        begun.add(found.from_ms)
+        why = _unfit(found, task.least)
+        if why is None:
+            fitted.append((found, fit(learner, found.rows)))
+        else:
+            skipped.append(TriedRange(name=found.name, rows=len(found.rows), skipped=why))
+    if not fitted:
+        text = "; ".join(f"{known.name}: {known.skipped}" for known in skipped)
+        raise Unusable(f"{ROWS_EXPIRED}: {text}" if any(known.expired for known in task.ranges) else text)
+    return skipped, fitted
+
+
+def _unfit(found: RowsOfRange, least: int) -> str | None:
+    if found.expired:
+        return f"retention left {len(found.rows)} labelled rows, less than half"
+    if len(found.rows) < least:
+        return f"{len(found.rows)} labelled rows, {least} are needed"
+    if len({row.actual for row in found.rows}) < 2:
+        return f"all {len(found.rows)} labelled rows have the same outcome"
+    return None
+
+
+def _both_outcomes(name: str, found: Sequence[TrainingRow]) -> None:
+    if not found:
+        raise Unusable(f"the {name} holds no labelled row of this model")
+    if len({row.actual for row in found}) < 2:
+        raise Unusable(f"all {len(found)} labelled rows of the {name} have the same outcome")
 
 
 def fit(learner: Learner, rows: Sequence[TrainingRow]) -> Fitted:

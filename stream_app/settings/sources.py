@@ -26,6 +26,8 @@ PROFILES: dict[str, dict[str, Any]] = {
         "auto_retrain_fraud": True,
         "auto_retrain_tenants": ("*",),
         "retrain_min_samples": 30,
+        "holdout_min_rows": 30,
+        "holdout_min_class": 5,
         "retrain_cooldown_days": 1.0,
     },
     "staging": {"auto_retrain": True, "auto_retrain_fraud": True, "auto_retrain_tenants": ("*",)},

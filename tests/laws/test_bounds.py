@@ -16,6 +16,7 @@ import pytest
 from schemas import bounds
 from schemas.catalogue import FAMILIES, Family
 from schemas.common import ce_headers, encode
+from schemas.training import MOST_RANGES
 from stream_app.core import model_log
 from stream_app.core.alerts import lane_state as alerts_lane
 from stream_app.core.alerts import mutes, outcomes
@@ -31,6 +32,7 @@ from stream_app.core.labels.counts import MAX_RECORD_BYTES, records
 from stream_app.core.metrics_stage import border, version_days
 from stream_app.core.metrics_stage import lane_state as metrics_lane
 from stream_app.core.metrics_stage.stage import MOST_CLOSES
+from stream_app.core.retrain import history
 from stream_app.core.retrain import lane_state as retrain_lane
 from stream_app.core.retrain.publish import IDS, TEXT
 from stream_app.core.retrain.state import NOTED, REMEMBERED
@@ -71,6 +73,9 @@ LIMITS: dict[str, Any] = TEXTS | {
     "TickEntry.closes": MOST_CLOSES, "TickEntry.closes.item.item": 12,
     "TickEntry.dispositions": 2, "TickEntry.dispositions.key": TOPIC, "TickEntry.dispositions.value": 6,
     "TickEntry.dispositions.value.key": 16,
+    "CommandEntry.ranges": MOST_RANGES, "CommandEntry.ranges.item": 5, "ResultEntry.range": NAME,
+    "Plan.ranges": MOST_RANGES, "PlannedRange.name": 5, "ResultEntry.tried": MOST_RANGES,
+    "Plan.lacks": 400, "Job.learnt_from": NAME, "Job.tried": MOST_RANGES,
     "CommandEntry.values": SAID, "Changed.values": SAID,
     "CommandEntry.reason": 4 * 4_000, "CommandEntry.subject": bounds.COMMAND,
     "CommandEntry.unreadable": 1_000, "CommandEntry.unusable": 1_000,
@@ -107,13 +112,13 @@ LIMITS: dict[str, Any] = TEXTS | {
     "DriftState.faults": 2, "DriftState.faults.key": 16,
     "DriftState.faults.value": 400, "ModelState.recent": REMEMBERED, "ModelState.recent.item": 1_200,
     "Cause.event_ids": 2, "Cause.event_ids.item": 36, "Cause.reason": 16_000,
-    "ModelState.noted": NOTED, "ModelState.noted.item": 1_200, "ModelState.refusals": 4, "ModelState.refusals.key": 16,
+    "ModelState.noted": NOTED, "ModelState.noted.item": 1_200, "ModelState.refusals": 8, "ModelState.refusals.key": 24,
     "FailedCommand.reason": TEXT, "Failure.reason": TEXT,
     "Refusals.subject": NAME, "Refusals.names": SAFEGUARDS, "Refusals.names.item": 32,
     "SentCommand.id": 36,
     "Job.candidate_metrics": METRICS, "Job.candidate_metrics.key": 32, "Job.champion_metrics": METRICS,
-    "Job.champion_metrics.key": 32, "History.labelled": 400, "History.faults": 8, "History.faults.item": 400,
-    "RepairProposal.refused": 400, "ModelState.repaired": NAME,
+    "RepairProposal.refused": 400, "ModelState.repaired": NAME, "Job.champion_metrics.key": 32,
+    "History.by_day": 400, "History.heard": history.HEARD, "History.faults": 8, "History.faults.item": 400,
     "Finding.day": 20_000, "Finding.run_from": 20_000, "Finding.close_ms": 2**41,
     # -- metrics
     "VersionDays.first": version_days.FIRST_DAYS, "VersionDays.marks": 2, "VersionDays.marks.key": 16,

@@ -262,7 +262,7 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
     profile.__name__: st.lists(natural, min_size=24, max_size=24),
     history.__name__: st.builds(
         history.History,
-        st.dictionaries(natural, natural, max_size=3),
+        st.dictionaries(natural, st.tuples(natural, natural), max_size=3),
         st.none() | st.builds(Coverage, natural, natural, natural), natural, st.lists(names, max_size=2),
     ),
     retrain_state.__name__: st.builds(

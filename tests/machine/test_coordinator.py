@@ -78,12 +78,22 @@ class Coordinator(RuleBasedStateMachine):
         severity=st.sampled_from(("HIGH", "CRITICAL", "MEDIUM", None)),
         labelled=st.sampled_from((5_000, 100, 99)),
         faults=st.sampled_from(((), (), ("predictions down",))),
+        labels=st.sampled_from(("drift", "drift", "no_drift", "insufficient_evidence")),
+        hourly=st.booleans(),
         repair=st.sampled_from((None, REPAIR, REPAIR, NO_REPAIR)),
     )
     def drift(
-        self, check: str, severity: str | None, labelled: int, faults: tuple[str, ...], repair: RepairProposal | None
+        self,
+        check: str,
+        severity: str | None,
+        labelled: int,
+        faults: tuple[str, ...],
+        labels: str,
+        hourly: bool,
+        repair: RepairProposal | None,
     ) -> None:
-        self._do(self.world.drift(check, severity, seen=seen(labelled, faults=faults), repair=repair))
+        found = seen(labelled, faults=faults)
+        self._do(self.world.drift(check, severity, seen=found, labels=labels, hourly=hourly, repair=repair))
 
     @rule(labelled=st.sampled_from((5_000, 5_000, 99)))
     def retrain_by_hand(self, labelled: int) -> None:

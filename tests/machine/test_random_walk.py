@@ -26,7 +26,7 @@ def _walk(steps: int) -> None:
         reached |= world.reached
         refused |= world.refused
     assert reached == set(STATES), "the walk did not come everywhere"
-    assert refused >= {"severity", "cooldown", "samples", "coverage", "active_job", "approval", "circuit"}
+    assert refused >= {"severity", "maturity", "cooldown", "samples", "coverage", "active_job", "approval", "circuit"}
 
 
 def test_a_walk_of_100_000_events_breaks_no_promise() -> None:

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec.structs import replace
 
+from schemas.drift import Verdict
 from stream_app.core.comparisons.recalibration import RepairProposal
 from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
@@ -33,7 +35,7 @@ from stream_app.core.retrain.events import (
     VersionChanged,
 )
 from stream_app.core.retrain.machine import next_due_ms
-from stream_app.core.retrain.safeguards import SAFEGUARDS, Coverage
+from stream_app.core.retrain.safeguards import SAFEGUARDS, Coverage, PerformanceCheck
 from stream_app.core.retrain.state import POLICIES, ModelState
 
 START = 20_000 * DAY_MS + 4 * HOUR_MS
@@ -131,6 +133,9 @@ class World:
                 assert effect.eligible == (effect.decision == "ordered")
                 assert all(a.reason for a in effect.answers)
                 self.refused.update(a.name for a in refusing)
+                if isinstance(event, DriftFound) and (event.check == "statistical" or event.hourly):
+                    heard = event.seen.heard[-1].verdict == "drift"
+                    assert heard or effect.decision == "refused", "labels are heard first"
             elif isinstance(effect, fx.Audit) and effect.decision == "failed" and effect.action != "probation":
                 self.failed = effect.action if effect.action != "recalibrate" else self.failed
             elif isinstance(effect, fx.Audit) and (effect.action, effect.decision) in ENDS_A_FAILURE:
@@ -157,7 +162,7 @@ class World:
         assert (state.failure.command if state.failure is not None else None) == self.failed
         assert (state.state == "failed") <= (self.failed is not None), "failed says what failed"
         assert state.state != "idle" or self.failed is None, "a failure stands until something or somebody ends it"
-        assert set(state.refusals) <= {*state.runs, *POLICIES}
+        assert set(state.refusals) <= {*state.runs, *POLICIES, "hourly statistical", "hourly performance"}
         assert state.circuit_open or state.failures < rules.circuit_failures
         assert len(state.recent) <= 32
         if in_flight:
@@ -219,11 +224,14 @@ class World:
     def drift(self, check: Any = "performance", severity: str | None = "HIGH", **rest: Any) -> DriftFound:
         close = rest.get("close_ms", self.now)
         version = rest.get("version", self.state.active or "v0")
+        shown = rest.get("seen", seen())
+        heard = (PerformanceCheck(close - DAY_MS, close // DAY_MS - 1, version, Verdict(rest.get("labels", "drift"))),)
         return DriftFound(
             rest.get("id") or self.id("event"), check, severity, version, close,
             rest.get("run_from", close // DAY_MS - 1),
-            rest.get("seen", seen()),
-            repair=rest.get("repair"),
+            dataclasses.replace(shown, heard=heard),
+            rest.get("hourly", False),
+            rest.get("repair"),
         )  # fmt: skip
 
     def policies(self, rows: int = 5_000, free: bool = True) -> PolicyCheck:
@@ -319,6 +327,8 @@ def random_event(world: World, rng: random.Random) -> Event:
             seen=some,
             version=rng.choice((version, version, "old")),
             repair=rng.choice((None, REPAIR, NO_REPAIR)),
+            labels=rng.choice(("drift", "drift", "no_drift", "insufficient_evidence")),
+            hourly=rng.random() < 0.2,
         )
     if roll < 0.91:
         return world.policies(rng.choice((5_000, 50)), rng.random() < 0.7)

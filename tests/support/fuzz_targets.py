@@ -163,7 +163,7 @@ def _log() -> Iterable[bytes]:
     model = ("churn:acme", "v1")
     entries: list[model_log.Entry] = [
         model_log.TickEntry(1, {"p": {0: 1}}, [("metrics", 7)], {"predictions": {"joined": 1}}),
-        model_log.SnapshotEntry(*model, 1, 1, 7),
+        model_log.SnapshotEntry(*model, 1, 1, 7, 3),
         model_log.LifecycleEntry(*model, None, "observed", 1),
         model_log.StatisticalEntry(*model, 1, 1, 1, model_log.BaselineEntry("window", 1, 2, 1), [], "x"),
         model_log.QualityEntry(*model, 1, 1, model_log.BaselineEntry(), [], "x"),

@@ -21,7 +21,7 @@ MODEL = f"{NAME}:{NAME}"
 BIG = 2**63 - 1
 
 #: Texts that a pattern restricts: the first that fits is as long as any.
-PATTERNED = (
+PATTERNED = ("onset", 
     MODEL, NAME, "2026-03-02T02:00:00.000Z", "2026-03-02", "12345678-1234-1234-1234-123456789012", "f" * 64, "t" * 64,
 )  # fmt: skip
 

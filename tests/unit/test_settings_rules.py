@@ -56,7 +56,9 @@ def test_the_numbers_are_those_of_the_contract() -> None:
         "alert_resolve_closes": 2, "alert_no_evidence_closes": 14, "retrain_cooldown_days": 7,
         "retrain_min_samples": 100, "retrain_range_days": 30, "holdout_share": 0.2, "approval_lapses_h": 72,
         "circuit_failures": 2, "command_accept_min": 10, "command_finish_h": 6, "command_attempts": 3,
-        "validation_min_gain_points": 0, "retrain_policies": ("drift",), "retrain_every_days": 20, "retrain_at_once": 4,
+        "validation_min_gain_points": 0, "maturity_checks": 3, "retrain_ranges": ("onset", "30d", "all"),
+        "retrain_all_days": 180, "retrain_max_rows": 200_000, "holdout_min_rows": 100, "holdout_min_class": 30,
+        "holdout_max_days": 30, "retrain_policies": ("drift",), "retrain_every_days": 20, "retrain_at_once": 4,
         "probation_dispersion_days": 14,
         "probation_first_look_h": 24, "probation_days": 14,
         "probation_drop_points": 5, "probation_min_labelled": 100, "probation_min_denominator": 30,
@@ -157,6 +159,7 @@ def test_the_hash_knows_everything_a_decision_depends_on() -> None:
     changed: dict[str, Any] = {
         "scope": "tenant", "unlabelled_as": "negative", "performance_metrics": ("f1",), "rollback_metrics": (),
         "validation_floors": {"f1": 0.5}, "primary_metric": "f1", "retrain_policies": ("labels",),
+        "retrain_ranges": ("all",), "retrain_all_days": 90,
         "validation_min_gain_points": 1.0,
         "auto_retrain_types": {"churn": True}, "auto_retrain_tenants": ("*",),
         "types": {"churn": {"recent_days": 8}}, "models": {"churn:a": {"recent_days": 8}}, "baseline_start_days": 31,

@@ -11,7 +11,7 @@ from schemas import bounds
 from schemas.alerts import Safeguard
 from schemas.audit import AuditInputs, AuditRecord, Stage
 from schemas.common import ce_headers, encode, rfc3339, uuid5
-from schemas.training import VersionComparison
+from schemas.training import TriedRange, VersionComparison
 from stream_app.core.kit.effects import Emit
 
 AUDIT: Final = "audit"
@@ -42,6 +42,7 @@ class Said(NamedTuple):
     #: of what is one record however often it is decided, for example at every daily check
     repeated: Repeated | None = None
     comparison: VersionComparison | None = None
+    tried: Sequence[TriedRange] = ()
 
 
 class Auditor(NamedTuple):
@@ -73,6 +74,7 @@ class Auditor(NamedTuple):
             inputs=AuditInputs([i[:TOKEN] for i in said.ids[:IDS]], dict(end_offsets), settings_hash),
             reason=bounds.cut(said.reason, TEXT),
             comparison=said.comparison if said.comparison is not None else UNSET,
+            tried=list(said.tried) or UNSET,
             count=repeated.times if repeated is not None else UNSET,
             first_at=rfc3339(repeated.first_ms) if repeated is not None else UNSET,
         )

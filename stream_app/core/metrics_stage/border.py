@@ -18,7 +18,7 @@ from schemas import bounds
 from schemas.alerts import MuteKind
 from schemas.common import NAME, NAME_PATTERN, parse_ms, uuid5
 from schemas.operators import OperatorCommand
-from schemas.training import TrainingResult
+from schemas.training import RangeNames, TrainingResult
 from stream_app.core.kit import changes
 from stream_app.core.model_log import CommandEntry, MuteTerms, ResultEntry
 
@@ -116,10 +116,17 @@ def read_command(value: bytes | None) -> CommandEntry:
             values = _storable(changes.of(found).values)
         except ValueError as error:
             unusable = bounds.cut(str(error), ERROR)
+    ranges: tuple[str, ...] = ()
+    if found.command == "retrain" and "ranges" in arguments:
+        try:
+            ranges = tuple(msgspec.convert(arguments["ranges"], RangeNames))
+        except msgspec.ValidationError as error:
+            return _unreadable_command(record, f"arguments.ranges: {error}")
     return CommandEntry(
         model=found.model,
         command=found.command,
         id=found.id,
+        ranges=ranges,
         actor=found.actor,
         reason=found.reason,
         values=values,
@@ -217,6 +224,8 @@ def read_result(value: bytes | None) -> ResultEntry:
         candidate_metrics=_kept(found.candidate_metrics),
         champion_metrics=_kept(found.champion_metrics),
         comparison=found.comparison,
+        range=found.range,
+        tried=found.tried,
         error=found.error[:ERROR] if found.error is not None else None,
         artifact_sha256=found.artifact_sha256,
         serves=_serves(found.status, found.candidate_version),

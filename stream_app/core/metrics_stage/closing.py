@@ -171,5 +171,7 @@ class Closer:
                 model, version, day, cell, estimates, closed=True, at_ms=now, partition=self._partition, source=source
             )
         )
-        model_log.append(self._work, model_log.SnapshotEntry(model, version, day, cell.revision, cell.counts.labelled))
+        fn, tp = int(cell.counts.vector[3]), int(cell.counts.vector[5])
+        entry = model_log.SnapshotEntry(model, version, day, cell.revision, cell.counts.labelled, fn + tp)
+        model_log.append(self._work, entry)
         return cell

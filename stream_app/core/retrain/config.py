@@ -40,6 +40,15 @@ class RetrainRules:
     retrain_at_once: int = 4
     holdout_share: float = 0.2
     min_coverage: float = 0.5
+    maturity_checks: int = 3
+    label_delay_days: int = 1
+    unlabelled_as: str = "unknown"
+    unlabelled_after_days: int = 30
+    retrain_ranges: tuple[str, ...] = ("onset", "30d", "all")
+    retrain_all_days: int = 180
+    holdout_min_rows: int = 100
+    holdout_min_class: int = 30
+    holdout_max_days: int = 30
     approval_lapses_h: float = 72.0
     circuit_failures: int = 2
     command_accept_min: float = 10.0
@@ -88,8 +97,8 @@ class RetrainConfig:
     #: topic that trainers and the deployer answer on; the lane's own partition of it
     reply_topic: str
     rules: Resolver[Allowed] = field(default_factory=lambda: Fixed(lambda model: Allowed()))
-    #: days that counts of labels are remembered: the longest range a run of drift is trained on
-    history_days: int = 90
+    #: days that counts of labels are remembered: the longest range, and what may come between its end and today
+    history_days: int = 240
 
 
 class RetrainSettings(LiveSettings[RetrainConfig, Allowed]):

@@ -11,12 +11,13 @@ from stream_app.core.retrain.safeguards import (
     cooldown,
     coverage,
     flags,
+    maturity,
     samples,
     severity,
 )
 from stream_app.core.retrain.transitions import STATES, TABLE, Go, Refuse
 
-_MODULES = (flags, severity, cooldown, samples, coverage, active_job, approval, circuit)
+_MODULES = (flags, severity, maturity, cooldown, samples, coverage, active_job, approval, circuit)
 
 
 def mermaid() -> str:
@@ -126,6 +127,19 @@ before, and when it passes, not at every check. `retrain_at_once` trainings of p
 partition at a time; others wait (`waiting` in the audit), the oldest first. A request that a person rejected, or that
 lapsed, asks again a period later; drift takes the place of one that waits. A version that a policy asked for and that
 is taken back does not count for the circuit. Switching `auto_retrain` off stops policies too.
+
+## Which rows a candidate learns from
+
+The hold-out is the newest fifth of the labelled rows since the drift began, or of the last 30 days where no drift asks;
+it reaches further back for 100 rows with 30 of each class, but not over 30 days, nor over half of those rows. It ends
+with the last mature day, whose outcomes can be expected. Where that cannot be had, `samples` refuses and says what is
+missing: a command that is bound to fail is not sent.
+
+What is learnt from ends where the hold-out begins. `retrain_ranges` names ranges, `onset` (since the drift began),
+`30d` and `all` (`retrain_all_days`) by default; the reference trainer fits one model a range and takes the longest
+within one standard error of the best. Result and audit name the one taken and what came of each (`tried`). Trainers
+that fit one model have `data.train`, the first of them that fits the occasion. A training of which retention left
+nothing is said as `rows_expired`; like a command that nobody accepted, it does not count for the circuit.
 
 ## How a candidate is judged
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from schemas.training import VersionComparison
+from schemas.training import TriedRange, VersionComparison
 from stream_app.core.comparisons.recalibration import RepairProposal
 from stream_app.core.retrain.data_range import Plan
 from stream_app.core.retrain.safeguards import SafeguardResult
@@ -51,6 +51,8 @@ class Audit(NamedTuple):
     reason: str
     answers: tuple[SafeguardResult, ...] = ()
     comparison: VersionComparison | None = None
+    #: ranges that a candidate was made from
+    tried: tuple[TriedRange, ...] = ()
 
 
 class CommandRefused(NamedTuple):

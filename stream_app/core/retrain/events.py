@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
-from schemas.training import Answer, VersionComparison
+from schemas.training import Answer, TriedRange, VersionComparison
 from stream_app.core.comparisons.recalibration import RepairProposal
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.retrain.data_range import Plan
-from stream_app.core.retrain.safeguards import Coverage
+from stream_app.core.retrain.safeguards import Coverage, PerformanceCheck
 
 Kind = Literal[
     "drift", "run_ended", "policies", "version_changed", "probation_look", "forgotten", "tick",
@@ -33,6 +33,8 @@ class Seen:
     plan: Plan
     coverage: Coverage | None = None
     faults: tuple[str, ...] = ()
+    #: the last daily performance checks, oldest first
+    heard: tuple[PerformanceCheck, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,19 @@ class DriftFound:
     close_ms: int
     run_from: int
     seen: Seen
+    #: found by the hourly check; runs of drift are those of the daily ones
+    hourly: bool = False
     #: what a recalibration would do, if that was looked at
     repair: RepairProposal | None = None
 
     @property
     def key(self) -> str | None:
         return self.id
+
+    @property
+    def slot(self) -> str:
+        """Under which name its refusals are counted."""
+        return f"hourly {self.check}" if self.hourly else self.check
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +153,9 @@ class Result:
     #: of the candidate's artefact, in hex
     artifact_sha256: str | None = None
     comparison: VersionComparison | None = None
+    #: name of the range that the candidate learnt from
+    learnt_from: str | None = None
+    tried: tuple[TriedRange, ...] = ()
     #: of a model whose repair is under way or taken back
     seen: Seen | None = None
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from stream_app.core.kit.days import day_of
 from stream_app.core.kit.timers import BATCH, Timers, in_batches
 from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.core.model_log import SnapshotEntry
 from stream_app.core.retrain import data_range, day_offsets, history, profile, state
-from stream_app.core.retrain.config import RetrainSettings
+from stream_app.core.retrain.config import RetrainRules, RetrainSettings
+from stream_app.core.retrain.data_range import Asked
 from stream_app.core.retrain.day_offsets import EndOffsets
 from stream_app.core.retrain.events import Seen
 from stream_app.core.retrain.history import History
@@ -90,10 +92,10 @@ class CoordinatorStates:
 
     def closed(self, entry: SnapshotEntry) -> None:
         """A closed day of a version was published, for the first time or again."""
-        known, rows = self.history(entry.model), entry.outcomes
+        known, rows = self.history(entry.model), (entry.outcomes, entry.positives)
         key = history.rows_key(entry.model, entry.day, entry.version)
         before = history.decode_rows(self._work.get([key])[0])
-        self._work.put(key, history.encode_rows(rows))
+        self._work.put(key, history.encode_rows(*rows))
         for day in known.closed(entry.day, rows, before, self._settings.config.history_days):
             self._clear(history.rows_key(entry.model, day))
         self.keep(entry.model, known)
@@ -119,14 +121,19 @@ class CoordinatorStates:
             self._work.put(profile.key(model), profile.encode(known[model]))
 
     def seen(
-        self, model: str, first_day: int, now_ms: int, inputs: EndOffsets, faults: Sequence[str] | None = None
+        self, model: str, asked: Asked, now_ms: int, inputs: EndOffsets, faults: Sequence[str] | None = None
     ) -> Seen:
-        """What safeguards may see at a tick of the range from ``first_day``; ``faults``: an event's own."""
-        known = self.history(model)
-        first = max(first_day, day_of(now_ms) - self._settings.config.history_days)
-        share = self._settings.rules_of(model).rules.holdout_share
-        start = day_offsets.before(self._work, first - 1)
+        """What safeguards may see at a tick of what is ``asked``; ``faults``: an event's own."""
+        known, rules = self.history(model), self._settings.rules_of(model).rules
         value = self._work.get([profile.key(model)])[0]
         hours = profile.decode(value, profile.key(model)) if value is not None else ()
-        plan = data_range.plan(first, now_ms, share, known.labelled, hours, start, inputs)
-        return Seen(plan, known.coverage, tuple(known.faults if faults is None else faults))
+        rows = data_range.LabelledRows(known.by_day, hours, _mature(known, rules, now_ms))
+        plan = data_range.plan(asked, rows, rules, partial(day_offsets.before, self._work), inputs)
+        return Seen(plan, known.coverage, tuple(known.faults if faults is None else faults), known.heard)
+
+
+def _mature(known: History, rules: RetrainRules, now_ms: int) -> int:
+    """The day after the last one whose outcomes can be expected; where silence counts as negative, long enough ago."""
+    today = day_of(now_ms)
+    end = known.coverage.day + 1 if known.coverage is not None else today - rules.label_delay_days
+    return min(end, today - rules.unlabelled_after_days) if rules.unlabelled_as == "negative" else end

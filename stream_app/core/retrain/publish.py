@@ -19,6 +19,7 @@ from schemas.training import (
     TrainingCommand,
     TrainingData,
     TrainingJob,
+    TrainingRange,
     Trigger,
 )
 from stream_app.core import model_log
@@ -61,7 +62,7 @@ class Publisher:
         if isinstance(effect, fx.PublishJob):
             return [self._job(model, effect)]
         if isinstance(effect, fx.Audit):
-            said = Said(model, *effect[:-2], _plain(effect.answers), comparison=effect.comparison)
+            said = Said(model, *effect[:6], _plain(effect.answers), comparison=effect.comparison, tried=effect.tried)
             return [self.audit(said)]
         if isinstance(effect, fx.CommandRefused):
             reason = f"{effect.name}: {effect.reason}"
@@ -204,4 +205,9 @@ def _plain(answers: Sequence[SafeguardResult]) -> list[tuple[str, bool, str]]:
 
 def _data(plan: Plan) -> TrainingData:
     train = DataRange(from_=rfc3339(plan.from_ms), to=rfc3339(plan.split_ms), offsets=plan.offsets)
-    return TrainingData(train, DataRange(from_=rfc3339(plan.split_ms), to=rfc3339(plan.to_ms), offsets=plan.offsets))
+    ranges = [
+        TrainingRange(name=item.name, from_=rfc3339(item.from_ms), to=rfc3339(plan.split_ms), rows=item.rows)
+        for item in plan.ranges
+    ]
+    holdout = DataRange(from_=rfc3339(plan.split_ms), to=rfc3339(plan.to_ms), offsets=plan.offsets)
+    return TrainingData(train, holdout, ranges)

@@ -41,6 +41,8 @@ def result(found: ResultEntry, seen: Seen | None = None) -> Result:
         found.error,
         found.artifact_sha256,
         found.comparison,
+        found.range,
+        tuple(found.tried or ()),
         seen,
     )
 
@@ -51,7 +53,7 @@ def version_changed(entry: LifecycleEntry, seen: Seen | None = None) -> VersionC
 
 
 def drift(found: Finding, seen: Seen, repair: RepairProposal | None = None) -> DriftFound:
-    """A statistical or performance event with verdict ``drift``."""
+    """A statistical or performance event with verdict ``drift``, of a daily check or the hourly one."""
     first = found.run_from if found.run_from is not None else found.day
     return DriftFound(
         found.id,
@@ -61,7 +63,8 @@ def drift(found: Finding, seen: Seen, repair: RepairProposal | None = None) -> D
         found.close_ms,
         first,
         seen,
-        repair=repair,
+        found.check == "hourly",
+        repair,
     )
 
 

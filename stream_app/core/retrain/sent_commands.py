@@ -8,6 +8,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from schemas.common import rfc3339
+from schemas.training import ROWS_EXPIRED
 from stream_app.core.retrain.events import ManualCommand, Result, TickEvent
 from stream_app.core.retrain.transition import Transition
 
@@ -54,7 +55,8 @@ def accepted(transition: Transition, event: Result) -> None:
 def order_failed(transition: Transition, event: Result) -> None:
     """The trainer or the deployer gave up, or refused."""
     text = "no reason given" if event.status == "failed" else f"it does not {transition.sent().command}"
-    transition.fail(event.error or text)
+    error = event.error or text
+    transition.fail(error, counts=not error.startswith(ROWS_EXPIRED))
 
 
 def deadlines(transition: Transition, event: TickEvent) -> None:
@@ -62,8 +64,9 @@ def deadlines(transition: Transition, event: TickEvent) -> None:
     overdue(transition, transition.fail)
 
 
-def overdue(transition: Transition, give_up: Callable[[str], None]) -> None:
-    """What the deadlines of the command on its way say at this tick; ``give_up`` hears why it came to nothing."""
+def overdue(transition: Transition, give_up: Callable[[str, bool], None]) -> None:
+    """What the deadlines of the command on its way say at this tick; ``give_up`` hears why it came to nothing, and
+    whether that counts for the circuit."""
     sent = transition.sent()
     if not sent.accepted:
         if transition.now_ms < sent.accept_by_ms:
@@ -73,10 +76,10 @@ def overdue(transition: Transition, give_up: Callable[[str], None]) -> None:
             text = f"not accepted by {rfc3339(sent.accept_by_ms)}: attempt {sent.attempt + 1}"
             transition.audit(sent.command, "sent_again", f"{sent.id}/{sent.attempt + 1}", text, ids=(sent.id,))
         else:
-            give_up(f"not accepted in {sent.attempt} attempts")
+            give_up(f"not accepted in {sent.attempt} attempts", False)
     elif transition.now_ms >= sent.finish_by_ms:
         transition.cancel()
-        give_up(f"accepted, and not finished by {rfc3339(sent.finish_by_ms)}")
+        give_up(f"accepted, and not finished by {rfc3339(sent.finish_by_ms)}", True)
 
 
 def dismiss(transition: Transition, event: ManualCommand) -> None:

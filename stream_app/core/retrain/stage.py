@@ -35,7 +35,6 @@ from stream_app.core import model_log
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.kit.audit import Said
 from stream_app.core.kit.changes import Change
-from stream_app.core.kit.days import day_of
 from stream_app.core.kit.effects import ConsumedRecord, Drained, Emit, TableReader
 from stream_app.core.kit.epoch_log import EpochLog
 from stream_app.core.kit.log_stage import LogStage
@@ -44,6 +43,7 @@ from stream_app.core.model_log import decoding, entry_of
 from stream_app.core.retrain import day_offsets, reading
 from stream_app.core.retrain import lane_state as memos
 from stream_app.core.retrain.config import RetrainConfig, RetrainSettings
+from stream_app.core.retrain.data_range import Asked
 from stream_app.core.retrain.effects import COORDINATOR, Audit, CommandRefused, Effect, Wait
 from stream_app.core.retrain.events import (
     Approve,
@@ -124,7 +124,7 @@ class RetrainStage(LogStage):
             found = entry.finding
             if known.judged(found):
                 self._memory.keep(entry.model, known)
-            if found.kind in _JUDGED and found.check is None:
+            if found.kind in _JUDGED and (found.check is None or (found.check == "hourly" and found.drift)):
                 self._remember(offset, model_log.EventEntry(replace(found, windows=[]), entry.repair))
         elif isinstance(
             entry,
@@ -184,7 +184,7 @@ class RetrainStage(LogStage):
             return
         labelled = self._memory.history(model).labelled
         free = self._free(model) and (bool(again_ms) or not self.memo.waiting)
-        self._step(model, PolicyCheck(close_ms, self._seen(model, self._days_back(model)), labelled, free, again_ms))
+        self._step(model, PolicyCheck(close_ms, self._seen(model, Asked()), labelled, free, again_ms))
 
     def _batch(self, batch: list[tuple[bytes, bytes]]) -> None:
         entries = [model_log.decode(value, key) for key, value in batch]
@@ -197,12 +197,12 @@ class RetrainStage(LogStage):
         if isinstance(entry, model_log.EventEntry):
             found = entry.finding
             if found.drift:
-                first = found.run_from if found.run_from is not None else found.day
-                seen = self._seen(entry.model, first, found.faults)
+                onset = found.run_from if found.run_from is not None else found.day
+                seen = self._seen(entry.model, Asked(onset), found.faults if found.check is None else None)
                 self._step(entry.model, reading.drift(found, seen, entry.repair))
             elif found.kind in self._memory.states[entry.model].runs:
                 self._step(entry.model, reading.run_ended(found))
-            if found.kind == DriftKind.PERFORMANCE and found.revises is None:
+            if found.kind == DriftKind.PERFORMANCE and found.check is None and found.revises is None:
                 self._policies(entry.model, found.close_ms)
         elif isinstance(entry, model_log.ForgottenEntry):
             self._step(entry.model, Forgotten(entry.days, entry.close_ms))
@@ -212,7 +212,7 @@ class RetrainStage(LogStage):
             self._step(entry.model, reading.version_changed(entry, self._of_repair(entry.model)))
         elif isinstance(entry, model_log.ProbationEntry):
             windows = tuple(entry.windows)
-            seen = self._seen(entry.model, self._days_back(entry.model))
+            seen = self._seen(entry.model, Asked())
             look = ProbationWindows(entry.version, entry.previous, entry.since_ms, windows, seen)
             self._step(entry.model, look, windows)
         elif isinstance(entry, model_log.ResultEntry):
@@ -265,11 +265,13 @@ class RetrainStage(LogStage):
     def _order(self, model: str, found: model_log.CommandEntry) -> None:
         event: Event
         if found.command == "retrain":
-            event = Retrain(found.id, found.actor, found.reason, self._seen(model, self._days_back(model)))
+            asked = Asked(None, found.ranges)
+            event = Retrain(found.id, found.actor, found.reason, self._seen(model, asked))
         elif found.command == "approve":
             job = self._memory.states[model].job
-            first = job.cause.first_day if job is not None else self._days_back(model)
-            event = Approve(found.id, found.actor, found.reason, self._seen(model, first), found.subject)
+            drift = job is not None and job.cause.kind in _JUDGED
+            asked = Asked(job.cause.first_day if job is not None and drift else None)
+            event = Approve(found.id, found.actor, found.reason, self._seen(model, asked), found.subject)
         else:
             event = reading.by_hand(found)
         effects = self._step(model, event)
@@ -293,18 +295,15 @@ class RetrainStage(LogStage):
             self._memory.write(model, after)
         return effects
 
-    def _seen(self, model: str, first_day: int, faults: Sequence[str] | None = None) -> Seen:
-        return self._memory.seen(model, first_day, self._now_ms, self._inputs, faults)
+    def _seen(self, model: str, asked: Asked, faults: Sequence[str] | None = None) -> Seen:
+        return self._memory.seen(model, asked, self._now_ms, self._inputs, faults)
 
     def _of_repair(self, model: str) -> Seen | None:
         """Of a model whose repair is under way or taken back: what a training in its place would learn from."""
         known = self._memory.states[model]
         if known.job is None or known.job.repair is None or known.state not in ("repairing", "rolling_back"):
             return None
-        return self._seen(model, known.job.cause.first_day)
-
-    def _days_back(self, model: str) -> int:
-        return day_of(self._now_ms) - self.settings.rules_of(model).rules.retrain_range_days
+        return self._seen(model, Asked(known.job.cause.first_day))
 
     # -- words ---------------------------------------------------------------------------------------------------
 

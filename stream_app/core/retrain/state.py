@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from schemas.training import VersionComparison
+from schemas.training import TriedRange, VersionComparison
 from stream_app.core.comparisons.recalibration import RepairProposal
 from stream_app.core.kit.codec import Codec
 from stream_app.core.retrain.data_range import Plan
@@ -81,6 +81,9 @@ class Job(msgspec.Struct, frozen=True):
     validated: bool = False
     #: of the candidate with the active version, as its trainer says
     comparison: VersionComparison | None = None
+    #: range that the candidate learnt from, of those that its trainer tried
+    learnt_from: str | None = None
+    tried: tuple[TriedRange, ...] = ()
     #: of an episode that repairs; gone once it trains instead
     repair: RepairProposal | None = None
 
@@ -94,6 +97,8 @@ class FailedCommand(msgspec.Struct, frozen=True):
     #: tick that gave it up (epoch ms)
     at_ms: int
     reason: str
+    #: whether it counts for the circuit
+    counted: bool = True
 
 
 class Refusals(msgspec.Struct, frozen=True):

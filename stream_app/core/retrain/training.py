@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
@@ -28,13 +29,15 @@ from stream_app.core.retrain.validation import validate
 
 def drift(transition: Transition, event: DriftFound) -> None:
     """Ask every safeguard; repair or train if all agree, ask a person if only the approval is missing."""
-    transition.change(runs={**transition.state.runs, event.check: event.run_from})
+    if not event.hourly:
+        transition.change(runs={**transition.state.runs, event.check: event.run_from})
     job = transition.state.job
     # drift takes the place of a training that a policy asked a person for
     instead = job is not None and job.asked == "train" and job.cause.kind in POLICIES
-    answers = ask(
-        context(transition, event.seen, event.close_ms, event.check, event.severity, event.version, {}, unasked=instead)
+    asked = context(
+        transition, event.seen, event.close_ms, event.check, event.severity, event.version, {}, unasked=instead
     )
+    answers = ask(dataclasses.replace(asked, run_from=event.run_from, hourly=event.hourly))
     refusing = [answer.name for answer in answers if not answer.passed]
     if instead and refusing in ([], ["approval"]):
         text = f"{event.check} drift takes its place"
@@ -46,14 +49,14 @@ def drift(transition: Transition, event: DriftFound) -> None:
     repair, note = repairing.considered(transition, event)
     action: Literal["train", "recalibrate"] = "train" if repair is None else "recalibrate"
     if not refusing:
-        forget_refusals(transition, event.check)
+        forget_refusals(transition, event.slot)
         transition.effects.append(Decide(event.id, True, answers, "ordered", action=action, note=note))
         if repair is None:
             order(transition, cause, event.seen)
         else:
             repairing.order(transition, cause, repair)
     elif refusing == ["approval"] and (instead or transition.state.state in ("idle", "failed")):
-        forget_refusals(transition, event.check)
+        forget_refusals(transition, event.slot)
         transition.effects.append(Decide(event.id, False, answers, "awaiting_approval", action=action, note=note))
         transition.begin("awaiting_approval", cause, asked=action, repair=repair)
     else:
@@ -70,12 +73,12 @@ def run_ended(transition: Transition, event: RunEnded) -> None:
 
 def _refused_again(transition: Transition, event: DriftFound, names: tuple[str, ...]) -> Refusals:
     """The refusal, counted together with those before it of the same run of drift by the same safeguards."""
-    known = transition.state.refusals.get(event.check)
+    known = transition.state.refusals.get(event.slot)
     if known is not None and (known.run_from, known.names) == (event.run_from, names):
         found = replace(known, count=known.count + 1)
     else:
         found = Refusals(event.id, event.run_from, names, 1, transition.now_ms)
-    transition.change(refusals={**transition.state.refusals, event.check: found})
+    transition.change(refusals={**transition.state.refusals, event.slot: found})
     return found
 
 
@@ -116,7 +119,8 @@ def approve(transition: Transition, event: Approve) -> None:
     if job.cause.kind in POLICIES:
         skipped |= NOT_FOR_POLICIES
     check = job.cause.kind if job.cause.kind != "probation" else "manual"
-    answers = ask(context(transition, event.seen, transition.now_ms, check, job.cause.severity, job.base, skipped))
+    asked = context(transition, event.seen, transition.now_ms, check, job.cause.severity, job.base, skipped)
+    answers = ask(dataclasses.replace(asked, run_from=job.cause.first_day))
     if _refused(transition, "approve", event, answers):
         return
     transition.audit("approve", "ordered", event.id, event.reason, actor=event.actor, ids=(event.id,), answers=answers)
@@ -166,8 +170,8 @@ def succeeded(transition: Transition, event: Result) -> None:
         state="validating",
         job=replace(
             job, candidate=candidate, artifact_sha256=event.artifact_sha256, candidate_metrics=event.candidate_metrics,
-            champion_metrics=event.champion_metrics, comparison=event.comparison,
-            sent=replace(transition.sent(), accepted=True),
+            champion_metrics=event.champion_metrics, comparison=event.comparison, learnt_from=event.learnt_from,
+            tried=event.tried, sent=replace(transition.sent(), accepted=True),
         ),
     )  # fmt: skip
     if transition.state.failure is not None and transition.state.failure.command == "train":
@@ -179,9 +183,10 @@ def judge_candidate(transition: Transition, event: TickEvent) -> None:
     job = transition.job()
     found = validate(transition.rules, job.candidate_metrics, job.champion_metrics, job.comparison)
     ids = (transition.sent().id, *job.cause.event_ids)
+    learnt = f", learnt from {job.learnt_from}" if job.learnt_from is not None else ""
     transition.audit(
-        "validate", found.verdict, transition.sent().id, f"{job.candidate}: {found.reason}", ids=ids,
-        comparison=found.comparison,
+        "validate", found.verdict, transition.sent().id, f"{job.candidate}{learnt}: {found.reason}", ids=ids,
+        comparison=found.comparison, tried=job.tried,
     )  # fmt: skip
     if found.verdict == "passed":
         transition.change_job(validated=True)
@@ -213,8 +218,9 @@ def context(
     """What safeguards are asked about now; ``unasked``: as if no person were asked for anything."""
     state = transition.state
     return Context(
-        config=transition.config, nominal_ms=nominal_ms, check=check, severity=severity, labelled=seen.plan.labelled,
-        coverage=seen.coverage, faults=seen.faults, state="idle" if unasked else state.state,
+        config=transition.config, nominal_ms=nominal_ms, check=check, severity=severity,
+        labelled=seen.plan.labelled, lacks=seen.plan.lacks, coverage=seen.coverage, heard=seen.heard,
+        faults=seen.faults, state="idle" if unasked else state.state,
         asked=state.job.asked if state.job is not None and not unasked else None, version=version, active=state.active,
         circuit_open=state.circuit_open, failures=state.failures, last_train_ms=state.last_train_ms,
         backoff_until_ms=transition.backing_off(), skipped=skipped,

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from schemas import bounds
 from schemas.common import uuid5
-from schemas.training import VersionComparison
+from schemas.training import TriedRange, VersionComparison
 from stream_app.core.kit.audit import TEXT
 from stream_app.core.kit.days import HOUR_MS
 from stream_app.core.retrain.config import ModelConfig
@@ -37,10 +37,10 @@ class Transition:
     def audit(
         self, action: str, decision: str, subject: str, reason: str, *, actor: str = COORDINATOR,
         ids: tuple[str, ...] = (), answers: tuple[SafeguardResult, ...] = (),
-        comparison: VersionComparison | None = None,
+        comparison: VersionComparison | None = None, tried: tuple[TriedRange, ...] = (),
     ) -> None:  # fmt: skip
         """Say what was decided."""
-        self.effects.append(Audit(actor, action, decision, subject, ids, reason, answers, comparison))
+        self.effects.append(Audit(actor, action, decision, subject, ids, reason, answers, comparison, tried))
 
     def refuse(
         self, action: str, name: str, subject: str, reason: str, *, actor: str = COORDINATOR,
@@ -152,12 +152,14 @@ class Transition:
         failures = self.state.failures + 1
         self.change(failures=failures, circuit_open=self.state.circuit_open or failures >= self.rules.circuit_failures)
 
-    def fail(self, reason: str) -> None:
-        """The command came to nothing: say so until it is over, and back off. A rollback was counted when commanded."""
+    def fail(self, reason: str, counts: bool = True) -> None:
+        """The command came to nothing: say so until it is over, and back off. A rollback was counted when commanded;
+        what says nothing of the model, as that nobody took the command, does not count (``counts``)."""
         job, sent = self.job(), self.sent()
         if sent.command == "recalibrate":
             raise Broken(f"{self.config.model}: a repair that came to nothing is no failure; please report it")
-        if sent.command != "rollback":
+        counts = counts and sent.command != "rollback"
+        if counts:
             self.count_failure()
         backoff_h = min(self.rules.retrain_backoff_h * 2 ** max(self.state.failures - 1, 0), MAX_BACKOFF_H)
         until = self.now_ms + round(backoff_h * HOUR_MS)
@@ -165,11 +167,11 @@ class Transition:
             state="halted" if self.state.circuit_open else "failed",
             # a repair that cannot be taken back is no reason to wait with a training
             backoff_until_ms=until if job.repair is None else self.state.backoff_until_ms,
-            failure=FailedCommand(sent.command, sent.id, sent.attempt, self.now_ms, bounds.cut(reason, TEXT)),
+            failure=FailedCommand(sent.command, sent.id, sent.attempt, self.now_ms, bounds.cut(reason, TEXT), counts),
             watch=None,
         )
         self.audit(sent.command, "failed", f"{sent.id}/{sent.attempt}", reason, ids=(sent.id, *job.cause.event_ids))
-        if self.state.circuit_open:
+        if counts and self.state.circuit_open:
             text = f"{self.state.failures} failed or rolled-back trainings in a row"
             self.audit("circuit", "opened", sent.id, text, ids=(sent.id,))
 

@@ -59,7 +59,8 @@ def train_instead(transition: Transition, seen: Seen | None) -> bool:
     return True
 
 
-def _given_up(transition: Transition, seen: Seen | None, reason: str) -> None:
+def _given_up(transition: Transition, seen: Seen | None, reason: str, counts: bool = False) -> None:
+    """``counts`` or not, nothing of a repair does."""
     job, sent = transition.job(), transition.sent()
     transition.audit("recalibrate", "failed", f"{sent.id}/{sent.attempt}", reason, ids=(sent.id, *job.cause.event_ids))
     if not train_instead(transition, seen):

@@ -194,7 +194,8 @@ def _watch(
     known = transition.state.watch
     runs = transition.state.runs
     run_from = runs.get("performance", runs.get("statistical"))
-    counted = transition.state.state in ("failed", "halted")
+    failure = transition.state.failure
+    counted = transition.state.state in ("failed", "halted") and failure is not None and failure.counted
     if known is not None and known.version == version:
         run_from, counted = known.run_from, known.counted
     watch = Watch(version, previous, since_ms, by, run_from, counted)

@@ -170,7 +170,7 @@ def test_a_tick_that_is_not_later_than_the_last_does_nothing() -> None:
 def test_entries_that_alerts_do_not_ask_for_are_passed_over() -> None:
     bench = Bench()
     others = [
-        model_log.SnapshotEntry("a:b", "v", 1, 1, 0),
+        model_log.SnapshotEntry("a:b", "v", 1, 1, 0, 0),
         model_log.LifecycleEntry("a:b", "v2", "v1", "observed", 1),
         model_log.LabelledEntry([("a:b", "v", 1)]),
         read_result(b'{"model": "a:b", "command_id": "c", "status": "done"}'),

@@ -14,7 +14,8 @@ from aiokafka.errors import CommitFailedError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.training import DataRange, TrainingCommand, TrainingResult
+from schemas.common import rfc3339
+from schemas.training import DataRange, TrainingCommand, TrainingData, TrainingResult
 from stream_app.errors import Incompatible
 from stream_app.kafka import arrived
 from stream_app.kafka.topics import Topics
@@ -103,11 +104,13 @@ def test_no_bytes_stop_the_readers_of_results_and_rows_nor_what_is_learnt_from_t
     from stream_app.reference.commands import _results
 
     arrived.decoded(_results.decode, record(value))
-    predictions: dict[str, Any] = {}
+    always = DataRange(from_=rfc3339(0), to=rfc3339(2**42), offsets={})
+    wanted = rows.Wanted("churn:acme", False, TrainingData(always, always), 100, silence_is_negative=True)
+    sample = rows.KeptPredictions(wanted)
     outcomes: dict[str, tuple[int, bool]] = {}
-    rows._take_prediction(record(value), "churn", "acme", predictions)
-    rows._take_outcome(record(value), outcomes)
-    features = [rows.usable(found.features or {}) for found in predictions.values()]
+    rows._take_prediction(record(value), wanted, sample)
+    rows._take_outcome(record(value), outcomes, sample.kept)
+    features = [row.features for row in sample.rows(outcomes, cut=False).holdout]
     Encoding.of(features).matrix(features)
     json.dumps(features, allow_nan=False)
 

@@ -10,12 +10,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from stream_app.reference.learners import logistic
-from stream_app.reference.rows import Encoding, TrainingRow
-from stream_app.reference.training import Unusable, train
+from stream_app.reference.rows import Encoding, RowsOfRange, TrainingRow
+from stream_app.reference.training import Task, Unusable, train
 
 
 def rows(features: list[dict[str, object]]) -> list[TrainingRow]:
     return [TrainingRow(at, f"p-{at}", "v1", 0.5, at % 2 == 0, at % 3 == 0, found) for at, found in enumerate(features)]
+
+
+def task(found: list[TrainingRow]) -> Task:
+    return Task([RowsOfRange("30d", 0, found)], found, None, "v1", "accuracy")
 
 
 def test_a_feature_is_of_one_kind_in_training_and_in_scoring() -> None:
@@ -32,9 +36,9 @@ def test_a_feature_is_of_one_kind_in_training_and_in_scoring() -> None:
 def test_text_that_is_nearly_all_distinct_is_refused_by_name() -> None:
     named = rows([{"x": at % 7, "mail": f"{at}@example.org"} for at in range(200)])
     with pytest.raises(Unusable, match=r"'mail' is text with 200 different values in 200 rows"):
-        train(logistic, named, named, None, "v1", "accuracy")
+        train(logistic, task(named))
     some = rows([{"x": at % 7, "town": f"town-{at % 60}"} for at in range(200)])
-    assert train(logistic, some, some, None, "v1", "accuracy").training_samples == 200
+    assert train(logistic, task(some)).training_samples == 200
 
 
 def test_a_candidate_is_what_scikit_learn_fits_on_the_same_table() -> None:
@@ -42,7 +46,7 @@ def test_a_candidate_is_what_scikit_learn_fits_on_the_same_table() -> None:
     table = pd.DataFrame({"age": draw.integers(18, 80, 400), "income": draw.normal(3, 1, 400).round(3),
                           "plan": draw.choice(["free", "pro", "team"], 400)})  # fmt: skip
     made = rows(table.to_dict("records"))
-    ours = train(logistic, made, made, None, "v1", "accuracy").model
+    ours = train(logistic, task(made)).model
     dummies = pd.get_dummies(table, columns=["plan"], prefix_sep="=", dtype=float)
     matrix = dummies[list(ours.features)].to_numpy(dtype=float)
     actual = np.array([row.actual for row in made], dtype=int)

@@ -17,9 +17,9 @@ from stream_app.reference.judging import Answers, compare, draws, metrics
 from stream_app.reference.learners import LEARNERS, Fitted, boosting, find, logistic
 from stream_app.reference.predictor import Predictor, seed
 from stream_app.reference.registry import CARD, FolderRegistry, open_registry
-from stream_app.reference.rows import MOST_VALUES, Encoding, TrainingRow, labels
+from stream_app.reference.rows import MOST_VALUES, Encoding, RowsOfRange, TrainingRow, labels
 from stream_app.reference.trainer import candidate_version
-from stream_app.reference.training import Unusable, fit, recorded, scored, threshold, train
+from stream_app.reference.training import Task, Unusable, fit, recorded, scored, threshold, train
 
 MODEL = "churn:acme"
 
@@ -34,6 +34,12 @@ def rows(count: int, version: str = "v1", seed: int = 0, **features: Any) -> lis
         )
         for i, (v, a) in enumerate(zip(values, actual, strict=True))
     ]
+
+
+def task(learnt: list[TrainingRow], held: list[TrainingRow], **rest: Any) -> Task:
+    """To learn from one range, and to be judged beside what v1 served."""
+    given: dict[str, Any] = {"champion": None, "champion_version": "v1", "metric": "accuracy"}
+    return Task([RowsOfRange("30d", 0, learnt)], held, **(given | rest))
 
 
 # -- rows and features ---------------------------------------------------------------------------------------------
@@ -94,22 +100,22 @@ def test_the_threshold_is_a_half_unless_positives_are_rare() -> None:
 
 def test_without_the_champions_artefact_it_is_what_was_served() -> None:
     holdout = [*rows(80, "v1", seed=1), *rows(40, "other", seed=2)]
-    made = train(logistic, rows(300), holdout, None, "v1", "accuracy")
+    made = train(logistic, task(rows(300), holdout))
     assert (made.training_samples, made.holdout_samples, made.champion_by) == (300, 80, "served")
     assert made.champion_metrics == metrics(recorded(holdout[:80]), labels(holdout[:80]))
-    by_artefact = train(logistic, rows(300), holdout, made.model, "v1", "accuracy")
+    by_artefact = train(logistic, task(rows(300), holdout, champion=made.model))
     assert (by_artefact.holdout_samples, by_artefact.champion_by) == (120, "artefact")
     assert by_artefact.candidate_metrics == by_artefact.champion_metrics
     assert by_artefact.comparison is not None
     assert (by_artefact.comparison.difference, by_artefact.comparison.lower) == (0, 0)
     # a version that made less than half of the rows is judged by what all of them said
-    few = train(logistic, rows(300), holdout, None, "other", "accuracy")
+    few = train(logistic, task(rows(300), holdout, champion_version="other"))
     assert (few.holdout_samples, few.champion_metrics) == (120, metrics(recorded(holdout), labels(holdout)))
 
 
 def test_what_was_judged_has_not_seen_the_holdout_and_what_serves_has() -> None:
     learnt, held = rows(300, extra="a"), [r._replace(at_ms=1_000 + r.at_ms) for r in rows(100, seed=1, extra="b")]
-    plain, both = (train(logistic, learnt, held, None, "v1", "accuracy", refit) for refit in (False, True))
+    plain, both = (train(logistic, task(learnt, held, refit=refit)) for refit in (False, True))
     assert (plain.refitted_on, both.refitted_on) == (None, 400)
     assert plain[1:7] == both[1:7]
     assert both.model.features == ("extra=a", "extra=b", "x")
@@ -159,9 +165,9 @@ def test_the_interval_of_a_difference_is_drawn_in_pairs() -> None:
 @pytest.mark.parametrize(
     ("learnt", "held", "said"),
     [
-        ([], rows(50), "the training range holds no labelled row"),
+        ([], rows(50), "0 labelled rows, 1 are needed"),
         (rows(50), [], "the hold-out holds no labelled row"),
-        ([r._replace(actual=True) for r in rows(50)], rows(50), "all 50 labelled rows of the training range"),
+        ([r._replace(actual=True) for r in rows(50)], rows(50), "all 50 labelled rows have the same outcome"),
         ([r._replace(features={}) for r in rows(50)], rows(50), "no prediction of the training range carries features"),
     ],
 )
@@ -169,13 +175,13 @@ def test_rows_that_cannot_be_learnt_from_are_named(
     learnt: list[TrainingRow], held: list[TrainingRow], said: str
 ) -> None:
     with pytest.raises(Unusable, match=said):
-        train(logistic, learnt, held, None, "v1", "accuracy")
+        train(logistic, task(learnt, held))
 
 
 @pytest.mark.parametrize("name", sorted(LEARNERS))
 def test_every_learner_finds_what_is_there_and_the_same_twice(name: str) -> None:
     held = rows(200, seed=9)
-    first, second = (train(find(name), rows(400), held, None, "v1", "accuracy") for _ in range(2))
+    first, second = (train(find(name), task(rows(400), held)) for _ in range(2))
     assert (first.candidate_metrics["accuracy"] or 0) > 0.75
     assert np.array_equal(scored(first.model, held), scored(second.model, held))
 

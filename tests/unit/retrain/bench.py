@@ -43,7 +43,7 @@ def at(day: int, hour: float = 4) -> int:
 
 
 def snapshot(day: int, outcomes: int = 1_000, version: str = "v0", model: str = MODEL) -> Any:
-    return model_log.SnapshotEntry(model, version, day, 1, outcomes)
+    return model_log.SnapshotEntry(model, version, day, 1, outcomes, outcomes // 2)
 
 
 def completeness(day: int, labelled: int = 950, model: str = MODEL) -> Any:
@@ -54,11 +54,11 @@ def event(kind: str, day: int, verdict: str = "drift", severity: str | None = "H
     """A drift event at the close of ``day``."""
     model = rest.get("model", MODEL)
     check = "completeness" if kind == "completeness" else rest.get("check")
-    close = at(day, HOURS[kind])
+    close = rest.get("close_ms", at(day, HOURS[kind]))
     sort = "quality" if kind == "completeness" else kind
     run_from = rest.get("run_from", day - 2) if verdict == "drift" else None
     finding = Finding(
-        id=uuid5("drift-event", model, sort, str(close)),
+        id=uuid5("drift-event", model, sort, str(close), check or "", "again" if "revises" in rest else ""),
         model=model,
         kind=DriftKind(sort),
         check=check,
@@ -69,6 +69,7 @@ def event(kind: str, day: int, verdict: str = "drift", severity: str | None = "H
         severity=Severity(severity) if severity is not None and verdict == "drift" else None,
         run_from=run_from,
         faults=rest.get("faults", []),
+        revises=rest.get("revises"),
     )
     return model_log.EventEntry(finding)
 

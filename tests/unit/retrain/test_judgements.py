@@ -1,4 +1,4 @@
-"""Validation, probation and the data range against tables of cases."""
+"""Validation and probation against tables of cases."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ import pytest
 
 from schemas.training import VersionComparison
 from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow
-from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.retrain import RetrainRules
-from stream_app.core.retrain.data_range import plan
 from stream_app.core.retrain.probation import choose, judge
-from stream_app.core.retrain.profile import cut, take
 from stream_app.core.retrain.validation import validate
 
 CONFLICT = RetrainRules(validation_floors={"accuracy": 0.70, "precision": 0.60})
@@ -139,69 +136,3 @@ def test_a_version_that_answers_drift_is_compared_with_the_drifted_days_alone() 
     both = [window(bad, first=10), window(good, first=15)]
     assert judge(OTHER, 24, both, None).verdict == "failed"
     assert judge(OTHER, 24, both, 15).verdict == "kept"
-
-
-D = 20_000
-#: (first day, hour of the tick on D, labelled rows by day, hours of the split after the first day's 00:00, labelled)
-RANGES = [
-    # from the onset yesterday: 20 % of its rows are its last 4.8 hours, cut at a full hour
-    (D - 1, 4, {D - 1: 1_000}, 19, 1_000),
-    # five equal days: the last one
-    (D - 5, 4, {D - i: 100 for i in range(1, 6)}, 4 * 24, 500),
-    # ten equal days: the last two
-    (D - 10, 4, {D - i: 100 for i in range(1, 11)}, 8 * 24, 1_000),
-    # a small day at the end, then a part of the one before: 100 wanted, 40 there, 60 of 460 are 3.1 hours
-    (D - 2, 4, {D - 2: 460, D - 1: 40}, 20, 500),
-    # days before the range count for nothing
-    (D - 1, 4, {D - 9: 9_000, D - 1: 1_000}, 19, 1_000),
-    # no labels known: the newest fifth of the time, 28 h · 0.8 = 22.4
-    (D - 1, 4, {}, 22, 0),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("first", "hour", "rows", "split", "labelled"), RANGES)
-def test_the_newest_fifth_of_the_labelled_rows_is_held_out(
-    first: int, hour: int, rows: dict[int, int], split: int, labelled: int
-) -> None:
-    found = plan(first, D * DAY_MS + hour * HOUR_MS, 0.2, rows, (), {}, {})
-    assert found.from_ms == first * DAY_MS
-    assert found.split_ms == first * DAY_MS + split * HOUR_MS
-    assert found.to_ms == D * DAY_MS + hour * HOUR_MS
-    assert found.labelled == labelled
-
-
-@pytest.mark.parametrize(
-    ("hours", "split"),
-    [
-        # an office: 8 to 12, a quarter of the rows each; a fifth is the last of them
-        ([100 if 8 <= hour < 12 else 0 for hour in range(24)], 11),
-        # nearly all in one hour: the hold-out is the whole of it rather than nothing
-        ([1 if hour < 10 else 900 if hour == 10 else 0 for hour in range(24)], 10),
-        # evenly: as if nothing were known
-        ([7] * 24, 19),
-    ],
-)
-def test_a_day_is_cut_where_the_models_own_hours_say(hours: list[int], split: int) -> None:
-    found = plan(D - 1, D * DAY_MS + 4 * HOUR_MS, 0.2, {D - 1: 1_000}, hours, {}, {})
-    assert found.split_ms == (D - 1) * DAY_MS + split * HOUR_MS
-
-
-def test_a_profile_follows_a_model_whose_hours_move() -> None:
-    known = [0] * 24
-    for day in range(30):
-        for hour in range(24):
-            take(known, (D + day) * 24 + hour, 100 if hour == 9 else 0)
-    assert cut(known, 0.2) == 9
-    for day in range(30, 60):
-        for hour in range(24):
-            take(known, (D + day) * 24 + hour, 100 if hour == 15 else 0)
-    assert cut(known, 0.95) == 15
-    assert cut([0] * 24, 0.2) is None
-    assert max(known) < 100 * 8
-
-
-def test_offsets_reach_from_the_end_offsets_before_the_range_to_those_of_the_tick() -> None:
-    start = {"predictions": {0: 17, 1: 4}, "outcomes": {0: 3}}
-    end = {"predictions": {1: 40, 0: 70}, "outcomes": {0: 30, 1: 9}}
-    found = plan(D - 1, D * DAY_MS, 0.2, {}, (), start, end)
-    assert found.offsets == {"outcomes": {0: (3, 30), 1: (0, 9)}, "predictions": {0: (17, 70), 1: (4, 40)}}

@@ -90,7 +90,7 @@ def test_what_is_due_and_refused_is_said_when_it_falls_due_and_when_others_refus
 def test_severity_is_asked_of_drift_alone_and_coverage_of_all() -> None:
     bench = quiet(serving(), *range(D, D + 25), labelled=1_000)
     passed = next(a for a in bench.of("audit") if a.decision == "ordered")
-    assert len({s.name for s in passed.safeguards}) == 8
+    assert len({s.name for s in passed.safeguards}) == 9
     broken = serving()
     for day in range(D, D + 30):
         broken.feed(

@@ -6,13 +6,24 @@ from typing import Any
 
 import pytest
 
-from stream_app.core.kit.days import DAY_MS
+from schemas.drift import Verdict
+from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.retrain import Flags, ModelConfig, RetrainRules
-from stream_app.core.retrain.safeguards import NOT_FOR_MANUAL, SAFEGUARDS, Context, Coverage, ask
+from stream_app.core.retrain.safeguards import NOT_FOR_MANUAL, SAFEGUARDS, Context, Coverage, PerformanceCheck, ask
 from tests.machine.world import MODEL, ON, START
 
 #: a day's coverage that is enough
 FULL = Coverage(19_998, 1_000, 950)
+
+
+def heard(*verdicts: str, last: int = 19_999, version: str = "v1") -> tuple[PerformanceCheck, ...]:
+    """Daily performance checks up to the one of date ``last``, by their verdicts; mature days two days before."""
+    words = {"drift": "drift", "calm": "no_drift", "none": "insufficient_evidence"}
+    first = last + 1 - len(verdicts)
+    return tuple(
+        PerformanceCheck(day * DAY_MS + 4 * HOUR_MS, day - 2, version, Verdict(words[found]))
+        for day, found in enumerate(verdicts, start=first)
+    )
 
 
 def context(model: str = MODEL, flags: Flags = ON, rules: RetrainRules | None = None, **rest: Any) -> Context:
@@ -22,6 +33,11 @@ def context(model: str = MODEL, flags: Flags = ON, rules: RetrainRules | None = 
         "version": "v1", "active": "v1", **rest,
     }  # fmt: skip
     return Context(config=ModelConfig(model, rules or RetrainRules(), flags), **shown)
+
+
+def scores(**rest: Any) -> Context:
+    """One of drift of scores that began on 1 October 2024, at 03:00 of the 4th; outcomes come within a day."""
+    return context(**{"check": "statistical", "nominal_ms": START - HOUR_MS, "run_from": 19_997, **rest})
 
 
 def off(**flags: bool) -> Flags:
@@ -44,6 +60,27 @@ CASES: list[tuple[str, Context, bool, str]] = [
     ("severity", context(severity="CRITICAL"), True, "CRITICAL"),
     ("severity", context(severity="MEDIUM"), False, "MEDIUM, HIGH is needed"),
     ("severity", context(severity=None), False, "no severity, HIGH is needed"),
+    ("maturity", context(), True, "evaluated for drift of scores and hourly drift alone"),
+    ("maturity", scores(), False, "labels speak on 2024-10-04"),
+    ("maturity", scores(run_from=19_999), False, "labels speak on 2024-10-05"),
+    ("maturity", scores(check="performance", hourly=True, run_from=20_000), False, "labels speak on 2024-10-06"),
+    ("maturity", scores(nominal_ms=START + 10 * HOUR_MS, hourly=True), False, "labels speak on 2024-10-05"),
+    ("maturity", scores(coverage=Coverage(19_998, 1_000, 499)), True, "too few labels come to wait for them"),
+    ("maturity", scores(coverage=Coverage(19_998, 1_000, 500)), False, "labels speak"),
+    ("maturity", scores(coverage=None), True, "too few labels"),
+    ("maturity", scores(coverage=Coverage(19_998, 0, 0)), True, "too few labels"),
+    ("maturity", scores(heard=heard("drift")), True, "the performance check of 2024-10-03 found drift"),
+    ("maturity", scores(heard=heard("calm")), False, "no drift in the performance check of 2024-10-03"),
+    ("maturity", scores(heard=heard("calm"), run_from=19_998), False, "labels speak on 2024-10-04"),
+    ("maturity", scores(heard=heard("drift", version="v0")), False, "labels speak"),
+    ("maturity", scores(heard=heard("drift", last=20_000)), False, "labels speak"),
+    ("maturity", scores(heard=heard("none", "none"), run_from=19_996), False, "labels speak on 2024-10-04"),
+    ("maturity", scores(heard=heard("none", "none", "none"), run_from=19_995), True, "3 performance checks in a row"),
+    ("maturity", scores(heard=heard("none", "none", "none"), run_from=19_996), False, "labels speak"),
+    ("maturity", scores(heard=heard("calm", "none", "none"), run_from=19_990), False, "labels have spoken"),
+    ("maturity", scores(heard=heard("calm", "none", "none", "none"), run_from=19_990), True, "3 performance checks"),
+    ("maturity", scores(heard=heard("drift", "none", "none"), run_from=19_990), True, "found drift"),
+    ("maturity", scores(heard=heard("none"), rules=RetrainRules(maturity_checks=1)), True, "1 performance checks"),
     ("cooldown", context(), True, "never trained"),
     ("cooldown", context(last_train_ms=START - 7 * DAY_MS), True, "last trained"),
     ("cooldown", context(last_train_ms=START - 7 * DAY_MS + 1), False, "next at 2024-10-04T04:00:00.001Z"),
@@ -92,11 +129,11 @@ def test_every_safeguard_has_a_case_on_either_side() -> None:
 
 def test_safeguards_stand_in_the_contracts_order_and_all_are_always_asked() -> None:
     nothing = context(
-        flags=Flags(), severity="MEDIUM", labelled=0, coverage=None, state="training", asked="activate",
-        circuit_open=True, last_train_ms=START,
+        flags=Flags(), severity="MEDIUM", labelled=0, faults=("outcomes missing",), state="training",
+        asked="activate", circuit_open=True, last_train_ms=START, hourly=True,
     )  # fmt: skip
     answers = ask(nothing)
-    sent = ["flags", "severity", "cooldown", "samples", "coverage", "active_job", "approval", "circuit"]
+    sent = ["flags", "severity", "maturity", "cooldown", "samples", "coverage", "active_job", "approval", "circuit"]
     assert [a.name for a in answers] == sent
     assert not any(a.passed for a in answers)
 
@@ -107,6 +144,6 @@ def test_a_manual_command_skips_flags_severity_and_approval_and_says_what_they_w
         circuit_open=True, last_train_ms=START, skipped=NOT_FOR_MANUAL,
     )  # fmt: skip
     answers = {a.name: a for a in ask(nothing)}
-    assert {name for name, a in answers.items() if a.passed} == {"flags", "severity", "approval"}
+    assert {name for name, a in answers.items() if a.passed} == {"flags", "severity", "maturity", "approval"}
     text = "not evaluated for a manual command; otherwise: auto_retrain is off in production"
     assert answers["flags"].reason == text

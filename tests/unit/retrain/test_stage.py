@@ -58,27 +58,27 @@ def test_a_decision_stands_after_its_event_and_before_the_epochs_tick() -> None:
     cause = event("performance", D)
     log = bench.feed(cause, tick(at(D))).log()
     decided = next(e for e in log if isinstance(e, model_log.DecisionEntry))
-    assert (decided.event_id, decided.eligible, len(decided.safeguards)) == (cause.id, True, 8)
+    assert (decided.event_id, decided.eligible, len(decided.safeguards)) == (cause.id, True, 9)
     assert log[-3:] == [cause, decided, tick(at(D))]
 
 
 def test_drift_sends_a_train_command_that_names_its_data() -> None:
     bench = Bench().serving()
-    bench.feed(event("performance", D, run_from=D - 2), tick(at(D)))
+    bench.feed(event("performance", D, run_from=D - 3), tick(at(D)))
     sent = bench.last("training-commands")
     assert (sent.command, sent.attempt, sent.model_version, sent.expected_current_version) == ("train", 1, "v0", "v0")
     assert parse_ms(sent.accept_by) == at(D) + 600_000
     assert parse_ms(sent.finish_by) == at(D) + 6 * HOUR_MS
     assert (sent.reply_topic, sent.reply_partition) == ("ml.training-results", 0)
     train, holdout = sent.data.train, sent.data.holdout
-    assert parse_ms(train.from_) == (D - 2) * DAY_MS
+    assert parse_ms(train.from_) == (D - 3) * DAY_MS
     assert train.to == holdout.from_
     # two days of a thousand rows: 400 are 9.6 hours of the last one
-    assert parse_ms(train.to) == (D - 1) * DAY_MS + 14 * HOUR_MS
-    assert parse_ms(holdout.to) == at(D)
-    # from the last tick before the day before the range, 02:00, to the tick that commands
-    first, last = at(D - 4, 2) // HOUR_MS, at(D) // HOUR_MS
-    assert train.offsets == holdout.offsets == {"ml.predictions": {0: (first, last), 1: (first + 5, last + 5)}}
+    assert parse_ms(train.to) == (D - 2) * DAY_MS + 14 * HOUR_MS
+    assert parse_ms(holdout.to) == (D - 1) * DAY_MS
+    # the longest range reaches back to before end offsets were known, and to the tick that commands
+    last = at(D) // HOUR_MS
+    assert train.offsets == holdout.offsets == {"ml.predictions": {0: (0, last), 1: (0, last + 5)}}
     emit = [e for e in bench.emits if e.topic == "training-commands"][-1]
     assert emit.key == MODEL.encode()
     assert ("plumbline.command", b"train") in emit.headers
@@ -145,7 +145,7 @@ def test_every_refusal_is_audited_with_every_safeguards_answer() -> None:
     assert audit.inputs.settings_hash == "0123456789abcdef"
     assert audit.inputs.end_offsets["ml.predictions"][0] == at(D) // HOUR_MS
     assert [s.name for s in audit.safeguards if not s.passed] == ["flags", "severity"]
-    assert len(audit.safeguards) == 8
+    assert len(audit.safeguards) == 9
     assert audit.reason == "flags: auto_retrain is off in production; severity: MEDIUM, HIGH is needed"
 
 
@@ -154,7 +154,7 @@ def test_every_refusal_is_audited_with_every_safeguards_answer() -> None:
     [
         ([completeness(D, labelled=300)], "coverage", "30.0 %"),
         ([event("performance", D, faults=["predictions down 60 %"])], "coverage", "predictions down 60 %"),
-        ([snapshot(day, outcomes=30) for day in (D - 2, D - 1)], "samples", "60 labelled rows"),
+        ([snapshot(D - 2, outcomes=30)], "samples", "30 labelled rows"),
         ([event("performance", D, version="old")], "active_job", "old drifted, v0 is active now"),
     ],
 )
@@ -183,7 +183,8 @@ def test_a_manual_retraining_learns_from_30_days_back() -> None:
     bench = Bench(flags=Flags()).serving()
     bench.feed(command("retrain"), tick(at(D)))
     sent = bench.last("training-commands")
-    assert parse_ms(sent.data.train.from_) == (D - 30) * DAY_MS
+    # up to the last mature day, which is two days ago
+    assert parse_ms(sent.data.train.from_) == (D - 1 - 30) * DAY_MS
     assert (sent.trigger.kind, sent.trigger.reason) == ("manual", "because")
 
 
@@ -197,7 +198,7 @@ def test_what_waits_for_a_person_runs_when_it_is_approved() -> None:
     sent = bench.last("training-commands")
     assert (sent.command, sent.command_id) == ("train", job.command_id)
     assert parse_ms(sent.data.train.from_) == (D - 2) * DAY_MS
-    assert parse_ms(sent.data.holdout.to) == at(D, 6)
+    assert parse_ms(sent.data.holdout.to) == at(D - 1, 0)
 
 
 def test_what_cannot_be_read_is_audited_and_commands_of_other_stages_are_left_to_them() -> None:
@@ -259,8 +260,8 @@ def test_memory_of_a_model_and_of_end_offsets_is_bounded() -> None:
     for day in range(D - 400, D):
         bench.feed(snapshot(day), completeness(day), event("performance", day, "no_drift"), tick(at(day)))
     bench.checkpoint()
-    assert len([key for key in bench.table.rows if key[:1] == b"B"]) <= 93
-    assert max(len(value) for value in bench.table.rows.values()) < 2_000
+    assert len([key for key in bench.table.rows if key[:1] == b"B"]) <= 243
+    assert max(len(value) for value in bench.table.rows.values()) < 4_000
 
 
 @pytest.mark.parametrize("seed", range(20))

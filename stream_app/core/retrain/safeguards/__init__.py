@@ -1,4 +1,4 @@
-"""Eight conditions of retraining, one a file, in the contract's order. All are always evaluated."""
+"""Nine conditions of retraining, one a file, in the contract's order. All are always evaluated."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from stream_app.core.retrain.safeguards import (
     cooldown,
     coverage,
     flags,
+    maturity,
     samples,
     severity,
 )
-from stream_app.core.retrain.safeguards.context import Check, Context, Coverage, SafeguardResult
+from stream_app.core.retrain.safeguards.context import Check, Context, Coverage, PerformanceCheck, SafeguardResult
 
 SAFEGUARDS: Final[dict[str, Callable[[Context], SafeguardResult]]] = {
     "flags": flags.check,
     "severity": severity.check,
+    "maturity": maturity.check,
     "cooldown": cooldown.check,
     "samples": samples.check,
     "coverage": coverage.check,
@@ -47,4 +49,14 @@ def ask(context: Context) -> tuple[SafeguardResult, ...]:
     return tuple(answers)
 
 
-__all__ = ["NOT_FOR_MANUAL", "NOT_FOR_POLICIES", "SAFEGUARDS", "Check", "Context", "Coverage", "SafeguardResult", "ask"]
+__all__ = [
+    "NOT_FOR_MANUAL",
+    "NOT_FOR_POLICIES",
+    "SAFEGUARDS",
+    "Check",
+    "Context",
+    "Coverage",
+    "PerformanceCheck",
+    "SafeguardResult",
+    "ask",
+]

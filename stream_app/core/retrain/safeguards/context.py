@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from schemas.drift import Verdict
 from stream_app.core.retrain.config import ModelConfig
 
 Check = Literal["statistical", "performance", "manual", "labels", "schedule"]
@@ -20,6 +21,21 @@ class Coverage(msgspec.Struct, frozen=True, array_like=True):
     day: int
     predictions: int
     labelled: int
+
+
+class PerformanceCheck(msgspec.Struct, frozen=True, array_like=True):
+    """What a daily performance check came to."""
+
+    #: nominal time (epoch ms), and newest cohort day
+    close_ms: int
+    day: int
+    version: str
+    verdict: Verdict
+
+    @property
+    def judged(self) -> bool:
+        """Whether there was enough to judge by."""
+        return self.verdict != Verdict.INSUFFICIENT_EVIDENCE
 
 
 class SafeguardResult(NamedTuple):
@@ -43,7 +59,15 @@ class Context:
     severity: str | None = None
     #: labelled rows in the training range
     labelled: int = 0
+    #: why no hold-out can be kept back from them, if none can
+    lacks: str | None = None
     coverage: Coverage | None = None
+    #: the last daily performance checks, oldest first
+    heard: tuple[PerformanceCheck, ...] = ()
+    #: first day of the run of drift that asks
+    run_from: int = 0
+    #: whether the hourly check asks
+    hourly: bool = False
     faults: tuple[str, ...] = ()
     #: state of the model's coordinator
     state: str = "idle"
