@@ -26,7 +26,7 @@ _SHA256, _SERVED = "plumbline.sha256", "plumbline.served_sha256"
 #: numbers of a card that are shown as metrics, with the side they belong to
 _PARAMS: Final = (
     "learner", "parent", "a", "b", "threshold", "training_samples", "holdout_samples", "champion_by",
-    "judged_threshold", "refitted_on",
+    "judged_threshold", "refitted_on", "range",
 )  # fmt: skip
 _METRICS: Final = ("candidate_metrics", "champion_metrics", "comparison")
 
