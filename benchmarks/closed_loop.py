@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.common import parse_ms
-from schemas.training import TrainingCommand
+from schemas.training import Recalibration, TrainingCommand
+from stream_app.core.comparisons.platt import recalibrated
 from stream_app.reference.judging import Answers, compare, longest_as_good, metrics
 from stream_app.settings import Settings
 from stream_app.simulator import Batch, Simulator
@@ -82,7 +83,7 @@ class ClosedLoop:
         self._first = first_day
         self._answered = 0
 
-    def run(self, progress: Callable[[int, int], None] | None = None) -> ClosedLoop:
+    def run(self, progress: Callable[[int, int], None] | None = None) -> Self:
         """All days, the closes after each, and whatever is commanded then."""
         count = max(len(model.days) for model in self.models.values())
         for day in range(count):
@@ -127,10 +128,12 @@ class ClosedLoop:
         day = at_ms // DAY_MS - self._first
         if order.command == "cancel":
             return None
-        if order.command in ("activate", "rollback"):
+        if order.command in ("activate", "recalibrate", "rollback"):
             model.active = str(order.candidate_version)
+            if order.recalibration is not msgspec.UNSET:
+                model.scorers[model.active] = _repaired(model.scorers[order.model_version], order.recalibration)
             model.orders.append((day, order.command, model.active))
-            status = "activated" if order.command == "activate" else "rolled_back"
+            status = "rolled_back" if order.command == "rollback" else "activated"
             return {**told, "status": status, "candidate_version": model.active}
         assert order.data is not msgspec.UNSET
         named = {} if order.data.ranges is msgspec.UNSET else {r.name: r for r in order.data.ranges}
@@ -180,6 +183,10 @@ class ClosedLoop:
         if not parts:
             return Rows(model.days[0].features[:0], model.days[0].actual[:0])
         return Rows(np.concatenate([p.features for p in parts]), np.concatenate([p.actual for p in parts]))
+
+
+def _repaired(model: Scorer, by: Recalibration) -> Scorer:
+    return Scorer(lambda rows: recalibrated(model.score(rows), by.a, by.b), by.threshold)
 
 
 def _judged(model: Scorer, rows: Rows) -> Answers:

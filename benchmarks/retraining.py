@@ -223,7 +223,10 @@ def ours(case: Case, policies: tuple[str, ...]) -> Outcome:
     said = [s >= model.scorers[version[day]].threshold for day, s in enumerate(scores)]
     commands = [command for _, command, _ in model.orders]
     alerts = sum(row.get("notify") == "opened" for row in loop.records("alerts"))
-    note = f"{alerts} alerts, {commands.count('activate')} activated, {commands.count('rollback')} rolled back"
+    note = (
+        f"{alerts} alerts, {commands.count('recalibrate')} recalibrated, {commands.count('activate')} activated, "
+        f"{commands.count('rollback')} rolled back"
+    )
     return Outcome(measured(case, scores, said), commands.count("train"), fit.seconds, note)
 
 

@@ -36,7 +36,7 @@ class ReplacedBy(msgspec.Struct, frozen=True):
     previous: Name
     since: Timestamp
     #: trained by Plumbline's command; deployed by somebody else; or the version before, put back by Plumbline's command
-    how: Literal["retrained", "deployed", "rolled_back"]
+    how: Literal["retrained", "recalibrated", "deployed", "rolled_back"]
     #: id of the ``train`` command it came from, or of the ``rollback`` command
     command_id: Uuid | UnsetType = UNSET
 

@@ -34,7 +34,7 @@ RANGE, MOST_RANGES = "(onset|all|[1-9][0-9]{0,2}d)", 8
 #: since the drift began, as far back as `retrain_all_days` says, or so many days
 RangeName = Annotated[str, Meta(pattern=rf"^{RANGE}\Z", extra_json_schema={"pattern": f"^{RANGE}$"})]
 RangeNames = Annotated[list[RangeName], Meta(min_length=1, max_length=MOST_RANGES)]
-Answer = Literal["accepted", "progress", "succeeded", "failed", "activated", "rolled_back"]
+Answer = Literal["accepted", "progress", "succeeded", "failed", "unsupported", "activated", "rolled_back"]
 TopicName = Annotated[str, Meta(min_length=1, max_length=249, extra_json_schema={"pattern": NAME_PATTERN})]
 
 
@@ -102,11 +102,30 @@ class VersionComparison(msgspec.Struct, frozen=True, kw_only=True):
     upper: Finite | None = None
 
 
+class ExpectedGain(msgspec.Struct, frozen=True):
+    """What a repair is expected to win back, measured on rows that it was not fitted on."""
+
+    metric: Token
+    #: repaired − served (0 to 1), and its 95 % interval
+    gain: Finite
+    lower: Finite
+    upper: Finite
+
+
+class Recalibration(msgspec.Struct, frozen=True):
+    """score′ = σ(a·ln(score/(1 − score)) + b), the logit cut off at ±16, and a yes from ``threshold`` on."""
+
+    a: Finite
+    b: Finite
+    threshold: Finite
+    expected: ExpectedGain
+
+
 class TrainingCommand(Output, frozen=True, kw_only=True):
-    """Command to the trainer (train, cancel) or the deployer (activate, rollback)."""
+    """Command to the trainer (train, cancel) or the deployer (recalibrate, activate, rollback)."""
 
     schema: Literal["io.plumbline.training-command.v1"]
-    command: Literal["train", "cancel", "activate", "rollback"]
+    command: Literal["train", "recalibrate", "cancel", "activate", "rollback"]
     command_id: Uuid
     #: counts repetitions of the same order; a (command_id, attempt) that was answered is done
     attempt: Attempt
@@ -114,6 +133,7 @@ class TrainingCommand(Output, frozen=True, kw_only=True):
     model_version: Name
     #: the command is void if another version is active
     expected_current_version: Name
+    #: version to activate, or to go back to; recalibrate: the name of the wrapped version
     candidate_version: Name | UnsetType = UNSET
     #: activate: what the trainer said of the candidate's artefact; a deployer checks the bytes before it loads them
     artifact_sha256: Sha256 | UnsetType = UNSET
@@ -121,6 +141,8 @@ class TrainingCommand(Output, frozen=True, kw_only=True):
     data: TrainingData | UnsetType = UNSET
     #: train: the metric that decides between candidate and active version
     primary_metric: Token | UnsetType = UNSET
+    #: recalibrate: how ``model_version`` is to be wrapped; its artefact stays as it is
+    recalibration: Recalibration | UnsetType = UNSET
     #: deadlines that the coordinator keeps, by ticks; never to be compared with a local clock
     accept_by: Timestamp | UnsetType = UNSET
     finish_by: Timestamp | UnsetType = UNSET
@@ -129,7 +151,8 @@ class TrainingCommand(Output, frozen=True, kw_only=True):
 
 
 class TrainingResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Answer of a trainer or deployer. Absent and null mean the same."""
+    """Answer of a trainer or deployer. Absent and null mean the same. ``unsupported``: it never carries out commands
+    of this kind, so nobody need wait."""
 
     model: ModelId
     command_id: Id
@@ -177,3 +200,7 @@ class TrainingJob(Output, frozen=True, kw_only=True):
     since: Timestamp
     #: what failed last; there until an order of its kind succeeds, or a person dismisses it or resets the circuit
     failure: Failure | UnsetType = UNSET
+    #: awaiting_approval: what a person is asked
+    asked: Literal["train", "recalibrate", "activate"] | UnsetType = UNSET
+    #: of a job that repairs
+    recalibration: Recalibration | UnsetType = UNSET

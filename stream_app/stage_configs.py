@@ -120,6 +120,8 @@ def metrics_config(settings: Settings) -> MetricsConfig:
             of["probation_days"],
             of["probation_previous_days"],
             of["probation_dispersion_days"],
+            of["repair_first"],
+            of["performance_metrics"][0] if of["primary_metric"] == "first" else of["primary_metric"],
         )
 
     return MetricsConfig(

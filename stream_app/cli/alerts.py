@@ -109,6 +109,8 @@ def _show(revisions: list[dict[str, Any]], output: str) -> None:
     by = last.get("replaced_by")
     if by is not None and by["how"] == "retrained":
         click.echo(f"was retrained: {by['version']} by training {by['command_id']}; the safeguards said:")
+    elif by is not None and by["how"] == "recalibrated":
+        click.echo(f"was recalibrated: {by['version']} by command {by['command_id']}; the safeguards said:")
     else:
         click.echo("may be retrained without a person" if auto["eligible"] else "will not be retrained by itself:")
     for guard in auto["safeguards"]:

@@ -61,7 +61,7 @@ def predictor() -> None:
 @click.option("--group", default="plumbline-deployer", show_default=True, help="Consumer group of the deployer.")
 @metrics_port
 def deploy(registry: Path, group: str, port: int | None) -> None:
-    """Carry out `activate` and `rollback` commands in the registry, until told to stop.
+    """Carry out `recalibrate`, `activate` and `rollback` commands in the registry, until told to stop.
 
     \b
     Example: plumbline predictor deploy --registry models

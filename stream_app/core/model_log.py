@@ -17,6 +17,7 @@ from schemas import bounds
 from schemas.training import Answer, TriedRange, VersionComparison
 from schemas.unreadable import Unreadable
 from stream_app.core.comparisons.finding import Finding
+from stream_app.core.comparisons.recalibration import RepairProposal
 from stream_app.core.comparisons.records import BaselineKind, LabelWindow, QualityValue, ScoreWindow
 from stream_app.core.kit.codec import Codec
 from stream_app.core.kit.effects import ConsumedRecord, Emit
@@ -128,6 +129,8 @@ class PerformanceEntry(msgspec.Struct, frozen=True, tag="performance"):
     again: bool = False
     #: the run of statistical drift that stands is acquitted from this close on
     acquitted: bool = False
+    #: at HIGH and above: what a recalibration would do
+    repair: RepairProposal | None = None
 
 
 class QualityEntry(msgspec.Struct, frozen=True, tag="quality"):
@@ -267,6 +270,8 @@ class EventEntry(msgspec.Struct, frozen=True, tag="event"):
     """A drift event was published: what it found."""
 
     finding: Finding
+    #: of a performance event, if a recalibration was looked at
+    repair: RepairProposal | None = None
 
     @property
     def model(self) -> str:
@@ -307,7 +312,7 @@ class ReplacedEntry(msgspec.Struct, frozen=True, tag="replaced"):
     previous: str
     #: as in its ``LifecycleEntry``
     since_ms: int
-    #: retrained, deployed (by somebody else), or rolled_back
+    #: retrained, recalibrated, deployed (by somebody else), or rolled_back
     how: str
     #: id of the train or rollback command it came from
     command_id: str | None

@@ -33,6 +33,7 @@ _JOBS: Final = {
     "rolling_back": (180, "rolling back"),
     "probation": (60, "on probation"),
     "activating": (40, "activating"),
+    "repairing": (40, "repairing"),
     "validating": (40, "validating"),
     "training": (40, "training"),
     "requested": (40, "training requested"),

@@ -39,7 +39,7 @@ HEADER: Final = "plumbline.command"
 #: Bytes of an answer's error that are written; the coordinator keeps no more.
 _ERROR: Final = 1_000
 #: every value that the header has; any other one says nothing, and the command itself decides
-KINDS: Final = ("train", "cancel", "activate", "rollback")
+KINDS: Final = ("train", "cancel", "recalibrate", "activate", "rollback")
 FINAL: Final = ("succeeded", "failed", "activated", "rolled_back")
 #: what each of the two answers
 STATUSES: Final = {

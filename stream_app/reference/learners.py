@@ -13,12 +13,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from schemas.training import Recalibration
 from stream_app.errors import Incompatible, Unavailable
 
 Matrix = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 SEED: Final = 20
+#: Logits beyond it are cut off, so that scores of 0 and 1 have one.
+REACH: Final = 16.0
 
 
 class Fitted:
@@ -34,6 +37,26 @@ class Fitted:
         if not len(matrix):
             return np.empty(0)
         return np.clip(np.asarray(self.estimator.predict_proba(matrix), dtype=np.float64)[:, 1], 0.0, 1.0)
+
+
+class Recalibrated:
+    """An estimator whose probabilities are recalibrated: σ(a·logit p + b)."""
+
+    def __init__(self, estimator: Any, a: float, b: float) -> None:
+        self.estimator, self.a, self.b = estimator, a, b
+
+    def predict_proba(self, matrix: Matrix) -> Matrix:
+        """Shape (n, 2)."""
+        made = np.clip(np.asarray(self.estimator.predict_proba(matrix), dtype=np.float64)[:, 1], 0.0, 1.0)
+        with np.errstate(divide="ignore"):
+            logit = np.clip(np.log(made) - np.log1p(-made), -REACH, REACH)
+        yes = 1 / (1 + np.exp(-(self.a * logit + self.b)))
+        return np.column_stack([1 - yes, yes])
+
+
+def repaired(model: Fitted, by: Recalibration) -> Fitted:
+    """The same model, wrapped."""
+    return Fitted(Recalibrated(model.estimator, by.a, by.b), model.features, by.threshold)
 
 
 class Learner(Protocol):

@@ -25,7 +25,8 @@ _VERSION, _MODEL = "plumbline.version", "plumbline.model"
 _SHA256, _SERVED = "plumbline.sha256", "plumbline.served_sha256"
 #: numbers of a card that are shown as metrics, with the side they belong to
 _PARAMS: Final = (
-    "learner", "threshold", "training_samples", "holdout_samples", "champion_by", "judged_threshold", "refitted_on",
+    "learner", "parent", "a", "b", "threshold", "training_samples", "holdout_samples", "champion_by",
+    "judged_threshold", "refitted_on", "range",
 )  # fmt: skip
 _METRICS: Final = ("candidate_metrics", "champion_metrics", "comparison")
 

@@ -13,7 +13,7 @@ from stream_app.errors import Incompatible
 from stream_app.kafka.topics import topics_of
 from stream_app.reference import artefacts
 from stream_app.reference.commands import CommandReader, ReceivedCommand
-from stream_app.reference.learners import Fitted, Labels, Learner, Matrix
+from stream_app.reference.learners import Fitted, Labels, Learner, Matrix, repaired
 from stream_app.reference.registry import Registry
 from stream_app.reference.rows import Encoding
 from stream_app.reference.training import threshold
@@ -75,14 +75,14 @@ def seed(
 
 
 class Deployer:
-    """Carries out ``activate`` and ``rollback``. Runs until it is cancelled."""
+    """Carries out ``recalibrate``, ``activate`` and ``rollback``. Runs until it is cancelled."""
 
     def __init__(self, settings: Settings, registry: Registry, group: str = "plumbline-deployer") -> None:
         topics = topics_of(settings)
         self._registry, self._trust = registry, settings.registry_trust
         self._commands = CommandReader(
             settings.kafka_bootstrap, settings.kafka_client_options(), topics, group,
-            ("activate", "rollback"),
+            ("recalibrate", "activate", "rollback"),
         )  # fmt: skip
 
     def put(self, page: MetricFamilies) -> None:
@@ -92,7 +92,7 @@ class Deployer:
     async def run(self) -> None:
         """Take commands for ever."""
         async with self._commands:
-            log.info("waiting for commands to activate and to roll back")
+            log.info("waiting for commands to recalibrate, to activate and to roll back")
             while True:
                 for received in await self._commands.read():
                     if not await self._commands.answered(received):
@@ -116,7 +116,7 @@ class Deployer:
             await self._commands.answer(received, "failed", error=error)
             log.warning("%s: %s refused: %s", command.model, command.command, error)
             return
-        status = "activated" if command.command == "activate" else "rolled_back"
+        status = "rolled_back" if command.command == "rollback" else "activated"
         await self._commands.answer(received, status, candidate_version=command.candidate_version)
         log.info("%s: %s is active (%s)", command.model, command.candidate_version, status)
 
@@ -129,6 +129,8 @@ class Deployer:
         if serves not in (command.expected_current_version, wanted):
             return f"{serves} is active, the command is for {command.expected_current_version}"
         model, registry = command.model, self._registry
+        if command.command == "recalibrate":
+            return self._repair(received)
         # what the trainer said of it, through the log; for a way back, what it served with
         named = command.artifact_sha256
         digest = named if named is not msgspec.UNSET else registry.served(model, wanted)
@@ -141,4 +143,29 @@ class Deployer:
             raise artefacts.other(f"{wanted} of {model}", found, digest)
         if serves != wanted:
             registry.activate(model, wanted, f"{command.command_id}/{command.attempt}", found)
+        return None
+
+    def _repair(self, received: ReceivedCommand) -> str | None:
+        """Wrap the version that serves and let the wrapped one serve; both have the bytes that this deployer stored or
+        let serve before."""
+        command, registry = received.command, self._registry
+        model, parent, wanted = command.model, command.model_version, str(command.candidate_version)
+        by = command.recalibration
+        if by is msgspec.UNSET:
+            return "the command names no numbers to recalibrate by"
+        if registry.active(model) == wanted:
+            return None  # an earlier attempt has done it
+        digest = registry.served(model, parent)
+        if digest is None and not self._trust:
+            raise artefacts.unknown(f"version {parent} of {model}")
+        made = registry.load(model, parent, digest)
+        if made is None:
+            return f"version {parent} is not in the registry"
+        card = {
+            "parent": parent, "command_id": command.command_id, "attempt": command.attempt, "ordered_at": command.at,
+            "features": list(made.features), "a": by.a, "b": by.b, "threshold": by.threshold,
+            "expected": msgspec.to_builtins(by.expected),
+        }  # fmt: skip
+        stored = registry.put(model, wanted, repaired(made, by), card)
+        registry.activate(model, wanted, f"{command.command_id}/{command.attempt}", stored.sha256)
         return None

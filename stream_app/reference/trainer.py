@@ -264,6 +264,6 @@ def _work(learner: str, task: Task) -> Trained:
 
 def candidate_version(command: TrainingCommand) -> str:
     """``BASE-r1a2b3c4d``: the version it began with, without an earlier mark, and the command's own."""
-    base = re.sub(r"-r[0-9a-f]{8}$", "", command.model_version)
+    base = re.sub(r"-[rc][0-9a-f]{8}$", "", command.model_version)
     mark = uuid5("candidate", command.model, command.command_id, str(command.attempt))[:8]
     return f"{base[:118]}-r{mark}"

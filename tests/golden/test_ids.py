@@ -22,6 +22,8 @@ IDS = {
     "audit record": ("audit", "fraud:acme", "train", "refused", "84a3e89f-0dc5-5957-a0eb-906ad1d5550c"),
     "training command": ("training-command", "fraud:acme", "7", "train"),
     "training job": ("training-job", "fraud:acme", "7", "training", "1", "closed", "2026-03-02T03:00:00.000Z"),
+    "repaired version": ("recalibration", "fraud:acme", "b135d9d4-ee5d-53ef-aa8f-cfef41b1b14f"),
+    "halves of a repair": ("repair-halves", "fraud:acme", "2026-03-02T04:00:00.000Z"),
     "command from the web": ("web-command", "ada", "key-1"),
 }
 FIXED = {
@@ -35,6 +37,8 @@ FIXED = {
     "audit record": "1382c5d5-ec26-538f-a2a9-a7f702badac4",
     "training command": "b135d9d4-ee5d-53ef-aa8f-cfef41b1b14f",
     "training job": "2eebc45e-f458-5b1a-b081-0984a177051e",
+    "repaired version": "ffd835c9-64fb-5945-b42c-364313f68ad1",
+    "halves of a repair": "bb08348a-6155-5eae-aba5-399dfa8dae0b",
     "command from the web": "a505a6fc-90c9-5297-bf20-a184a5dab736",
 }
 

@@ -220,3 +220,49 @@ async def test_a_deployer_switches_once_refuses_what_does_not_fit_and_says_again
     assert "v2 is active, the command is for v1" in finals[2]["error"]
     assert "v3 is not in the registry" in finals[3]["error"]
     assert registry.active(MODEL) == "v1"
+
+
+async def test_a_deployer_wraps_the_version_that_serves_and_goes_back_from_it(
+    prefix: Prefix, tmp_path: Path, made: list[Process]
+) -> None:
+    registry = FolderRegistry(tmp_path / "registry")
+    features, actual = table()
+    named = [dict(zip("abc", row, strict=True)) for row in features.tolist()]
+    seed(registry, MODEL, "v1", logistic, named, actual)
+    before = [served.score for served in Predictor(registry).predict(MODEL, named)]
+    deployer = Process(
+        prefix, tmp_path, "deployer", ["predictor", "deploy", "--registry", str(tmp_path / "registry")]
+    ).start()
+    made.append(deployer)
+    by = {"a": 0.5, "b": -1.0, "threshold": 0.4,
+          "expected": {"metric": "accuracy", "gain": 0.1, "lower": 0.05, "upper": 0.15}}  # fmt: skip
+    repair = command_of(prefix, MODEL, "recalibrate", 1, candidate="v1-c0a1b2c3d", recalibration=by)
+    await send_commands(
+        prefix,
+        [
+            repair,
+            repair,
+            command_of(prefix, MODEL, "recalibrate", 1, attempt=2, candidate="v1-c0a1b2c3d", recalibration=by),
+            command_of(prefix, MODEL, "recalibrate", 2, candidate="v1-c9", current="v1", recalibration=by),
+        ],
+    )
+    await said(prefix, deployer, 2, "failed")
+    answers = Predictor(registry).predict(MODEL, named)
+    logit = np.log(before) - np.log1p(-np.asarray(before))
+    after = 1 / (1 + np.exp(-(0.5 * logit - 1.0)))
+    assert {answer.version for answer in answers} == {"v1-c0a1b2c3d"}
+    # what was served before was rounded to six digits
+    assert [answer.score for answer in answers] == pytest.approx(after, abs=1e-3)
+    card = registry.card(MODEL, "v1-c0a1b2c3d")
+    assert card is not None
+    assert (card["parent"], card["a"], card["b"], card["threshold"]) == ("v1", 0.5, -1.0, 0.4)
+    back = command_of(prefix, MODEL, "rollback", 3, candidate="v1", current="v1-c0a1b2c3d")
+    await send_commands(prefix, [back])
+    await said(prefix, deployer, 3, "rolled_back", "failed")
+    assert deployer.stop() == 0, deployer.tail()
+    finals = [row for row in await results(prefix) if row["status"] != "accepted"]
+    assert [(row["command_id"][-1], row["attempt"], row["status"]) for row in finals] == [
+        ("1", 1, "activated"), ("1", 2, "activated"), ("2", 1, "failed"), ("3", 1, "rolled_back"),
+    ]  # fmt: skip
+    assert "v1-c0a1b2c3d is active, the command is for v1" in finals[2]["error"]
+    assert [served.score for served in Predictor(registry).predict(MODEL, named)] == before

@@ -117,8 +117,8 @@ LIMITS: dict[str, Any] = TEXTS | {
     "Refusals.subject": NAME, "Refusals.names": SAFEGUARDS, "Refusals.names.item": 32,
     "SentCommand.id": 36,
     "Job.candidate_metrics": METRICS, "Job.candidate_metrics.key": 32, "Job.champion_metrics": METRICS,
-    "Job.champion_metrics.key": 32, "History.by_day": 400,
-    "History.heard": history.HEARD, "History.faults": 8, "History.faults.item": 400,
+    "RepairProposal.refused": 400, "ModelState.repaired": NAME, "Job.champion_metrics.key": 32,
+    "History.by_day": 400, "History.heard": history.HEARD, "History.faults": 8, "History.faults.item": 400,
     "Finding.day": 20_000, "Finding.run_from": 20_000, "Finding.close_ms": 2**41,
     # -- metrics
     "VersionDays.first": version_days.FIRST_DAYS, "VersionDays.marks": 2, "VersionDays.marks.key": 16,

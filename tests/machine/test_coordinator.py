@@ -16,9 +16,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from stream_app.core.comparisons.recalibration import RepairProposal
 from stream_app.core.retrain import ModelConfig, RetrainRules
 from stream_app.core.retrain.transitions import STATES, TABLE
-from tests.machine.world import FLOORS, GOOD, MODEL, ON, POOR, RULES, World, seen
+from tests.machine.world import FLOORS, GOOD, MODEL, NO_REPAIR, ON, POOR, REPAIR, RULES, World, seen
 
 EXAMPLES, STEPS = 1_200, 100
 
@@ -39,7 +40,7 @@ _RULES = (
     RetrainRules(validation_floors=FLOORS, retrain_policies=("schedule",), retrain_cooldown_days=1),
     RetrainRules(validation_floors=FLOORS, retrain_cooldown_days=0, probation_days=2, circuit_failures=3),
 )
-_ORDERED = ("requested", "training", "activating", "rolling_back")
+_ORDERED = ("repairing", "requested", "training", "activating", "rolling_back")
 
 
 class Coordinator(RuleBasedStateMachine):
@@ -79,11 +80,20 @@ class Coordinator(RuleBasedStateMachine):
         faults=st.sampled_from(((), (), ("predictions down",))),
         labels=st.sampled_from(("drift", "drift", "no_drift", "insufficient_evidence")),
         hourly=st.booleans(),
+        repair=st.sampled_from((None, REPAIR, REPAIR, NO_REPAIR)),
     )
     def drift(
-        self, check: str, severity: str | None, labelled: int, faults: tuple[str, ...], labels: str, hourly: bool
+        self,
+        check: str,
+        severity: str | None,
+        labelled: int,
+        faults: tuple[str, ...],
+        labels: str,
+        hourly: bool,
+        repair: RepairProposal | None,
     ) -> None:
-        self._do(self.world.drift(check, severity, seen=seen(labelled, faults=faults), labels=labels, hourly=hourly))
+        found = seen(labelled, faults=faults)
+        self._do(self.world.drift(check, severity, seen=found, labels=labels, hourly=hourly, repair=repair))
 
     @rule(labelled=st.sampled_from((5_000, 5_000, 99)))
     def retrain_by_hand(self, labelled: int) -> None:
@@ -104,12 +114,16 @@ class Coordinator(RuleBasedStateMachine):
     @precondition(lambda self: self.world.state.state in _ORDERED)
     @rule(good=st.booleans(), worse=st.booleans())
     def done(self, good: bool, worse: bool) -> None:
-        status = {"activating": "activated", "rolling_back": "rolled_back"}.get(self.world.state.state, "succeeded")
+        status = {"repairing": "activated", "activating": "activated", "rolling_back": "rolled_back"}.get(
+            self.world.state.state, "succeeded"
+        )
         champion = {"accuracy": 0.9, "precision": 0.81} if worse else GOOD
         self._do(self.world.result(status, metrics=GOOD if good else POOR, champion=champion))
 
     @rule(
-        status=st.sampled_from(("accepted", "progress", "succeeded", "failed", "activated", "rolled_back")),
+        status=st.sampled_from(
+            ("accepted", "progress", "succeeded", "failed", "unsupported", "activated", "rolled_back")
+        ),
         wrong=st.sampled_from(({}, {}, {"attempt": 3}, {"command_id": "another"}, {"candidate": "v0"})),
     )
     def result(self, status: str, wrong: dict[str, object]) -> None:

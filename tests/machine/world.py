@@ -13,6 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from schemas.drift import Verdict
+from stream_app.core.comparisons.recalibration import RepairProposal
 from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.retrain import Flags, ModelConfig, RetrainRules, step
@@ -46,9 +47,16 @@ GOOD = {"accuracy": 0.83, "precision": 0.81}
 POOR = {"accuracy": 0.61, "precision": 0.81}
 #: a version is there, or a person has seen it; a training that succeeds ends the failure of one too
 ENDS_A_FAILURE = {
+    ("recalibrate", "activated"),
     ("activate", "activated"), ("rollback", "rolled_back"), ("dismiss", "dismissed"), ("reset_circuit", "closed"),
 }  # fmt: skip
 
+#: scores that moved and kept their order, and scores that did not
+REPAIR = RepairProposal(
+    metric="accuracy", first=19_997, last=19_998, rows=1_000, baseline=0.83, served=0.63, repaired=0.82, gain=0.19,
+    lower=0.16, upper=0.22, auc=0.91, baseline_auc=0.92, a=1.0, b=-2.4,
+)  # fmt: skip
+NO_REPAIR = replace(REPAIR, refused="the order of the scores is lost", auc=0.7)
 QUIET = (TickEvent, RunEnded, VersionChanged, ProbationWindows, Result, PolicyCheck)
 COVERED = Coverage(19_998, 1_000, 950)
 
@@ -78,6 +86,9 @@ class World:
     open_commands: dict[str, str] = field(default_factory=dict)
     passed: set[str] = field(default_factory=set)
     last_train: int | None = None
+    last_repair: int | None = None
+    #: versions that repairs made
+    repairs: set[str] = field(default_factory=set)
     #: command whose failure nothing and nobody has ended
     failed: str | None = None
     sent: set[tuple[str, str, int]] = field(default_factory=set)
@@ -101,7 +112,8 @@ class World:
     def _judge(self, before: ModelState, event: Event, effects: list[fx.Effect]) -> None:
         rules = self.config.rules
         if isinstance(event, Forgotten):
-            self.last_train = None  # a model that comes back after 90 days is new
+            self.last_train = self.last_repair = None  # a model that comes back after 90 days is new
+            self.repairs = set()
             self.failed = None
         if (before.state, self.state.state) != ("validating", "validating") and self.state.state == "validating":
             self.failed = None if self.failed == "train" else self.failed
@@ -125,7 +137,7 @@ class World:
                     heard = event.seen.heard[-1].verdict == "drift"
                     assert heard or effect.decision == "refused", "labels are heard first"
             elif isinstance(effect, fx.Audit) and effect.decision == "failed" and effect.action != "probation":
-                self.failed = effect.action
+                self.failed = effect.action if effect.action != "recalibrate" else self.failed
             elif isinstance(effect, fx.Audit) and (effect.action, effect.decision) in ENDS_A_FAILURE:
                 self.failed = None
             elif isinstance(effect, fx.Audit) and (effect.action, effect.decision) == ("validate", "passed"):
@@ -142,7 +154,7 @@ class World:
         state = self.state
         job = state.job
         in_flight = job is not None and job.sent is not None and state.state in (
-            "requested", "training", "activating", "rolling_back",
+            "repairing", "requested", "training", "activating", "rolling_back",
         )  # fmt: skip
         assert (job is None) <= (state.state in ("idle", "failed", "halted", "probation"))
         assert (state.state == "probation") == (state.watch is not None)
@@ -173,12 +185,24 @@ class World:
             assert effect.command_id in self.open_commands, "what was cancelled was not under way"
             return
         if effect.attempt == 1:
+            after_repair = effect.command == "train" and "recalibrate" in self.open_commands.values()
+            taken_back = effect.command == "train" and "rollback" in self.open_commands.values()
             ending = event.kind in ("rollback", "probation_look") or effect.command == "activate"
+            ending = ending or after_repair or taken_back
             assert not self.open_commands or ending, f"{effect.command} while {self.open_commands} is under way"
         else:
             assert self.open_commands == {effect.command_id: effect.command}
         if effect.command == "activate":
             assert effect.candidate_version in self.passed, "activated without a passed validation"
+        if effect.command == "recalibrate":
+            assert effect.repair is not None
+            assert effect.repair.refused is None, "repaired with what metrics refused"
+            if effect.attempt == 1:
+                nominal = event.close_ms if isinstance(event, DriftFound) else self.now
+                assert self.last_repair is None or nominal >= self.last_repair + 7 * DAY_MS, "repaired within a week"
+                assert effect.model_version not in self.repairs, "a repair was repaired"
+                self.last_repair = nominal
+                self.repairs.add(effect.candidate_version or "")
         if effect.command == "train" and effect.attempt == 1:
             nominal = event.close_ms if isinstance(event, DriftFound) else self.now
             gap = round(self.config.rules.retrain_cooldown_days * DAY_MS)
@@ -195,7 +219,7 @@ class World:
 
     def tick(self, hours: float) -> list[fx.Effect]:
         self.now += round(hours * HOUR_MS)
-        return self.do(TickEvent())
+        return self.do(TickEvent(seen()))
 
     def drift(self, check: Any = "performance", severity: str | None = "HIGH", **rest: Any) -> DriftFound:
         close = rest.get("close_ms", self.now)
@@ -207,6 +231,7 @@ class World:
             rest.get("run_from", close // DAY_MS - 1),
             dataclasses.replace(shown, heard=heard),
             rest.get("hourly", False),
+            rest.get("repair"),
         )  # fmt: skip
 
     def policies(self, rows: int = 5_000, free: bool = True) -> PolicyCheck:
@@ -241,10 +266,11 @@ class World:
             rest.get("metrics", GOOD) if status == "succeeded" else None,
             rest.get("champion", GOOD) if status == "succeeded" else None,
             rest.get("error"),
+            seen=rest.get("seen", seen()),
         )
 
-    def changed(self, version: str, how: str = "commanded") -> VersionChanged:
-        return VersionChanged(version, self.state.active, how, self.now)
+    def changed(self, version: str, how: str = "commanded", **rest: Any) -> VersionChanged:
+        return VersionChanged(version, self.state.active, how, self.now, rest.get("seen", seen()))
 
     def look(self, down: float = 0.0, rows: int = 5_000) -> ProbationWindows:
         watch = self.state.watch
@@ -268,8 +294,9 @@ def random_event(world: World, rng: random.Random) -> Event:
     if roll < 0.025:
         return Forgotten(90, world.now)
     if roll < 0.35:
-        return TickEvent()
+        return TickEvent(seen())
     fitting: dict[str, tuple[str, ...]] = {
+        "repairing": ("accepted", "activated", "activated", "failed", "unsupported"),
         "requested": ("accepted", "accepted", "succeeded", "failed"),
         "training": ("progress", "succeeded", "succeeded", "failed"),
         "activating": ("accepted", "activated", "activated", "failed"),
@@ -299,6 +326,7 @@ def random_event(world: World, rng: random.Random) -> Event:
             severity,
             seen=some,
             version=rng.choice((version, version, "old")),
+            repair=rng.choice((None, REPAIR, NO_REPAIR)),
             labels=rng.choice(("drift", "drift", "no_drift", "insufficient_evidence")),
             hourly=rng.random() < 0.2,
         )

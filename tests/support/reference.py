@@ -83,6 +83,7 @@ class Runs:
 def command_of(
     prefix: Prefix, model: str, command: str, number: int, attempt: int = 1, candidate: str | None = None,
     current: str = "v1", data: dict[str, Any] | None = None, sha256: str | None = None,
+    recalibration: dict[str, Any] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """A command as it stands on the topic."""
     model_type, _, tenant = model.partition(":")
@@ -93,7 +94,9 @@ def command_of(
         "model_version": current, "expected_current_version": current, "reply_topic": prefix.topics.training_results,
         "reply_partition": partition_for(model.encode(), prefix.topics.model_partitions),
     }  # fmt: skip
-    rest = {"candidate_version": candidate, "data": data, "artifact_sha256": sha256}
+    rest = {
+        "candidate_version": candidate, "data": data, "artifact_sha256": sha256, "recalibration": recalibration,
+    }  # fmt: skip
     return found | {name: value for name, value in rest.items() if value}
 
 

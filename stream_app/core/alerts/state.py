@@ -62,7 +62,7 @@ class Replacement(msgspec.Struct, frozen=True, array_like=True):
     version: str
     previous: str
     since_ms: int
-    #: retrained, deployed or rolled_back
+    #: retrained, recalibrated, deployed or rolled_back
     how: str
     #: id of the command it came from
     command_id: str | None

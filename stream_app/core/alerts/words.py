@@ -57,8 +57,8 @@ def change(by: Replacement) -> str:
     """Which version came in place of which, how and when."""
     when = date.fromisoformat(date_of(by.since_ms // DAY_MS))
     since = f"{by.version} since {when.day} {_MONTHS[when.month - 1][:3]}"
-    if by.how == "retrained":
-        return f"retrained: {since}"
+    if by.how in ("retrained", "recalibrated"):
+        return f"{by.how}: {since}"
     if by.how == "rolled_back":
         return f"rolled back from {by.previous}: {since}"
     return f"replaced: {since}, deployed from outside"

@@ -61,7 +61,7 @@ def calibration(scores: ScoreSketch) -> Calibration | None:
         scores = to_bins(scores)
     labelled = scores.positives + scores.negatives
     known = labelled > 0
-    points = _points(scores)[known].tolist()
+    points = scores_at(scores)[known].tolist()
     if not points:
         return None
     starts, hits, rows = list[int](), list[int](), list[int]()
@@ -90,7 +90,7 @@ def _falling_pooled(hits: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[l
 
 def estimate(scores: ScoreSketch, by: Calibration) -> dict[str, Estimate]:
     """What the predictions' scores and decisions say of each metric; left out where it is undefined."""
-    block = np.searchsorted(np.asarray(by.edges), _points(scores), side="right")
+    block = np.searchsorted(np.asarray(by.edges), scores_at(scores), side="right")
     size = len(by.rows)
     made = np.bincount(block, scores.predictions, size)
     positive = np.bincount(block, scores.decided, size)
@@ -121,7 +121,8 @@ def estimate(scores: ScoreSketch, by: Calibration) -> dict[str, Estimate]:
     return out
 
 
-def _points(scores: ScoreSketch) -> NDArray[np.float64]:
+def scores_at(scores: ScoreSketch) -> NDArray[np.float64]:
+    """The scores that a sketch counts; of a bin its middle. Shape (n,)."""
     return _MIDDLE[scores.values.astype(np.int64)] if scores.binned else scores.values
 
 

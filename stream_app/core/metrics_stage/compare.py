@@ -31,7 +31,7 @@ from stream_app.core.counts.cells import Cell, Counts, DriftNote
 from stream_app.core.counts.summing import total
 from stream_app.core.kit.days import DAY_MS, Close
 from stream_app.core.kit.unit_of_work import UnitOfWork
-from stream_app.core.metrics_stage import version_days
+from stream_app.core.metrics_stage import repairs, version_days
 from stream_app.core.metrics_stage.baseline_store import BaselineStore
 from stream_app.core.metrics_stage.baselines import Baseline
 from stream_app.core.metrics_stage.config import MetricsConfig, MetricsSettings, ModelRules
@@ -231,6 +231,9 @@ class Comparer:
         if not again:
             self._judge_run(mine, days, baseline, end, high or severe, limits)
         self._judged(mine, days, "performance", newest, found, limits, close)
+        repair = None
+        if high and rules.repair_first:
+            repair = repairs.proposal(mine, days, baseline.whole, rules.primary_metric, limits, newest, close_ms)
         if not again:
             self._baselines.keep(mine, days, "performance", baseline, version_days.window(limits, close)[0])
             self.estimates.learn(mine, baseline, windows, end, limits)
@@ -247,6 +250,7 @@ class Comparer:
                 self._settings.hash_of(model),
                 again,
                 not again and days.run is not None and days.run.acquitted,
+                repair,
             ),
         )
         first = windows[0].metrics[0] if windows and windows[0].judged_days >= limits.recent_min_judged_days else None

@@ -30,6 +30,9 @@ class ModelRules:
     probation_days: int = 14
     probation_previous_days: int = 7
     probation_dispersion_days: int = 14
+    #: whether repairs are proposed, and by which metric they are judged
+    repair_first: bool = True
+    primary_metric: str = "accuracy"
 
 
 class MetricsResolver(Resolver[ModelRules], Protocol):

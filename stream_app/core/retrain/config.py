@@ -31,6 +31,7 @@ class RetrainRules:
     require_manual_approval: bool = False
     retrain_cooldown_days: float = 7.0
     retrain_min_samples: int = 100
+    repair_first: bool = True
     retrain_range_days: int = 30
     retrain_backoff_h: float = 1.0
     retrain_policies: tuple[str, ...] = ("drift",)

@@ -88,6 +88,29 @@ approval skips only its own request.
 
 {safeguards}
 
+## Repair first
+
+Drift of performance that has passed every safeguard need not cost a training. Where scores are only shifted or
+stretched, two numbers and another threshold give back what was lost: score′ = σ(a·logit(score) + b). At HIGH and above
+metrics fits them on the labelled rows of the run of drift: on either half of them, judged on the other, with the
+threshold that serves the primary metric best on the half it was fitted on. The command is `recalibrate` if
+
+- the rows are enough (150, 30 of each class), their outcomes do not come by class, and at most 1 % of the decisions do
+  not follow the score;
+- the order of the scores is intact: ROC AUC of the run is less than 3 points below the baseline's;
+- it wins back 60 % of what the primary metric has lost and 2 points at least, and less than 5 points are left;
+- the active version is no repair itself, and the last repair's command is seven days old.
+
+Otherwise `train` is ordered at the same tick. Either way the audit says why, with ROC AUC before and after. Order is
+what tells the two apart: without that condition one-sided concept drift passes for calibration. A metric that ranks, as
+PR-AUC, is the same after any repair, so its models are always trained. `repair_first` off trains always; an approval
+covers whichever of the two it shows.
+
+The deployer serves `VERSION-c` and a mark: the version as it is, wrapped. What it makes goes on probation like any new
+version. A deployer that answers `failed` or `unsupported`, or nothing, leads to a training in the same episode, and so
+does a repair that its probation takes back: the plan is made anew, and samples, coverage, maturity and circuit are
+asked again, the cooldown is not. Nothing of it counts for the circuit, backs off or starts a cooldown.
+
 ## What asks for a training
 
 `retrain_policies` of a model, its type or all says what may ask. `drift` is the default: every statistical or

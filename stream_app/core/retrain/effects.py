@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from schemas.training import TriedRange, VersionComparison
+from stream_app.core.comparisons.recalibration import RepairProposal
 from stream_app.core.retrain.data_range import Plan
 from stream_app.core.retrain.safeguards import SafeguardResult
 from stream_app.core.retrain.state import Cause, ModelState, Refusals
@@ -13,9 +14,9 @@ COORDINATOR = "retrain-coordinator"
 
 
 class SendCommand(NamedTuple):
-    """A command to the trainer (train, cancel) or the deployer (activate, rollback)."""
+    """A command to the trainer (train, cancel) or the deployer (recalibrate, activate, rollback)."""
 
-    command: Literal["train", "cancel", "activate", "rollback"]
+    command: Literal["train", "recalibrate", "cancel", "activate", "rollback"]
     command_id: str
     attempt: int
     model_version: str
@@ -29,6 +30,8 @@ class SendCommand(NamedTuple):
     artifact_sha256: str | None = None
     #: train: the metric to judge by
     primary_metric: str | None = None
+    #: recalibrate: the numbers, and what they are expected to gain
+    repair: RepairProposal | None = None
 
 
 class PublishJob(NamedTuple):
@@ -72,6 +75,9 @@ class Decide(NamedTuple):
     decision: Literal["ordered", "awaiting_approval", "refused"]
     #: a refusal, with those before it that were the same
     refusals: Refusals | None = None
+    action: Literal["train", "recalibrate"] = "train"
+    #: why it is a repair, or none
+    note: str = ""
 
 
 class Kept(NamedTuple):
@@ -87,7 +93,7 @@ class Replaced(NamedTuple):
     version: str
     previous: str
     since_ms: int
-    how: Literal["retrained", "deployed", "rolled_back"]
+    how: Literal["retrained", "recalibrated", "deployed", "rolled_back"]
     command_id: str | None
 
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
 from schemas.training import Answer, TriedRange, VersionComparison
+from stream_app.core.comparisons.recalibration import RepairProposal
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.retrain.data_range import Plan
 from stream_app.core.retrain.safeguards import Coverage, PerformanceCheck
 
 Kind = Literal[
     "drift", "run_ended", "policies", "version_changed", "probation_look", "forgotten", "tick",
-    "accepted", "progress", "succeeded", "failed", "activated", "rolled_back",
+    "accepted", "progress", "succeeded", "failed", "unsupported", "activated", "rolled_back",
     "retrain", "approve", "reject", "rollback", "reset_circuit", "dismiss",
 ]  # fmt: skip
 Manual = Literal["reject", "rollback", "reset_circuit", "dismiss"]
@@ -50,6 +51,8 @@ class DriftFound:
     seen: Seen
     #: found by the hourly check; runs of drift are those of the daily ones
     hourly: bool = False
+    #: what a recalibration would do, if that was looked at
+    repair: RepairProposal | None = None
 
     @property
     def key(self) -> str | None:
@@ -98,6 +101,8 @@ class VersionChanged:
     previous: str | None
     how: str
     since_ms: int
+    #: of a model whose repair is under way or taken back
+    seen: Seen | None = None
     key: ClassVar[str | None] = None
 
 
@@ -129,6 +134,8 @@ class TickEvent:
     """Time has come to ``now_ms``."""
 
     kind: ClassVar[Kind] = "tick"
+    #: of a model whose repair is under way
+    seen: Seen | None = None
     key: ClassVar[str | None] = None
 
 
@@ -149,6 +156,8 @@ class Result:
     #: name of the range that the candidate learnt from
     learnt_from: str | None = None
     tried: tuple[TriedRange, ...] = ()
+    #: of a model whose repair is under way or taken back
+    seen: Seen | None = None
 
     @property
     def kind(self) -> Kind:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
-from stream_app.core.retrain import policies, sent_commands, training, watching
+from stream_app.core.retrain import policies, sent_commands, training, unrepaired, watching
 from stream_app.core.retrain.config import ModelConfig, RetrainRules
 from stream_app.core.retrain.effects import COORDINATOR, Effect, PublishJob
 from stream_app.core.retrain.events import Event, Result
@@ -36,6 +36,8 @@ _HANDLERS: Final[dict[str, Callable[[Transition, Any], None]]] = {
     "reported": sent_commands.reported,
     "order_failed": sent_commands.order_failed,
     "deadlines": sent_commands.deadlines,
+    "repair_failed": unrepaired.failed,
+    "repair_deadlines": unrepaired.deadlines,
     "version_changed": watching.version_changed,
     "activated": watching.deployed,
     "rolled_back": watching.deployed,
@@ -77,7 +79,7 @@ def next_due_ms(rules: RetrainRules, state: ModelState) -> int | None:
         return state.since_ms + round(rules.approval_lapses_h * HOUR_MS)
     if state.state == "validating":
         return 0
-    if state.state in ("requested", "training", "activating", "rolling_back"):
+    if state.state in ("repairing", "requested", "training", "activating", "rolling_back"):
         sent = state.job.sent if state.job is not None else None
         return 0 if sent is None else sent.finish_by_ms if sent.accepted else sent.accept_by_ms
     if state.state == "probation":

@@ -6,13 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from schemas import bounds
 from schemas.common import ce_headers, encode, rfc3339, uuid5
 from schemas.drift import DriftEvent, DriftKind, Severity, Verdict
-from schemas.training import DataRange, Failure, TrainingCommand, TrainingData, TrainingJob, TrainingRange, Trigger
+from schemas.training import (
+    DataRange,
+    ExpectedGain,
+    Failure,
+    Recalibration,
+    TrainingCommand,
+    TrainingData,
+    TrainingJob,
+    TrainingRange,
+    Trigger,
+)
 from stream_app.core import model_log
+from stream_app.core.comparisons.recalibration import RepairProposal
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.drift.events import finding, label_windows
 from stream_app.core.kit.audit import IDS, TEXT, Auditor, Repeated, Said
@@ -92,6 +103,7 @@ class Publisher:
             trigger=Trigger(cause.kind, list(cause.event_ids[-IDS:]), bounds.cut(cause.reason, TEXT)),
             data=_data(sent.plan) if sent.plan is not None else UNSET,
             primary_metric=sent.primary_metric or UNSET,
+            recalibration=_recalibration(sent.repair),
             accept_by=rfc3339(sent.accept_by_ms) if sent.accept_by_ms is not None else UNSET,
             finish_by=rfc3339(sent.finish_by_ms) if sent.finish_by_ms is not None else UNSET,
             reply_topic=self.settings.config.reply_topic,
@@ -118,6 +130,8 @@ class Publisher:
             circuit=circuit,  # type: ignore[arg-type]
             since=since,
             failure=_failure(failure) if failure is not None else UNSET,
+            asked=job.asked if job is not None and job.asked is not None else UNSET,
+            recalibration=_recalibration(job.repair if job is not None else None),
         )
         return self._emit(JOBS, "training-job", model.encode(), id, model, record)
 
@@ -125,6 +139,7 @@ class Publisher:
         answers = effect.answers
         refusing = [f"{a.name}: {a.reason}" for a in answers if not a.passed]
         reason = "; ".join(refusing) or "all safeguards passed"
+        reason = f"{reason}; {effect.note}" if effect.note else reason
         entry = model_log.DecisionEntry(
             model, effect.event_id, effect.eligible, [(a.name, a.passed, bounds.cut(a.reason, TEXT)) for a in answers]
         )
@@ -132,7 +147,7 @@ class Publisher:
         subject = known.subject if known is not None else effect.event_id
         repeated = Repeated(known.count, known.first_ms) if known is not None else None
         said = Said(
-            model, fx.COORDINATOR, "train", effect.decision, subject, (effect.event_id,), reason, _plain(answers),
+            model, fx.COORDINATOR, effect.action, effect.decision, subject, (effect.event_id,), reason, _plain(answers),
             repeated,
         )  # fmt: skip
         return [self._log(entry, model), self.audit(said)]
@@ -175,6 +190,13 @@ class Publisher:
 
 def _failure(known: state.FailedCommand) -> Failure:
     return Failure(known.command, known.id, known.attempt, rfc3339(known.at_ms), known.reason)
+
+
+def _recalibration(found: RepairProposal | None) -> Recalibration | UnsetType:
+    if found is None or found.gain is None or found.lower is None or found.upper is None:
+        return UNSET
+    expected = ExpectedGain(found.metric, found.gain, found.lower, found.upper)
+    return Recalibration(found.a, found.b, found.threshold, expected)
 
 
 def _plain(answers: Sequence[SafeguardResult]) -> list[tuple[str, bool, str]]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from schemas.training import Answer
 from stream_app.core.comparisons.finding import Finding
+from stream_app.core.comparisons.recalibration import RepairProposal
 from stream_app.core.model_log import CommandEntry, LifecycleEntry, ResultEntry
 from stream_app.core.retrain.events import BY_HAND, DriftFound, ManualCommand, Result, RunEnded, Seen, VersionChanged
 from stream_app.errors import Broken, present
@@ -27,7 +28,7 @@ def by_hand(found: CommandEntry) -> ManualCommand:
     return ManualCommand(command, found.id, found.actor, found.reason, target)
 
 
-def result(found: ResultEntry) -> Result:
+def result(found: ResultEntry, seen: Seen | None = None) -> Result:
     """A trainer's or deployer's answer."""
     status: Answer = present(found.status, f"the status of a result of {found.command_id}")
     return Result(
@@ -42,15 +43,16 @@ def result(found: ResultEntry) -> Result:
         found.comparison,
         found.range,
         tuple(found.tried or ()),
+        seen,
     )
 
 
-def version_changed(entry: LifecycleEntry) -> VersionChanged:
+def version_changed(entry: LifecycleEntry, seen: Seen | None = None) -> VersionChanged:
     """Metrics' word on which version is active."""
-    return VersionChanged(entry.version, entry.previous, entry.how, entry.since_ms)
+    return VersionChanged(entry.version, entry.previous, entry.how, entry.since_ms, seen)
 
 
-def drift(found: Finding, seen: Seen) -> DriftFound:
+def drift(found: Finding, seen: Seen, repair: RepairProposal | None = None) -> DriftFound:
     """A statistical or performance event with verdict ``drift``, of a daily check or the hourly one."""
     first = found.run_from if found.run_from is not None else found.day
     return DriftFound(
@@ -62,6 +64,7 @@ def drift(found: Finding, seen: Seen) -> DriftFound:
         first,
         seen,
         found.check == "hourly",
+        repair,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from msgspec.structs import replace
@@ -53,12 +54,19 @@ def accepted(transition: Transition, event: Result) -> None:
 
 def order_failed(transition: Transition, event: Result) -> None:
     """The trainer or the deployer gave up, or refused."""
-    error = event.error or "no reason given"
+    text = "no reason given" if event.status == "failed" else f"it does not {transition.sent().command}"
+    error = event.error or text
     transition.fail(error, counts=not error.startswith(ROWS_EXPIRED))
 
 
 def deadlines(transition: Transition, event: TickEvent) -> None:
     """Not accepted in time: again, a few times. Accepted and not finished in time: cancelled, failed."""
+    overdue(transition, transition.fail)
+
+
+def overdue(transition: Transition, give_up: Callable[[str, bool], None]) -> None:
+    """What the deadlines of the command on its way say at this tick; ``give_up`` hears why it came to nothing, and
+    whether that counts for the circuit."""
     sent = transition.sent()
     if not sent.accepted:
         if transition.now_ms < sent.accept_by_ms:
@@ -68,10 +76,10 @@ def deadlines(transition: Transition, event: TickEvent) -> None:
             text = f"not accepted by {rfc3339(sent.accept_by_ms)}: attempt {sent.attempt + 1}"
             transition.audit(sent.command, "sent_again", f"{sent.id}/{sent.attempt + 1}", text, ids=(sent.id,))
         else:
-            transition.fail(f"not accepted in {sent.attempt} attempts", counts=False)
+            give_up(f"not accepted in {sent.attempt} attempts", False)
     elif transition.now_ms >= sent.finish_by_ms:
         transition.cancel()
-        transition.fail(f"accepted, and not finished by {rfc3339(sent.finish_by_ms)}")
+        give_up(f"accepted, and not finished by {rfc3339(sent.finish_by_ms)}", True)
 
 
 def dismiss(transition: Transition, event: ManualCommand) -> None:

@@ -125,7 +125,7 @@ class RetrainStage(LogStage):
             if known.judged(found):
                 self._memory.keep(entry.model, known)
             if found.kind in _JUDGED and (found.check is None or (found.check == "hourly" and found.drift)):
-                self._remember(offset, model_log.EventEntry(replace(found, windows=[])))
+                self._remember(offset, model_log.EventEntry(replace(found, windows=[]), entry.repair))
         elif isinstance(
             entry,
             model_log.CommandEntry
@@ -155,7 +155,7 @@ class RetrainStage(LogStage):
             models = [name.decode() for name in names]
             self._memory.read(models)
             for model in models:
-                self._step(model, TickEvent())
+                self._step(model, TickEvent(self._of_repair(model)))
             self._memory.forget()
         self._take_turns()
         memo.last_tick, memo.inputs = now_ms, entry.inputs
@@ -198,8 +198,8 @@ class RetrainStage(LogStage):
             found = entry.finding
             if found.drift:
                 onset = found.run_from if found.run_from is not None else found.day
-                faults = found.faults if found.check is None else None
-                self._step(entry.model, reading.drift(found, self._seen(entry.model, Asked(onset), faults)))
+                seen = self._seen(entry.model, Asked(onset), found.faults if found.check is None else None)
+                self._step(entry.model, reading.drift(found, seen, entry.repair))
             elif found.kind in self._memory.states[entry.model].runs:
                 self._step(entry.model, reading.run_ended(found))
             if found.kind == DriftKind.PERFORMANCE and found.check is None and found.revises is None:
@@ -209,7 +209,7 @@ class RetrainStage(LogStage):
             self._memory.forget_model(entry.model)
             self._work.emit(Emit(JOBS, self.partition, entry.model.encode(), None, []))
         elif isinstance(entry, model_log.LifecycleEntry):
-            self._step(entry.model, reading.version_changed(entry))
+            self._step(entry.model, reading.version_changed(entry, self._of_repair(entry.model)))
         elif isinstance(entry, model_log.ProbationEntry):
             windows = tuple(entry.windows)
             seen = self._seen(entry.model, Asked())
@@ -219,7 +219,7 @@ class RetrainStage(LogStage):
             if entry.unreadable is not None:
                 self._unreadable(entry.model, "result", entry.id, entry.unreadable)
             else:
-                self._step(entry.model, reading.result(entry))
+                self._step(entry.model, reading.result(entry, self._of_repair(entry.model)))
         elif isinstance(entry, model_log.CommandEntry):
             self._command(entry)
 
@@ -297,6 +297,13 @@ class RetrainStage(LogStage):
 
     def _seen(self, model: str, asked: Asked, faults: Sequence[str] | None = None) -> Seen:
         return self._memory.seen(model, asked, self._now_ms, self._inputs, faults)
+
+    def _of_repair(self, model: str) -> Seen | None:
+        """Of a model whose repair is under way or taken back: what a training in its place would learn from."""
+        known = self._memory.states[model]
+        if known.job is None or known.job.repair is None or known.state not in ("repairing", "rolling_back"):
+            return None
+        return self._seen(model, Asked(known.job.cause.first_day))
 
     # -- words ---------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import Final, Literal
 import msgspec
 
 from schemas.training import TriedRange, VersionComparison
+from stream_app.core.comparisons.recalibration import RepairProposal
 from stream_app.core.kit.codec import Codec
 from stream_app.core.retrain.data_range import Plan
 
@@ -18,8 +19,8 @@ FORMAT: Final = 4
 PREFIX: Final = b"J"
 
 State = Literal[
-    "idle", "awaiting_approval", "requested", "training", "validating", "activating", "probation", "rolling_back",
-    "failed", "halted",
+    "idle", "awaiting_approval", "repairing", "requested", "training", "validating", "activating", "probation",
+    "rolling_back", "failed", "halted",
 ]  # fmt: skip
 
 #: Policies that ask for a training without drift, in the order in which they are asked.
@@ -51,7 +52,7 @@ class Cause(msgspec.Struct, frozen=True):
 class SentCommand(msgspec.Struct, frozen=True):
     """A command on its way to the trainer or the deployer."""
 
-    command: Literal["train", "activate", "rollback"]
+    command: Literal["train", "recalibrate", "activate", "rollback"]
     id: str
     attempt: int
     accept_by_ms: int
@@ -68,9 +69,9 @@ class Job(msgspec.Struct, frozen=True):
     base: str
     plan: Plan | None = None
     sent: SentCommand | None = None
-    #: what a person is asked: to train, or to activate a candidate of a type without thresholds
-    asked: Literal["train", "activate"] | None = None
-    #: version that came out of training, or the one to roll back to
+    #: what a person is asked: to train or to repair, or to activate a candidate of a type without thresholds
+    asked: Literal["train", "recalibrate", "activate"] | None = None
+    #: version that came out of training or of a repair, or the one to roll back to
     candidate: str | None = None
     #: SHA-256 of the candidate's artefact, in hex, as its trainer said
     artifact_sha256: str | None = None
@@ -83,6 +84,8 @@ class Job(msgspec.Struct, frozen=True):
     #: range that the candidate learnt from, of those that its trainer tried
     learnt_from: str | None = None
     tried: tuple[TriedRange, ...] = ()
+    #: of an episode that repairs; gone once it trains instead
+    repair: RepairProposal | None = None
 
 
 class FailedCommand(msgspec.Struct, frozen=True):
@@ -160,6 +163,9 @@ class ModelState(msgspec.Struct, frozen=True):
     first_day: int | None = None
     #: tick at which a policy's request lapsed or was rejected last
     declined_ms: int | None = None
+    #: version that the last repair made, and the nominal time of its command
+    repaired: str | None = None
+    last_repair_ms: int | None = None
 
 
 _codec: Final = Codec[ModelState](ModelState, FORMAT, "a model's retraining memory")

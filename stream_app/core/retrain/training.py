@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Literal
 
 from msgspec.structs import replace
 
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
+from stream_app.core.retrain import repairing
 from stream_app.core.retrain.effects import COORDINATOR, Decide
 from stream_app.core.retrain.events import (
     Approve,
@@ -26,7 +28,7 @@ from stream_app.core.retrain.validation import validate
 
 
 def drift(transition: Transition, event: DriftFound) -> None:
-    """Ask every safeguard; train if all agree, ask a person if only the approval is missing."""
+    """Ask every safeguard; repair or train if all agree, ask a person if only the approval is missing."""
     if not event.hourly:
         transition.change(runs={**transition.state.runs, event.check: event.run_from})
     job = transition.state.job
@@ -44,14 +46,19 @@ def drift(transition: Transition, event: DriftFound) -> None:
         event.check, (event.id,), f"{event.check} drift, {event.severity}, in {event.version}", COORDINATOR,
         event.close_ms, event.severity, event.run_from,
     )  # fmt: skip
+    repair, note = repairing.considered(transition, event)
+    action: Literal["train", "recalibrate"] = "train" if repair is None else "recalibrate"
     if not refusing:
         forget_refusals(transition, event.slot)
-        transition.effects.append(Decide(event.id, True, answers, "ordered"))
-        order(transition, cause, event.seen)
+        transition.effects.append(Decide(event.id, True, answers, "ordered", action=action, note=note))
+        if repair is None:
+            order(transition, cause, event.seen)
+        else:
+            repairing.order(transition, cause, repair)
     elif refusing == ["approval"] and (instead or transition.state.state in ("idle", "failed")):
         forget_refusals(transition, event.slot)
-        transition.effects.append(Decide(event.id, False, answers, "awaiting_approval"))
-        transition.begin("awaiting_approval", cause, asked="train")
+        transition.effects.append(Decide(event.id, False, answers, "awaiting_approval", action=action, note=note))
+        transition.begin("awaiting_approval", cause, asked=action, repair=repair)
     else:
         again = _refused_again(transition, event, tuple(refusing))
         transition.effects.append(Decide(event.id, False, answers, "refused", again))
@@ -118,6 +125,10 @@ def approve(transition: Transition, event: Approve) -> None:
         return
     transition.audit("approve", "ordered", event.id, event.reason, actor=event.actor, ids=(event.id,), answers=answers)
     cause = replace(job.cause, nominal_ms=transition.now_ms)
+    if job.asked == "recalibrate":
+        transition.change_job(cause=cause)
+        repairing.send(transition)
+        return
     transition.change_job(cause=cause, plan=event.seen.plan)
     transition.change(last_train_ms=cause.nominal_ms)
     transition.send("requested", "train")

@@ -15,7 +15,7 @@ from stream_app.core.retrain.config import ModelConfig
 from stream_app.core.retrain.effects import COORDINATOR, Audit, CommandRefused, Effect, SendCommand
 from stream_app.core.retrain.safeguards import SafeguardResult
 from stream_app.core.retrain.state import NOTED, Cause, FailedCommand, Job, ModelState, SentCommand, State
-from stream_app.errors import present
+from stream_app.errors import Broken, present
 
 #: Longest back-off: the next day's closes are worth another try.
 MAX_BACKOFF_H: Final = 24.0
@@ -98,7 +98,7 @@ class Transition:
 
     # -- commands --------------------------------------------------------------------------------------------------
 
-    def send(self, state: State, command: Literal["train", "activate", "rollback"]) -> None:
+    def send(self, state: State, command: Literal["train", "recalibrate", "activate", "rollback"]) -> None:
         """Send the job's next command, first attempt, and wait in ``state``."""
         job = self.job()
         accept_by, finish_by = self._deadlines()
@@ -120,7 +120,7 @@ class Transition:
         if job is not None and job.sent is not None and job.sent.command == "train":
             self._send("cancel")
 
-    def _send(self, command: Literal["train", "cancel", "activate", "rollback"]) -> None:
+    def _send(self, command: Literal["train", "recalibrate", "cancel", "activate", "rollback"]) -> None:
         job, sent = self.job(), self.sent()
         deadlines = command != "cancel"
         self.effects.append(
@@ -137,6 +137,7 @@ class Transition:
                 finish_by_ms=sent.finish_by_ms if deadlines else None,
                 artifact_sha256=job.artifact_sha256 if command == "activate" else None,
                 primary_metric=self.rules.primary if command == "train" else None,
+                repair=job.repair if command == "recalibrate" else None,
             )
         )
 
@@ -155,13 +156,17 @@ class Transition:
         """The command came to nothing: say so until it is over, and back off. A rollback was counted when commanded;
         what says nothing of the model, as that nobody took the command, does not count (``counts``)."""
         job, sent = self.job(), self.sent()
+        if sent.command == "recalibrate":
+            raise Broken(f"{self.config.model}: a repair that came to nothing is no failure; please report it")
         counts = counts and sent.command != "rollback"
         if counts:
             self.count_failure()
         backoff_h = min(self.rules.retrain_backoff_h * 2 ** max(self.state.failures - 1, 0), MAX_BACKOFF_H)
+        until = self.now_ms + round(backoff_h * HOUR_MS)
         self.change(
             state="halted" if self.state.circuit_open else "failed",
-            backoff_until_ms=self.now_ms + round(backoff_h * HOUR_MS),
+            # a repair that cannot be taken back is no reason to wait with a training
+            backoff_until_ms=until if job.repair is None else self.state.backoff_until_ms,
             failure=FailedCommand(sent.command, sent.id, sent.attempt, self.now_ms, bounds.cut(reason, TEXT), counts),
             watch=None,
         )

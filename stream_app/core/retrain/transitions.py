@@ -1,16 +1,20 @@
 """The coordinator's rules as a table: every pair of state and event is a transition, a quiet stay or a named refusal.
 
 Theory. A model is at rest (`idle`; `failed` once a command came to nothing, until a success of its kind or a person
-ends that; `halted` while the circuit is open), or it has a job
-(`awaiting_approval` to `activating`, `rolling_back`), or it watches a version (`probation`). At most one command is on
-its way at any time, and it belongs to the job. Results count only for the command that is on its way, by id and
-attempt. An `activated` or `rolled_back` that no command waits for is a report of what serves: it is said once.
+ends that; `halted` while the circuit is open), or it has a job (`awaiting_approval` to `activating`, `repairing` among
+them, and `rolling_back`), or it watches a version (`probation`). At most one command is on its way at any time, and it
+belongs to the job. Results count only for the command that is on its way, by id and attempt. An `activated` or
+`rolled_back` that no command waits for is a report of what serves: it is said once.
 
 A change of the active version that no command here asked for ends whatever job there is and begins a probation; a model
 that metrics forgets, for want of predictions, ends it too, and nothing is kept. The circuit is not a state but a flag,
 because a probation must go on while it is open: `halted` is how it shows at rest. So is a failure: it is remembered
 while the next training is under way, and `failed` is how it shows at rest. The back-off is no state either: the
 safeguard `active_job` refuses while it lasts.
+
+A repair is tried before a training, and in place of it: whatever it comes to but a version that serves leads to
+`requested`, in the same episode, unless a safeguard that is asked again refuses. So does the way back from a repair
+that its probation found worse. None of it is a failure.
 
 Dead ends, on purpose: nothing leaves `halted` for a job but through ``reset_circuit``, which is a person's word on the
 failures too.
@@ -27,7 +31,9 @@ from stream_app.core.retrain.state import State
 
 STATES: Final[tuple[State, ...]] = State.__args__  # type: ignore[attr-defined]
 REST: Final[tuple[State, ...]] = ("idle", "failed", "halted")
-RESULTS: Final[tuple[Kind, ...]] = ("accepted", "progress", "succeeded", "failed", "activated", "rolled_back")
+RESULTS: Final[tuple[Kind, ...]] = (
+    "accepted", "progress", "succeeded", "failed", "unsupported", "activated", "rolled_back",
+)  # fmt: skip
 
 
 class Go(NamedTuple):
@@ -82,8 +88,9 @@ _DISMISS: Final[dict[State, Cell]] = {
 def _at_rest(state: State) -> dict[Kind, Cell]:
     free = state in ("idle", "failed")
     train: tuple[State, ...] = ("requested", "awaiting_approval") if free else ()
+    repair: tuple[State, ...] = ("repairing",) if free else ()
     return {
-        "drift": Go("drift", train),
+        "drift": Go("drift", (*train, *repair)),
         "run_ended": _RUN_ENDED,
         "policies": Go("policies", train),
         "version_changed": _CHANGED,
@@ -124,11 +131,21 @@ TABLE: Final[dict[State, dict[Kind, Cell]]] = {
     "halted": _at_rest("halted"),
     "awaiting_approval": {
         **_JOB,
-        "drift": Go("drift", ("requested",)),
+        "drift": Go("drift", ("requested", "repairing")),
         "tick": Go("approval_lapses", ("idle", "failed")),
         "retrain": Go("retrain", ("requested",)),
-        "approve": Go("approve", ("requested", "activating")),
+        "approve": Go("approve", ("requested", "repairing", "activating")),
         "reject": Go("reject", ("idle", "failed")),
+    },
+    "repairing": {
+        **_JOB,
+        "tick": Go("repair_deadlines", ("requested", *REST)),
+        "accepted": Go("accepted", ()),
+        "progress": Go("progress", ()),
+        "succeeded": _WRONG,
+        "failed": Go("repair_failed", ("requested", *REST)),
+        "unsupported": Go("repair_failed", ("requested", *REST)),
+        "activated": Go("activated", ("probation",)),
     },
     "requested": {
         **_JOB,
@@ -137,6 +154,7 @@ TABLE: Final[dict[State, dict[Kind, Cell]]] = {
         "progress": Go("progress", ("training",)),
         "succeeded": Go("succeeded", ("validating", "failed", "halted")),
         "failed": Go("order_failed", ("failed", "halted")),
+        "unsupported": Go("order_failed", ("failed", "halted")),
     },
     "training": {
         **_JOB,
@@ -145,6 +163,7 @@ TABLE: Final[dict[State, dict[Kind, Cell]]] = {
         "progress": Go("progress", ()),
         "succeeded": Go("succeeded", ("validating", "failed", "halted")),
         "failed": Go("order_failed", ("failed", "halted")),
+        "unsupported": Go("order_failed", ("failed", "halted")),
     },
     "validating": {
         **_JOB,
@@ -159,6 +178,7 @@ TABLE: Final[dict[State, dict[Kind, Cell]]] = {
         "progress": Go("progress", ()),
         "succeeded": _WRONG,
         "failed": Go("order_failed", ("failed", "halted")),
+        "unsupported": Go("order_failed", ("failed", "halted")),
         "activated": Go("activated", ("probation",)),
     },
     "probation": {
@@ -176,7 +196,9 @@ TABLE: Final[dict[State, dict[Kind, Cell]]] = {
         "progress": Go("progress", ()),
         "succeeded": _WRONG,
         "failed": Go("order_failed", ("failed", "halted")),
-        "rolled_back": Go("rolled_back", ("probation",)),
+        "unsupported": Go("order_failed", ("failed", "halted")),
+        "rolled_back": Go("rolled_back", ("probation", "requested")),
+        "version_changed": Go("version_changed", ("probation", "requested")),
         "rollback": _BUSY._replace(name="rollback_under_way", why="a rollback is under way"),
         "reset_circuit": _RESET_BESIDE,
     },

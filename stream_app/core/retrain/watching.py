@@ -21,9 +21,10 @@ from stream_app.core.retrain.safeguards import ask
 from stream_app.core.retrain.state import POLICIES, Cause, ModelState, Watch
 from stream_app.core.retrain.training import context
 from stream_app.core.retrain.transition import Transition, command_id
+from stream_app.core.retrain.unrepaired import train_instead
 from stream_app.errors import present
 
-OPEN_JOB = ("awaiting_approval", "requested", "training", "validating", "activating", "rolling_back")
+OPEN_JOB = ("awaiting_approval", "repairing", "requested", "training", "validating", "activating", "rolling_back")
 
 
 def version_changed(transition: Transition, event: VersionChanged) -> None:
@@ -40,17 +41,16 @@ def version_changed(transition: Transition, event: VersionChanged) -> None:
     deploying = sent is not None and sent.command != "train" and state.state not in ("awaiting_approval", "probation")
     if job is not None and sent is not None and deploying and event.version == job.candidate:
         # seen to serve before the deployer said so, or after its command was given up: it was commanded all the same
-        _watch(
-            transition,
-            event.version,
-            job.base,
-            event.since_ms,
-            "coordinator" if sent.command == "activate" else "restored",
-        )
+        back = sent.command == "rollback"
+        repair_taken_back = state.state == "rolling_back" and job.repair is not None
+        _watch(transition, event.version, job.base, event.since_ms, "restored" if back else "coordinator")
         transition.change(failure=None)
-        decision = "activated" if sent.command == "activate" else "rolled_back"
         text = f"{event.version} is active in place of {job.base} ({event.how})"
-        transition.audit(sent.command, decision, sent.id, text, ids=(sent.id, *job.cause.event_ids))
+        transition.audit(
+            sent.command, "rolled_back" if back else "activated", sent.id, text, ids=(sent.id, *job.cause.event_ids)
+        )
+        if repair_taken_back:
+            train_instead(transition, event.seen)
     elif event.previous is None:
         if event.how == "commanded":
             text = f"{event.version} is active, as a deployer reported; no command asked for it, and none came before"
@@ -85,11 +85,14 @@ def deployed(transition: Transition, event: Result) -> None:
         transition.refuse(f"result_{event.status}", "wrong_version", event.key or "", text)
         return
     candidate = present(job.candidate, f"the candidate of {transition.config.model}'s job")
+    repair_taken_back = transition.state.state == "rolling_back" and job.repair is not None
     _watch(transition, candidate, job.base, transition.now_ms, _by(transition.state.state))
     transition.change(active=candidate, previous=job.base, active_since_ms=transition.now_ms, failure=None)
     action = transition.sent().command
     text = f"{job.candidate} is active in place of {job.base}"
     transition.audit(action, event.status, transition.sent().id, text, ids=(transition.sent().id, *job.cause.event_ids))
+    if repair_taken_back:
+        train_instead(transition, event.seen)
 
 
 def probation_look(transition: Transition, event: ProbationWindows) -> None:
@@ -149,7 +152,12 @@ def _conclude(transition: Transition, watch: Watch, look: ProbationCheck, seen: 
     if look.verdict != "failed":
         if watch.by != "restored":
             transition.effects.append(Kept(watch.version, watch.since_ms))
-        transition.rest(**({"failures": 0} if watch.by == "coordinator" else {}))
+        transition.rest(**({"failures": 0} if watch.by == "coordinator" and not _repair(transition) else {}))
+    elif watch.by == "coordinator" and _repair(transition):
+        # the same episode: what the repair was in place of comes next
+        transition.change_job(base=watch.version, candidate=watch.previous)
+        transition.change(watch=None)
+        transition.send("rolling_back", "rollback")
     elif watch.by == "coordinator":
         _count_rolled_back(transition, watch, subject)
         cause = Cause("probation", ids, look.reason, COORDINATOR, transition.now_ms)
@@ -192,11 +200,17 @@ def _watch(
         run_from, counted = known.run_from, known.counted
     watch = Watch(version, previous, since_ms, by, run_from, counted)
     if known is None or (known.version, known.since_ms) != (version, since_ms):
-        transition.effects.append(Replaced(version, previous, since_ms, _HOW[by], _came_by(transition, by)))
+        how = "recalibrated" if by == "coordinator" and _repair(transition) else _HOW[by]
+        transition.effects.append(Replaced(version, previous, since_ms, how, _came_by(transition, by)))
     transition.change(state="probation", watch=watch)
 
 
-_HOW: Final[dict[str, Literal["retrained", "deployed", "rolled_back"]]] = {
+def _repair(transition: Transition) -> bool:
+    """Whether the job is a repair, or what came of one."""
+    return transition.state.job is not None and transition.state.job.repair is not None
+
+
+_HOW: Final[dict[str, Literal["retrained", "recalibrated", "deployed", "rolled_back"]]] = {
     "coordinator": "retrained",
     "outside": "deployed",
     "restored": "rolled_back",
@@ -204,15 +218,16 @@ _HOW: Final[dict[str, Literal["retrained", "deployed", "rolled_back"]]] = {
 
 
 def _came_by(transition: Transition, by: str) -> str | None:
-    """Id of the command that a version came from: its training's, or the rollback's."""
+    """Id of the command that a version came from: its training's, its repair's, or the rollback's."""
     job = transition.state.job
     if job is None or by == "outside":
         return None
-    return command_id(transition.config.model, job.episode, "train" if by == "coordinator" else "rollback")
+    made = "train" if job.repair is None else "recalibrate"
+    return command_id(transition.config.model, job.episode, made if by == "coordinator" else "rollback")
 
 
 def _by(state: str) -> Literal["coordinator", "restored"]:
-    return "coordinator" if state == "activating" else "restored"
+    return "coordinator" if state in ("activating", "repairing") else "restored"
 
 
 def _end_open_job(transition: Transition, why: str, subject: str) -> None:
@@ -228,8 +243,8 @@ def _end_open_job(transition: Transition, why: str, subject: str) -> None:
 
 def _count_rolled_back(transition: Transition, watch: Watch, subject: str) -> None:
     job = transition.state.job
-    if watch.counted or (job is not None and job.cause.kind in POLICIES):
-        # a candidate that nothing was wrong before came too early, which is no failure to learn
+    if watch.counted or _repair(transition) or (job is not None and job.cause.kind in POLICIES):
+        # a candidate that nothing was wrong before came too early, and a repair learns nothing: no failure to learn
         return
     was_open = transition.state.circuit_open
     transition.count_failure()

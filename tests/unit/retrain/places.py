@@ -8,7 +8,7 @@ from typing import Any
 from stream_app.core.retrain import ModelConfig, RetrainRules
 from stream_app.core.retrain.events import Event, Forgotten, RunEnded, TickEvent
 from stream_app.core.retrain.transitions import Kind, State
-from tests.machine.world import FLOORS, MODEL, ON, World
+from tests.machine.world import FLOORS, MODEL, ON, REPAIR, World, seen
 
 APPROVAL = RetrainRules(validation_floors=FLOORS, require_manual_approval=True)
 
@@ -75,6 +75,26 @@ def awaiting_activation() -> World:
     return found
 
 
+def repairing() -> World:
+    found = world()
+    found.do(found.drift(repair=REPAIR))
+    return found
+
+
+def repaired() -> World:
+    """A repair on probation."""
+    found = repairing()
+    found.do(found.result("activated"))
+    return found
+
+
+def repair_taken_back() -> World:
+    found = repaired()
+    found.now += 24 * 3_600_000
+    found.do(found.look(0.08))
+    return found
+
+
 def failed() -> World:
     found = requested()
     found.do(found.result("failed", error="out of memory"))
@@ -92,6 +112,7 @@ def halted() -> World:
 PLACES: dict[State, Callable[[], World]] = {
     "idle": world,
     "awaiting_approval": awaiting_approval,
+    "repairing": repairing,
     "requested": requested,
     "training": training,
     "validating": validating,
@@ -112,11 +133,11 @@ def event(found: World, kind: Kind) -> Event:
     if kind == "policies":
         return found.policies()
     if kind == "version_changed":
-        return found.changed("outsider")
+        return found.changed("outsider", seen=seen())
     if kind == "probation_look":
         return found.look(0.08)
     if kind == "tick":
-        return TickEvent()
+        return TickEvent(seen())
     if kind == "forgotten":
         return Forgotten(90, found.now)
     if kind == "retrain":

@@ -21,7 +21,7 @@ PAIRS = [(state, kind) for state in STATES for kind in KINDS]
 
 
 def test_every_pair_is_a_transition_a_quiet_stay_or_a_named_refusal() -> None:
-    assert len(STATES) == 10
+    assert len(STATES) == 11
     for state, kind in PAIRS:
         cell = TABLE[state][kind]
         if isinstance(cell, Refuse):

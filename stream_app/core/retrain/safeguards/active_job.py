@@ -5,7 +5,7 @@ from __future__ import annotations
 from schemas.common import rfc3339
 from stream_app.core.retrain.safeguards.context import Context, SafeguardResult
 
-#: `awaiting_approval` of a training is the approval safeguard's matter: no command has gone out.
+#: `awaiting_approval` of a training or a repair is the approval safeguard's matter: no command has gone out.
 FREE = ("idle", "failed", "halted")
 
 
@@ -14,8 +14,8 @@ def check(context: Context) -> SafeguardResult:
     values = {"state": context.state, "version": context.version, "active": context.active}
     if context.active is None:
         return SafeguardResult("active_job", False, "no version is active", values)
-    asked_to_train = context.state == "awaiting_approval" and context.asked == "train"
-    if context.state not in FREE and not asked_to_train:
+    only_asked = context.state == "awaiting_approval" and context.asked in ("train", "recalibrate")
+    if context.state not in FREE and not only_asked:
         return SafeguardResult("active_job", False, f"a job is under way: {context.state}", values)
     if context.backoff_until_ms is not None:
         until = rfc3339(context.backoff_until_ms)

@@ -72,7 +72,7 @@ class Context:
     #: state of the model's coordinator
     state: str = "idle"
     #: what a person is being asked, if anything
-    asked: Literal["train", "activate"] | None = None
+    asked: Literal["train", "recalibrate", "activate"] | None = None
     #: version the drift was found in, and the active one
     version: str | None = None
     active: str | None = None

@@ -110,7 +110,7 @@ function ofModel(main, model, current) {
 }
 
 function paint(main, model, view, training, audit) {
-  const asked = audit.find((row) => row.action === "train" && row.safeguards.length);
+  const asked = audit.find((row) => ["train", "recalibrate"].includes(row.action) && row.safeguards.length);
   const refused = audit.filter((row) => row.action === "train" && row.decision === "refused");
   const job = training.job;
   replace(
@@ -143,7 +143,9 @@ function paint(main, model, view, training, audit) {
         steps(job),
         job?.failure ? h("p", { class: "problem" }, failed(job.failure)) : null,
         h("p", { class: "soft" }, explain(job?.state ?? "idle", view.rules)),
+        job?.asked ? h("p", {}, "What waits: ", h("b", {}, words(job.asked))) : null,
         job?.candidate_version ? h("p", {}, "Candidate: ", h("b", {}, job.candidate_version)) : null,
+        job?.recalibration ? h("p", { class: "small" }, expected(job.recalibration)) : null,
       ),
       h(
         "div",
@@ -206,6 +208,8 @@ const explain = (state, rules) => {
 const EXPLAIN = {
   idle: "Nothing is under way.",
   awaiting_approval: (rules) => `A person has to approve or reject it within ${rules.approval_lapses_h} hours.`,
+  repairing:
+    "The deployer has the command to recalibrate the active version: its scores moved and kept their order, so nothing need be trained.",
   requested: "The command was sent, and no trainer has accepted it yet.",
   training: "The trainer is at work.",
   validating: "The candidate is judged on rows it has not seen, beside the active version.",
@@ -218,13 +222,20 @@ const EXPLAIN = {
   halted: "Trainings of this model are halted until an operator resets the circuit, which ends the failure too.",
 };
 
+const points = (share) => `${share > 0 ? "+" : ""}${(100 * share).toFixed(1)}`;
+
+/** What a repair is, and what it is expected to win back. */
+const expected = ({ a, b, threshold, expected: { metric, gain, lower, upper } }) =>
+  `Recalibration: slope ${a}, intercept ${b}, threshold ${threshold}. ` +
+  `Expected: ${points(gain)} points of ${words(metric)}, 95 % between ${points(lower)} and ${points(upper)}.`;
+
 function steps(job) {
   const now = PATH.indexOf(job?.state);
   const odd = job && now < 0 && job.state !== "idle";
   return h(
     "ol",
     { class: "steps", "aria-label": "Steps of a retraining" },
-    odd ? h("li", { class: job.state === "awaiting_approval" ? "now" : "stop" }, words(job.state)) : null,
+    odd ? h("li", { class: ["awaiting_approval", "repairing"].includes(job.state) ? "now" : "stop" }, words(job.state)) : null,
     PATH.map((name, n) =>
       h("li", { class: n === now ? "now" : n < now ? "done" : "", "aria-current": n === now ? "step" : null }, name),
     ),
@@ -263,5 +274,6 @@ const commands = (rows) =>
               `judged on ${time(row.data.holdout.from)} to ${time(row.data.holdout.to)}`,
           )
         : null,
+      row.recalibration ? h("div", { class: "small soft" }, expected(row.recalibration)) : null,
     ],
   );
