@@ -45,6 +45,7 @@ from stream_app.core.kit.live_settings import LiveSettings
 from stream_app.core.kit.log_stage import LogStage
 from stream_app.core.kit.timers import BATCH, Timers, in_batches
 from stream_app.core.kit.unit_of_work import UnitOfWork
+from stream_app.core.log_terms import JobEntry
 from stream_app.core.model_log import decoding, entry_of
 from stream_app.errors import Broken
 
@@ -132,7 +133,7 @@ class AlertsStage(LogStage):
         elif isinstance(entry, model_log.ForgottenEntry):
             self._own(entry.model)
             self._remember(offset, facts.ModelForgotten(entry.model))
-        elif isinstance(entry, model_log.JobEntry):
+        elif isinstance(entry, JobEntry):
             self._own(entry.model)
             self._remember(offset, facts.JobChanged(entry.model, entry))
 
