@@ -285,7 +285,8 @@ class AlertsStage(LogStage):
         if key is not None:
             self._step(key, fact, now_ms)
         elif closed is not None:
-            closed = replace(closed, alert=remarked(closed.alert, fact, now_ms))
+            alert = replace(remarked(closed.alert, fact, now_ms), muted_until_ms=closed.owed_until_ms)
+            closed = replace(closed, alert=alert)
             self._closed.put(closed)
             self._revise(closed, None, now_ms)
         said = f"{fact.verdict}: {fact.note or fact.reason}" if fact.verdict is not None else f"{fact.note}"
