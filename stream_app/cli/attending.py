@@ -186,6 +186,7 @@ def _when(text: str, now_ms: int, option: str) -> int:
     if re.fullmatch(r"[0-9.]+[mhd]", text):
         return now_ms + _span(text, option)
     try:
-        return parse_ms(text)
+        # seconds may be left out
+        return parse_ms(re.sub(r"(T[0-9]{2}:[0-9]{2})(Z|[+-][0-9:]+)$", r"\1:00\2", text))
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint=option) from error
