@@ -22,6 +22,7 @@ from stream_app.core.comparisons.records import BaselineKind, LabelWindow, Quali
 from stream_app.core.kit.codec import Codec
 from stream_app.core.kit.effects import ConsumedRecord, Emit
 from stream_app.core.kit.unit_of_work import UnitOfWork
+from stream_app.core.log_terms import JobEntry, MuteTerms
 from stream_app.errors import Broken, Parked, UnknownFormat
 
 FORMAT: Final = 5
@@ -185,18 +186,6 @@ class HoursEntry(msgspec.Struct, frozen=True, tag="hours"):
     counts: list[tuple[str, int, int]]
 
 
-class MuteTerms(msgspec.Struct, frozen=True, array_like=True):
-    """What a mute, or the end of one, is about; times in epoch ms."""
-
-    #: of a command for ``*``: only models of this type
-    model_type: str | None
-    #: none: all
-    kinds: tuple[str, ...]
-    #: ``None``: from the tick on
-    from_ms: int | None
-    until_ms: int
-
-
 class CommandEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="command"):
     """An operator's command, as the border decoded it (:mod:`stream_app.core.metrics_stage.border`)."""
 
@@ -347,6 +336,7 @@ Entry = (
     | KeptEntry
     | ReplacedEntry
     | ForgottenEntry
+    | JobEntry
 )
 
 _codec: Final = Codec[Entry](Entry, FORMAT, "model log entry")

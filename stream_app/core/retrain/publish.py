@@ -27,8 +27,9 @@ from stream_app.core.comparisons.recalibration import RepairProposal
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.drift.events import finding, label_windows
 from stream_app.core.kit.audit import IDS, TEXT, Auditor, Repeated, Said
-from stream_app.core.kit.days import day_of
+from stream_app.core.kit.days import HOUR_MS, day_of
 from stream_app.core.kit.effects import Emit
+from stream_app.core.log_terms import JobEntry
 from stream_app.core.retrain import effects as fx
 from stream_app.core.retrain import state
 from stream_app.core.retrain.config import RetrainSettings
@@ -60,7 +61,7 @@ class Publisher:
         if isinstance(effect, fx.SendCommand):
             return [self._command(model, effect)]
         if isinstance(effect, fx.PublishJob):
-            return [self._job(model, effect)]
+            return [self._job(model, effect), self._log(self._job_entry(model, effect.state), model)]
         if isinstance(effect, fx.Audit):
             said = Said(model, *effect[:6], _plain(effect.answers), comparison=effect.comparison, tried=effect.tried)
             return [self.audit(said)]
@@ -134,6 +135,29 @@ class Publisher:
             recalibration=_recalibration(job.repair if job is not None else None),
         )
         return self._emit(JOBS, "training-job", model.encode(), id, model, record)
+
+    def _job_entry(self, model: str, known: state.ModelState) -> JobEntry:
+        """What alerts has to know of it."""
+        job, failure = known.job, known.failure
+        waits_ms = round(self.settings.rules_of(model).rules.approval_lapses_h * HOUR_MS)
+        asked = job.asked if job is not None else None
+        return JobEntry(
+            model=model,
+            state=known.state,
+            version=known.active or (job.base if job is not None else "unknown"),
+            job_id=job_id(model, job) if job is not None else None,
+            asked=asked,
+            reason=bounds.cut(job.cause.reason, TEXT) if job is not None else "",
+            candidate=job.candidate if job is not None else None,
+            lapses_ms=known.since_ms + waits_ms if asked is not None else None,
+            failed=failure.command if failure is not None else None,
+            failed_id=failure.id if failure is not None else None,
+            failed_at_ms=failure.at_ms if failure is not None else 0,
+            failure=bounds.cut(failure.reason, TEXT) if failure is not None else None,
+            circuit_open=known.circuit_open,
+            failures=known.failures,
+            episode=known.episode,
+        )
 
     def _decision(self, model: str, effect: fx.Decide) -> list[Emit]:
         answers = effect.answers
