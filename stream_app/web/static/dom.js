@@ -102,16 +102,18 @@ export function wilson(hits, rows) {
   return [Math.max(0, middle - half), Math.min(1, middle + half)];
 }
 
-/** Call once things have been quiet for `ms`, and at the latest after `most`. */
+/** Call once things have been quiet for `ms`, and at the latest after `most`; with what it was given last. */
 export function soon(call, ms = 150, most = 1000) {
   let timer = null,
     since = 0;
+  let given = [];
   const run = () => {
     timer = null;
     since = 0;
-    call();
+    call(...given);
   };
-  return () => {
+  return (...last) => {
+    given = last;
     const now = Date.now();
     since ||= now;
     clearTimeout(timer);

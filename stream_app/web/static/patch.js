@@ -71,10 +71,10 @@ function renew(old, fresh) {
     old.calls[type] = call;
   }
   for (const type of Object.keys(old.calls ?? {})) if (!fresh.calls?.[type]) old.calls[type] = undefined;
-  // what somebody types or chooses is theirs; its options may still change
-  if (!FIELDS.has(old.nodeName) || old.nodeName === "SELECT") {
-    const value = old.nodeName === "SELECT" ? old.value : null;
-    reconcile(old, fresh);
-    if (value !== null && [...old.options].some((option) => option.value === value)) old.value = value;
-  }
+  if (!FIELDS.has(old.nodeName)) return reconcile(old, fresh);
+  // what somebody types or chooses at this moment is theirs
+  const value = old === document.activeElement ? old.value : fresh.value;
+  if (old.nodeName === "SELECT") reconcile(old, fresh);
+  if (old.type === "checkbox") old.checked = fresh.checked;
+  else if (old.value !== value) old.value = value;
 }

@@ -48,7 +48,6 @@ export function rangeControls(range, newest, choose) {
       type: "date",
       value: range[name],
       "aria-label": text,
-      "data-key": `range-${name}-${range[name]}`,
       onchange: (event) => {
         const value = event.target.value;
         const next = { ...range, [name]: value };
