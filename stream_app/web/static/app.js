@@ -18,6 +18,7 @@ const ROUTES = [
   [/^\/retraining(?:\/([^/]+))?$/, "retraining", "Retraining"],
   [/^\/settings$/, "settings", "Settings"],
   [/^\/audit$/, "audit", "Audit"],
+  [/^\/pipeline$/, "pipeline", "Pipeline"],
 ];
 const NAVIGATION = [
   ["/", "Models", "m"],
@@ -25,6 +26,7 @@ const NAVIGATION = [
   ["/retraining", "Retraining", "r"],
   ["/settings", "Settings", "s"],
   ["/audit", "Audit", "u"],
+  ["/pipeline", "Pipeline", "p"],
 ];
 
 const main = /** @type {HTMLElement} */ (document.getElementById("main"));

@@ -145,12 +145,12 @@ export function dialog(heading, fill) {
  * @param {string} asked.path of the request
  * @param {() => object} [asked.body] of the request, but for the words
  * @param {Element[]} [asked.more] further fields
- * @param {{ name: string, label: string, required: boolean }} [asked.words] what is asked for in words
+ * @param {{ name: string, label: string, required: boolean, most?: number }} [asked.words] what is asked for in words
  */
 export function command({ heading, text, button, danger = false, model, path, body = () => ({}), more = [], words: asked = REASON }) {
   const key = newKey();
   dialog(heading, (close) => {
-    const said = h("textarea", { required: asked.required, maxlength: 1000, name: asked.name, autofocus: true });
+    const said = h("textarea", { required: asked.required, maxlength: asked.most ?? 1000, name: asked.name, autofocus: true });
     const fault = h("p", { class: "problem", role: "alert" });
     const send = h("button", { class: `primary ${danger ? "danger" : ""}`, type: "submit" }, button);
     const submit = async (event) => {

@@ -4,7 +4,7 @@ import { chart, histograms } from "../charts.js";
 import { age, count, h, metricName, percent, ratio, sentence, span, when, words } from "../dom.js";
 import { guards, jobTag, kept, severityTag, verdictTag } from "../parts.js";
 import { fromAddress, lastDays, rangeControls, remember, within } from "../range.js";
-import { days, shifted, short } from "../time.js";
+import { days, shifted, short, zoneName } from "../time.js";
 import { coverageChart, dropChart, evidenceChart, labelsByAge, metricChart } from "./alert_charts.js";
 import { doNext } from "./alert_todo.js";
 import { alsoMoved, caused, certainty, finding, headline, mainWindow, onset } from "./alert_words.js";
@@ -185,6 +185,16 @@ function content(found, { newest, range, choose }) {
   );
 }
 
+const TYPES = {
+  ML_DRIFT_DETECTED: "Drift",
+  ML_OUTCOMES_INCOMPLETE: "Outcomes incomplete",
+  ML_APPROVAL_WANTED: "A training waits for approval",
+  ML_TRAINING_FAILED: "Training failed",
+  ML_ROLLED_BACK: "Rolled back",
+  ML_CIRCUIT_OPEN: "Trainings are halted",
+};
+const typeName = (alert) => TYPES[alert.type] ?? words(alert.type);
+
 function head(alert, revisions) {
   return h(
     "div",
@@ -201,7 +211,7 @@ function head(alert, revisions) {
     h(
       "p",
       { class: "soft" },
-      `${alert.type === "ML_DRIFT_DETECTED" ? "Drift" : "Outcomes incomplete"}, ${alert.model_version}, onset ${short(onset(alert, revisions), false)}, opened `,
+      `${typeName(alert)}, ${alert.model_version}, onset ${short(onset(alert, revisions), false)}, opened `,
       when(alert.opened_at),
       " (",
       age(alert.opened_at),
@@ -211,6 +221,7 @@ function head(alert, revisions) {
     h(
       "p",
       { class: "small" },
+      alert.deadline ? [h("b", {}, "Answer until "), when(alert.deadline), ` ${zoneName()} (`, age(alert.deadline), "). "] : null,
       alert.owner ? [h("b", {}, "Owner: "), alert.owner] : h("span", { class: "soft" }, "No owner is set for this model."),
       " ",
       runbook(alert.runbook_url),

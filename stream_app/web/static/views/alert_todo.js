@@ -24,7 +24,7 @@ export function doNext({ alert, view, mutes, able }) {
     said,
     muted(alert, mutes),
     mayCommand()
-      ? withConsequences([...ofAlert(alert, open, able), ...(open && view ? offers(alert.model, view) : [])])
+      ? withConsequences([...ofAlert(alert, open, able, running(mutes)), ...(open && view ? offers(alert.model, view) : [])])
       : h("p", { class: "small soft" }, "signed in as a viewer: acknowledging and every other command needs the operator role"),
     missing(able) && mayCommand() ? h("p", { class: "small soft" }, missing(able)) : null,
   );
@@ -36,17 +36,19 @@ const missing = (able) => {
   return lacking.length ? `This server does not offer yet: ${lacking.join(", ")}.` : "";
 };
 
+const running = (mutes) => mutes?.find((mute) => mute.until > new Date().toISOString()) ?? null;
+
 function muted(alert, mutes) {
-  const until = alert.muted_until ?? mutes?.find((mute) => mute.until > new Date().toISOString())?.until;
+  const until = alert.muted_until ?? running(mutes)?.until;
   return until ? h("p", {}, h("b", {}, "Muted"), " until ", when(until), ` ${zoneName()}.`) : null;
 }
 
 /** @returns {import("./actions.js").Offer[]} */
-function ofAlert(alert, open, able) {
+function ofAlert(alert, open, able, current) {
   const path = `/alerts/${alert.id}`;
   const ask = (heading, text, button, action, more = {}) => () =>
     command({ heading, text, button, model: alert.model, path: `${path}/${action}`, ...more });
-  const note = { name: "note", label: "Note, kept with the alert", required: true };
+  const note = { name: "note", label: "Note, kept with the alert", required: true, most: 500 };
   const found = /** @type {(import("./actions.js").Offer | false)[]} */ ([
     open &&
       !alert.acknowledged_by && {
@@ -83,6 +85,20 @@ function ofAlert(alert, open, able) {
       does: "Words for whoever comes after you; they stay with the alert.",
       open: ask("Add a note", "It stays with the alert, for whoever comes after you.", "Add it", "note", { words: note }),
     },
+    able.mutes &&
+      current && {
+        name: "Lift the mute…",
+        does: "People are told of its alerts again, from the next daily check on.",
+        open: () =>
+          command({
+            heading: "Lift the mute",
+            text: "People are told of its alerts again, from the next daily check on.",
+            button: "Lift it",
+            model: alert.model,
+            path: "/mutes/lift",
+            body: () => (current.model ? { model: current.model } : { model_type: current.model_type }),
+          }),
+      },
     able.mutes && {
       name: "Mute until…",
       does: "No alert of this model, or of its type, is told to people until then. It is still recorded.",
