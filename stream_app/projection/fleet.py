@@ -27,7 +27,7 @@ class Entry(NamedTuple):
     view: dict[str, Any]
 
 
-class Rows(NamedTuple):
+class FleetRows(NamedTuple):
     """Models as the first page draws them. ``seq``: what to ask for next; ``whole``: all of them, in place of any
     before; ``gone``: those that are no more."""
 
@@ -98,7 +98,7 @@ class Fleet:
                 await self._refresh(int(seq))
             return self._sorted
 
-    async def rows(self, since: str | None) -> Rows:
+    async def rows(self, since: str | None) -> FleetRows:
         """Every model as the first page draws it, or those that changed since an answer's ``seq``."""
         await self.models()
         head, _, number = (since or "").rpartition(".")
@@ -107,7 +107,7 @@ class Fleet:
         after = -1 if whole else int(number)
         items = [row for seq, row in self._rows.values() if seq > after]
         gone = [] if whole else [model for model, seq in self._gone.items() if seq > after]
-        return Rows(f"{generation}.{self._seq}", whole, items, gone)
+        return FleetRows(f"{generation}.{self._seq}", whole, items, gone)
 
     async def view(self, model: str) -> dict[str, Any] | None:
         """One model as of now; ``None`` if nothing was ever seen of it."""

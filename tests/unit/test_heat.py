@@ -48,9 +48,7 @@ def test_the_order_in_which_records_come_changes_nothing_and_thirty_days_stay(da
     verdicts = st.sampled_from(
         [("no_drift", None), ("insufficient_evidence", None), ("drift", "HIGH"), ("drift", "CRITICAL")]
     )
-    events = [
-        event(day, kind, *data.draw(verdicts)) for day, kind in data.draw(st.lists(st.sampled_from(every), unique=True))
-    ]
+    events = [event(day, kind, *data.draw(verdicts)) for day, kind in data.draw(st.lists(every, unique=True))]
     first: dict[str, str] = {}
     again: dict[str, str] = {}
     for row in events:

@@ -1,4 +1,4 @@
-// The pipeline: who works, what stands still and why, how old the newest tick is, what was set aside, and what mends it.
+// The pipeline: who works, what stands still and why, how old the newest tick is, what was set aside, and what repairs it.
 import { get, offered } from "../api.js";
 import { age, count, h, sentence, when, words } from "../dom.js";
 import { empty, kept, table } from "../parts.js";
@@ -144,6 +144,6 @@ function letters(rows) {
       rows.map((row) => ({ id: row.reason, ...row })),
       "Dead-lettered records",
     ),
-    h("p", { class: "small soft padded" }, "Once what failed is mended, ", h("span", { class: "mono" }, "plumbline deadletters redrive"), " sends them again."),
+    h("p", { class: "small soft padded" }, "Once what failed is repaired, ", h("span", { class: "mono" }, "plumbline dead-letters redrive --reason REASON --dry-run"), " sends them again."),
   );
 }
