@@ -64,7 +64,8 @@ function renew(old, fresh) {
   for (const { name, value } of [...fresh.attributes])
     if (!theirs.includes(name) && old.getAttribute(name) !== value) old.setAttribute(name, value);
   for (const { name } of [...old.attributes])
-    if (!theirs.includes(name) && !fresh.hasAttribute(name)) old.removeAttribute(name);
+    // a heading that has the focus keeps what lets it have it
+    if (!theirs.includes(name) && name !== "tabindex" && !fresh.hasAttribute(name)) old.removeAttribute(name);
   for (const [type, call] of Object.entries(fresh.calls ?? {})) {
     old.calls ??= {};
     if (!old.calls[type]) old.addEventListener(type, (event) => old.calls[type]?.(event));
