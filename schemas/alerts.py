@@ -120,7 +120,14 @@ class Alert(Output, frozen=True, kw_only=True):
     #: ``no_drift``: two closes in a row of every kind were without; the others as CONTRACT section 4 says
     resolution_reason: (
         Literal[
-            "no_drift", "no_evidence", "labels_revised", "version_replaced", "accepted", "no_predictions", "no_loss"
+            "no_drift",
+            "no_evidence",
+            "labels_revised",
+            "version_replaced",
+            "accepted",
+            "no_predictions",
+            "no_loss",
+            "cause_ended",
         ]
         | UnsetType
     ) = UNSET

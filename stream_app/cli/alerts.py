@@ -17,7 +17,9 @@ _WHERE: Final = "`plumbline alerts --all` lists them"
 
 
 def _status(row: dict[str, Any]) -> str:
-    return str(row["status"]) + (", escalated" if row["escalation_level"] else "")
+    muted = f", muted until {row['muted_until'][:16]}Z" if "muted_until" in row else ""
+    said = f", {row['verdict']['verdict']}" if "verdict" in row else ""
+    return str(row["status"]) + (", escalated" if row["escalation_level"] else "") + muted + said
 
 
 def _what(row: dict[str, Any]) -> str:
@@ -104,6 +106,14 @@ def _show(revisions: list[dict[str, Any]], output: str) -> None:
     if "resolution" in last:
         click.echo(last["resolution"])
     click.echo(f"{last['summary']}\n{last['recommendation']}\n{last['link']}\n")
+    for name in ("owner", "runbook_url"):
+        if name in last:
+            click.echo(f"{name.partition('_')[0]}: {last[name]}")
+    if "verdict" in last:
+        told = last["verdict"]
+        click.echo(f"{told['verdict']}, says {told['actor']}" + (f": {told['note']}" if "note" in told else ""))
+    for told in last.get("notes", ()):
+        click.echo(f"{told['at'][:16]} {told['actor']}: {told['note']}")
     listing.show(revisions, _REVISIONS, output)
     auto = last["auto_retrain"]
     by = last.get("replaced_by")

@@ -10,21 +10,16 @@ import time
 from typing import Any
 
 import click
-from aiokafka import TopicPartition
 
 from schemas.common import NAME
 from stream_app import settings as settings_module
-from stream_app.cli import listing
+from stream_app.cli import listing, outcomes
 from stream_app.cli.alerts import read_alerts
 from stream_app.commands import send
 from stream_app.core.kit.changes import Change
-from stream_app.kafka import clients
-from stream_app.kafka.clock_tail import ClockTail, read_tail
-from stream_app.kafka.reach import started
-from stream_app.kafka.topics import topics_of
 from stream_app.settings import Settings
 
-_FOR_ALL = ("approve", "reject", "reset_circuit", "dismiss", "rebaseline", "acknowledge", "set")
+_FOR_ALL = ("approve", "reject", "reset_circuit", "dismiss", "rebaseline", "acknowledge", "set", "mute", "unmute")
 
 
 def _who() -> str:
@@ -34,15 +29,16 @@ def _who() -> str:
         return "operator"
 
 
-def _options(command: Any) -> Any:
-    """Who commands, and why: every command carries both."""
+def options(command: Any) -> Any:
+    """Who commands, and why: every command carries both; and whether one waits for what becomes of it."""
+    command = outcomes.wait_options(command)
     command = click.option("--actor", default=_who, show_default="you", help="Who commands it.")(command)
     return click.option("--reason", required=True, help="Why; it is kept with the command.")(command)
 
 
 @click.command()
 @click.argument("alert_id")
-@_options
+@options
 def acknowledge(alert_id: str, actor: str, reason: str) -> None:
     """Take an open alert: no more reminders and no escalation.
 
@@ -59,7 +55,7 @@ def acknowledge(alert_id: str, actor: str, reason: str) -> None:
 
 @click.command()
 @click.argument("model")
-@_options
+@options
 def rebaseline(model: str, actor: str, reason: str) -> None:
     """Accept a model's present as normal: its baseline begins again today, and its open drift alert ends.
 
@@ -75,7 +71,7 @@ def rebaseline(model: str, actor: str, reason: str) -> None:
 @click.command()
 @click.argument("model")
 @click.argument("version")
-@_options
+@options
 def register(model: str, version: str, actor: str, reason: str) -> None:
     """Say which version of a model is active, before its predictions show it.
 
@@ -90,7 +86,7 @@ def register(model: str, version: str, actor: str, reason: str) -> None:
 @click.command()
 @click.argument("model")
 @click.option("--job", "command_id", metavar="ID", help="Only if this is the request that waits.")
-@_options
+@options
 def approve(model: str, command_id: str | None, actor: str, reason: str) -> None:
     """Let a model's waiting request go on: a training that needs a person, or a candidate of a type without thresholds.
 
@@ -106,7 +102,7 @@ def approve(model: str, command_id: str | None, actor: str, reason: str) -> None
 @click.command()
 @click.argument("model")
 @click.option("--job", "command_id", metavar="ID", help="Only if this is the request that waits.")
-@_options
+@options
 def reject(model: str, command_id: str | None, actor: str, reason: str) -> None:
     """Turn a model's waiting request down. It counts for nothing.
 
@@ -118,7 +114,7 @@ def reject(model: str, command_id: str | None, actor: str, reason: str) -> None:
 
 @click.command()
 @click.argument("model")
-@_options
+@options
 def retrain(model: str, actor: str, reason: str) -> None:
     """Command a training manually, on the last retrain_range_days days.
 
@@ -133,7 +129,7 @@ def retrain(model: str, actor: str, reason: str) -> None:
 @click.command()
 @click.argument("model")
 @click.option("--to", "version", help="Version to go back to; default: the one before the active one.")
-@_options
+@options
 def rollback(model: str, version: str | None, actor: str, reason: str) -> None:
     """Have the deployer put a version back, at any time. Ends whatever job the model has.
 
@@ -147,7 +143,7 @@ def rollback(model: str, version: str | None, actor: str, reason: str) -> None:
 
 @click.command(name="reset-circuit")
 @click.argument("model")
-@_options
+@options
 def reset_circuit(model: str, actor: str, reason: str) -> None:
     """Allow trainings again after circuit_failures that failed or were rolled back in a row. MODEL may be '*'.
 
@@ -159,7 +155,7 @@ def reset_circuit(model: str, actor: str, reason: str) -> None:
 
 @click.command()
 @click.argument("model")
-@_options
+@options
 def dismiss(model: str, actor: str, reason: str) -> None:
     """End a failure that a person has seen: a training, activation or rollback that failed. MODEL may be '*'.
 
@@ -175,7 +171,7 @@ def dismiss(model: str, actor: str, reason: str) -> None:
 @click.command(name="set")
 @click.argument("values", nargs=-1, required=True, metavar="KEY=VALUE...")
 @click.option("--model", default="*", show_default=True, help="TYPE:TENANT or TYPE:global; * is all models.")
-@_options
+@options
 def set_(values: tuple[str, ...], model: str, actor: str, reason: str) -> None:
     """Change settings while the workers run, from the next tick on. They survive restarts; all of it or nothing.
 
@@ -211,19 +207,6 @@ def _named(key: str, value: str | None) -> dict[str, Any]:
     return {} if value is None else {key: value}
 
 
-async def _send(settings: Settings, written: send.NewCommand) -> ClockTail:
-    """Write the command; where the clock stands that it waits for."""
-    topics = topics_of(settings)
-    await send.send(settings, topics, [written])
-    bootstrap, options = settings.kafka_bootstrap, settings.kafka_client_options()
-    reader = clients.consumer(bootstrap, options, fetch_max_wait_ms=100)
-    async with started(reader, bootstrap, options):
-        clock, count = topics.model_clock, topics.model_partitions
-        if clock not in await reader.topics():
-            return ClockTail()
-        return await read_tail(reader, [TopicPartition(clock, partition) for partition in range(count)])
-
-
 def write(settings: Settings, model: str, command: str, arguments: dict[str, Any], actor: str, reason: str) -> None:
     """Write an operator's command to the model's partition, or to all of them for ``*``."""
     if model == "*" and command not in _FOR_ALL:
@@ -231,10 +214,14 @@ def write(settings: Settings, model: str, command: str, arguments: dict[str, Any
     if model != "*" and not re.fullmatch(f"{NAME}:{NAME}", model):
         raise click.BadParameter("a model is written TYPE:TENANT or TYPE:global", param_hint="MODEL")
     written = send.new_command(model, command, arguments, actor, reason)
-    clock = asyncio.run(_send(settings, written))
-    what = "all models" if model == "*" else model
-    click.echo(f"commanded: {command} of {what} (id {written.id}); it takes effect with the next tick")
-    still = clock.no_tick_comes(time.time_ns() // 1_000_000)
+    still = asyncio.run(outcomes.stands(settings)).no_tick_comes(time.time_ns() // 1_000_000)
     if still is not None:
         click.echo(still, err=True)
+    wait_s = outcomes.waits()
+    found = asyncio.run(outcomes.send_and_wait(settings, written, wait_s))
+    what = "all models" if model == "*" else model
+    click.echo(f"commanded: {command} of {what} (id {written.id}); it takes effect with the next tick")
+    if wait_s is not None:
+        outcomes.tell(found, wait_s)
+        return
     click.echo(f"`plumbline audit{'' if model == '*' else f' --model {model}'}` says what became of it")

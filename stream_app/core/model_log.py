@@ -306,6 +306,32 @@ class ReplacedEntry(msgspec.Struct, frozen=True, tag="replaced"):
     command_id: str | None
 
 
+class JobEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="job"):
+    """A model's job changed as readers see it; what people have to be told of it."""
+
+    model: str
+    state: str
+    #: active version, or the one the job began with
+    version: str
+    job_id: str | None = None
+    #: what waits for a person: to train, or to activate
+    asked: str | None = None
+    #: why there is a job, and the version that came out of it
+    reason: str = ""
+    candidate: str | None = None
+    #: tick from which on the request lapses (epoch ms)
+    lapses_ms: int | None = None
+    #: command that came to nothing, its id, the tick that gave it up, and why
+    failed: str | None = None
+    failed_id: str | None = None
+    failed_at_ms: int = 0
+    failure: str | None = None
+    circuit_open: bool = False
+    #: trainings that failed or were rolled back in a row, and episodes there were
+    failures: int = 0
+    episode: int = 0
+
+
 class ForgottenEntry(msgspec.Struct, frozen=True, tag="forgotten"):
     """A model made no predictions for as long as counts are kept: every stage forgets it. Back again, it is new."""
 
@@ -335,6 +361,7 @@ Entry = (
     | KeptEntry
     | ReplacedEntry
     | ForgottenEntry
+    | JobEntry
 )
 
 _codec: Final = Codec[Entry](Entry, FORMAT, "model log entry")

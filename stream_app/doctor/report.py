@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 
 from stream_app.errors import PlumblineError
 from stream_app.kafka import clients
 from stream_app.kafka.reach import started
-from stream_app.kafka.reading import partitions
+from stream_app.kafka.reading import newest
 from stream_app.kafka.topics import Topics
 from stream_app.settings import Settings
 
@@ -80,18 +81,8 @@ def worst(findings: Iterable[Diagnosis]) -> int:
 
 async def tails(context: Checkup, topic: str, most: int) -> dict[int, list[Any]]:
     """The newest committed records of each partition, up to ``most``; none of a topic that does not exist."""
+    found: dict[int, list[Any]] = defaultdict(list)
     async with context.consumer() as consumer:
-        if topic not in await consumer.topics():
-            return {}
-        tps = [TopicPartition(topic, p) for p in sorted(await partitions(consumer, topic))]
-        begin, end = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
-        consumer.assign(tps)
-        for tp in tps:
-            consumer.seek(tp, max(begin[tp], end[tp] - most))
-        found: dict[int, list[Any]] = {tp.partition: [] for tp in tps}
-        left = [tp for tp in tps if end[tp] > begin[tp]]
-        while left:
-            for tp, records in (await consumer.getmany(*left, timeout_ms=200)).items():
-                found[tp.partition] += records
-            left = [tp for tp in left if await consumer.position(tp) < end[tp]]
-        return found
+        async for record in newest(consumer, topic, most):
+            found[record.partition].append(record)
+    return found

@@ -56,6 +56,26 @@ async def records(
         await consumer.stop()
 
 
+async def newest(reader: AIOKafkaConsumer, topic: str, most: int) -> AsyncIterator[Any]:
+    """The newest committed records of each partition, up to ``most``; none of a topic that does not exist.
+
+    ``reader``: a started consumer, its own; it is assigned anew.
+    """
+    if topic not in await reader.topics():
+        return
+    tps = [TopicPartition(topic, p) for p in sorted(await partitions(reader, topic))]
+    begin, end = await reader.beginning_offsets(tps), await reader.end_offsets(tps)
+    reader.assign(tps)
+    for tp in tps:
+        reader.seek(tp, max(begin[tp], end[tp] - most))
+    left = [tp for tp in tps if end[tp] > begin[tp]]
+    while left:
+        for batch in (await reader.getmany(*left, timeout_ms=200)).values():
+            for record in batch:
+                yield record
+        left = [tp for tp in left if await reader.position(tp) < end[tp]]
+
+
 async def together(*waits: Awaitable[Any]) -> list[Any]:
     """What each gives. The first fault is raised alone: the others are stopped and say nothing."""
     tasks = [asyncio.ensure_future(wait) for wait in waits]

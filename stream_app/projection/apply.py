@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from schemas.common import parse_ms
-from stream_app.projection import fold, points
+from stream_app.projection import fold, points, precision
 from stream_app.projection.keys import AUDIT_TAIL, GONE_S, KEPT_DAYS, MODEL_AUDIT_TAIL, MODEL_TAIL, OUTCOME_S, Keys
 
 Command = tuple[Any, ...]
@@ -185,6 +185,9 @@ def _alert(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
     if not fold.alert(batch.state(row), row):
         return  # it came again, and what is known is newer
     batch.run("HSET", keys.alert, row["id"], value)
+    known = precision.brief(row)
+    if known is not None:
+        batch.run("HSET", keys.verdicts, row["id"], orjson.dumps(known))
     batch.run("ZADD", keys.alerts, opened, row["id"])
     batch.run("ZADD", keys.model_alerts(row["model"]), opened, row["id"])
     batch.tell("alerts", row, value)

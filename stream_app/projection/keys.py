@@ -40,6 +40,8 @@ class Keys:
         #: alert id → newest revision; ids by opening time
         self.alert = self._key("alert")
         self.alerts = self._key("alerts")
+        #: alert id → what people found it to be, and what raised it (see precision.py)
+        self.verdicts = self._key("verdicts")
         #: event id → event with verdict drift; ids by close
         self.event = self._key("event")
         self.events = self._key("events")

@@ -11,8 +11,9 @@ import orjson
 from redis.exceptions import RedisError
 
 from schemas.common import rfc3339
+from stream_app.core.kit.days import DAY_MS
 from stream_app.errors import Broken, UnknownFormat
-from stream_app.projection import points
+from stream_app.projection import points, precision
 from stream_app.projection.fleet import Fleet
 from stream_app.projection.holding import fields_of
 from stream_app.projection.judgement import QualityJudgement, Tally, judge
@@ -206,6 +207,12 @@ class Reader:
         """What each partition said that became of a command, in order."""
         found = await self.redis.hgetall(self.keys.outcome(id))
         return [orjson.loads(value) for _, value in sorted(found.items(), key=lambda item: int(item[0]))]
+
+    async def precision(self, model_type: str | None, now_ms: int | None) -> list[dict[str, Any]]:
+        """How often each rule was right, of alerts of the last 90 days."""
+        since = rfc3339(now_ms - precision.DAYS * DAY_MS) if now_ms is not None else ""
+        found = [orjson.loads(value) for value in await self.redis.hvals(self.keys.verdicts)]
+        return precision.measured(found, since, model_type)
 
     async def mutes(self, model: str | None, now_ms: int | None) -> list[dict[str, Any]]:
         """What is muted now or will be, of all models or of one, the first to end first."""

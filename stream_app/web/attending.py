@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.alerts import MuteKind
@@ -117,6 +117,16 @@ async def mutes(request: Request, user: Viewer, model: ModelFilter = None) -> Re
     """What is muted now or will be, the first to end first; with ``model`` what concerns it, its type's too."""
     reader = site_of(request).reader
     return answer({"items": await reader.mutes(model, (await reader.status()).tick_ms), "next": None})
+
+
+@router.get("/precision", tags=["reading"])
+async def precision(
+    request: Request, user: Viewer, model_type: Annotated[str | None, Query(pattern=f"^{NAME}$")] = None
+) -> Response:
+    """How often each rule was right by the verdicts of people on its alerts of the last 90 days, with Wilson's 95 %
+    interval. ``advice`` names the setting to change where, of 20 verdicts or more, less than half were real."""
+    reader = site_of(request).reader
+    return answer({"rules": await reader.precision(model_type, (await reader.status()).tick_ms)})
 
 
 @router.get("/commands/{id}", tags=["reading"])

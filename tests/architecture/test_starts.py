@@ -92,7 +92,7 @@ def _modules() -> dict[str, list[str]]:
     """Modules below stream_app.cli, and the commands in each."""
     found: dict[str, list[str]] = defaultdict(list)
     for command, (module, _, _) in _COMMANDS.items():
-        if command in _ASKED or module == "operators":
+        if command in _ASKED or module in ("operators", "attending"):
             found[module].append(command)
     return found
 
@@ -112,7 +112,7 @@ def _heavy(names: object) -> set[str]:
 
 
 def test_commands_and_questions_are_all_looked_at() -> None:
-    assert set(_modules()) == {*_ASKED, "operators"}
+    assert set(_modules()) == {*_ASKED, "operators", "attending"}
     assert {"retrain", "approve", "reject", "acknowledge", "rollback", "set", "dismiss"} <= set(_modules()["operators"])
 
 

@@ -12,6 +12,7 @@ import msgspec
 from stream_app.core.alerts.state import Decision, Replacement
 from stream_app.core.comparisons.finding import Finding
 from stream_app.core.kit.codec import Codec
+from stream_app.core.model_log import JobEntry
 
 FORMAT: Final = 3
 
@@ -109,6 +110,13 @@ class ModelForgotten(msgspec.Struct, frozen=True, tag="forgotten"):
     model: str
 
 
+class JobChanged(msgspec.Struct, frozen=True, tag="job"):
+    """A model's job changed as readers see it."""
+
+    model: str
+    job: JobEntry
+
+
 class Changed(msgspec.Struct, frozen=True, tag="changed"):
     """Settings change. ``model`` may be ``*``."""
 
@@ -131,6 +139,7 @@ Fact = (
     | VersionKept
     | ModelForgotten
     | Changed
+    | JobChanged
 )
 
 _codec: Final = Codec[Fact](Fact, FORMAT, "stored fact about alerts")

@@ -60,8 +60,15 @@ from stream_app.core.comparisons.finding import Finding
 
 Notify = Literal["opened", "severity", "reminder", "escalated", "resolved"]
 Resolution = Literal[
-    "no_drift", "no_evidence", "labels_revised", "version_replaced", "accepted", "no_predictions", "no_loss"
-]
+    "no_drift",
+    "no_evidence",
+    "labels_revised",
+    "version_replaced",
+    "accepted",
+    "no_predictions",
+    "no_loss",
+    "cause_ended",
+]  # fmt: skip
 Step = EventPublished | Acknowledged | Remarked | Accepted | VersionReplaced | VersionKept | ModelForgotten | TimePassed
 
 UNANSWERED: Final = Decision(False, [("coordinator", False, "coordinator not running")])
@@ -137,8 +144,8 @@ def _given_back(
 
 
 def next_due_ms(rules: AlertRules, alert: OpenAlert) -> int | None:
-    """Earliest tick at which a timer of an alert can fall due; ``None`` once it is acknowledged."""
-    if alert.acknowledged_by is not None:
+    """Earliest tick at which a timer of an alert can fall due; ``None``: it is acknowledged, or has no timers."""
+    if alert.acknowledged_by is not None or alert.occasion is not None:
         return None
     reminder = alert.opened_ms + (alert.reminders + 1) * rules.reminder_ms
     if alert.escalation_level:
@@ -280,7 +287,7 @@ def _timers(
     rules: AlertRules, history: AlertHistory, alert: OpenAlert, now_ms: int
 ) -> tuple[AlertHistory, list[AlertChange]]:
     changes: list[AlertChange] = []
-    if alert.acknowledged_by is not None:
+    if alert.acknowledged_by is not None or alert.occasion is not None:
         return history, changes
     if not alert.escalation_level and now_ms - alert.risen_ms >= rules.escalate_ms(alert.severity):
         alert = replace(alert, escalation_level=1)

@@ -14,8 +14,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from stream_app.core.alerts import lifecycle
-from stream_app.core.alerts.facts import TimePassed
+from stream_app.core.alerts import incidents, lifecycle
+from stream_app.core.alerts.facts import JobChanged, TimePassed, VersionReplaced
 from stream_app.core.alerts.lifecycle import AlertChange, Step
 from stream_app.core.alerts.rules import AlertRules
 from stream_app.core.alerts.state import DRIFT, INCOMPLETE, AlertHistory, Mute, OpenAlert
@@ -48,7 +48,7 @@ def _muted_until(mutes: Sequence[Mute], kind: str, now_ms: int) -> int | None:
 
 
 def step(
-    rules: AlertRules, history: AlertHistory, fact: Step, now_ms: int, mutes: Sequence[Mute]
+    rules: AlertRules, history: AlertHistory, fact: Step | JobChanged, now_ms: int, mutes: Sequence[Mute]
 ) -> tuple[AlertHistory, list[AlertChange]]:
     """As :func:`stream_app.core.alerts.lifecycle.step`, under the mutes of the model and of its type."""
     first: list[AlertChange] = []
@@ -56,7 +56,10 @@ def step(
         history, first, muted = _begins_or_ends(rules, history, history.alert, now_ms, mutes)
         if muted:
             return history, first
-    after, news = lifecycle.step(rules, history, fact, now_ms)
+    if isinstance(fact, JobChanged) or (isinstance(fact, VersionReplaced) and history.type in incidents.TYPES):
+        after, news = incidents.step(history, fact, now_ms)
+    else:
+        after, news = lifecycle.step(rules, history, fact, now_ms)
     if news:
         after, news = _silenced(rules, history, after, news, now_ms, mutes)
     return after, first + news
@@ -108,6 +111,8 @@ def _silenced(
     found = []
     for change in news:
         alert, notify = change.alert, change.notify
+        if notify == "opened":
+            was_muted = delivered = False
         until = muted_until(mutes, alert, now_ms)
         if until is not None:
             notify = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from schemas.alerts import Alert, AlertNote, AlertVerdict, AutoRetrain, ReplacedBy, Safeguard
 from schemas.common import ce_headers, encode, rfc3339, uuid5
@@ -57,6 +57,7 @@ def alert_record(
         muted_until=rfc3339(alert.muted_until_ms) if alert.muted_until_ms is not None else UNSET,
         verdict=_verdict(alert.judgement) if alert.judgement is not None else UNSET,
         notes=[AlertNote(note.actor, rfc3339(note.at_ms), note.note) for note in alert.notes],
+        deadline=_deadline(alert.occasion),
         owner=rules.owner or UNSET,
         runbook_url=rules.runbook_url or UNSET,
     )
@@ -66,6 +67,10 @@ def alert_record(
 
 def _verdict(found: state.GivenVerdict) -> AlertVerdict:
     return AlertVerdict(found.verdict, found.actor, rfc3339(found.at_ms), found.note or UNSET)  # type: ignore[arg-type]
+
+
+def _deadline(occasion: state.Occasion | None) -> str | UnsetType:
+    return rfc3339(occasion.lapses_ms) if occasion is not None and occasion.lapses_ms is not None else UNSET
 
 
 def _replaced(by: state.Replacement) -> ReplacedBy:
@@ -78,6 +83,15 @@ def report(alert: OpenAlert, history: AlertHistory, settings_hash: str) -> dict[
 
     Bounded: at most eight events of 16 windows, and six quality checks. No histograms, no features.
     """
+    if alert.occasion is not None:
+        known = alert.occasion
+        return {
+            "settings_hash": settings_hash,
+            "command": known.command,
+            "reason": known.reason,
+            "version": known.version,
+            "candidate": known.candidate,
+        }
     out: dict[str, Any] = {
         "opened_close": rfc3339(alert.close_ms),
         "settings_hash": settings_hash,

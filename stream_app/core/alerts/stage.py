@@ -16,7 +16,7 @@ from schemas import bounds
 from schemas.clock import TickView
 from schemas.partitioning import partition_for
 from stream_app.core import model_log
-from stream_app.core.alerts import commanded, facts, state
+from stream_app.core.alerts import commanded, facts, incidents, state
 from stream_app.core.alerts import lane_state as memos
 from stream_app.core.alerts.closed import ClosedAlerts
 from stream_app.core.alerts.facts import Fact
@@ -26,7 +26,16 @@ from stream_app.core.alerts.muting import muted_until, next_due_ms, step
 from stream_app.core.alerts.outcomes import CommandOutcomes
 from stream_app.core.alerts.publish import alert_record
 from stream_app.core.alerts.rules import AlertsConfig
-from stream_app.core.alerts.state import DRIFT, INCOMPLETE, AlertHistory, ClosedAlert, Decision, OpenAlert, Replacement
+from stream_app.core.alerts.state import (
+    DRIFT,
+    INCOMPLETE,
+    ROLLED_BACK,
+    AlertHistory,
+    ClosedAlert,
+    Decision,
+    OpenAlert,
+    Replacement,
+)
 from stream_app.core.kit.audit import Auditor, Said
 from stream_app.core.kit.changes import Change
 from stream_app.core.kit.days import day_of
@@ -40,6 +49,9 @@ from stream_app.core.model_log import decoding, entry_of
 from stream_app.errors import Broken
 
 STAGE: Final = "alerts"
+
+#: Alert types; a model has one open alert of each at most.
+TYPES: Final = (DRIFT, INCOMPLETE, *incidents.TYPES)
 
 Command = facts.Acknowledged | facts.Accepted | facts.Muted | facts.Remarked
 
@@ -120,6 +132,9 @@ class AlertsStage(LogStage):
         elif isinstance(entry, model_log.ForgottenEntry):
             self._own(entry.model)
             self._remember(offset, facts.ModelForgotten(entry.model))
+        elif isinstance(entry, model_log.JobEntry):
+            self._own(entry.model)
+            self._remember(offset, facts.JobChanged(entry.model, entry))
 
     def _remember(self, offset: int, fact: Fact) -> None:
         self._epoch.remember(offset, facts.encode(fact))
@@ -184,14 +199,19 @@ class AlertsStage(LogStage):
                 self._mute(fact, now_ms)
             elif isinstance(fact, facts.Remarked):
                 self._remark(fact, now_ms)
+            elif isinstance(fact, facts.JobChanged):
+                for type in incidents.TYPES:
+                    self._step(state.history_key(fact.model, type), fact, now_ms)
             elif not isinstance(fact, facts.Decided):
+                if isinstance(fact, facts.VersionReplaced):
+                    self._step(state.history_key(fact.model, ROLLED_BACK), fact, now_ms)
                 for key in self._open_of(fact.model):
                     self._step(key, fact, now_ms)
         self._histories.clear()
 
     def _forget(self, fact: facts.ModelForgotten, now_ms: int) -> None:
         """Resolve what is open of a model, and keep nothing of it."""
-        for type in (DRIFT, INCOMPLETE):
+        for type in TYPES:
             key = state.history_key(fact.model, type)
             self._step(key, fact, now_ms)
             self._work.put(key, None)
@@ -328,7 +348,7 @@ class AlertsStage(LogStage):
     def _open_of(self, model: str) -> list[bytes]:
         if model == "*":
             return [state.HISTORY + name for name in self.timers.names()]
-        keys = [state.history_key(model, type) for type in (DRIFT, INCOMPLETE)]
+        keys = [state.history_key(model, type) for type in TYPES]
         return [key for key in keys if key[1:] in self.timers]
 
     def _read(self, keys: list[bytes]) -> None:
@@ -347,7 +367,7 @@ class AlertsStage(LogStage):
             self._read([key])
         return self._histories[key]
 
-    def _step(self, key: bytes, fact: Step, now_ms: int) -> None:
+    def _step(self, key: bytes, fact: Step | facts.JobChanged, now_ms: int) -> None:
         before = self._history(key)
         model = state.split_key(key)[0]
         rules = self.settings.rules_of(model)
@@ -361,7 +381,7 @@ class AlertsStage(LogStage):
         if history == before:
             return
         self._histories[key] = history
-        self._work.put(key, state.encode(history))
+        self._work.put(key, state.encode(history) if history != AlertHistory(history.type) else None)
         if history.alert is not None:
             self._time_of(key, history.alert, now_ms)
         else:

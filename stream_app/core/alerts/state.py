@@ -33,6 +33,10 @@ MUTE, CLOSED, OWED, EXPIRY = b"M", b"R", b"W", b"X"
 
 DRIFT: Final = "ML_DRIFT_DETECTED"
 INCOMPLETE: Final = "ML_OUTCOMES_INCOMPLETE"
+APPROVAL: Final = "ML_APPROVAL_WANTED"
+FAILED: Final = "ML_TRAINING_FAILED"
+ROLLED_BACK: Final = "ML_ROLLED_BACK"
+CIRCUIT: Final = "ML_CIRCUIT_OPEN"
 
 #: Ids of events that an alert names, the newest.
 EVENTS: Final = 100
@@ -96,6 +100,23 @@ class Mute(msgspec.Struct, frozen=True, array_like=True):
     command_id: str
 
 
+class Occasion(msgspec.Struct, frozen=True, array_like=True):
+    """What an alert about retraining is about."""
+
+    #: the same as long as it goes on
+    about: str
+    #: what the alert's id is made of
+    subject: str
+    version: str
+    #: approval wanted: train or activate; training failed: the command
+    command: str = ""
+    reason: str = ""
+    #: version that waits for approval; rolled back: the one that was given up
+    candidate: str | None = None
+    #: tick from which on a request lapses (epoch ms)
+    lapses_ms: int | None = None
+
+
 class MuteList(msgspec.Struct, frozen=True, array_like=True):
     """Mutes of a model, or of a type, in the order in which they came."""
 
@@ -145,6 +166,8 @@ class OpenAlert(msgspec.Struct, frozen=True):
     judgement: GivenVerdict | None = None
     #: the newest, oldest first
     notes: tuple[Note, ...] = ()
+    #: of an alert that no drift event raised
+    occasion: Occasion | None = None
 
 
 class AlertHistory(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Final
 
+from stream_app.core.alerts import occasions
 from stream_app.core.alerts.state import INCOMPLETE, AlertHistory, OpenAlert, Replacement
 from stream_app.core.comparisons.finding import Finding, FoundWindow
 from stream_app.core.kit.days import DAY_MS, date_of
@@ -45,6 +46,8 @@ def ending(alert: OpenAlert, resolution: str) -> str:
     by = alert.replaced_by
     if by is not None and resolution == "version_replaced":
         return change(by)
+    if resolution == "cause_ended":
+        return occasions.ENDED[alert.type]
     text = _ENDED[resolution]
     if resolution == "no_drift" and alert.type == INCOMPLETE:
         text = "outcomes were complete at the last daily checks"
@@ -67,6 +70,9 @@ def change(by: Replacement) -> str:
 def summary(alert: OpenAlert, history: AlertHistory, resolution: str | None = None) -> str:
     """One sentence of facts, faults of the pipeline first."""
     found = alert.found
+    if alert.occasion is not None:
+        text = occasions.summary(alert, alert.occasion)
+        return (f"Over: {ending(alert, resolution)}. It was: {text}" if resolution is not None else text)[:LONGEST]
     if alert.type == INCOMPLETE:
         text = _incomplete(found["completeness"], alert.first_day)
     else:
@@ -97,6 +103,8 @@ def recommendation(alert: OpenAlert, history: AlertHistory, resolution: str | No
     """The next step, in the order in which causes are worth excluding."""
     if resolution is not None:
         return "Nothing to do."
+    if alert.occasion is not None:
+        return occasions.recommendation(alert, alert.occasion)
     if alert.type == INCOMPLETE:
         return (
             "Find where outcomes stop: the feed, the join by prediction_id, or a delay longer than label_delay_days. "

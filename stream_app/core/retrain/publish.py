@@ -16,7 +16,7 @@ from stream_app.core import model_log
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.drift.events import finding, label_windows
 from stream_app.core.kit.audit import IDS, TEXT, Auditor, Repeated, Said
-from stream_app.core.kit.days import day_of
+from stream_app.core.kit.days import HOUR_MS, day_of
 from stream_app.core.kit.effects import Emit
 from stream_app.core.retrain import effects as fx
 from stream_app.core.retrain import state
@@ -49,7 +49,7 @@ class Publisher:
         if isinstance(effect, fx.SendCommand):
             return [self._command(model, effect)]
         if isinstance(effect, fx.PublishJob):
-            return [self._job(model, effect)]
+            return [self._job(model, effect), self._log(self._job_entry(model, effect.state), model)]
         if isinstance(effect, fx.Audit):
             said = Said(model, *effect[:-2], _plain(effect.answers), comparison=effect.comparison)
             return [self.audit(said)]
@@ -120,6 +120,29 @@ class Publisher:
             failure=_failure(failure) if failure is not None else UNSET,
         )
         return self._emit(JOBS, "training-job", model.encode(), id, model, record)
+
+    def _job_entry(self, model: str, known: state.ModelState) -> model_log.JobEntry:
+        """What alerts has to know of it."""
+        job, failure = known.job, known.failure
+        waits_ms = round(self.settings.rules_of(model).rules.approval_lapses_h * HOUR_MS)
+        asked = job.asked if job is not None else None
+        return model_log.JobEntry(
+            model=model,
+            state=known.state,
+            version=known.active or (job.base if job is not None else "unknown"),
+            job_id=job_id(model, job) if job is not None else None,
+            asked=asked,
+            reason=bounds.cut(job.cause.reason, TEXT) if job is not None else "",
+            candidate=job.candidate if job is not None else None,
+            lapses_ms=known.since_ms + waits_ms if asked is not None else None,
+            failed=failure.command if failure is not None else None,
+            failed_id=failure.id if failure is not None else None,
+            failed_at_ms=failure.at_ms if failure is not None else 0,
+            failure=bounds.cut(failure.reason, TEXT) if failure is not None else None,
+            circuit_open=known.circuit_open,
+            failures=known.failures,
+            episode=known.episode,
+        )
 
     def _decision(self, model: str, effect: fx.Decide) -> list[Emit]:
         answers = effect.answers

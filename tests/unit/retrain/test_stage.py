@@ -30,7 +30,13 @@ from tests.unit.retrain.bench import (
     tick,
 )
 
-ADDED = (model_log.DecisionEntry, model_log.KeptEntry, model_log.ReplacedEntry)
+ADDED = (
+    model_log.JobEntry,
+    model_log.EffectEntry,
+    model_log.DecisionEntry,
+    model_log.KeptEntry,
+    model_log.ReplacedEntry,
+)
 
 
 def states(bench: Bench) -> list[str]:
@@ -59,7 +65,8 @@ def test_a_decision_stands_after_its_event_and_before_the_epochs_tick() -> None:
     log = bench.feed(cause, tick(at(D))).log()
     decided = next(e for e in log if isinstance(e, model_log.DecisionEntry))
     assert (decided.event_id, decided.eligible, len(decided.safeguards)) == (cause.id, True, 8)
-    assert log[-3:] == [cause, decided, tick(at(D))]
+    shown = next(e for e in reversed(log) if isinstance(e, model_log.JobEntry))
+    assert log[-4:] == [cause, decided, shown, tick(at(D))]
 
 
 def test_drift_sends_a_train_command_that_names_its_data() -> None:

@@ -99,12 +99,12 @@ const lanes = (rows) =>
     [
       ["Stage", (row) => words(row.stage)],
       ["Partition", (row) => String(row.partition), { class: "right num", label: "partition" }],
-      ["State", (row) => h("span", { class: `tag ${row.state === "running" ? "good" : row.state === "parked" ? "bad" : "warn"}` }, words(row.state)), { label: "state" }],
+      ["State", (row) => h("span", { class: `tag ${row.state === "open" ? "good" : row.state === "parked" ? "bad" : "warn"}` }, words(row.state)), { label: "state" }],
       ["Why", (row) => (row.sentence ? sentence(row.sentence) : "–"), { class: "wide wrap" }],
       ["Worker", (row) => row.worker ?? "–", { label: "worker", class: "wrap" }],
     ],
     // what stands still comes first
-    rows.map((row) => ({ id: `${row.stage} ${row.partition}`, ...row })).sort((a, b) => Number(a.state === "running") - Number(b.state === "running")),
+    rows.map((row) => ({ id: `${row.stage} ${row.partition}`, ...row })).sort((a, b) => Number(a.state === "open") - Number(b.state === "open")),
     "Lanes",
   );
 
@@ -135,7 +135,7 @@ function letters(rows) {
               ? [
                   row.sample.field ? [h("b", { class: "mono" }, row.sample.field), ": "] : null,
                   h("span", { class: "wrap" }, sentence(row.sample.message ?? "")),
-                  h("div", { class: "small soft mono wrap" }, `${row.sample.topic} ${row.sample.partition} ${row.sample.offset}`),
+                  h("div", { class: "small soft mono wrap" }, `${row.sample.topic} ${row.sample.partition} ${row.sample.offset}`, row.sample.at ? [" ", age(row.sample.at)] : null),
                 ]
               : "–",
           { class: "wide" },

@@ -1,0 +1,306 @@
+"""Where the pipeline stands: what ``plumbline doctor`` and the workers' ``/readyz`` know, for the page of the pipeline.
+
+Gathered when somebody asks and kept for some seconds, whoever asks; what does not answer is a problem with a sentence,
+and takes no more than its own time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple, TypeVar
+
+import aiohttp
+import msgspec
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+from fastapi import APIRouter, Request, Response
+from redis.exceptions import RedisError
+
+from schemas import deadletters
+from schemas.common import rfc3339
+from stream_app.errors import PlumblineError
+from stream_app.kafka import admin, clients
+from stream_app.kafka.clock_tail import ClockTail, read_tail
+from stream_app.kafka.reach import started
+from stream_app.kafka.reading import newest
+from stream_app.kafka.topics import Topics
+from stream_app.settings import Settings
+from stream_app.web.answers import answer
+from stream_app.web.reading import Viewer, in_slices
+from stream_app.web.site import Site, site_of
+
+router = APIRouter(prefix="/api/v1", tags=["reading"])
+
+#: Seconds that what was gathered is shown again. A stopped worker has to be seen within 30.
+KEPT_S: Final = 4.0
+#: Seconds that a worker, and each question to Kafka, has.
+WORKER_S, KAFKA_S = 3.0, 8.0
+#: Newest dead-lettered records of each partition that are counted.
+LETTERS: Final = 300
+#: Bytes of a worker's answer.
+MOST: Final = 8 << 20
+#: Consumer groups of the reference trainer and deployer, unless they were started with others.
+TRAINER, DEPLOYER = "plumbline-trainer", "plumbline-deployer"
+_FIELD: Final = re.compile(r"\$\.?([A-Za-z0-9_.\[\]-]+)")
+_FIRST: Final = re.compile(r"^([a-z][a-z0-9_]*) (?:is|has|must|lies)\b")
+
+T = TypeVar("T")
+Problem = dict[str, str]
+
+
+class _Input(msgspec.Struct):
+    reached: int | None = None
+    arrived: int | None = None
+
+
+class _Parked(msgspec.Struct):
+    sentence: str
+    way_out: str
+
+
+class _Lane(msgspec.Struct):
+    open: bool
+    parked: _Parked | None = None
+    waits_for: Any = None
+    refused_tick: Any = None
+    inputs: dict[str, _Input] = {}
+
+
+class _Ready(msgspec.Struct):
+    """What ``/readyz`` of a worker says."""
+
+    ready: bool
+    lanes: dict[str, _Lane]
+    waits_for: Any = None
+    ticks_wait_for: Any = None
+
+
+class Found(NamedTuple):
+    """What one question found, and what is wrong."""
+
+    rows: Any
+    problems: list[Problem]
+
+
+class PipelineView:
+    """What was gathered last, by one task at a time."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._lock = asyncio.Lock()
+        self._at = 0.0
+        self._known: dict[str, Any] = {}
+        #: group → when it had a member last (RFC 3339)
+        self._seen: dict[str, str] = {}
+
+    async def now(self) -> dict[str, Any]:
+        """Where everything stands, some seconds old at most."""
+        async with self._lock:
+            if not self._known or time.monotonic() - self._at > KEPT_S:
+                self._known = await self._gather()
+                self._at = time.monotonic()
+            return self._known
+
+    async def _gather(self) -> dict[str, Any]:
+        site = self._site
+        workers, tick, letters, groups, checks = await asyncio.gather(
+            _workers(site.settings),
+            _bounded("the clock", lambda: _tick(site.settings, site.topics), {"at": None, "age_s": None, "mode": None}),
+            _bounded("dead-lettered records", lambda: _letters(site.settings, site.topics), {"reasons": []}),
+            _bounded("consumer groups", lambda: self._groups(site.settings), {}),
+            _bounded("the read model", lambda: _checks(site), []),
+        )
+        lanes = [lane for worker in workers.rows for lane in worker.pop("lanes")]
+        refused = sum(
+            row["count"] for row in letters.rows["reasons"] if row["reason"] == deadletters.REFUSED_BY_DESTINATION
+        )
+        return {
+            "at": rfc3339(time.time_ns() // 1_000_000),
+            "workers": workers.rows,
+            "lanes": lanes,
+            "tick": tick.rows,
+            "checks_today": checks.rows,
+            "dead_letters": letters.rows,
+            "bridge": {**groups.rows.get("bridge", {"last_seen": None, "deliveries": None}), "failed": refused},
+            "trainer": groups.rows.get("trainer", {"last_seen": None}),
+            "deployer": groups.rows.get("deployer", {"last_seen": None}),
+            "problems": [p for part in (workers, tick, letters, groups, checks) for p in part.problems],
+        }
+
+    async def _groups(self, settings: Settings) -> Found:
+        """Whose group has members, and how far the bridge has come."""
+        names = [
+            name
+            for name, address in (
+                ("alertmanager", settings.bridge_alertmanager_url),
+                ("webhook", settings.bridge_webhook_url),
+            )
+            if address
+        ]
+        bridges = [f"{settings.app_id}-bridge-{name}" for name in names]
+        wanted = [*bridges, TRAINER, DEPLOYER]
+        problems = []
+        async with admin.admin(settings.kafka_bootstrap, settings.kafka_client_options()) as client:
+            described = await client.describe_consumer_groups(wanted)
+            offsets = [await client.list_consumer_group_offsets(group) for group in bridges]
+        now = rfc3339(time.time_ns() // 1_000_000)
+        for response in described:
+            for group in response.groups:
+                if group[5]:
+                    self._seen[group[1]] = now
+        for group in bridges:
+            if self._seen.get(group) != now:
+                text = f"no bridge is running for {group}: alerts are recorded and nobody is told"
+                problems.append({"sentence": text, "remedy": "plumbline bridge"})
+        seen = [self._seen[group] for group in bridges if group in self._seen]
+        rows: dict[str, Any] = {
+            "trainer": {"last_seen": self._seen.get(TRAINER)},
+            "deployer": {"last_seen": self._seen.get(DEPLOYER)},
+        }
+        if bridges:
+            handled = sum(meta.offset for found in offsets for meta in found.values())
+            rows["bridge"] = {"last_seen": max(seen, default=None), "deliveries": handled}
+        return Found(rows, problems)
+
+
+async def _bounded(what: str, ask: Callable[[], Awaitable[Found]], nothing: Any) -> Found:
+    """What a question finds; one that breaks, or takes too long, is a problem and hides no other."""
+    try:
+        async with asyncio.timeout(KAFKA_S):
+            return await ask()
+    except TimeoutError:
+        why = f"{what}: no answer within {KAFKA_S:.0f} s"
+    except (PlumblineError, KafkaError, RedisError, OSError) as error:
+        why = f"{what}: {type(error).__name__}: {error}"
+    return Found(nothing, [{"sentence": why, "remedy": "`plumbline doctor` examines the installation"}])
+
+
+async def _workers(settings: Settings) -> Found:
+    """What the worker says whose address the settings name."""
+    address = (settings.web_url or f"http://{settings.web_host}:{settings.web_port}").rstrip("/")
+    if not settings.web_port and not settings.web_url:
+        return Found([], [])
+    try:
+        told = await _readyz(address)
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError, msgspec.DecodeError) as error:
+        text = f"no worker answers at {address} ({type(error).__name__})"
+        row = {"address": address, "ready": False, "reasons": [text], "lag": None, "last_seen": None, "lanes": []}
+        return Found([row], [{"sentence": text, "remedy": "plumbline worker; PLUMBLINE_WEB_URL says where it answers"}])
+    reasons = [f"waits for {told.waits_for}"] if told.waits_for else []
+    if told.ticks_wait_for:
+        reasons.append(f"writes no tick: {told.ticks_wait_for}")
+    rows, problems = [], []
+    for name, lane in told.lanes.items():
+        stage, _, partition = name.rpartition("-")
+        parked = lane.parked
+        sentence = parked.sentence if parked is not None else lane.refused_tick or lane.waits_for
+        row = {"stage": stage, "partition": int(partition) if partition.isdigit() else None, "worker": address}
+        row["state"] = "parked" if parked is not None else "open" if lane.open else "opening"
+        rows.append(row | ({"sentence": str(sentence)} if sentence else {}))
+        if parked is not None:
+            problems.append({"sentence": f"{name} is parked: {parked.sentence}", "remedy": parked.way_out})
+    inputs = [one for lane in told.lanes.values() for one in lane.inputs.values()]
+    lag = sum(max(0, (one.arrived or 0) - (one.reached or 0)) for one in inputs)
+    problems += [{"sentence": f"{address}: {text}", "remedy": "`plumbline doctor` says more"} for text in reasons]
+    seen = rfc3339(time.time_ns() // 1_000_000)
+    row = {
+        "address": address, "ready": told.ready, "reasons": reasons, "lag": lag, "last_seen": seen,
+        "lanes": rows,
+    }  # fmt: skip
+    return Found([row], problems)
+
+
+async def _readyz(address: str) -> _Ready:
+    """The worker's own word, bounded in time and bytes."""
+    timeout = aiohttp.ClientTimeout(total=WORKER_S)
+    body = bytearray()
+    async with (
+        aiohttp.ClientSession(timeout=timeout) as http,
+        http.get(f"{address}/readyz", allow_redirects=False) as found,
+    ):
+        async for part in found.content.iter_any():
+            body += part
+            if len(body) > MOST:
+                raise ValueError(f"more than {MOST} bytes")
+    return msgspec.json.decode(bytes(body), type=_Ready)
+
+
+async def _tick(settings: Settings, topics: Topics) -> Found:
+    """The newest tick of the models' clock, and whether another will come."""
+    bootstrap, options = settings.kafka_bootstrap, settings.kafka_client_options()
+    reader = clients.consumer(bootstrap, options, fetch_max_wait_ms=100)
+    async with started(reader, bootstrap, options):
+        known = topics.model_clock in await reader.topics()
+        tps = [TopicPartition(topics.model_clock, partition) for partition in range(topics.model_partitions)]
+        tail = await read_tail(reader, tps) if known else ClockTail()
+    now_ms = time.time_ns() // 1_000_000
+    row = {
+        "at": rfc3339(tail.at_ms) if tail.at_ms else None,
+        "age_s": round((now_ms - tail.stamped_ms) / 1000, 1) if tail.at_ms else None,
+        "mode": tail.mode,
+    }
+    still = tail.no_tick_comes(now_ms)
+    return Found(row, [{"sentence": still, "remedy": "plumbline worker, or plumbline replay"}] if still else [])
+
+
+async def _letters(settings: Settings, topics: Topics) -> Found:
+    """What could not be used, by reason, with the newest of each and the field that failed."""
+    reasons: dict[str, dict[str, Any]] = {}
+    bootstrap, options = settings.kafka_bootstrap, settings.kafka_client_options()
+    reader = clients.consumer(bootstrap, options, auto_offset_reset="earliest", fetch_max_wait_ms=100)
+    async with started(reader, bootstrap, options):
+        async for record in newest(reader, topics.dead_letters, LETTERS):
+            added = deadletters.added(list(record.headers))
+            reason = added.get(deadletters.REASON, "unknown")
+            known = reasons.setdefault(reason, {"reason": reason, "count": 0, "newest": -1, "sample": {}})
+            known["count"] += 1
+            if record.timestamp >= known["newest"]:
+                known["newest"], known["sample"] = record.timestamp, _sample(added, record.timestamp)
+    rows = sorted(reasons.values(), key=lambda row: (-row["count"], row["reason"]))
+    for row in rows:
+        del row["newest"]
+    text = ", ".join(f"{row['count']} {row['reason']}" for row in rows)
+    remedy = "`plumbline dead-letters list`, repair the cause, then `plumbline dead-letters redrive`"
+    return Found({"reasons": rows}, [{"sentence": f"dead-lettered: {text}", "remedy": remedy}] if rows else [])
+
+
+def _sample(added: dict[str, str], at_ms: int) -> dict[str, Any]:
+    message = added.get(deadletters.MESSAGE, "")
+    found = _FIELD.search(message) or _FIRST.search(message)
+    sample = {
+        "topic": added.get(deadletters.TOPIC, ""),
+        "partition": int(added.get(deadletters.PARTITION, "-1")),
+        "offset": int(added.get(deadletters.OFFSET, "-1")),
+        "message": message,
+        "at": rfc3339(at_ms),
+    }
+    return sample | ({"field": found[1].rstrip(".`")} if found is not None else {})
+
+
+async def _checks(site: Site) -> Found:
+    """Of how many models each daily check of the newest tick's date is there."""
+    tick_ms = (await site.reader.status()).tick_ms
+    today = rfc3339(tick_ms)[:10] if tick_ms is not None else ""
+    done = dict.fromkeys(("quality", "statistical", "performance"), 0)
+    expected = 0
+    async for entry in in_slices(await site.reader.fleet.models()):
+        drift = entry.view["drift"]
+        expected += entry.view["active_version"] is not None
+        done["quality"] += (drift["quality_as_of"] or "")[:10] == today
+        for kind in ("statistical", "performance"):
+            done[kind] += drift[kind] is not None and drift[kind]["as_of"][:10] == today
+    return Found([{"check": check, "expected": expected, "done": count} for check, count in done.items()], [])
+
+
+@router.get("/pipeline")
+async def pipeline(request: Request, user: Viewer) -> Response:
+    """Where the pipeline stands, some seconds old at most: workers and their lanes, the clock, the daily checks of
+    today, dead-lettered records by reason with the newest of each, bridge, trainer and deployer, and what is wrong with
+    the way to mend it."""
+    view = getattr(request.app.state, "pipeline", None)
+    if view is None:
+        view = request.app.state.pipeline = PipelineView(site_of(request))
+    return answer(await view.now())

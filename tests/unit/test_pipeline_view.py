@@ -1,0 +1,101 @@
+"""What the page of the pipeline says of workers that answer, that do not, and that answer nonsense; and of records that
+could not be used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from schemas import deadletters
+from stream_app.settings import Settings
+from stream_app.web.pipeline_view import _bounded, _sample, _workers
+
+LANE: dict[str, Any] = {
+    "open": True, "parked": None, "waits_for": None, "refused_tick": None,
+    "inputs": {"log": {"reached": 3, "arrived": 10}, "clock": {"reached": None, "arrived": None}},
+}  # fmt: skip
+PARKED = {"reason": "unreadable_log", "sentence": "the log cannot be read", "way_out": "begin under a new app id"}
+
+
+async def _said(body: Any, status: int = 200) -> Any:
+    """What is found where a worker answers so."""
+
+    async def readyz(request: web.Request) -> web.Response:
+        return web.json_response(body, status=status) if body is not None else web.Response(text="<html>")
+
+    app = web.Application()
+    app.router.add_get("/readyz", readyz)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        port = runner.addresses[0][1]
+        return await _workers(Settings(web_url=f"http://127.0.0.1:{port}"))
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_worker_that_is_ready_is_shown_with_its_lanes_and_how_far_it_is_behind() -> None:
+    found = await _said({"ready": True, "waits_for": None, "lanes": {"metrics-0": LANE, "alerts-11": LANE}})
+    (worker,) = found.rows
+    assert (worker["ready"], worker["reasons"], worker["lag"]) == (True, [], 14)
+    assert [(lane["stage"], lane["partition"], lane["state"]) for lane in worker["lanes"]] == [
+        ("metrics", 0, "open"), ("alerts", 11, "open"),
+    ]  # fmt: skip
+    assert found.problems == []
+
+
+async def test_a_parked_lane_and_a_clock_that_waits_are_problems_with_what_mends_them() -> None:
+    lanes = {"drift-1": {**LANE, "open": False, "parked": PARKED}, "metrics-1": {**LANE, "open": False}}
+    body = {"ready": False, "waits_for": "tables", "ticks_wait_for": "the broker's time", "lanes": lanes}
+    found = await _said(body, 503)
+    assert [lane["state"] for lane in found.rows[0]["lanes"]] == ["parked", "opening"]
+    assert found.rows[0]["lanes"][0]["sentence"] == PARKED["sentence"]
+    assert found.problems[0] == {
+        "sentence": f"drift-1 is parked: {PARKED['sentence']}", "remedy": PARKED["way_out"],
+    }  # fmt: skip
+    assert [problem["sentence"].partition(": ")[2] for problem in found.problems[1:]] == [
+        "waits for tables", "writes no tick: the broker's time",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", [None, {}, [], {"lanes": 7}, {"ready": True, "lanes": {}, "waits_for": 3}])
+async def test_what_is_no_view_of_a_worker_hides_nothing_else(body: Any) -> None:
+    found = await _said(body)
+    assert len(found.rows) == 1
+    assert found.problems or body == {"ready": True, "lanes": {}, "waits_for": 3}
+
+
+async def test_a_worker_that_is_away_is_a_problem() -> None:
+    found = await _workers(Settings(web_url="http://127.0.0.1:9"))
+    assert found.rows[0]["ready"] is False
+    assert "no worker answers" in found.problems[0]["sentence"]
+    assert (await _workers(Settings(web_port=0))).rows == []
+
+
+async def test_a_question_that_breaks_is_a_problem_and_no_more() -> None:
+    async def breaks() -> Any:
+        raise OSError("no route")
+
+    found = await _bounded("the clock", breaks, {"at": None})
+    assert found.rows == {"at": None}
+    assert found.problems[0]["sentence"] == "the clock: OSError: no route"
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        ("Expected `float`, got `str` - at `$.score`", "score"),
+        ("predicted_at is a time without an offset: write it as ...Z or ...+01:00", "predicted_at"),
+        ("Invalid value - at `$.features.amount`", "features.amount"),
+        ("JSON is malformed: invalid character (byte 3)", None),
+    ],
+)
+def test_a_sample_names_the_field_that_failed(message: str, field: str | None) -> None:
+    headers = {deadletters.MESSAGE: message, deadletters.TOPIC: "ml.predictions", deadletters.PARTITION: "2"}
+    sample = _sample({**headers, deadletters.OFFSET: "17"}, 0)
+    assert sample.get("field") == field
+    assert (sample["topic"], sample["partition"], sample["offset"]) == ("ml.predictions", 2, 17)
