@@ -299,7 +299,7 @@ async def _checks(site: Site) -> Found:
 async def pipeline(request: Request, user: Viewer) -> Response:
     """Where the pipeline stands, some seconds old at most: workers and their lanes, the clock, the daily checks of
     today, dead-lettered records by reason with the newest of each, bridge, trainer and deployer, and what is wrong with
-    the way to mend it."""
+    the way to repair it."""
     view = getattr(request.app.state, "pipeline", None)
     if view is None:
         view = request.app.state.pipeline = PipelineView(site_of(request))
