@@ -298,8 +298,10 @@ export function paged({ list, more, current, fetch, draw }) {
   let rows = [],
     loaded = false,
     asked = 0,
+    ends = true,
     timer = null;
   const show = (next) => {
+    ends = !next;
     patch(list, draw(rows));
     patch(more, next ? h("button", { onclick: () => load(next) }, "Show more") : null);
   };
@@ -329,7 +331,8 @@ export function paged({ list, more, current, fetch, draw }) {
   }
   const again = () => {
     if (outdated()) return loaded && patch(list, draw(rows));
-    return load(null, Math.max(rows.length, 1));
+    // of a list that was shown to its end, what has been added to it belongs to it too
+    return load(null, rows.length + (ends ? 50 : 0) || 1);
   };
   return { load: () => load(), again };
 }
