@@ -90,6 +90,7 @@ def posted(alert: Alert) -> dict[str, Any]:
     notes = {"summary": alert["summary"], "recommendation": alert["recommendation"], "link": alert["link"]}
     if "acknowledged_by" in alert:
         notes["acknowledged_by"] = alert["acknowledged_by"]
+    notes |= {name: alert[name] for name in ("owner", "runbook_url") if name in alert}
     out: dict[str, Any] = {
         "labels": labels(alert),
         "annotations": notes,

@@ -161,7 +161,9 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
         newest = known.get(alert["id"])
         if newest is not None and alert["revision"] < newest["revision"]:
             return
-        if alert["status"] == "resolved":
+        # one that ended under a mute goes on there, until people may hear that it is over
+        owed = "muted_until" in alert and alert["id"] in self._delivered
+        if alert["status"] == "resolved" and not owed:
             known.pop(alert["id"], None)
             self._delivered.pop(alert["id"], None)
         else:
@@ -205,7 +207,13 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
         )
 
     async def _refresh(self) -> None:
-        known = [alert for alerts in self._open.values() for alert in alerts.values() if alert["id"] in self._delivered]
+        # of one that is muted the revision that people know: its labels may have changed since
+        known = [
+            self._delivered[id] if "muted_until" in alert else alert
+            for alerts in self._open.values()
+            for id, alert in alerts.items()
+            if id in self._delivered
+        ]
         try:
             await self._destination.refresh(self._http, known)
         except (DeliveryRefused, Unreachable) as error:

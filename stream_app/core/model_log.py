@@ -21,6 +21,7 @@ from stream_app.core.comparisons.records import BaselineKind, LabelWindow, Quali
 from stream_app.core.kit.codec import Codec
 from stream_app.core.kit.effects import ConsumedRecord, Emit
 from stream_app.core.kit.unit_of_work import UnitOfWork
+from stream_app.core.log_terms import JobEntry, MuteTerms
 from stream_app.errors import Broken, Parked, UnknownFormat
 
 FORMAT: Final = 5
@@ -180,18 +181,6 @@ class HoursEntry(msgspec.Struct, frozen=True, tag="hours"):
     counts: list[tuple[str, int, int]]
 
 
-class MuteTerms(msgspec.Struct, frozen=True, array_like=True):
-    """What a mute, or the end of one, is about; times in epoch ms."""
-
-    #: of a command for ``*``: only models of this type
-    model_type: str | None
-    #: none: all
-    kinds: tuple[str, ...]
-    #: ``None``: from the tick on
-    from_ms: int | None
-    until_ms: int
-
-
 class CommandEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="command"):
     """An operator's command, as the border decoded it (:mod:`stream_app.core.metrics_stage.border`)."""
 
@@ -304,32 +293,6 @@ class ReplacedEntry(msgspec.Struct, frozen=True, tag="replaced"):
     how: str
     #: id of the train or rollback command it came from
     command_id: str | None
-
-
-class JobEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="job"):
-    """A model's job changed as readers see it; what people have to be told of it."""
-
-    model: str
-    state: str
-    #: active version, or the one the job began with
-    version: str
-    job_id: str | None = None
-    #: what waits for a person: to train, or to activate
-    asked: str | None = None
-    #: why there is a job, and the version that came out of it
-    reason: str = ""
-    candidate: str | None = None
-    #: tick from which on the request lapses (epoch ms)
-    lapses_ms: int | None = None
-    #: command that came to nothing, its id, the tick that gave it up, and why
-    failed: str | None = None
-    failed_id: str | None = None
-    failed_at_ms: int = 0
-    failure: str | None = None
-    circuit_open: bool = False
-    #: trainings that failed or were rolled back in a row, and episodes there were
-    failures: int = 0
-    episode: int = 0
 
 
 class ForgottenEntry(msgspec.Struct, frozen=True, tag="forgotten"):

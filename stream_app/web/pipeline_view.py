@@ -78,7 +78,7 @@ class _Ready(msgspec.Struct):
     ticks_wait_for: Any = None
 
 
-class Found(NamedTuple):
+class PipelinePart(NamedTuple):
     """What one question found, and what is wrong."""
 
     rows: Any
@@ -130,7 +130,7 @@ class PipelineView:
             "problems": [p for part in (workers, tick, letters, groups, checks) for p in part.problems],
         }
 
-    async def _groups(self, settings: Settings) -> Found:
+    async def _groups(self, settings: Settings) -> PipelinePart:
         """Whose group has members, and how far the bridge has come."""
         names = [
             name
@@ -163,10 +163,10 @@ class PipelineView:
         if bridges:
             handled = sum(meta.offset for found in offsets for meta in found.values())
             rows["bridge"] = {"last_seen": max(seen, default=None), "deliveries": handled}
-        return Found(rows, problems)
+        return PipelinePart(rows, problems)
 
 
-async def _bounded(what: str, ask: Callable[[], Awaitable[Found]], nothing: Any) -> Found:
+async def _bounded(what: str, ask: Callable[[], Awaitable[PipelinePart]], nothing: Any) -> PipelinePart:
     """What a question finds; one that breaks, or takes too long, is a problem and hides no other."""
     try:
         async with asyncio.timeout(KAFKA_S):
@@ -175,20 +175,22 @@ async def _bounded(what: str, ask: Callable[[], Awaitable[Found]], nothing: Any)
         why = f"{what}: no answer within {KAFKA_S:.0f} s"
     except (PlumblineError, KafkaError, RedisError, OSError) as error:
         why = f"{what}: {type(error).__name__}: {error}"
-    return Found(nothing, [{"sentence": why, "remedy": "`plumbline doctor` examines the installation"}])
+    return PipelinePart(nothing, [{"sentence": why, "remedy": "`plumbline doctor` examines the installation"}])
 
 
-async def _workers(settings: Settings) -> Found:
+async def _workers(settings: Settings) -> PipelinePart:
     """What the worker says whose address the settings name."""
     address = (settings.web_url or f"http://{settings.web_host}:{settings.web_port}").rstrip("/")
     if not settings.web_port and not settings.web_url:
-        return Found([], [])
+        return PipelinePart([], [])
     try:
         told = await _readyz(address)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError, msgspec.DecodeError) as error:
         text = f"no worker answers at {address} ({type(error).__name__})"
         row = {"address": address, "ready": False, "reasons": [text], "lag": None, "last_seen": None, "lanes": []}
-        return Found([row], [{"sentence": text, "remedy": "plumbline worker; PLUMBLINE_WEB_URL says where it answers"}])
+        return PipelinePart(
+            [row], [{"sentence": text, "remedy": "plumbline worker; PLUMBLINE_WEB_URL says where it answers"}]
+        )
     reasons = [f"waits for {told.waits_for}"] if told.waits_for else []
     if told.ticks_wait_for:
         reasons.append(f"writes no tick: {told.ticks_wait_for}")
@@ -210,7 +212,7 @@ async def _workers(settings: Settings) -> Found:
         "address": address, "ready": told.ready, "reasons": reasons, "lag": lag, "last_seen": seen,
         "lanes": rows,
     }  # fmt: skip
-    return Found([row], problems)
+    return PipelinePart([row], problems)
 
 
 async def _readyz(address: str) -> _Ready:
@@ -228,7 +230,7 @@ async def _readyz(address: str) -> _Ready:
     return msgspec.json.decode(bytes(body), type=_Ready)
 
 
-async def _tick(settings: Settings, topics: Topics) -> Found:
+async def _tick(settings: Settings, topics: Topics) -> PipelinePart:
     """The newest tick of the models' clock, and whether another will come."""
     bootstrap, options = settings.kafka_bootstrap, settings.kafka_client_options()
     reader = clients.consumer(bootstrap, options, fetch_max_wait_ms=100)
@@ -243,10 +245,10 @@ async def _tick(settings: Settings, topics: Topics) -> Found:
         "mode": tail.mode,
     }
     still = tail.no_tick_comes(now_ms)
-    return Found(row, [{"sentence": still, "remedy": "plumbline worker, or plumbline replay"}] if still else [])
+    return PipelinePart(row, [{"sentence": still, "remedy": "plumbline worker, or plumbline replay"}] if still else [])
 
 
-async def _letters(settings: Settings, topics: Topics) -> Found:
+async def _letters(settings: Settings, topics: Topics) -> PipelinePart:
     """What could not be used, by reason, with the newest of each and the field that failed."""
     reasons: dict[str, dict[str, Any]] = {}
     bootstrap, options = settings.kafka_bootstrap, settings.kafka_client_options()
@@ -264,7 +266,7 @@ async def _letters(settings: Settings, topics: Topics) -> Found:
         del row["newest"]
     text = ", ".join(f"{row['count']} {row['reason']}" for row in rows)
     remedy = "`plumbline dead-letters list`, repair the cause, then `plumbline dead-letters redrive`"
-    return Found({"reasons": rows}, [{"sentence": f"dead-lettered: {text}", "remedy": remedy}] if rows else [])
+    return PipelinePart({"reasons": rows}, [{"sentence": f"dead-lettered: {text}", "remedy": remedy}] if rows else [])
 
 
 def _sample(added: dict[str, str], at_ms: int) -> dict[str, Any]:
@@ -280,7 +282,7 @@ def _sample(added: dict[str, str], at_ms: int) -> dict[str, Any]:
     return sample | ({"field": found[1].rstrip(".`")} if found is not None else {})
 
 
-async def _checks(site: Site) -> Found:
+async def _checks(site: Site) -> PipelinePart:
     """Of how many models each daily check of the newest tick's date is there."""
     tick_ms = (await site.reader.status()).tick_ms
     today = rfc3339(tick_ms)[:10] if tick_ms is not None else ""
@@ -292,14 +294,14 @@ async def _checks(site: Site) -> Found:
         done["quality"] += (drift["quality_as_of"] or "")[:10] == today
         for kind in ("statistical", "performance"):
             done[kind] += drift[kind] is not None and drift[kind]["as_of"][:10] == today
-    return Found([{"check": check, "expected": expected, "done": count} for check, count in done.items()], [])
+    return PipelinePart([{"check": check, "expected": expected, "done": count} for check, count in done.items()], [])
 
 
 @router.get("/pipeline")
 async def pipeline(request: Request, user: Viewer) -> Response:
     """Where the pipeline stands, some seconds old at most: workers and their lanes, the clock, the daily checks of
     today, dead-lettered records by reason with the newest of each, bridge, trainer and deployer, and what is wrong with
-    the way to repair it."""
+    what repairs it."""
     view = getattr(request.app.state, "pipeline", None)
     if view is None:
         view = request.app.state.pipeline = PipelineView(site_of(request))

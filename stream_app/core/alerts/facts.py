@@ -12,7 +12,7 @@ import msgspec
 from stream_app.core.alerts.state import Decision, Replacement
 from stream_app.core.comparisons.finding import Finding
 from stream_app.core.kit.codec import Codec
-from stream_app.core.model_log import JobEntry
+from stream_app.core.log_terms import JobEntry
 
 FORMAT: Final = 3
 

@@ -33,7 +33,7 @@ from stream_app.core.alerts.state import (
     OpenAlert,
 )
 from stream_app.core.kit.days import day_of
-from stream_app.core.model_log import JobEntry
+from stream_app.core.log_terms import JobEntry
 
 TYPES: Final = (APPROVAL, FAILED, ROLLED_BACK, CIRCUIT)
 #: States of a job in which the version that was put back is still looked at.

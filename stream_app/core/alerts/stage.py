@@ -45,6 +45,7 @@ from stream_app.core.kit.live_settings import LiveSettings
 from stream_app.core.kit.log_stage import LogStage
 from stream_app.core.kit.timers import BATCH, Timers, in_batches
 from stream_app.core.kit.unit_of_work import UnitOfWork
+from stream_app.core.log_terms import JobEntry
 from stream_app.core.model_log import decoding, entry_of
 from stream_app.errors import Broken
 
@@ -132,7 +133,7 @@ class AlertsStage(LogStage):
         elif isinstance(entry, model_log.ForgottenEntry):
             self._own(entry.model)
             self._remember(offset, facts.ModelForgotten(entry.model))
-        elif isinstance(entry, model_log.JobEntry):
+        elif isinstance(entry, JobEntry):
             self._own(entry.model)
             self._remember(offset, facts.JobChanged(entry.model, entry))
 
@@ -284,7 +285,8 @@ class AlertsStage(LogStage):
         if key is not None:
             self._step(key, fact, now_ms)
         elif closed is not None:
-            closed = replace(closed, alert=remarked(closed.alert, fact, now_ms))
+            alert = replace(remarked(closed.alert, fact, now_ms), muted_until_ms=closed.owed_until_ms)
+            closed = replace(closed, alert=alert)
             self._closed.put(closed)
             self._revise(closed, None, now_ms)
         said = f"{fact.verdict}: {fact.note or fact.reason}" if fact.verdict is not None else f"{fact.note}"

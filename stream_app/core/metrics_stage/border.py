@@ -20,7 +20,8 @@ from schemas.common import NAME, NAME_PATTERN, parse_ms, uuid5
 from schemas.operators import OperatorCommand
 from schemas.training import TrainingResult
 from stream_app.core.kit import changes
-from stream_app.core.model_log import CommandEntry, MuteTerms, ResultEntry
+from stream_app.core.log_terms import MuteTerms
+from stream_app.core.model_log import CommandEntry, ResultEntry
 
 #: Metrics that floors and rollbacks can name; a trainer may report others, which are not kept.
 METRICS: Final = ("accuracy", "precision", "recall", "f1", "pr_auc", "precision_at_80_recall")

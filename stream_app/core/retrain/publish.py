@@ -18,6 +18,7 @@ from stream_app.core.drift.events import finding, label_windows
 from stream_app.core.kit.audit import IDS, TEXT, Auditor, Repeated, Said
 from stream_app.core.kit.days import HOUR_MS, day_of
 from stream_app.core.kit.effects import Emit
+from stream_app.core.log_terms import JobEntry
 from stream_app.core.retrain import effects as fx
 from stream_app.core.retrain import state
 from stream_app.core.retrain.config import RetrainSettings
@@ -121,12 +122,12 @@ class Publisher:
         )
         return self._emit(JOBS, "training-job", model.encode(), id, model, record)
 
-    def _job_entry(self, model: str, known: state.ModelState) -> model_log.JobEntry:
+    def _job_entry(self, model: str, known: state.ModelState) -> JobEntry:
         """What alerts has to know of it."""
         job, failure = known.job, known.failure
         waits_ms = round(self.settings.rules_of(model).rules.approval_lapses_h * HOUR_MS)
         asked = job.asked if job is not None else None
-        return model_log.JobEntry(
+        return JobEntry(
             model=model,
             state=known.state,
             version=known.active or (job.base if job is not None else "unknown"),
