@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any, NamedTuple
 
+import orjson
+
 from stream_app.projection import fold
 from stream_app.projection.judgement import Tally
 from stream_app.projection.keys import Keys
@@ -25,8 +27,50 @@ class Entry(NamedTuple):
     view: dict[str, Any]
 
 
+class FleetRows(NamedTuple):
+    """Models as the first page draws them. ``seq``: what to ask for next; ``whole``: all of them, in place of any
+    before; ``gone``: those that are no more."""
+
+    seq: str
+    whole: bool
+    items: list[bytes]
+    gone: list[str]
+
+
+def row_of(view: dict[str, Any]) -> dict[str, Any]:
+    """What the first page draws of a model: shares to three digits, and no more findings than a row has room for."""
+    shown, drift, job = view["shown"], view["drift"], view["job"]
+    alert = view["alert"]
+    return {
+        **{name: view[name] for name in _SAME},
+        "metric": {name: _short(shown[name]) for name in ("name", "value", "low", "high", "baseline", "version")},
+        "trend": [_short(value) for value in shown["trend"]],
+        "coverage": _short(view["coverage"]),
+        "performance": drift["performance"] and _brief(drift["performance"]),
+        "statistical": drift["statistical"] and _brief(drift["statistical"]),
+        "quality": drift["quality"],
+        "job": job and {"state": job["state"], "circuit": job["circuit"], "failed": job["failure"] is not None},
+        "owner": alert and alert["owner"],
+        "sentence": view["traffic"]["sentence"],
+    }
+
+
+_SAME = (
+    "model", "model_type", "tenant_id", "active_version", "date", "predictions", "so_far", "heat", "standing", "alert",
+    "alerts", "attention", "reasons",
+)  # fmt: skip
+
+
+def _brief(event: dict[str, Any]) -> dict[str, Any]:
+    return {name: event[name] for name in ("verdict", "severity", "as_of")}
+
+
+def _short(value: Any) -> Any:
+    return round(value, 3) if isinstance(value, float) else value
+
+
 class Fleet:
-    """All models, sorted by the attention they need. Keeps some 4 kB of each."""
+    """All models, sorted by the attention they need. Keeps some 5 kB of each."""
 
     def __init__(self, redis: Any, keys: Keys) -> None:
         self._redis = redis
@@ -36,6 +80,10 @@ class Fleet:
         self._seq = -1
         self._views: dict[str, dict[str, Any]] = {}
         self._sorted: list[Entry] = []
+        #: each model as the first page draws it, as JSON, and the number of the batch that changed it last
+        self._rows: dict[str, tuple[int, bytes]] = {}
+        #: models that were forgotten, likewise
+        self._gone: dict[str, int] = {}
         #: the list that was counted last, and what came of it
         self._counted: tuple[list[Entry], Tally] = ([], Tally())
 
@@ -45,10 +93,21 @@ class Fleet:
             generation, seq = await self._redis.hmget(self._keys.meta, "generation", "seq")
             if generation != self._generation:
                 self._generation, self._seq = generation or b"", -1
-                self._views, self._sorted = {}, []
+                self._views, self._sorted, self._rows, self._gone = {}, [], {}, {}
             if generation is not None and int(seq) != self._seq:
                 await self._refresh(int(seq))
             return self._sorted
+
+    async def rows(self, since: str | None) -> FleetRows:
+        """Every model as the first page draws it, or those that changed since an answer's ``seq``."""
+        await self.models()
+        head, _, number = (since or "").rpartition(".")
+        generation = self._generation.decode()
+        whole = head != generation or not number.isdecimal() or int(number) > self._seq
+        after = -1 if whole else int(number)
+        items = [row for seq, row in self._rows.values() if seq > after]
+        gone = [] if whole else [model for model, seq in self._gone.items() if seq > after]
+        return FleetRows(f"{generation}.{self._seq}", whole, items, gone)
 
     async def view(self, model: str) -> dict[str, Any] | None:
         """One model as of now; ``None`` if nothing was ever seen of it."""
@@ -75,8 +134,12 @@ class Fleet:
             for model, value in zip(part, await self._redis.hmget(self._keys.fleet, part), strict=True):
                 if value is None:
                     self._views.pop(model, None)  # forgotten: it makes no predictions
+                    self._rows.pop(model, None)
+                    self._gone[model] = seq
                 else:
                     self._views[model] = fold.fleet_model(fold.decode(value))
+                    self._rows[model] = seq, orjson.dumps(row_of(self._views[model]))
+                    self._gone.pop(model, None)
             await asyncio.sleep(0)
         self._seq = seq
         if names:

@@ -11,9 +11,10 @@ import msgspec
 
 from schemas.drift import RANK
 from stream_app.core.kit.codec import Codec
+from stream_app.projection import heat, shown
 from stream_app.projection.versions import DAYS, see, traffic
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 
 #: Days of the fleet's trend, and of the metric beside it.
 TREND_DAYS, METRIC_DAYS = 30, 7
@@ -38,6 +39,8 @@ _JOBS: Final = {
     "training": (40, "training"),
     "requested": (40, "training requested"),
 }
+#: Metrics that the counts of a day give by themselves.
+_COUNTED: Final = ("accuracy", "precision", "recall", "f1")
 #: What failed, by the command that came to nothing.
 _FAILED: Final = {"train": "training failed", "activate": "activation failed", "rollback": "rollback failed"}
 
@@ -90,6 +93,8 @@ class State(msgspec.Struct):
     job: dict[str, Any] | None = None
     #: audit records that may come again with a higher count: id → the newest, as it came; at most 8, the latest last
     repeated: dict[str, bytes] = {}
+    #: date of a daily check → what it said (:mod:`~stream_app.projection.heat`), at most 30 dates
+    heat: dict[str, str] = {}
 
 
 _codec: Final = Codec[State](State, FORMAT, "model of the read model")
@@ -150,9 +155,12 @@ def _predicted(state: State, row: dict[str, Any]) -> None:
 
 def event(state: State, row: dict[str, Any]) -> bool:
     """Take a drift event; ``False`` if a later close of its check is known already."""
+    heat.note(state.heat, row)
     brief = {"verdict": row["verdict"], "severity": row.get("severity"), "as_of": row["as_of"]}
     if row["kind"] == "performance" and row.get("windows"):
-        brief |= {"from": row["windows"][0]["from"][:10], "to": row["windows"][0]["to"][:10]}
+        first = row["windows"][0]
+        brief |= {"from": first["from"][:10], "to": first["to"][:10]}
+        brief["baselines"] = shown.baselines(row["windows"])
     if row["kind"] == "quality":
         known, name = state.quality.get(row["check"]), row["check"]
         if known is not None and known["as_of"] > row["as_of"]:
@@ -184,6 +192,9 @@ def alert(state: State, row: dict[str, Any]) -> bool:
     state.alerts[id] = {
         **{name: row[name] for name in names},
         "acknowledged_by": row.get("acknowledged_by"),
+        "metric": shown.metric_of_alert(row),
+        "muted_until": row.get("muted_until"),
+        "owner": row.get("owner"),
     }
     return True
 
@@ -223,7 +234,7 @@ def fleet_model(state: State) -> dict[str, Any]:
     predictions, outcomes = sum(d.predictions for d in newest), sum(d.outcomes for d in newest)
     attention, reasons = _attention(state)
     version = state.version or {}
-    active, metric = version.get("active_version"), _metric(state, dates)
+    active, metric = version.get("active_version"), _metric(state, dates, state.metric)
     made = {day: [(d.version, d.predictions) for d in state.days[day]] for day in dates[-DAYS:]}
     return {
         "model": state.model,
@@ -238,7 +249,9 @@ def fleet_model(state: State) -> dict[str, Any]:
         "so_far": _so_far(state),
         "metric": metric,
         "traffic": traffic(active, metric["version"], made, state.seen),
-        "trend": _trend(state, dates),
+        "trend": _trend(state, dates, state.metric),
+        "shown": _shown(state, dates),
+        "heat": heat.strip(state.heat),
         "drift": {
             "statistical": state.statistical,
             "performance": state.performance,
@@ -289,30 +302,41 @@ def worst(alerts: Any) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
-def _trend(state: State, dates: Sequence[str]) -> list[float | None]:
+def _shown(state: State, dates: Sequence[str]) -> dict[str, Any]:
+    """The metric that the worst open alert is about, as far as it can be told from counts, and else the model's first:
+    the last seven days, each of thirty, and the baseline that the newest check used."""
+    alert = worst(state.alerts.values())
+    about = None if alert is None else alert["metric"]
+    name = about if about in _COUNTED else state.metric
+    baseline = ((state.performance or {}).get("baselines") or {}).get(name)
+    return {**_metric(state, dates, name), "baseline": baseline, "trend": _trend(state, dates, name)}
+
+
+def _trend(state: State, dates: Sequence[str], metric: str) -> list[float | None]:
     """The metric of each calendar day up to the newest; over all versions of the day, weighted by their rows."""
     if not dates:
         return []
     last = date.fromisoformat(dates[-1])
     first = max(date.fromisoformat(dates[0]), last - timedelta(days=TREND_DAYS - 1))
     days = [(first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]
-    return [_pooled(state.metric, state.days.get(day, []))[0] for day in days]
+    return [_pooled(metric, state.days.get(day, []))[0] for day in days]
 
 
-def _metric(state: State, dates: Sequence[str]) -> dict[str, Any]:
+def _metric(state: State, dates: Sequence[str], metric: str) -> dict[str, Any]:
     """The active version's metric over the last seven closed days that are a day old, when most labels are there.
 
     Where it has no outcomes of them, that of all versions, and ``version`` is ``None``.
     """
     active = state.version["active_version"] if state.version else None
-    out = {"name": state.metric, "version": active, "value": None, "low": None, "high": None, "days": METRIC_DAYS}
+    out: dict[str, Any] = {"name": metric, "version": active, "days": METRIC_DAYS}
+    out |= {"value": None, "low": None, "high": None}
     if not dates:
         return out
     end = date.fromisoformat(dates[-1])
     chosen = [day for day in dates if end - timedelta(days=METRIC_DAYS) <= date.fromisoformat(day) < end] or dates[-1:]
     found = [d for day in chosen for d in state.days[day]]
     own = [d for d in found if d.version == active and d.outcomes]
-    value, rows = _pooled(state.metric, own or found)
+    value, rows = _pooled(metric, own or found)
     low, high = _wilson(value, rows) if value is not None and rows else (None, None)
     return {**out, "version": active if own else None, "value": value, "low": low, "high": high}
 

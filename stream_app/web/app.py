@@ -25,7 +25,7 @@ from stream_app.kafka.topics import Topics
 from stream_app.projection.client import client
 from stream_app.settings import Settings
 from stream_app.tasks import end
-from stream_app.web import attending, commanding, figures, live, pipeline_view, reading, settings_view
+from stream_app.web import attending, commanding, figures, first_page, live, pipeline_view, reading, settings_view
 from stream_app.web.answers import Refused
 from stream_app.web.auth import Tokens
 from stream_app.web.guard import Guard, RequestTraffic
@@ -37,6 +37,7 @@ _STATIC: Final = Path(__file__).parent / "static"
 #: Addresses of the page; each is the same file, which looks at its own address.
 _PAGES: Final = (
     "/", "/models/{model}", "/alerts", "/alerts/{id}", "/retraining", "/retraining/{model}", "/settings", "/audit",
+    "/pipeline",
 )  # fmt: skip
 
 #: What any request may be answered with, whatever it asks (:mod:`stream_app.http.bounds`).
@@ -82,7 +83,7 @@ def create(settings: Settings, topics: Topics, tokens: Tokens, host: str = "") -
         lifespan=lifespan,
         responses={status: {"description": text} for status, text in _BOUNDS.items()},
     )
-    for part in (reading, commanding, attending, pipeline_view, settings_view, live, figures):
+    for part in (reading, first_page, commanding, attending, pipeline_view, settings_view, live, figures):
         app.include_router(part.router)
     _errors(app)
     _pages(app)

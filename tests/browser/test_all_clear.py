@@ -104,7 +104,7 @@ class Walk:
             assert not GOOD.search(text), (code, name, text)
             assert re.search("Nothing (can be|is) said of quality", text), (code, name, text)
         # nothing is green, and no model "needs nothing"
-        assert await self.standing.locator("main .tag.good").count() == 0, code
+        assert await self.standing.locator("main .tag.good, td.needs .nothing").count() == 0, code
         assert "nothing" not in await self.standing.locator("td.needs").all_inner_texts(), code
         await expect(await self.good_news_of_a_model()).to_have_count(0)
 
@@ -113,7 +113,7 @@ class Walk:
         await self._until_api(lambda found: found["all_clear"], "the all-clear")
         await expect(self.standing.locator("main")).to_contain_text(CLEAR, timeout=15_000)
         await expect(self.standing.locator("td.needs").first).to_have_text("nothing")
-        await expect(self.standing.locator("main .tag.good")).to_have_count(len(MODELS))
+        await expect(self.standing.locator("td.needs .nothing")).to_have_count(len(MODELS))
         for name, text in [*await self._commands(), *await self._pages(CLEAR)]:
             assert CLEAR in text, (name, text)
         await expect(await self.good_news_of_a_model()).to_have_count(1, timeout=15_000)

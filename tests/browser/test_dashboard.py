@@ -216,7 +216,7 @@ async def test_an_operator_rolls_back_manually_and_sees_it_happen(
                     return await page.locator("p.soft", has_text="v1 is active").count() > 0
 
                 await until(served, 60, "the page to show the version before")
-                await expect(page.locator(".toast.good")).not_to_have_count(0)
+                await expect(page.locator("#commands .sent.done")).not_to_have_count(0)
                 await expect(page.get_by_text("complaints since the new version").first).to_be_visible()
                 assert registry.active(model) == "v1"
                 assert not faults

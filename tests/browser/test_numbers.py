@@ -197,15 +197,18 @@ async def test_the_fleet_page_shows_what_the_api_says(site: Site, page: Page) ->
         await expect(page.locator("table.rows tbody tr")).to_have_count(len(SHOWN))
         for model, row in fleet.items():
             shown = page.locator("table.rows tbody tr", has=page.get_by_role("link", name=model, exact=True))
-            metric, labelled = shown.locator("td").nth(2), shown.locator("td").nth(4)
+            metric, labelled, made = (shown.locator(f"td.{name}") for name in ("metric", "labelled", "made"))
             value, low, high = (row["metric"][name] for name in ("value", "low", "high"))
             assert numbers(await metric.inner_text()) == ([] if value is None else _rounded(value, low, high))
             expected = [] if row["coverage"] is None else [float(f"{100 * row['coverage']:.0f}")]
-            if row["date"]:
-                expected += [row["predictions"], int(row["date"][8:])]
-            for day in row["so_far"]:
-                expected += [day["predictions"], int(day["date"][8:])]
             assert numbers(await labelled.inner_text()) == expected
+            newest = max(other["date"] or "" for other in fleet.values())
+            told = [row["predictions"]] if row["date"] else []
+            if row["date"] and row["date"] != newest:
+                told.append(int(row["date"][8:]))
+            assert numbers(await made.inner_text()) == told
+            so_far = [number for day in row["so_far"] for number in (day["predictions"], int(day["date"][8:]))]
+            assert numbers(await made.get_attribute("title") or "") == so_far
 
 
 def _rounded(*values: float) -> list[float]:

@@ -49,6 +49,19 @@ export function get(path, parameters = {}, options = {}) {
   return call(query ? `${path}?${query}` : path, options);
 }
 
+let routes = null;
+
+/** Whether this server has a route, as its own description names it; an older one lacks some. */
+export async function offered(path) {
+  routes ??= get("/openapi.json").then((found) => new Set(Object.keys(found.paths)));
+  try {
+    return (await routes).has(`/api/v1${path}`);
+  } catch {
+    routes = null;
+    return false;
+  }
+}
+
 /** POST an order. A key of its own lets a doubtful one be sent again without ordering twice. */
 export function post(path, body, key) {
   return call(path, {

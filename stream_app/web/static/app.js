@@ -1,8 +1,12 @@
 // The shell: sign-in, navigation, the live dot, and which view an address shows.
 import { get, signIn, signOut, token } from "./api.js";
-import { outdated, shownFrom, watch } from "./judgement.js";
+import { newestCheck, outdated, shownFrom, watch } from "./judgement.js";
+import { forget, resume } from "./commands.js";
 import { connect, disconnect, listen, state } from "./live.js";
-import { h, replace, soon } from "./dom.js";
+import { ago, h, replace, soon } from "./dom.js";
+import { patch } from "./patch.js";
+import { inAddress } from "./range.js";
+import { localZone, setZone, short, zone, zoneName } from "./time.js";
 import { dialog, problem, session, severityTag, skeleton, toast } from "./parts.js";
 
 /** @type {[RegExp, string, string][]} addresses, the script of the view, its title */
@@ -14,6 +18,7 @@ const ROUTES = [
   [/^\/retraining(?:\/([^/]+))?$/, "retraining", "Retraining"],
   [/^\/settings$/, "settings", "Settings"],
   [/^\/audit$/, "audit", "Audit"],
+  [/^\/pipeline$/, "pipeline", "Pipeline"],
 ];
 const NAVIGATION = [
   ["/", "Models", "m"],
@@ -21,6 +26,7 @@ const NAVIGATION = [
   ["/retraining", "Retraining", "r"],
   ["/settings", "Settings", "s"],
   ["/audit", "Audit", "u"],
+  ["/pipeline", "Pipeline", "p"],
 ];
 
 const main = /** @type {HTMLElement} */ (document.getElementById("main"));
@@ -37,6 +43,7 @@ async function show() {
   const mine = ++shown;
   view?.close?.();
   view = null;
+  zoneOfAddress();
   bar();
   const path = location.pathname;
   const [pattern, name, title] = ROUTES.find(([p]) => p.test(path)) ?? ROUTES[0];
@@ -48,9 +55,22 @@ async function show() {
     const module = await import(`./views/${name}.js`);
     if (mine !== shown) return;
     view = await module.open(main, part === undefined ? undefined : decodeURIComponent(part), () => mine === shown);
+    if (mine === shown) announce();
   } catch (error) {
     if (mine === shown) failed(error);
   }
+}
+
+let opened = false;
+
+/** Whoever followed a link stands at the new heading, and hears it; the first page is not taken from the browser. */
+function announce() {
+  const heading = main.querySelector("h1");
+  if (opened && heading && !main.contains(document.activeElement)) {
+    heading.tabIndex = -1;
+    heading.focus({ preventScroll: true });
+  }
+  opened = true;
 }
 
 function failed(error) {
@@ -62,7 +82,8 @@ function bar() {
   const path = location.pathname;
   const at = (to) => (to === "/" ? path === "/" || path.startsWith("/models") : path.startsWith(to));
   const dot = !state.connected ? "off" : state.degraded ? "degraded" : "live";
-  replace(
+  const checked = newestCheck();
+  patch(
     document.getElementById("bar"),
     h(
       "div",
@@ -91,6 +112,15 @@ function bar() {
           h("i"),
           { live: "live", degraded: "degraded", off: "connecting" }[dot],
         ),
+      session.actor && checked
+        ? h("span", { class: "asof small soft nowrap", title: `The newest daily check, ${ago(checked)}` }, `as of ${short(checked)}`)
+        : null,
+      session.actor &&
+        h(
+          "button",
+          { class: "plain zone", onclick: otherZone, title: `Times are shown in ${zoneName()}; days are days of UTC` },
+          zoneName(),
+        ),
       h("button", { class: "plain", onclick: theme, "aria-label": "Dark or light", title: "Dark or light" }, "◐"),
       session.actor &&
         h(
@@ -101,7 +131,7 @@ function bar() {
     ),
   );
   const notice = document.getElementById("notice");
-  replace(
+  patch(
     notice,
     session.actor && outdated()
       ? h("p", {}, h("b", {}, state.connected ? "Degraded: " : "Not connected: "), `${ended(outdated().why)} `, shownFrom())
@@ -120,6 +150,19 @@ const countAlerts = soon(async () => {
     bar();
   }
 }, 200);
+
+/** UTC, or the zone of this browser; kept for this browser, and in the address for whoever it is sent to. */
+function otherZone() {
+  setZone(zone() === "UTC" ? localZone() : "UTC");
+  localStorage.setItem("plumbline-zone", zone());
+  history.replaceState(history.state, "", location.pathname + inAddress(location.search, { tz: zone() === "UTC" ? null : zone() }));
+  show();
+}
+
+function zoneOfAddress() {
+  const named = new URLSearchParams(location.search).get("tz");
+  if (!(named && setZone(named))) setZone(localStorage.getItem("plumbline-zone") ?? "UTC");
+}
 
 function theme() {
   const root = document.documentElement;
@@ -148,6 +191,7 @@ function who() {
             onclick: () => {
               close();
               signOut();
+              forget();
               disconnect();
               signedOut();
             },
@@ -199,6 +243,7 @@ async function start() {
     return replace(main, problem(error, start));
   }
   connect();
+  resume();
   countAlerts();
   show();
 }
@@ -223,6 +268,10 @@ listen((message) => {
 });
 
 watch(bar);
+
+setInterval(() => {
+  for (const element of document.querySelectorAll("[data-age]")) element.textContent = ago(element.getAttribute("data-age"));
+}, 15_000);
 
 document.addEventListener("click", (event) => {
   const link = event.target instanceof Element && event.target.closest("a[href^='/']");

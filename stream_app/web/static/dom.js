@@ -1,4 +1,7 @@
 // Building blocks of the page: elements, numbers, times. Text always goes in as text, never as markup.
+import { ago, short, time, zoneName } from "./time.js";
+
+export { ago, day, span, time } from "./time.js";
 
 /** An element: attributes, `on…` listeners, children (strings, nodes, arrays; null is left out). */
 export function h(name, attributes = {}, ...children) {
@@ -21,12 +24,19 @@ export function s(name, attributes = {}, ...children) {
 function apply(element, attributes) {
   for (const [key, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
-    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    if (key.startsWith("on")) listenTo(element, key.slice(2), value);
     else if (key === "style") Object.assign(element.style, value);
     else if (key in element && typeof value === "boolean") element[key] = value;
     else if (key === "value" && "value" in element) element.value = value;
     else element.setAttribute(key, value === true ? "" : String(value));
   }
+}
+
+/** One listener of each kind, which can be exchanged when the element is patched. */
+function listenTo(element, type, call) {
+  element.calls ??= {};
+  if (!element.calls[type]) element.addEventListener(type, (event) => element.calls[type]?.(event));
+  element.calls[type] = call;
 }
 
 function add(element, children) {
@@ -49,24 +59,22 @@ export const ratio = (value, digits = 3) => (value === null || value === undefin
 export const percent = (value, digits = 0) =>
   value === null || value === undefined ? "–" : `${(value * 100).toFixed(digits)} %`;
 
-/** `2026-01-18 06:00` of an RFC 3339 time; everything here is UTC. */
-export const time = (at) => (at ? at.slice(0, 16).replace("T", " ") : "–");
-export const day = (at) => (at ? at.slice(0, 10) : "–");
 /** Values of the wire that have another word on the screen: their own stand in ids, and ids do not change. */
 const SHOWN = { ordered: "commanded", no_evidence: "insufficient data", handover: "version change" };
 export const words = (name) => SHOWN[name] ?? (name ?? "").replaceAll("_", " ");
-/** A sentence of the pipeline with its times to the minute. */
-export const sentence = (text) => (text ?? "").replace(/(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\d\.\d{3}Z/g, "$1 $2");
+/** A sentence of the pipeline with its times to the minute, in the zone that the bar names. */
+export const sentence = (text) => (text ?? "").replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, (at) => time(at));
 export const title = (name) => words(name).replace(/^./, (c) => c.toUpperCase());
 
-const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-
-/** `18 Jan 06:00`, with the full time in the tooltip. */
+/** `18 Jan 06:00` in the zone that the bar names; the full time, the zone and the age in the tooltip. */
 export function when(at, hours = true) {
   if (!at) return h("span", {}, "–");
-  const text = `${Number(at.slice(8, 10))} ${MONTHS[Number(at.slice(5, 7)) - 1]}${hours && at.length > 10 ? ` ${at.slice(11, 16)}` : ""}`;
-  return h("time", { datetime: at, title: `${time(at)} UTC`, class: "nowrap" }, text);
+  const full = at.length > 10 ? `${time(at)} ${zoneName()}, ${ago(at)}` : `${at}, a day of UTC`;
+  return h("time", { datetime: at, title: full, class: "nowrap" }, short(at, hours));
 }
+
+/** How long ago it was; it goes on by itself (app.js). */
+export const age = (at) => (at ? h("span", { class: "soft nowrap", "data-age": at }, ago(at)) : null);
 
 /** Names of metrics as people write them. */
 export const METRICS = {
@@ -94,16 +102,18 @@ export function wilson(hits, rows) {
   return [Math.max(0, middle - half), Math.min(1, middle + half)];
 }
 
-/** Call once things have been quiet for `ms`, and at the latest after `most`. */
+/** Call once things have been quiet for `ms`, and at the latest after `most`; with what it was given last. */
 export function soon(call, ms = 150, most = 1000) {
   let timer = null,
     since = 0;
+  let given = [];
   const run = () => {
     timer = null;
     since = 0;
-    call();
+    call(...given);
   };
-  return () => {
+  return (...last) => {
+    given = last;
     const now = Date.now();
     since ||= now;
     clearTimeout(timer);

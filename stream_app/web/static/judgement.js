@@ -2,6 +2,7 @@
 import { get } from "./api.js";
 import { soon, time } from "./dom.js";
 import { listen, state } from "./live.js";
+import { zoneName } from "./time.js";
 
 // The judgement also changes by time alone: no tick, no check.
 const ASKED_MS = 15_000,
@@ -34,8 +35,11 @@ export function quality() {
   return told.sentence;
 }
 
+/** The newest daily check of performance; null before the first. */
+export const newestCheck = () => told?.as_of ?? null;
+
 /** What is shown, and from when, for the notice. */
-export const shownFrom = () => (lost?.since ? `What is shown was known at ${time(lost.since)} UTC.` : "");
+export const shownFrom = () => (lost?.since ? `What is shown was known at ${time(lost.since)} ${zoneName()}.` : "");
 
 const tell = () => watchers.forEach((watcher) => watcher());
 

@@ -1,8 +1,10 @@
 // What several views share: tags, sparklines, dialogs, orders, messages.
 import { ApiError, newKey, post } from "./api.js";
-import { maySay, outdated } from "./judgement.js";
-import { listen } from "./live.js";
-import { h, s, replace, sentence, when, words } from "./dom.js";
+import { maySay, outdated, watch } from "./judgement.js";
+import { follow } from "./commands.js";
+import { listen, state } from "./live.js";
+import { h, s, replace, sentence, soon, when, words } from "./dom.js";
+import { patch } from "./patch.js";
 
 export const session = { actor: "", role: "viewer" };
 export const mayCommand = () => session.role === "operator";
@@ -106,7 +108,7 @@ export function problem(error, again) {
     h("p", {}, told),
     again && h("p", {}, h("button", { onclick: () => again() }, "Try again")),
   );
-  if (again && (error.status === 503 || error.status === 0))
+  if (again && ![401, 403, 404, 422].includes(error.status))
     setTimeout(() => box.isConnected && again(), RETRY_MS);
   return box;
 }
@@ -122,7 +124,11 @@ export function dialog(heading, fill) {
   const box = h("dialog", { "aria-label": heading });
   const close = () => box.close();
   replace(box, h("h2", {}, heading), fill(close));
-  box.addEventListener("close", () => box.remove());
+  const before = document.activeElement;
+  box.addEventListener("close", () => {
+    box.remove();
+    if (before instanceof HTMLElement && before.isConnected) before.focus();
+  });
   document.body.append(box);
   box.showModal();
   return box;
@@ -132,17 +138,19 @@ export function dialog(heading, fill) {
  * Ask for a reason and send a command.
  * @param {object} asked
  * @param {string} asked.heading
- * @param {string} asked.text
+ * @param {string} asked.text what it does
  * @param {string} asked.button
  * @param {boolean} [asked.danger]
+ * @param {string} asked.model that it is about; `*` for all
  * @param {string} asked.path of the request
- * @param {() => object} [asked.body] of the request, but for the reason
+ * @param {() => object} [asked.body] of the request, but for the words
  * @param {Element[]} [asked.more] further fields
+ * @param {{ name: string, label: string, required: boolean, most?: number }} [asked.words] what is asked for in words
  */
-export function command({ heading, text, button, danger = false, path, body = () => ({}), more = [] }) {
+export function command({ heading, text, button, danger = false, model, path, body = () => ({}), more = [], words: asked = REASON }) {
   const key = newKey();
   dialog(heading, (close) => {
-    const reason = h("textarea", { required: true, maxlength: 1000, name: "reason", autofocus: true });
+    const said = h("textarea", { required: asked.required, maxlength: asked.most ?? 1000, name: asked.name, autofocus: true });
     const fault = h("p", { class: "problem", role: "alert" });
     const send = h("button", { class: `primary ${danger ? "danger" : ""}`, type: "submit" }, button);
     const submit = async (event) => {
@@ -150,11 +158,12 @@ export function command({ heading, text, button, danger = false, path, body = ()
       send.disabled = true;
       replace(fault);
       try {
-        const { command_id } = await post(path, { ...body(), reason: reason.value.trim() }, key);
+        const written = said.value.trim();
+        const { command_id } = await post(path, { ...body(), ...(written ? { [asked.name]: written } : {}) }, key);
         close();
-        follow(command_id, heading);
+        follow(command_id, heading, model);
       } catch (error) {
-        replace(fault, error.message);
+        replace(fault, error.status === 404 && error.code === "http" ? "This server does not take this command." : error.message);
         send.disabled = false;
       }
     };
@@ -162,30 +171,16 @@ export function command({ heading, text, button, danger = false, path, body = ()
       "form",
       { onsubmit: submit },
       h("p", {}, text),
+      state.degraded ? h("p", { class: "problem" }, `At present nothing answers (${state.reason}). The command is kept, and takes effect when a worker goes on.`) : null,
       ...more,
-      h("label", { class: "field" }, h("span", {}, "Reason, kept in the audit"), reason),
+      h("label", { class: "field" }, h("span", {}, asked.label), said),
       fault,
       h("div", { class: "row end" }, h("button", { type: "button", onclick: close }, "Cancel"), send),
     );
   });
 }
 
-/** Tell what became of an order, once the audit says it. */
-function follow(id, heading) {
-  toast("", h("b", {}, heading), h("p", { class: "small soft" }, "Sent. It takes effect with the next tick, and the audit says what became of it."));
-  const end = listen((message) => {
-    if (message.type !== "change" || message.topic !== "audit" || !message.record.inputs.ids.includes(id)) return;
-    end();
-    const { action, decision, reason } = message.record;
-    const refused = decision === "refused" || decision === "rejected";
-    toast(
-      refused ? "bad" : "good",
-      h("b", {}, `${words(action)}: ${words(decision)}`),
-      h("p", { class: "small" }, sentence(reason)),
-    );
-  });
-  setTimeout(end, 300_000);
-}
+const REASON = { name: "reason", label: "Reason, kept in the audit", required: true };
 
 /** @typedef {[string, (row: any) => any, { class?: string, label?: string }?]} Column heading, cell of a row, looks */
 
@@ -219,7 +214,7 @@ export function table(columns, rows, name) {
         rows.map((row) =>
           h(
             "tr",
-            {},
+            { "data-key": row.id ?? row.model ?? null },
             columns.map(([, cell, o = {}]) =>
               h("td", { class: o.class ?? "", "data-label": o.label ?? null }, cell(row)),
             ),
@@ -250,24 +245,94 @@ export const guards = (list) =>
     ),
   );
 
-/** A list that grows by pages: `fetch` asks for one, `draw` shows all rows. Returns `load`, which loads it anew, and
- * `again` for when what may be said has changed. */
-export function paged({ list, more, current, fetch, draw }) {
-  let rows = [],
-    loaded = false;
-  async function load(cursor = null, kept = false) {
+/**
+ * A view that is loaded, patched when something of it changes, and loaded again where that failed. What was loaded stays
+ * meanwhile; the notice says from when it is.
+ * @param {object} view
+ * @param {Element} view.main
+ * @param {() => boolean} view.current whether it is still what the address shows
+ * @param {() => Promise<any>} view.fetch
+ * @param {(found: any) => any} view.draw what to show of it
+ * @param {(found: any) => void} [view.after] called once that stands in the page
+ * @param {(message: any) => boolean} view.wanted whether a change concerns it
+ */
+export function kept({ main, current, fetch, draw, after = () => {}, wanted }) {
+  let found = null,
+    timer = null;
+  function paint() {
+    patch(main, draw(found));
+    after(found);
+  }
+  async function load() {
+    clearTimeout(timer);
     try {
-      const page = await fetch({ cursor, limit: 50 });
+      const answer = await fetch();
       if (!current()) return;
-      rows = cursor ? [...rows, ...page.items] : page.items;
-      loaded = true;
-      replace(list, draw(rows));
-      replace(more, page.next ? h("button", { onclick: () => load(page.next) }, "Show more") : null);
+      found = answer;
+      paint();
     } catch (error) {
-      if (current() && !(kept && loaded && error.status === 503)) replace(list, problem(error, () => load()));
+      if (error.status === 401) throw error;
+      if (!current()) return;
+      if (!found || error.status === 404) patch(main, problem(error, load));
+      else timer = setTimeout(again, RETRY_MS);
     }
   }
-  // what was loaded stays while the read model is away; the notice says from when it is
-  const again = () => (outdated() ? loaded && replace(list, draw(rows)) : load(null, true));
+  const again = soon(() => current() && load(), 150, 1_000);
+  const ends = [
+    watch(() => current() && (outdated() ? found && paint() : again())),
+    listen((message) => {
+      if (message.type === "reset" || (message.type === "change" && wanted(message))) again();
+    }),
+  ];
+  replace(main, skeleton());
+  const close = () => {
+    clearTimeout(timer);
+    ends.forEach((end) => end());
+  };
+  return { load, again, paint: () => found && current() && paint(), close };
+}
+
+/** A list that grows by pages: `fetch` asks for one, `draw` shows all rows. Returns `load`, which begins anew, and
+ * `again`, which loads as many rows as are shown. */
+export function paged({ list, more, current, fetch, draw }) {
+  let rows = [],
+    loaded = false,
+    asked = 0,
+    ends = true,
+    timer = null;
+  const show = (next) => {
+    ends = !next;
+    patch(list, draw(rows));
+    patch(more, next ? h("button", { onclick: () => load(next) }, "Show more") : null);
+  };
+  /** @param {string | null} [cursor] where to go on @param {number} [least] rows to load at least */
+  async function load(cursor = null, least = 0) {
+    const mine = ++asked;
+    clearTimeout(timer);
+    try {
+      let found = cursor ? rows : [],
+        at = cursor,
+        page;
+      do {
+        page = await fetch({ cursor: at, limit: Math.min(500, Math.max(50, least - found.length)) });
+        if (!current() || mine !== asked) return;
+        found = [...found, ...page.items];
+        at = page.next;
+      } while (at && found.length < least);
+      rows = found;
+      loaded = true;
+      show(at);
+    } catch (error) {
+      if (!current() || mine !== asked) return;
+      // what was loaded stays; it is asked for again
+      if (loaded && least) timer = setTimeout(again, RETRY_MS);
+      else patch(list, problem(error, () => load()));
+    }
+  }
+  const again = () => {
+    if (outdated()) return loaded && patch(list, draw(rows));
+    // of a list that was shown to its end, what has been added to it belongs to it too
+    return load(null, rows.length + (ends ? 50 : 0) || 1);
+  };
   return { load: () => load(), again };
 }

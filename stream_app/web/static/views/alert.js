@@ -1,166 +1,327 @@
-// An alert: the report in words, the evidence in pictures, and a way to take it.
-import { get, modelPath } from "../api.js";
-import { listen } from "../live.js";
-import { count, day, h, metricName, ratio, replace, soon, when, words } from "../dom.js";
-import { draw, histograms } from "../charts.js";
-import { guards, mayCommand, command, problem, severityTag, skeleton, verdictTag } from "../parts.js";
+// An alert: what happened in one sentence, how sure it is, the pictures behind it, and what to do next.
+import { get, modelPath, offered } from "../api.js";
+import { chart, histograms } from "../charts.js";
+import { age, count, h, metricName, percent, ratio, sentence, span, when, words } from "../dom.js";
+import { guards, jobTag, kept, severityTag, verdictTag } from "../parts.js";
+import { fromAddress, lastDays, rangeControls, remember, within } from "../range.js";
+import { days, shifted, short, zoneName } from "../time.js";
+import { coverageChart, dropChart, evidenceChart, labelsByAge, metricChart } from "./alert_charts.js";
+import { doNext } from "./alert_todo.js";
+import { alsoMoved, caused, certainty, finding, headline, mainWindow, onset } from "./alert_words.js";
+import { ofAlert } from "./timeline.js";
+
+/** Commands about alerts, and the routes that take them. */
+const ROUTES = {
+  unacknowledge: "/alerts/{id}/unacknowledge",
+  verdict: "/alerts/{id}/verdict",
+  note: "/alerts/{id}/note",
+  mutes: "/mutes",
+};
+
+/** What is nice to have: null where this server has no such route, or knows nothing of it. */
+const maybe = (asked) => asked.catch((error) => (error.status === 404 || error.status === 405 ? null : Promise.reject(error)));
 
 export async function open(main, id, current) {
-  async function load() {
-    try {
-      const found = await get(`/alerts/${encodeURIComponent(id)}`);
-      if (current()) paint(main, found);
-    } catch (error) {
-      if (error.status === 401) throw error;
-      if (current()) replace(main, problem(error, load));
-    }
-  }
-  replace(main, skeleton());
-  const again = soon(load, 100, 500);
-  const end = listen((message) => {
-    if (
-      message.type === "reset" ||
-      (message.type === "change" && message.topic === "alerts" && message.record.id === id)
-    )
-      again();
+  const asked = fromAddress(location.search);
+  const view = kept({
+    main,
+    current,
+    fetch: () => fetchAll(id),
+    wanted: (message) =>
+      (message.topic === "alerts" && message.record.id === id) ||
+      (message.model === view.model && ["training-commands", "training-jobs", "model-lifecycle", "metric-snapshots"].includes(message.topic)),
+    draw: (found) => {
+      view.model = found.alert.model;
+      return content(found, state(found));
+    },
+    after: (found) => drawCharts(main, found, state(found)),
   });
-  await load();
-  return { close: end };
+  view.model = "";
+
+  function state(found) {
+    const newest = found.snapshots.at(-1)?.date ?? found.alert.opened_at.slice(0, 10);
+    // an alert of long ago is shown with the days around it
+    const about = found.alert.status === "resolved" ? shifted(found.alert.at.slice(0, 10), 2) : newest;
+    const usual = lastDays(about < newest ? about : newest, 30);
+    const choose = (range) => {
+      Object.assign(asked, range ?? { from: null, to: null });
+      remember(range ?? { from: null, to: null });
+      view.paint();
+    };
+    return { newest, range: asked.from ? { from: asked.from, to: asked.to } : usual, choose };
+  }
+
+  await view.load();
+  return view;
 }
 
-function paint(main, { alert, revisions, events }) {
-  const resolved = alert.status === "resolved";
-  const newest = (kind) => events.filter((e) => e.kind === kind).at(-1);
-  const scores = newest("statistical"),
-    labels = newest("performance"),
-    quality = events.filter((e) => e.kind === "quality").at(-1);
-  const bins = h("div", { class: "chart" }),
-    drops = h("div", { class: "chart" });
-  // of the week and the last day alone, the one that moved further
-  const histogram = scores?.windows.filter((w) => w.histograms).sort((a, b) => b.statistic - a.statistic)[0] ?? null;
-  replace(
-    main,
+async function fetchAll(id) {
+  const { alert, revisions, events } = await get(`/alerts/${encodeURIComponent(id)}`);
+  const model = alert.model,
+    path = `/models/${modelPath(model)}`;
+  const able = Object.fromEntries(await Promise.all(Object.entries(ROUTES).map(async ([name, route]) => [name, await offered(route)])));
+  const [view, snapshots, moved, others, trainings, audit, open, evidence, mutes] = await Promise.all([
+    maybe(get(path)),
+    maybe(get(`${path}/snapshots`)),
+    get("/drift-events", { model, limit: 500 }),
+    get("/alerts", { model, limit: 50 }),
+    maybe(get("/trainings", { model })),
+    get("/audit", { model, limit: 500 }),
+    get("/alerts", { status: "open", limit: 500 }),
+    (await offered("/models/{model}/evidence")) ? maybe(get(`${path}/evidence`)) : null,
+    able.mutes ? maybe(get("/mutes", { model })) : null,
+  ]);
+  const related = [...others.items, ...open.items.filter((row) => row.correlation_id === alert.correlation_id)];
+  return {
+    alert,
+    revisions,
+    events,
+    able,
+    view,
+    snapshots: snapshots?.items ?? [],
+    moved: moved.items,
+    related: [...new Map(related.filter((row) => row.id !== alert.id && row.status !== "resolved").map((row) => [row.id, row])).values()],
+    trainings: trainings?.items[0] ?? null,
+    audit: audit.items,
+    evidence: evidence?.items ?? [],
+    mutes: mutes?.items ?? null,
+  };
+}
+
+const newestOf = (events, kind) => events.filter((event) => event.kind === kind).at(-1);
+
+/** Of the week and the last day alone, the window of scores that moved further. */
+const furthest = (scores) => scores?.windows.filter((w) => w.histograms).sort((a, b) => b.statistic - a.statistic)[0] ?? null;
+
+function drawCharts(main, found, { range, choose }) {
+  const place = (name) => main.querySelector(`[data-key=chart-${name}]`);
+  const { alert, revisions, events, view } = found;
+  const shared = { since: onset(alert, revisions), range, choose };
+  const snapshots = within(found.snapshots, range);
+  if (place("metric") && view) metricChart(place("metric"), { alert, snapshots, rules: view.rules, ...shared });
+  if (place("coverage")) coverageChart(place("coverage"), { snapshots, ...shared });
+  if (place("evidence")) evidenceChart(place("evidence"), within(found.evidence, range, (row) => row.at.slice(0, 10)), shared);
+  const scores = newestOf(events, "statistical"),
+    labels = newestOf(events, "performance"),
+    bins = furthest(scores);
+  if (place("drops") && labels) dropChart(place("drops"), labels);
+  if (place("bins") && bins) histograms(place("bins"), bins.histograms, [span(bins.from, bins.to), "baseline"]);
+}
+
+function content(found, { newest, range, choose }) {
+  const { alert, revisions, events, view } = found;
+  const incomplete = alert.type === "ML_OUTCOMES_INCOMPLETE";
+  const scores = newestOf(events, "statistical"),
+    labels = newestOf(events, "performance"),
+    quality = newestOf(events, "quality");
+  return h(
+    "div",
+    { class: "stack" },
+    head(alert, revisions),
+    h(
+      "section",
+      { class: "card" },
+      h("p", { class: "lead" }, headline(alert, revisions)),
+      view ? h("p", { class: "certainty" }, certainty(alert, view.rules)) : null,
+      alert.report.faults?.length && !incomplete ? h("p", {}, h("b", {}, "The data is broken too: "), alert.report.faults.join("; ")) : null,
+      h("p", { class: "small soft" }, "As told to people: ", alert.summary),
+    ),
+    rangeControls(range, newest, choose),
     h(
       "div",
-      { class: "stack" },
-      h(
-        "div",
-        { class: "row spread" },
-        h(
-          "div",
-          {},
-          h(
-            "div",
-            { class: "row" },
-            severityTag(alert.severity),
-            resolved
-              ? h("span", { class: "tag good" }, alert.resolution)
-              : h("span", { class: "tag bad" }, "open"),
-            alert.escalation_level ? h("span", { class: "tag warn" }, "escalated") : null,
-          ),
-          h("h1", {}, h("a", { href: `/models/${modelPath(alert.model)}` }, alert.model)),
-          h(
-            "p",
-            { class: "soft" },
-            `${alert.type === "ML_DRIFT_DETECTED" ? "Drift" : "Outcomes incomplete"}, ${alert.model_version}, opened `,
-            when(alert.opened_at),
-          ),
-        ),
-        take(alert, resolved),
-      ),
+      { class: "grid" },
       h(
         "section",
-        { class: "card" },
-        h("p", { class: "lead" }, alert.summary),
-        h("p", { class: "advice" }, alert.recommendation),
-        alert.report.faults?.length
-          ? h("p", {}, h("b", {}, "The data is broken too: "), alert.report.faults.join("; "))
-          : null,
+        { class: "card", "data-key": "metric" },
+        h("h2", {}, incomplete ? "Outcomes by day" : `${metricName(mainWindow(finding(alert))?.metric ?? "accuracy")} beside its baseline`),
+        incomplete ? chart("coverage", true) : chart("metric", true),
+        h(
+          "p",
+          { class: "small soft" },
+          incomplete
+            ? "The share of each day's predictions that have their outcome. Dotted: the onset."
+            : "Shaded blue: the baseline with its 95 % interval. Dashed lines across: where each severity begins. Dashed grey: estimated by scores alone. Dotted: the onset.",
+        ),
       ),
+      incomplete ? ages(found.snapshots, newest) : null,
+      doNext(found),
+      found.evidence.length
+        ? h("section", { class: "card half", "data-key": "evidence" }, h("h2", {}, "Evidence by the hour"), chart("evidence"))
+        : null,
+      whatElse(found),
+      scores && !incomplete
+        ? h(
+            "section",
+            { class: "card half", "data-key": "scores" },
+            h("h2", {}, "Scores"),
+            furthest(scores) ? chart("bins") : null,
+            evidence(scores),
+            windowsOfScores(scores),
+          )
+        : null,
+      labels && !incomplete
+        ? h("section", { class: "card half", "data-key": "labels" }, h("h2", {}, "Performance"), chart("drops"), evidence(labels), windowsOfLabels(labels))
+        : null,
+      quality
+        ? h(
+            "section",
+            { class: "card half", "data-key": "quality" },
+            h("h2", {}, "Data"),
+            evidence(quality),
+            h("p", {}, `${words(quality.check)}: ${ratio(quality.windows[0]?.recent)} on ${span(quality.windows[0]?.from, quality.windows[0]?.to)}, ${ratio(quality.windows[0]?.baseline)} before`),
+          )
+        : null,
+      h("section", { class: "card half", "data-key": "happened" }, h("h2", {}, "What happened"), ofAlert(revisions, alert.notes ?? [])),
+      trainings(found),
+      safeguards(alert),
       h(
-        "div",
-        { class: "grid" },
-        scores
-          ? h(
-              "section",
-              { class: `card ${labels ? "half" : ""}` },
-              h("h2", {}, "Scores"),
-              histogram ? bins : null,
-              evidence(scores),
-              windowsOfScores(scores),
-            )
-          : null,
-        labels
-          ? h("section", { class: `card ${scores ? "half" : ""}` }, h("h2", {}, "Performance"), drops, evidence(labels))
-          : null,
-        quality
-          ? h(
-              "section",
-              { class: "card half" },
-              h("h2", {}, "Data"),
-              evidence(quality),
-              h(
-                "p",
-                {},
-                `${words(quality.check)}: ${ratio(quality.windows[0]?.recent)} recently, ${ratio(quality.windows[0]?.baseline)} before`,
-              ),
-            )
-          : null,
-        h("section", { class: "card half" }, h("h2", {}, "What happened"), timeline(revisions)),
-        h(
-          "section",
-          { class: "card half" },
-          h(
-            "h2",
-            {},
-            ["retrained", "recalibrated"].includes(alert.replaced_by?.how)
-              ? `It was ${alert.replaced_by.how}; what the safeguards said`
-              : alert.auto_retrain.eligible
-                ? "May be retrained without a person"
-                : "Why it is not retrained by itself",
-          ),
-          alert.auto_retrain.safeguards.length
-            ? guards(alert.auto_retrain.safeguards)
-            : h("p", { class: "soft" }, "The safeguards were not evaluated."),
-          h(
-            "p",
-            { class: "small" },
-            h("a", { href: `/retraining/${modelPath(alert.model)}` }, "Retraining of this model"),
-          ),
-        ),
-        h(
-          "section",
-          { class: "card" },
-          h("h2", {}, "Work it out again"),
-          h("p", {}, "The same windows, numbers and settings, read back from the topics:"),
-          h("p", { class: "mono wrap" }, `plumbline explain ${alert.id}`),
-        ),
+        "section",
+        { class: "card", "data-key": "explain" },
+        h("h2", {}, "Work it out again"),
+        h("p", {}, "The same windows, numbers and settings, read back from the topics:"),
+        h("p", { class: "mono wrap" }, `plumbline explain ${alert.id}`),
       ),
     ),
   );
-  if (histogram) histograms(bins, histogram.histograms, [`${day(histogram.from)} to ${day(histogram.to)}`, "baseline"]);
-  if (labels) dropChart(drops, labels);
 }
 
-function take(alert, resolved) {
-  if (alert.acknowledged_by) return h("span", { class: "soft" }, `taken by ${alert.acknowledged_by}`);
-  if (resolved) return null;
-  if (!mayCommand()) return h("span", { class: "small soft" }, "signed in as a viewer: acknowledging needs the operator role");
+const TYPES = {
+  ML_DRIFT_DETECTED: "Drift",
+  ML_OUTCOMES_INCOMPLETE: "Outcomes incomplete",
+  ML_APPROVAL_WANTED: "A training waits for approval",
+  ML_TRAINING_FAILED: "Training failed",
+  ML_ROLLED_BACK: "Rolled back",
+  ML_CIRCUIT_OPEN: "Trainings are halted",
+};
+const typeName = (alert) => TYPES[alert.type] ?? words(alert.type);
+
+function head(alert, revisions) {
   return h(
-    "button",
-    {
-      class: "primary",
-      onclick: () =>
-        command({
-          heading: "Take this alert",
-          text: "No more reminders and no escalation; it stays open until the model is well.",
-          button: "Take it",
-          path: `/alerts/${alert.id}/acknowledge`,
-        }),
-    },
-    "Acknowledge…",
+    "div",
+    {},
+    h(
+      "div",
+      { class: "row" },
+      severityTag(alert.severity),
+      alert.status === "resolved" ? h("span", { class: "tag good" }, alert.resolution) : h("span", { class: "tag bad" }, "open"),
+      alert.escalation_level ? h("span", { class: "tag warn" }, "escalated") : null,
+      alert.muted_until ? h("span", { class: "tag info" }, "muted") : null,
+    ),
+    h("h1", {}, h("a", { href: `/models/${modelPath(alert.model)}` }, alert.model)),
+    h(
+      "p",
+      { class: "soft" },
+      `${typeName(alert)}, ${alert.model_version}, onset ${short(onset(alert, revisions), false)}, opened `,
+      when(alert.opened_at),
+      " (",
+      age(alert.opened_at),
+      ")",
+      alert.raised_by?.length ? `, raised by ${alert.raised_by.map(words).join(" and ")}` : "",
+    ),
+    h(
+      "p",
+      { class: "small" },
+      alert.deadline ? [h("b", {}, "Answer until "), when(alert.deadline), ` ${zoneName()} (`, age(alert.deadline), "). "] : null,
+      alert.owner ? [h("b", {}, "Owner: "), alert.owner] : h("span", { class: "soft" }, "No owner is set for this model."),
+      " ",
+      runbook(alert.runbook_url),
+    ),
   );
 }
+
+/** A link to the runbook; only of the web, whatever a setting says. */
+const runbook = (url) =>
+  url && /^https?:\/\//.test(url)
+    ? h("a", { href: url, rel: "noreferrer noopener", target: "_blank" }, "Runbook")
+    : h("span", { class: "soft" }, "No runbook is set.");
+
+function whatElse(found) {
+  const { alert, revisions } = found;
+  const since = onset(alert, revisions);
+  const moved = alsoMoved({ alert, since, events: found.moved, versions: found.view?.versions ?? [], audit: found.audit });
+  return h(
+    "section",
+    { class: "card half", "data-key": "moved" },
+    h("h2", {}, "What else moved"),
+    h("p", { class: "small soft" }, `Within three days before the onset: ${days(shifted(since, -3), since)}, days of UTC.`),
+    moved.length
+      ? h("ul", { class: "plain" }, moved.map((row) => h("li", {}, when(row.at), ` ${row.what}`)))
+      : h("p", { class: "soft" }, "No other check, no version and no setting of this model."),
+    h("h3", {}, "Related open alerts"),
+    found.related.length
+      ? h(
+          "ul",
+          { class: "plain" },
+          found.related.slice(0, 20).map((row) =>
+            h("li", { "data-key": row.id }, severityTag(row.severity), " ", h("a", { href: `/alerts/${row.id}` }, row.model), " ", when(row.opened_at)),
+          ),
+        )
+      : h("p", { class: "soft" }, "None: of this model, or of its type on the same day."),
+    found.related.length > 20 ? h("p", { class: "small soft" }, `${count(found.related.length - 20)} more.`) : null,
+  );
+}
+
+function trainings({ alert, trainings: known }) {
+  const rows = caused(known?.commands ?? [], alert);
+  return h(
+    "section",
+    { class: "card half", "data-key": "trainings" },
+    h("h2", {}, "Trainings it caused"),
+    rows.length
+      ? h(
+          "ul",
+          { class: "plain" },
+          rows.slice(0, 20).map((row) =>
+            h("li", { "data-key": row.id }, when(row.at), " ", h("b", {}, row.command), ` ${row.candidate_version ?? ""} `, h("span", { class: "soft" }, sentence(row.trigger.reason))),
+          ),
+        )
+      : h("p", { class: "soft" }, "None."),
+    h("p", { class: "small" }, "Now: ", jobTag(known?.job ?? null), " ", h("a", { href: `/retraining/${modelPath(alert.model)}` }, "Retraining of this model")),
+  );
+}
+
+const safeguards = (alert) =>
+  h(
+    "section",
+    { class: "card half", "data-key": "safeguards" },
+    h(
+      "h2",
+      {},
+      alert.replaced_by?.how === "retrained"
+        ? "It was retrained; what the safeguards said"
+        : alert.auto_retrain.eligible
+          ? "May be retrained without a person"
+          : "Why it is not retrained by itself",
+    ),
+    alert.auto_retrain.safeguards.length ? guards(alert.auto_retrain.safeguards) : h("p", { class: "soft" }, "The safeguards were not evaluated."),
+  );
+
+const ages = (snapshots, newest) =>
+  h(
+    "section",
+    { class: "card half", "data-key": "ages" },
+    h("h2", {}, "Labels by age"),
+    h(
+      "table",
+      {},
+      h("thead", {}, h("tr", {}, ["Age", "Days", "Labelled", "Predictions"].map((text, n) => h("th", { scope: "col", class: n > 1 ? "right" : "" }, text)))),
+      h(
+        "tbody",
+        {},
+        labelsByAge(snapshots, newest).map((row) =>
+          h(
+            "tr",
+            {},
+            h("th", { scope: "row" }, row.name),
+            h("td", {}, days(row.first, row.last)),
+            h("td", { class: "right num" }, percent(row.outcomes / row.predictions)),
+            h("td", { class: "right num" }, count(row.predictions)),
+          ),
+        ),
+      ),
+    ),
+    h("p", { class: "small soft" }, `Counted back from the newest closed day, ${short(newest, false)}.`),
+  );
 
 const evidence = (event) =>
   h(
@@ -173,105 +334,19 @@ const evidence = (event) =>
     event.revises ? ", recomputed after later labels" : "",
   );
 
+const lines = (rows) => h("ul", { class: "plain small soft" }, rows.map((text) => h("li", {}, text)));
+
 const windowsOfScores = (event) =>
-  h(
-    "p",
-    { class: "small soft" },
-    event.windows.map((w) =>
-      h(
-        "span",
-        { style: { display: "block" } },
-        `${day(w.from)} to ${day(w.to)}: D ${ratio(w.statistic)} (${ratio(w.interval?.[0] ?? null)} to ${ratio(w.interval?.[1] ?? null)}), ${count(w.recent_rows)} scores beside ${count(w.baseline_rows)}; mean ${ratio(w.recent)}, was ${ratio(w.baseline)}`,
-      ),
+  lines(
+    event.windows.map(
+      (w) =>
+        `${span(w.from, w.to)}: D ${ratio(w.statistic)} (${ratio(w.interval?.[0] ?? null)} to ${ratio(w.interval?.[1] ?? null)}), ${count(w.recent_rows)} scores beside ${count(w.baseline_rows)}; mean ${ratio(w.recent)}, was ${ratio(w.baseline)}`,
     ),
   );
 
-const NOTIFY = {
-  opened: "Opened",
-  severity: "Severity rose",
-  reminder: "Reminder",
-  escalated: "Escalated",
-  resolved: "Resolved",
-};
-
-const timeline = (revisions) =>
-  h(
-    "ul",
-    { class: "timeline" },
-    revisions
-      .slice()
-      .reverse()
-      .filter((r, n, all) => r.notify || r.acknowledged_by !== all[n + 1]?.acknowledged_by || n === 0)
-      .map((r) =>
-        h(
-          "li",
-          {},
-          h(
-            "div",
-            { class: "row" },
-            when(r.at),
-            h("b", {}, NOTIFY[r.notify] ?? (r.acknowledged_by ? `Taken by ${r.acknowledged_by}` : "Refreshed")),
-            severityTag(r.severity),
-          ),
-          h("div", { class: "small" }, r.summary),
-        ),
-      ),
+const windowsOfLabels = (event) =>
+  lines(
+    event.windows.map(
+      (w) => `${span(w.from, w.to)}: ${metricName(w.metric)} ${ratio(w.recent)}, was ${ratio(w.baseline)}; ${count(w.recent_rows)} rows beside ${count(w.baseline_rows)}`,
+    ),
   );
-
-/** Each metric before and now, with the interval that its drop stands in. */
-function dropChart(element, event) {
-  const rows = event.windows.filter((w) => w.recent !== null && w.baseline !== null);
-  const days = (w) => Math.round((Date.parse(w.to) - Date.parse(w.from)) / 86_400_000);
-  const name = (w) => `${metricName(w.metric)}, ${days(w) > 1 ? `${days(w)} days` : "last day"}`;
-  return draw(
-    element,
-    (c) => ({
-      data: [
-        ...rows.map((w) => ({
-          type: "scatter",
-          mode: "lines",
-          x: [w.baseline, w.recent],
-          y: [name(w), name(w)],
-          line: { color: c.faint, width: 3 },
-          hoverinfo: "skip",
-          showlegend: false,
-        })),
-        {
-          type: "scatter",
-          mode: "markers",
-          name: "baseline",
-          x: rows.map((w) => w.baseline),
-          y: rows.map(name),
-          marker: { size: 12, color: c.baseline },
-          text: rows.map((w) => `${count(w.baseline_rows)} rows`),
-          hovertemplate: "%{x:.3f} on %{text}<extra>baseline</extra>",
-        },
-        {
-          type: "scatter",
-          mode: "markers",
-          name: "recent, with the drop's 99 % bounds",
-          x: rows.map((w) => w.recent),
-          y: rows.map(name),
-          marker: { size: 12, color: c.recent, symbol: "diamond" },
-          error_x: {
-            type: "data",
-            symmetric: false,
-            array: rows.map((w) => (w.interval ? w.baseline - w.interval[0] - w.recent : 0)),
-            arrayminus: rows.map((w) => (w.interval ? w.recent - (w.baseline - w.interval[1]) : 0)),
-            color: c.recent,
-            thickness: 1.5,
-          },
-          text: rows.map((w) => `${count(w.recent_rows)} rows`),
-          hovertemplate: "%{x:.3f} on %{text}<extra>recent</extra>",
-        },
-      ],
-      layout: {
-        hovermode: "closest",
-        margin: { l: 140, r: 12, t: 12, b: 32 },
-        yaxis: { autorange: "reversed" },
-        xaxis: { tickformat: ".2f" },
-      },
-    }),
-    "Metrics before and now",
-  );
-}

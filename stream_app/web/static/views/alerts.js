@@ -2,7 +2,7 @@
 import { get, modelPath } from "../api.js";
 import { quality, watch } from "../judgement.js";
 import { listen } from "../live.js";
-import { h, replace, soon, title, when } from "../dom.js";
+import { age, h, replace, soon, title, when } from "../dom.js";
 import { empty, paged, severityTag, skeleton, table } from "../parts.js";
 
 /** @type {import("../parts.js").Column[]} */
@@ -24,7 +24,7 @@ const COLUMNS = [
     ],
     { class: "wide" },
   ],
-  ["Opened", (row) => when(row.opened_at), { label: "opened" }],
+  ["Opened", (row) => [when(row.opened_at), h("div", { class: "small" }, age(row.opened_at))], { label: "opened" }],
   [
     "Taken by",
     (row) =>

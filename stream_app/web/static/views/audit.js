@@ -1,6 +1,7 @@
 // Every decision with its grounds.
 import { get, modelPath } from "../api.js";
 import { listen } from "../live.js";
+import { watch } from "../judgement.js";
 import { h, replace, sentence, soon, when, words } from "../dom.js";
 import { empty, guards, paged, skeleton } from "../parts.js";
 
@@ -23,7 +24,7 @@ export async function open(main, _part, current) {
     return input;
   };
 
-  const { load } = paged({
+  const { load, again } = paged({
     list,
     more,
     current,
@@ -52,12 +53,15 @@ export async function open(main, _part, current) {
       more,
     ),
   );
-  const again = soon(() => load(), 200, 800);
-  const end = listen((message) => {
-    if (message.type === "reset" || (message.type === "change" && message.topic === "audit")) again();
-  });
+  const later = soon(again, 200, 800);
+  const ends = [
+    watch(() => current() && again()),
+    listen((message) => {
+      if (message.type === "reset" || (message.type === "change" && message.topic === "audit")) later();
+    }),
+  ];
   await load();
-  return { close: end };
+  return { close: () => ends.forEach((end) => end()) };
 }
 
 /** Decisions as a timeline. */
@@ -68,7 +72,7 @@ export const decisions = (rows, withModel = true) =>
     rows.map((row) =>
       h(
         "li",
-        {},
+        { "data-key": row.id },
         h(
           "div",
           { class: "row" },

@@ -1,23 +1,22 @@
 // A model: how good its model is, what the checks saw, which versions were active, and which commands there are.
 import { get, modelPath } from "../api.js";
-import { outdated, watch } from "../judgement.js";
-import { listen } from "../live.js";
-import { count, day, h, metricName, percent, ratio, replace, soon, when, words } from "../dom.js";
-import { histograms } from "../charts.js";
+import { count, h, metricName, percent, ratio, span, when, words } from "../dom.js";
+import { chart, histograms } from "../charts.js";
+import { fromAddress, rangeControls, remember, within } from "../range.js";
 import { seriesChart, checksChart, SERIES } from "./model_charts.js";
 import { eventTable, matrix, noneFound, snapshotTable, versionTable } from "./model_tables.js";
+import { actions } from "./actions.js";
 import { decisions } from "./audit.js";
-import { failed, jobTag, mayCommand, command, problem, severityTag, skeleton, verdictTag } from "../parts.js";
+import { failed, jobTag, kept, severityTag, verdictTag } from "../parts.js";
 
 export async function open(main, model, current) {
-  let metric = null,
-    data = null;
-  const figures = h("div", {});
   const path = `/models/${modelPath(model)}`;
-
-  async function load() {
-    try {
-      const [view, snapshots, checks, events, alerts, audit] = await Promise.all([
+  const asked = fromAddress(location.search);
+  const view = kept({
+    main,
+    current,
+    fetch: async () => {
+      const [found, snapshots, checks, events, alerts, audit] = await Promise.all([
         get(path),
         get(`${path}/snapshots`),
         get(`${path}/checks`),
@@ -25,153 +24,166 @@ export async function open(main, model, current) {
         get("/alerts", { model, limit: 20 }),
         get("/audit", { model, limit: 12 }),
       ]);
-      if (!current()) return;
-      data = {
-        view,
+      return {
+        view: found,
         snapshots: snapshots.items,
         checks: checks.items,
         events: events.items,
         alerts: alerts.items,
         audit: audit.items,
       };
-      metric ??= view.metric.name;
-      paint();
-    } catch (error) {
-      if (error.status === 401) throw error;
-      if (current() && !(data && error.status === 503)) replace(main, problem(error, load));
-    }
+    },
+    wanted: (message) => message.model === model || (message.model === "*" && message.topic === "settings"),
+    draw: (data) => content(model, data, state(data)),
+    after: (data) => drawCharts(main, data, state(data)),
+  });
+
+  /** What the address says, or what is usual where it says nothing. */
+  function state(data) {
+    const all = extent(data);
+    return {
+      all,
+      range: asked.from ? { from: asked.from, to: asked.to } : all,
+      metric: asked.metric && SERIES.includes(asked.metric) ? asked.metric : data.view.metric.name,
+      choose: (range) => set(range ?? { from: null, to: null }),
+      chooseMetric: (metric) => set({ metric }),
+    };
   }
 
-  function paint() {
-    const { view } = data;
-    const series = h("div", { class: "chart tall" }),
-      scores = h("div", { class: "chart" });
-    const distance = h("div", { class: "chart" }),
-      drops = h("div", { class: "chart" });
-    const select = h(
-      "select",
-      {
-        "aria-label": "Metric",
-        onchange: () => {
-          metric = select.value;
-          draw();
-        },
-      },
-      SERIES.map((name) => h("option", { value: name, selected: name === metric }, metricName(name))),
-    );
-    const draw = () => seriesChart(series, data, metric);
-    const latest = view.events.statistical;
-    // a version that is too young has no comparison yet: the last one that found drift is better than nothing
-    const event = latest?.windows.length ? latest : (data.events.find((e) => e.kind === "statistical") ?? latest);
-    const bins = event?.windows[0]?.histograms;
-    replace(
-      main,
+  function set(changes) {
+    Object.assign(asked, changes);
+    remember(changes);
+    view.paint();
+  }
+
+  await view.load();
+  return view;
+}
+
+/** The first and the last day that anything is known of; null if there is none. */
+function extent({ snapshots, checks }) {
+  const days = [...snapshots, ...checks].map((row) => row.date).sort();
+  return days.length ? { from: days[0], to: days[days.length - 1] } : null;
+}
+
+/** The comparison of scores that is shown: the newest, or where a version is too young for one the last that found drift. */
+function comparison({ view, events }) {
+  const latest = view.events.statistical;
+  return latest?.windows.length ? latest : (events.find((e) => e.kind === "statistical") ?? latest);
+}
+
+function drawCharts(main, data, { range, metric, choose }) {
+  const place = (name) => main.querySelector(`[data-key=chart-${name}]`);
+  const shown = {
+    ...data,
+    snapshots: within(data.snapshots, range),
+    checks: within(data.checks, range),
+  };
+  seriesChart(place("series"), shown, metric, range, choose);
+  checksChart(place("distance"), shown.checks, "statistical", data.view.rules, { range, choose });
+  const compared = data.view.metric.name;
+  checksChart(place("drops"), shown.checks, "performance", data.view.rules, { range, choose, metric: compared });
+  const bins = comparison(data)?.windows[0]?.histograms;
+  if (bins) histograms(place("scores"), bins);
+}
+
+function content(model, data, { all, range, metric, choose, chooseMetric }) {
+  const { view } = data;
+  const latest = view.events.statistical,
+    event = comparison(data);
+  const bins = event?.windows[0]?.histograms;
+  const open = data.alerts.filter((a) => a.status !== "resolved");
+  const inRange = within(data.snapshots, range),
+    events = within(data.events, range, (row) => row.as_of.slice(0, 10));
+  const select = h(
+    "select",
+    { "aria-label": "Metric", onchange: (change) => chooseMetric(change.target.value) },
+    SERIES.map((name) => h("option", { value: name, selected: name === metric }, metricName(name))),
+  );
+  return h(
+    "div",
+    { class: "stack" },
+    head(model, view),
+    facts(view),
+    open.length ? openAlerts(open) : null,
+    range ? rangeControls(range, all.to, choose) : null,
+    h(
+      "div",
+      { class: "grid" },
       h(
-        "div",
-        { class: "stack" },
-        head(model, view),
-        replace(figures, facts(view)),
-        data.alerts.some((a) => a.status !== "resolved")
-          ? openAlerts(data.alerts.filter((a) => a.status !== "resolved"))
-          : null,
+        "section",
+        { class: "card" },
+        h("div", { class: "row spread" }, h("h2", {}, "Day by day"), select),
+        chart("series", true),
         h(
-          "div",
-          { class: "grid" },
-          h(
-            "section",
-            { class: "card" },
-            h("div", { class: "row spread" }, h("h2", {}, "Day by day"), select),
-            series,
-            h(
-              "p",
-              { class: "small soft" },
-              "Shaded: 95 % interval of the day. Dotted lines: activations. Triangles: drift found on that day. Each day in its newest revision; the table below says which were revised by later labels.",
-            ),
-          ),
-          h(
-            "section",
-            { class: "card half" },
-            h("h2", {}, "Scores, recent beside baseline"),
-            bins
-              ? scores
-              : h(
-                  "p",
-                  { class: "soft" },
-                  event?.reason
-                    ? `No comparison yet: ${words(event.reason)}.`
-                    : `No comparison yet. The first comes at 03:00 once ${view.rules.initial_baseline_days} closed days of a version lie before the recent ones.`,
-                ),
-            bins
-              ? h(
-                  "p",
-                  { class: "small soft" },
-                  `${day(event.windows[0].from)} to ${day(event.windows[0].to)}, ${count(event.windows[0].recent_rows)} scores beside ${count(event.windows[0].baseline_rows)}; D = ${ratio(event.statistic)}, p = ${event.p_value === undefined ? "–" : event.p_value.toPrecision(2)}. `,
-                  verdictTag(event),
-                  event === latest
-                    ? null
-                    : ` It is of ${event.model_version}; the newest says: ${words(latest.reason)}.`,
-                )
-              : null,
-          ),
-          h(
-            "section",
-            { class: "card half" },
-            h("h2", {}, "Confusion, 7 closed days"),
-            matrix(data.snapshots, view.active_version),
-          ),
-          h("section", { class: "card half" }, h("h2", {}, "Distance of scores from the baseline"), distance),
-          h("section", { class: "card half" }, h("h2", {}, "Drop from the baseline"), drops),
-          h(
-            "section",
-            { class: "card flush half" },
-            h("h2", {}, "Drift found"),
-            data.events.length
-              ? eventTable(data.events.slice(0, 100))
-              : h("p", { class: "soft", style: { paddingBottom: "1rem" } }, noneFound(data.checks)),
-          ),
-          h("section", { class: "card flush half" }, h("h2", {}, "Versions"), versionTable(data)),
-          h(
-            "section",
-            { class: "card" },
-            h(
-              "div",
-              { class: "row spread" },
-              h("h2", {}, "Decisions"),
-              h("a", { href: `/audit?model=${encodeURIComponent(model)}` }, "all of them"),
-            ),
-            data.audit.length ? decisions(data.audit, false) : h("p", { class: "soft" }, "None yet."),
-          ),
-          h(
-            "section",
-            { class: "card flush" },
-            h(
-              "details",
-              { style: { padding: ".9rem 1.1rem" } },
-              h("summary", {}, `Snapshots (${data.snapshots.length})`),
-              snapshotTable(data.snapshots, view.open),
-            ),
-          ),
+          "p",
+          { class: "small soft" },
+          "Shaded: 95 % interval of the day. Dotted lines: activations. Triangles: drift found on that day. Each day in its newest revision; the table below says which were revised by later labels. Drag over days to look closer; double-click to see all again.",
         ),
       ),
-    );
-    draw();
-    checksChart(distance, data.checks, "statistical", view.rules);
-    checksChart(drops, data.checks, "performance", view.rules, view.metric.name);
-    if (bins) histograms(scores, bins);
-  }
-
-  replace(main, skeleton());
-  const again = soon(load, 250, 1_500);
-  const ends = [
-    // what was loaded stays while the read model is away, and says no more than from when it is
-    watch(() => current() && (outdated() ? data && replace(figures, facts(data.view)) : again())),
-    listen((message) => {
-      const ours = message.model === model || (message.model === "*" && message.topic === "settings");
-      if (message.type === "reset" || (message.type === "change" && ours)) again();
-    }),
-  ];
-  await load();
-  return { close: () => ends.forEach((end) => end()) };
+      h(
+        "section",
+        { class: "card half", "data-key": "scores" },
+        h("h2", {}, "Scores, recent beside baseline"),
+        bins
+          ? chart("scores")
+          : h(
+              "p",
+              { class: "soft" },
+              event?.reason
+                ? `No comparison yet: ${words(event.reason)}.`
+                : `No comparison yet. The first comes at 03:00 UTC once ${view.rules.initial_baseline_days} closed days of a version lie before the recent ones.`,
+            ),
+        bins
+          ? h(
+              "p",
+              { class: "small soft" },
+              `${span(event.windows[0].from, event.windows[0].to)}, ${count(event.windows[0].recent_rows)} scores beside ${count(event.windows[0].baseline_rows)}; D = ${ratio(event.statistic)}, p = ${event.p_value === undefined ? "–" : event.p_value.toPrecision(2)}. `,
+              verdictTag(event),
+              event === latest ? null : ` It is of ${event.model_version}; the newest says: ${words(latest.reason)}.`,
+            )
+          : null,
+      ),
+      h(
+        "section",
+        { class: "card half" },
+        h("h2", {}, "Confusion, 7 closed days"),
+        matrix(data.snapshots, view.active_version),
+      ),
+      h("section", { class: "card half" }, h("h2", {}, "Distance of scores from the baseline"), chart("distance")),
+      h("section", { class: "card half" }, h("h2", {}, "Drop from the baseline"), chart("drops")),
+      h(
+        "section",
+        { class: "card flush half" },
+        h("h2", {}, "Drift found"),
+        events.length
+          ? eventTable(events.slice(0, 100))
+          : h("p", { class: "soft", style: { paddingBottom: "1rem" } }, noneFound(within(data.checks, range))),
+      ),
+      h("section", { class: "card flush half" }, h("h2", {}, "Versions"), versionTable(data)),
+      h(
+        "section",
+        { class: "card" },
+        h(
+          "div",
+          { class: "row spread" },
+          h("h2", {}, "Decisions"),
+          h("a", { href: `/audit?model=${encodeURIComponent(model)}` }, "all of them"),
+        ),
+        data.audit.length ? decisions(data.audit, false) : h("p", { class: "soft" }, "None yet."),
+      ),
+      h(
+        "section",
+        { class: "card flush" },
+        h(
+          "details",
+          { style: { padding: ".9rem 1.1rem" } },
+          h("summary", {}, `Snapshots (${inRange.length})`),
+          snapshotTable(inRange, view.open),
+        ),
+      ),
+    ),
+  );
 }
 
 function head(model, view) {
@@ -193,135 +205,6 @@ function head(model, view) {
     ),
     actions(model, view),
   );
-}
-
-/** Buttons of a model; a viewer sees why there are none. */
-export function actions(model, view) {
-  if (!mayCommand()) return h("span", { class: "small soft" }, "signed in as a viewer: commands need the operator role");
-  const path = `/models/${modelPath(model)}`;
-  const versions = [...new Set((view.versions ?? []).flatMap((v) => [v.active_version, v.previous_version]))]
-    .filter((v) => v && v !== view.active_version)
-    .reverse();
-  const waiting = view.job?.state === "awaiting_approval";
-  return h(
-    "div",
-    { class: "row actions" },
-    waiting &&
-      h(
-        "button",
-        {
-          class: "primary",
-          onclick: () =>
-            command({
-              heading: `Approve ${model}`,
-              text: "What waits goes on; the other safeguards are evaluated again.",
-              button: "Approve",
-              path: `${path}/approve`,
-            }),
-        },
-        "Approve…",
-      ),
-    waiting &&
-      h(
-        "button",
-        {
-          onclick: () =>
-            command({
-              heading: `Reject ${model}`,
-              text: "What waits is turned down and counts for nothing.",
-              button: "Reject",
-              path: `${path}/reject`,
-            }),
-        },
-        "Reject…",
-      ),
-    view.job?.circuit === "open" &&
-      h(
-        "button",
-        {
-          onclick: () =>
-            command({
-              heading: `Reset the circuit of ${model}`,
-              text: `Trainings are allowed again after ${view.rules.circuit_failures} that failed or were taken back.`,
-              button: "Reset the circuit",
-              path: `${path}/reset_circuit`,
-            }),
-        },
-        "Reset circuit…",
-      ),
-    view.job?.failure &&
-      view.job.state !== "halted" &&
-      h(
-        "button",
-        {
-          onclick: () =>
-            command({
-              heading: `Dismiss the failure of ${model}`,
-              text: "It is shown no longer. The back-off goes on, and the failure counts for the circuit.",
-              button: "Dismiss the failure",
-              path: `${path}/dismiss`,
-            }),
-        },
-        "Dismiss failure…",
-      ),
-    h(
-      "button",
-      {
-        onclick: () =>
-          command({
-            heading: `Retrain ${model}`,
-            text: `Trains on the last ${view.rules.retrain_range_days} days, needs no drift and no approval. Every other safeguard is evaluated, and refuses by name.`,
-            button: "Retrain",
-            path: `${path}/retrain`,
-          }),
-      },
-      "Retrain…",
-    ),
-    h(
-      "button",
-      {
-        onclick: () =>
-          command({
-            heading: `Accept the present of ${model}`,
-            text: `Its baseline begins again today and its open drift alert ends. Nothing is compared until ${view.rules.initial_baseline_days} days from today and the ${view.rules.recent_days} recent ones after them are closed.`,
-            button: "Accept as normal",
-            path: `${path}/rebaseline`,
-          }),
-      },
-      "Accept as normal…",
-    ),
-    h(
-      "button",
-      {
-        class: "danger",
-        disabled: !versions.length,
-        title: versions.length ? "" : "there is no version to go back to",
-        onclick: () => rollBack(model, view, versions, path),
-      },
-      "Roll back…",
-    ),
-  );
-}
-
-function rollBack(model, view, versions, path) {
-  const to = h(
-    "select",
-    {},
-    versions.map((v) => h("option", { value: v }, v)),
-  );
-  const sure = h("input", { type: "checkbox", required: true });
-  command({
-    heading: `Roll back ${model}`,
-    danger: true,
-    button: "Roll back",
-    path: `${path}/rollback`,
-    body: () => ({ model_version: to.value }),
-    text: `The deployer puts another version in place of ${view.active_version}. Whatever job the model has ends.`,
-    more: [
-      h("label", { class: "field" }, h("span", {}, "Version to activate"), to),
-      h("label", { class: "row" }, sure, h("span", {}, `I mean ${model}.`)),
-    ],
-  });
 }
 
 function facts(view) {
@@ -364,7 +247,6 @@ function facts(view) {
   );
 }
 
-/** No drift was found: in how many comparisons, and when. */
 const openAlerts = (alerts) =>
   h(
     "div",
@@ -372,7 +254,7 @@ const openAlerts = (alerts) =>
     alerts.map((alert) =>
       h(
         "section",
-        { class: "card" },
+        { class: "card", "data-key": alert.id },
         h(
           "div",
           { class: "row spread" },

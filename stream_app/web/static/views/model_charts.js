@@ -16,7 +16,7 @@ export const SERIES = [
 ];
 
 /** Hits and rows of metrics that are shares, for their intervals. */
-const SHARES = {
+export const SHARES = {
   accuracy: (s) => [
     s.true_positives + s.true_negatives,
     s.true_positives + s.true_negatives + s.false_positives + s.false_negatives,
@@ -32,11 +32,18 @@ const dayNumber = (date) => Math.round(Date.parse(`${date}T00:00:00Z`) / DAY_MS)
 const dateOf = (number) => new Date(number * DAY_MS).toISOString().slice(0, 10);
 const known = (value) => value !== null && value !== undefined;
 
-/** Ticks at whole days, one label a day, as many as stand side by side: eight at most. */
-function dayAxis(element, first, last) {
+/** Ticks at whole days, one label a day, as many as stand side by side: eight at most. Half a day of room at each end. */
+export function dayAxis(element, first, last) {
+  const edge = (date, hours) => new Date(Date.parse(`${date}T00:00:00Z`) + hours * 3_600_000).toISOString().slice(0, 16);
   const days = dayNumber(last) - dayNumber(first) + 1,
     labels = Math.min(8, Math.max(2, Math.floor(element.clientWidth / 60)));
-  return { type: "date", tickformat: "%-d %b", tick0: first, dtick: Math.max(1, Math.ceil(days / labels)) * DAY_MS };
+  return {
+    type: "date",
+    tickformat: "%-d %b",
+    tick0: first,
+    dtick: Math.max(1, Math.ceil(days / labels)) * DAY_MS,
+    range: [edge(first, -12), edge(last, 12)],
+  };
 }
 
 /** The day that an event judges: the newest of its first window, which ends before `to`. */
@@ -46,12 +53,12 @@ const dayJudged = (event) =>
     : event.as_of.slice(0, 10);
 
 /** One marker for each check and day, its worst; of several on one day the worst lies on top. */
-function driftMarks(events, from) {
+function driftMarks(events, from, to) {
   const worst = new Map();
   for (const event of events) {
     const day = dayJudged(event),
       check = event.check ?? event.kind;
-    if (event.kind === "quality" || day < from) continue;
+    if (event.kind === "quality" || day < from || day > to) continue;
     const before = worst.get(`${check} ${day}`);
     if (!before || RANK[event.severity] > RANK[before.severity]) worst.set(`${check} ${day}`, { ...event, day, check });
   }
@@ -122,9 +129,9 @@ export function withGaps(rows, value, text = (_row) => "") {
 }
 
 /** Metric by day and version, with intervals, activations and drift. */
-export function seriesChart(element, { snapshots, events, view }, metric) {
+export function seriesChart(element, { snapshots, events, view }, metric, range, choose) {
   if (!snapshots.length)
-    return instead(element, "No closed day yet: the first closes at 02:00 UTC after it.");
+    return instead(element, range ? "No closed day in this range." : "No closed day yet: the first closes at 02:00 UTC after it.");
   const values = snapshots.map((s) => s[metric]).filter(known);
   if (!values.length && !snapshots.some((s) => known(estimated(s, metric))))
     return instead(
@@ -150,10 +157,9 @@ export function seriesChart(element, { snapshots, events, view }, metric) {
       const edges = [...values, ...snapshots.map((s) => estimated(s, metric)), ...snapshots.flatMap((s) => interval(s, metric) ?? [])].filter(known);
       const top = Math.max(...edges),
         bottom = Math.min(...edges);
-      const from = snapshots[0].date,
-        to = snapshots.at(-1).date;
+      const { from, to } = range ?? { from: snapshots[0].date, to: snapshots.at(-1).date };
       const step = 0.08 * (top - bottom || top || 1);
-      const marks = driftMarks(events, from);
+      const marks = driftMarks(events, from, to);
       if (marks.length)
         data.push({
           type: "scatter",
@@ -197,6 +203,7 @@ export function seriesChart(element, { snapshots, events, view }, metric) {
       };
     },
     `${metricName(metric)} by day`,
+    choose,
   );
 }
 
@@ -221,7 +228,7 @@ export function estimatedLines(snapshots, metric, c) {
 /** The 95 % interval of a day's metric; null where it is no share, or has no value. */
 const interval = (row, metric) => (SHARES[metric] && known(row[metric]) ? wilson(...SHARES[metric](row)) : null);
 
-function lines(rows, version, metric, colour) {
+export function lines(rows, version, metric, colour) {
   return [
     ...bands(rows, (row) => interval(row, metric), { fillcolor: faded(colour, 0.14) }),
     {
@@ -241,13 +248,17 @@ function lines(rows, version, metric, colour) {
 }
 
 /** Rules that say from where on a comparison is MEDIUM, HIGH and CRITICAL. */
-const LIMITS = {
+export const LIMITS = {
   statistical: ["ks_min_distance", "ks_high_bound", "ks_critical_bound"],
   performance: ["drop_points", "drop_high_points", "drop_critical_points"],
 };
 
-/** What the comparisons measured, with their bounds: D, or the drop of a metric in points. `rules`: the model's own. */
-export function checksChart(element, checks, kind, rules, metric = "") {
+/**
+ * What the comparisons measured, with their bounds: D, or the drop of a metric in points. `rules`: the model's own.
+ * @param {{ range?: { from: string, to: string } | null, choose?: any, metric?: string }} [shown] which days, and of which metric
+ */
+export function checksChart(element, checks, kind, rules, shown = {}) {
+  const { range, choose = null, metric = "" } = shown;
   const rows = checks.filter((c) => c.kind === kind && c.windows.length);
   const scale = kind === "statistical" ? 1 : 100;
   const pick = (row, oneDay) =>
@@ -261,7 +272,7 @@ export function checksChart(element, checks, kind, rules, metric = "") {
   if (!week.length)
     return instead(
       element,
-      `No comparison in the last 90 days: a version is compared once it has ${rules.initial_baseline_days} closed days that the recent ones do not overlap.`,
+      `No comparison in these days: a version is compared once it has ${rules.initial_baseline_days} closed days that the recent ones do not overlap.`,
     );
   const bounds = ({ window }) => (known(window.low) ? [window.low * scale, window.high * scale] : null);
   const value = ({ window }) => window.value * scale;
@@ -290,7 +301,7 @@ export function checksChart(element, checks, kind, rules, metric = "") {
         },
       ],
       layout: {
-        xaxis: dayAxis(element, week[0].date, week.at(-1).date),
+        xaxis: dayAxis(element, range?.from ?? week[0].date, range?.to ?? week.at(-1).date),
         yaxis: { title: { text: kind === "statistical" ? "D" : `${metricName(metric)}, points` } },
         shapes: LIMITS[kind].map((name, n) => ({
           type: "line",
@@ -304,5 +315,6 @@ export function checksChart(element, checks, kind, rules, metric = "") {
       },
     }),
     kind === "statistical" ? "Distance of scores by daily check" : "Drop of the metric by daily check",
+    choose,
   );
 }

@@ -1,5 +1,6 @@
 // Tables of a model: confusion, drift events, versions, snapshots.
 import { count, h, metricName, percent, ratio, when, words } from "../dom.js";
+import { days } from "../time.js";
 import { severityTag, table } from "../parts.js";
 
 export function matrix(snapshots, version) {
@@ -48,14 +49,14 @@ export function matrix(snapshots, version) {
       cell("fn", false),
       cell("tn", true),
     ),
-    h("p", { class: "small soft" }, `${used[0].model_version}, ${used[0].date} to ${used.at(-1).date}`),
+    h("p", { class: "small soft" }, `${used[0].model_version}, ${days(used[0].date, used.at(-1).date)} (${used.length} ${used.length === 1 ? "day" : "days"} of UTC)`),
   );
 }
 
 export const eventTable = (events) =>
   table(
     [
-      ["Check", (e) => when(e.as_of), { label: "as_of" }],
+      ["Check", (e) => when(e.as_of), { label: "check" }],
       ["Severity", (e) => severityTag(e.severity), { class: "right" }],
       [
         "What",
@@ -126,6 +127,6 @@ export function snapshotTable(snapshots, open) {
 
 export function noneFound(checks) {
   const judged = checks.filter((check) => check.verdict !== "insufficient_evidence");
-  if (!judged.length) return "Nothing could be compared in the last 90 days.";
-  return `None in ${count(judged.length)} comparisons from ${judged[0].date} to ${judged.at(-1).date}.`;
+  if (!judged.length) return "Nothing could be compared in these days.";
+  return `None in ${count(judged.length)} comparisons on ${days(judged[0].date, judged.at(-1).date)}.`;
 }

@@ -1,33 +1,30 @@
 // Retraining: which models have a job, and for one of them its state, its safeguards and why not.
 import { get, modelPath } from "../api.js";
-import { listen } from "../live.js";
-import { h, replace, soon, time, when, words } from "../dom.js";
-import { actions } from "./model.js";
+import { h, span, when, words } from "../dom.js";
+import { actions } from "./actions.js";
 import { decisions } from "./audit.js";
-import { empty, failed, guards, jobTag, problem, skeleton, table } from "../parts.js";
+import { empty, failed, guards, jobTag, kept, table } from "../parts.js";
 
 export function open(main, model, current) {
-  return model === undefined ? overview(main, current) : ofModel(main, model, current);
+  return opened(model === undefined ? overview(main, current) : ofModel(main, model, current));
 }
 
-async function watch(main, load, wanted) {
-  replace(main, skeleton());
-  const again = soon(load, 150, 700);
-  const end = listen((message) => {
-    if (message.type === "reset" || (message.type === "change" && wanted(message))) again();
-  });
-  await load();
-  return { close: end };
+async function opened(view) {
+  await view.load();
+  return view;
 }
 
 function overview(main, current) {
-  const load = async () => {
-    try {
-      const [{ items }, refused] = await Promise.all([
-        get("/trainings", { limit: 200 }),
+  return kept({
+    main,
+    current,
+    fetch: () =>
+      Promise.all([
+        get("/trainings", { limit: 500 }),
         get("/audit", { action: "train", decision: "refused", limit: 10 }),
-      ]);
-      if (!current()) return;
+      ]),
+    wanted: (message) => ["training-jobs", "audit"].includes(message.topic),
+    draw: ([{ items }, refused]) => {
       /** @type {import("../parts.js").Column[]} */
       const columns = [
         [
@@ -52,9 +49,7 @@ function overview(main, current) {
           { label: "circuit" },
         ],
       ];
-      replace(
-        main,
-        h(
+      return h(
           "div",
           { class: "stack" },
           h("h1", {}, "Retraining"),
@@ -78,44 +73,29 @@ function overview(main, current) {
             h("h2", {}, "Why not, most recently"),
             refused.items.length ? decisions(refused.items) : h("p", { class: "soft" }, "No training was refused."),
           ),
-        ),
-      );
-    } catch (error) {
-      if (error.status === 401) throw error;
-      if (current()) replace(main, problem(error, load));
-    }
-  };
-  return watch(main, load, (m) => ["training-jobs", "audit"].includes(m.topic));
+        );
+    },
+  });
 }
 
 function ofModel(main, model, current) {
-  const load = async () => {
-    try {
-      const [view, trainings, audit] = await Promise.all([
-        get(`/models/${modelPath(model)}`),
-        get("/trainings", { model }),
-        get("/audit", { model, limit: 100 }),
-      ]);
-      if (current()) paint(main, model, view, trainings.items[0], audit.items);
-    } catch (error) {
-      if (error.status === 401) throw error;
-      if (current()) replace(main, problem(error, load));
-    }
-  };
-  return watch(
+  return kept({
     main,
-    load,
-    (m) => m.model === model && ["training-jobs", "audit", "training-commands", "model-lifecycle"].includes(m.topic),
-  );
+    current,
+    fetch: () =>
+      Promise.all([get(`/models/${modelPath(model)}`), get("/trainings", { model }), get("/audit", { model, limit: 100 })]),
+    wanted: (message) =>
+      message.model === model &&
+      ["training-jobs", "audit", "training-commands", "model-lifecycle"].includes(message.topic),
+    draw: ([view, trainings, audit]) => shown(model, view, trainings.items[0], audit.items),
+  });
 }
 
-function paint(main, model, view, training, audit) {
+function shown(model, view, training, audit) {
   const asked = audit.find((row) => ["train", "recalibrate"].includes(row.action) && row.safeguards.length);
   const refused = audit.filter((row) => row.action === "train" && row.decision === "refused");
   const job = training.job;
-  replace(
-    main,
-    h(
+  return h(
       "div",
       { class: "stack" },
       h(
@@ -194,7 +174,6 @@ function paint(main, model, view, training, audit) {
           audit.length ? decisions(audit.slice(0, 25), false) : h("p", { class: "soft" }, "None yet."),
         ),
       ),
-    ),
   );
 }
 
@@ -247,7 +226,7 @@ const timeline = (rows, head, body) =>
   h(
     "ul",
     { class: "timeline" },
-    rows.slice(0, 20).map((row) => h("li", {}, h("div", { class: "row" }, when(row.at), head(row)), body(row))),
+    rows.slice(0, 20).map((row) => h("li", { "data-key": row.id }, h("div", { class: "row" }, when(row.at), head(row)), body(row))),
   );
 
 const history = (rows) =>
@@ -270,8 +249,8 @@ const commands = (rows) =>
         ? h(
             "div",
             { class: "small soft" },
-            `rows of ${time(row.data.train.from)} to ${time(row.data.train.to)}, ` +
-              `judged on ${time(row.data.holdout.from)} to ${time(row.data.holdout.to)}`,
+            `rows of ${span(row.data.train.from, row.data.train.to)}, ` +
+              `judged on ${span(row.data.holdout.from, row.data.holdout.to)}`,
           )
         : null,
       row.recalibration ? h("div", { class: "small soft" }, expected(row.recalibration)) : null,

@@ -2,6 +2,7 @@
 import { get } from "../api.js";
 import { listen } from "../live.js";
 import { count, h, replace, soon, when, words } from "../dom.js";
+import { patch } from "../patch.js";
 import { decisions } from "./audit.js";
 import { dialog, mayCommand, command, problem, severityTag, skeleton } from "../parts.js";
 
@@ -44,7 +45,9 @@ export async function open(main, _part, current) {
       paint();
     } catch (error) {
       if (error.status === 401) throw error;
-      if (current()) replace(list, problem(error, load));
+      if (!current()) return;
+      if (items.length) setTimeout(() => current() && load(), 5_000);
+      else replace(list, problem(error, load));
     }
   }
 
@@ -59,14 +62,14 @@ export async function open(main, _part, current) {
       ["Others that can change while it runs", rows.filter((r) => !changed(r) && !r.previewable && r.changeable)],
       ["Fixed when the workers start", rows.filter((r) => !changed(r) && !r.changeable)],
     ];
-    replace(
+    patch(
       list,
       groups
         .filter(([, group]) => group.length)
         .map(([name, group]) =>
           h(
             "section",
-            { class: "card", style: { marginBottom: "1rem" } },
+            { class: "card", style: { marginBottom: "1rem" }, "data-key": name },
             h(
               "details",
               { open: Boolean(filter) || group[0].previewable || changed(group[0]) },
@@ -77,7 +80,7 @@ export async function open(main, _part, current) {
         ),
       rows.length ? null : h("p", { class: "soft" }, "No setting fits."),
     );
-    replace(trail, h("h2", {}, "Changes"), audit.length ? decisions(audit) : h("p", { class: "soft" }, "None yet."));
+    patch(trail, h("h2", {}, "Changes"), audit.length ? decisions(audit) : h("p", { class: "soft" }, "None yet."));
   }
 
   replace(
@@ -119,7 +122,7 @@ const changed = (item) => item.actor !== null && (item.model !== "*" || text(ite
 function row(item) {
   return h(
     "div",
-    { style: { borderTop: "1px solid var(--rule)", padding: ".6rem 0" } },
+    { "data-key": `${item.model}|${item.key}`, style: { borderTop: "1px solid var(--rule)", padding: ".6rem 0" } },
     h(
       "div",
       { class: "row spread" },
@@ -156,6 +159,7 @@ function change(item, value = item.value) {
     text: item.doc,
     button: "Change it",
     path: "/settings",
+    model: item.model,
     body: () => ({ model: model.value.trim(), key: item.key, value: parse(input.value.trim()) }),
     more: [
       h("label", { class: "field" }, h("span", {}, "Value, as JSON; null takes a change back"), input),
