@@ -120,6 +120,8 @@ def metrics_config(settings: Settings) -> MetricsConfig:
             of["probation_days"],
             of["probation_previous_days"],
             of["probation_dispersion_days"],
+            of["hourly_alerts"],
+            of["false_alert_budget"],
         )
 
     return MetricsConfig(

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
 from schemas import bounds
+from schemas.drift import DriftKind, Severity
 from schemas.training import Answer, VersionComparison
 from schemas.unreadable import Unreadable
 from stream_app.core.comparisons.finding import Finding
@@ -23,7 +24,7 @@ from stream_app.core.kit.effects import ConsumedRecord, Emit
 from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.errors import Broken, Parked, UnknownFormat
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 
 #: Alias of the log that metrics writes.
 MODEL_LOG: Final = "model-log"
@@ -156,6 +157,50 @@ class ProbationEntry(msgspec.Struct, frozen=True, tag="probation"):
     #: full hours between the two
     hours: int
     windows: list[LabelWindow]
+    settings_hash: str
+
+
+class HourlyLoss(msgspec.Struct, frozen=True, array_like=True):
+    """What went since a start hour. Points are 0–100, shares 0–1; hours since 1970, the first included, the last
+    excluded."""
+
+    start: int
+    end: int
+    points: float
+    #: 99 % interval of the points
+    lower: float
+    upper: float
+    recent: float
+    baseline: float
+    recent_rows: int
+    baseline_rows: int
+
+
+class HourlyEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="hourly"):
+    """Hourly evidence of one kind, where it is above 10 or an episode is open (CONTRACT section 3a)."""
+
+    model: str
+    version: str
+    kind: DriftKind
+    #: the full hour (since 1970): hours before it count
+    hour: int
+    #: tick that looked at it
+    at_ms: int
+    #: log10, three decimals: of all, and of the days in flight alone; ``None`` if there is nothing to compare with
+    evidence: float | None = None
+    in_flight: float | None = None
+    threshold: float
+    #: what became of the episode; an event goes out when it opened or was raised
+    what: Literal["opened", "raised", "goes_on", "ended"] | None = None
+    severity: Severity | None = None
+    #: full hour at which the open episode opened
+    since: int | None = None
+    loss: HourlyLoss | None = None
+    #: of performance: accuracy, or recall
+    metric: str | None = None
+    #: healthy days it is compared with
+    baseline: BaselineEntry = BaselineEntry()
+    acquitted: bool = False
     settings_hash: str
 
 
@@ -297,6 +342,7 @@ Entry = (
     | PerformanceEntry
     | QualityEntry
     | ProbationEntry
+    | HourlyEntry
     | EventEntry
     | DecisionEntry
     | KeptEntry

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from stream_app.settings.built_in import PERFORMANCE_METRICS
 from stream_app.settings.fields import AT_START, EVERYWHERE, STATIC, setting
 from stream_app.settings.groups import GROUPS, contradiction
+from stream_app.settings.hourly import HourlyFields
 
 Metric = Literal["accuracy", "precision", "recall", "f1", "pr_auc", "precision_at_80_recall"]
 Policy = Literal["drift", "labels", "schedule"]
@@ -20,7 +21,7 @@ Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "satur
 Floor = Annotated[float, Field(ge=0, le=1)]
 
 
-class RuleFields(BaseModel):
+class RuleFields(HourlyFields):
     """The fields that :class:`TypeSettings` and the global settings share, each by itself."""
 
     # of these models some are bases alone, and no command uses all: each is built at its first use

@@ -13,7 +13,7 @@ from stream_app.core.alerts.state import Decision, Replacement
 from stream_app.core.comparisons.finding import Finding
 from stream_app.core.kit.codec import Codec
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 
 class EventPublished(msgspec.Struct, frozen=True, tag="event"):
@@ -65,6 +65,13 @@ class VersionKept(msgspec.Struct, frozen=True, tag="kept"):
     since_ms: int
 
 
+class EpisodeEnded(msgspec.Struct, frozen=True, tag="quiet"):
+    """What an hourly alarm of a kind was about is over."""
+
+    model: str
+    kind: str
+
+
 class ModelForgotten(msgspec.Struct, frozen=True, tag="forgotten"):
     """A model made no predictions for so long that nothing of it is kept."""
 
@@ -82,7 +89,17 @@ class TimePassed(msgspec.Struct, frozen=True, tag="tick"):
     """Time went on; never stored."""
 
 
-Fact = EventPublished | Decided | Acknowledged | Accepted | VersionReplaced | VersionKept | ModelForgotten | Changed
+Fact = (
+    EventPublished
+    | Decided
+    | Acknowledged
+    | Accepted
+    | VersionReplaced
+    | VersionKept
+    | EpisodeEnded
+    | ModelForgotten
+    | Changed
+)
 
 _codec: Final = Codec[Fact](Fact, FORMAT, "stored fact about alerts")
 encode, decode = _codec.encode, _codec.decode

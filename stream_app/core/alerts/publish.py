@@ -102,6 +102,7 @@ def short(finding: Finding) -> dict[str, Any]:
         "p_value": finding.p_value,
         "metric": finding.metric,
         "reason": finding.reason,
+        **({"evidence": finding.evidence} if finding.evidence is not None else {}),
         "revises": finding.revises,
         "since": date_of(finding.run_from) if finding.run_from is not None else None,
         "faults": finding.faults,

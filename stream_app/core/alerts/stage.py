@@ -101,6 +101,10 @@ class AlertsStage(LogStage):
         elif isinstance(entry, model_log.KeptEntry):
             self._own(entry.model)
             self._remember(offset, facts.VersionKept(entry.model, entry.since_ms))
+        elif isinstance(entry, model_log.HourlyEntry):
+            self._own(entry.model)
+            if entry.what == "ended":
+                self._remember(offset, facts.EpisodeEnded(entry.model, entry.kind))
         elif isinstance(entry, model_log.ForgottenEntry):
             self._own(entry.model)
             self._remember(offset, facts.ModelForgotten(entry.model))

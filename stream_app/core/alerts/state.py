@@ -22,7 +22,7 @@ import msgspec
 from stream_app.core.comparisons.finding import Finding
 from stream_app.core.kit.codec import Codec
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 HISTORY, OPEN, DECISION, COMMAND = b"A", b"O", b"D", b"C"
 
 DRIFT: Final = "ML_DRIFT_DETECTED"
@@ -94,6 +94,10 @@ class OpenAlert(msgspec.Struct, frozen=True):
     replaced_by: Replacement | None = None
     #: who accepted the present as normal, which ended it
     accepted_by: str | None = None
+    #: kind → day (since 1970) of its newest hourly alarm at HIGH or above; closes count only if they have seen it
+    alarmed: dict[str, int] = {}
+    #: those of them whose hourly episode lasts
+    episodes: list[str] = []
 
 
 class AlertHistory(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from schemas.clock import TickView
 from schemas.common import ce_headers, encode
 from schemas.drift import Check, DriftKind, Verdict
 from stream_app.core import model_log
+from stream_app.core.comparisons.finding import HOURLY
 from stream_app.core.comparisons.prior import prior_shift
 from stream_app.core.comparisons.records import QualityValue
 from stream_app.core.comparisons.rules import ComparisonRules
@@ -28,7 +29,7 @@ from stream_app.core.drift import events, state
 from stream_app.core.drift.events import About, Judged
 from stream_app.core.drift.state import DriftState, Run
 from stream_app.core.kit.changes import Change
-from stream_app.core.kit.days import date_of, day_of
+from stream_app.core.kit.days import HOUR_MS, date_of, day_of
 from stream_app.core.kit.effects import ConsumedRecord, Drained, Emit, TableReader
 from stream_app.core.kit.live_settings import Fixed, LiveSettings, Resolver
 from stream_app.core.kit.log_stage import LogStage
@@ -60,6 +61,7 @@ _JUDGED = (
     model_log.QualityEntry,
     model_log.StatisticalEntry,
     model_log.PerformanceEntry,
+    model_log.HourlyEntry,
 )
 
 
@@ -94,7 +96,8 @@ class DriftStage(LogStage):
         for record, entry in zip(batch, entries, strict=True):
             with decoding(record):
                 self._entry(entry)
-            if isinstance(entry, _FORWARDED):
+            ends = isinstance(entry, model_log.HourlyEntry) and entry.what == "ended"
+            if ends or isinstance(entry, _FORWARDED):
                 self._work.emit(Emit(DRIFT_LOG, self.partition, record.key, record.value, []))
         return len(batch)
 
@@ -118,6 +121,8 @@ class DriftStage(LogStage):
             self._statistical(entry)
         elif isinstance(entry, model_log.PerformanceEntry):
             self._performance(entry)
+        elif isinstance(entry, model_log.HourlyEntry):
+            self._hourly(entry)
         elif isinstance(entry, model_log.ForgottenEntry):
             self._work.put(state.key(entry.model), None)
 
@@ -205,6 +210,33 @@ class DriftStage(LogStage):
             prior_shift=prior_shift(entry.windows[judgement.decisive], rules) if drift else None,
         )
         self._compared(entry, DriftKind.PERFORMANCE, found, entry.again)
+
+    def _hourly(self, entry: model_log.HourlyEntry) -> None:
+        """An alarm at a full hour: only where an episode opened, or was raised. It is no run of daily checks."""
+        if entry.what not in ("opened", "raised"):
+            return
+        loss, last = entry.loss, entry.hour - 1
+        about = About(
+            model=entry.model,
+            kind=entry.kind,
+            check=HOURLY,
+            version=entry.version,
+            close_ms=entry.hour * HOUR_MS,
+            at_ms=entry.at_ms,
+            day=last // 24,
+            baseline=entry.baseline,
+        )
+        found = Judged(
+            judgement=Judgement(Verdict.DRIFT, None, entry.severity),
+            windows=[events.hourly_window(loss, entry.metric)] if loss is not None else [],
+            statistic=loss.points if loss is not None else None,
+            metric=entry.metric,
+            acquitted=entry.acquitted,
+            evidence=entry.evidence,
+        )
+        self._publish(
+            self._memory(entry.model), about, found, run_from=(loss.start if loss is not None else last) // 24
+        )
 
     def _compared(
         self,

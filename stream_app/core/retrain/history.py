@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from stream_app.core.comparisons.finding import Finding
+from stream_app.core.comparisons.finding import HOURLY, Finding
 from stream_app.core.kit.codec import Codec, body
 from stream_app.core.kit.days import day_of
 from stream_app.core.model_log import CompletenessEntry
@@ -59,7 +59,7 @@ class History(msgspec.Struct):
         day = day_of(found.close_ms)
         if day < self.faults_day or (found.kind == "quality" and found.check != "completeness"):
             return False
-        if found.check == "handover" or (day == self.faults_day and found.faults == self.faults):
+        if found.check in ("handover", HOURLY) or (day == self.faults_day and found.faults == self.faults):
             return False
         quiet = not found.faults and not self.faults
         self.faults_day, self.faults = day, list(found.faults)

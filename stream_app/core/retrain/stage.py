@@ -32,6 +32,7 @@ from msgspec.structs import replace
 from schemas.clock import TickView
 from schemas.drift import DriftKind
 from stream_app.core import model_log
+from stream_app.core.comparisons.finding import HOURLY, Finding
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.kit.audit import Said
 from stream_app.core.kit.changes import Change
@@ -44,7 +45,7 @@ from stream_app.core.model_log import decoding, entry_of
 from stream_app.core.retrain import day_offsets, reading
 from stream_app.core.retrain import lane_state as memos
 from stream_app.core.retrain.config import RetrainConfig, RetrainSettings
-from stream_app.core.retrain.effects import COORDINATOR, Wait
+from stream_app.core.retrain.effects import COORDINATOR, Decide, Wait
 from stream_app.core.retrain.events import (
     Approve,
     Event,
@@ -59,6 +60,7 @@ from stream_app.core.retrain.machine import step
 from stream_app.core.retrain.memory import CoordinatorStates
 from stream_app.core.retrain.policies import under_way
 from stream_app.core.retrain.publish import DECISION_LOG, JOBS, Publisher
+from stream_app.core.retrain.safeguards import SafeguardResult
 from stream_app.core.retrain.state import ModelState
 
 STAGE: Final = "retrain"
@@ -124,7 +126,7 @@ class RetrainStage(LogStage):
             found = entry.finding
             if known.judged(found):
                 self._memory.keep(entry.model, known)
-            if found.kind in _JUDGED and found.check is None:
+            if found.kind in _JUDGED and found.check in (None, HOURLY):
                 self._remember(offset, model_log.EventEntry(replace(found, windows=[])))
         elif isinstance(
             entry,
@@ -196,12 +198,14 @@ class RetrainStage(LogStage):
     def _handle(self, entry: model_log.Entry) -> None:
         if isinstance(entry, model_log.EventEntry):
             found = entry.finding
-            if found.drift:
+            if found.check == HOURLY:
+                self._labels_first(found)
+            elif found.drift:
                 first = found.run_from if found.run_from is not None else found.day
                 self._step(entry.model, reading.drift(found, self._seen(entry.model, first, found.faults)))
             elif found.kind in self._memory.states[entry.model].runs:
                 self._step(entry.model, reading.run_ended(found))
-            if found.kind == DriftKind.PERFORMANCE and found.revises is None:
+            if found.kind == DriftKind.PERFORMANCE and found.revises is None and found.check is None:
                 self._policies(entry.model, found.close_ms)
         elif isinstance(entry, model_log.ForgottenEntry):
             self._step(entry.model, Forgotten(entry.days, entry.close_ms))
@@ -221,6 +225,14 @@ class RetrainStage(LogStage):
                 self._step(entry.model, reading.result(entry))
         elif isinstance(entry, model_log.CommandEntry):
             self._command(entry)
+
+    def _labels_first(self, found: Finding) -> None:
+        """Answer an hourly alarm: by itself it starts no training, whatever the other safeguards would say."""
+        text = "an hourly alarm starts no training: the daily performance check speaks when its day is mature"
+        values = {"check": found.check, "evidence": found.evidence}
+        answer = SafeguardResult("maturity", False, text, values)
+        for emit in self._publisher.effect(found.model, Decide(found.id, False, (answer,), "refused"), ()):
+            self._work.emit(emit)
 
     def _command(self, found: model_log.CommandEntry) -> None:
         """One about all models is said by partition 0 alone; on each model it is said what it did there."""
