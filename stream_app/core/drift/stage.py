@@ -14,7 +14,6 @@ from schemas.clock import TickView
 from schemas.common import ce_headers, encode
 from schemas.drift import Check, DriftKind, Verdict
 from stream_app.core import model_log
-from stream_app.core.comparisons.finding import HOURLY
 from stream_app.core.comparisons.prior import prior_shift
 from stream_app.core.comparisons.records import QualityValue
 from stream_app.core.comparisons.rules import ComparisonRules
@@ -25,11 +24,11 @@ from stream_app.core.comparisons.verdicts import (
     quality_verdict,
     statistical_verdict,
 )
-from stream_app.core.drift import events, state
+from stream_app.core.drift import events, hourly, state
 from stream_app.core.drift.events import About, Judged
 from stream_app.core.drift.state import DriftState, Run
 from stream_app.core.kit.changes import Change
-from stream_app.core.kit.days import HOUR_MS, date_of, day_of
+from stream_app.core.kit.days import date_of, day_of
 from stream_app.core.kit.effects import ConsumedRecord, Drained, Emit, TableReader
 from stream_app.core.kit.live_settings import Fixed, LiveSettings, Resolver
 from stream_app.core.kit.log_stage import LogStage
@@ -38,6 +37,7 @@ from stream_app.core.model_log import decoding, entry_of
 
 DRIFT_EVENTS: Final = "drift-events"
 DRIFT_LOG: Final = "drift-log"
+HOURLY_EVIDENCE: Final = "hourly-evidence"
 
 QUALITY_CHECKS: Final[tuple[Check, ...]] = ("volume", "positive_rate", "calibration", "interval_width", "narrow_share")
 
@@ -212,31 +212,13 @@ class DriftStage(LogStage):
         self._compared(entry, DriftKind.PERFORMANCE, found, entry.again)
 
     def _hourly(self, entry: model_log.HourlyEntry) -> None:
-        """An alarm at a full hour: only where an episode opened, or was raised. It is no run of daily checks."""
-        if entry.what not in ("opened", "raised"):
-            return
-        loss, last = entry.loss, entry.hour - 1
-        about = About(
-            model=entry.model,
-            kind=entry.kind,
-            check=HOURLY,
-            version=entry.version,
-            close_ms=entry.hour * HOUR_MS,
-            at_ms=entry.at_ms,
-            day=last // 24,
-            baseline=entry.baseline,
-        )
-        found = Judged(
-            judgement=Judgement(Verdict.DRIFT, None, entry.severity),
-            windows=[events.hourly_window(loss, entry.metric)] if loss is not None else [],
-            statistic=loss.points if loss is not None else None,
-            metric=entry.metric,
-            acquitted=entry.acquitted,
-            evidence=entry.evidence,
-        )
-        self._publish(
-            self._memory(entry.model), about, found, run_from=(loss.start if loss is not None else last) // 24
-        )
+        record = hourly.evidence(entry)
+        headers = ce_headers("hourly-evidence", record.id, entry.model, entry.at_ms, self.config.source)
+        self._work.emit(Emit(HOURLY_EVIDENCE, self.partition, entry.model.encode(), encode(record), headers))
+        alarm = hourly.alarm(entry)
+        if alarm is not None:
+            about, found, first = alarm
+            self._publish(self._memory(entry.model), about, found, run_from=first)
 
     def _compared(
         self,

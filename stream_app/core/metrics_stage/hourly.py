@@ -79,6 +79,8 @@ class HourlyTier:
         self._work = work
         self._models = models
         self._comparer = comparer
+        #: false alerts that the budgets of the models at the last 02:00 close allow in 30 days, and the close's day
+        self.allowed, self._day = 0.0, 0
         #: models to visit, in order, and the versions whose counts changed
         self._loop: tuple[list[str], set[tuple[str, str]]] | None = None
 
@@ -207,6 +209,8 @@ class HourlyTier:
     def close(self, close: Close, models: list[str]) -> None:
         """Let days freeze that are no longer in flight, and make the references of the day after the close's."""
         looks = [look for look in self._looks(models) if look.on]
+        before = self.allowed if close.day == self._day else 0.0
+        self._day, self.allowed = close.day, before + sum(look.rules.false_alert_budget / 1_000 for look in looks)
         inputs = [self._input(look, close.at_ms // HOUR_MS) for look in looks]
         for look, result in zip(looks, advance(inputs), strict=True):
             known, rules, day = self._comparer.days(look.model, look.version), look.rules.hourly, close.day + 1

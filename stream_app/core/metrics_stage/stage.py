@@ -373,6 +373,11 @@ class MetricsStage:
 
     # -- for people, not for the log (:mod:`.view`) --------------------------------------------------------------
 
+    @property
+    def hourly_allowed(self) -> float:
+        """False hourly alerts that budgets allow in 30 days, for the models at the last 02:00 close of this object."""
+        return self._hourly.allowed
+
     def cell_days(self) -> tuple[int, int]:
         """The oldest and the newest day that may have stored cells; (1, 0) if there are none."""
         oldest = self._work.scan(CELL, None, 1)
