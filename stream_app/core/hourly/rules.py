@@ -46,3 +46,10 @@ def flying_days(rules: HourlyRules, kind: HourlyKind, hour: int) -> range:
     """Days (since 1970) in flight at a full hour (hours since 1970); the newest holds the last complete hour."""
     today = (hour - 1) // 24
     return range(today - rules.in_flight(kind) + 1, today + 1)
+
+
+def off_reason(rules: HourlyRules, kind: HourlyKind) -> str | None:
+    """Why a kind is never judged by the hour under these rules; ``None``: it is."""
+    if kind == "errors" and rules.label_delay_days > LONGEST_DELAY:
+        return f"outcomes are given more than {LONGEST_DELAY} days"
+    return None
