@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from schemas.drift import DriftKind
@@ -138,14 +137,13 @@ class HourlyTier:
         for look, result in zip(looks, advance([self._input(look, hour) for look in looks]), strict=True):
             state = result.state
             days = self._comparer.days(look.model, look.version)
-            for kind, reading in (("errors", result.errors), ("scores", result.scores)):
-                state = self._judge(look, kind, state, reading, days, hour, now)  # type: ignore[arg-type]
+            for kind in KINDS:
+                state = self._judge(look, kind, state, result.of(kind), days, hour, now)
             self._keep(look.model, state)
 
     def _input(self, look: _Look, hour: int) -> HourlyInput:
         rules = look.rules.hourly
-        days = wanted_days(look.version, look.state, hour, rules)
-        hours = self._hours(look.model, look.version, days)
+        hours = self._hours(look.model, look.version, wanted_days(look.version, look.state, hour))
         return HourlyInput(look.version, look.state, look.references, hours, hour, rules)
 
     def _judge(
@@ -160,14 +158,14 @@ class HourlyTier:
         severity = None
         if not (look.rules.performance if kind == "errors" else look.rules.statistical):
             if before.episode is not None:
-                state, what = episodes.ended(state, kind, hour), "ended"
+                state, what = state.having(kind, episodes.end_episode(before, hour)), "ended"
         elif episodes.at_issue(before, reading):
             if look.references is not None:
-                hours = self._hours(look.model, look.version, loss_days(reading, hour))
+                hours = self._hours(look.model, look.version, loss_days(reading))
                 found = estimate_loss(kind, reading, look.references, hours, look.rules.hourly)
             daily = self._daily_drift(look, kind, days)
             judged = episodes.judge(before, reading, found, hour, daily_drift=daily, acquitted=acquitted)
-            state = replace(state, **{kind: judged.state})
+            state = state.having(kind, judged.state)
             what, severity = judged.what, judged.severity
         after = state.of(kind)
         noted = reading.evidence is not None and reading.evidence >= NOTED
@@ -187,7 +185,7 @@ class HourlyTier:
                 since=after.episode.opened if after.episode is not None else None,
                 loss=_loss(found),
                 metric=None if kind == "scores" else "recall" if positives else "accuracy",
-                baseline=_baseline(look.references, kind),
+                baseline=_baseline(look.references, kind, (hour - 1) // 24),
                 acquitted=acquitted,
                 settings_hash=self._settings.hash_of(look.model),
             )
@@ -231,7 +229,7 @@ class HourlyTier:
         if stored is not None:
             state = evidence_state.decode(stored, key)
             for kind in KINDS:
-                state = episodes.ended(state, kind, now // HOUR_MS)
+                state = state.having(kind, episodes.end_episode(state.of(kind), now // HOUR_MS))
             self._keep(model, state)
         self._drop([references_key(model)])
 
@@ -315,10 +313,9 @@ def _loss(found: Loss | None) -> model_log.HourlyLoss | None:
     )  # fmt: skip
 
 
-def _baseline(known: ModelReferences | None, kind: HourlyKind) -> model_log.BaselineEntry:
-    """The healthy days of the newest reference that has any."""
-    made = [] if known is None else [reference for reference in known.of(kind) if reference.days]
-    if not made:
+def _baseline(known: ModelReferences | None, kind: HourlyKind, day: int) -> model_log.BaselineEntry:
+    """The healthy days that the hours of a day are compared with."""
+    made = known.at(kind, day) if known is not None else None
+    if made is None or not made.days:
         return model_log.BaselineEntry()
-    newest = made[-1]
-    return model_log.BaselineEntry("window", newest.first, newest.last + 1, newest.days)
+    return model_log.BaselineEntry("window", made.first, made.last + 1, made.days)
