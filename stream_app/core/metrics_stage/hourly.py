@@ -41,7 +41,7 @@ from stream_app.core.metrics_stage.keys import (
 )
 from stream_app.core.metrics_stage.known_models import KnownModels
 from stream_app.core.metrics_stage.lane_state import TickProgress
-from stream_app.core.metrics_stage.version_days import VersionDays
+from stream_app.core.metrics_stage.version_days import Kind, VersionDays
 
 #: What a model costs in the cells of a step: evidence reads some three days by hours and two records.
 _COST: Final = 10
@@ -53,6 +53,7 @@ DRIFT_KIND: Final[dict[HourlyKind, DriftKind]] = {
     "errors": DriftKind.PERFORMANCE,
     "scores": DriftKind.STATISTICAL,
 }
+_CHECK: Final[dict[HourlyKind, Kind]] = {"errors": "performance", "scores": "statistical"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,8 @@ class HourlyTier:
             if look.references is not None:
                 hours = self._hours(look.model, look.version, loss_days(reading))
                 found = estimate_loss(kind, reading, look.references, hours, look.rules.hourly)
-            daily = self._daily_drift(look, kind, days)
+            # the check's newest day must show it: its seven days show a short fault for days after the end
+            daily = _CHECK[kind] in days.lasting
             judged = episodes.judge(before, reading, found, hour, daily_drift=daily, acquitted=acquitted)
             state = state.having(kind, judged.state)
             what, severity = judged.what, judged.severity
@@ -191,16 +193,6 @@ class HourlyTier:
             )
             model_log.append(self._work, entry)
         return state
-
-    def _daily_drift(self, look: _Look, kind: HourlyKind, days: VersionDays) -> bool:
-        """Whether the newest daily check of the kind found drift in this version."""
-        if kind == "scores":
-            return days.run is not None
-        performed = self._comparer.stand(look.model).performed
-        if performed is None or performed[2] != look.version:
-            return False
-        newest = performed[0] - look.rules.label_delay_days - 1
-        return max(days.marks.get("performance", {}), default=-1) >= newest
 
     # -- the 02:00 close -------------------------------------------------------------------------------------------
 
