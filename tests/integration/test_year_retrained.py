@@ -91,7 +91,7 @@ async def test_a_model_trained_on_a_years_file_is_the_one_that_scikit_learn_fits
     assert sent.code == 0, sent.err
     assert f"sent {len(table):,} predictions and {len(table):,} outcomes" in sent.out
     end = table["seen"].max().isoformat()
-    running = worker().start()
+    running = worker(clock="live", environment="production").start()
     trainer.start()
     asked = await plumbline(prefix, "retrain", MODEL, "--reason", "a year of rows is here")
     assert asked.code == 0, asked.err
