@@ -61,7 +61,7 @@ def decode(value: bytes, key: bytes = b"") -> HourCounts:
     return found
 
 
-def decode_days(values: Sequence[bytes]) -> NDArray[np.int64]:
+def read_days(values: Sequence[bytes]) -> NDArray[np.int64]:
     """Several days at once, at a fraction of the cost; shape (n, 24, 36). Raises ``UnknownFormat`` or ``Broken``."""
     for value in values:
         if value[:1] != _HEAD:
