@@ -17,6 +17,8 @@ PYTHON ?=
 export PYTHON
 WORKERS ?= 3
 export PYTHONDONTWRITEBYTECODE ?= 1
+# Several processes share the cores already: threads that spin for each other's work only take time from the tests.
+export OMP_NUM_THREADS ?= 1
 
 # The dashboard's scripts: linter, types and unit tests by Deno, which comes as a wheel like everything else.
 DENO := DENO_DIR=.venv/deno DENO_NO_UPDATE_CHECK=1 NO_COLOR=1 $(BIN)/deno
@@ -55,7 +57,9 @@ unit: setup-dev
 
 # The same with coverage of branches; fails below the floor in pyproject.toml.
 coverage: setup-dev
-	$(BIN)/coverage run -m pytest tests/unit tests/laws tests/golden tests/architecture $(PYTEST_ARGS)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n $(WORKERS) tests/unit tests/laws tests/golden tests/architecture $(PYTEST_ARGS)
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 # Three processes, as most tests wait more than they compute, each with a broker of its own; files with slow fixtures

@@ -56,7 +56,7 @@ def list_(reason: str | None, since: str | None, show_payload: bool, output: str
         return
     note = "send them again with `plumbline dead-letters redrive` once the cause is repaired"
     columns = [*_COLUMNS, _PAYLOAD] if show_payload else _COLUMNS
-    listing.show([_row(letter, show_payload) for letter in found], columns, output, note=note)
+    listing.show([_row(dead, show_payload) for dead in found], columns, output, note=note)
 
 
 @dead_letters.command()
@@ -133,11 +133,11 @@ def redrive(
 
 
 def _read(settings: Whereabouts) -> list[DeadLetteredRecord]:
-    from stream_app.ingest.redrive import letters
+    from stream_app.ingest.redrive import dead_lettered_records
     from stream_app.kafka.topics import topics_of
 
     bootstrap, options = settings.kafka_bootstrap, settings.kafka_client_options()
-    return run(letters(bootstrap, options, topics_of(settings)), "reading the dead-lettered records")
+    return run(dead_lettered_records(bootstrap, options, topics_of(settings)), "reading the dead-lettered records")
 
 
 def _select(found: list[DeadLetteredRecord], reason: str | None, since: str | None) -> list[DeadLetteredRecord]:
@@ -145,21 +145,21 @@ def _select(found: list[DeadLetteredRecord], reason: str | None, since: str | No
         after = parse_ms(since) if since is not None else 0
     except ValueError as error:
         raise Incompatible(f"--since: {error}") from error
-    return [letter for letter in found if letter.timestamp >= after and reason in (None, letter.reason)]
+    return [dead for dead in found if dead.timestamp >= after and reason in (None, dead.reason)]
 
 
-def _row(letter: DeadLetteredRecord, show_payload: bool) -> dict[str, Any]:
+def _row(dead: DeadLetteredRecord, show_payload: bool) -> dict[str, Any]:
     row = {
-        "topic": letter.topic,
-        "partition": letter.origin[0],
-        "offset": letter.origin[1],
-        "reason": letter.reason,
-        "error": letter.error,
-        "at": rfc3339(letter.timestamp),
+        "topic": dead.topic,
+        "partition": dead.origin[0],
+        "offset": dead.origin[1],
+        "reason": dead.reason,
+        "error": dead.error,
+        "at": rfc3339(dead.timestamp),
         # whether all of it is here
-        "whole": TRUNCATED not in letter.added and LAST_OFFSET not in letter.added,
-        **{name: int(letter.added[header]) for name, header in _COUNTS.items() if header in letter.added},
+        "whole": TRUNCATED not in dead.added and LAST_OFFSET not in dead.added,
+        **{name: int(dead.added[header]) for name, header in _COUNTS.items() if header in dead.added},
     }
     if show_payload:
-        row["payload"] = None if letter.record.value is None else letter.record.value.decode("utf-8", "replace")
+        row["payload"] = None if dead.record.value is None else dead.record.value.decode("utf-8", "replace")
     return row

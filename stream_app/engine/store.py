@@ -182,6 +182,7 @@ class Store:
             self._put_segmented(batch, puts, self._segmenting)
         put(_META, _meta.encode(meta))
         self._db.write(batch, self._write_options)
+        self._drop_expired()
 
     def _put_segmented(
         self, batch: WriteBatch, puts: Iterable[tuple[bytes, bytes | None]], segmenting: Segmenting
@@ -209,19 +210,25 @@ class Store:
         name = f"s{segment}"
         self._db.create_column_family(name, self._memory.options())
         self._segments[segment] = self._segment_handles(name)
-        for old in [s for s in self._segments if s <= segment - SEGMENTS]:
-            del self._segments[old]
-            self._db.drop_column_family(f"s{old}")
         self._newest_first = sorted(self._segments, reverse=True)
         return self._segments[segment][1]
+
+    def _drop_expired(self) -> None:
+        """Only after the write: a batch that spans more days than six segments hold puts into those it leaves behind."""
+        while len(self._newest_first) > 1 and self._newest_first[-1] <= self._newest_first[0] - SEGMENTS:
+            old = self._newest_first.pop()
+            del self._segments[old]
+            self._db.drop_column_family(f"s{old}")
 
     # -- life ----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Flush and close."""
+        """Flush and close. Closes also where the flush fails: whoever opens the store next needs its lock."""
         self._segments.clear()
-        self._db.flush()
-        self._db.close()
+        try:
+            self._db.flush()
+        finally:
+            self._db.close()
 
     def wipe(self) -> None:
         """Start again with an empty store; the changelog will fill it."""

@@ -112,21 +112,21 @@ class Repair:
     mapping: Mapping
     max_record_bytes: int
 
-    def value(self, topics: Topics, letter: DeadLetteredRecord) -> bytes:
+    def value(self, topics: Topics, dead: DeadLetteredRecord) -> bytes:
         """The record that is sent in its place. Raises :class:`BadRow`."""
-        if letter.topic not in (topics.predictions, topics.outcomes):
+        if dead.topic not in (topics.predictions, topics.outcomes):
             raise BadRow("only predictions and outcomes can be repaired")
         try:
-            row = orjson.loads(letter.record.value or b"")
+            row = orjson.loads(dead.record.value or b"")
         except orjson.JSONDecodeError as error:
             raise BadRow("not JSON") from error
         if not isinstance(row, dict):
             raise BadRow("not a JSON object")
-        kind: Kind = "predictions" if letter.topic == topics.predictions else "outcomes"
+        kind: Kind = "predictions" if dead.topic == topics.predictions else "outcomes"
         made = as_record(kind, self.mapping, row, self.max_record_bytes)
         if made is None:
             raise BadRow("no actual: map its field with --map actual=FIELD")
-        if made.key != letter.record.key:
+        if made.key != dead.record.key:
             raise BadRow("the prediction_id would change, and with it the partition: use `plumbline load`")
         return made.value
 
@@ -139,16 +139,16 @@ class Way:
     repair: Repair | None
     limits: dict[str, int]
 
-    def value(self, letter: DeadLetteredRecord) -> bytes | None:
+    def value(self, dead: DeadLetteredRecord) -> bytes | None:
         """The value that is sent. Raises :class:`BadRow` for a record that stays."""
-        why = letter.stays(self.topics)
+        why = dead.stays(self.topics)
         if why is not None:
             raise BadRow(why)
-        value: bytes | None = self.repair.value(self.topics, letter) if self.repair else letter.record.value
-        size = bounds.framed(letter.record.key, value, original(letter.record.headers)) + bounds.BATCH_HEADER
-        limit = self.limits.get(letter.topic, size)
+        value: bytes | None = self.repair.value(self.topics, dead) if self.repair else dead.record.value
+        size = bounds.framed(dead.record.key, value, original(dead.record.headers)) + bounds.BATCH_HEADER
+        limit = self.limits.get(dead.topic, size)
         if size > limit:
-            raise BadRow(f"larger than {letter.topic} takes, whose {MOST} is {limit}: raise it first")
+            raise BadRow(f"larger than {dead.topic} takes, whose {MOST} is {limit}: raise it first")
         return value
 
 
@@ -158,7 +158,7 @@ async def _limits(bootstrap: str, options: dict[str, Any], topics: Topics) -> di
     return {name: int(config[MOST]) for name, config in found.items() if MOST in config}
 
 
-async def letters(bootstrap: str, options: dict[str, Any], topics: Topics) -> list[DeadLetteredRecord]:
+async def dead_lettered_records(bootstrap: str, options: dict[str, Any], topics: Topics) -> list[DeadLetteredRecord]:
     """Every dead-lettered record, oldest first."""
     found = []
     async for record in records(bootstrap, options, topics.dead_letters):
@@ -170,7 +170,7 @@ async def letters(bootstrap: str, options: dict[str, Any], topics: Topics) -> li
                 record.timestamp, record, header,
             )
         )  # fmt: skip
-    return sorted(found, key=lambda letter: (letter.timestamp, letter.partition, letter.offset))
+    return sorted(found, key=lambda dead: (dead.timestamp, dead.partition, dead.offset))
 
 
 async def redrive(
@@ -212,23 +212,23 @@ async def _redrive(
 ) -> Redriven:
     done, values = Redriven(), dict[tuple[int, int], bytes | None]()
     fresh: list[DeadLetteredRecord] = []
-    for letter in chosen:
-        if notes.sent(letter):
+    for dead in chosen:
+        if notes.sent(dead):
             done.before += 1
             continue
         try:
-            values[letter.partition, letter.offset] = way.value(letter)
+            values[dead.partition, dead.offset] = way.value(dead)
         except BadRow as error:
-            done.faults.add(f"{letter.topic}[{letter.origin[0]}]@{letter.origin[1]}", str(error))
+            done.faults.add(f"{dead.topic}[{dead.origin[0]}]@{dead.origin[1]}", str(error))
         else:
-            fresh.append(letter)
+            fresh.append(dead)
     for begin in range(0, len(fresh), BATCH):
         batch = fresh[begin : begin + BATCH]
         if producer is not None:
             noted = notes.with_(batch)
             async with producer.transaction():
-                for letter in batch:
-                    await _send(producer, way.topics, letter, values[letter.partition, letter.offset])
+                for dead in batch:
+                    await _send(producer, way.topics, dead, values[dead.partition, dead.offset])
                 for key, text in noted.items():
                     await producer.send(way.topics.progress, text, key=key.encode(), partition=0)
         done.sent += len(batch)
@@ -246,8 +246,8 @@ class Notes:
         #: offsets of all dead-lettered records, and of those that were sent, by reason and partition
         self._all: dict[tuple[str, int], list[int]] = defaultdict(list)
         self._sent: dict[tuple[str, int], set[int]] = defaultdict(set)
-        for letter in sorted(found, key=lambda letter: letter.offset):
-            self._all[letter.reason, letter.partition].append(letter.offset)
+        for dead in sorted(found, key=lambda dead: dead.offset):
+            self._all[dead.reason, dead.partition].append(dead.offset)
 
     @classmethod
     async def read(
@@ -271,16 +271,16 @@ class Notes:
             place = (reason, int(partition))
             self._sent[place] |= {offset for offset in self._all[place] if bisect_right(runs, offset) % 2}
 
-    def sent(self, letter: DeadLetteredRecord) -> bool:
+    def sent(self, dead: DeadLetteredRecord) -> bool:
         """Whether a record was sent by an earlier run."""
-        return letter.offset in self._sent[letter.reason, letter.partition]
+        return dead.offset in self._sent[dead.reason, dead.partition]
 
     def with_(self, batch: Sequence[DeadLetteredRecord]) -> dict[str, bytes]:
         """Take these as sent: the notes to write, by key. Raises :class:`Incompatible`."""
-        for letter in batch:
-            self._sent[letter.reason, letter.partition].add(letter.offset)
+        for dead in batch:
+            self._sent[dead.reason, dead.partition].add(dead.offset)
         noted = dict[str, bytes]()
-        for reason, partition in sorted({(letter.reason, letter.partition) for letter in batch}):
+        for reason, partition in sorted({(dead.reason, dead.partition) for dead in batch}):
             text = self._text(reason, partition).encode()
             if len(text) > _NOTE_BYTES:
                 raise Incompatible(
@@ -302,17 +302,17 @@ class Notes:
         return ",".join(str(b - a) for a, b in zip([0, *bounds], bounds, strict=False))
 
 
-async def _send(producer: AIOKafkaProducer, topics: Topics, letter: DeadLetteredRecord, value: bytes | None) -> None:
-    record = letter.record
+async def _send(producer: AIOKafkaProducer, topics: Topics, dead: DeadLetteredRecord, value: bytes | None) -> None:
+    record = dead.record
     headers = original(record.headers)
-    await producer.send(letter.topic, value, key=record.key, partition=_partition(topics, letter), headers=headers)
+    await producer.send(dead.topic, value, key=record.key, partition=_partition(topics, dead), headers=headers)
 
 
-def _partition(topics: Topics, letter: DeadLetteredRecord) -> int:
+def _partition(topics: Topics, dead: DeadLetteredRecord) -> int:
     """Where it came from, or, for what belongs to a model, the model's."""
-    if letter.topic in (topics.operator_commands, topics.training_results):
+    if dead.topic in (topics.operator_commands, topics.training_results):
         try:
-            return partition_for(_keyed.decode(letter.record.value or b"").model.encode(), topics.model_partitions)
+            return partition_for(_keyed.decode(dead.record.value or b"").model.encode(), topics.model_partitions)
         except msgspec.DecodeError:
             pass  # it names no model, and will come back for that
-    return letter.origin[0]
+    return dead.origin[0]

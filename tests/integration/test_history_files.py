@@ -29,12 +29,12 @@ MAPPING = (
     "--map", "tenant_id=customer", "--set", "model_type=churn", "--set", "model_version=v1",
     "--assume-utc",
 )  # fmt: skip
-OUTCOMES = ("--map", "actual=left", "--map", "observed_at=seen")
+OUTCOMES = ("--map", "actual=left", "--map", "observed_at=seen", "--positive", "churned", "--negative", "stayed")
 
 
 def _file(folder: Path, per_day: int) -> Path:
-    """Both tenants' rows sorted by prediction, labels after hours to days, a few after weeks; zeta's scores stop
-    meaning anything in its last 12 days."""
+    """Both tenants' rows sorted by prediction, labels as words after hours to days, a few after weeks; zeta's
+    scores stop meaning anything in its last 12 days."""
     rng, rows = np.random.default_rng(18), []
     for day in range(DAYS):
         for tenant in TENANTS:
@@ -52,7 +52,8 @@ def _file(folder: Path, per_day: int) -> Path:
         writer = csv.writer(out)
         writer.writerow(COLUMNS)
         for number, (made, score, left, seen, tenant) in enumerate(rows):
-            writer.writerow((f"p-{number:06d}", _naive(made), score, left, _naive(seen), tenant))
+            word = "churned" if left else "stayed"
+            writer.writerow((f"p-{number:06d}", _naive(made), score, word, _naive(seen), tenant))
     return path
 
 
@@ -94,7 +95,7 @@ def _compare_with_sklearn(path: Path, snapshots: list[dict[str, Any]]) -> None:
     days: defaultdict[tuple[str, str], list[tuple[float, int]]] = defaultdict(list)
     with path.open(newline="") as lines:
         for row in csv.DictReader(lines):
-            days[row["customer"], row["time"][:10]].append((float(row["probability"]), int(row["left"])))
+            days[row["customer"], row["time"][:10]].append((float(row["probability"]), int(row["left"] == "churned")))
     newest: dict[tuple[str, str], dict[str, Any]] = {}
     for snapshot in sorted(snapshots, key=lambda row: row["revision"]):
         newest[snapshot["tenant_id"], snapshot["date"]] = snapshot

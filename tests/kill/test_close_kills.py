@@ -22,7 +22,9 @@ CHECKPOINT = (
     "1-begun", "2-outputs-sent", "3-changelog-sent", "4-acknowledged", "5-offsets-sent", "6-committed", "7-written",
 )  # fmt: skip
 POINTS = [
-    *((stage, f"checkpoint.{point}") for stage in ("metrics", "drift", "alerts") for point in CHECKPOINT),
+    *(("metrics", f"checkpoint.{point}") for point in CHECKPOINT),
+    # their checkpoints are made by the same engine: before the outputs, and on either side of the commit
+    *((stage, f"checkpoint.{CHECKPOINT[step]}") for stage in ("drift", "alerts") for step in (0, 4, 5)),
     *(("metrics", f"tick.{point}") for point in ("1-started", "2-partly", "3-done")),
 ]
 SMALL = {"checkpoint_interval_ms": "20", "cells_per_checkpoint": "3"}

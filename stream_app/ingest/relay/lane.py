@@ -108,9 +108,9 @@ class RelayLane:
                 more = unreadable.records - 1 if unreadable is not None else 0
                 counts.records += more
                 counts.dead_lettered += 1 + more
-                letter = dead_letter(record, STAGE, error.reason, str(error))
+                dead = dead_letter(record, STAGE, error.reason, str(error))
                 place = (topics.dead_letters, record.partition % topics.model_partitions)
-                rows[place].append((letter.key, letter.value, letter.headers))
+                rows[place].append((dead.key, dead.value, dead.headers))
                 continue
             if not found:
                 counts.passed += 1
