@@ -43,8 +43,6 @@ def test_estimates_follow_a_covariate_shift_within_a_point(
         seen.append(want["accuracy"])
     errors = np.mean(gaps, axis=0)
     with capsys.disabled():
-        print(
-            f"\nrealised accuracy {np.mean(seen):.3f}: estimate off by {errors[0]:.4f}, F1 by {errors[1]:.4f}"
-        )
+        print(f"\nrealised accuracy {np.mean(seen):.3f}: estimate off by {errors[0]:.4f}, F1 by {errors[1]:.4f}")
     assert np.mean(seen) == pytest.approx(accuracy, abs=0.02)
     assert (errors < 0.01).all(), errors

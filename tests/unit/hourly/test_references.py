@@ -106,10 +106,11 @@ def test_the_days_lie_8_to_35_days_back_and_of_a_young_version_from_its_label_de
 def test_days_of_an_episode_of_the_kind_are_not_healthy_for_it_alone() -> None:
     ended = replace(fresh(DAY * 24), touched=[(DAY - 20, DAY - 18)])
     still = replace(fresh(DAY * 24), episode=HourlyEpisode(0, (DAY - 10) * 24 + 5, Severity.HIGH))
-    found = made(healthy(8), state=ModelEvidence("v", ended, still))
+    state = ModelEvidence("v", fresh(5), fresh(5)).having("errors", ended).having("scores", still)
+    found = made(healthy(8), state=state)
     assert (found.errors[0].days, found.scores[0].days) == (25, 25)
     assert found.scores[0].last == DAY - 11
-    assert made(healthy(8), state=ModelEvidence("w", ended, still)).errors[0].days == 28
+    assert made(healthy(8), state=replace(state, version="w")).errors[0].days == 28
 
 
 def test_the_reference_before_stays_with_its_dates_by_the_blocks_of_the_week_where_days_are_too_few() -> None:
