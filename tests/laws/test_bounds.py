@@ -25,6 +25,7 @@ from stream_app.core.comparisons import finding
 from stream_app.core.counts import deltas
 from stream_app.core.counts.deltas import CellId, DeltaRecord, HourCount, Intervals, Part
 from stream_app.core.counts.score_sketch import EXACT_LIMIT
+from stream_app.core.hourly.rules import KEPT_DAYS, LONGEST_DELAY
 from stream_app.core.kit.codec import Codec
 from stream_app.core.labels.counts import MAX_RECORD_BYTES, records
 from stream_app.core.metrics_stage import border, version_days
@@ -111,6 +112,13 @@ LIMITS: dict[str, Any] = TEXTS | {
     "Calibration.edges": EXACT_LIMIT, "Calibration.hits": EXACT_LIMIT, "Calibration.hits.item": 2**40,
     "Calibration.rows": EXACT_LIMIT, "Calibration.rows.item": 2**40, "Muting.outside": 7,
     "ComparisonState.performed.item": 128,
+    # by hours: a tick that jumps over closes leaves the references of as many days as hour records are kept
+    "ModelReferences.errors": KEPT_DAYS, "ModelReferences.scores": KEPT_DAYS, "HourlyReference.reason": 80,
+    "HourlyReference.slots": 10, "HourlyReference.slots.item": 10, "HourlyReference.edges": 10,
+    "HourlyReference.edges.item": 31, "HourlyReference.numbers": 10 * 4 * (5 + 4 + 38),
+    **{f"KindEvidence.{name}": 8 * 40 for name in ("rest", "best", "best_hours")},
+    **{f"FlyingDay.{name}": 8 * 40 for name in ("digest", "whole", "since", "best", "best_hours")},
+    "KindEvidence.flying": LONGEST_DELAY, "KindEvidence.touched": KEPT_DAYS,
     "TickProgress.after": 1 + 4 + 257 + 1 + 128,
     # -- positions records: settings of single models are keys of their own table
     "MetricsLaneState.closed": PARTITIONS, "MetricsLaneState.closed.key": PARTITIONS,
@@ -131,6 +139,7 @@ for _field in BY_PARTITION:
 #: Codecs that are driven by tests of their own, and where.
 ELSEWHERE = {
     "stream_app.core.counts.cells_codec": "test_a_cell_never_grows_beyond_its_bound",
+    "stream_app.core.hourly.hours_codec": "tests/unit/hourly/test_hours.py",
     "stream_app.core.counts.deltas": "test_a_checkpoint_of_any_names_is_split_below_the_bound",
     "stream_app.core.labels.lane_state": "the labels lane's own",
     "stream_app.core.metrics_stage.held": "tests/unit/test_held_baseline.py",

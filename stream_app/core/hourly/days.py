@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
@@ -13,9 +12,9 @@ from numpy.typing import NDArray
 
 from stream_app.core.hourly.evidence_state import FlyingDay
 from stream_app.core.hourly.hours import FN, FP, HOURS, LABELS, TN, TP, HourCounts
-from stream_app.core.hourly.references import ALTERNATIVES, SLOTS, HourlyChannel, HourlyReference
+from stream_app.core.hourly.references import ALTERNATIVES, SLOTS, Floats, HourlyReference
 from stream_app.core.hourly.rules import HourlyKind
-from stream_app.core.hourly.terms import DayJob, DayTerms, Floats
+from stream_app.core.hourly.terms import DayBlock, DayTerms
 
 #: Hours over which the start of a loss is taken to be uniform: what every start hour weighs is one in so many.
 START_HOURS: Final = 720
@@ -47,9 +46,12 @@ class KindDay(NamedTuple):
     #: (h,)
     starts: NDArray[np.bool_]
 
-    def jobs(self) -> list[DayJob]:
-        """One for each channel."""
-        return [_job(self, channel) for channel in self.reference.channels]
+    def block(self) -> DayBlock:
+        """What its terms are reckoned from."""
+        ones, events = ones_and_events(self.kind, self.reference, self.counts)
+        return DayBlock(
+            self.reference.channels(), events.astype(np.float64), ones.sum(axis=1).astype(np.float64), self.starts
+        )
 
     def digest(self) -> bytes:
         """Of everything that its terms depend on."""
@@ -67,7 +69,7 @@ def kind_day(
 
     ``first_start``, ``end``: hours since 1970.
     """
-    if counts is None or reference is None or not reference.channels:
+    if counts is None or reference is None or not reference.slots:
         return None
     hours = min(HOURS, end - day * HOURS)
     seen = counts[:hours]
@@ -75,43 +77,43 @@ def kind_day(
     return KindDay(kind, reference, seen, starts)
 
 
-def ones_and_events(channel: HourlyChannel, counts: HourCounts) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Ones and events by stratum, shape (strata, h), of counts (h, 36)."""
-    if channel.edge >= 0:
-        events = counts[:, LABELS:].sum(axis=1)
-        below = counts[:, LABELS : LABELS + channel.edge + 1].sum(axis=1)
-        return (events - below if channel.above else below)[None], events[None]
+def ones_and_events(
+    kind: HourlyKind, reference: HourlyReference, counts: HourCounts
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Ones and events by channel and stratum, shape (C, S, h) each, of counts (h, 36)."""
+    if kind == "scores":
+        below = counts[:, LABELS:].cumsum(axis=1).T
+        events = np.repeat(below[-1:], len(reference.edges), axis=0)
+        ones = below[reference.edges]
+        above = np.array(reference.slots) >= SLOTS["scores"] // 2
+        return np.where(above[:, None], events - ones, ones)[:, None], events[:, None]
     missed, found = counts[:, FN], counts[:, TP]
-    if len(channel.rates) == 1:
-        return missed[None], (missed + found)[None]
-    return np.stack([counts[:, FP], missed]), np.stack([counts[:, TN] + counts[:, FP], missed + found])
+    if reference.strata == 1:
+        return missed[None, None], (missed + found)[None, None]
+    false = counts[:, FP]
+    return np.stack([false, missed])[None], np.stack([counts[:, TN] + false, missed + found])[None]
 
 
-def _job(day: KindDay, channel: HourlyChannel) -> DayJob:
-    ones, events = ones_and_events(channel, day.counts)
-    return DayJob(
-        channel, channel.hourly(), events.astype(np.float64), ones.sum(axis=0).astype(np.float64), day.starts
-    )  # fmt: skip
-
-
-def weighted(day: KindDay, found: Sequence[DayTerms]) -> DayEvidence:
+def weighted(day: KindDay, block: DayBlock, found: DayTerms) -> DayEvidence:
     """The terms of a day's channels together; a start hour weighs 1/720, shared by channels and alternatives."""
-    slots = SLOTS[day.kind]
+    slots, places = SLOTS[day.kind], day.reference.slots
     whole = np.zeros((slots, ALTERNATIVES))
     since, best = np.full_like(whole, -np.inf), np.full_like(whole, -np.inf)
     hours = np.zeros((slots, ALTERNATIVES), dtype=np.int64)
-    burst, best_burst, best_burst_hour, best_burst_slot = 0.0, -math.inf, 0, 0
-    share = START_HOURS * len(day.reference.channels)
-    for channel, terms in zip(day.reference.channels, found, strict=True):
-        slot = channel.slot
-        weight = math.log(share * sum(shift is not None for shift in channel.shifts))
-        whole[slot], hours[slot] = terms.whole, terms.best_hour
-        since[slot], best[slot] = terms.since - weight, terms.best - weight
-        burst += terms.burst / share
-        alone = terms.best_burst - math.log(share)
-        if (-alone, terms.best_burst_hour) < (-best_burst, best_burst_hour):
-            best_burst, best_burst_hour, best_burst_slot = alone, terms.best_burst_hour, slot
-    return DayEvidence(whole, since, best, hours, burst, best_burst, best_burst_hour, best_burst_slot)
+    share = START_HOURS * len(places)
+    weight = np.log(share * (~np.isnan(block.channels.shifts)).sum(axis=1))[:, None]
+    whole[places], hours[places] = found.whole, found.best_hour
+    since[places], best[places] = found.since - weight, found.best - weight
+    burst = 0.0
+    for value in found.burst.tolist():
+        burst += value / share
+    largest, hour, slot = 0.0, 0, 0
+    for i, value in enumerate(found.best_burst.tolist()):
+        at = int(found.best_burst_hour[i])
+        if (-value, at) < (-largest, hour):
+            largest, hour, slot = value, at, places[i]
+    alone = math.log(largest / share) if largest > 0 else -math.inf
+    return DayEvidence(whole, since, best, hours, burst, alone, hour, slot)
 
 
 def stored(day: int, digest: bytes, found: DayEvidence) -> FlyingDay:

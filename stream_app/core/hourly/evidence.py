@@ -29,9 +29,9 @@ from stream_app.core.hourly.days import (
 )
 from stream_app.core.hourly.evidence_state import FlyingDay, KindEvidence, ModelEvidence
 from stream_app.core.hourly.hours import HOURS, HourCounts
-from stream_app.core.hourly.references import ALTERNATIVES, SLOTS, ModelReferences
+from stream_app.core.hourly.references import ALTERNATIVES, SLOTS, Floats, ModelReferences
 from stream_app.core.hourly.rules import KEPT_DAYS, KINDS, HourlyKind, HourlyRules, flying_days, off_reason
-from stream_app.core.hourly.terms import DayJob, Floats, day_terms
+from stream_app.core.hourly.terms import day_terms
 
 #: What is left of the frozen part of B after a day: single hours are forgotten within some months.
 BURST_KEPT: Final = 29 / 30
@@ -193,20 +193,10 @@ def wanted_days(version: str, state: ModelEvidence | None, hour: int) -> range:
 def advance(batch: Sequence[HourlyInput]) -> list[HourlyResult]:
     """Evidence of some models at a full hour. One model alone and in any batch gives the same bits."""
     plans = [[_plan(item, kind) for kind in KINDS] for item in batch]
-    jobs: list[DayJob] = []
-    owners: list[tuple[_Plan, int, int]] = []
-    for pair in plans:
-        for plan in pair:
-            for day, about in plan.days.items():
-                if day not in plan.found:
-                    mine = about.jobs()
-                    owners.append((plan, day, len(mine)))
-                    jobs += mine
-    terms = day_terms(jobs)
-    at = 0
-    for plan, day, many in owners:
-        plan.found[day] = weighted(plan.days[day], terms[at : at + many])
-        at += many
+    owners = [(plan, day) for pair in plans for plan in pair for day in plan.days if day not in plan.found]
+    blocks = [plan.days[day].block() for plan, day in owners]
+    for (plan, day), block, terms in zip(owners, blocks, day_terms(blocks), strict=True):
+        plan.found[day] = weighted(plan.days[day], block, terms)
     return [_result(item, *pair) for item, pair in zip(batch, plans, strict=True)]
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from stream_app.core.hourly.days import kind_day, ones_and_events
 from stream_app.core.hourly.evidence import HourlyInput
 from stream_app.core.hourly.hours import EDGES, HOURS
+from stream_app.core.hourly.references import SLOTS
 from stream_app.core.hourly.rules import HourlyKind
 from stream_app.core.hourly.terms import log_ratios
 
@@ -32,7 +35,7 @@ class ExplainedHour:
 
 def explained_hours(kind: HourlyKind, item: HourlyInput) -> list[ExplainedHour]:
     """Every hour with events of the days that ``item`` holds, in order of time and channel."""
-    out = []
+    out: list[ExplainedHour] = []
     references = item.references
     if references is None:
         return []
@@ -41,23 +44,20 @@ def explained_hours(kind: HourlyKind, item: HourlyInput) -> list[ExplainedHour]:
         about = kind_day(kind, references.at(kind, day), item.hours[day], first, day, item.hour)
         if about is None:
             continue
-        jobs = about.jobs()
-        since, alone = log_ratios(jobs)
-        for c, (job, channel) in enumerate(zip(jobs, about.reference.channels, strict=True)):
-            ones, events = ones_and_events(channel, about.counts)
-            there = [j for j, shift in enumerate(channel.shifts) if shift is not None]
-            for h in range(events.shape[1]):
-                if not events[:, h].sum():
-                    continue
-                out.append(
-                    ExplainedHour(
-                        day * HOURS + h, channel.slot, EDGES[channel.edge] if channel.edge >= 0 else None,
-                        channel.above, int(events[:, h].sum()), int(ones[:, h].sum()),
-                        float((events[:, h] * job.probabilities[:, h]).sum()),
-                        _mean10([float(alone[c, j, h]) for j in there]),
-                        _mean10([float(since[c, j, h]) for j in there]),
-                    )
-                )  # fmt: skip
+        block = about.block()
+        since, alone = log_ratios([block])
+        ones, events = ones_and_events(kind, about.reference, about.counts)
+        expected = (events * block.channels.hourly[:, :, : events.shape[2]]).sum(axis=1)
+        for c, (slot, edge) in enumerate(zip(about.reference.slots, about.reference.edges, strict=True)):
+            there = ~np.isnan(block.channels.shifts[c])
+            out += [
+                ExplainedHour(
+                    day * HOURS + h, slot, EDGES[edge] if edge >= 0 else None, slot >= SLOTS["scores"] // 2,
+                    int(events[c, :, h].sum()), int(ones[c, :, h].sum()), float(expected[c, h]),
+                    _mean10(alone[c, there, h].tolist()), _mean10(since[c, there, h].tolist()),
+                )
+                for h in np.flatnonzero(events[c].sum(axis=0)).tolist()
+            ]  # fmt: skip
     return sorted(out, key=lambda row: (row.hour, row.slot))
 
 

@@ -22,9 +22,8 @@ from stream_app.core.comparisons.rules import WEEKDAYS
 from stream_app.core.hourly.days import ones_and_events
 from stream_app.core.hourly.evidence import HourlyReading
 from stream_app.core.hourly.hours import EDGES, HOURS, HourCounts
-from stream_app.core.hourly.references import HourlyChannel, HourlyReference, ModelReferences
+from stream_app.core.hourly.references import SLOTS, Channels, Floats, HourlyReference, ModelReferences
 from stream_app.core.hourly.rules import KEPT_DAYS, HourlyKind, HourlyRules
-from stream_app.core.hourly.terms import Floats
 
 #: 99 %, two-sided.
 _Z: Final = 2.5758293
@@ -79,74 +78,66 @@ def estimate_loss(
     if reading.start is None or reading.end is None or not references.of(kind):
         return None
     newest = references.at(kind, days[-1]) or references.of(kind)[-1]
-    channel = _channel(newest, reading.slot)
-    if channel is None:
+    if reading.slot not in newest.slots:
         return None
-    strata = len(channel.rates)
-    ones, events, expected = np.zeros(strata), np.zeros(strata), np.zeros(strata)
+    place = newest.slots.index(reading.slot)
+    channels = newest.channels()
+    ones, events, expected = (np.zeros(newest.strata) for _ in range(3))
     by_day: list[float] = []
     for day in days:
         if day not in hours:
             continue
         seen = slice(max(0, reading.start - day * HOURS), min(HOURS, reading.end - day * HOURS))
-        k, n = ones_and_events(channel, hours[day][seen])
-        p = _expected(references, kind, day, channel, rules)[:, seen]
+        k, n = (x[place] for x in ones_and_events(kind, newest, hours[day][seen]))
+        p = _expected(references.at(kind, day), day, (newest, place, channels), rules)[:, seen]
         ones, events, expected = ones + k.sum(axis=1), events + n.sum(axis=1), expected + (n * p).sum(axis=1)
         by_day.append(float(n.sum()))
     rows = float(events.sum())
     if rows <= 0:
         return None
-    return _loss(kind, reading, channel, newest.rows, (ones, events, expected), _days_left(by_day, rows))
-
-
-def _channel(reference: HourlyReference, slot: int | None) -> HourlyChannel | None:
-    return next((found for found in reference.channels if found.slot == slot), None)
+    channel = Channels(*(column[place] for column in channels))
+    days_left = sum((n / rows) ** 2 for n in by_day)
+    found = _points(channel, ones, events, expected, days_left)
+    errors = kind == "errors"
+    recent, baseline = (1 - x if errors else x for x in found[:2])
+    return Loss(
+        reading.start, reading.end, *found[2:], recent, baseline, int(rows), newest.rows,
+        None if errors else EDGES[newest.edges[place]], not errors and reading.slot >= SLOTS["scores"] // 2,
+    )  # fmt: skip
 
 
 def _expected(
-    references: ModelReferences, kind: HourlyKind, day: int, channel: HourlyChannel, rules: HourlyRules
+    own: HourlyReference | None, day: int, newest: tuple[HourlyReference, int, Channels], rules: HourlyRules
 ) -> Floats:
-    """Probabilities of a day's hours: its own reference's, or those of the channel's blocks of the week."""
-    own = references.at(kind, day)
-    mine = _channel(own, channel.slot) if own is not None else None
-    if mine is not None and mine.edge == channel.edge and len(mine.rates) == len(channel.rates):
-        return mine.hourly()
+    """Probabilities (S, 24) of a day's hours: its own reference's, or those of the channel's blocks of the week."""
+    reference, place, channels = newest
+    if own is not None and own.strata == reference.strata:
+        pair = reference.slots[place], reference.edges[place]
+        mine = list(zip(own.slots, own.edges, strict=True))
+        if pair in mine:
+            hourly: Floats = own.channels().hourly[mine.index(pair)]
+            return hourly
     weekend = WEEKDAYS[(day + 3) % 7] in rules.weekend
-    found: Floats = channel.blockwise()[:, weekend * 6 + np.arange(HOURS) // 4]
+    found: Floats = channels.blocks[place][:, weekend * 6 + np.arange(HOURS) // 4]
     return found
 
 
-def _days_left(by_day: list[float], rows: float) -> float:
-    """Σ of squared shares of the days: the part of one day effect's variance that is left in their mean."""
-    return sum((n / rows) ** 2 for n in by_day)
-
-
-def _loss(
-    kind: HourlyKind,
-    reading: HourlyReading,
-    channel: HourlyChannel,
-    baseline_rows: int,
-    counts: tuple[Floats, Floats, Floats],
-    days_left: float,
-) -> Loss:
-    there = [i for i, n in enumerate(counts[1].tolist()) if n > 0]
-    whole = sum(channel.shares[i] for i in there) or 1.0
+def _points(
+    channel: Channels, ones: Floats, events: Floats, expected: Floats, days_left: float
+) -> tuple[float, float, float, float, float]:
+    """Rates now and then at the reference's shares (0–1), and the points between them with their limits. ``channel``:
+    one row; ``days_left``: Σ of the days' squared shares, what is left of one day effect's variance in their mean."""
+    there = np.flatnonzero(events).tolist()
+    whole = float(channel.shares[there].sum())
     recent = baseline = below = above = slope = 0.0
     for i in there:
-        share = (channel.shares[i] if sum(channel.shares[j] for j in there) else 1.0) / whole
-        k, n, expected = (float(x[i]) for x in counts)
-        rate = k / n
-        low, high = wilson(k / channel.dispersion, n / channel.dispersion, _Z)
-        recent, baseline = recent + share * rate, baseline + share * expected / n
-        below, above = below + (share * (rate - low)) ** 2, above + (share * (high - rate)) ** 2
+        share = float(channel.shares[i]) / whole if whole > 0 else 1 / len(there)
+        k, n, fair = float(ones[i]), float(events[i]), float(expected[i])
+        low, high = wilson(k / float(channel.dispersion), n / float(channel.dispersion), _Z)
+        recent, baseline = recent + share * k / n, baseline + share * fair / n
+        below, above = below + (share * (k / n - low)) ** 2, above + (share * (high - k / n)) ** 2
         slope += share * (low + high) / 2 * (1 - (low + high) / 2)
-    shifts = (_Z * slope) ** 2 * (channel.tau**2 * days_left + channel.error**2)
+    shifts = (_Z * slope) ** 2 * float(channel.tau**2 * days_left + channel.error**2)
     points = recent - baseline
-    lower = max(-1.0, points - math.sqrt(below + shifts))
-    upper = min(1.0, points + math.sqrt(above + shifts))
-    errors = kind == "errors"
-    return Loss(
-        reading.start or 0, reading.end or 0, 100 * points, 100 * lower, 100 * upper,
-        1 - recent if errors else recent, 1 - baseline if errors else baseline, int(counts[1].sum()), baseline_rows,
-        None if errors else EDGES[channel.edge], not errors and channel.above,
-    )  # fmt: skip
+    lower, upper = max(-1.0, points - math.sqrt(below + shifts)), min(1.0, points + math.sqrt(above + shifts))
+    return recent, baseline, 100 * points, 100 * lower, 100 * upper

@@ -7,6 +7,7 @@ hours within days. The tolerated shift is the edge plus 1.64 standard errors of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,14 +16,14 @@ from typing import Final, NamedTuple
 import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
-from scipy.special import chdtri, expit, logit
+from scipy.special import chdtri, logit
 
 from stream_app.core.comparisons.rules import WEEKDAYS
 from stream_app.core.hourly.evidence_state import ModelEvidence
 from stream_app.core.hourly.hours import BINS, FN, FP, HOURS, LABELS, TN, TP, HourCounts
-from stream_app.core.hourly.references import SLOTS, HourlyChannel, HourlyReference, ModelReferences
+from stream_app.core.hourly.references import SLOTS, Channels, Floats, HourlyReference, ModelReferences, packed
 from stream_app.core.hourly.rules import KEPT_DAYS, KINDS, HourlyKind, HourlyRules, flying_days, off_reason
-from stream_app.core.hourly.terms import NODES, Floats
+from stream_app.core.hourly.terms import NODES
 
 #: The reference ends this many days before the day it is for, and holds so many days: no fault that creeps in within a
 #: week teaches it, and four weeks hold each hour of the week four times.
@@ -53,6 +54,7 @@ _WIDE: Final = (0.10, (0.14, 0.18, 0.24, 0.36))
 _PERCENTS: Final = (10, 25, 50, 75, 90)
 _MOST_BELOW: Final = 0.80
 _LEAST_BELOW: Final = 0.20
+_LEAST_CHANNELS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ def _make(
 ) -> HourlyReference:
     never = off_reason(rules, kind)
     if never is not None:
-        return HourlyReference(known.day, 0, 0, 0, 0, never, [])
+        return HourlyReference(known.day, 0, 0, 0, 0, never)
     tainted = known.tainted_errors if kind == "errors" else known.tainted_scores
     episodes = _episode_days(state, kind, known.day)
     healthy = [
@@ -126,18 +128,24 @@ def _make(
     if len(days) < LEAST_DAYS:
         lacks = f"{len(days)} healthy days with rows, {LEAST_DAYS} are needed"
     if lacks is not None:
-        if before is not None and before.channels:
+        if before is not None and before.slots:
             return _older(before, known.day, rules)
-        return HourlyReference(known.day, 0, 0, len(days), rows, lacks, [])
+        return HourlyReference(known.day, 0, 0, len(days), rows, lacks)
     cells = _error_cells(counts, rules) if kind == "errors" else _score_cells(counts)
     edge = _WIDE if kind == "scores" or rules.positives_only else _ERRORS
-    channels = _channels(cells, days, known.day, edge, rules)
-    reason = None
-    if kind == "scores" and len(channels) < 2:
-        reason, channels = "scores too concentrated", []
-    elif not channels:
-        reason = "errors leave no room for a loss"
-    return HourlyReference(known.day, days[0], days[-1], len(days), rows, reason, channels)
+    slots, channels = _channels(cells, days, known.day, edge, rules)
+    made = HourlyReference(known.day, days[0], days[-1], len(days), rows, None)
+    if channels is None or len(slots) < (1 if kind == "errors" else _LEAST_CHANNELS):
+        return replace(
+            made, reason="errors leave no room for a loss" if kind == "errors" else "scores too concentrated"
+        )
+    return replace(
+        made,
+        slots=[slot for slot, _ in slots],
+        edges=[at for _, at in slots],
+        strata=channels.rates.shape[1],
+        numbers=packed(channels),
+    )
 
 
 def _episode_days(state: ModelEvidence | None, kind: HourlyKind, day: int) -> list[tuple[int, int]]:
@@ -222,9 +230,10 @@ def _bound(freedom: int) -> float:
 
 def _channels(
     cells: _Cells, days: Sequence[int], target: int, edge: tuple[float, tuple[float, ...]], rules: HourlyRules
-) -> list[HourlyChannel]:
+) -> tuple[list[tuple[int, int]], Channels | None]:
+    """Slots and edges of the channels that have an alternative, and their numbers."""
     if not cells.slots:
-        return []
+        return [], None
     n, k = cells.events.astype(np.float64), cells.ones.astype(np.float64)
     weekday = np.array([_weekday(day) for day in days])
     weekend = np.array([_weekend(number, rules) for number in range(7)])
@@ -269,49 +278,46 @@ def _channels(
     total = day_variance.sum(axis=1)
     error = np.sqrt(1 / np.maximum(total, 1) + tau**2 / np.maximum(many, 1))
     tolerated = _shift(rates, shares, edge[0]) + _EDGE_Z * error
-    alternatives = np.stack([np.maximum(_shift(rates, shares, x), tolerated + _LEAST_GAP) for x in edge[1]], axis=1)
-    mean_rate = (shares * rates).sum(axis=1)
-    weekday_of = _weekday(target)
-    out = []
-    for c, (slot, at) in enumerate(cells.slots):
-        shifts = [
-            float(shift) if mean_rate[c] + points <= _MOST_SHARE else None
-            for shift, points in zip(alternatives[c], edge[1], strict=True)
-        ]
-        there = [shift for shift in shifts if shift is not None]
-        if not there:
-            continue
-        step = (there[-1] + 2 * tau[c] - (tolerated[c] - 3 * tau[c])) / (NODES - 1)
-        # likelihoods narrower than a step of the lattice are tempered, so that no step is missed
-        tempering = max(1.0, float(total[c] / max(int(many[c]), 1) * step**2))
-        out.append(
-            HourlyChannel(
-                slot, at, _f4(week[c, :, weekday_of]), _f4(blocks[c].reshape(len(blocks[c]), -1)),
-                rates[c].tolist(), shares[c].tolist(), float(error[c]), float(tau[c]), float(dispersion[c]),
-                float(dispersion[c] * tempering), float(tolerated[c]), shifts,
-            )
-        )  # fmt: skip
-    return out
-
-
-def _f4(values: Floats) -> bytes:
-    return np.clip(values, _LEAST_P, 1 - _LEAST_P).astype("<f4").tobytes()
+    shifts = np.stack([np.maximum(_shift(rates, shares, x), tolerated + _LEAST_GAP) for x in edge[1]], axis=1)
+    reached = (shares * rates).sum(axis=1)[:, None] + np.array(edge[1])
+    shifts = np.where(reached <= _MOST_SHARE, shifts, np.nan)
+    kept = np.flatnonzero(~np.isnan(shifts[:, 0]))
+    largest = np.fmax.reduce(shifts, axis=1)
+    step = (largest + 2 * tau - (tolerated - 3 * tau)) / (NODES - 1)
+    # likelihoods narrower than a step of the lattice are tempered, so that no step is missed
+    phi = dispersion * np.maximum(1.0, total / np.maximum(many, 1) * step**2)
+    hourly = week[:, :, _weekday(target)]
+    flat = np.clip(blocks.reshape(*rates.shape, -1), _LEAST_P, 1 - _LEAST_P)
+    columns = Channels(error, tau, dispersion, phi, tolerated, shifts, rates, shares, hourly, flat)
+    slots = [cells.slots[i] for i in kept.tolist()]
+    return slots, Channels(*(column[kept] for column in columns))
 
 
 def _shift(rates: Floats, shares: Floats, points: float) -> Floats:
-    """Logit shift, common to the strata, that adds ``points`` (0–1) at the reference's shares; (channels, strata) →
-    (channels,). Bisection: with two strata there is no closed form."""
-    low, high = np.zeros(len(rates)), np.full(len(rates), _MOST_SHIFT)
-    base = logit(rates)
-    for _ in range(30):
+    """Logit shift, common to the strata, that adds ``points`` (0–1) at the reference's shares; (C, S) → (C,)."""
+    if rates.shape[1] == 1:
+        rate = rates[:, 0]
+        found: Floats = logit(np.minimum(rate + points, 1.0)) - logit(rate)
+        return np.minimum(found, _MOST_SHIFT)
+    return np.array([_common_shift(*pair, points) for pair in zip(rates.tolist(), shares.tolist(), strict=True)])
+
+
+def _common_shift(rates: list[float], shares: list[float], points: float) -> float:
+    """Bisection: with two strata there is no closed form."""
+    low, high = 0.0, _MOST_SHIFT
+    odds = [rate / (1 - rate) for rate in rates]
+    for _ in range(40):
         middle = (low + high) / 2
-        less = (shares * (expit(base + middle[:, None]) - rates)).sum(axis=1) < points
-        low, high = np.where(less, middle, low), np.where(less, high, middle)
+        grown = math.exp(middle)
+        reached = sum(
+            share * (x * grown / (1 + x * grown) - rate) for share, x, rate in zip(shares, odds, rates, strict=True)
+        )
+        low, high = (middle, high) if reached < points else (low, middle)
     return low
 
 
 def _older(before: HourlyReference, day: int, rules: HourlyRules) -> HourlyReference:
     """The reference before stays; of another weekday only its blocks of the week are known."""
     block = _weekend(_weekday(day), rules) * 6 + np.arange(HOURS) // 4
-    channels = [replace(x, probabilities=_f4(x.blockwise()[:, block])) for x in before.channels]
-    return replace(before, day=day, channels=channels)
+    channels = before.channels()
+    return replace(before, day=day, numbers=packed(channels._replace(hourly=channels.blocks[:, :, block])))

@@ -1,17 +1,21 @@
 """What the hours of one day are compared with, as it is stored: one record a model, the days in flight and the next.
 
-Bound: two channels of errors' strata or at most ten of scores, at most nine days of errors and three of scores.
-Measured: 5 kB a model.
+Bound: of errors one channel of two strata and at most nine days, of scores ten channels and three days. Measured: 5 kB
+a model.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import math
+from functools import lru_cache
+from itertools import accumulate
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_app.core.hourly.hours import HOURS
 from stream_app.core.hourly.rules import HourlyKind
 from stream_app.core.kit.codec import Codec
 from stream_app.errors import Broken
@@ -20,55 +24,36 @@ FORMAT: Final = 1
 
 #: Alternatives of a channel, as many as it may have.
 ALTERNATIVES: Final = 4
-#: Channels that a kind may have: errors; scores by quantile, five whose share below rises, five whose share above does.
+#: Channels that a kind may have: errors; scores by quantile, five whose share below an edge rises, then five whose
+#: share above it does.
 SLOTS: Final[dict[HourlyKind, int]] = {"errors": 1, "scores": 10}
 #: Parts of the week that an old reference falls back to: {working day, weekend} × six of four hours.
 BLOCKS: Final = 12
 
+Floats = NDArray[np.float64]
 
-class HourlyChannel(msgspec.Struct, frozen=True, array_like=True):
-    """One ratio and what it was: errors, or the share of scores on one side of an edge. Arrays are little-endian f4."""
 
-    #: 0 for errors; of scores the place of the quantile, plus 5 where the share above the edge is looked at
-    slot: int
-    #: inner edge of the score bins; −1 for errors
-    edge: int
-    #: [strata][24]: probability of a one in each hour of the day
-    probabilities: bytes
-    #: [strata][12]: the same by blocks of the week, for days that find no reference of their own
-    blocks: bytes
-    #: per stratum (negatives, positives; of missed positives and of scores one): rate, and share of the rows
-    rates: list[float]
-    shares: list[float]
-    #: standard error of the reference, and spread of the day effect, on the logit scale
-    error: float
-    tau: float
-    #: dispersion from hour to hour within days, at least 1; and the divisor of the log-likelihood, which is that times
-    #: the tempering of the lattice
-    dispersion: float
-    phi: float
-    #: logit shift that is tolerated, and the alternatives (``None``: would be a share above .99)
-    tolerated: float
-    shifts: list[float | None]
+class Channels(NamedTuple):
+    """The numbers of a reference's channels (C) and strata (S: negatives and positives; of missed positives and of
+    scores one)."""
 
-    @property
-    def above(self) -> bool:
-        """Of scores: whether it is the share above the edge that rises."""
-        return self.slot >= SLOTS["scores"] // 2
-
-    def hourly(self) -> NDArray[np.float64]:
-        """Probabilities by stratum and hour of the day, shape (strata, 24)."""
-        return self._array(self.probabilities, 24)
-
-    def blockwise(self) -> NDArray[np.float64]:
-        """Probabilities by stratum and block of the week, shape (strata, 12)."""
-        return self._array(self.blocks, BLOCKS)
-
-    def _array(self, value: bytes, width: int) -> NDArray[np.float64]:
-        found = np.frombuffer(value, dtype="<f4")
-        if len(found) != width * len(self.rates) or not self.rates or len(self.shifts) != ALTERNATIVES:
-            raise Broken("a reference's columns do not fit together")
-        return found.reshape(len(self.rates), width).astype(np.float64)
+    #: (C,) standard error of the reference, and spread of the day effect, on the logit scale
+    error: Floats
+    tau: Floats
+    #: (C,) dispersion from hour to hour within days, at least 1; and the divisor of the log-likelihood, which is that
+    #: times the tempering of the lattice
+    dispersion: Floats
+    phi: Floats
+    #: (C,) logit shift that is tolerated, and (C, 4) the alternatives (NaN: would be a share above .99)
+    tolerated: Floats
+    shifts: Floats
+    #: (C, S) rate, and share of the rows in the reference
+    rates: Floats
+    shares: Floats
+    #: (C, S, 24) probability of a one in each hour of the day
+    hourly: Floats
+    #: (C, S, 12) the same by blocks of the week, for days that find no reference of their own
+    blocks: Floats
 
 
 class HourlyReference(msgspec.Struct, frozen=True, array_like=True):
@@ -83,7 +68,39 @@ class HourlyReference(msgspec.Struct, frozen=True, array_like=True):
     rows: int
     #: why there is nothing to compare with; then there are no channels
     reason: str | None
-    channels: list[HourlyChannel]
+    #: by channel: 0 for errors; of scores the place of the quantile, plus 5 where the share above the edge is looked at
+    slots: list[int] = []
+    #: by channel: inner edge of the score bins; −1 for errors
+    edges: list[int] = []
+    strata: int = 1
+    #: little-endian f4, the columns of :class:`Channels` one after the other
+    numbers: bytes = b""
+
+    def channels(self) -> Channels:
+        """Unpacked. Raises ``Broken`` if the columns do not fit together."""
+        layout = _layout(len(self.slots), self.strata)
+        size = 4 * layout[-1][0].stop
+        if len(self.numbers) != size or len(self.edges) != len(self.slots):
+            raise Broken("a reference's columns do not fit together")
+        values = np.frombuffer(self.numbers, dtype="<f4").astype(np.float64)
+        return Channels(*(values[place].reshape(shape) for place, shape in layout))
+
+
+@lru_cache(maxsize=64)
+def _layout(count: int, strata: int) -> list[tuple[slice, tuple[int, ...]]]:
+    """Where each column stands, and its shape."""
+    one, by_stratum = (count,), (count, strata)
+    shapes: list[tuple[int, ...]] = [
+        one, one, one, one, one, (count, ALTERNATIVES), by_stratum, by_stratum,
+        (*by_stratum, HOURS), (*by_stratum, BLOCKS),
+    ]  # fmt: skip
+    ends = list(accumulate(math.prod(shape) for shape in shapes))
+    return [(slice(end - math.prod(shape), end), shape) for end, shape in zip(ends, shapes, strict=True)]
+
+
+def packed(channels: Channels) -> bytes:
+    """Stored bytes of the numbers; what is reckoned from a reference is reckoned from these."""
+    return np.concatenate([column.ravel() for column in channels]).astype("<f4").tobytes()
 
 
 class ModelReferences(msgspec.Struct, frozen=True, array_like=True):

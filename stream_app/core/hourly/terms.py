@@ -23,26 +23,22 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_app.core.hourly.references import ALTERNATIVES, HourlyChannel
-
-Floats = NDArray[np.float64]
+from stream_app.core.hourly.references import ALTERNATIVES, Channels, Floats
 
 NODES: Final = 96
 #: Bound of the logarithm of one ratio.
 CLIP: Final = 300.0
 _TINY: Final = 1e-300
-#: Jobs handled at once: their arrays fit a processor's cache.
-_SLAB: Final = 12
+#: Channels handled at once: their arrays fit a processor's cache.
+_SLAB: Final = 16
 _NEVER: Final = -np.inf
 
 
-class DayJob(NamedTuple):
-    """One channel on one day, up to hour ``h`` (24 once it is over)."""
+class DayBlock(NamedTuple):
+    """The channels (C) of one kind on one day, up to hour ``h`` (24 once it is over)."""
 
-    channel: HourlyChannel
-    #: probabilities (strata, 24) of the hours of that day
-    probabilities: Floats
-    #: events (strata, h) and ones among all of them (h,)
+    channels: Channels
+    #: events (C, S, h), and ones among those of all strata (C, h)
     events: Floats
     ones: Floats
     #: hours (h,) that a loss may be taken to start at
@@ -50,88 +46,94 @@ class DayJob(NamedTuple):
 
 
 class DayTerms(NamedTuple):
-    """Natural logarithms. Arrays have the four alternatives; one that there is not has ``whole`` 0 and no terms."""
+    """Natural logarithms, by channel and alternative; one that there is not has ``whole`` 0 and no terms."""
 
-    #: ratio of the whole day
+    #: (C, 4) ratio of the whole day
     whole: Floats
-    #: sum over its start hours, and the largest of them
+    #: (C, 4) sum over its start hours, and the largest of them
     since: Floats
     best: Floats
     best_hour: NDArray[np.int64]
-    #: mean over alternatives of each hour alone: its sum (not a logarithm), and the largest
-    burst: float
-    best_burst: float
-    best_burst_hour: int
+    #: (C,) mean over alternatives of each hour alone: its sum and the largest (not logarithms)
+    burst: Floats
+    best_burst: Floats
+    best_burst_hour: NDArray[np.int64]
 
 
-def lattice(channel: HourlyChannel) -> tuple[Floats, Floats]:
-    """Shifts (96,) and normal weights (1 + alternatives, 96), those of the tolerated shift first. An alternative that
-    there is not has the weights of the tolerated shift."""
-    last = max(shift for shift in channel.shifts if shift is not None)
-    low = channel.tolerated - 3 * channel.tau
-    step = (last + 2 * channel.tau - low) / (NODES - 1)
-    shifts = low + step * np.arange(NODES)
-    width = max(channel.tau, 1.2 * step)
-    centres = np.array([channel.tolerated, *(channel.tolerated if x is None else x for x in channel.shifts)])
-    weights = np.exp(-0.5 * ((shifts - centres[:, None]) / width) ** 2)
-    weights /= weights.sum(axis=1, keepdims=True)
-    return shifts.astype(np.float64, copy=False), weights
+def lattice(channels: Channels) -> tuple[Floats, Floats]:
+    """Shifts (C, 96) and normal weights (C, 5, 96), those of the tolerated shift first. An alternative that there is
+    not has the weights of the tolerated shift."""
+    centres = np.concatenate([channels.tolerated[:, None], channels.shifts], axis=1)
+    centres = np.where(np.isnan(centres), channels.tolerated[:, None], centres)
+    low = channels.tolerated - 3 * channels.tau
+    step = (centres.max(axis=1) + 2 * channels.tau - low) / (NODES - 1)
+    shifts = low[:, None] + step[:, None] * np.arange(NODES)
+    width = np.maximum(channels.tau, 1.2 * step)
+    weights = np.exp(-0.5 * ((shifts[:, None, :] - centres[:, :, None]) / width[:, None, None]) ** 2)
+    weights /= weights.sum(axis=2, keepdims=True)
+    return shifts, weights
 
 
-def day_terms(jobs: Sequence[DayJob]) -> list[DayTerms]:
-    """The terms of each job, in order."""
-    out: list[DayTerms | None] = [None] * len(jobs)
-    groups: dict[tuple[int, int], list[int]] = {}
-    for i, job in enumerate(jobs):
-        groups.setdefault(job.events.shape, []).append(i)
+def day_terms(blocks: Sequence[DayBlock]) -> list[DayTerms]:
+    """The terms of each block, in order."""
+    out: dict[int, DayTerms] = {}
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, block in enumerate(blocks):
+        groups.setdefault(block.events.shape[1:], []).append(i)
     for places in groups.values():
-        for at in range(0, len(places), _SLAB):
-            some = places[at : at + _SLAB]
-            for i, terms in zip(some, _slab([jobs[i] for i in some]), strict=True):
-                out[i] = terms
-    return [terms for terms in out if terms is not None]
+        some: list[int] = []
+        for i in places:
+            some.append(i)
+            if i == places[-1] or sum(len(blocks[j].ones) for j in some) >= _SLAB:
+                out |= zip(some, _slab([blocks[j] for j in some]), strict=True)
+                some = []
+    return [out[i] for i in range(len(blocks))]
 
 
-def log_ratios(jobs: Sequence[DayJob]) -> tuple[Floats, Floats]:
-    """ln L of the data from each hour to the end, and of each hour alone; shape (jobs, alternatives, h) each. All jobs
-    have the same strata and hours."""
-    shifts, weights = map(np.stack, zip(*(lattice(job.channel) for job in jobs), strict=True))
+def log_ratios(blocks: Sequence[DayBlock]) -> tuple[Floats, Floats]:
+    """ln L of the data from each hour to the end, and of each hour alone; (C, 4, h) each, over the channels of all
+    blocks. All have the same strata and hours."""
+    shifts, weights = map(_joined, zip(*(lattice(block.channels) for block in blocks), strict=True))
     growth = np.expm1(shifts)
-    ones = np.stack([job.ones for job in jobs])
-    events = np.stack([job.events for job in jobs])
-    p = np.stack([job.probabilities for job in jobs])[:, :, : events.shape[2]]
+    ones = _joined([block.ones for block in blocks])
+    events = _joined([block.events for block in blocks])
+    p = _joined([block.channels.hourly for block in blocks])
     logs = ones[:, :, None] * shifts[:, None, :]
     for stratum in range(events.shape[1]):
-        grown = p[:, stratum, :, None] * growth[:, None, :]
+        grown = p[:, stratum, : events.shape[2], None] * growth[:, None, :]
         grown += 1
         np.log(grown, out=grown)
         grown *= events[:, stratum, :, None]
         logs -= grown
-    logs /= np.array([job.channel.phi for job in jobs])[:, None, None]
+    logs /= _joined([block.channels.phi for block in blocks])[:, None, None]
     alone = _mixed(logs, weights)
     return _mixed(np.ascontiguousarray(np.cumsum(logs[:, ::-1], axis=1)[:, ::-1]), weights), alone
 
 
+def _joined(arrays: Sequence[Floats]) -> Floats:
+    return np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
+
+
 def _mixed(logs: Floats, weights: Floats) -> Floats:
-    """ln of the ratios of the mixtures; (jobs, h, 96) and (jobs, 1 + alternatives, 96) → (jobs, alternatives, h)."""
+    """ln of the ratios of the mixtures; (C, h, 96) and (C, 5, 96) → (C, 4, h)."""
     top = logs.max(axis=2)
-    scaled = np.exp(logs - top[:, :, None])
+    scaled = logs - top[:, :, None]
+    np.exp(scaled, out=scaled)
     mixed = np.einsum("rhm,rjm->rjh", scaled, weights)
     mixed += _TINY
     np.log(mixed, out=mixed)
     # the common factor e^top cancels
-    ratios: Floats = np.clip(mixed[:, 1:] - mixed[:, :1], -CLIP, CLIP)
-    return ratios
+    ratios: Floats = mixed[:, 1:] - mixed[:, :1]
+    return np.clip(ratios, -CLIP, CLIP, out=ratios)
 
 
-def _slab(jobs: Sequence[DayJob]) -> list[DayTerms]:
-    since, alone = log_ratios(jobs)
-    there = np.array([[shift is not None for shift in job.channel.shifts] for job in jobs])
-    starts = np.stack([job.starts for job in jobs])
+def _slab(blocks: Sequence[DayBlock]) -> list[DayTerms]:
+    since, alone = log_ratios(blocks)
+    there = ~np.isnan(_joined([block.channels.shifts for block in blocks]))
+    starts = _joined([np.broadcast_to(block.starts, block.ones.shape) for block in blocks])
     allowed = starts[:, None, :] & there[:, :, None]
     terms = np.where(allowed, since, _NEVER)
-    best_hour = terms.argmax(axis=2)
-    best = terms.max(axis=2)
+    best_hour, best = terms.argmax(axis=2), terms.max(axis=2)
     total = _log_sum(terms, best)
     whole = np.where(there, since[:, :, 0], 0.0)
     ratios = np.where(allowed, np.exp(alone), 0.0)
@@ -139,19 +141,16 @@ def _slab(jobs: Sequence[DayJob]) -> list[DayTerms]:
     for j in range(1, ALTERNATIVES):
         hours = hours + ratios[:, j]
     hours = hours / there.sum(axis=1)[:, None]
-    burst_hour = hours.argmax(axis=1)
-    out = []
-    for i in range(len(jobs)):
-        burst = 0.0
-        for value in hours[i].tolist():
-            burst += value
-        largest = float(hours[i, burst_hour[i]])
+    burst, best_burst, burst_hour = hours.sum(axis=1), hours.max(axis=1), hours.argmax(axis=1)
+    out, at = [], 0
+    for block in blocks:
+        mine = slice(at, at + len(block.ones))
+        at = mine.stop
         out.append(
             DayTerms(
-                whole[i], total[i], best[i], best_hour[i], burst,
-                float(np.log(largest)) if largest > 0 else _NEVER, int(burst_hour[i]),
+                whole[mine], total[mine], best[mine], best_hour[mine], burst[mine], best_burst[mine], burst_hour[mine]
             )
-        )  # fmt: skip
+        )
     return out
 
 
