@@ -100,7 +100,7 @@ class HourlyTier:
         wanted = list(days)
         stored = self._work.get([hours_key(model, version, day) for day in wanted])
         known = {day: value for day, value in zip(wanted, stored, strict=True) if value is not None}
-        return dict(zip(known, hours_codec.decode_days(list(known.values())), strict=True)) if known else {}
+        return dict(zip(known, hours_codec.read_days(list(known.values())), strict=True)) if known else {}
 
     # -- the full hour ---------------------------------------------------------------------------------------------
 
