@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
 from schemas import bounds
-from schemas.drift import DriftKind, Severity
 from schemas.training import Answer, VersionComparison
 from schemas.unreadable import Unreadable
 from stream_app.core.comparisons.finding import Finding
+from stream_app.core.comparisons.hourly_entry import HourlyEntry
 from stream_app.core.comparisons.records import BaselineKind, LabelWindow, QualityValue, ScoreWindow
 from stream_app.core.kit.codec import Codec
 from stream_app.core.kit.effects import ConsumedRecord, Emit
@@ -28,6 +28,9 @@ FORMAT: Final = 5
 
 #: Alias of the log that metrics writes.
 MODEL_LOG: Final = "model-log"
+
+#: Bytes of a sentence in one entry.
+TEXT: Final = 4_000
 
 #: Bytes of a list in one entry; what frames it is little.
 LIST_BYTES: Final = bounds.LOG_ENTRY - 1_024
@@ -160,50 +163,6 @@ class ProbationEntry(msgspec.Struct, frozen=True, tag="probation"):
     settings_hash: str
 
 
-class HourlyLoss(msgspec.Struct, frozen=True, array_like=True):
-    """What went since a start hour. Points are 0–100, shares 0–1; hours since 1970, the first included, the last
-    excluded."""
-
-    start: int
-    end: int
-    points: float
-    #: 99 % interval of the points
-    lower: float
-    upper: float
-    recent: float
-    baseline: float
-    recent_rows: int
-    baseline_rows: int
-
-
-class HourlyEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="hourly"):
-    """Hourly evidence of one kind, where it is above 10 or an episode is open (CONTRACT section 3a)."""
-
-    model: str
-    version: str
-    kind: DriftKind
-    #: the full hour (since 1970): hours before it count
-    hour: int
-    #: tick that looked at it
-    at_ms: int
-    #: log10, three decimals: of all, and of the days in flight alone; ``None`` if there is nothing to compare with
-    evidence: float | None = None
-    in_flight: float | None = None
-    threshold: float
-    #: what became of the episode; an event goes out when it opened or was raised
-    what: Literal["opened", "raised", "goes_on", "ended"] | None = None
-    severity: Severity | None = None
-    #: full hour at which the open episode opened
-    since: int | None = None
-    loss: HourlyLoss | None = None
-    #: of performance: accuracy, or recall
-    metric: str | None = None
-    #: healthy days it is compared with
-    baseline: BaselineEntry = BaselineEntry()
-    acquitted: bool = False
-    settings_hash: str
-
-
 class LabelledEntry(msgspec.Struct, frozen=True, tag="labelled"):
     """Where the epoch changed them: labelled predictions since the beginning, as (model, version, count).
 
@@ -222,6 +181,18 @@ class HoursEntry(msgspec.Struct, frozen=True, tag="hours"):
     counts: list[tuple[str, int, int]]
 
 
+class MuteTerms(msgspec.Struct, frozen=True, array_like=True):
+    """What a mute, or the end of one, is about; times in epoch ms."""
+
+    #: of a command for ``*``: only models of this type
+    model_type: str | None
+    #: none: all
+    kinds: tuple[str, ...]
+    #: ``None``: from the tick on
+    from_ms: int | None
+    until_ms: int
+
+
 class CommandEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="command"):
     """An operator's command, as the border decoded it (:mod:`stream_app.core.metrics_stage.border`)."""
 
@@ -236,14 +207,31 @@ class CommandEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     values: dict[str, Any] | None = None
     #: version that it names
     version: str | None = None
-    #: acknowledge: the alert; others: the id of the command that it is about
+    #: commands about an alert: its id; others: the id of the command that it is about
     subject: str | None = None
+    #: mute and unmute
+    mute: MuteTerms | None = None
+    #: verdict: ``real`` or ``false``
+    verdict: str | None = None
+    #: what stands on the alert from now on
+    note: str | None = None
     #: why it is no command; nobody carries it out
     unreadable: str | None = None
     #: what is wrong with its arguments
     unusable: str | None = None
     #: tick that covers it (epoch ms)
     at_ms: int = 0
+
+
+class EffectEntry(msgspec.Struct, frozen=True, tag="effect"):
+    """What one stage did about a command, or would not do; the alerts stage, last of all, publishes it."""
+
+    #: or ``*``
+    model: str
+    command_id: str
+    stage: str
+    done: bool
+    text: str
 
 
 class ResultEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="result"):
@@ -337,6 +325,7 @@ Entry = (
     | LabelledEntry
     | HoursEntry
     | CommandEntry
+    | EffectEntry
     | ResultEntry
     | StatisticalEntry
     | PerformanceEntry
@@ -361,6 +350,11 @@ def encode(entry: Entry) -> bytes:
         kind, model = type(entry).__name__, getattr(entry, "model", "no model")
         raise Broken(f"{kind} of {model} has {len(value)} bytes, an entry of the log has {bounds.LOG_ENTRY} at most")
     return value
+
+
+def effect(found: CommandEntry, stage: str, done: bool, text: str) -> EffectEntry:
+    """What a stage did about a command."""
+    return EffectEntry(found.model, found.id, stage, done, bounds.cut(text, TEXT))
 
 
 def append(work: UnitOfWork, entry: Entry) -> None:

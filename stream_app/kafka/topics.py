@@ -72,6 +72,7 @@ class Topics:
         self.drift_events = f"{output_prefix}drift-events"
         self.hourly_evidence = f"{output_prefix}hourly-evidence"
         self.training_commands = f"{output_prefix}training-commands"
+        self.command_outcomes = f"{output_prefix}command-outcomes"
         self.training_jobs = f"{output_prefix}training-jobs"
         self.audit = f"{output_prefix}audit"
         self.alerts = f"{output_prefix}alerts"
@@ -120,6 +121,7 @@ class Topics:
             TopicSpec(self.hourly_evidence, m, {"cleanup.policy": "delete", **_QUARTER}),
             TopicSpec(self.training_commands, m, _KEEP),
             TopicSpec(self.training_jobs, m, _COMPACT),
+            TopicSpec(self.command_outcomes, m, _COMPACT),
             TopicSpec(self.audit, m, _KEEP),
             TopicSpec(self.alerts, m, {"cleanup.policy": "compact,delete", **_QUARTER}),
             TopicSpec(

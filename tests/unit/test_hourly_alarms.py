@@ -9,6 +9,7 @@ import pytest
 
 from schemas.common import parse_ms
 from stream_app.core import model_log
+from stream_app.core.comparisons.hourly_entry import HourlyEntry
 from stream_app.simulator import HOUR_MS, Simulator
 from tests.support.hourly import HourlyModel, fault, hourly_simulator, play
 from tests.support.scenarios import FIRST_DAY
@@ -111,5 +112,5 @@ def test_entries_are_written_only_where_there_is_evidence_or_an_episode() -> Non
     sim.keep.add("model-log")
     play(sim, [HourlyModel(MODEL), HourlyModel("churn:b")], range(ONSET + 3 * 24))
     entries = [model_log.decode(emit.value or b"") for emit in sim.emits["model-log"]]
-    assert not [entry for entry in entries if isinstance(entry, model_log.HourlyEntry) and (entry.evidence or 0) < 1]
+    assert not [entry for entry in entries if isinstance(entry, HourlyEntry) and (entry.evidence or 0) < 1]
     assert not alarms(sim)

@@ -12,6 +12,8 @@ recomputed event          replaces its predecessor, and is no close: below HIGH,
 acquitted                 outcomes have cleared the score shift: resolves an alert about scores alone (``no_loss``); in
                           any other, the statistical check counts as a close without drift
 acknowledged              ends reminders and escalation, silently; it stays so when severity rises
+taken back                lets them begin again from now on
+remarked                  a verdict or a note stands on it from then on, silently, also when it is over
 replaced                  another version came after it opened: it says so, silently, if it is about drift
 accepted, kept            resolve it, if it is about drift (missing outcomes concern no version and no baseline)
 hourly alarm              does what drift does; at HIGH or above, closes count from then on only if they have seen its
@@ -41,12 +43,25 @@ from stream_app.core.alerts.facts import (
     EpisodeEnded,
     EventPublished,
     ModelForgotten,
+    Remarked,
     TimePassed,
     VersionKept,
     VersionReplaced,
 )
 from stream_app.core.alerts.rules import AlertRules
-from stream_app.core.alerts.state import DRIFT, EVENTS, INCOMPLETE, REVISABLE, AlertHistory, Decision, OpenAlert, Streak
+from stream_app.core.alerts.state import (
+    DRIFT,
+    EVENTS,
+    INCOMPLETE,
+    NOTES,
+    REVISABLE,
+    AlertHistory,
+    Decision,
+    GivenVerdict,
+    Note,
+    OpenAlert,
+    Streak,
+)
 from stream_app.core.comparisons.finding import HOURLY, Finding
 from stream_app.core.kit.days import date_of
 
@@ -57,6 +72,7 @@ Resolution = Literal[
 Step = (
     EventPublished
     | Acknowledged
+    | Remarked
     | Accepted
     | VersionReplaced
     | VersionKept
@@ -93,9 +109,17 @@ def step(rules: AlertRules, history: AlertHistory, fact: Step, now_ms: int) -> t
     if isinstance(fact, TimePassed):
         return _timers(rules, history, alert, now_ms)
     if isinstance(fact, Acknowledged):
-        if fact.alert_id not in (None, alert.id) or fact.actor == alert.acknowledged_by:
+        if fact.alert_id not in (None, alert.id):
+            return history, []
+        if fact.back:
+            return _given_back(rules, history, alert, now_ms)
+        if fact.actor == alert.acknowledged_by:
             return history, []
         return _revised(history, replace(alert, acknowledged_by=fact.actor))
+    if isinstance(fact, Remarked):
+        alert = remarked(alert, fact, now_ms)
+        history = replace(history, alert=alert)
+        return history, [AlertChange(alert, None, None, history)]
     if isinstance(fact, ModelForgotten):
         return _resolved(history, alert, "no_predictions")
     if history.type != DRIFT:
@@ -113,6 +137,24 @@ def step(rules: AlertRules, history: AlertHistory, fact: Step, now_ms: int) -> t
     if fact.since_ms > alert.opened_ms:
         return _resolved(history, alert, "version_replaced")
     return history, []
+
+
+def remarked(alert: OpenAlert, fact: Remarked, now_ms: int) -> OpenAlert:
+    """The alert with what somebody found it to be, or wrote on it; a later verdict takes the place of one before."""
+    alert = replace(alert, revision=alert.revision + 1)
+    if fact.verdict is not None:
+        return replace(alert, judgement=GivenVerdict(fact.verdict, fact.actor, now_ms, fact.note))
+    return replace(alert, notes=(*alert.notes, Note(fact.actor, now_ms, fact.note or ""))[-NOTES:])
+
+
+def _given_back(
+    rules: AlertRules, history: AlertHistory, alert: OpenAlert, now_ms: int
+) -> tuple[AlertHistory, list[AlertChange]]:
+    """Nobody has it any more: the time to its escalation begins again, and reminders go on from now."""
+    if alert.acknowledged_by is None:
+        return history, []
+    reminders = max(alert.reminders, (now_ms - alert.opened_ms) // rules.reminder_ms)
+    return _revised(history, replace(alert, acknowledged_by=None, risen_ms=now_ms, reminders=reminders))
 
 
 def next_due_ms(rules: AlertRules, alert: OpenAlert) -> int | None:
@@ -163,6 +205,7 @@ def _event(
         severe=1,
         severe_ids=[finding.id],
         found={finding.slot: finding},
+        raised_by=(_check(finding),),
     )
     alert = _alarmed(alert, finding)
     history = replace(history, last_close_ms=finding.close_ms, alert=alert)
@@ -188,6 +231,11 @@ def _decision(event: EventPublished) -> Decision:
 def _kind(finding: Finding) -> str:
     """What counts closes: a hand-over is performance drift, and is over when the performance closes say so."""
     return finding.slot if finding.kind == "quality" else finding.kind
+
+
+def _check(finding: Finding) -> str:
+    """The rule that found it."""
+    return finding.check or finding.kind
 
 
 def _while_open(
@@ -271,6 +319,7 @@ def _more_drift(
             decision=_decision(event),
             severe=alert.severe + 1,
             severe_ids=[*alert.severe_ids, finding.id][-REVISABLE:],
+            raised_by=tuple(dict.fromkeys((*alert.raised_by, _check(finding)))),
         )
     if RANK[finding.severity] <= RANK[alert.severity]:
         return _revised(history, alert)

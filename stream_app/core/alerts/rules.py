@@ -20,6 +20,8 @@ class AlertRules:
     alert_resolve_closes: int = 2
     alert_no_evidence_closes: int = 14
     hourly_alerts: Literal["on", "shadow", "off"] = "shadow"
+    owner: str = ""
+    runbook_url: str = ""
 
     @property
     def gap_ms(self) -> int:
@@ -49,3 +51,5 @@ class AlertsConfig:
     partition: int = 0
     #: partitions of the log; with more than one, a model of another one is refused as a fault of ours
     partitions: int = 1
+    #: partitions that answer a command about all models
+    model_partitions: int = 1

@@ -11,13 +11,14 @@ from schemas import bounds
 from schemas.common import parse_ms, rfc3339, uuid5
 from schemas.drift import Check, DriftEvent, DriftKind, DriftWindow, Histograms, PriorShift
 from stream_app.core.comparisons.finding import FAULTS, TEXT, WINDOWS, Finding, FoundWindow
+from stream_app.core.comparisons.hourly_entry import HourlyLoss
 from stream_app.core.comparisons.prior import PositiveShares
 from stream_app.core.comparisons.records import Histogram, LabelWindow, QualityValue, ScoreWindow
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.scores import lower_bound, upper_bound
 from stream_app.core.comparisons.verdicts import Judgement, by_class
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
-from stream_app.core.model_log import BaselineEntry, HourlyLoss
+from stream_app.core.model_log import BaselineEntry
 
 T = TypeVar("T")
 

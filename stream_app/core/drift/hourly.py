@@ -8,10 +8,11 @@ from schemas.common import rfc3339, uuid5
 from schemas.drift import Verdict
 from schemas.hourly import HourlyEvidence
 from stream_app.core.comparisons.finding import HOURLY
+from stream_app.core.comparisons.hourly_entry import HourlyEntry
 from stream_app.core.comparisons.verdicts import Judgement
 from stream_app.core.drift.events import About, Judged, hourly_window
 from stream_app.core.kit.days import HOUR_MS
-from stream_app.core.model_log import HourlyEntry
+from stream_app.core.model_log import BaselineEntry
 
 
 def evidence(entry: HourlyEntry) -> HourlyEvidence:
@@ -45,7 +46,8 @@ def alarm(entry: HourlyEntry) -> tuple[About, Judged, int] | None:
     """
     if entry.what not in ("opened", "raised"):
         return None
-    loss, last = entry.loss, entry.hour - 1
+    loss, last, days = entry.loss, entry.hour - 1, entry.baseline_days
+    compared = BaselineEntry("window", entry.baseline_first, entry.baseline_last, days) if days else BaselineEntry()
     about = About(
         model=entry.model,
         kind=entry.kind,
@@ -54,7 +56,7 @@ def alarm(entry: HourlyEntry) -> tuple[About, Judged, int] | None:
         close_ms=entry.hour * HOUR_MS,
         at_ms=entry.at_ms,
         day=last // 24,
-        baseline=entry.baseline,
+        baseline=compared,
     )
     found = Judged(
         judgement=Judgement(Verdict.DRIFT, None, entry.severity),

@@ -14,6 +14,7 @@ from schemas.clock import TickView
 from schemas.common import ce_headers, encode
 from schemas.drift import Check, DriftKind, Verdict
 from stream_app.core import model_log
+from stream_app.core.comparisons.hourly_entry import HourlyEntry
 from stream_app.core.comparisons.prior import prior_shift
 from stream_app.core.comparisons.records import QualityValue
 from stream_app.core.comparisons.rules import ComparisonRules
@@ -51,6 +52,7 @@ _FORWARDED = (
     model_log.HoursEntry,
     model_log.ProbationEntry,
     model_log.CommandEntry,
+    model_log.EffectEntry,
     model_log.ResultEntry,
     model_log.ForgottenEntry,
 )
@@ -61,7 +63,7 @@ _JUDGED = (
     model_log.QualityEntry,
     model_log.StatisticalEntry,
     model_log.PerformanceEntry,
-    model_log.HourlyEntry,
+    HourlyEntry,
 )
 
 
@@ -96,7 +98,7 @@ class DriftStage(LogStage):
         for record, entry in zip(batch, entries, strict=True):
             with decoding(record):
                 self._entry(entry)
-            ends = isinstance(entry, model_log.HourlyEntry) and entry.what == "ended"
+            ends = isinstance(entry, HourlyEntry) and entry.what == "ended"
             if ends or isinstance(entry, _FORWARDED):
                 self._work.emit(Emit(DRIFT_LOG, self.partition, record.key, record.value, []))
         return len(batch)
@@ -121,7 +123,7 @@ class DriftStage(LogStage):
             self._statistical(entry)
         elif isinstance(entry, model_log.PerformanceEntry):
             self._performance(entry)
-        elif isinstance(entry, model_log.HourlyEntry):
+        elif isinstance(entry, HourlyEntry):
             self._hourly(entry)
         elif isinstance(entry, model_log.ForgottenEntry):
             self._work.put(state.key(entry.model), None)
@@ -211,7 +213,7 @@ class DriftStage(LogStage):
         )
         self._compared(entry, DriftKind.PERFORMANCE, found, entry.again)
 
-    def _hourly(self, entry: model_log.HourlyEntry) -> None:
+    def _hourly(self, entry: HourlyEntry) -> None:
         record = hourly.evidence(entry)
         headers = ce_headers("hourly-evidence", record.id, entry.model, entry.at_ms, self.config.source)
         self._work.emit(Emit(HOURLY_EVIDENCE, self.partition, entry.model.encode(), encode(record), headers))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from schemas.drift import DriftKind
 from stream_app.core import model_log
+from stream_app.core.comparisons.hourly_entry import HourlyEntry, HourlyLoss
 from stream_app.core.counts.deltas import Part
 from stream_app.core.hourly import episodes, evidence_state, hours_codec, references
 from stream_app.core.hourly.evidence import HourlyInput, HourlyReading, advance, wanted_days
@@ -173,7 +174,8 @@ class HourlyTier:
         noted = reading.evidence is not None and reading.evidence >= NOTED
         if noted or before.episode is not None or after.episode is not None:
             positives = look.rules.hourly.positives_only
-            entry = model_log.HourlyEntry(
+            made = look.references.at(kind, (hour - 1) // 24) if look.references is not None else None
+            entry = HourlyEntry(
                 model=look.model,
                 version=look.version,
                 kind=DRIFT_KIND[kind],
@@ -187,7 +189,9 @@ class HourlyTier:
                 since=after.episode.opened if after.episode is not None else None,
                 loss=_loss(found),
                 metric=None if kind == "scores" else "recall" if positives else "accuracy",
-                baseline=_baseline(look.references, kind, (hour - 1) // 24),
+                baseline_first=made.first if made is not None else 0,
+                baseline_last=made.last + 1 if made is not None else 0,
+                baseline_days=made.days if made is not None else 0,
                 acquitted=acquitted,
                 settings_hash=self._settings.hash_of(look.model),
             )
@@ -236,7 +240,7 @@ class HourlyTier:
         """Say that episodes are over: another version is active, or nobody looks any more."""
         for kind in KINDS:
             if state.of(kind).episode is not None:
-                entry = model_log.HourlyEntry(
+                entry = HourlyEntry(
                     model=look.model,
                     version=state.version,
                     kind=DRIFT_KIND[kind],
@@ -296,18 +300,10 @@ class HourlyTier:
             yield from (key[len(EPISODE) :].decode() for key, _ in batch)
 
 
-def _loss(found: Loss | None) -> model_log.HourlyLoss | None:
+def _loss(found: Loss | None) -> HourlyLoss | None:
     if found is None:
         return None
-    return model_log.HourlyLoss(
+    return HourlyLoss(
         found.start, found.end, found.points, found.lower, found.upper, found.recent, found.baseline,
         found.recent_rows, found.baseline_rows,
     )  # fmt: skip
-
-
-def _baseline(known: ModelReferences | None, kind: HourlyKind, day: int) -> model_log.BaselineEntry:
-    """The healthy days that the hours of a day are compared with."""
-    made = known.at(kind, day) if known is not None else None
-    if made is None or not made.days:
-        return model_log.BaselineEntry()
-    return model_log.BaselineEntry("window", made.first, made.last + 1, made.days)
