@@ -76,7 +76,7 @@ def _replaced(by: state.Replacement) -> ReplacedBy:
 def report(alert: OpenAlert, history: AlertHistory, settings_hash: str) -> dict[str, Any]:
     """The evidence in numbers: every check's latest event, and its last one of drift where that is another.
 
-    Bounded: at most eight events of 16 windows, and six quality checks. No histograms, no features.
+    Bounded: at most eleven events of 16 windows, and six quality checks. No histograms, no features.
     """
     out: dict[str, Any] = {
         "opened_close": rfc3339(alert.close_ms),
