@@ -247,7 +247,8 @@ class Watched:
             first = np.where(hit.any(axis=1), hit.argmax(axis=1), 10**6)
             early = first < self.onset
             wait = np.where(early, 10**6, first - self.onset + 1)
-            out[f"median h {alpha:g}"] = float(np.median(wait[~early])) if (~early).any() else None
+            middle = float(np.median(wait[~early])) if (~early).any() else np.inf
+            out[f"median h {alpha:g}"] = middle if middle < 10**5 else None
             out[f"found {alpha:g}"] = int((wait < 10**5).sum())
             out[f"within 14 h {alpha:g}"] = int((wait <= 14).sum())
             out[f"before {alpha:g}"] = int(early.sum())
