@@ -186,10 +186,10 @@ def _scores(logits: float) -> Callable[[Stream, Any], None]:
     return change
 
 
-def _missed(share: float) -> Callable[[Stream, Any], None]:
+def _missed(share: float, missed: float) -> Callable[[Stream, Any], None]:
     def change(s: Stream, on: Any) -> None:
         s.positives[:] = share
-        s.errors[1] = np.where(on, 0.5, s.errors[1])
+        s.errors[1] = np.where(on, missed, s.errors[1])
 
     return change
 
@@ -214,8 +214,9 @@ WORLDS: Final = (
     HourlyWorld("25 points", _points(25), "errors"),
     HourlyWorld("one hour of garbage", _points(33, 1), "errors"),
     HourlyWorld("scores +.8 logit", _scores(0.8), "scores"),
-    HourlyWorld("half of 8 % positives missed", _missed(0.08), "errors", rules=_MISSED),
-    HourlyWorld("half of .8 % positives missed", _missed(0.008), "errors", rules=_MISSED),
+    HourlyWorld("half of 8 % positives missed", _missed(0.08, 0.5), "errors", rules=_MISSED),
+    HourlyWorld("recall of 8 % positives halved", _missed(0.08, 0.59), "errors", rules=_MISSED),
+    HourlyWorld("half of .8 % positives missed", _missed(0.008, 0.5), "errors", rules=_MISSED),
 )
 
 
