@@ -14,7 +14,7 @@ from schemas.clock import Tick
 from schemas.drift import DriftEvent
 from schemas.inputs import Outcome, PredictionWithFeatures
 from schemas.lifecycle import ModelLifecycle
-from schemas.operators import OperatorCommand
+from schemas.operators import CommandOutcome, OperatorCommand
 from schemas.owner import Owner
 from schemas.settings import Setting
 from schemas.snapshots import MetricSnapshot
@@ -53,6 +53,7 @@ NAMES: Final[dict[Any, str]] = {
     Outcome: "outcome",
     Tick: "tick",
     OperatorCommand: "operator-command",
+    CommandOutcome: "command-outcome",
     TrainingResult: "training-result",
     MetricSnapshot: "metric-snapshot",
     ModelLifecycle: "model-lifecycle",
@@ -108,6 +109,7 @@ FAMILIES: Final = (
         (*CE_HEADERS, "plumbline.command"),
     ),
     _output("training-jobs", TrainingJob, "model", _COMPACT, "Where retraining stands."),
+    _output("command-outcomes", CommandOutcome, "command id", _COMPACT, "What became of commands."),
     _output("settings", Setting, "model|key", _COMPACT, "Settings changed while running."),
     Family("owner", Owner, "out", "owner", _COMPACT, "one", "Which application writes under the output prefix."),
     _output("audit", AuditRecord, "id", _DELETE, "Every decision and its grounds.", -1),

@@ -139,14 +139,15 @@ def retrain(topics: Topics, config: RetrainConfig) -> StageSpec:
 
 
 def alerts(topics: Topics, config: AlertsConfig) -> StageSpec:
-    """The decision log in; alerts and audit out. The only writer of alerts."""
+    """The decision log in; alerts, audit and what became of commands out. The only writer of alerts."""
+    out = {"alerts": topics.alerts, "audit": topics.audit, "command-outcomes": topics.command_outcomes}
     return StageSpec(
         name="alerts",
         partitions=topics.model_partitions,
         clock=None,
         gated={},
         ungated={"log": topics.decision_log},
-        outputs=_outputs(topics, {"alerts": topics.alerts, "audit": topics.audit}),
+        outputs=_outputs(topics, out),
         make=lambda partition: AlertsStage(config, partition),
         changelog=topics.changelog("alerts"),
         dead_letter=dead_letter,

@@ -150,6 +150,7 @@ def alerts_config(settings: Settings) -> AlertsConfig:
     return AlertsConfig(
         source=f"/plumbline/{settings.app_id}",
         link=settings.dashboard_url,
+        model_partitions=settings.model_partitions,
         rules=StageRules(settings, lambda known, of, model: _named(AlertRules, of)),
     )
 

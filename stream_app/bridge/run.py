@@ -239,7 +239,9 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
             known = self._open.get(tp.partition, {})
             self._delivered = {id: alert for id, alert in self._delivered.items() if self._is_open(id)}
             if first:
-                self._due += [(tp, until, alert, newest[id]) for id, alert in known.items()]
+                # of one that is muted people hear when its mute is over
+                told = {id: alert for id, alert in known.items() if "muted_until" not in alert}
+                self._due += [(tp, until, alert, newest[id]) for id, alert in told.items()]
                 self._consumer.seek(tp, until)
             self._ready.add(tp)
 

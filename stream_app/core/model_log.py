@@ -23,10 +23,13 @@ from stream_app.core.kit.effects import ConsumedRecord, Emit
 from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.errors import Broken, Parked, UnknownFormat
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 
 #: Alias of the log that metrics writes.
 MODEL_LOG: Final = "model-log"
+
+#: Bytes of a sentence in one entry.
+TEXT: Final = 4_000
 
 #: Bytes of a list in one entry; what frames it is little.
 LIST_BYTES: Final = bounds.LOG_ENTRY - 1_024
@@ -177,6 +180,18 @@ class HoursEntry(msgspec.Struct, frozen=True, tag="hours"):
     counts: list[tuple[str, int, int]]
 
 
+class MuteTerms(msgspec.Struct, frozen=True, array_like=True):
+    """What a mute, or the end of one, is about; times in epoch ms."""
+
+    #: of a command for ``*``: only models of this type
+    model_type: str | None
+    #: none: all
+    kinds: tuple[str, ...]
+    #: ``None``: from the tick on
+    from_ms: int | None
+    until_ms: int
+
+
 class CommandEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="command"):
     """An operator's command, as the border decoded it (:mod:`stream_app.core.metrics_stage.border`)."""
 
@@ -191,14 +206,31 @@ class CommandEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     values: dict[str, Any] | None = None
     #: version that it names
     version: str | None = None
-    #: acknowledge: the alert; others: the id of the command that it is about
+    #: commands about an alert: its id; others: the id of the command that it is about
     subject: str | None = None
+    #: mute and unmute
+    mute: MuteTerms | None = None
+    #: verdict: ``real`` or ``false``
+    verdict: str | None = None
+    #: what stands on the alert from now on
+    note: str | None = None
     #: why it is no command; nobody carries it out
     unreadable: str | None = None
     #: what is wrong with its arguments
     unusable: str | None = None
     #: tick that covers it (epoch ms)
     at_ms: int = 0
+
+
+class EffectEntry(msgspec.Struct, frozen=True, tag="effect"):
+    """What one stage did about a command, or would not do; the alerts stage, last of all, publishes it."""
+
+    #: or ``*``
+    model: str
+    command_id: str
+    stage: str
+    done: bool
+    text: str
 
 
 class ResultEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="result"):
@@ -292,6 +324,7 @@ Entry = (
     | LabelledEntry
     | HoursEntry
     | CommandEntry
+    | EffectEntry
     | ResultEntry
     | StatisticalEntry
     | PerformanceEntry
@@ -315,6 +348,11 @@ def encode(entry: Entry) -> bytes:
         kind, model = type(entry).__name__, getattr(entry, "model", "no model")
         raise Broken(f"{kind} of {model} has {len(value)} bytes, an entry of the log has {bounds.LOG_ENTRY} at most")
     return value
+
+
+def effect(found: CommandEntry, stage: str, done: bool, text: str) -> EffectEntry:
+    """What a stage did about a command."""
+    return EffectEntry(found.model, found.id, stage, done, bounds.cut(text, TEXT))
 
 
 def append(work: UnitOfWork, entry: Entry) -> None:

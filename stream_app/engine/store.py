@@ -214,7 +214,7 @@ class Store:
         return self._segments[segment][1]
 
     def _drop_expired(self) -> None:
-        """Only after the write: a batch that spans more days than six segments hold puts into those it leaves behind."""
+        """After the write: a batch that spans more days than six segments hold puts into those it leaves behind."""
         while len(self._newest_first) > 1 and self._newest_first[-1] <= self._newest_first[0] - SEGMENTS:
             old = self._newest_first.pop()
             del self._segments[old]

@@ -71,6 +71,7 @@ class Topics:
         self.settings = f"{output_prefix}settings"
         self.drift_events = f"{output_prefix}drift-events"
         self.training_commands = f"{output_prefix}training-commands"
+        self.command_outcomes = f"{output_prefix}command-outcomes"
         self.training_jobs = f"{output_prefix}training-jobs"
         self.audit = f"{output_prefix}audit"
         self.alerts = f"{output_prefix}alerts"
@@ -118,6 +119,7 @@ class Topics:
             TopicSpec(self.drift_events, m, {"cleanup.policy": "delete", **_QUARTER}),
             TopicSpec(self.training_commands, m, _KEEP),
             TopicSpec(self.training_jobs, m, _COMPACT),
+            TopicSpec(self.command_outcomes, m, _COMPACT),
             TopicSpec(self.audit, m, _KEEP),
             TopicSpec(self.alerts, m, {"cleanup.policy": "compact,delete", **_QUARTER}),
             TopicSpec(

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
+import orjson
+
 from schemas.common import parse_ms
 from stream_app.projection import fold, points
-from stream_app.projection.keys import AUDIT_TAIL, GONE_S, KEPT_DAYS, MODEL_AUDIT_TAIL, MODEL_TAIL, Keys
+from stream_app.projection.keys import AUDIT_TAIL, GONE_S, KEPT_DAYS, MODEL_AUDIT_TAIL, MODEL_TAIL, OUTCOME_S, Keys
 
 Command = tuple[Any, ...]
 
@@ -48,7 +50,10 @@ class RedisBatch:
                 self.gone.discard(row["model"])
                 self.forgotten.discard(row["model"])
                 self.run("DEL", self.keys.gone(row["model"]))
-            elif kind != "audit":  # alerts are resolved and jobs cancelled after the model is gone
+            elif kind not in (
+                "audit",
+                "command-outcomes",
+            ):  # alerts are resolved and jobs cancelled after the model is gone
                 if kind != "metric-snapshots":
                     self.tell(kind, row, value)
                 return
@@ -217,6 +222,16 @@ def _audit(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
     batch.tell("audit", row, value)
 
 
+def _outcome(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
+    keys, id = batch.keys, row["command_id"]
+    batch.run("HSET", keys.outcome(id), str(row["partition"]), value)
+    batch.run("EXPIRE", keys.outcome(id), OUTCOME_S)
+    if "mutes" in row:
+        scope = row.get("mutes_of", row["model"])
+        batch.run("HSET", keys.mutes, f"{scope}|{row['partition']}", orjson.dumps([row["at"], row["mutes"]]))
+    batch.tell("command-outcomes", row, value)
+
+
 def _setting(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
     name = f"{row['model']}|{row['key']}"
     if batch.settings.get(name, "") > row["at"]:
@@ -235,6 +250,7 @@ _TAKES: dict[str, Callable[[RedisBatch, dict[str, Any], bytes], None]] = {
     "model-lifecycle": _lifecycle,
     "audit": _audit,
     "settings": _setting,
+    "command-outcomes": _outcome,
 }
 
 #: Families that the read model is made of.

@@ -7,7 +7,7 @@ from typing import Final
 from stream_app.projection import fold, points
 
 #: What stands in Redis, as one word: another word there means another release, and everything is built anew.
-LAYOUT: Final = f"2.{fold.FORMAT}.{points.FORMAT}"
+LAYOUT: Final = f"3.{fold.FORMAT}.{points.FORMAT}"
 #: Days a model's snapshots, points and drift events are kept, counted back from its newest day.
 KEPT_DAYS: Final = 90
 #: Newest audit records that are kept, of all models and of each.
@@ -17,6 +17,8 @@ MODEL_TAIL: Final = 200
 #: Seconds for which a forgotten model is remembered as such: the stages behind metrics publish what they did about it,
 #: and topics are read side by side. Minutes would do; a day also covers a filling.
 GONE_S: Final = 86_400
+#: Seconds for which one can ask what became of a command, after the read model heard of it.
+OUTCOME_S: Final = 30 * 86_400
 #: Newest changes that a reader who was away can catch up on.
 CHANGES: Final = 10_000
 
@@ -45,6 +47,8 @@ class Keys:
         self.audit = self._key("audit")
         #: model|key → newest setting
         self.settings = self._key("settings")
+        #: model or type|partition → when a command last changed its mutes, and what they are since
+        self.mutes = self._key("mutes")
         #: stream of changes, for live views
         self.changes = self._key("changes")
 
@@ -113,6 +117,14 @@ class Keys:
             self.model_alerts(model), self.model_audit(model), self.jobs(model), self.commands(model),
             self.versions(model),
         ]  # fmt: skip
+
+    def outcome(self, id: str) -> str:
+        """Partition → what became of a command there; lives for :data:`OUTCOME_S`."""
+        return self._key(f"outcome:{id}")
+
+    def written(self, id: str) -> str:
+        """A command that the web wrote; outlives a refilling, and is no part of the read model."""
+        return f"plumbline-written:{self.root}:{id}"
 
     def command_answer(self, id: str) -> str:
         """What a command with an idempotency key said; outlives a refilling, and is no part of the read model."""

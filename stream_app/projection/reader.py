@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 from redis.exceptions import RedisError
 
+from schemas.common import rfc3339
 from stream_app.errors import Broken, UnknownFormat
 from stream_app.projection import points
 from stream_app.projection.fleet import Fleet
@@ -200,6 +201,23 @@ class Reader:
             pipe.zrevrange(self.keys.commands(model), 0, _SHOWN - 1)
             jobs, commands = await pipe.execute()
         return jobs, commands
+
+    async def outcomes(self, id: str) -> list[dict[str, Any]]:
+        """What each partition said that became of a command, in order."""
+        found = await self.redis.hgetall(self.keys.outcome(id))
+        return [orjson.loads(value) for _, value in sorted(found.items(), key=lambda item: int(item[0]))]
+
+    async def mutes(self, model: str | None, now_ms: int | None) -> list[dict[str, Any]]:
+        """What is muted now or will be, of all models or of one, the first to end first."""
+        newest: dict[str, tuple[str, list[dict[str, Any]]]] = {}
+        for name, value in (await self.redis.hgetall(self.keys.mutes)).items():
+            scope, (at, rows) = name.decode().rpartition("|")[0], orjson.loads(value)
+            if scope not in newest or at >= newest[scope][0]:
+                newest[scope] = (at, rows)
+        wanted = newest if model is None else {model, model.partition(":")[0]}
+        found = [row for scope in wanted if scope in newest for row in newest[scope][1]]
+        over = rfc3339(now_ms) if now_ms is not None else ""
+        return sorted((row for row in found if row["until"] > over), key=lambda row: (row["until"], row["command_id"]))
 
     async def settings(self) -> list[dict[str, Any]]:
         """Newest record of every setting that was ever changed."""

@@ -260,22 +260,22 @@ class RuleFields(BaseModel):
 
     # -- alerts (section 4)
     alert_gap_h: float = setting(
-        24.0,
-        "Hours between the openings of two alerts of one model and type, by nominal close times. Longer: fewer alerts "
-        "about what comes and goes.",
-        ge=0,
-        le=8_760,
-    )
+        24.0, "Hours between the openings of two alerts of one model and type, by nominal close times. Longer: fewer "
+        "alerts about what comes and goes.", ge=0, le=8_760,
+    )  # fmt: skip
     alert_reminder_h: float = setting(24.0, "Hours between reminders of an alert nobody acknowledged.", gt=0, le=8_760)
-    alert_escalate_critical_h: float = setting(
-        4.0, "Hours until an unacknowledged CRITICAL alert escalates.", gt=0, le=8_760
-    )
+    alert_escalate_critical_h: float = setting(4.0, "Hours until an untaken CRITICAL alert escalates.", gt=0, le=8_760)
     alert_escalate_high_h: float = setting(24.0, "Hours until an unacknowledged HIGH alert escalates.", gt=0, le=8_760)
     alert_resolve_closes: int = setting(
         2, "Closes in a row without drift that resolve an alert. One would let it flicker.", ge=1, le=90
     )
-    alert_no_evidence_closes: int = setting(
-        14, "Closes in a row without evidence of drift after which an alert ends.", ge=1, le=365
+    alert_no_evidence_closes: int = setting(14, "Closes in a row without evidence that end an alert.", ge=1, le=365)
+    owner: str = setting("", "Who owns the model, a team or a person; it stands on its alerts.", max_length=256)
+    runbook_url: str = setting(
+        "",
+        "Address of what to do when the model alerts; it stands there.",
+        max_length=1_000,
+        pattern=r"^(https?://\S+)?$",
     )
 
     # -- retraining (section 5)

@@ -25,7 +25,7 @@ from stream_app.kafka.topics import Topics
 from stream_app.projection.client import client
 from stream_app.settings import Settings
 from stream_app.tasks import end
-from stream_app.web import commanding, figures, live, reading, settings_view
+from stream_app.web import attending, commanding, figures, live, reading, settings_view
 from stream_app.web.answers import Refused
 from stream_app.web.auth import Tokens
 from stream_app.web.guard import Guard, RequestTraffic
@@ -82,7 +82,7 @@ def create(settings: Settings, topics: Topics, tokens: Tokens, host: str = "") -
         lifespan=lifespan,
         responses={status: {"description": text} for status, text in _BOUNDS.items()},
     )
-    for part in (reading, commanding, settings_view, live, figures):
+    for part in (reading, commanding, attending, settings_view, live, figures):
         app.include_router(part.router)
     _errors(app)
     _pages(app)

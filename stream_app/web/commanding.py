@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from schemas.common import NAME
 from stream_app.core.kit.changes import Change
 from stream_app.projection.published import Published
-from stream_app.web.answers import Refused, answer
+from stream_app.web.answers import Refused
 from stream_app.web.auth import User
-from stream_app.web.reading import AnyId, ModelId
+from stream_app.web.reading import ModelId
 from stream_app.web.site import operator, site_of
 
 router = APIRouter(prefix="/api/v1", tags=["ordering"])
@@ -55,7 +55,7 @@ class SettingCommand(Because):
 async def order(
     request: Request, model: ModelId, action: Action, body: ModelCommand, user: Operator, key: Key = None
 ) -> Response:
-    """Command something about a model. What became of it stands in the audit within seconds."""
+    """Command something about a model. What became of it is answered at ``href``."""
     arguments: dict[str, Any] = {}
     if body.command_id is not None:
         if action not in ("approve", "reject"):
@@ -65,21 +65,7 @@ async def order(
         if action != "rollback":
             raise Refused(422, "not_here", f"{action} takes no model_version")
         arguments["model_version"] = body.model_version
-    return answer({"command_id": await site_of(request).command(user, key, model, action, arguments, body.reason)}, 202)
-
-
-@router.post("/alerts/{id}/acknowledge", status_code=202)
-async def acknowledge(request: Request, id: AnyId, body: Because, user: Operator, key: Key = None) -> Response:
-    """Take an open alert: no more reminders and no escalation."""
-    site = site_of(request)
-    found = await site.reader.alert(id)
-    if found is None:
-        raise Refused(404, "unknown_alert", "no alert of the last 90 days has this id")
-    if found[0]["status"] == "resolved":
-        raise Refused(409, "resolved", "this alert is resolved already")
-    model = found[0]["model"]
-    made = await site.command(user, key, model, "acknowledge", {"alert_id": id}, body.reason)
-    return answer({"command_id": made}, 202)
+    return await site_of(request).ordered(user, key, model, action, arguments, body.reason)
 
 
 @router.post("/settings", status_code=202)
@@ -92,4 +78,4 @@ async def change_setting(request: Request, body: SettingCommand, user: Operator,
     except ValueError as error:
         raise Refused(422, "cannot_be", str(error)) from error
     arguments = {"values": {body.key: body.value}}
-    return answer({"command_id": await site.command(user, key, body.model, "set", arguments, body.reason)}, 202)
+    return await site.ordered(user, key, body.model, "set", arguments, body.reason)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
+from schemas.alerts import AlertType
 from schemas.common import NAME, rfc3339
 from schemas.drift import DriftKind, Severity
 from stream_app.core.kit.days import date_of, day_of
@@ -209,7 +210,7 @@ async def alerts(
     user: Viewer,
     model: ModelFilter = None,
     status: Annotated[Literal["open", "resolved"] | None, Query()] = None,
-    type: Annotated[Literal["ML_DRIFT_DETECTED", "ML_OUTCOMES_INCOMPLETE"] | None, Query()] = None,
+    type: Annotated[AlertType | None, Query()] = None,
     severity: Annotated[Severity | None, Query()] = None,
     limit: Limit = 50,
     cursor: Cursor = None,

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Request
+import orjson
+from fastapi import Depends, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from redis.exceptions import RedisError
 
-from schemas.common import uuid5
+from schemas.common import rfc3339, uuid5
 from stream_app.commands import send
 from stream_app.kafka.topics import Topics
 from stream_app.projection.keys import Keys
 from stream_app.projection.reader import Reader
 from stream_app.settings import Settings, base
 from stream_app.settings.resolver import values_of
-from stream_app.web.answers import Refused
+from stream_app.web.answers import Refused, answer
 from stream_app.web.auth import SignInAttempts, Tokens, User
 
 #: Seconds that an idempotency key is remembered.
@@ -76,6 +78,7 @@ class Site:
             raise Refused(413, "too_large", too_large)
         if key is None:
             await self._send(made)
+            await self._note(made)
             return made.id
         content = f"{model}\x1f{command}\x1f{sorted(arguments.items())!r}\x1f{reason}"
         made = made._replace(id=uuid5("web-command", user.name, key))
@@ -85,8 +88,30 @@ class Site:
                 raise Refused(422, "key_used", "this Idempotency-Key was used for another command: take a new one")
             if known is None:
                 await self._send(made)
+                await self._note(made)
                 await self._remember(made.id, content)
         return made.id
+
+    async def ordered(
+        self, user: User, key: str | None, model: str, command: str, arguments: dict[str, Any], reason: str
+    ) -> Response:
+        """Send an operator's command, and answer where it can be asked for."""
+        id = await self.command(user, key, model, command, arguments, reason)
+        return answer({"command_id": id, "href": f"/api/v1/commands/{id}"}, 202)
+
+    async def written(self, id: str) -> dict[str, Any] | None:
+        """A command that a web process wrote in the last day, if it is known."""
+        value = await self.redis.get(self.keys.written(id))
+        return orjson.loads(value) if value is not None else None
+
+    async def _note(self, made: send.NewCommand) -> None:
+        """Have it at hand until its outcome comes; without Redis nobody could ask."""
+        known = {
+            "command_id": made.id, "command": made.command, "model": made.model, "actor": made.actor,
+            "reason": made.reason, "written_at": rfc3339(time.time_ns() // 1_000_000),
+        }  # fmt: skip
+        with suppress(RedisError, OSError):
+            await self.redis.set(self.keys.written(made.id), orjson.dumps(known), ex=REMEMBERED_S)
 
     async def _send(self, made: send.NewCommand) -> None:
         try:

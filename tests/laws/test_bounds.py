@@ -18,6 +18,7 @@ from schemas.catalogue import FAMILIES, Family
 from schemas.common import ce_headers, encode
 from stream_app.core import model_log
 from stream_app.core.alerts import lane_state as alerts_lane
+from stream_app.core.alerts import mutes, outcomes
 from stream_app.core.alerts import stage as alerts_stage
 from stream_app.core.alerts import state as alerts_state
 from stream_app.core.alerts.publish import short
@@ -74,6 +75,8 @@ LIMITS: dict[str, Any] = TEXTS | {
     "CommandEntry.values": SAID, "Changed.values": SAID,
     "CommandEntry.reason": 4 * 4_000, "CommandEntry.subject": bounds.COMMAND,
     "CommandEntry.unreadable": 1_000, "CommandEntry.unusable": 1_000,
+    "CommandEntry.note": 2_000, "EffectEntry.text": 4 * 4_000, "EffectEntry.stage": "metrics",
+    "MuteTerms.model_type": NAME, "MuteTerms.kinds": 7, "MuteTerms.kinds.item": 32,
     "ResultEntry.candidate_metrics": METRICS, "ResultEntry.candidate_metrics.key": 32,
     "ResultEntry.champion_metrics": METRICS, "ResultEntry.champion_metrics.key": 32,
     "ResultEntry.error": 4 * border.ERROR, "ResultEntry.unreadable": 1_000,
@@ -93,6 +96,13 @@ LIMITS: dict[str, Any] = TEXTS | {
     "OpenAlert.event_ids": alerts_state.EVENTS, "OpenAlert.event_ids.item": 36, "OpenAlert.streaks": 3,
     "OpenAlert.streaks.key": 32, "OpenAlert.severe_ids": alerts_state.REVISABLE, "OpenAlert.severe_ids.item": 36,
     "OpenAlert.found": 4, "OpenAlert.found.key": 32,
+    "OpenAlert.raised_by": 4, "OpenAlert.raised_by.item": 32, "OpenAlert.notes": alerts_state.NOTES,
+    "Note.note": 2_000, "GivenVerdict.note": 2_000, "ClosedAlert.resolution": 32,
+    "Gathered.reason": 4_000, "Gathered.mutes_of": MODEL, "Gathered.effects": outcomes.EFFECTS,
+    "Gathered.effects.item.item": outcomes.TEXT, "Mute.kinds": 7, "Mute.kinds.item": 32, "Mute.reason": mutes.REASON,
+    "Muted.model_type": NAME, "Muted.kinds": 7, "Muted.kinds.item": 32, "Muted.reason": bounds.COMMAND,
+    "Muted.unusable": bounds.COMMAND, "Remarked.reason": bounds.COMMAND, "Remarked.unusable": bounds.COMMAND,
+    "Remarked.note": 2_000, "MuteList.mutes": mutes.MOST,
     # -- drift, retrain
     "ModelState.runs": 4, "ModelState.runs.key": 16, "DriftState.runs": 4, "DriftState.runs.key": 16,
     "DriftState.faults": 2, "DriftState.faults.key": 16,

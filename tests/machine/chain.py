@@ -63,6 +63,7 @@ STEPS: Final = ("fetched", "tick.1-started", "tick.3-done", "checkpoint.drained"
 COMPARED: Final = (
     "metric-snapshots", "model-lifecycle", "settings", "model-log", "drift-events", "drift-log", "decision-log",
     "training-commands", "training-jobs", "alerts", "audit", "dead-letters",
+    "command-outcomes",
 )  # fmt: skip
 
 
@@ -241,6 +242,35 @@ def _answer(command: dict[str, Any]) -> dict[str, Any]:
     return told | {"status": status, "candidate_version": command["candidate_version"]}
 
 
+def _attend(alert: dict[str, Any], number: int) -> list[tuple[str, bytes, bytes]]:
+    """What people do about the newest alert: each command of those that are about alerts, again and again."""
+    id, until = {"alert_id": alert["id"]}, rfc3339((FIRST_DAY + number // 3 + 3) * DAY_MS)
+    model, of_type = alert["model"], {"model_type": alert["model_type"]}
+    said: list[tuple[str, str, dict[str, Any]]] = [
+        ("mute", model, {"until": until, "kinds": ["performance"]}),
+        ("verdict", model, id | {"verdict": "real", "note": "outcomes say so"}),
+        ("mute", "*", of_type | {"until": until}),
+        ("acknowledge", model, id),
+        ("unmute", model, {}),
+        ("note", model, id | {"note": f"seen at turn {number}"}),
+        ("unacknowledge", "*", {}),
+        ("unmute", "*", of_type),
+        ("mute", model, {}),
+    ]
+    return [
+        (
+            "operator-commands",
+            model.encode(),
+            json.dumps(
+                {"id": f"a-{number}-{n}", "model": whose, "command": command, "arguments": arguments, "actor": "ada",
+                 "reason": "why"}
+            ).encode(),
+        )
+        for n, (command, whose, arguments) in enumerate(said)
+        if (n + number) % 3
+    ]  # fmt: skip
+
+
 @cache
 def whole(world: int) -> list[Chain]:
     """A run without kills, as it stood at the start of each part and at its end.
@@ -248,7 +278,7 @@ def whole(world: int) -> list[Chain]:
     A trainer and a deployer answer at the next tick that ends an epoch.
     """
     turns = _inputs(world)
-    chain, stood, answered = Chain(turns), [], 0
+    chain, stood, answered, seen, asked = Chain(turns), [], 0, 0, 0
     for number in range(len(turns)):
         if number % A_PART == 0:
             stood.append(chain.copy())
@@ -261,6 +291,10 @@ def whole(world: int) -> list[Chain]:
                 answer = orjson.dumps(_answer(command))
                 follow.records.append(("training-results", command["model"].encode(), answer))
             answered = len(orders)
+            alerts = chain.values("alerts")
+            if number > seen + 1 and alerts and len(alerts) > asked:
+                follow.records.extend(_attend(alerts[-1], number))
+                seen, asked = number, len(alerts)
     return [*stood, chain]
 
 

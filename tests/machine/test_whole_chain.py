@@ -96,6 +96,12 @@ def test_without_kills_the_drift_is_the_oracles_and_the_loop_closes(world: int) 
         severities[found.severity] += 1
     assert severities["CRITICAL"]
     assert [command["command"] for command in chain.values("training-commands")] == ["train", "activate"]
+    outcomes = chain.values("command-outcomes")
+    assert {(row["command"], row["state"]) for row in outcomes} >= {
+        ("set", "done"), ("mute", "done"), ("mute", "refused"), ("unmute", "done"), ("verdict", "done"),
+        ("note", "done"), ("acknowledge", "done"), ("unacknowledge", "done"),
+    }  # fmt: skip
+    assert any("muted_until" in alert for alert in chain.values("alerts"))
     assert {alert["status"] for alert in chain.values("alerts")} >= {"open", "updated"}
     assert [row["active_version"] for row in chain.values("model-lifecycle")][:2] == ["v1", "v2"]
 

@@ -247,7 +247,8 @@ def test_commands_come_before_results_and_both_before_the_epochs_counts() -> Non
         [START], [[[p]]], {0: [_command("register", "t:a", "v2")]}, {0: [_result("activated", "t:a", "v3")]}
     )
     kinds = [type(e).__name__ for e in Drive(scenario, config(1)).run().log()]
-    assert kinds == ["CommandEntry", "LifecycleEntry", "ResultEntry", "LifecycleEntry", "HoursEntry", "TickEntry"]
+    said = ["CommandEntry", "LifecycleEntry", "EffectEntry", "ResultEntry", "LifecycleEntry", "HoursEntry", "TickEntry"]
+    assert kinds == said
 
 
 def test_the_first_version_of_a_model_is_the_one_with_most_predictions_in_its_first_epoch() -> None:

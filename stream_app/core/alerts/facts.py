@@ -13,7 +13,7 @@ from stream_app.core.alerts.state import Decision, Replacement
 from stream_app.core.comparisons.finding import Finding
 from stream_app.core.kit.codec import Codec
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 
 class EventPublished(msgspec.Struct, frozen=True, tag="event"):
@@ -31,7 +31,7 @@ class Decided(msgspec.Struct, frozen=True, tag="decided"):
 
 
 class Acknowledged(msgspec.Struct, frozen=True, tag="acknowledged"):
-    """Somebody took one alert of a model, or all of them. ``model`` may be ``*``."""
+    """Somebody took one alert of a model, or all of them, or gave back what was taken. ``model`` may be ``*``."""
 
     model: str
     actor: str
@@ -39,6 +39,44 @@ class Acknowledged(msgspec.Struct, frozen=True, tag="acknowledged"):
     reason: str
     alert_id: str | None = None
     #: what is wrong with the command; then nobody took anything
+    unusable: str | None = None
+    #: the acknowledgement is taken back
+    back: bool = False
+
+
+class Muted(msgspec.Struct, frozen=True, tag="muted"):
+    """Somebody mutes a model or a type, or lifts that (``until_ms`` 0). ``model`` is ``*`` for a type."""
+
+    model: str
+    model_type: str | None
+    kinds: tuple[str, ...]
+    from_ms: int | None
+    until_ms: int
+    actor: str
+    command_id: str
+    reason: str
+    #: mute or unmute
+    command: str
+    unusable: str | None = None
+
+    @property
+    def scope(self) -> str:
+        """The model, or the type."""
+        return self.model_type or self.model
+
+
+class Remarked(msgspec.Struct, frozen=True, tag="remarked"):
+    """Somebody judged an alert, or wrote on it; open or over."""
+
+    model: str
+    actor: str
+    command_id: str
+    reason: str
+    alert_id: str | None
+    #: verdict or note
+    command: str
+    verdict: str | None
+    note: str | None
     unusable: str | None = None
 
 
@@ -82,7 +120,18 @@ class TimePassed(msgspec.Struct, frozen=True, tag="tick"):
     """Time went on; never stored."""
 
 
-Fact = EventPublished | Decided | Acknowledged | Accepted | VersionReplaced | VersionKept | ModelForgotten | Changed
+Fact = (
+    EventPublished
+    | Decided
+    | Acknowledged
+    | Muted
+    | Remarked
+    | Accepted
+    | VersionReplaced
+    | VersionKept
+    | ModelForgotten
+    | Changed
+)
 
 _codec: Final = Codec[Fact](Fact, FORMAT, "stored fact about alerts")
 encode, decode = _codec.encode, _codec.decode

@@ -12,6 +12,8 @@ recomputed event          replaces its predecessor, and is no close: below HIGH,
 acquitted                 outcomes have cleared the score shift: resolves an alert about scores alone (``no_loss``); in
                           any other, the statistical check counts as a close without drift
 acknowledged              ends reminders and escalation, silently; it stays so when severity rises
+taken back                lets them begin again from now on
+remarked                  a verdict or a note stands on it from then on, silently, also when it is over
 replaced                  another version came after it opened: it says so, silently, if it is about drift
 accepted, kept            resolve it, if it is about drift (missing outcomes concern no version and no baseline)
 forgotten                 resolves it, whatever it is about (``no_predictions``)
@@ -35,19 +37,32 @@ from stream_app.core.alerts.facts import (
     Acknowledged,
     EventPublished,
     ModelForgotten,
+    Remarked,
     TimePassed,
     VersionKept,
     VersionReplaced,
 )
 from stream_app.core.alerts.rules import AlertRules
-from stream_app.core.alerts.state import DRIFT, EVENTS, INCOMPLETE, REVISABLE, AlertHistory, Decision, OpenAlert, Streak
+from stream_app.core.alerts.state import (
+    DRIFT,
+    EVENTS,
+    INCOMPLETE,
+    NOTES,
+    REVISABLE,
+    AlertHistory,
+    Decision,
+    GivenVerdict,
+    Note,
+    OpenAlert,
+    Streak,
+)
 from stream_app.core.comparisons.finding import Finding
 
 Notify = Literal["opened", "severity", "reminder", "escalated", "resolved"]
 Resolution = Literal[
     "no_drift", "no_evidence", "labels_revised", "version_replaced", "accepted", "no_predictions", "no_loss"
 ]
-Step = EventPublished | Acknowledged | Accepted | VersionReplaced | VersionKept | ModelForgotten | TimePassed
+Step = EventPublished | Acknowledged | Remarked | Accepted | VersionReplaced | VersionKept | ModelForgotten | TimePassed
 
 UNANSWERED: Final = Decision(False, [("coordinator", False, "coordinator not running")])
 NEVER_OFFERED: Final = Decision(False, [("kind", False, "quality events are never offered for retraining")])
@@ -77,9 +92,17 @@ def step(rules: AlertRules, history: AlertHistory, fact: Step, now_ms: int) -> t
     if isinstance(fact, TimePassed):
         return _timers(rules, history, alert, now_ms)
     if isinstance(fact, Acknowledged):
-        if fact.alert_id not in (None, alert.id) or fact.actor == alert.acknowledged_by:
+        if fact.alert_id not in (None, alert.id):
+            return history, []
+        if fact.back:
+            return _given_back(rules, history, alert, now_ms)
+        if fact.actor == alert.acknowledged_by:
             return history, []
         return _revised(history, replace(alert, acknowledged_by=fact.actor))
+    if isinstance(fact, Remarked):
+        alert = remarked(alert, fact, now_ms)
+        history = replace(history, alert=alert)
+        return history, [AlertChange(alert, None, None, history)]
     if isinstance(fact, ModelForgotten):
         return _resolved(history, alert, "no_predictions")
     if history.type != DRIFT:
@@ -93,6 +116,24 @@ def step(rules: AlertRules, history: AlertHistory, fact: Step, now_ms: int) -> t
     if fact.since_ms > alert.opened_ms:
         return _resolved(history, alert, "version_replaced")
     return history, []
+
+
+def remarked(alert: OpenAlert, fact: Remarked, now_ms: int) -> OpenAlert:
+    """The alert with what somebody found it to be, or wrote on it; a later verdict takes the place of one before."""
+    alert = replace(alert, revision=alert.revision + 1)
+    if fact.verdict is not None:
+        return replace(alert, judgement=GivenVerdict(fact.verdict, fact.actor, now_ms, fact.note))
+    return replace(alert, notes=(*alert.notes, Note(fact.actor, now_ms, fact.note or ""))[-NOTES:])
+
+
+def _given_back(
+    rules: AlertRules, history: AlertHistory, alert: OpenAlert, now_ms: int
+) -> tuple[AlertHistory, list[AlertChange]]:
+    """Nobody has it any more: the time to its escalation begins again, and reminders go on from now."""
+    if alert.acknowledged_by is None:
+        return history, []
+    reminders = max(alert.reminders, (now_ms - alert.opened_ms) // rules.reminder_ms)
+    return _revised(history, replace(alert, acknowledged_by=None, risen_ms=now_ms, reminders=reminders))
 
 
 def next_due_ms(rules: AlertRules, alert: OpenAlert) -> int | None:
@@ -141,6 +182,7 @@ def _event(
         severe=1,
         severe_ids=[finding.id],
         found={finding.slot: finding},
+        raised_by=(_check(finding),),
     )
     history = replace(history, last_close_ms=finding.close_ms, alert=alert)
     return history, [AlertChange(alert, "opened", None, history)]
@@ -165,6 +207,11 @@ def _decision(event: EventPublished) -> Decision:
 def _kind(finding: Finding) -> str:
     """What counts closes: a hand-over is performance drift, and is over when the performance closes say so."""
     return finding.slot if finding.kind == "quality" else finding.kind
+
+
+def _check(finding: Finding) -> str:
+    """The rule that found it."""
+    return finding.check or finding.kind
 
 
 def _while_open(
@@ -219,6 +266,7 @@ def _more_drift(
             decision=_decision(event),
             severe=alert.severe + 1,
             severe_ids=[*alert.severe_ids, finding.id][-REVISABLE:],
+            raised_by=tuple(dict.fromkeys((*alert.raised_by, _check(finding)))),
         )
     if RANK[finding.severity] <= RANK[alert.severity]:
         return _revised(history, alert)

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from schemas.alerts import Alert, AutoRetrain, ReplacedBy, Safeguard
+from schemas.alerts import Alert, AlertNote, AlertVerdict, AutoRetrain, ReplacedBy, Safeguard
 from schemas.common import ce_headers, encode, rfc3339, uuid5
 from stream_app.core.alerts import state, words
 from stream_app.core.alerts.lifecycle import AlertChange
-from stream_app.core.alerts.rules import AlertsConfig
+from stream_app.core.alerts.rules import AlertRules, AlertsConfig
 from stream_app.core.alerts.state import INCOMPLETE, AlertHistory, OpenAlert
 from stream_app.core.comparisons.finding import Finding
 from stream_app.core.kit.days import DAY_MS, date_of, day_of
@@ -19,7 +19,9 @@ from stream_app.core.kit.effects import Emit
 ALERTS: Final = "alerts"
 
 
-def alert_record(config: AlertsConfig, partition: int, change: AlertChange, at_ms: int, *, settings_hash: str) -> Emit:
+def alert_record(
+    config: AlertsConfig, partition: int, change: AlertChange, at_ms: int, *, rules: AlertRules, settings_hash: str
+) -> Emit:
     """The revision a change makes."""
     alert = change.alert
     model_type, _, tenant = alert.model.partition(":")
@@ -51,9 +53,19 @@ def alert_record(config: AlertsConfig, partition: int, change: AlertChange, at_m
         replaced_by=_replaced(alert.replaced_by) if alert.replaced_by is not None else UNSET,
         link=f"{config.link.rstrip('/')}/alerts/{alert.id}",
         report=report(alert, change.history, settings_hash),
+        raised_by=list(alert.raised_by),
+        muted_until=rfc3339(alert.muted_until_ms) if alert.muted_until_ms is not None else UNSET,
+        verdict=_verdict(alert.judgement) if alert.judgement is not None else UNSET,
+        notes=[AlertNote(note.actor, rfc3339(note.at_ms), note.note) for note in alert.notes],
+        owner=rules.owner or UNSET,
+        runbook_url=rules.runbook_url or UNSET,
     )
     headers = ce_headers("alert", alert.id, alert.model, at_ms, config.source)
     return Emit(ALERTS, partition, alert.id.encode(), encode(record), headers)
+
+
+def _verdict(found: state.GivenVerdict) -> AlertVerdict:
+    return AlertVerdict(found.verdict, found.actor, rfc3339(found.at_ms), found.note or UNSET)  # type: ignore[arg-type]
 
 
 def _replaced(by: state.Replacement) -> ReplacedBy:

@@ -18,6 +18,8 @@ class AlertRules:
     alert_escalate_high_h: float = 24
     alert_resolve_closes: int = 2
     alert_no_evidence_closes: int = 14
+    owner: str = ""
+    runbook_url: str = ""
 
     @property
     def gap_ms(self) -> int:
@@ -47,3 +49,5 @@ class AlertsConfig:
     partition: int = 0
     #: partitions of the log; with more than one, a model of another one is refused as a fault of ours
     partitions: int = 1
+    #: partitions that answer a command about all models
+    model_partitions: int = 1

@@ -10,19 +10,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from schemas import bounds
 from schemas.clock import TickView
 from schemas.partitioning import partition_for
 from stream_app.core import model_log
-from stream_app.core.alerts import facts, state
+from stream_app.core.alerts import commanded, facts, state
 from stream_app.core.alerts import lane_state as memos
+from stream_app.core.alerts.closed import ClosedAlerts
 from stream_app.core.alerts.facts import Fact
-from stream_app.core.alerts.lifecycle import Step, next_due_ms, step, types_of
+from stream_app.core.alerts.lifecycle import AlertChange, Notify, Step, remarked, types_of
+from stream_app.core.alerts.mutes import Mutes
+from stream_app.core.alerts.muting import muted_until, next_due_ms, step
+from stream_app.core.alerts.outcomes import CommandOutcomes
 from stream_app.core.alerts.publish import alert_record
 from stream_app.core.alerts.rules import AlertsConfig
-from stream_app.core.alerts.state import DRIFT, INCOMPLETE, AlertHistory, Decision, Replacement
+from stream_app.core.alerts.state import DRIFT, INCOMPLETE, AlertHistory, ClosedAlert, Decision, OpenAlert, Replacement
 from stream_app.core.kit.audit import Auditor, Said
 from stream_app.core.kit.changes import Change
+from stream_app.core.kit.days import day_of
 from stream_app.core.kit.effects import ConsumedRecord, Drained, TableReader
 from stream_app.core.kit.epoch_log import EpochLog
 from stream_app.core.kit.live_settings import LiveSettings
@@ -33,6 +40,8 @@ from stream_app.core.model_log import decoding, entry_of
 from stream_app.errors import Broken
 
 STAGE: Final = "alerts"
+
+Command = facts.Acknowledged | facts.Accepted | facts.Muted | facts.Remarked
 
 #: What is kept of what the coordinator says: safeguards, and bytes of each one's reason.
 SAFEGUARDS, REASON = 32, 1_000
@@ -52,6 +61,9 @@ class AlertsStage(LogStage):
         self._work = UnitOfWork(table, self.partition)
         self._epoch = EpochLog(self._work)
         self.settings = LiveSettings(self.config, self.config.rules, self._work)
+        self._mutes = Mutes(self._work)
+        self._closed = ClosedAlerts(self._work)
+        self._outcomes = CommandOutcomes(self.config, self.partition, self._work)
         self._histories: dict[bytes, AlertHistory] = {}
         #: of open alerts, by (model, type) as in the key of their history
         self.timers = Timers(self._work, state.OPEN)
@@ -91,9 +103,13 @@ class AlertsStage(LogStage):
             decided = facts.Decided(entry.event_id, Decision(entry.eligible, answers))
             self._work.put(state.decision_key(entry.event_id), facts.encode(decided))
         elif isinstance(entry, model_log.CommandEntry):
-            fact = _ordered(entry)
-            if fact is not None and not self._repeated(fact):
+            fact = commanded.fact(entry)
+            # settings are changed by all stages alike, however often a command comes
+            wanted = entry.unreadable is None and (self._outcomes.begin(entry) or entry.values is not None)
+            if wanted and fact is not None:
                 self._remember(offset, fact)
+        elif isinstance(entry, model_log.EffectEntry):
+            self._outcomes.report(entry.command_id, entry.stage, entry.done, entry.text)
         elif isinstance(entry, model_log.ReplacedEntry):
             self._own(entry.model)
             by = Replacement(entry.version, entry.previous, entry.since_ms, entry.how, entry.command_id)
@@ -107,16 +123,6 @@ class AlertsStage(LogStage):
 
     def _remember(self, offset: int, fact: Fact) -> None:
         self._epoch.remember(offset, facts.encode(fact))
-
-    def _repeated(self, fact: Fact) -> bool:
-        """Whether a person's command came before in this epoch."""
-        if not isinstance(fact, facts.Acknowledged | facts.Accepted):
-            return False
-        mark = state.COMMAND + fact.command_id.encode()
-        if self._work.get([mark])[0] is not None:
-            return True
-        self._work.put(mark, b"\x01")
-        return False
 
     def _own(self, model: str) -> None:
         # One partition owns every model: nothing to compare, and the hash costs as much as the rest of this.
@@ -134,16 +140,19 @@ class AlertsStage(LogStage):
         self._inputs = entry.inputs
         if not self._epoch.handle(lambda batch: self._facts([facts.decode(v, k) for k, v in batch], now_ms)):
             return False
-        for prefix in (state.DECISION, state.COMMAND):
-            while batch := self._work.scan(prefix, None, BATCH):
-                for key, _ in batch:
-                    self._work.put(key, None)
+        while batch := self._work.scan(state.DECISION, None, BATCH):
+            for key, _ in batch:
+                self._work.put(key, None)
+        self._outcomes.publish(now_ms, self._mutes.windows)
         for names in self.timers.due(now_ms):
             keys = [state.HISTORY + name for name in names]
             self._read(keys)
             for key in keys:
                 self._step(key, facts.TimePassed(), now_ms)
             self._histories.clear()
+        self._settle(list(self._closed.due(now_ms)), now_ms)
+        if day_of(now_ms) != day_of(self.memo.last_tick):
+            self._closed.expire(now_ms)
         self.memo.last_tick = now_ms
         return True
 
@@ -171,6 +180,10 @@ class AlertsStage(LogStage):
                 self._acknowledge(fact, now_ms)
             elif isinstance(fact, facts.Accepted):
                 self._accept(fact, now_ms)
+            elif isinstance(fact, facts.Muted):
+                self._mute(fact, now_ms)
+            elif isinstance(fact, facts.Remarked):
+                self._remark(fact, now_ms)
             elif not isinstance(fact, facts.Decided):
                 for key in self._open_of(fact.model):
                     self._step(key, fact, now_ms)
@@ -185,7 +198,8 @@ class AlertsStage(LogStage):
             del self._histories[key]
 
     def _acknowledge(self, fact: facts.Acknowledged, now_ms: int) -> None:
-        """Mark what somebody took, and say so for each model, or why nothing was taken."""
+        """Mark what somebody took, or gave back, and say so for each model, or why nothing was."""
+        action = "unacknowledge" if fact.back else "acknowledge"
         taken: dict[str, list[str]] = {}
         already: list[str] = []
         for key in self._open_of(fact.model) if fact.unusable is None else []:
@@ -193,22 +207,23 @@ class AlertsStage(LogStage):
             before = self._history(key).alert
             if before is None or fact.alert_id not in (None, before.id):
                 continue
-            if before.acknowledged_by == fact.actor:
+            if before.acknowledged_by == (None if fact.back else fact.actor):
                 already.append(before.id)
                 continue
             self._step(key, fact, now_ms)
             taken.setdefault(model, []).append(before.id)
         for model, ids in sorted(taken.items()):
-            self._say(model, fact, "acknowledge", "applied", ids, f"{', '.join(ids)}: {fact.reason}", now_ms)
+            self._say(model, fact, action, "applied", ids, f"{', '.join(ids)}: {fact.reason}", now_ms)
         if fact.model == "*":
-            self._say("*", fact, "acknowledge", "ordered", [], fact.reason, now_ms)
+            self._say("*", fact, action, "ordered", [], fact.reason, now_ms)
         elif not taken and already:
-            text = f"{', '.join(already)} was taken by {fact.actor} already: {fact.reason}"
-            self._say(fact.model, fact, "acknowledge", "applied", already, text, now_ms)
+            by = "nobody" if fact.back else f"{fact.actor} already"
+            text = f"{', '.join(already)} was taken by {by}: {fact.reason}"
+            self._say(fact.model, fact, action, "applied", already, text, now_ms)
         elif not taken:
             named = f"{fact.alert_id} is not open" if fact.alert_id is not None else "this model has no open alert"
             why = fact.unusable or f"not_open: {named}"
-            self._say(fact.model, fact, "acknowledge", "refused", [], why, now_ms)
+            self._say(fact.model, fact, action, "refused", [], why, now_ms)
 
     def _accept(self, fact: facts.Accepted, now_ms: int) -> None:
         """End what is open about drift; metrics says what became of the baseline."""
@@ -219,11 +234,72 @@ class AlertsStage(LogStage):
                 text = f"alert {before.id} is over, accepted as normal: {fact.reason}"
                 self._say(model, fact, "rebaseline", "resolved", [before.id], text, now_ms)
 
+    def _mute(self, fact: facts.Muted, now_ms: int) -> None:
+        """Mute a model or a type, or lift that; what is open says so at once, and so does what is owed."""
+        try:
+            text = self._mutes.change(fact, now_ms)
+        except ValueError as error:
+            self._say(fact.model, fact, fact.command, "refused", [], str(error), now_ms)
+            return
+        about = f"type {fact.model_type}: " if fact.model_type is not None else ""
+        self._say(fact.model, fact, fact.command, "applied", [], f"{about}{text}", now_ms)
+        for key in self._open_of(fact.model):
+            model = state.split_key(key)[0]
+            if fact.model_type in (None, model.partition(":")[0]):
+                self._step(key, facts.TimePassed(), now_ms)
+                alert = self._history(key).alert
+                if alert is not None:
+                    self._time_of(key, alert, now_ms)
+        self._settle(self._closed.owed(), now_ms)
+
+    def _remark(self, fact: facts.Remarked, now_ms: int) -> None:
+        """Put a verdict or a note on an alert, open or over."""
+        id = fact.alert_id
+        key = next((key for key in self._open_of(fact.model) if self._is(key, id)), None)
+        closed = self._closed.get(id) if id is not None and key is None else None
+        if fact.unusable is not None or (key is None and (closed is None or closed.alert.model != fact.model)):
+            unknown = f"unknown_alert: {id} is no alert of this model that is open, or ended in the last 90 days"
+            self._say(fact.model, fact, fact.command, "refused", [], fact.unusable or unknown, now_ms)
+            return
+        if key is not None:
+            self._step(key, fact, now_ms)
+        elif closed is not None:
+            closed = replace(closed, alert=remarked(closed.alert, fact, now_ms))
+            self._closed.put(closed)
+            self._revise(closed, None, now_ms)
+        said = f"{fact.verdict}: {fact.note or fact.reason}" if fact.verdict is not None else f"{fact.note}"
+        self._say(fact.model, fact, fact.command, "applied", [id or ""], said, now_ms)
+
+    def _is(self, key: bytes, id: str | None) -> bool:
+        alert = self._history(key).alert
+        return alert is not None and alert.id == id
+
+    def _settle(self, ids: list[str], now_ms: int) -> None:
+        """Tell people that an alert is over that ended under a mute, once nothing mutes it any more."""
+        for id in ids:
+            known = self._closed.get(id)
+            if known is None or known.owed_until_ms is None:
+                continue
+            until = muted_until(self._mutes.of(known.alert.model), known.alert, now_ms)
+            if until is None:
+                alert = replace(known.alert, revision=known.alert.revision + 1, muted_until_ms=None)
+                known = replace(known, alert=alert, owed_until_ms=None)
+                self._revise(known, "resolved", now_ms)
+            else:
+                known = replace(known, owed_until_ms=until)
+            self._closed.put(known)
+
+    def _revise(self, known: ClosedAlert, notify: Notify | None, now_ms: int) -> None:
+        """A further revision of an alert that is over, with the findings that it was about."""
+        alert = known.alert
+        history = AlertHistory(alert.type, latest=alert.found)
+        self._publish(AlertChange(alert, notify, known.resolution, history), now_ms)  # type: ignore[arg-type]
+
     def _say(
-        self, model: str, fact: facts.Acknowledged | facts.Accepted, action: str, decision: str, alerts: list[str],
-        reason: str, now_ms: int,
+        self, model: str, fact: Command, action: str, decision: str, alerts: list[str], reason: str, now_ms: int,
     ) -> None:  # fmt: skip
-        """What became of a person's command; of one about all models partition 0 speaks alone."""
+        """What became of a person's command; of one about all models partition 0 alone tells the audit."""
+        self._outcomes.report(fact.command_id, STAGE, decision != "refused", reason)
         if model == "*" and self.partition != 0:
             return
         said = Said(model, fact.actor, action, decision, fact.command_id, (fact.command_id, *alerts), reason)
@@ -247,7 +323,7 @@ class AlertsStage(LogStage):
             alert = state.decode(value, key).alert if value is not None else None
             if alert is None:
                 raise Broken(f"{' '.join(state.split_key(key))} is marked open in the alerts table and is not")
-            self.timers.set(key[1:], next_due_ms(self.settings.rules_of(alert.model), alert))
+            self._time_of(key, alert, self.memo.last_tick)
 
     def _open_of(self, model: str) -> list[bytes]:
         if model == "*":
@@ -275,30 +351,28 @@ class AlertsStage(LogStage):
         before = self._history(key)
         model = state.split_key(key)[0]
         rules = self.settings.rules_of(model)
-        history, news = step(rules, before, fact, now_ms)
+        history, news = step(rules, before, fact, now_ms, self._mutes.of(model))
         for change in news:
-            hash = self.settings.hash_of(model)
-            self._work.emit(alert_record(self.config, self.partition, change, now_ms, settings_hash=hash))
+            self._publish(change, now_ms)
+            if change.resolution is not None:
+                alert = change.alert
+                owed = alert.muted_until_ms if alert.delivered else None
+                self._closed.close(ClosedAlert(alert, change.resolution, now_ms, owed))
         if history == before:
             return
         self._histories[key] = history
         self._work.put(key, state.encode(history))
         if history.alert is not None:
-            self.timers.set(key[1:], next_due_ms(rules, history.alert))
+            self._time_of(key, history.alert, now_ms)
         else:
             self.timers.end(key[1:])
 
+    def _time_of(self, key: bytes, alert: OpenAlert, now_ms: int) -> None:
+        """Set when the next timer of an open alert falls due."""
+        rules = self.settings.rules_of(alert.model)
+        self.timers.set(key[1:], next_due_ms(rules, alert, now_ms, self._mutes.of(alert.model)))
 
-def _ordered(found: model_log.CommandEntry) -> Fact | None:
-    """What a command means for alerts; one that cannot be read means nothing, and the coordinator says so."""
-    if found.unreadable is not None:
-        return None
-    if found.values is not None:
-        return facts.Changed(found.model, found.values)
-    if found.command == "rebaseline":
-        return facts.Accepted(found.model, found.actor, found.id, found.reason)
-    if found.command != "acknowledge":
-        return None
-    return facts.Acknowledged(
-        found.model, found.actor, found.id, found.reason, alert_id=found.subject, unusable=found.unusable
-    )
+    def _publish(self, change: AlertChange, now_ms: int) -> None:
+        model = change.alert.model
+        rules, hash = self.settings.rules_of(model), self.settings.hash_of(model)
+        self._work.emit(alert_record(self.config, self.partition, change, now_ms, rules=rules, settings_hash=hash))

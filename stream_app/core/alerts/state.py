@@ -8,7 +8,12 @@ key                             value and growth
 ``O`` + model, 0, type           empty mark of an open alert; gone with it
 ``E`` + offset (u8)             fact (:mod:`~stream_app.core.alerts.facts`) of the epoch in hand; gone with its tick
 ``D`` + event id                decision of the epoch in hand; gone with its tick
-``C`` + command id              empty mark of a person's command of the epoch in hand; gone with its tick
+``C`` + command id              what stages say of a command of the epoch in hand; gone with its tick, 9 kB at most
+``M`` + model or type           mutes that hold or are planned, at most 16 of some hundred bytes; gone when lifted, or
+                                written over
+``R`` + alert id                alert that is over, as large as an open one; gone after 90 days
+``W`` + alert id                empty mark of one whose end people have to be told when its mute is over
+``X`` + day (u4) + alert id     empty mark: on that day it ended
 ``V`` + …                       changed settings (:mod:`~stream_app.core.kit.settings_table`)
 ==============================  ====================================================================================
 """
@@ -22,14 +27,17 @@ import msgspec
 from stream_app.core.comparisons.finding import Finding
 from stream_app.core.kit.codec import Codec
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 HISTORY, OPEN, DECISION, COMMAND = b"A", b"O", b"D", b"C"
+MUTE, CLOSED, OWED, EXPIRY = b"M", b"R", b"W", b"X"
 
 DRIFT: Final = "ML_DRIFT_DETECTED"
 INCOMPLETE: Final = "ML_OUTCOMES_INCOMPLETE"
 
 #: Ids of events that an alert names, the newest.
 EVENTS: Final = 100
+#: Characters of a command's id, and notes that an alert keeps, the newest.
+ID, NOTES = 128, 8
 #: Newest severe events that can still be recomputed: a comparison is, at its next close; of two kinds, that is 4.
 REVISABLE: Final = 32
 
@@ -58,6 +66,40 @@ class Replacement(msgspec.Struct, frozen=True, array_like=True):
     how: str
     #: id of the command it came from
     command_id: str | None
+
+
+class GivenVerdict(msgspec.Struct, frozen=True, array_like=True):
+    """What a person found an alert to be."""
+
+    verdict: str
+    actor: str
+    at_ms: int
+    note: str | None = None
+
+
+class Note(msgspec.Struct, frozen=True, array_like=True):
+    """What a person wrote on an alert."""
+
+    actor: str
+    at_ms: int
+    note: str
+
+
+class Mute(msgspec.Struct, frozen=True, array_like=True):
+    """A time in which nobody is told; no kinds: of nothing."""
+
+    kinds: tuple[str, ...]
+    from_ms: int
+    until_ms: int
+    actor: str
+    reason: str
+    command_id: str
+
+
+class MuteList(msgspec.Struct, frozen=True, array_like=True):
+    """Mutes of a model, or of a type, in the order in which they came."""
+
+    mutes: tuple[Mute, ...]
 
 
 class OpenAlert(msgspec.Struct, frozen=True):
@@ -94,6 +136,15 @@ class OpenAlert(msgspec.Struct, frozen=True):
     replaced_by: Replacement | None = None
     #: who accepted the present as normal, which ended it
     accepted_by: str | None = None
+    #: checks that were HIGH or above while it was open, in the order in which they came
+    raised_by: tuple[str, ...] = ()
+    #: what the newest revision says of a mute (epoch ms)
+    muted_until_ms: int | None = None
+    #: whether people were told of it
+    delivered: bool = False
+    judgement: GivenVerdict | None = None
+    #: the newest, oldest first
+    notes: tuple[Note, ...] = ()
 
 
 class AlertHistory(msgspec.Struct, frozen=True):
@@ -108,6 +159,37 @@ class AlertHistory(msgspec.Struct, frozen=True):
     quality: dict[str, Finding] = {}
     alert: OpenAlert | None = None
 
+
+class ClosedAlert(msgspec.Struct, frozen=True):
+    """An alert that is over."""
+
+    alert: OpenAlert
+    resolution: str
+    #: tick that ended it
+    at_ms: int
+    #: end of the mute under which it ended, if people were told of it before and not yet that it is over
+    owed_until_ms: int | None = None
+
+
+class Gathered(msgspec.Struct, frozen=True, array_like=True):
+    """A command of the epoch in hand, and what the stages say of it."""
+
+    id: str
+    model: str
+    command: str
+    actor: str
+    reason: str
+    #: mute, unmute: the model or the type that it is about
+    mutes_of: str | None = None
+    #: (stage, done, what it did or why not)
+    effects: tuple[tuple[str, bool, str], ...] = ()
+
+
+_closed: Final = Codec[ClosedAlert](ClosedAlert, FORMAT, "alert that is over")
+encode_closed, decode_closed = _closed.encode, _closed.decode
+_mutes: Final = Codec[MuteList](MuteList, FORMAT, "mutes")
+_gathered: Final = Codec[Gathered](Gathered, FORMAT, "what became of a command")
+encode_gathered, decode_gathered = _gathered.encode, _gathered.decode
 
 _codec: Final = Codec[AlertHistory](AlertHistory, FORMAT, "history of a model's alerts")
 encode, decode = _codec.encode, _codec.decode
@@ -127,3 +209,38 @@ def split_key(key: bytes) -> tuple[str, str]:
 def decision_key(event_id: str) -> bytes:
     """Key of a decision that waits for its tick."""
     return DECISION + event_id.encode()
+
+
+def command_key(id: str) -> bytes:
+    """Key of what is gathered about a command."""
+    return COMMAND + id.encode()
+
+
+def mute_key(scope: str) -> bytes:
+    """Key of the mutes of a model (``TYPE:TENANT``) or of a type."""
+    return MUTE + scope.encode()
+
+
+def closed_key(id: str) -> bytes:
+    """Key of an alert that is over."""
+    return CLOSED + id.encode()
+
+
+def expiry_key(day: int, id: str) -> bytes:
+    """Key of the mark that an alert ended on a day (since 1970)."""
+    return EXPIRY + day.to_bytes(4, "big") + id.encode()
+
+
+def split_expiry(key: bytes) -> tuple[int, str]:
+    """(day, alert id) of it."""
+    return int.from_bytes(key[1:5], "big"), key[5:].decode()
+
+
+def encode_mutes(mutes: tuple[Mute, ...]) -> bytes:
+    """Stored mutes of a model or of a type."""
+    return _mutes.encode(MuteList(mutes))
+
+
+def decode_mutes(value: bytes, key: bytes = b"") -> tuple[Mute, ...]:
+    """Inverse of :func:`encode_mutes`."""
+    return _mutes.decode(value, key).mutes

@@ -50,6 +50,7 @@ _FORWARDED = (
     model_log.HoursEntry,
     model_log.ProbationEntry,
     model_log.CommandEntry,
+    model_log.EffectEntry,
     model_log.ResultEntry,
     model_log.ForgottenEntry,
 )

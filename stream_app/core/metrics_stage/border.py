@@ -9,17 +9,18 @@ says so.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from schemas import bounds
-from schemas.common import NAME, NAME_PATTERN, uuid5
+from schemas.alerts import MuteKind
+from schemas.common import NAME, NAME_PATTERN, parse_ms, uuid5
 from schemas.operators import OperatorCommand
 from schemas.training import TrainingResult
 from stream_app.core.kit import changes
-from stream_app.core.model_log import CommandEntry, ResultEntry
+from stream_app.core.model_log import CommandEntry, MuteTerms, ResultEntry
 
 #: Metrics that floors and rollbacks can name; a trainer may report others, which are not kept.
 METRICS: Final = ("accuracy", "precision", "recall", "f1", "pr_auc", "precision_at_80_recall")
@@ -28,10 +29,39 @@ ERROR: Final = 1_000
 
 ModelId = Annotated[str, Meta(min_length=1, max_length=257, pattern=rf"^(\*|{NAME}:{NAME})\Z")]
 Version = Annotated[str, Meta(pattern=rf"^{NAME}\Z")]
+#: What a person writes on an alert.
+Note = Annotated[str, Meta(min_length=1, max_length=500)]
 
 
 class _Arguments(msgspec.Struct):
     model_version: Version | None = None
+
+
+class _AboutAlert(msgspec.Struct, forbid_unknown_fields=True):
+    """Without an id: every open alert of the model, or of all."""
+
+    alert_id: str | None = None
+
+
+class _Verdict(msgspec.Struct, forbid_unknown_fields=True):
+    alert_id: str
+    verdict: Literal["real", "false"]
+    note: Note | None = None
+
+
+class _Note(msgspec.Struct, forbid_unknown_fields=True):
+    alert_id: str
+    note: Note
+
+
+class _Unmute(msgspec.Struct, forbid_unknown_fields=True):
+    model_type: Version | None = None
+    kinds: Annotated[list[MuteKind], Meta(max_length=7)] = []
+
+
+class _Mute(_Unmute, kw_only=True, forbid_unknown_fields=True):
+    from_: Any = msgspec.field(name="from", default=None)
+    until: Any
 
 
 class _PartialCommand(msgspec.Struct):
@@ -71,12 +101,16 @@ def read_command(value: bytes | None) -> CommandEntry:
     if version is not None and not (isinstance(version, str) and _name.match(version)):
         raise ValueError("arguments.model_version is no version")
     _has_version(found.command, version)
-    named = arguments.get("alert_id" if found.command == "acknowledge" else "command_id")
+    named = arguments.get("alert_id" if found.command in _ABOUT_ALERTS else "command_id")
     unusable, values = None, None
     if found.command in ("approve", "reject") and named is not None and not isinstance(named, str):
         return _unreadable_command(record, "arguments.command_id is no id")
-    if found.command == "acknowledge" and named is not None and not isinstance(named, str):
-        unusable = "unusable_arguments: arguments.alert_id is no id"
+    said = _Said()
+    if found.command in _ABOUT_ALERTS:
+        try:
+            said = _ABOUT_ALERTS[found.command](found)
+        except (msgspec.ValidationError, ValueError) as error:
+            unusable = f"unusable_arguments: {bounds.cut(str(error), ERROR)}"
     if found.command == "set":
         try:
             values = _storable(changes.of(found).values)
@@ -91,8 +125,73 @@ def read_command(value: bytes | None) -> CommandEntry:
         values=values,
         version=version,
         subject=named if isinstance(named, str) else None,
+        mute=said.mute,
+        verdict=said.verdict,
+        note=said.note,
         unusable=unusable,
     )
+
+
+class _Said(msgspec.Struct, frozen=True):
+    """What a command about alerts says, in types."""
+
+    mute: MuteTerms | None = None
+    verdict: str | None = None
+    note: str | None = None
+
+
+def _acknowledged(found: OperatorCommand) -> _Said:
+    msgspec.convert(found.arguments, _AboutAlert)
+    return _Said()
+
+
+def _judged(found: OperatorCommand) -> _Said:
+    said = msgspec.convert(found.arguments, _Verdict)
+    _one_model(found)
+    return _Said(verdict=said.verdict, note=said.note)
+
+
+def _noted(found: OperatorCommand) -> _Said:
+    said = msgspec.convert(found.arguments, _Note)
+    _one_model(found)
+    return _Said(note=said.note)
+
+
+def _muted(found: OperatorCommand) -> _Said:
+    said = msgspec.convert(found.arguments, _Mute)
+    from_ms = parse_ms(said.from_) if said.from_ is not None else None
+    return _Said(mute=MuteTerms(_type_of(found, said), _kinds(said), from_ms, parse_ms(said.until)))
+
+
+def _unmuted(found: OperatorCommand) -> _Said:
+    said = msgspec.convert(found.arguments, _Unmute)
+    return _Said(mute=MuteTerms(_type_of(found, said), _kinds(said), None, 0))
+
+
+def _kinds(said: _Unmute) -> tuple[str, ...]:
+    return tuple(sorted(set(said.kinds)))
+
+
+def _type_of(found: OperatorCommand, said: _Unmute) -> str | None:
+    if (found.model == "*") != (said.model_type is not None):
+        raise ValueError(f"{found.command} is about a model, or about * with arguments.model_type")
+    return said.model_type
+
+
+def _one_model(found: OperatorCommand) -> None:
+    if found.model == "*":
+        raise ValueError(f"{found.command} needs the model of its alert, not *")
+
+
+#: Commands about alerts → how their arguments are read; ``ValueError`` says what is wrong with them.
+_ABOUT_ALERTS: Final = {
+    "acknowledge": _acknowledged,
+    "unacknowledge": _acknowledged,
+    "verdict": _judged,
+    "note": _noted,
+    "mute": _muted,
+    "unmute": _unmuted,
+}
 
 
 def read_result(value: bytes | None) -> ResultEntry:

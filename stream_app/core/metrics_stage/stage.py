@@ -263,9 +263,9 @@ class MetricsStage:
         self._say(found, "applied", f"the baseline of {whose} begins again on {date_of(day)}: {found.reason}", now)
 
     def _say(self, found: CommandEntry, decision: str, reason: str, now: int) -> None:
-        """What became of a person's command; of one about all models partition 0 speaks alone."""
-        model = found.model
-        if model != "*" or self.partition == 0:
+        """What became of a person's command; of one about all models partition 0 alone tells the audit."""
+        model_log.append(self._work, model_log.effect(found, STAGE, decision != "refused", reason))
+        if (model := found.model) != "*" or self.partition == 0:
             said = Said(model, found.actor, found.command, decision, found.id, (found.id,), reason)
             auditor = Auditor(STAGE, self.partition, self.config.source)
             self.settings.read([model] if model != "*" else [])

@@ -11,7 +11,9 @@ from stream_app.core.retrain.events import BY_HAND, DriftFound, ManualCommand, R
 from stream_app.errors import Broken, present
 
 #: Commands that metrics or alerts carry out, and say what became of them.
-PASSED_ON: Final = ("acknowledge", "register", "rebaseline")
+PASSED_ON: Final = (
+    "acknowledge", "unacknowledge", "mute", "unmute", "verdict", "note", "register", "rebaseline",
+)  # fmt: skip
 #: Commands that make sense for all models at once: they end what waits, and start nothing anew.
 FOR_ALL: Final = ("approve", "reject", "reset_circuit", "dismiss")
 

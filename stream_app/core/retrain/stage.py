@@ -44,7 +44,7 @@ from stream_app.core.model_log import decoding, entry_of
 from stream_app.core.retrain import day_offsets, reading
 from stream_app.core.retrain import lane_state as memos
 from stream_app.core.retrain.config import RetrainConfig, RetrainSettings
-from stream_app.core.retrain.effects import COORDINATOR, Wait
+from stream_app.core.retrain.effects import COORDINATOR, Audit, CommandRefused, Effect, Wait
 from stream_app.core.retrain.events import (
     Approve,
     Event,
@@ -236,13 +236,16 @@ class RetrainStage(LogStage):
         if model != "*":
             self._order(model, found)
         elif command not in reading.FOR_ALL:
-            self._say(model, found.actor, command, "refused", found.id, f"model_needed: {command} needs a model, not *")
+            self._answer(found, "refused", f"model_needed: {command} needs a model, not *")
         else:
             self._say(model, found.actor, command, "ordered", found.id, found.reason)
+            concerned = 0
             for each in (name.decode() for name in self._memory.timers.names()):
                 self._memory.read([each])
                 if _concerns(command, self._memory.states[each]):
+                    concerned += 1
                     self._order(each, found)
+            self._report(found, True, f"asked of {concerned} models that it concerns")
 
     def _set(self, found: model_log.CommandEntry) -> None:
         """Change settings, and say what became of it for all the stages that met the same command."""
@@ -252,11 +255,11 @@ class RetrainStage(LogStage):
                 raise ValueError(found.unusable)
             self.settings.change(Change(model, values))
         except ValueError as error:
-            self._say(model, found.actor, "set", "refused", found.id, f"unusable_setting: {error}")
+            self._answer(found, "refused", f"unusable_setting: {error}")
             return
         self._memory.changed(model)
         shown = ", ".join(f"{key} = {json.dumps(value)}" for key, value in values.items())
-        self._say(model, found.actor, "set", "applied", found.id, f"{shown}: {found.reason}")
+        self._answer(found, "applied", f"{shown}: {found.reason}")
 
     def _order(self, model: str, found: model_log.CommandEntry) -> None:
         event: Event
@@ -268,11 +271,13 @@ class RetrainStage(LogStage):
             event = Approve(found.id, found.actor, found.reason, self._seen(model, first), found.subject)
         else:
             event = reading.by_hand(found)
-        self._step(model, event)
+        effects = self._step(model, event)
+        if found.model != "*":
+            self._report(found, *_became(effects, found))
 
     # -- one model --------------------------------------------------------------------------------------------------
 
-    def _step(self, model: str, event: Event, windows: Sequence[LabelWindow] = ()) -> None:
+    def _step(self, model: str, event: Event, windows: Sequence[LabelWindow] = ()) -> list[Effect]:
         before = self._memory.states[model]
         config = self.settings.of(model)
         after, effects = step(config, before, event, now_ms=self._now_ms)
@@ -285,6 +290,7 @@ class RetrainStage(LogStage):
                 self._work.emit(emit)
         if after != before:
             self._memory.write(model, after)
+        return effects
 
     def _seen(self, model: str, first_day: int, faults: Sequence[str] | None = None) -> Seen:
         return self._memory.seen(model, first_day, self._now_ms, self._inputs, faults)
@@ -298,8 +304,26 @@ class RetrainStage(LogStage):
         if model != "*" or self.partition == 0:
             self._work.emit(self._publisher.audit(Said(model, actor, action, decision, id, (id,), reason)))
 
+    def _answer(self, found: model_log.CommandEntry, decision: str, reason: str) -> None:
+        """What became of a command that no coordinator has to be asked about."""
+        self._say(found.model, found.actor, found.command, decision, found.id, reason)
+        self._report(found, decision != "refused", reason)
+
+    def _report(self, found: model_log.CommandEntry, done: bool, text: str) -> None:
+        entry = model_log.effect(found, STAGE, done, text)
+        self._work.emit(Emit(DECISION_LOG, self.partition, found.model.encode(), model_log.encode(entry), []))
+
     def _unreadable(self, model: str, what: str, id: str, why: str) -> None:
         self._say(model, COORDINATOR, f"read_{what}", "refused", id, f"unreadable_{what}: {why}")
+
+
+def _became(effects: Sequence[Effect], found: model_log.CommandEntry) -> tuple[bool, str]:
+    """Whether a coordinator did what a command says, and what it did, or why not."""
+    for effect in effects:
+        if isinstance(effect, CommandRefused):
+            return False, f"{effect.name}: {effect.reason}"
+    said = [f"{effect.action}: {effect.reason}" for effect in effects if isinstance(effect, Audit)]
+    return True, "; ".join(said) or f"{found.command} changed nothing: it came before"
 
 
 def _concerns(command: str, known: ModelState) -> bool:

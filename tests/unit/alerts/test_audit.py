@@ -31,7 +31,7 @@ def test_an_acknowledged_alert_is_audited_by_alerts_with_the_command_and_the_ale
     [
         (command("acknowledge", alert_id="unknown"), "not_open: unknown is not open"),
         (command("acknowledge", "conflict:other"), "not_open: this model has no open alert"),
-        (command("acknowledge", alert_id=7), "unusable_arguments: arguments.alert_id is no id"),
+        (command("acknowledge", alert_id=7), "unusable_arguments: Expected `str | null`, got `int` - at `$.alert_id`"),
     ],
 )
 def test_an_acknowledgement_that_takes_nothing_is_refused_with_the_reason(order: object, why: str) -> None:

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import random
+from itertools import count
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
+from schemas.common import rfc3339, uuid5
 from schemas.partitioning import partition_for
 from stream_app.core import model_log
-from stream_app.core.alerts import AlertsStage
+from stream_app.core.alerts import AlertsStage, state
 from stream_app.core.alerts import lane_state as memos
+from stream_app.core.kit.days import HOUR_MS
 from stream_app.core.metrics_stage.border import read_command, read_result
 from stream_app.errors import Broken, Incompatible
 from tests.unit.alerts.bench import Bench, D, at, command, decision, event, kept, news, tick
 from tests.unit.tables import Rec
 
 
-def _history(seed: int) -> list[Any]:
+def draw_log(seed: int) -> list[Any]:
     """Weeks of some models, an epoch every six hours, everything that can happen to an alert."""
     draw = random.Random(seed)
     models = ("conflict:global", "fraud:a", "fraud:b")
     last: dict[str, Any] = {}
+    opened = _alert_ids(models)
+    numbers = count()
     log: list[Any] = []
     for day in range(D, D + 30):
         for hour in (4, 10, 16, 22):
@@ -41,6 +47,21 @@ def _history(seed: int) -> list[Any]:
                     last[model] = epoch[-1]
                 if draw.random() < 0.05:
                     epoch.append(command("acknowledge", draw.choice([model, "*"]), draw.choice(["sam", "kim"])))
+                if draw.random() < 0.2:
+                    id, hours = f"d{next(numbers)}", draw.choice((5, 30, 100, 300))
+                    until = rfc3339(at(day, hour) + hours * HOUR_MS)
+                    alert = draw.choice([i for close, i in opened[model] if close <= at(day, hour)] or ["none"])
+                    whom = draw.choice([(model, {}), ("*", {"model_type": model.partition(":")[0]})])
+                    kinds = draw.choice([{}, {"kinds": ["performance"]}, {"kinds": ["performance", "statistical"]}])
+                    begin = draw.choice([{}, {}, {"from": rfc3339(at(day, hour) + 5 * HOUR_MS)}])
+                    epoch.append(draw.choice([
+                        command("mute", whom[0], id=id, until=until, **whom[1], **kinds, **begin),
+                        command("mute", whom[0], id=id, until=until, **whom[1], **kinds, **begin),
+                        command("unmute", whom[0], id=id, **whom[1], **kinds),
+                        command("verdict", model, id=id, alert_id=alert, verdict=draw.choice(["real", "false"])),
+                        command("note", model, id=id, alert_id=alert, note=f"note {id}"),
+                        command("unacknowledge", draw.choice([model, "*"]), id=id),
+                    ]))  # fmt: skip
                 if draw.random() < 0.03:
                     epoch.append(command("rebaseline", model))
                 if draw.random() < 0.03:
@@ -52,9 +73,24 @@ def _history(seed: int) -> list[Any]:
     return log
 
 
+def _alert_ids(models: tuple[str, ...]) -> dict[str, list[tuple[int, str]]]:
+    """Ids that alerts of a log may have, with their closes."""
+    days = range(D, D + 30)
+    return {
+        model: [
+            (close, uuid5("alert", type, model, rfc3339(close)))
+            for day in days
+            for type, close in (
+                (state.DRIFT, at(day)), (state.DRIFT, at(day, 3)), (state.INCOMPLETE, at(day, 1)),
+            )
+        ]
+        for model in models
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_what_is_published_does_not_depend_on_checkpoints_and_restarts(seed: int) -> None:
-    log = _history(seed)
+    log = draw_log(seed)
     plain = Bench().feed(*log)
     plain.checkpoint()
     assert {"opened", "severity", "reminder", "escalated", "resolved", None} == set(news(plain.alerts()))
@@ -67,13 +103,17 @@ def test_what_is_published_does_not_depend_on_checkpoints_and_restarts(seed: int
 
 
 def test_revisions_of_an_alert_count_up_by_one_and_end_with_its_resolution() -> None:
-    bench = Bench().feed(*_history(9))
+    bench = Bench().feed(*draw_log(9))
     seen: dict[str, Any] = {}
     open_of: dict[tuple[str, str], str] = {}
     for alert in bench.alerts():
         before = seen.get(alert.id)
         assert alert.revision == (before.revision + 1 if before is not None else 1)
-        assert before is None or before.status != "resolved"
+        if before is not None and before.status == "resolved":  # what people write on it, and its end after a mute
+            assert alert.status == "resolved"
+            assert alert.notify in (UNSET, "resolved")
+            seen[alert.id] = alert
+            continue
         assert alert.status == "resolved" or open_of.get((alert.model, alert.type), alert.id) == alert.id
         if alert.status == "resolved":
             open_of.pop((alert.model, alert.type))
@@ -99,7 +139,8 @@ def test_an_epoch_and_its_decisions_leave_the_table_with_their_tick() -> None:
     bench.close(D)
     assert {key[:1] for key in bench.table.rows} == {b"A", b"O"}
     bench.close(D + 1, command("rebaseline"))
-    assert {key[:1] for key in bench.table.rows} == {b"A"}
+    # the alert that is over is kept for people to judge it
+    assert {key[:1] for key in bench.table.rows} == {b"A", b"R", b"X"}
 
 
 def test_an_event_of_thousands_of_rows_is_stored_without_its_histograms() -> None:
