@@ -157,7 +157,7 @@ def test_hours_that_nobody_looked_at_change_nothing(step: int) -> None:
 
 def test_one_model_alone_and_among_two_hundred_gives_the_same_bits() -> None:
     rng = np.random.default_rng(5)
-    inputs = []
+    inputs: list[HourlyInput] = []
     for i in range(200):
         per_day = float(rng.choice([20, 190, 1_000, 20_000]))
         pool = [plain.day_counts(rng, per_day, 0.17) for _ in range(4)]
