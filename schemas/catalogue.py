@@ -12,6 +12,7 @@ from schemas.alerts import Alert
 from schemas.audit import AuditRecord
 from schemas.clock import Tick
 from schemas.drift import DriftEvent
+from schemas.hourly import HourlyEvidence
 from schemas.inputs import Outcome, PredictionWithFeatures
 from schemas.lifecycle import ModelLifecycle
 from schemas.operators import CommandOutcome, OperatorCommand
@@ -58,6 +59,7 @@ NAMES: Final[dict[Any, str]] = {
     MetricSnapshot: "metric-snapshot",
     ModelLifecycle: "model-lifecycle",
     DriftEvent: "drift-event",
+    HourlyEvidence: "hourly-evidence",
     Alert: "alert",
     TrainingCommand: "training-command",
     TrainingJob: "training-job",
@@ -97,6 +99,7 @@ FAMILIES: Final = (
     _output("metric-snapshots", MetricSnapshot, "model|version|date", _COMPACT, "Daily quality."),
     _output("model-lifecycle", ModelLifecycle, "model", _COMPACT, "Active versions."),
     _output("drift-events", DriftEvent, "id", _DELETE, "What the checks found."),
+    _output("hourly-evidence", HourlyEvidence, "model", _DELETE, "Evidence at full hours, where there is some."),
     _output("alerts", Alert, "id", ("compact", "delete"), "What people should know.", _DAYS_90_MS),
     Family(
         "training-commands",

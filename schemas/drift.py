@@ -40,8 +40,11 @@ RANK: Final[dict[str | None, int]] = {None: 0, Severity.MEDIUM: 1, Severity.HIGH
 #: Severities that people are alerted about, and that a retraining may follow.
 SEVERE: Final = (Severity.HIGH, Severity.CRITICAL)
 
-#: the quality checks, and ``handover`` for a performance event about a change of the active version
-Check = Literal["completeness", "volume", "positive_rate", "calibration", "interval_width", "narrow_share", "handover"]
+#: the quality checks; ``handover`` for a performance event about a change of the active version; ``hourly`` for an
+#: alarm about scores or performance at a full hour
+Check = Literal[
+    "completeness", "volume", "positive_rate", "calibration", "interval_width", "narrow_share", "handover", "hourly"
+]
 
 Bins = Annotated[list[Count], Meta(min_length=50, max_length=50)]
 
@@ -68,7 +71,8 @@ class DriftWindow(msgspec.Struct, frozen=True, kw_only=True):
     metric: Token | UnsetType = UNSET
     #: the KS distance of this window, in statistical events
     statistic: Finite | UnsetType | None = UNSET
-    #: lower and upper bound, 99 % one-sided each: of the drop in performance events, of D (a band) in statistical ones
+    #: lower and upper bound, 99 % one-sided each: of the drop in performance events, of D (a band) in statistical ones;
+    #: of an hourly alarm the 99 % interval of what was lost, or has moved (0 to 1)
     interval: tuple[Finite, Finite] | None
     #: day-to-day spread beyond chance that the counts of a one-day window were divided by
     dispersion: Annotated[float, Meta(ge=1, le=1e18)] | UnsetType = UNSET
@@ -89,7 +93,7 @@ class DriftEvent(Output, frozen=True, kw_only=True):
     schema: Literal["io.plumbline.drift-event.v1"]
     kind: DriftKind
     check: Check | UnsetType = UNSET
-    #: the close's nominal time; ``at`` is the time of the tick that ran it
+    #: the close's nominal time, or the full hour of an hourly alarm; ``at`` is the time of the tick that ran it
     as_of: Timestamp
     model_version: Name
     #: null if there is nothing to compare with
@@ -111,6 +115,8 @@ class DriftEvent(Output, frozen=True, kw_only=True):
     faults: Annotated[list[Annotated[str, Meta(max_length=400)]], Meta(max_length=8)] | UnsetType = UNSET
     #: outcomes have shown that the present run of statistical drift costs nothing; left out where that is not so
     acquitted: bool | UnsetType = UNSET
+    #: of an hourly alarm: log10 of the evidence that something has been lost, or has moved
+    evidence: Finite | UnsetType = UNSET
     #: of performance drift that the share of positives explains by itself
     prior_shift: PriorShift | UnsetType = UNSET
     #: id of the event that this one replaces

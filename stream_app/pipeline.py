@@ -100,14 +100,19 @@ def metrics(topics: Topics, config: MetricsConfig) -> StageSpec:
 
 
 def drift(topics: Topics, config: DriftConfig) -> StageSpec:
-    """The log of metrics in; drift events and the drift log out."""
+    """The log of metrics in; drift events, hourly evidence and the drift log out."""
+    out = {
+        "drift-events": topics.drift_events,
+        "hourly-evidence": topics.hourly_evidence,
+        "drift-log": topics.drift_log,
+    }
     return StageSpec(
         name="drift",
         partitions=topics.model_partitions,
         clock=None,
         gated={},
         ungated={"log": topics.model_log},
-        outputs=_outputs(topics, {"drift-events": topics.drift_events, "drift-log": topics.drift_log}),
+        outputs=_outputs(topics, out),
         make=lambda partition: DriftStage(config, partition),
         changelog=topics.changelog("drift"),
         dead_letter=dead_letter,

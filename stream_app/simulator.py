@@ -117,8 +117,8 @@ class Simulator:
         }
         self.emits: dict[str, list[Emit]] = {}
         self.keep = {
-            "drift-events", "training-commands", "training-jobs", "audit", "alerts", "metric-snapshots",
-            "model-lifecycle", "settings", "dead-letters",
+            "drift-events", "hourly-evidence", "training-commands", "training-jobs", "audit", "alerts",
+            "metric-snapshots", "model-lifecycle", "settings", "dead-letters",
         }  # fmt: skip
         self._last_tick = 0
         self._ahead: list[Part] = []

@@ -122,6 +122,8 @@ def metrics_config(settings: Settings) -> MetricsConfig:
             of["probation_dispersion_days"],
             of["repair_first"],
             of["performance_metrics"][0] if of["primary_metric"] == "first" else of["primary_metric"],
+            of["hourly_alerts"],
+            of["false_alert_budget"],
         )
 
     return MetricsConfig(

@@ -17,6 +17,7 @@ from schemas import bounds
 from schemas.training import Answer, TriedRange, VersionComparison
 from schemas.unreadable import Unreadable
 from stream_app.core.comparisons.finding import Finding
+from stream_app.core.comparisons.hourly_entry import HourlyEntry
 from stream_app.core.comparisons.recalibration import RepairProposal
 from stream_app.core.comparisons.records import BaselineKind, LabelWindow, QualityValue, ScoreWindow
 from stream_app.core.kit.codec import Codec
@@ -331,6 +332,7 @@ Entry = (
     | PerformanceEntry
     | QualityEntry
     | ProbationEntry
+    | HourlyEntry
     | EventEntry
     | DecisionEntry
     | KeptEntry

@@ -70,6 +70,7 @@ class Topics:
         self.model_lifecycle = f"{output_prefix}model-lifecycle"
         self.settings = f"{output_prefix}settings"
         self.drift_events = f"{output_prefix}drift-events"
+        self.hourly_evidence = f"{output_prefix}hourly-evidence"
         self.training_commands = f"{output_prefix}training-commands"
         self.command_outcomes = f"{output_prefix}command-outcomes"
         self.training_jobs = f"{output_prefix}training-jobs"
@@ -117,6 +118,7 @@ class Topics:
             TopicSpec(self.model_lifecycle, m, _COMPACT),
             TopicSpec(self.settings, m, _COMPACT),
             TopicSpec(self.drift_events, m, {"cleanup.policy": "delete", **_QUARTER}),
+            TopicSpec(self.hourly_evidence, m, {"cleanup.policy": "delete", **_QUARTER}),
             TopicSpec(self.training_commands, m, _KEEP),
             TopicSpec(self.training_jobs, m, _COMPACT),
             TopicSpec(self.command_outcomes, m, _COMPACT),

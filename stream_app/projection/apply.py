@@ -10,7 +10,16 @@ import orjson
 
 from schemas.common import parse_ms
 from stream_app.projection import fold, points, precision
-from stream_app.projection.keys import AUDIT_TAIL, GONE_S, KEPT_DAYS, MODEL_AUDIT_TAIL, MODEL_TAIL, OUTCOME_S, Keys
+from stream_app.projection.keys import (
+    AUDIT_TAIL,
+    EVIDENCE_TAIL,
+    GONE_S,
+    KEPT_DAYS,
+    MODEL_AUDIT_TAIL,
+    MODEL_TAIL,
+    OUTCOME_S,
+    Keys,
+)
 
 Command = tuple[Any, ...]
 
@@ -179,6 +188,13 @@ def _event(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
         batch.tell("drift-events", row, value)
 
 
+def _evidence(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
+    key, hour = batch.keys.evidence(row["model"]), parse_ms(row["as_of"])
+    batch.run("ZADD", key, hour, value)
+    batch.run("ZREMRANGEBYRANK", key, 0, -(EVIDENCE_TAIL + 1))
+    batch.tell("hourly-evidence", row, value)
+
+
 def _alert(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
     keys, opened = batch.keys, parse_ms(row["opened_at"])
     batch.run("HSET", keys.revisions(row["id"]), str(row["revision"]), value)
@@ -247,6 +263,7 @@ def _setting(batch: RedisBatch, row: dict[str, Any], value: bytes) -> None:
 _TAKES: dict[str, Callable[[RedisBatch, dict[str, Any], bytes], None]] = {
     "metric-snapshots": _snapshot,
     "drift-events": _event,
+    "hourly-evidence": _evidence,
     "alerts": _alert,
     "training-jobs": _job,
     "training-commands": _command,

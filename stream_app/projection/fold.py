@@ -167,7 +167,7 @@ def event(state: State, row: dict[str, Any]) -> bool:
             return False
         state.quality[name] = brief
         return True
-    if row.get("check") == "handover":
+    if row.get("check") in ("handover", "hourly"):
         return True
     known = getattr(state, row["kind"])
     if known is not None and known["as_of"] > row["as_of"]:

@@ -14,6 +14,8 @@ KEPT_DAYS: Final = 90
 AUDIT_TAIL, MODEL_AUDIT_TAIL = 10_000, 500
 #: Newest jobs, commands and versions of a model that are kept.
 MODEL_TAIL: Final = 200
+#: Newest hours of evidence that are kept of a model, of both kinds together: six weeks of one long episode.
+EVIDENCE_TAIL: Final = 2_000
 #: Seconds for which a forgotten model is remembered as such: the stages behind metrics publish what they did about it,
 #: and topics are read side by side. Minutes would do; a day also covers a filling.
 GONE_S: Final = 86_400
@@ -83,6 +85,10 @@ class Keys:
         """Ids of a model's drift events by close."""
         return self._key(f"events:{model}")
 
+    def evidence(self, model: str) -> str:
+        """A model's hourly evidence by hour."""
+        return self._key(f"evidence:{model}")
+
     def model_alerts(self, model: str) -> str:
         """Ids of a model's alerts by opening time."""
         return self._key(f"alerts:{model}")
@@ -117,7 +123,7 @@ class Keys:
         return [
             self.model(model), *snapshots, *map(self.in_order, snapshots), self.points(model), self.model_events(model),
             self.model_alerts(model), self.model_audit(model), self.jobs(model), self.commands(model),
-            self.versions(model),
+            self.versions(model), self.evidence(model),
         ]  # fmt: skip
 
     def outcome(self, id: str) -> str:

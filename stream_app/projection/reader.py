@@ -167,6 +167,15 @@ class Reader:
         index = self.keys.model_events(model) if model else self.keys.events
         return await self._by_id(index, self.keys.event, keep, start, limit)
 
+    async def evidence(self, model: str, keep: Callable[[dict[str, Any]], bool], start: int, limit: int) -> Page:
+        """Hourly evidence of a model, oldest first."""
+
+        async def read(first: int, count: int) -> list[bytes]:
+            found: list[bytes] = await self.redis.zrange(self.keys.evidence(model), first, first + count - 1)
+            return found
+
+        return await _filtered(read, keep, start, limit)
+
     async def alerts(self, model: str | None, keep: Callable[[dict[str, Any]], bool], start: int, limit: int) -> Page:
         """Newest revision of each alert, the last opened first."""
         index = self.keys.model_alerts(model) if model else self.keys.alerts

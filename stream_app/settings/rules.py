@@ -13,6 +13,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from stream_app.settings.built_in import PERFORMANCE_METRICS
 from stream_app.settings.fields import AT_START, EVERYWHERE, STATIC, setting
 from stream_app.settings.groups import GROUPS, contradiction
+from stream_app.settings.hourly import HourlyFields
 from stream_app.settings.repair import RepairFields
 from stream_app.settings.retraining import RetrainingFields
 
@@ -22,7 +23,7 @@ Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "satur
 Floor = Annotated[float, Field(ge=0, le=1)]
 
 
-class RuleFields(RetrainingFields, RepairFields):
+class RuleFields(RetrainingFields, RepairFields, HourlyFields):
     """The fields that :class:`TypeSettings` and the global settings share, each by itself."""
 
     # -- models and labels (sections 1 and 2)

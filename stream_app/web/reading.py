@@ -177,6 +177,22 @@ async def checks(
     return answer({"items": found[start : start + limit], "next": after})
 
 
+@router.get("/models/{model}/evidence")
+async def evidence(
+    request: Request,
+    model: ModelId,
+    user: Viewer,
+    from_: From = None,
+    to: Time = None,
+    limit: Limit = PAGE_ROWS,
+    cursor: Cursor = None,
+) -> Response:
+    """Hourly evidence, oldest first: hours at which it was above 10 or an episode was open."""
+    keep = _keep({}, "as_of", from_, to)
+    found = await site_of(request).reader.evidence(model, keep, position(cursor), limit)
+    return page(found.items, found.next)
+
+
 @router.get("/drift-events")
 async def drift_events(
     request: Request,

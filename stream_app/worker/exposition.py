@@ -17,6 +17,11 @@ from stream_app.worker.metrics import MetricFamilies
 _TOLD: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "alerts": ("alerts_total", "Revisions of alerts; notify is empty where nobody is told.", ("type", "notify")),
     "drift-events": ("drift_events_total", "Verdicts of checks.", ("kind", "verdict", "severity")),
+    "hourly-evidence": (
+        "hourly_evidence_total",
+        "Hours with evidence, or with an open episode; change says where one opened, was raised or ended.",
+        ("kind", "change"),
+    ),
     "training-commands": ("training_commands_total", "Commands to trainers and the deployer.", ("command",)),
     "audit": ("decisions_total", "Decisions, and answers to commands.", ("action", "decision")),
 }
@@ -105,6 +110,9 @@ def _of_stage(page: MetricFamilies, lane: Lane, where: dict[str, str]) -> None:
     if isinstance(stage, MetricsStage):
         for close, count in sorted(stage.closes_run.items()):
             page.put("daily_checks_total", "counter", "Daily checks run, by kind.", count, **where, check=close)
+        page.put("hourly_false_alerts_allowed", "gauge",
+                 "False hourly alerts that the budget allows in 30 days, for the models of the last 02:00 close.",
+                 stage.hourly_allowed, **where)  # fmt: skip
         return
     names = getattr(stage, "names", None)
     if callable(names):

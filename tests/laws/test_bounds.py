@@ -27,6 +27,7 @@ from stream_app.core.comparisons import finding
 from stream_app.core.counts import deltas
 from stream_app.core.counts.deltas import CellId, DeltaRecord, HourCount, Intervals, Part
 from stream_app.core.counts.score_sketch import EXACT_LIMIT
+from stream_app.core.hourly.rules import KEPT_DAYS, LONGEST_DELAY
 from stream_app.core.kit.codec import Codec
 from stream_app.core.labels.counts import MAX_RECORD_BYTES, records
 from stream_app.core.metrics_stage import border, version_days
@@ -96,11 +97,12 @@ LIMITS: dict[str, Any] = TEXTS | {
     "Finding.windows": finding.WINDOWS, "Decision.safeguards": alerts_stage.SAFEGUARDS,
     "Decision.safeguards.item.item": alerts_stage.REASON,
     "Acknowledged.reason": bounds.COMMAND, "Acknowledged.unusable": bounds.COMMAND, "Accepted.reason": bounds.COMMAND,
-    "AlertHistory.latest": 3, "AlertHistory.latest.key": 32, "AlertHistory.quality": 6, "AlertHistory.quality.key": 32,
+    "AlertHistory.latest": 5, "AlertHistory.latest.key": 32, "AlertHistory.quality": 6, "AlertHistory.quality.key": 32,
     "OpenAlert.event_ids": alerts_state.EVENTS, "OpenAlert.event_ids.item": 36, "OpenAlert.streaks": 3,
-    "OpenAlert.streaks.key": 32, "OpenAlert.severe_ids": alerts_state.REVISABLE, "OpenAlert.severe_ids.item": 36,
-    "OpenAlert.found": 4, "OpenAlert.found.key": 32,
-    "OpenAlert.raised_by": 4, "OpenAlert.raised_by.item": 32, "OpenAlert.notes": alerts_state.NOTES,
+    "OpenAlert.streaks.key": 32, "OpenAlert.alarmed": 2, "OpenAlert.alarmed.key": 16, "OpenAlert.episodes": 2,
+    "OpenAlert.episodes.item": 16, "OpenAlert.severe_ids": alerts_state.REVISABLE, "OpenAlert.severe_ids.item": 36,
+    "OpenAlert.found": 6, "OpenAlert.found.key": 32,
+    "OpenAlert.raised_by": 5, "OpenAlert.raised_by.item": 32, "OpenAlert.notes": alerts_state.NOTES,
     "Occasion.about": 64, "Occasion.subject": 64, "Occasion.command": "activate", "Occasion.reason": 4_000,
     "JobEntry.state": 32, "JobEntry.job_id": 36, "JobEntry.asked": "activate", "JobEntry.reason": 4_000,
     "JobEntry.failed": "activate", "JobEntry.failed_id": 36, "JobEntry.failure": 4_000,
@@ -126,10 +128,18 @@ LIMITS: dict[str, Any] = TEXTS | {
     # -- metrics
     "VersionDays.first": version_days.FIRST_DAYS, "VersionDays.marks": 2, "VersionDays.marks.key": 16,
     "VersionDays.marks.value": version_days.MARKED_DAYS, "VersionDays.marks.value.key": 20_000,
+    "VersionDays.lasting": 2,
     "ScoreRun.distances": version_days.REMEMBERED_DAYS, "ScoreRun.distances.key": 20_000,
     "Calibration.edges": EXACT_LIMIT, "Calibration.hits": EXACT_LIMIT, "Calibration.hits.item": 2**40,
     "Calibration.rows": EXACT_LIMIT, "Calibration.rows.item": 2**40, "Muting.outside": 7,
     "ComparisonState.performed.item": 128,
+    # by hours: a tick that jumps over closes leaves the references of as many days as hour records are kept
+    "ModelReferences.errors": KEPT_DAYS, "ModelReferences.scores": KEPT_DAYS, "HourlyReference.reason": 80,
+    "HourlyReference.slots": 10, "HourlyReference.slots.item": 10, "HourlyReference.edges": 10,
+    "HourlyReference.edges.item": 31, "HourlyReference.numbers": 10 * 4 * (5 + 4 + 38),
+    **{f"KindEvidence.{name}": 8 * 40 for name in ("rest", "best", "best_hours")},
+    **{f"FlyingDay.{name}": 8 * 40 for name in ("digest", "whole", "since", "best", "best_hours")},
+    "KindEvidence.flying": LONGEST_DELAY, "KindEvidence.touched": KEPT_DAYS,
     "TickProgress.after": 1 + 4 + 257 + 1 + 128,
     # -- positions records: settings of single models are keys of their own table
     "MetricsLaneState.closed": PARTITIONS, "MetricsLaneState.closed.key": PARTITIONS,
@@ -150,6 +160,7 @@ for _field in BY_PARTITION:
 #: Codecs that are driven by tests of their own, and where.
 ELSEWHERE = {
     "stream_app.core.counts.cells_codec": "test_a_cell_never_grows_beyond_its_bound",
+    "stream_app.core.hourly.hours_codec": "tests/unit/hourly/test_hours.py",
     "stream_app.core.counts.deltas": "test_a_checkpoint_of_any_names_is_split_below_the_bound",
     "stream_app.core.labels.lane_state": "the labels lane's own",
     "stream_app.core.metrics_stage.held": "tests/unit/test_held_baseline.py",

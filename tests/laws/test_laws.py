@@ -31,6 +31,7 @@ from stream_app.core.counts.cells import Cell, Counts, DriftNote
 from stream_app.core.counts.deltas import DeltaRecord
 from stream_app.core.counts.score_sketch import ScoreSketch
 from stream_app.core.drift import state as drift_state
+from stream_app.core.hourly import evidence_state, hours_codec, references
 from stream_app.core.kit import settings_table
 from stream_app.core.labels import lane_state as labels_lane
 from stream_app.core.metrics_stage import active_version, estimates, held, version_days, watch
@@ -94,6 +95,8 @@ def content(x: Any) -> Any:
         return (x.binned, x.values.tobytes(), x.counts.tobytes())
     if isinstance(x, Counts):
         return (x.vector.tobytes(), content(x.scores))
+    if isinstance(x, np.ndarray):
+        return (x.shape, x.tobytes())
     if isinstance(x, Cell):
         return (content(x.counts), x.folded_to, x.revision, x.assume_negative, x.drift)
     return x
@@ -161,8 +164,41 @@ failures = st.builds(
     retrain_state.FailedCommand, st.sampled_from(("train", "activate", "rollback")), names, natural, natural, names
 )
 refusals = st.builds(retrain_state.Refusals, names, natural, st.lists(names, max_size=2).map(tuple), natural, natural)
+packed_numbers = st.binary(max_size=40)
+hourly_references = st.lists(
+    st.builds(references.HourlyReference, *[natural] * 5, st.none() | names, st.lists(natural, max_size=3),
+              st.lists(natural, max_size=3), natural, packed_numbers),
+    max_size=3,
+)  # fmt: skip
+hourly_evidence = st.builds(
+    evidence_state.KindEvidence, natural, natural, *[packed_numbers] * 3, scores, st.none() | scores, natural, natural,
+    st.lists(
+        st.builds(evidence_state.FlyingDay, natural, *[packed_numbers] * 5, scores, scores, natural, natural),
+        max_size=2,
+    ),
+    st.none()
+    | st.builds(
+        evidence_state.HourlyEpisode, natural, natural, st.sampled_from(Severity), st.none() | natural
+    ),
+    st.lists(st.tuples(natural, natural), max_size=3),
+)  # fmt: skip
+
+
+@st.composite
+def days_by_hours(draw: st.DrawFn) -> Any:
+    found = np.zeros((24, 36), dtype=np.int64)
+    for hour, column, count in draw(
+        st.lists(st.tuples(st.integers(0, 23), st.integers(0, 35), st.integers(0, 2**62)), max_size=20)
+    ):
+        found[hour, column] = count >> draw(st.integers(0, 62))
+    return found
+
+
 CODECS: dict[str, st.SearchStrategy[Any]] = {
     cells_codec.__name__: stored_cells(),
+    hours_codec.__name__: days_by_hours(),
+    references.__name__: st.builds(references.ModelReferences, names, hourly_references, hourly_references),
+    evidence_state.__name__: st.builds(evidence_state.ModelEvidence, names, hourly_evidence, hourly_evidence),
     active_version.__name__: st.builds(active_version.ActiveVersion, names, names, st.just("observed"), natural),
     deltas.__name__: st.builds(
         DeltaRecord,

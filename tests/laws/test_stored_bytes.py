@@ -12,12 +12,14 @@ import pkgutil
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import stream_app
 from stream_app.core.counts import cells_codec
+from stream_app.core.hourly import hours_codec
 from stream_app.core.kit.codec import Codec
 from stream_app.core.labels import entry
 from stream_app.core.metrics_stage import known_models, traffic
@@ -34,6 +36,7 @@ OTHERS: dict[str, Decoder] = {
     "labels entry, as a whole": lambda value: entry.check(b"e1", value),
     "labelled count": lambda value: known_models._labelled(value, ("a:b", "v1")),
     "sum of cells": lambda value: cells_codec.add_up([value, value]),
+    "several days by hours": lambda value: hours_codec.read_days([value, value]),
     "cell without scores": lambda value: cells_codec.decode(value, scores=False),
 }
 #: Values whose encodings are cut and changed, beside those that the other laws know.
@@ -42,6 +45,7 @@ VALUES: dict[str, bytes] = {
         protocol.Positions({"clock": 7}, 5, {"t": 9}, {"a": "1"}, b"\x01memo")
     ),
     "stream_app.engine.store._meta": store._meta.encode(store.Meta("cluster", "topic", 1, 5, 6, b"\x01x")),
+    "several days by hours": hours_codec.encode(np.arange(864, dtype=np.int64).reshape(24, 36)),
     "labels entry, its day": entry.PREDICTION.pack(1, 1, 20_000, 0, 0, 5, 0.5, 0.1, 0.9, 1) + b"fraud|acme|v1",
     "labels entry, as a whole": entry.PREDICTION.pack(1, 3, 20_000, 0, 7, 5, 0.5, 0.1, 0.9, 1) + b"fraud|acme|v1",
     "stream_app.core.metrics_stage.traffic._codec": traffic._codec.encode(

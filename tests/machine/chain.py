@@ -61,7 +61,8 @@ PLACES: Final = tuple((spec.name, partition) for spec in STAGES for partition in
 STEPS: Final = ("fetched", "tick.1-started", "tick.3-done", "checkpoint.drained", "checkpoint.written")
 #: what the stages say to each other is cut where checkpoints fall; everything else is compared
 COMPARED: Final = (
-    "metric-snapshots", "model-lifecycle", "settings", "model-log", "drift-events", "drift-log", "decision-log",
+    "metric-snapshots", "model-lifecycle", "settings", "model-log", "drift-events", "hourly-evidence", "drift-log",
+    "decision-log",
     "training-commands", "training-jobs", "alerts", "audit", "dead-letters",
     "command-outcomes",
 )  # fmt: skip

@@ -164,7 +164,7 @@ def test_the_hash_knows_everything_a_decision_depends_on() -> None:
         "auto_retrain_types": {"churn": True}, "auto_retrain_tenants": ("*",),
         "types": {"churn": {"recent_days": 8}}, "models": {"churn:a": {"recent_days": 8}}, "baseline_start_days": 31,
         "max_record_bytes": 2_048, "owner": "risk", "runbook_url": "https://wiki.example/fraud",
-        "ks_high_bound": 0.11, "drop_points": 6, "drop_high_points": 11, "weekend": ("friday",),
+        "hourly_alerts": "off", "ks_high_bound": 0.11, "drop_points": 6, "drop_high_points": 11, "weekend": ("friday",),
     }  # fmt: skip
     hashes = {Settings().hash()}
     names = set(Settings.model_fields) - set(Installation.model_fields)

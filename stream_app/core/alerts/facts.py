@@ -104,6 +104,13 @@ class VersionKept(msgspec.Struct, frozen=True, tag="kept"):
     since_ms: int
 
 
+class EpisodeEnded(msgspec.Struct, frozen=True, tag="quiet"):
+    """What an hourly alarm of a kind was about is over."""
+
+    model: str
+    kind: str
+
+
 class ModelForgotten(msgspec.Struct, frozen=True, tag="forgotten"):
     """A model made no predictions for so long that nothing of it is kept."""
 
@@ -137,6 +144,7 @@ Fact = (
     | Accepted
     | VersionReplaced
     | VersionKept
+    | EpisodeEnded
     | ModelForgotten
     | Changed
     | JobChanged

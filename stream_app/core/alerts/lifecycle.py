@@ -16,9 +16,14 @@ taken back                lets them begin again from now on
 remarked                  a verdict or a note stands on it from then on, silently, also when it is over
 replaced                  another version came after it opened: it says so, silently, if it is about drift
 accepted, kept            resolve it, if it is about drift (missing outcomes concern no version and no baseline)
+hourly alarm              does what drift does; at HIGH or above, closes count from then on only if they have seen its
+                          day, and as long as its episode lasts none resolves the alert
+episode ended             closes may resolve it again, those that counted meanwhile too
 forgotten                 resolves it, whatever it is about (``no_predictions``)
 tick                      escalates once, then reminds; both count tick times
 ========================  ==============================================================================================
+
+Hourly alarms do nothing while ``hourly_alerts`` is not ``on``.
 
 With no alert open, only drift at HIGH or above does anything: it opens one, unless the last one was opened by a nominal
 close less than ``alert_gap_h`` before. The severity of an alert is the highest there was; it never falls.
@@ -31,10 +36,11 @@ from typing import Final, Literal, NamedTuple
 from msgspec.structs import replace
 
 from schemas.common import rfc3339, uuid5
-from schemas.drift import RANK, DriftKind
+from schemas.drift import RANK, DriftKind, Verdict
 from stream_app.core.alerts.facts import (
     Accepted,
     Acknowledged,
+    EpisodeEnded,
     EventPublished,
     ModelForgotten,
     Remarked,
@@ -56,7 +62,8 @@ from stream_app.core.alerts.state import (
     OpenAlert,
     Streak,
 )
-from stream_app.core.comparisons.finding import Finding
+from stream_app.core.comparisons.finding import HOURLY, Finding
+from stream_app.core.kit.days import date_of
 
 Notify = Literal["opened", "severity", "reminder", "escalated", "resolved"]
 Resolution = Literal[
@@ -68,8 +75,18 @@ Resolution = Literal[
     "no_predictions",
     "no_loss",
     "cause_ended",
-]  # fmt: skip
-Step = EventPublished | Acknowledged | Remarked | Accepted | VersionReplaced | VersionKept | ModelForgotten | TimePassed
+]
+Step = (
+    EventPublished
+    | Acknowledged
+    | Remarked
+    | Accepted
+    | VersionReplaced
+    | VersionKept
+    | EpisodeEnded
+    | ModelForgotten
+    | TimePassed
+)
 
 UNANSWERED: Final = Decision(False, [("coordinator", False, "coordinator not running")])
 NEVER_OFFERED: Final = Decision(False, [("kind", False, "quality events are never offered for retraining")])
@@ -114,6 +131,10 @@ def step(rules: AlertRules, history: AlertHistory, fact: Step, now_ms: int) -> t
         return _resolved(history, alert, "no_predictions")
     if history.type != DRIFT:
         return history, []
+    if isinstance(fact, EpisodeEnded):
+        if fact.kind not in alert.episodes:
+            return history, []
+        return _settled(rules, history, replace(alert, episodes=[kind for kind in alert.episodes if kind != fact.kind]))
     if isinstance(fact, Accepted):
         return _resolved(history, replace(alert, accepted_by=fact.actor), "accepted")
     if isinstance(fact, VersionReplaced):
@@ -160,6 +181,8 @@ def _event(
     rules: AlertRules, history: AlertHistory, event: EventPublished, now_ms: int
 ) -> tuple[AlertHistory, list[AlertChange]]:
     finding = event.finding
+    if finding.check == HOURLY and rules.hourly_alerts != "on":
+        return history, []
     if history.type == DRIFT and finding.kind == "quality":
         quality = {check: known for check, known in history.quality.items() if check != finding.slot}
         if finding.drift:
@@ -191,6 +214,7 @@ def _event(
         found={finding.slot: finding},
         raised_by=(_check(finding),),
     )
+    alert = _alarmed(alert, finding)
     history = replace(history, last_close_ms=finding.close_ms, alert=alert)
     return history, [AlertChange(alert, "opened", None, history)]
 
@@ -239,17 +263,45 @@ def _while_open(
     streak = alert.streaks.get(_kind(finding))
     if finding.revises is not None or finding.check == "handover" or streak is None:
         return history, []
+    if alert.alarmed and not _has_seen(finding, max(alert.alarmed.values())):
+        return history, []
     if cleared or finding.verdict == "no_drift":
         streak = Streak(streak.no_drift + 1, streak.without_drift + 1)
     else:
         counted = finding.reason != "no_healthy_baseline"
         streak = Streak(0, streak.without_drift + counted)
-    alert = replace(alert, streaks={**alert.streaks, _kind(finding): streak})
+    return _settled(rules, history, replace(alert, streaks={**alert.streaks, _kind(finding): streak}))
+
+
+def _settled(rules: AlertRules, history: AlertHistory, alert: OpenAlert) -> tuple[AlertHistory, list[AlertChange]]:
+    """Over, if enough closes in a row say so and no hourly episode lasts."""
+    if alert.episodes:
+        return replace(history, alert=alert), []
     if all(s.no_drift >= rules.alert_resolve_closes for s in alert.streaks.values()):
         return _resolved(history, alert, "no_drift")
     if all(s.without_drift >= rules.alert_no_evidence_closes for s in alert.streaks.values()):
         return _resolved(history, alert, "no_evidence")
     return replace(history, alert=alert), []
+
+
+def _has_seen(finding: Finding, day: int) -> bool:
+    """Whether a close speaks of the day (since 1970) of an hourly alarm or of a later one.
+
+    One without drift must have judged its newest day: seven days may be judged without the one that matters.
+    """
+    if finding.day < day or finding.kind != DriftKind.PERFORMANCE or finding.verdict != Verdict.NO_DRIFT:
+        return finding.day >= day
+    newest = date_of(finding.day)
+    return any(w.from_[:10] == newest and w.recent is not None for w in finding.windows)
+
+
+def _alarmed(alert: OpenAlert, finding: Finding) -> OpenAlert:
+    """The alert, held open by an hourly alarm at HIGH or above if the finding is one."""
+    if finding.check != HOURLY or not finding.severe:
+        return alert
+    kind = _kind(finding)
+    episodes = sorted({*alert.episodes, kind})
+    return replace(alert, alarmed={**alert.alarmed, kind: finding.day}, episodes=episodes)
 
 
 def _more_drift(
@@ -265,6 +317,7 @@ def _more_drift(
         events=alert.events + (finding.id not in alert.event_ids),
         found={**alert.found, finding.slot: finding},
     )
+    alert = _alarmed(alert, finding)
     if finding.severe or kind in alert.streaks:
         alert = replace(alert, streaks={**alert.streaks, kind: Streak()})
     if finding.severe:  # what the coordinator says to a MEDIUM event is that it is MEDIUM

@@ -81,7 +81,7 @@ def _replaced(by: state.Replacement) -> ReplacedBy:
 def report(alert: OpenAlert, history: AlertHistory, settings_hash: str) -> dict[str, Any]:
     """The evidence in numbers: every check's latest event, and its last one of drift where that is another.
 
-    Bounded: at most eight events of 16 windows, and six quality checks. No histograms, no features.
+    Bounded: at most eleven events of 16 windows, and six quality checks. No histograms, no features.
     """
     if alert.occasion is not None:
         known = alert.occasion
@@ -128,6 +128,7 @@ def short(finding: Finding) -> dict[str, Any]:
         "p_value": finding.p_value,
         "metric": finding.metric,
         "reason": finding.reason,
+        **({"evidence": finding.evidence} if finding.evidence is not None else {}),
         "revises": finding.revises,
         "since": date_of(finding.run_from) if finding.run_from is not None else None,
         "faults": finding.faults,

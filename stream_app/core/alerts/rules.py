@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from stream_app.core.kit.days import HOUR_MS
 from stream_app.core.kit.live_settings import Fixed, Resolver
@@ -18,6 +19,7 @@ class AlertRules:
     alert_escalate_high_h: float = 24
     alert_resolve_closes: int = 2
     alert_no_evidence_closes: int = 14
+    hourly_alerts: Literal["on", "shadow", "off"] = "shadow"
     owner: str = ""
     runbook_url: str = ""
 

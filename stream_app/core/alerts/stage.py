@@ -26,16 +26,8 @@ from stream_app.core.alerts.muting import muted_until, next_due_ms, step
 from stream_app.core.alerts.outcomes import CommandOutcomes
 from stream_app.core.alerts.publish import alert_record
 from stream_app.core.alerts.rules import AlertsConfig
-from stream_app.core.alerts.state import (
-    DRIFT,
-    INCOMPLETE,
-    ROLLED_BACK,
-    AlertHistory,
-    ClosedAlert,
-    Decision,
-    OpenAlert,
-    Replacement,
-)
+from stream_app.core.alerts.state import AlertHistory, ClosedAlert, OpenAlert
+from stream_app.core.comparisons.hourly_entry import HourlyEntry
 from stream_app.core.kit.audit import Auditor, Said
 from stream_app.core.kit.changes import Change
 from stream_app.core.kit.days import day_of
@@ -52,7 +44,7 @@ from stream_app.errors import Broken
 STAGE: Final = "alerts"
 
 #: Alert types; a model has one open alert of each at most.
-TYPES: Final = (DRIFT, INCOMPLETE, *incidents.TYPES)
+TYPES: Final = (state.DRIFT, state.INCOMPLETE, *incidents.TYPES)
 
 Command = facts.Acknowledged | facts.Accepted | facts.Muted | facts.Remarked
 
@@ -113,7 +105,7 @@ class AlertsStage(LogStage):
             self._remember(offset, facts.EventPublished(entry.finding))
         elif isinstance(entry, model_log.DecisionEntry):
             answers = [(name, passed, bounds.cut(why, REASON)) for name, passed, why in entry.safeguards[:SAFEGUARDS]]
-            decided = facts.Decided(entry.event_id, Decision(entry.eligible, answers))
+            decided = facts.Decided(entry.event_id, state.Decision(entry.eligible, answers))
             self._work.put(state.decision_key(entry.event_id), facts.encode(decided))
         elif isinstance(entry, model_log.CommandEntry):
             fact = commanded.fact(entry)
@@ -125,11 +117,15 @@ class AlertsStage(LogStage):
             self._outcomes.report(entry.command_id, entry.stage, entry.done, entry.text)
         elif isinstance(entry, model_log.ReplacedEntry):
             self._own(entry.model)
-            by = Replacement(entry.version, entry.previous, entry.since_ms, entry.how, entry.command_id)
+            by = state.Replacement(entry.version, entry.previous, entry.since_ms, entry.how, entry.command_id)
             self._remember(offset, facts.VersionReplaced(entry.model, by))
         elif isinstance(entry, model_log.KeptEntry):
             self._own(entry.model)
             self._remember(offset, facts.VersionKept(entry.model, entry.since_ms))
+        elif isinstance(entry, HourlyEntry):
+            self._own(entry.model)
+            if entry.what == "ended":
+                self._remember(offset, facts.EpisodeEnded(entry.model, entry.kind))
         elif isinstance(entry, model_log.ForgottenEntry):
             self._own(entry.model)
             self._remember(offset, facts.ModelForgotten(entry.model))
@@ -177,7 +173,7 @@ class AlertsStage(LogStage):
         events = [fact.finding for fact in epoch if isinstance(fact, facts.EventPublished)]
         keys = [state.decision_key(finding.id) for finding in events]
         answers = self._work.get(keys)
-        decisions: dict[str, Decision] = {}
+        decisions: dict[str, state.Decision] = {}
         for finding, key, value in zip(events, keys, answers, strict=True):
             decided = facts.decode(value, key) if value is not None else None
             if isinstance(decided, facts.Decided):
@@ -205,7 +201,7 @@ class AlertsStage(LogStage):
                     self._step(state.history_key(fact.model, type), fact, now_ms)
             elif not isinstance(fact, facts.Decided):
                 if isinstance(fact, facts.VersionReplaced):
-                    self._step(state.history_key(fact.model, ROLLED_BACK), fact, now_ms)
+                    self._step(state.history_key(fact.model, state.ROLLED_BACK), fact, now_ms)
                 for key in self._open_of(fact.model):
                     self._step(key, fact, now_ms)
         self._histories.clear()

@@ -157,6 +157,10 @@ class OpenAlert(msgspec.Struct, frozen=True):
     replaced_by: Replacement | None = None
     #: who accepted the present as normal, which ended it
     accepted_by: str | None = None
+    #: kind → day (since 1970) of its newest hourly alarm at HIGH or above; closes count only if they have seen it
+    alarmed: dict[str, int] = {}
+    #: those of them whose hourly episode lasts
+    episodes: list[str] = []
     #: checks that were HIGH or above while it was open, in the order in which they came
     raised_by: tuple[str, ...] = ()
     #: what the newest revision says of a mute (epoch ms)

@@ -7,8 +7,12 @@ from typing import Final
 
 from stream_app.core.alerts import occasions
 from stream_app.core.alerts.state import INCOMPLETE, AlertHistory, OpenAlert, Replacement
-from stream_app.core.comparisons.finding import Finding, FoundWindow
+from stream_app.core.comparisons.finding import HOURLY, Finding, FoundWindow
 from stream_app.core.kit.days import DAY_MS, date_of
+
+#: Slots of hourly alarms about outcomes and about scores.
+LOSS: Final = f"{HOURLY}_performance"
+MOVE: Final = f"{HOURLY}_statistical"
 
 #: Longest text of the wire.
 LONGEST: Final = 4_000
@@ -81,9 +85,13 @@ def summary(alert: OpenAlert, history: AlertHistory, resolution: str | None = No
             for slot, part in (("performance", _performance), ("handover", _handover))
             if slot in found
         ]
+        if LOSS in found and "performance" not in found:
+            parts.append(_lost(found[LOSS]))
         if "statistical" in found:
             shift = _shift_too(found["statistical"]) if parts else _shift(found["statistical"])
             parts.append(shift + (_ended(history.latest.get("statistical")) if resolution is None else ""))
+        elif MOVE in found:
+            parts.append(_moved(found[MOVE]))
         text = "; ".join(parts)
         broken = faults(alert, history)
         if broken:
@@ -122,15 +130,16 @@ def recommendation(alert: OpenAlert, history: AlertHistory, resolution: str | No
             f"Wait: {by.version} is on probation in place of {by.previous}, and this ends if it is kept. "
             f"`plumbline rollback {alert.model}` goes back to {by.previous} at once."
         )
-    handover, performance = alert.found.get("handover"), alert.found.get("performance")
+    handover, performance = alert.found.get("handover"), alert.found.get("performance", alert.found.get(LOSS))
     if handover is not None:
         before = handover.baseline_version or "the version before"
         step = f"Consider going back to {before}: `plumbline rollback {alert.model}`."
     elif performance is not None:
         step = f"Look for what changed {_around(performance)}: upstream data, the population, the meaning of the label."
     else:
+        moved = alert.found["statistical"] if "statistical" in alert.found else alert.found[MOVE]
         step = (
-            f"Look for what changed {_around(alert.found['statistical'])} in the inputs: scores move when features do. "
+            f"Look for what changed {_around(moved)} in the inputs: scores move when features do. "
             "Outcomes will show whether it matters."
         )
     if alert.decision.eligible:
@@ -215,6 +224,42 @@ def _shift(finding: Finding) -> str:
     if window.recent_rows is not None:
         text += f" on {window.recent_rows:,} predictions"
     return text
+
+
+def _lost(finding: Finding) -> str:
+    """An hourly alarm about outcomes: ``accuracy is down by 18 points since 14:00 UTC on Tuesday 3 March``."""
+    name = _NAMES.get(finding.metric or "", finding.metric or "performance")
+    window = next(iter(finding.windows), None)
+    if window is None or finding.statistic is None:
+        return f"{name} is down, as the outcomes of the last hours show"
+    return (
+        f"{name} is down by {finding.statistic:.0f} points {_since(window)}: {window.baseline or 0:.2f} → "
+        f"{window.recent or 0:.2f} on {window.recent_rows or 0:,} outcomes{_points(window)}"
+    )
+
+
+def _moved(finding: Finding) -> str:
+    """The same about scores: a share of them that has grown."""
+    window = next(iter(finding.windows), None)
+    if window is None or finding.statistic is None:
+        return "scores have moved within the last hours"
+    return (
+        f"scores have moved {_since(window)}: a part of their range that held {100 * (window.baseline or 0):.0f} % of "
+        f"them holds {100 * (window.recent or 0):.0f} % of {window.recent_rows or 0:,}{_points(window)}"
+    )
+
+
+def _since(window: FoundWindow) -> str:
+    """``since 14:00 UTC on Tuesday 3 March``."""
+    day = date.fromisoformat(window.from_[:10]).toordinal() - _EPOCH
+    return f"since {window.from_[11:16]} UTC on {weekday(day)}"
+
+
+def _points(window: FoundWindow) -> str:
+    if window.interval is None:
+        return ""
+    low, high = window.interval
+    return f", 99 % interval {100 * low:.1f} to {100 * high:.1f} points"
 
 
 def _shift_too(finding: Finding) -> str:

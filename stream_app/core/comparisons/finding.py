@@ -12,6 +12,8 @@ from schemas.drift import SEVERE, DriftKind, Severity, Verdict
 WINDOWS: Final = 16
 FAULTS: Final = 8
 TEXT: Final = 400
+#: The check that alarms at full hours.
+HOURLY: Final = "hourly"
 
 
 class FoundWindow(msgspec.Struct, frozen=True, array_like=True):
@@ -35,7 +37,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     model: str
     kind: DriftKind
-    #: quality check, or ``handover``
+    #: quality check, ``handover`` or ``hourly``
     check: str | None
     version: str
     #: nominal time of the close (epoch ms)
@@ -63,6 +65,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     acquitted: bool = False
     #: share of positives, recent and baseline, if it alone moved the metric
     prior_shift: tuple[float, float] | None = None
+    #: of an hourly alarm: log10 of the evidence
+    evidence: float | None = None
 
     @property
     def drift(self) -> bool:
@@ -77,4 +81,6 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def slot(self) -> str:
         """Under which name the latest of its sort is remembered."""
+        if self.check == HOURLY:
+            return f"{HOURLY}_{self.kind}"
         return self.check if self.check is not None else self.kind

@@ -11,12 +11,13 @@ from schemas import bounds
 from schemas.common import parse_ms, rfc3339, uuid5
 from schemas.drift import Check, DriftEvent, DriftKind, DriftWindow, Histograms, PriorShift
 from stream_app.core.comparisons.finding import FAULTS, TEXT, WINDOWS, Finding, FoundWindow
+from stream_app.core.comparisons.hourly_entry import HourlyLoss
 from stream_app.core.comparisons.prior import PositiveShares
 from stream_app.core.comparisons.records import Histogram, LabelWindow, QualityValue, ScoreWindow
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.scores import lower_bound, upper_bound
 from stream_app.core.comparisons.verdicts import Judgement, by_class
-from stream_app.core.kit.days import DAY_MS
+from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.model_log import BaselineEntry
 
 T = TypeVar("T")
@@ -62,6 +63,7 @@ class Judged:
     metric: str | None = None
     acquitted: bool = False
     prior_shift: PositiveShares | None = None
+    evidence: float | None = None
 
 
 def event(about: About, judged: Judged, settings_hash: str, faults: list[str], revises: str | None) -> DriftEvent:
@@ -95,6 +97,7 @@ def event(about: About, judged: Judged, settings_hash: str, faults: list[str], r
         acquitted=judged.acquitted or UNSET,
         prior_shift=PriorShift(*judged.prior_shift) if judged.prior_shift is not None else UNSET,
         revises=_or_unset(revises),
+        evidence=_or_unset(judged.evidence),
     )
 
 
@@ -127,6 +130,7 @@ def finding(event: DriftEvent, day: int, run_from: int | None = None) -> Finding
         baseline_version=event.baseline_version,
         baseline_kind=event.baseline_kind,
         acquitted=event.acquitted is True,
+        evidence=_known(event.evidence),
         prior_shift=(shift.recent, shift.baseline) if shift is not None else None,
         windows=[_found(w, rows.get((w.from_, w.to))) for w in event.windows[:WINDOWS]],
     )
@@ -195,6 +199,20 @@ def label_windows(windows: list[LabelWindow], rules: ComparisonRules | None = No
         for w, known in zip(windows, judged, strict=True)
         for number, m in enumerate(w.metrics)
     ]
+
+
+def hourly_window(loss: HourlyLoss, metric: str | None) -> DriftWindow:
+    """What went between the best start and the full hour, as shares; the interval is that of the loss."""
+    return DriftWindow(
+        from_=rfc3339(loss.start * HOUR_MS),
+        to=rfc3339(loss.end * HOUR_MS),
+        metric=_or_unset(metric),
+        recent=loss.recent,
+        baseline=loss.baseline,
+        recent_rows=loss.recent_rows,
+        baseline_rows=loss.baseline_rows,
+        interval=(loss.lower / 100, loss.upper / 100),
+    )
 
 
 def quality_window(value: QualityValue) -> DriftWindow:

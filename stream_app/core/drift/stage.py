@@ -14,6 +14,7 @@ from schemas.clock import TickView
 from schemas.common import ce_headers, encode
 from schemas.drift import Check, DriftKind, Verdict
 from stream_app.core import model_log
+from stream_app.core.comparisons.hourly_entry import HourlyEntry
 from stream_app.core.comparisons.prior import prior_shift
 from stream_app.core.comparisons.recalibration import RepairProposal
 from stream_app.core.comparisons.records import QualityValue
@@ -25,7 +26,7 @@ from stream_app.core.comparisons.verdicts import (
     quality_verdict,
     statistical_verdict,
 )
-from stream_app.core.drift import events, state
+from stream_app.core.drift import events, hourly, state
 from stream_app.core.drift.events import About, Judged
 from stream_app.core.drift.state import DriftState, Run
 from stream_app.core.kit.changes import Change
@@ -38,6 +39,7 @@ from stream_app.core.model_log import decoding, entry_of
 
 DRIFT_EVENTS: Final = "drift-events"
 DRIFT_LOG: Final = "drift-log"
+HOURLY_EVIDENCE: Final = "hourly-evidence"
 
 QUALITY_CHECKS: Final[tuple[Check, ...]] = ("volume", "positive_rate", "calibration", "interval_width", "narrow_share")
 
@@ -62,6 +64,7 @@ _JUDGED = (
     model_log.QualityEntry,
     model_log.StatisticalEntry,
     model_log.PerformanceEntry,
+    HourlyEntry,
 )
 
 
@@ -96,7 +99,8 @@ class DriftStage(LogStage):
         for record, entry in zip(batch, entries, strict=True):
             with decoding(record):
                 self._entry(entry)
-            if isinstance(entry, _FORWARDED):
+            ends = isinstance(entry, HourlyEntry) and entry.what == "ended"
+            if ends or isinstance(entry, _FORWARDED):
                 self._work.emit(Emit(DRIFT_LOG, self.partition, record.key, record.value, []))
         return len(batch)
 
@@ -120,6 +124,8 @@ class DriftStage(LogStage):
             self._statistical(entry)
         elif isinstance(entry, model_log.PerformanceEntry):
             self._performance(entry)
+        elif isinstance(entry, HourlyEntry):
+            self._hourly(entry)
         elif isinstance(entry, model_log.ForgottenEntry):
             self._work.put(state.key(entry.model), None)
 
@@ -207,6 +213,15 @@ class DriftStage(LogStage):
             prior_shift=prior_shift(entry.windows[judgement.decisive], rules) if drift else None,
         )
         self._compared(entry, DriftKind.PERFORMANCE, found, entry.again)
+
+    def _hourly(self, entry: HourlyEntry) -> None:
+        record = hourly.evidence(entry)
+        headers = ce_headers("hourly-evidence", record.id, entry.model, entry.at_ms, self.config.source)
+        self._work.emit(Emit(HOURLY_EVIDENCE, self.partition, entry.model.encode(), encode(record), headers))
+        alarm = hourly.alarm(entry)
+        if alarm is not None:
+            about, found, first = alarm
+            self._publish(self._memory(entry.model), about, found, run_from=first)
 
     def _compared(
         self,

@@ -18,8 +18,11 @@ from schemas import bounds
 from schemas.alerts import MuteKind
 from schemas.common import NAME, NAME_PATTERN, parse_ms, uuid5
 from schemas.operators import OperatorCommand
+from schemas.partitioning import partition_for
 from schemas.training import RangeNames, TrainingResult
+from schemas.unreadable import Unreadable
 from stream_app.core.kit import changes
+from stream_app.core.kit.effects import ConsumedRecord, Emit, dead_letter
 from stream_app.core.log_terms import MuteTerms
 from stream_app.core.model_log import CommandEntry, ResultEntry
 
@@ -88,6 +91,27 @@ _results = msgspec.json.Decoder(TrainingResult)
 _partial_commands = msgspec.json.Decoder(_PartialCommand)
 _partial_results = msgspec.json.Decoder(_PartialResult)
 _name = re.compile(NAME_PATTERN)
+
+
+def taken(
+    record: ConsumedRecord, command: bool, partition: int, partitions: int, stage: str
+) -> CommandEntry | ResultEntry | Emit:
+    """What a record says, or the dead-lettered record it becomes: too large, unreadable, or of another partition."""
+    size = bounds.content(record.key, record.value, record.headers)
+    if size > bounds.COMMAND:
+        text = f"{size} bytes, a command or result has {bounds.COMMAND} at most"
+        return dead_letter(record, stage, "oversized", text, limit=bounds.COMMAND)
+    try:
+        entry: CommandEntry | ResultEntry = read_command(record.value) if command else read_result(record.value)
+    except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
+        reason, why = "invalid_command", str(error)
+        if isinstance(record.value, Unreadable):
+            reason, why = record.value.reason, record.value.error
+        return dead_letter(record, stage, reason, why)
+    if entry.model != "*" and partition_for(entry.model.encode(), partitions) != partition:
+        text = f"model {entry.model!r} belongs to another partition; `plumbline dead-letters redrive` re-keys it"
+        return dead_letter(record, stage, "foreign_partition", text)
+    return entry
 
 
 def read_command(value: bytes | None) -> CommandEntry:

@@ -9,12 +9,14 @@ from stream_app.core import model_log
 from stream_app.core.counts import cells_codec
 from stream_app.core.counts.cells import Cell
 from stream_app.core.counts.figures import figures
+from stream_app.core.hourly.rules import KEPT_DAYS
 from stream_app.core.kit.days import Close, day_of, metrics_close
 from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.core.metrics_stage import publish
 from stream_app.core.metrics_stage.compare import Comparer
 from stream_app.core.metrics_stage.config import MetricsConfig, MetricsSettings
-from stream_app.core.metrics_stage.keys import CELL, MODEL, cell_prefix, split_cell_key
+from stream_app.core.metrics_stage.hourly import HourlyTier
+from stream_app.core.metrics_stage.keys import CELL, HOURS, MODEL, cell_prefix, split_cell_key
 from stream_app.core.metrics_stage.known_models import KnownModels
 from stream_app.core.metrics_stage.lane_state import TickProgress
 
@@ -26,8 +28,9 @@ class _Task(NamedTuple):
     days: int
 
 
-#: What a model costs in the cells of a step: a comparison reads some forty, looking for its active version some seven.
-_MODEL_COSTS = {"compare": 10, "observe": 2, "forget": 1}
+#: What a model costs in the cells of a step: a comparison reads some forty, references as many days by hours, looking
+#: for its active version some seven.
+_MODEL_COSTS = {"compare": 10, "observe": 2, "forget": 1, "references": 10}
 
 
 class Closer:
@@ -40,12 +43,14 @@ class Closer:
         work: UnitOfWork,
         models: KnownModels,
         comparer: Comparer,
+        hourly: HourlyTier,
     ) -> None:
         self._settings = settings
         self._partition = partition
         self._work = work
         self._models = models
         self._comparer = comparer
+        self._hourly = hourly
 
     @property
     def _config(self) -> MetricsConfig:
@@ -65,8 +70,10 @@ class Closer:
                 budget -= len(batch) * cost
                 ended = len(batch) < limit
                 self._have_at_hand(task, batch)
+                if task.what == "references":
+                    self._hourly.close(close, [key[len(MODEL) :].decode() for key, _ in batch])
                 for key, value in batch:
-                    if task.what == "expire" and split_cell_key(key)[2] >= task.day:
+                    if task.what in ("expire", "expire_hours") and split_cell_key(key)[2] >= task.day:
                         ended = True
                         break
                     if task.what == "observe":
@@ -75,7 +82,7 @@ class Closer:
                         self._compare(close, key[len(MODEL) :].decode(), now)
                     elif task.what == "forget":
                         self._forget(close, key[len(MODEL) :].decode(), now)
-                    else:
+                    elif task.what != "references":
                         self._do(task, close, key, value, now)
                     progress.after = key
                 if ended:
@@ -87,7 +94,7 @@ class Closer:
 
     def _have_at_hand(self, task: _Task, batch: list[tuple[bytes, bytes]]) -> None:
         """Read the rules of a batch's models at once."""
-        if task.what in ("compare", "observe"):
+        if task.what in ("compare", "observe", "references"):
             self._settings.read(key[len(MODEL) :].decode() for key, _ in batch)
         elif task.what in ("publish", "assume"):
             self._settings.read(split_cell_key(key)[0] for key, _ in batch)
@@ -104,7 +111,9 @@ class Closer:
             _Task("forget", close.day - self._config.retention_days, 0),
             _Task("observe", last, 0),
             models,
+            _Task("references", close.day, 0),
             _Task("expire", close.day - self._config.retention_days, 0),
+            _Task("expire_hours", close.day - KEPT_DAYS, 0),
         ]
 
     @staticmethod
@@ -112,7 +121,8 @@ class Closer:
         """Prefix of what a task visits, and what a visit costs."""
         if task.what in _MODEL_COSTS:
             return MODEL, _MODEL_COSTS[task.what]
-        return (CELL if task.what == "expire" else cell_prefix(task.day)), 1
+        everything = {"expire": CELL, "expire_hours": HOURS}
+        return everything.get(task.what, cell_prefix(task.day)), 1
 
     def _compare(self, close: Close, model: str, now: int) -> None:
         """Compare a model; days whose snapshot shows something new go out as their next revision."""
@@ -131,12 +141,13 @@ class Closer:
         if last >= close.day - self._config.retention_days:
             return
         self._comparer.forget(model)
+        self._hourly.forget(model)
         self._models.forget(model)
         model_log.append(self._work, model_log.ForgottenEntry(model, self._config.retention_days, close.at_ms))
 
     def _do(self, task: _Task, close: Close, key: bytes, value: bytes, now: int) -> None:
         model, version, day = split_cell_key(key)
-        if task.what == "expire":
+        if task.what in ("expire", "expire_hours"):
             self._work.put(key, None)
             return
         if task.what == "assume" and self._settings.rules_of(model).assume_after_days != task.days:

@@ -38,6 +38,7 @@ from stream_app.core.metrics_stage.config import MetricsConfig, MetricsSettings,
 from stream_app.core.metrics_stage.estimates import EstimateStore
 from stream_app.core.metrics_stage.keys import cell_prefix, days_key, stand_key
 from stream_app.core.metrics_stage.known_models import KnownModels
+from stream_app.core.metrics_stage.newest_day import labels_last, scores_last
 from stream_app.core.metrics_stage.version_cells import VersionCells, judged_days
 from stream_app.core.metrics_stage.version_days import ComparisonState, Kind, VersionDays
 
@@ -148,6 +149,7 @@ class Comparer:
         acquitted = days.run is not None and days.run.acquitted
         found = statistical_verdict(windows, limits, acquitted)
         days.scores_judged(day.first, found.verdict == Verdict.DRIFT, alone)
+        self._lasts(mine, days, "statistical", scores_last(found, windows, limits))
         self._judged(mine, days, "statistical", day.first, found, limits, close.day, before)
         self._baselines.keep(mine, days, "statistical", baseline, version_days.window(limits, close.day)[0])
         model_log.append(
@@ -230,6 +232,7 @@ class Comparer:
         high = found.severity in SEVERE
         if not again:
             self._judge_run(mine, days, baseline, end, high or severe, limits)
+        self._lasts(mine, days, "performance", labels_last(found, windows, limits))
         self._judged(mine, days, "performance", newest, found, limits, close)
         repair = None
         if high and rules.repair_first:
@@ -355,6 +358,10 @@ class Comparer:
         end = close - rules.label_delay_days
         yield from range(end - limits.recent_days, end)
         yield from range(*version_days.window(limits, close))
+
+    def _lasts(self, mine: VersionCells, days: VersionDays, kind: Kind, lasting: bool) -> None:
+        if days.lasts(kind, lasting):
+            self._work.put(days_key(mine.model, mine.version), version_days.encode(days))
 
     def _judged(
         self, mine: VersionCells, days: VersionDays, kind: Kind, day: int, found: Judgement, limits: ComparisonRules,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from stream_app.core.comparisons.rules import ComparisonRules
+from stream_app.core.hourly.rules import HourlyRules
 from stream_app.core.kit.live_settings import LiveSettings, Resolver, SettingsStore, Values
 from stream_app.core.metrics_stage.active_version import ObservedRules
+
+#: Metrics about the positives: types judged by one of them lose what they miss.
+BY_POSITIVES: Final = frozenset(("recall", "pr_auc"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,15 @@ class ModelRules:
     #: whether repairs are proposed, and by which metric they are judged
     repair_first: bool = True
     primary_metric: str = "accuracy"
+    hourly_alerts: Literal["on", "shadow", "off"] = "shadow"
+    false_alert_budget: float = 1.0
+
+    @property
+    def hourly(self) -> HourlyRules:
+        """What the hourly tier takes of them."""
+        metrics, compared = self.comparison.performance_metrics, self.comparison
+        positives = not BY_POSITIVES.isdisjoint(metrics)
+        return HourlyRules(self.label_delay_days, positives, compared.weekend, self.false_alert_budget)
 
 
 class MetricsResolver(Resolver[ModelRules], Protocol):

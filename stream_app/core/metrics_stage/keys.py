@@ -19,6 +19,12 @@ key                                                 value and growth
 ``H`` + model                                        predictions by version and hour, of the last hours and of the day
                                                     on which the active version changed
                                                     (:mod:`~stream_app.core.metrics_stage.traffic`)
+``T`` + day (u4, big-endian) + model, 0, version     the day by hours, kept for 36 days
+                                                    (:mod:`~stream_app.core.hourly.hours_codec`)
+``R`` + model                                        what its hours are compared with
+                                                    (:mod:`~stream_app.core.hourly.references`)
+``X`` + model                                        hourly evidence (:mod:`~stream_app.core.hourly.evidence_state`)
+``I`` + model                                        mark of an open hourly episode
 ``U`` + hour (u4) + model                            mark of an hour that a fold found unfinished; gone when it ends
 ``O`` + 0 command, 1 result + offset (u8)           order of the epoch in hand; gone when its tick is handled
 ``V`` + …                                           changed settings (:mod:`~stream_app.core.kit.settings_table`)
@@ -32,6 +38,7 @@ from __future__ import annotations
 CELL, MODEL, LABELLED, DELTA, ORDER = b"C", b"L", b"N", b"D", b"O"
 DAYS, HELD, ESTIMATES, STAND, WATCH = b"F", b"B", b"E", b"S", b"W"
 TRAFFIC, OPEN_HOUR = b"H", b"U"
+HOURS, REFERENCES, EVIDENCE, EPISODE = b"T", b"R", b"X", b"I"
 
 
 def cell_key(model: str, version: str, day: int) -> bytes:
@@ -48,6 +55,26 @@ def split_cell_key(key: bytes) -> tuple[str, str, int]:
     """(model, version, day) of a cell's key."""
     model, _, version = key[5:].partition(b"\0")
     return model.decode(), version.decode(), int.from_bytes(key[1:5], "big")
+
+
+def hours_key(model: str, version: str, day: int) -> bytes:
+    """Key of a version's day by hours."""
+    return HOURS + cell_key(model, version, day)[1:]
+
+
+def references_key(model: str) -> bytes:
+    """Key of what a model's hours are compared with."""
+    return REFERENCES + model.encode()
+
+
+def evidence_key(model: str) -> bytes:
+    """Key of a model's hourly evidence."""
+    return EVIDENCE + model.encode()
+
+
+def episode_key(model: str) -> bytes:
+    """Key of the mark that an hourly episode of a model is open."""
+    return EPISODE + model.encode()
 
 
 def model_key(model: str) -> bytes:

@@ -19,7 +19,7 @@ FORMAT: Final = 2
 class TickProgress(msgspec.Struct):
     """Where the tick in hand stands; a restart goes on from here."""
 
-    #: 0 not begun, 1 folding, 2 closing, 3 looking at new versions
+    #: 0 not begun, 1 folding, 2 closing, 3 looking at new versions, 4 looking at hours
     phase: int = 0
     close: int = 0
     task: int = 0

@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_app.core.counts import cells
 from stream_app.core.counts.cells import Counts
-from stream_app.core.counts.deltas import DeltaRecord, Intervals, Part, Rows
+from stream_app.core.counts.deltas import LABEL_TN, DeltaRecord, Intervals, Part, Rows
+from stream_app.core.hourly.hours import COLUMNS, EDGES, HOURS, LABELS
 from stream_app.core.metrics_stage.keys import cell_key, delta_key
 
 
@@ -91,7 +93,7 @@ class Changes:
     def __init__(self, parts: Iterable[Part], oldest_day: int, only: Collection[bytes] | None = None) -> None:
         """Days before ``oldest_day`` touch no cell; ``only``: no other cells than these."""
         index: dict[bytes, int] = {}
-        columns: list[tuple[np.ndarray, Rows]] = []
+        columns: list[tuple[np.ndarray, np.ndarray, Rows]] = []
         spans: list[Intervals] = []
         for part in parts:
             numbers = np.full(len(part.cells), -1, dtype=np.int64)
@@ -103,7 +105,8 @@ class Changes:
                     numbers[i] = index.setdefault(key, len(index))
             rows = part.rows()
             if len(rows.cells):
-                columns.append((numbers[rows.cells], rows))
+                hours = np.array([cell.hour % HOURS for cell in part.cells], dtype=np.int64)
+                columns.append((numbers[rows.cells], hours[rows.cells], rows))
             spans += [
                 Intervals(int(numbers[item.cell]), item.count, item.width_sum, item.narrow)
                 for item in part.intervals
@@ -112,17 +115,34 @@ class Changes:
         self.keys = sorted(index)
         rank = np.empty(len(index), dtype=np.int64)
         rank[[index[key] for key in self.keys]] = np.arange(len(index))
-        numbers = np.concatenate([n for n, _ in columns]) if columns else NO_ROWS.cells.astype(np.int64)
+        none = NO_ROWS.cells.astype(np.int64)
+        numbers = np.concatenate([none, *(n for n, _, _ in columns)])
         kept = np.flatnonzero(numbers >= 0)
         order = kept[np.argsort(rank[numbers[kept]], kind="stable")]
         self._cells = rank[numbers[order]]
-        self._kinds = np.concatenate([NO_ROWS.kinds, *(r.kinds for _, r in columns)])[order]
-        self._scores = np.concatenate([NO_ROWS.scores, *(r.scores for _, r in columns)])[order]
-        self._counts = np.concatenate([NO_ROWS.counts, *(r.counts for _, r in columns)])[order]
+        self._hours = np.concatenate([none, *(h for _, h, _ in columns)])[order]
+        self._kinds = np.concatenate([NO_ROWS.kinds, *(r.kinds for _, _, r in columns)])[order]
+        self._scores = np.concatenate([NO_ROWS.scores, *(r.scores for _, _, r in columns)])[order]
+        self._counts = np.concatenate([NO_ROWS.counts, *(r.counts for _, _, r in columns)])[order]
         self._spans = sorted(
             (Intervals(int(rank[s.cell]), s.count, s.width_sum, s.narrow) for s in spans), key=lambda s: s.cell
         )
         self._span_cells = [s.cell for s in self._spans]
+
+    def hours(self, start: int, stop: int) -> NDArray[np.int64]:
+        """Changes of the same cells by hour (:mod:`~stream_app.core.hourly.hours`); shape (stop − start, 24, 36).
+
+        A day that sums to nothing may hold hours that changed.
+        """
+        a, b = np.searchsorted(self._cells, (start, stop))
+        kinds, cells = self._kinds[a:b].astype(np.int64), self._cells[a:b] - start
+        column = np.where(
+            kinds < LABEL_TN, LABELS + np.searchsorted(_EDGES, self._scores[a:b], side="left"), kinds - LABEL_TN
+        )
+        place = (cells * HOURS + self._hours[a:b]) * COLUMNS + column
+        # float64 weights: exact below 2**53
+        sums = np.bincount(place, weights=self._counts[a:b], minlength=(stop - start) * HOURS * COLUMNS)
+        return sums.astype(np.int64).reshape(stop - start, HOURS, COLUMNS)
 
     def take(self, start: int, stop: int) -> list[Counts]:
         """Changes of the cells ``keys[start:stop]``."""
@@ -139,3 +159,4 @@ class Changes:
 
 
 NO_ROWS = Part(0).rows()
+_EDGES = np.array(EDGES)

@@ -15,29 +15,28 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
 from msgspec.structs import replace
 
-from schemas import bounds
 from schemas.clock import TickView
 from schemas.common import rfc3339
-from schemas.partitioning import partition_for
 from schemas.unreadable import Unreadable
 from stream_app.core import model_log
 from stream_app.core.counts import cells_codec, deltas
 from stream_app.core.counts.cells import EMPTY as NO_COUNTS
 from stream_app.core.counts.cells import Cell
 from stream_app.core.counts.cells import fold as fold_cell
+from stream_app.core.hourly.rules import KEPT_DAYS
 from stream_app.core.kit.audit import Auditor, Said
 from stream_app.core.kit.changes import Change
 from stream_app.core.kit.days import HOUR_MS, Close, closes_between, date_of, day_of, metrics_close
-from stream_app.core.kit.effects import ConsumedRecord, Drained, TableReader, dead_letter
+from stream_app.core.kit.effects import ConsumedRecord, Drained, Emit, TableReader
 from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.core.metrics_stage import active_version, border, publish
 from stream_app.core.metrics_stage import lane_state as memos
 from stream_app.core.metrics_stage.closing import Closer
 from stream_app.core.metrics_stage.compare import Comparer
 from stream_app.core.metrics_stage.config import MetricsConfig, MetricsSettings
+from stream_app.core.metrics_stage.hourly import HourlyTier
 from stream_app.core.metrics_stage.keys import CELL, DELTA, ORDER, cell_key, delta_key, order_key, split_cell_key
 from stream_app.core.metrics_stage.known_models import KnownModels
 from stream_app.core.metrics_stage.pending import Changes, Pending
@@ -62,7 +61,7 @@ _DAYS_AHEAD: Final = 2
 #: Closes that a tick's entry names, the newest: those of eight months.
 MOST_CLOSES: Final = 1_000
 
-_ORDERS, _FOLD, _CLOSES, _PROBATIONS = 0, 1, 2, 3
+_ORDERS, _FOLD, _CLOSES, _PROBATIONS, _HOURLY = 0, 1, 2, 3, 4
 
 
 class MetricsStage:
@@ -86,7 +85,8 @@ class MetricsStage:
         self.settings = MetricsSettings(self.config, self._work)
         self.models = KnownModels(self.settings, self.partition, self._work)
         self._comparer = Comparer(self.settings, self._work, self.models)
-        self._closer = Closer(self.settings, self.partition, self._work, self.models, self._comparer)
+        self._hourly = HourlyTier(self.settings, self._work, self.models, self._comparer)
+        self._closer = Closer(self.settings, self.partition, self._work, self.models, self._comparer, self._hourly)
         self._prober = Prober(self.settings, self._work, self._comparer)
         self._changes: Changes | None = None
         #: open cells that the fold in hand shows
@@ -144,25 +144,11 @@ class MetricsStage:
             self._work.put(delta_key(delta.source, record.offset), value)
 
     def _order(self, record: ConsumedRecord, command: bool) -> None:
-        size = bounds.content(record.key, record.value, record.headers)
-        if size > bounds.COMMAND:
-            text = f"{size} bytes, a command or result has {bounds.COMMAND} at most"
-            self._work.emit(dead_letter(record, STAGE, "oversized", text, limit=bounds.COMMAND))
-            return
-        try:
-            entry: CommandEntry | ResultEntry
-            entry = border.read_command(record.value) if command else border.read_result(record.value)
-        except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
-            reason, why = "invalid_command", str(error)
-            if isinstance(record.value, Unreadable):
-                reason, why = record.value.reason, record.value.error
-            self._work.emit(dead_letter(record, STAGE, reason, why))
-            return
-        if entry.model != "*" and partition_for(entry.model.encode(), self.config.partitions) != self.partition:
-            text = f"model {entry.model!r} belongs to another partition; `plumbline dead-letters redrive` re-keys it"
-            self._work.emit(dead_letter(record, STAGE, "foreign_partition", text))
-            return
-        self._work.put(order_key(command, record.offset), model_log.encode(entry))
+        entry = border.taken(record, command, self.partition, self.config.partitions, STAGE)
+        if isinstance(entry, Emit):
+            self._work.emit(entry)
+        else:
+            self._work.put(order_key(command, record.offset), model_log.encode(entry))
 
     def waiting_for(self, tick: TickView) -> str | None:
         """The first source partition that has not closed this epoch."""
@@ -202,7 +188,11 @@ class MetricsStage:
             if not self._closer.run(closes, progress, now):
                 return False
             progress.phase, progress.after = _PROBATIONS, None
-        if not self._prober.run(progress, now):
+        if progress.phase == _PROBATIONS:
+            if not self._prober.run(progress, now):
+                return False
+            progress.phase, progress.after = _HOURLY, None
+        if not self._hourly.run(progress, self._pending.parts(self.memo.folded, now), now):
             return False
         self._finish(closes, now, due)
         return True
@@ -259,6 +249,7 @@ class MetricsStage:
         day = day_of(now)
         for name in [model] if model != "*" else self.models.known():
             self._comparer.rebaseline(name, day)
+            self._hourly.rebaseline(name, now)
         whose = known.version if known is not None else "every model's active version"
         self._say(found, "applied", f"the baseline of {whose} begins again on {date_of(day)}: {found.reason}", now)
 
@@ -302,6 +293,7 @@ class MetricsStage:
             start = bisect_right(keys, progress.after)
         stop = min(start + self.config.cells_a_step, len(keys))
         step = keys[start:stop]
+        self._hourly.fold(step, self._changes.hours(start, stop), oldest=day_of(now) - KEPT_DAYS)
         closed_by = before or now
         if self.settings.of_models():
             self.settings.read(model for model, _, day in map(split_cell_key, step) if metrics_close(day) <= closed_by)
@@ -380,6 +372,11 @@ class MetricsStage:
         return self._work.drain(memos.encode(self.memo))
 
     # -- for people, not for the log (:mod:`.view`) --------------------------------------------------------------
+
+    @property
+    def hourly_allowed(self) -> float:
+        """False hourly alerts that budgets allow in 30 days, for the models at the last 02:00 close of this object."""
+        return self._hourly.allowed
 
     def cell_days(self) -> tuple[int, int]:
         """The oldest and the newest day that may have stored cells; (1, 0) if there are none."""

@@ -19,7 +19,7 @@ from stream_app.core.comparisons.verdicts import Judgement
 from stream_app.core.kit.codec import Codec
 from stream_app.core.kit.spans import baseline_span
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 #: As many first days as any setting of ``initial_baseline_days`` may ask for.
 FIRST_DAYS: Final = 30
 #: As many days of marks as any setting of ``baseline_end_days`` may ask for.
@@ -59,6 +59,8 @@ class VersionDays(msgspec.Struct):
     marks: dict[Kind, dict[int, int]] = {}
     #: the run of statistical drift that stands
     run: ScoreRun | None = None
+    #: kinds whose newest check found drift that its newest day shows by itself
+    lasting: list[Kind] = []
 
     def closed(self, day: int) -> bool:
         """Note a day that was closed; ``True`` if that changed anything."""
@@ -78,6 +80,16 @@ class VersionDays(msgspec.Struct):
             marks[day] = _SEVERE if severe else _DRIFT
         self.marks[kind] = marks
         return marks != before
+
+    def lasts(self, kind: Kind, lasting: bool) -> bool:
+        """Note whether what a check found lasts to its newest day; ``True`` if that is news.
+
+        Seven days show a fault of three for days after its end: an hourly episode must not wait for that.
+        """
+        if (kind in self.lasting) == lasting:
+            return False
+        self.lasting = sorted({*self.lasting, kind}) if lasting else [known for known in self.lasting if known != kind]
+        return True
 
     def tainted(self, kind: Kind) -> set[int]:
         """Days that no later baseline of the kind holds."""
@@ -127,7 +139,7 @@ class VersionDays(msgspec.Struct):
 
     def restart(self, day: int) -> None:
         """An operator takes the present as normal: the baseline begins again at ``day``."""
-        self.start, self.first, self.marks, self.run = day, [], {}, None
+        self.start, self.first, self.marks, self.run, self.lasting = day, [], {}, None, []
 
 
 def window(rules: ComparisonRules, close: int) -> tuple[int, int]:

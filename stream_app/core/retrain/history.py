@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from schemas.drift import DriftKind
-from stream_app.core.comparisons.finding import Finding
+from stream_app.core.comparisons.finding import HOURLY, Finding
 from stream_app.core.kit.codec import Codec, body
 from stream_app.core.kit.days import day_of
 from stream_app.core.model_log import CompletenessEntry
@@ -69,7 +69,7 @@ class History(msgspec.Struct):
         Quality events other than completeness name no faults.
         """
         heard = self._hear(found)
-        if found.check == "hourly":
+        if found.check == HOURLY:
             return False
         return self._faults(found) or heard
 
@@ -88,7 +88,7 @@ class History(msgspec.Struct):
         day = day_of(found.close_ms)
         if day < self.faults_day or (found.kind == "quality" and found.check != "completeness"):
             return False
-        if found.check == "handover" or (day == self.faults_day and found.faults == self.faults):
+        if found.check in ("handover", HOURLY) or (day == self.faults_day and found.faults == self.faults):
             return False
         quiet = not found.faults and not self.faults
         self.faults_day, self.faults = day, list(found.faults)

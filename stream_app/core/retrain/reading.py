@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from schemas.training import Answer
-from stream_app.core.comparisons.finding import Finding
+from stream_app.core.comparisons.finding import HOURLY, Finding
 from stream_app.core.comparisons.recalibration import RepairProposal
 from stream_app.core.model_log import CommandEntry, LifecycleEntry, ResultEntry
 from stream_app.core.retrain.events import BY_HAND, DriftFound, ManualCommand, Result, RunEnded, Seen, VersionChanged
@@ -63,7 +63,7 @@ def drift(found: Finding, seen: Seen, repair: RepairProposal | None = None) -> D
         found.close_ms,
         first,
         seen,
-        found.check == "hourly",
+        found.check == HOURLY,
         repair,
     )
 

@@ -32,6 +32,7 @@ from msgspec.structs import replace
 from schemas.clock import TickView
 from schemas.drift import DriftKind
 from stream_app.core import model_log
+from stream_app.core.comparisons.finding import HOURLY
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.kit.audit import Said
 from stream_app.core.kit.changes import Change
@@ -124,7 +125,7 @@ class RetrainStage(LogStage):
             found = entry.finding
             if known.judged(found):
                 self._memory.keep(entry.model, known)
-            if found.kind in _JUDGED and (found.check is None or (found.check == "hourly" and found.drift)):
+            if found.kind in _JUDGED and (found.check is None or (found.check == HOURLY and found.drift)):
                 self._remember(offset, model_log.EventEntry(replace(found, windows=[]), entry.repair))
         elif isinstance(
             entry,
@@ -200,7 +201,7 @@ class RetrainStage(LogStage):
                 onset = found.run_from if found.run_from is not None else found.day
                 seen = self._seen(entry.model, Asked(onset), found.faults if found.check is None else None)
                 self._step(entry.model, reading.drift(found, seen, entry.repair))
-            elif found.kind in self._memory.states[entry.model].runs:
+            elif found.check != HOURLY and found.kind in self._memory.states[entry.model].runs:
                 self._step(entry.model, reading.run_ended(found))
             if found.kind == DriftKind.PERFORMANCE and found.check is None and found.revises is None:
                 self._policies(entry.model, found.close_ms)

@@ -287,8 +287,8 @@ const safeguards = (alert) =>
     h(
       "h2",
       {},
-      alert.replaced_by?.how === "retrained"
-        ? "It was retrained; what the safeguards said"
+      ["retrained", "recalibrated"].includes(alert.replaced_by?.how)
+        ? `It was ${alert.replaced_by.how}; what the safeguards said`
         : alert.auto_retrain.eligible
           ? "May be retrained without a person"
           : "Why it is not retrained by itself",

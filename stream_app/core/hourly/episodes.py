@@ -1,0 +1,80 @@
+"""Alarm, episode and its end (CONTRACT section 3a).
+
+An episode is open from an alarm until the days in flight alone have shown nothing for a day and the newest daily check
+of its kind does not say drift; or until ``rebaseline`` or another version. Within it a further event goes out only when
+severity rises. At its end evidence begins anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from msgspec.structs import replace
+
+from schemas.drift import RANK, Severity
+from stream_app.core.hourly.evidence import HourlyReading
+from stream_app.core.hourly.evidence_state import HourlyEpisode, KindEvidence
+from stream_app.core.hourly.hours import HOURS
+from stream_app.core.hourly.loss import Loss
+
+#: Hours for which the days in flight alone show nothing before an episode ends.
+QUIET_HOURS: Final = 24
+
+
+@dataclass(frozen=True, slots=True)
+class HourlyJudgement:
+    """What becomes of a reading. An event goes out when an episode ``opened`` or was ``raised``."""
+
+    state: KindEvidence
+    what: Literal["opened", "raised", "goes_on", "ended"] | None = None
+    #: the episode's highest
+    severity: Severity | None = None
+
+
+def at_issue(state: KindEvidence, reading: HourlyReading) -> bool:
+    """Whether there is an alarm or an episode: then the loss is estimated and :func:`judge` is asked."""
+    return reading.alarm or state.episode is not None
+
+
+def judge(
+    state: KindEvidence,
+    reading: HourlyReading,
+    loss: Loss | None,
+    hour: int,
+    *,
+    daily_drift: bool,
+    acquitted: bool = False,
+) -> HourlyJudgement:
+    """``hour``: the full hour. ``daily_drift``: the newest daily check of the kind says drift. ``acquitted``: scores of
+    an acquitted run, which are MEDIUM at most."""
+    severity = Severity.MEDIUM if loss is None or acquitted else loss.severity
+    episode = state.episode
+    if episode is None:
+        if not reading.alarm:
+            return HourlyJudgement(state)
+        start = reading.start if reading.start is not None else hour - 1
+        opened = HourlyEpisode(hour, start, severity, _quiet(reading, None, hour))
+        return HourlyJudgement(replace(state, episode=opened), "opened", severity)
+    quiet_since = _quiet(reading, episode.quiet_since, hour)
+    if quiet_since is not None and hour - quiet_since >= QUIET_HOURS and not daily_drift:
+        return HourlyJudgement(end_episode(state, hour), "ended", episode.severity)
+    start = episode.start if reading.start is None else min(episode.start, reading.start)
+    raised = reading.alarm and RANK[severity] > RANK[episode.severity]
+    now = HourlyEpisode(episode.opened, start, severity if raised else episode.severity, quiet_since)
+    return HourlyJudgement(replace(state, episode=now), "raised" if raised else "goes_on", now.severity)
+
+
+def _quiet(reading: HourlyReading, since: int | None, hour: int) -> int | None:
+    """Full hour since which the days in flight alone are below 1 (log10 0)."""
+    if reading.in_flight is not None and reading.in_flight >= 0:
+        return None
+    return hour if since is None else since
+
+
+def end_episode(state: KindEvidence, hour: int) -> KindEvidence:
+    """Evidence begins anew at a full hour, as after ``rebaseline``; the days of the episode teach no reference."""
+    touched = list(state.touched)
+    if state.episode is not None:
+        touched.append((state.episode.start // HOURS, (hour - 1) // HOURS))
+    return KindEvidence(hour, (hour - 1) // HOURS, touched=touched)
