@@ -78,7 +78,7 @@ class Coordinator(RuleBasedStateMachine):
         severity=st.sampled_from(("HIGH", "CRITICAL", "MEDIUM", None)),
         labelled=st.sampled_from((5_000, 100, 99)),
         faults=st.sampled_from(((), (), ("predictions down",))),
-        labels=st.sampled_from(("drift", "drift", "no_drift", "insufficient_evidence")),
+        labels=st.sampled_from(("drift", "no_drift", "insufficient_evidence", "insufficient_evidence")),
         hourly=st.booleans(),
         repair=st.sampled_from((None, REPAIR, REPAIR, NO_REPAIR)),
     )

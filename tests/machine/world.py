@@ -134,7 +134,7 @@ class World:
                 assert all(a.reason for a in effect.answers)
                 self.refused.update(a.name for a in refusing)
                 if isinstance(event, DriftFound) and (event.check == "statistical" or event.hourly):
-                    heard = event.seen.heard[-1].verdict == "drift"
+                    heard = event.seen.heard[-1].verdict == "insufficient_evidence"
                     assert heard or effect.decision == "refused", "labels are heard first"
             elif isinstance(effect, fx.Audit) and effect.decision == "failed" and effect.action != "probation":
                 self.failed = effect.action if effect.action != "recalibrate" else self.failed
@@ -225,7 +225,11 @@ class World:
         close = rest.get("close_ms", self.now)
         version = rest.get("version", self.state.active or "v0")
         shown = rest.get("seen", seen())
-        heard = (PerformanceCheck(close - DAY_MS, close // DAY_MS - 1, version, Verdict(rest.get("labels", "drift"))),)
+        labels = Verdict(rest.get("labels", "insufficient_evidence"))
+        # as many checks as let drift of scores stand for itself, where they come to no verdict
+        heard = tuple(
+            PerformanceCheck(close - back * DAY_MS, close // DAY_MS - 1, version, labels) for back in (3, 2, 1)
+        )
         return DriftFound(
             rest.get("id") or self.id("event"), check, severity, version, close,
             rest.get("run_from", close // DAY_MS - 1),
@@ -327,7 +331,7 @@ def random_event(world: World, rng: random.Random) -> Event:
             seen=some,
             version=rng.choice((version, version, "old")),
             repair=rng.choice((None, REPAIR, NO_REPAIR)),
-            labels=rng.choice(("drift", "drift", "no_drift", "insufficient_evidence")),
+            labels=rng.choice(("drift", "no_drift", "insufficient_evidence", "insufficient_evidence")),
             hourly=rng.random() < 0.2,
         )
     if roll < 0.91:

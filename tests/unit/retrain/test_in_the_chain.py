@@ -102,7 +102,7 @@ def test_a_drop_of_25_points_commands_a_training_from_its_onset_on_and_the_alert
     assert failure["at"] == jobs[-1]["since"]
     # what the cooldown refuses from then on, check after check, is one record of each kind of drift
     answered = [row for row in records(sim, "audit") if (row["action"], row["decision"]) == ("train", "refused")]
-    hourly = [row for row in answered if row["reason"].startswith("maturity: an hourly alarm")]
+    hourly = [row for row in answered if row["reason"].startswith("maturity: labels speak on")]
     assert hourly, "an alarm within the day is answered, and commands nothing"
     refused = [row for row in answered if row not in hourly]
     ids = {row["id"] for row in refused}

@@ -13,7 +13,7 @@ _CHECK_AT_MS = 4 * HOUR_MS
 
 
 def check(context: Context) -> SafeguardResult:
-    """Passed unless labels are still to speak, or have spoken and found nothing."""
+    """Passed unless labels are still to speak, or have spoken."""
     least = context.config.rules.maturity_checks
     inside = [
         known
@@ -31,15 +31,14 @@ def check(context: Context) -> SafeguardResult:
         return SafeguardResult("maturity", True, "evaluated for drift of scores and hourly drift alone", values)
     if found is None or not _labelled(found, context.config.rules.min_coverage):
         return SafeguardResult("maturity", True, "too few labels come to wait for them", values)
-    if judged is not None and judged.verdict == "drift":
-        text = f"the performance check of {date_of(day_of(judged.close_ms))} found drift"
-        return SafeguardResult("maturity", True, text, values)
     if unheard >= least:
         text = f"{unheard} performance checks in a row came to no verdict: it stands for itself"
         return SafeguardResult("maturity", True, text, values)
     if judged is not None:
-        text = f"labels have spoken: no drift in the performance check of {date_of(day_of(judged.close_ms))}"
-        return SafeguardResult("maturity", False, text, values)
+        text = f"in the performance check of {date_of(day_of(judged.close_ms))}"
+        # what labels found is a trigger of its own, of its own severity, and may be repaired; scores know nothing of that
+        said = f"drift {text} speaks for itself" if judged.verdict == "drift" else f"no drift {text}"
+        return SafeguardResult("maturity", False, f"labels have spoken: {said}", values)
     return SafeguardResult("maturity", False, f"labels speak on {date_of(_speaks(context, found))}", values)
 
 
