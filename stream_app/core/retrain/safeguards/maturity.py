@@ -36,7 +36,7 @@ def check(context: Context) -> SafeguardResult:
         return SafeguardResult("maturity", True, text, values)
     if judged is not None:
         text = f"in the performance check of {date_of(day_of(judged.close_ms))}"
-        # what labels found is a trigger of its own, of its own severity, and may be repaired; scores know nothing of that
+        # what labels found is a trigger of its own, with a severity of its own, and may be repaired
         said = f"drift {text} speaks for itself" if judged.verdict == "drift" else f"no drift {text}"
         return SafeguardResult("maturity", False, f"labels have spoken: {said}", values)
     return SafeguardResult("maturity", False, f"labels speak on {date_of(_speaks(context, found))}", values)
