@@ -76,7 +76,7 @@ async def desk(redis_url: str, request: pytest.FixtureRequest) -> AsyncIterator[
     async def keep(written: NewCommand) -> None:
         made.sent.append(written)
 
-    site._send = keep  # type: ignore[method-assign]
+    site._send = keep  # type: ignore[assignment, method-assign]
     mapping = {"layout": LAYOUT, "generation": "g", "seq": 1, "beat": 1, "tick": at(D, 5), "ticked": at(D, 5)}
     await redis.hset(site.keys.meta, mapping=mapping)
     await made.show()
