@@ -147,8 +147,9 @@ class Story:
             if (row["model"], row["action"], row["decision"]) == (model, action, decision)
         )
 
-    def alerts(self, model: str, notify: str) -> list[dict[str, Any]]:
-        return [row for row in self._found["alerts"] if row["model"] == model and row.get("notify") == notify]
+    def alerts(self, model: str, notify: str, type: str = "ML_DRIFT_DETECTED") -> list[dict[str, Any]]:
+        wanted = (model, notify, type)
+        return [row for row in self._found["alerts"] if (row["model"], row.get("notify"), row["type"]) == wanted]
 
     def accuracy(self, model: str, day: int) -> float:
         """Of the version that made most predictions of the day."""
@@ -254,8 +255,11 @@ def _judge(story: Story) -> None:
         assert by["how"] == "retrained"
         assert resolved["resolution"].startswith(f"retrained: {by['version']} since ")
 
-    # approval required → waits, approved, runs
-    assert story.decisions(ASKS, "train")[0] == ("train", "awaiting_approval")
+    # approval required → waits, says so to people, approved, runs
+    assert len(story.alerts(ASKS, "opened", "ML_APPROVAL_WANTED")) == 1
+    assert len(story.alerts(ASKS, "resolved", "ML_APPROVAL_WANTED")) == 1
+    first = next(found for found in story.decisions(ASKS, "train") if found != ("train", "refused"))
+    assert first == ("train", "awaiting_approval")  # after a day with too few rows to hold some out
     assert ("approve", "ordered") in story.decisions(ASKS, "approve")
     assert ("train", "awaiting_approval") not in story.decisions(RECOVERS, "train")
 
@@ -263,6 +267,7 @@ def _judge(story: Story) -> None:
     assert story.decisions(FLIPS, "probation")[0] == ("probation", "failed")
     assert "accuracy down by" in story.reason(FLIPS, "probation", "failed")
     assert ("rollback", "rolled_back") in story.decisions(FLIPS, "rollback")
+    assert story.alerts(FLIPS, "opened", "ML_ROLLED_BACK")
 
     # a bad fraud version → rolled back though its accuracy is 99 %
     assert story.decisions(FRAUD, "probation")[0] == ("probation", "failed")
@@ -284,3 +289,6 @@ def _judge(story: Story) -> None:
     assert ("train", "refused") in trained[opened:closed]
     assert ("train", "ordered") in trained[closed:]
     assert "carries features" in story.reason(BROKEN, "train", "failed")
+    assert story.alerts(BROKEN, "opened", "ML_TRAINING_FAILED")
+    assert story.alerts(BROKEN, "opened", "ML_CIRCUIT_OPEN")
+    assert story.alerts(BROKEN, "resolved", "ML_CIRCUIT_OPEN")
