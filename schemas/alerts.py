@@ -10,6 +10,18 @@ from msgspec import UNSET, Meta, UnsetType
 from schemas.common import Actor, Id, ModelId, Name, Output, Text, Timestamp, Token, Uuid
 from schemas.drift import Severity
 
+#: why an alert is over
+Resolution = Literal[
+    "no_drift",
+    "no_evidence",
+    "labels_revised",
+    "version_replaced",
+    "accepted",
+    "no_predictions",
+    "no_loss",
+    "cause_ended",
+]
+
 
 class Safeguard(msgspec.Struct, frozen=True):
     """One condition of retraining, and why it holds or does not."""
@@ -118,19 +130,7 @@ class Alert(Output, frozen=True, kw_only=True):
     #: how many there were since it opened; 0 for what no drift event raised
     drift_event_count: Annotated[int, Meta(ge=0, le=2**31 - 1)]
     #: ``no_drift``: two closes in a row of every kind were without; the others as CONTRACT section 4 says
-    resolution_reason: (
-        Literal[
-            "no_drift",
-            "no_evidence",
-            "labels_revised",
-            "version_replaced",
-            "accepted",
-            "no_predictions",
-            "no_loss",
-            "cause_ended",
-        ]
-        | UnsetType
-    ) = UNSET
+    resolution_reason: Resolution | UnsetType = UNSET
     #: why it is over, in words for people; there with ``resolution_reason``
     resolution: Text | UnsetType = UNSET
     #: the version that took the place of the one it is about, the latest

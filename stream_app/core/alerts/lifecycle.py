@@ -35,6 +35,7 @@ from typing import Final, Literal, NamedTuple
 
 from msgspec.structs import replace
 
+from schemas.alerts import Resolution
 from schemas.common import rfc3339, uuid5
 from schemas.drift import RANK, DriftKind, Verdict
 from stream_app.core.alerts.facts import (
@@ -66,16 +67,6 @@ from stream_app.core.comparisons.finding import HOURLY, Finding
 from stream_app.core.kit.days import date_of
 
 Notify = Literal["opened", "severity", "reminder", "escalated", "resolved"]
-Resolution = Literal[
-    "no_drift",
-    "no_evidence",
-    "labels_revised",
-    "version_replaced",
-    "accepted",
-    "no_predictions",
-    "no_loss",
-    "cause_ended",
-]
 Step = (
     EventPublished
     | Acknowledged
