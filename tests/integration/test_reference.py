@@ -171,7 +171,7 @@ async def test_a_trainer_learns_from_exactly_the_rows_a_command_names_and_answer
         [command_of(prefix, OTHER, "train", 3, data=named_rows), command_of(prefix, MODEL, "train", 4, data=early)],
     )
     (failed,) = await said(prefix, trainer, 3, "succeeded", "failed")
-    assert "all 320 labelled rows of the training range have the same outcome" in failed["error"]
+    assert "all 80 labelled rows of the hold-out have the same outcome" in failed["error"]
     (empty,) = await said(prefix, trainer, 4, "succeeded", "failed")
     assert "the hold-out holds no labelled row" in empty["error"]
     assert trainer.stop() == 0, trainer.tail()
