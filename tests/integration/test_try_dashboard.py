@@ -37,7 +37,15 @@ def _trying(bootstrap: str, folder: Path, *options: str) -> Iterator[tuple[subpr
     command = [sys.executable, "-m", "stream_app", "try", "scored.csv", "--yes", "--set", "model_type=credit"]
     env, log = children.fresh_environment(kafka_bootstrap=bootstrap, redis_url=redis.url), folder / "out.txt"
     with log.open("wb") as out:
-        process = subprocess.Popen([*command, *options], cwd=folder, env=env, stdout=out, stderr=out)
+        process = subprocess.Popen(
+            [*command, *options],
+            cwd=folder,
+            env=env,
+            stdout=out,
+            stderr=out,
+            # where the tests run in the background of a shell, Ctrl-C is ignored, and children inherit that
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
     try:
         yield process, log
     finally:

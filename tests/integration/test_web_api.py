@@ -85,11 +85,11 @@ async def test_a_model_tells_what_its_topics_say(viewer: httpx.AsyncClient) -> N
     assert rows == closed[3:]
     await _holds_the_windows(viewer, closed)
     checks = (await viewer.get(f"/models/{MODEL}/checks")).json()["items"]
-    events = newest("drift-events", lambda r: (r["model"], r["kind"], r["as_of"][:10]))
+    events = newest("drift-events", lambda r: (r["model"], r["kind"], r.get("check"), r["as_of"][:10]))
     assert {(c["kind"], c["date"]): (c["verdict"], c["severity"]) for c in checks} == {
         (kind, date): (r["verdict"], r.get("severity"))
-        for (model, kind, date), r in events.items()
-        if model == MODEL and kind != "quality"
+        for (model, kind, check, date), r in events.items()
+        if model == MODEL and check is None
     }
 
 

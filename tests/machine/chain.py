@@ -44,7 +44,7 @@ A_PART: Final = 15
 SETTINGS: Final = Settings(
     environment="development", app_id="chain", input_prefix="", output_prefix="", input_partitions=PARTITIONS,
     model_partitions=1, auto_retrain=True, auto_retrain_conflict=True, auto_retrain_tenants=("*",),
-    cells_per_checkpoint=3, retrain_min_samples=30,
+    cells_per_checkpoint=3, retrain_min_samples=30, holdout_min_rows=8, holdout_min_class=1,
 )  # fmt: skip
 TOPICS: Final = topics_of(SETTINGS)
 CONFIGS: Final = Configs(
