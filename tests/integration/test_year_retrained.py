@@ -113,7 +113,10 @@ async def test_a_model_trained_on_a_years_file_is_the_one_that_scikit_learn_fits
     assert result["status"] == "succeeded", result
     (command,) = [row for row in await _rows(prefix, prefix.topics.training_commands) if row["command"] == "train"]
 
-    learnt, held = (_within(table, command["data"][name]) for name in ("train", "holdout"))
+    # of the ranges that the command names, the trainer says which one the candidate learnt from
+    spans = {named["name"]: named for named in command["data"]["ranges"]}
+    learnt, held = _within(table, spans[result["range"]]), _within(table, command["data"]["holdout"])
+    assert {tried["name"] for tried in result["tried"]} == set(spans)
     assert (result["training_samples"], result["holdout_samples"]) == (len(learnt), len(held))
     assert len(held) >= 100
     # judged as a model that had not seen the hold-out, and then fitted once more on both
