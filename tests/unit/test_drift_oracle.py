@@ -65,7 +65,7 @@ def test_every_event_says_what_the_judge_finds_in_the_raw_rows(scenario: Scenari
     events = records(run([scenario], simulator()), "drift-events")
     judges: dict[str, oracle.Judge] = {}
     seen = {"drift": 0, "no_drift": 0, "insufficient_evidence": 0}
-    for event in (e for e in events if e["kind"] != "quality"):
+    for event in (e for e in events if "check" not in e):
         close, version = FIRST_DAY + close_day(event), event["model_version"]
         if version not in judges:
             judges = {version: oracle.Judge(version)}  # a change of version ends runs and lets go of what was held

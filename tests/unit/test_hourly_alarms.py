@@ -47,7 +47,7 @@ def test_a_drop_of_25_points_is_alarmed_within_hours_and_ends_when_it_ends() -> 
     alerts = [row for row in records(sim, "alerts") if row["type"] == "ML_DRIFT_DETECTED"]
     assert alerts[0]["opened_at"] == opened["at"]
     assert alerts[0]["summary"].startswith("accuracy is down by ")
-    assert alerts[0]["auto_retrain"]["safeguards"][0]["name"] == "maturity"
+    assert "maturity" in [found["name"] for found in alerts[0]["auto_retrain"]["safeguards"] if not found["passed"]]
     over = [row for row in alerts if row["status"] == "resolved"]
     assert len({row["id"] for row in alerts}) == len(over) == 1
     assert parse_ms(over[0]["at"]) >= parse_ms(ended[0]["at"]), "nothing ends it while its episode lasts"
