@@ -160,8 +160,8 @@ def comparable(value: bytes | None) -> bytes:
         row.pop(name, None)
     row.get("report", {}).pop("settings_hash", None)
     row.pop("inputs", None) if row["schema"].startswith("io.plumbline.audit") else None
-    for part in row.get("data", {}).values():
-        part.pop("offsets")
+    for part in ("train", "holdout"):
+        row.get("data", {}).get(part, {}).pop("offsets", None)
     return json.dumps(row, sort_keys=True).encode()
 
 
