@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from schemas.drift import DriftKind, Severity
+
+_HIGH_POINTS: Final = 10.0
+_CRITICAL_POINTS: Final = 20.0
 
 
 class HourlyLoss(msgspec.Struct, frozen=True, array_like=True):
@@ -19,10 +22,18 @@ class HourlyLoss(msgspec.Struct, frozen=True, array_like=True):
     #: 99 % interval of the points
     lower: float
     upper: float
+    #: accuracy, recall of types judged by it, or the share of scores on the side that grew
     recent: float
     baseline: float
     recent_rows: int
     baseline_rows: int
+
+    @property
+    def severity(self) -> Severity:
+        """By the point estimate."""
+        if self.points > _CRITICAL_POINTS:
+            return Severity.CRITICAL
+        return Severity.HIGH if self.points > _HIGH_POINTS else Severity.MEDIUM
 
 
 class HourlyEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="hourly"):

@@ -13,10 +13,10 @@ from typing import Final, Literal
 from msgspec.structs import replace
 
 from schemas.drift import RANK, Severity
+from stream_app.core.comparisons.hourly_entry import HourlyLoss
 from stream_app.core.hourly.evidence import HourlyReading
 from stream_app.core.hourly.evidence_state import HourlyEpisode, KindEvidence
 from stream_app.core.hourly.hours import HOURS
-from stream_app.core.hourly.loss import Loss
 
 #: Hours for which the days in flight alone show nothing before an episode ends.
 QUIET_HOURS: Final = 24
@@ -40,7 +40,7 @@ def at_issue(state: KindEvidence, reading: HourlyReading) -> bool:
 def judge(
     state: KindEvidence,
     reading: HourlyReading,
-    loss: Loss | None,
+    loss: HourlyLoss | None,
     hour: int,
     *,
     daily_drift: bool,

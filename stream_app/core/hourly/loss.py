@@ -11,51 +11,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from schemas.drift import Severity
+from stream_app.core.comparisons.hourly_entry import HourlyLoss
 from stream_app.core.comparisons.proportions import wilson
 from stream_app.core.comparisons.rules import WEEKDAYS
 from stream_app.core.hourly.days import ones_and_events
 from stream_app.core.hourly.evidence import HourlyReading
-from stream_app.core.hourly.hours import EDGES, HOURS, HourCounts
-from stream_app.core.hourly.references import SLOTS, Channels, Floats, HourlyReference, ModelReferences
+from stream_app.core.hourly.hours import HOURS, HourCounts
+from stream_app.core.hourly.references import Channels, Floats, HourlyReference, ModelReferences
 from stream_app.core.hourly.rules import KEPT_DAYS, HourlyKind, HourlyRules
 
 #: 99 %, two-sided.
 _Z: Final = 2.5758293
-_HIGH_POINTS: Final = 10.0
-_CRITICAL_POINTS: Final = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """Points are 0–100; shares 0–1."""
-
-    #: hours since 1970: from, to
-    start: int
-    end: int
-    points: float
-    lower: float
-    upper: float
-    #: accuracy, recall of types judged by it, or the share of scores on the side that grew
-    recent: float
-    baseline: float
-    recent_rows: int
-    baseline_rows: int
-    #: scores: the edge, and whether the share above it grew
-    edge: float | None = None
-    above: bool = False
-
-    @property
-    def severity(self) -> Severity:
-        """By the point estimate."""
-        if self.points > _CRITICAL_POINTS:
-            return Severity.CRITICAL
-        return Severity.HIGH if self.points > _HIGH_POINTS else Severity.MEDIUM
 
 
 def loss_days(reading: HourlyReading) -> range:
@@ -72,7 +42,7 @@ def estimate_loss(
     references: ModelReferences,
     hours: Mapping[int, HourCounts],
     rules: HourlyRules,
-) -> Loss | None:
+) -> HourlyLoss | None:
     """``None`` where there is no row since the start, or no longer a channel to say what was expected."""
     days = loss_days(reading)
     if reading.start is None or reading.end is None or not references.of(kind):
@@ -98,12 +68,8 @@ def estimate_loss(
     channel = Channels(*(column[place] for column in channels))
     days_left = sum((n / rows) ** 2 for n in by_day)
     found = _points(channel, ones, events, expected, days_left)
-    errors = kind == "errors"
-    recent, baseline = (1 - x if errors else x for x in found[:2])
-    return Loss(
-        reading.start, reading.end, *found[2:], recent, baseline, int(rows), newest.rows,
-        None if errors else EDGES[newest.edges[place]], not errors and reading.slot >= SLOTS["scores"] // 2,
-    )  # fmt: skip
+    recent, baseline = (1 - x if kind == "errors" else x for x in found[:2])
+    return HourlyLoss(reading.start, reading.end, *found[2:], recent, baseline, int(rows), newest.rows)
 
 
 def _expected(

@@ -24,7 +24,7 @@ from stream_app.core.hourly import episodes, evidence_state, hours_codec, refere
 from stream_app.core.hourly.evidence import HourlyInput, HourlyReading, advance, wanted_days
 from stream_app.core.hourly.evidence_state import ModelEvidence
 from stream_app.core.hourly.hours import HourCounts
-from stream_app.core.hourly.loss import Loss, estimate_loss, loss_days
+from stream_app.core.hourly.loss import estimate_loss, loss_days
 from stream_app.core.hourly.reference import ReferenceDays, make_references, reference_days
 from stream_app.core.hourly.references import ModelReferences
 from stream_app.core.hourly.rules import KINDS, HourlyKind
@@ -155,7 +155,7 @@ class HourlyTier:
         """What becomes of a reading; written down where it is worth it."""
         before = state.of(kind)
         acquitted = kind == "scores" and days.run is not None and days.run.acquitted
-        found: Loss | None = None
+        found: HourlyLoss | None = None
         what: What = None
         severity = None
         if not (look.rules.performance if kind == "errors" else look.rules.statistical):
@@ -187,7 +187,7 @@ class HourlyTier:
                 what=what,
                 severity=severity,
                 since=after.episode.opened if after.episode is not None else None,
-                loss=_loss(found),
+                loss=found,
                 metric=None if kind == "scores" else "recall" if positives else "accuracy",
                 baseline_first=made.first if made is not None else 0,
                 baseline_last=made.last + 1 if made is not None else 0,
@@ -298,12 +298,3 @@ class HourlyTier:
         while batch := self._work.scan(EPISODE, after, 1_000):
             after = batch[-1][0]
             yield from (key[len(EPISODE) :].decode() for key, _ in batch)
-
-
-def _loss(found: Loss | None) -> HourlyLoss | None:
-    if found is None:
-        return None
-    return HourlyLoss(
-        found.start, found.end, found.points, found.lower, found.upper, found.recent, found.baseline,
-        found.recent_rows, found.baseline_rows,
-    )  # fmt: skip

@@ -9,10 +9,11 @@ import pytest
 from msgspec.structs import replace
 
 from schemas.drift import Severity
+from stream_app.core.comparisons.hourly_entry import HourlyLoss
 from stream_app.core.hourly.episodes import at_issue, end_episode, judge
 from stream_app.core.hourly.evidence import HourlyReading, fresh
 from stream_app.core.hourly.evidence_state import HourlyEpisode
-from stream_app.core.hourly.loss import Loss, estimate_loss, loss_days
+from stream_app.core.hourly.loss import estimate_loss, loss_days
 from stream_app.core.hourly.references import ModelReferences
 from stream_app.core.hourly.rules import HourlyRules
 from tests.unit.hourly import plain
@@ -25,8 +26,8 @@ def reading(evidence: float | None, in_flight: float | None = None, start: int =
     return HourlyReading(evidence, evidence if in_flight is None else in_flight, 3.301, start, HOUR, 0)
 
 
-def lost(points: float) -> Loss:
-    return Loss(HOUR - 5, HOUR, points, points - 3, points + 3, 0.7, 0.8, 100, 9_000)
+def lost(points: float) -> HourlyLoss:
+    return HourlyLoss(HOUR - 5, HOUR, points, points - 3, points + 3, 0.7, 0.8, 100, 9_000)
 
 
 OPEN = replace(fresh(HOUR), episode=HourlyEpisode(HOUR - 2, HOUR - 9, Severity.HIGH, None))
@@ -56,7 +57,13 @@ QUIET = replace(fresh(HOUR), episode=HourlyEpisode(HOUR - 60, HOUR - 70, Severit
     ],
 )
 def test_an_alarm_opens_an_episode_that_rises_and_ends(
-    state: Any, found: HourlyReading, loss: Loss | None, daily: bool, acquitted: bool, what: str | None, severity: Any
+    state: Any,
+    found: HourlyReading,
+    loss: HourlyLoss | None,
+    daily: bool,
+    acquitted: bool,
+    what: str | None,
+    severity: Any,
 ) -> None:
     judged = judge(state, found, loss, HOUR, daily_drift=daily, acquitted=acquitted)
     assert (judged.what, judged.severity) == (what, severity)
@@ -123,7 +130,7 @@ def test_points_lost_are_errors_above_what_was_expected_whatever_the_mix_of_clas
     assert loss.points == pytest.approx(23, abs=3)
     assert loss.lower < loss.points < loss.upper
     assert loss.severity == Severity.CRITICAL
-    assert (loss.recent_rows, loss.start, loss.end, loss.edge) == (50 * 18, start, end, None)
+    assert (loss.recent_rows, loss.start, loss.end) == (50 * 18, start, end)
     assert loss.recent == pytest.approx(0.6, abs=0.001)
 
 
@@ -143,15 +150,14 @@ def test_a_loss_needs_rows_and_a_channel_and_reads_no_more_days_than_are_kept(re
     assert loss.recent == pytest.approx(0.6, abs=0.001)
 
 
-def test_scores_that_moved_are_said_by_the_edge_and_its_side(references: ModelReferences) -> None:
+def test_scores_that_moved_grew_on_one_side_of_their_edges_alone(references: ModelReferences) -> None:
     rng = np.random.default_rng(12)
     moved = {DAY: plain.day_counts(rng, 2_000, 0.17, 0.9)}
     found = references.scores[-1]
     for slot in found.slots:
         loss = estimate_loss("scores", since(DAY * 24, DAY * 24 + 24, slot), references, moved, HourlyRules())
         assert loss is not None
-        assert loss.above == (slot >= 5)
-        assert (loss.points > 5) == loss.above
+        assert (loss.points > 5) == (slot >= 5)
         assert loss.points == pytest.approx(100 * (loss.recent - loss.baseline))
 
 
