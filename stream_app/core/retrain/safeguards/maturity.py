@@ -1,5 +1,5 @@
-"""Labels are heard first: drift of scores, and what the hourly check finds, waits until a performance check has judged
-a mature day of its run. A model without labels is not held back."""
+"""Labels are heard first: drift of scores, and what the hourly check finds, waits for the performance checks of its run
+and trains only where they come to no verdict. A model without labels is not held back."""
 
 from __future__ import annotations
 
