@@ -150,7 +150,7 @@ async def _seed(
             await put(cell_key(model, "v1", day), draw.choice(fresh if day == DAY - 1 else pool))
     state = lane_state.encode(lane_state.MetricsLaneState(last_tick=midnight, folded=midnight))
     inputs: dict[str, Any] = dict.fromkeys(("operator-commands", "training-results", "model-deltas", "clock"), 0)
-    record = encode_positions(Positions(inputs, tick=midnight, static=static, memo=state))
+    record = encode_positions(Positions(inputs, tick=midnight, static=static, lane_state=state))
     for partition in range(PARTITIONS):
         await producer.send(changelog, record, key=POSITIONS_KEY, partition=partition)
     await producer.stop()

@@ -132,7 +132,7 @@ class LaneCore:
         """What a checkpoint writes: effects of the stage, clock records refused, and where every input stands."""
         drained, clock = self.stage.drain(), self.clock
         positions = Positions({alias: item.reached for alias, item in self.inputs.items()}, static=static, ids=ids)
-        positions.memo = drained.memo
+        positions.lane_state = drained.lane_state
         if clock is None:
             return drained, [], positions
         positions.positions["clock"] = clock.input.reached

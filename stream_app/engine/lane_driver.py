@@ -127,9 +127,9 @@ class LaneDriver:
         return self.core.stage
 
     @property
-    def memo(self) -> bytes | None:
-        """The stage's memo of the last checkpoint."""
-        return decode_positions(self.record).memo if self.record is not None else None
+    def lane_state(self) -> bytes | None:
+        """The stage's lane state of the last checkpoint."""
+        return decode_positions(self.record).lane_state if self.record is not None else None
 
     def reopen(self) -> None:
         """Drop all memory and start from the last checkpoint."""
@@ -139,7 +139,7 @@ class LaneDriver:
         spec, none = self.spec, Positions(dict.fromkeys(self.logs, 0))
         state = decode_positions(self.record) if self.record is not None else none
         stage = spec.make(self.partition)
-        stage.load(state.memo or None, self.table)
+        stage.load(state.lane_state or None, self.table)
         pressure = Pressure(spec, sys.maxsize, _ignore)
         return LaneCore(
             spec, stage, state, dict.fromkeys(self.logs, 0), most=self._most, pressure=pressure,

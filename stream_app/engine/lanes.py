@@ -295,7 +295,7 @@ class Lane:
             check_bounds(spec, state, self._tp, bounds)
             with pure(spec.name, partition):
                 stage = spec.make(partition)
-                stage.load(state.memo or None, store)
+                stage.load(state.lane_state or None, store)
             epochs = {alias: await self.host.seek(tp, state.positions[alias]) for alias, tp in self._tp.items()}
             self._pressure.paused.clear()
             core = LaneCore(spec, stage, state, epochs, most=self._most, pressure=self._pressure, reached=self._reached)

@@ -17,7 +17,7 @@ from schemas.clock import TickView
 from stream_app.core.kit.codec import Codec
 from stream_app.engine.segmenting import Segmenting
 
-POSITIONS_FORMAT = 2
+POSITIONS_FORMAT = 3
 
 #: Changelog key of the positions record; stages never use a key that starts with a zero byte.
 POSITIONS_KEY = b"\x00positions"
@@ -40,7 +40,7 @@ class DrainedEffects(Protocol):
     @property
     def emits(self) -> Sequence[EmitTuple]: ...
     @property
-    def memo(self) -> bytes: ...
+    def lane_state(self) -> bytes: ...
 
 
 class Stage(Protocol):
@@ -52,7 +52,7 @@ class Stage(Protocol):
 
     live: bool
 
-    def load(self, memo: bytes | None, table: Any) -> None: ...
+    def load(self, lane_state: bytes | None, table: Any) -> None: ...
     def accept(self, alias: str, batch: Sequence[Any], tick: TickView | None) -> int: ...
     def waiting_for(self, tick: TickView) -> str | None: ...
     def advance(self, tick: TickView) -> bool: ...
@@ -137,7 +137,7 @@ class EngineConfig:
 
 
 class Positions(msgspec.Struct):
-    """The positions record: where every input stands, and the stage's memo. One a checkpoint, in the changelog."""
+    """The positions record: where every input stands, and the state of the lane. One a checkpoint, in the changelog."""
 
     positions: dict[str, int]
     #: last tick handled, epoch ms
@@ -149,7 +149,7 @@ class Positions(msgspec.Struct):
     ids: dict[str, str] = {}
     #: whether the last tick was a live one: simulated ones are refused after it
     live: bool = False
-    memo: bytes = b""
+    lane_state: bytes = b""
 
 
 _positions: Final = Codec[Positions](Positions, POSITIONS_FORMAT, "positions record")

@@ -118,9 +118,9 @@ async def _refuse_incomplete(
     The changelog was cut manually, or the application stood still for longer than the changelog's retention. The store
     stays unproven, so that the next start looks again.
     """
-    if spec.segmenting is None or positions is None or not positions.memo:
+    if spec.segmenting is None or positions is None or not positions.lane_state:
         return
-    missing, there = spec.segmenting.promised(positions.memo), Counter[Any]()
+    missing, there = spec.segmenting.promised(positions.lane_state), Counter[Any]()
     for values in store.segmented(_BATCH_RECORDS):
         there.update(spec.segmenting.counted(values))
         await asyncio.sleep(0)

@@ -19,10 +19,10 @@ class Segmenting:
     day_of: Callable[[bytes], int]
     #: longest time an entry counts, in whole days
     horizon_days: int
-    #: what values are there, of those that a memo keeps count of
+    #: what values are there, of those that a lane state keeps count of
     counted: Callable[[Iterable[bytes]], Counter[Any]] = lambda values: Counter()
-    #: what a memo says must be there
-    promised: Callable[[bytes], Counter[Any]] = lambda memo: Counter()
+    #: what a lane state says must be there
+    promised: Callable[[bytes], Counter[Any]] = lambda lane_state: Counter()
 
     @property
     def span(self) -> int:

@@ -120,7 +120,7 @@ def _of_stage(page: MetricFamilies, lane: Lane, where: dict[str, str]) -> None:
             page.put("names", "gauge", "Names of models that count, by bound.", usage.known, **where, bound=bound)
             page.put("names_limit", "gauge", "Most names that may count; beyond it predictions are refused.",
                      usage.limit, **where, bound=bound)  # fmt: skip
-    dispositions = getattr(getattr(stage, "memo", None), "dispositions", None)
+    dispositions = getattr(getattr(stage, "lane_state", None), "dispositions", None)
     if lane.spec.name == "labels" and callable(dispositions):
         for topic, counts in dispositions().items():
             for name, count in counts.items():

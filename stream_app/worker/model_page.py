@@ -115,7 +115,7 @@ async def read_window(lane: Lane, model: str, wanted: AskedWindow) -> dict[str, 
     if version is None:
         raise LookupError(f"no active version of model {model!r}")
     rules = stage.settings.rules_of(model).comparison
-    close = wanted.close if wanted.close is not None else days.day_of(stage.memo.last_tick)
+    close = wanted.close if wanted.close is not None else days.day_of(stage.lane_state.last_tick)
     window = span(wanted.name, close, rules.recent_days, rules.baseline_start_days, rules.baseline_end_days)
     reader, found = TableCells(store), list[DailyMetrics]()
     for day in window:

@@ -37,7 +37,7 @@ def test_no_record_stops_a_stage_and_each_has_one_disposition(
         for value in results:
             sim.answer(value, at)
         sim.tick(at)
-        known = sim.stages["labels"].memo.dispositions()
+        known = sim.stages["labels"].lane_state.dispositions()
         assert sum(known["predictions"].values()) == (turn + 1) * len(predictions)
         assert sum(known["outcomes"].values()) == (turn + 1) * len(outcomes)
 
@@ -62,4 +62,4 @@ def test_the_records_that_are_spoiled_are_good_ones() -> None:
         sim.answer(value, seeds.NOW_MS)
     sim.tick(seeds.NOW_MS)
     assert sim.emits.get("dead-letters", []) == []
-    assert sim.stages["labels"].memo.dispositions()["outcomes"]["joined"] == 1
+    assert sim.stages["labels"].lane_state.dispositions()["outcomes"]["joined"] == 1

@@ -284,11 +284,11 @@ def test_everything_a_table_holds_is_below_what_its_changelog_takes(module: Modu
 @pytest.mark.parametrize("name", LANE_STATES)
 def test_a_positions_record_has_256_kib_at_most_with_1000_input_partitions(name: str) -> None:
     module: Any = next(m for m in codecs() if m.__name__.endswith(name))
-    memo = module.encode(largest(LANE_STATES[name], LIMITS))
+    lane_state = module.encode(largest(LANE_STATES[name], LIMITS))
     static = Settings(types={f"t{i}": {} for i in range(20)}).static_view()
     aliases = ("model-deltas", "operator-commands", "training-results", "clock")
     record = encode_positions(
-        Positions(dict.fromkeys(aliases, BIG), BIG, {"t" * TOPIC: BIG, "u" * TOPIC: BIG}, static, memo)
+        Positions(dict.fromkeys(aliases, BIG), BIG, {"t" * TOPIC: BIG, "u" * TOPIC: BIG}, static, lane_state)
     )
     print(f"{name}: {len(record):,} bytes")
     assert len(record) <= bounds.POSITIONS
@@ -301,16 +301,16 @@ def test_every_positions_record_is_looked_at() -> None:
 
 
 def test_the_metrics_lane_comes_to_that_record_by_what_its_sources_say() -> None:
-    memo = metrics_lane.MetricsLaneState()
+    lane_state = metrics_lane.MetricsLaneState()
     names = ("joined", "pending", "unmatched", "duplicate", "corrected", "dead_lettered")
     for source in range(PARTITIONS):
         counts = {side: dict.fromkeys(names, 2**53 + source) for side in ("predictions", "outcomes")}
         part = Part(0, 1, {"p" * TOPIC: 2**53 + source, "o" * TOPIC: 2**53 + source}, counts)
-        memo.note(source, part)
-        memo.closed[source] = 2**41
-    assert len(metrics_lane.encode(memo)) < bounds.POSITIONS - 20_000
-    assert memo.inputs()["p" * TOPIC][999] == 2**53 + 999
-    assert memo.totals()["outcomes"]["joined"] == sum(2**53 + source for source in range(PARTITIONS))
+        lane_state.note(source, part)
+        lane_state.closed[source] = 2**41
+    assert len(metrics_lane.encode(lane_state)) < bounds.POSITIONS - 20_000
+    assert lane_state.inputs()["p" * TOPIC][999] == 2**53 + 999
+    assert lane_state.totals()["outcomes"]["joined"] == sum(2**53 + source for source in range(PARTITIONS))
 
 
 @pytest.mark.parametrize("entry", [model_log.LabelledEntry, model_log.HoursEntry])

@@ -64,7 +64,7 @@ def _input(alias: str) -> Callable[[bytes], None]:
         stage.accept(alias, [Row(alias, 0, 0, seeds.NOW_MS, b"p-1", value)], tick)
         stage.advance(tick)
         stage.drain()
-        if sum(stage.memo.dispositions()[alias].values()) != 1:
+        if sum(stage.lane_state.dispositions()[alias].values()) != 1:
             raise AssertionError("a record without a disposition")
 
     return read

@@ -61,8 +61,8 @@ class Bench:
     def drain(self) -> None:
         drained = self.stage.drain()
         self.table.put(drained.puts)
-        assert not promised(drained.memo) - waiting_by(rules)(self.table.rows.values()), (
-            "the memo counts what the table holds"
+        assert not promised(drained.lane_state) - waiting_by(rules)(self.table.rows.values()), (
+            "the lane state counts what the table holds"
         )
         for emit in drained.emits:
             if emit.topic == "dead-letters":
@@ -74,11 +74,11 @@ class Bench:
                     key = (identity.model, identity.version, identity.day, int(kind), float(score))
                     self.rows[key] = self.rows.get(key, 0) + int(count)
         fresh = LabelsStage(CONFIG)
-        fresh.load(drained.memo, self.table)
+        fresh.load(drained.lane_state, self.table)
         self.stage = fresh
 
     def counts(self, side: str) -> dict[str, int]:
-        return {name: n for name, n in self.stage.memo.dispositions()[side].items() if n}
+        return {name: n for name, n in self.stage.lane_state.dispositions()[side].items() if n}
 
     def labels(self) -> dict[int, int]:
         found: dict[int, int] = {}
@@ -251,7 +251,7 @@ def test_the_sums_do_not_depend_on_chunks_or_restarts() -> None:
         bench.tick(1, predictions[:100], outcomes[50:], chunk)
         bench.tick(1, predictions[100:], outcomes[:50], chunk)
         rows = {key: count for key, count in bench.rows.items() if count}
-        seen.append((rows, bench.stage.memo.dispositions(), sorted(bench.dead)))
+        seen.append((rows, bench.stage.lane_state.dispositions(), sorted(bench.dead)))
     assert all(item == seen[0] for item in seen)
 
 
@@ -269,7 +269,7 @@ def test_the_memo_says_what_the_table_must_hold_whatever_comes(seed: int) -> Non
         predictions = [p(n, predicted_at=made, **kind, **role) for n in draw.sample(names, 4)]
         outcomes = [o(n, draw.random() < 0.5, made) for n in draw.sample(names, 3)]
         bench.tick(draw.choice([1, 1, 6, 24, 24 * 5]), predictions, outcomes, chunk=draw.choice([1, 2, 99]))
-        promises += promised(bench.stage.drain().memo).total()
+        promises += promised(bench.stage.drain().lane_state).total()
     assert promises > 100, "or nothing was compared"
     assert bench.counts("predictions")["unmatched"]
     assert bench.counts("outcomes")["unmatched"]

@@ -300,17 +300,17 @@ def test_positions_records_do_not_grow_with_settings_and_opening_reads_none_of_t
     sim = chain(START)
     at = 1_780_000_000_000
     sim.tick(at)
-    before = {name: len(lane.memo or b"") for name, lane in sim.lanes.items()}
+    before = {name: len(lane.lane_state or b"") for name, lane in sim.lanes.items()}
     for number in range(300):
         sim.command(order({"drop_points": 5.5, "recent_days": 6}, f"churn:{number:05d}", f"o-{number}"), at + 1_000)
         sim.command(order({f"types.t{number}.recent_days": 5}, id=f"t-{number}"), at + 1_000)
     sim.tick(at + 1_000)
-    assert {name: len(lane.memo or b"") for name, lane in sim.lanes.items()} == before
+    assert {name: len(lane.lane_state or b"") for name, lane in sim.lanes.items()} == before
     for name, table in sim.tables.items():
         assert sum(key.startswith(b"Vm") for key in table.rows) == 300, name
         asked: list[bytes] = []
         spy = Spy(table, asked)
-        sim.stages[name].load(sim.lanes[name].memo, spy)
+        sim.stages[name].load(sim.lanes[name].lane_state, spy)
         assert not [key for key in asked if key.startswith(b"V")], name
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.clock import TickView
-from stream_app.core.labels import lane_state as memos
+from stream_app.core.labels import lane_state as lane_states
 from stream_app.core.labels import name_cache
 from stream_app.core.labels.config import (
     DAY_MS,
@@ -81,13 +81,13 @@ class Lane:
     def __init__(self, table: Any = None, **changes: Any) -> None:
         self.config = config(**changes)
         self.table = table or DictTable()
-        self.memo: bytes | None = None
+        self.lane_state: bytes | None = None
         self.dead: list[tuple[str, str]] = []
         self.crash()
 
     def crash(self) -> None:
         self.stage = LabelsStage(self.config)
-        self.stage.load(self.memo, self.table)
+        self.stage.load(self.lane_state, self.table)
 
     def feed(self, rows: list[Any], now: int, offset: int = 0) -> None:
         batch = [record(row, offset + i) for i, row in enumerate(rows)]
@@ -102,7 +102,7 @@ class Lane:
             self.table.write(drained.puts.items(), Meta("", "", FORMAT, 0, 0, b""))
         else:
             self.table.put(drained.puts)
-        self.memo = drained.memo
+        self.lane_state = drained.lane_state
         for emit in drained.emits:
             if emit.topic == "dead-letters":
                 headers = dict(emit.headers)
@@ -178,7 +178,7 @@ def test_a_bound_refuses_what_is_new_by_its_name_and_number_and_takes_what_is_kn
         ("12", "version '3' of model 'b:x' is new, and this partition counts 8 versions of all models together of the "
                "last 5 days already, as many as max_versions"),
     ]  # fmt: skip
-    assert lane.stage.memo.dispositions()["predictions"]["dead_lettered"] == 4
+    assert lane.stage.lane_state.dispositions()["predictions"]["dead_lettered"] == 4
     assert {bound: (u.known, u.limit) for bound, u in lane.stage.names().items()} == {
         "types": (3, 3), "models": (5, 5), "versions": (3, 3), "pairs": (8, 8),
     }  # fmt: skip
@@ -228,7 +228,7 @@ def test_names_survive_the_segments_of_the_store_and_the_time_that_shortens_the_
         again = Store(tmp_path / f"restored-{day}", memory, segmenting)
         again.write([(key, value) for _, key, value in log], Meta("", "", FORMAT, 0, 0, b""))
         restored = LabelsStage(lane.config)
-        restored.load(lane.memo, again)
+        restored.load(lane.lane_state, again)
         assert restored.names() == lane.stage.names()
         assert lane.stage.names()["pairs"].known == (60 if day <= keep else 0) + min(day + 1, 7)
         again.close()
@@ -271,7 +271,7 @@ def test_what_is_remembered_is_bounded_and_changes_nothing(monkeypatch: pytest.M
             assert len(lane.stage._names.by_stored) <= most
         lane.tick(T0 + 1)
         drained = lane.stage.drain()
-        found.append((drained.puts, drained.emits, drained.memo))
+        found.append((drained.puts, drained.emits, drained.lane_state))
     assert found[0] == found[1]
 
 
@@ -301,15 +301,17 @@ def test_a_type_that_was_seen_keeps_its_scope_and_horizon_by_name() -> None:
 def test_a_positions_record_at_the_limits_is_below_256_kib() -> None:
     """Sixteen horizons of up to a year, every day waiting, counts of ten digits, the longest names of all kinds."""
     many = 10**10
-    memo = memos.LabelsLaneState(many, 20_500, memos.DispositionTally(*[many] * 5), memos.DispositionTally(*[many] * 5))
-    memo.pending = {365 - n: dict.fromkeys(range(20_135, 20_501), many) for n in range(MOST_HORIZONS)}
-    memo.early = dict.fromkeys(range(20_440, 20_501), many)
+    lane_state = lane_states.LabelsLaneState(
+        many, 20_500, lane_states.DispositionTally(*[many] * 5), lane_states.DispositionTally(*[many] * 5)
+    )
+    lane_state.pending = {365 - n: dict.fromkeys(range(20_135, 20_501), many) for n in range(MOST_HORIZONS)}
+    lane_state.early = dict.fromkeys(range(20_440, 20_501), many)
     names = [f"t{n}".ljust(128, "x") for n in range(1_000)]
     types = {name: {"scope": "tenant", "pending_horizon_days": 300 + n % 14} for n, name in enumerate(names)}
     settings = Settings(input_partitions=1_000, model_partitions=1_000, types=types)
     record = Positions(
         {"predictions": many, "outcomes": many, "clock": many}, many, {"predictions": many, "outcomes": many},
-        settings.static_view(), memos.encode(memo),
+        settings.static_view(), lane_states.encode(lane_state),
     )  # fmt: skip
     assert len(encode_positions(record)) < 256 << 10
 
@@ -320,8 +322,8 @@ def test_nothing_that_producers_name_stands_in_a_positions_record() -> None:
     for number in range(40):
         lane.feed([named(f"type-{number}-of-mine", "tenant-of-mine", "version-of-mine", number)], T0, number)
         lane.checkpoint()
-        before[len(lane.memo or b"")] += 1
-    assert b"of-mine" not in (lane.memo or b"")
+        before[len(lane.lane_state or b"")] += 1
+    assert b"of-mine" not in (lane.lane_state or b"")
     assert len(before) == 1, "and no name makes it longer"
 
 

@@ -85,7 +85,10 @@ def test_an_old_store_in_segments_is_continued_because_its_changelog_may_hold_le
 ENTRIES = replace(
     BY_TIME,
     segmenting=Segmenting(
-        lambda value: value[0], 60, lambda values: Counter(v[:1] for v in values), lambda memo: Counter({memo: 2})
+        lambda value: value[0],
+        60,
+        lambda values: Counter(v[:1] for v in values),
+        lambda lane_state: Counter({lane_state: 2}),
     ),
 )
 
@@ -94,11 +97,11 @@ async def test_what_the_positions_record_counts_must_be_there(tmp_path: Path) ->
     store = Store(tmp_path / "s", StoreMemory(1 << 20, 8 << 20), ENTRIES.segmenting)
     store.write([(b"a", b"\x64a"), (b"b", b"\x64b"), (b"c", b"\x65c")], META)
     assert sorted(v for values in store.segmented(2) for v in values) == [b"\x64a", b"\x64b", b"\x65c"]
-    await _refuse_incomplete(ENTRIES, 0, store, Positions({}, memo=b"\x64"), 7)
+    await _refuse_incomplete(ENTRIES, 0, store, Positions({}, lane_state=b"\x64"), 7)
     await _refuse_incomplete(ENTRIES, 0, store, Positions({}), 7)
     await _refuse_incomplete(ENTRIES, 0, store, None, 7)
     with pytest.raises(Incompatible, match=r"starts at offset 7: records were deleted .* \(1 entries at least\)"):
-        await _refuse_incomplete(ENTRIES, 0, store, Positions({}, memo=b"\x65"), 7)
+        await _refuse_incomplete(ENTRIES, 0, store, Positions({}, lane_state=b"\x65"), 7)
     with pytest.raises(ValueError, match="whole segments"):
         store.write([(b"a", None)], META)
     store.close()

@@ -17,7 +17,7 @@ from schemas.clock import TickView
 from schemas.partitioning import partition_for
 from stream_app.core import model_log
 from stream_app.core.alerts import commanded, facts, incidents, state
-from stream_app.core.alerts import lane_state as memos
+from stream_app.core.alerts import lane_state as lane_states
 from stream_app.core.alerts.closed import ClosedAlerts
 from stream_app.core.alerts.facts import Fact
 from stream_app.core.alerts.lifecycle import AlertChange, Notify, Step, remarked, types_of
@@ -60,9 +60,9 @@ class AlertsStage(LogStage):
         self.partition = config.partition if partition is None else partition
         self.load(None, None)
 
-    def load(self, memo: bytes | None, table: TableReader | None) -> None:
+    def load(self, lane_state: bytes | None, table: TableReader | None) -> None:
         """Start from the last commit; open alerts are found by their marks."""
-        self.memo = memos.decode(memo) if memo is not None else memos.AlertsLaneState()
+        self.lane_state = lane_states.decode(lane_state) if lane_state is not None else lane_states.AlertsLaneState()
         self._work = UnitOfWork(table, self.partition)
         self._epoch = EpochLog(self._work)
         self.settings = LiveSettings(self.config, self.config.rules, self._work)
@@ -78,7 +78,7 @@ class AlertsStage(LogStage):
     @property
     def last_tick(self) -> int:
         """Last tick handled, epoch ms; 0 before the first."""
-        return self.memo.last_tick
+        return self.lane_state.last_tick
 
     # -- input ---------------------------------------------------------------------------------------------------
 
@@ -97,7 +97,7 @@ class AlertsStage(LogStage):
 
     def drain(self) -> Drained:
         """Effects since the last drain; the table holds them before the stage is called again."""
-        return self._work.drain(memos.encode(self.memo))
+        return self._work.drain(lane_states.encode(self.lane_state))
 
     def _entry(self, offset: int, entry: model_log.Entry) -> None:
         if isinstance(entry, model_log.EventEntry):
@@ -147,7 +147,7 @@ class AlertsStage(LogStage):
     def _tick(self, entry: model_log.TickEntry) -> bool:
         """Handle an epoch; ``False`` if the budget ends before it, and the rest waits in the table."""
         now_ms = entry.at_ms
-        if now_ms <= self.memo.last_tick:
+        if now_ms <= self.lane_state.last_tick:
             return True
         self._inputs = entry.inputs
         if not self._epoch.handle(lambda batch: self._facts([facts.decode(v, k) for k, v in batch], now_ms)):
@@ -163,9 +163,9 @@ class AlertsStage(LogStage):
                 self._step(key, facts.TimePassed(), now_ms)
             self._histories.clear()
         self._settle(list(self._closed.due(now_ms)), now_ms)
-        if day_of(now_ms) != day_of(self.memo.last_tick):
+        if day_of(now_ms) != day_of(self.lane_state.last_tick):
             self._closed.expire(now_ms)
-        self.memo.last_tick = now_ms
+        self.lane_state.last_tick = now_ms
         return True
 
     def _facts(self, epoch: list[Fact], now_ms: int) -> None:
@@ -341,7 +341,7 @@ class AlertsStage(LogStage):
             alert = state.decode(value, key).alert if value is not None else None
             if alert is None:
                 raise Broken(f"{' '.join(state.split_key(key))} is marked open in the alerts table and is not")
-            self._time_of(key, alert, self.memo.last_tick)
+            self._time_of(key, alert, self.lane_state.last_tick)
 
     def _open_of(self, model: str) -> list[bytes]:
         if model == "*":

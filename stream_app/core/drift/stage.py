@@ -84,7 +84,7 @@ class DriftStage(LogStage):
         self.partition = partition
         self.load(None, None)
 
-    def load(self, memo: bytes | None, table: TableReader | None) -> None:
+    def load(self, lane_state: bytes | None, table: TableReader | None) -> None:
         """Everything stands in the table."""
         self._work = UnitOfWork(table, self.partition)
         self.settings = LiveSettings(self.config, self.config.rules, self._work)

@@ -56,7 +56,7 @@ class Drained(NamedTuple):
 
     puts: dict[bytes, bytes | None]
     emits: list[Emit]
-    memo: bytes
+    lane_state: bytes
 
 
 def dead_letter(record: ConsumedRecord, stage: str, reason: str, error: str, *, limit: int = bounds.RECORD) -> Emit:

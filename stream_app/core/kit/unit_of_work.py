@@ -51,8 +51,8 @@ class UnitOfWork:
         self._emits.append(emit)
         return emit
 
-    def drain(self, memo: bytes) -> Drained:
+    def drain(self, lane_state: bytes) -> Drained:
         """Everything since the last drain; the table holds it before the lane goes on."""
-        drained = Drained(self._puts, self._emits, memo)
+        drained = Drained(self._puts, self._emits, lane_state)
         self._puts, self._emits = {}, []
         return drained

@@ -76,10 +76,10 @@ def decode(value: bytes) -> LabelsLaneState:
 
     ``Broken`` if it cannot be read.
     """
-    memo = _codec.decode(value)
-    if memo.entries != ENTRIES:
-        body(bytes((memo.entries & 0xFF,)), ENTRIES, "every entry of the labels table")
-    return memo
+    lane_state = _codec.decode(value)
+    if lane_state.entries != ENTRIES:
+        body(bytes((lane_state.entries & 0xFF,)), ENTRIES, "every entry of the labels table")
+    return lane_state
 
 
 #: (horizon in days, covering day) of predictions that wait; of outcomes that wait, with horizon 0
@@ -87,10 +87,10 @@ Waiting = Counter[tuple[int, int]]
 
 
 def promised(value: bytes) -> Waiting:
-    """What the table must hold for each day by an encoded memo."""
-    memo = decode(value)
-    found: Waiting = Counter({(0, day): count for day, count in memo.early.items()})
-    for horizon, days in memo.pending.items():
+    """What the table must hold for each day by an encoded lane state."""
+    lane_state = decode(value)
+    found: Waiting = Counter({(0, day): count for day, count in lane_state.early.items()})
+    for horizon, days in lane_state.pending.items():
         found.update({(horizon, day): count for day, count in days.items()})
     return found
 

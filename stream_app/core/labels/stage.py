@@ -18,7 +18,7 @@ from schemas.unreadable import Unreadable
 from stream_app.core.counts.deltas import Part
 from stream_app.core.kit.codec import UNREADABLE
 from stream_app.core.kit.effects import ConsumedRecord, Drained, Emit, TableReader, dead_letter
-from stream_app.core.labels import lane_state as memos
+from stream_app.core.labels import lane_state as lane_states
 from stream_app.core.labels.config import DAY_MS, HOUR_MS, BadName, LabelsConfig, Name
 from stream_app.core.labels.counts import KIND_BITS, LaneCounts, records
 from stream_app.core.labels.entry import (
@@ -59,9 +59,9 @@ class LabelsStage:
         self._names = NameCache(config)
         self.load(None, None)
 
-    def load(self, memo: bytes | None, table: TableReader | None) -> None:
+    def load(self, lane_state: bytes | None, table: TableReader | None) -> None:
         """Start from the positions record of the last commit, or from nothing."""
-        self.memo = memos.decode(memo) if memo is not None else memos.LabelsLaneState()
+        self.lane_state = lane_states.decode(lane_state) if lane_state is not None else lane_states.LabelsLaneState()
         self._table = table
         #: entries looked up last, for the message if one of them is damaged
         self._seen: tuple[list[bytes], Sequence[bytes | None]] = ([], [])
@@ -69,7 +69,7 @@ class LabelsStage:
         self._counts = LaneCounts()
         self._parts: list[list[Part]] = [[] for _ in range(self.config.targets)]
         self._emits: list[Emit] = []
-        self._names.load(table if memo is not None else None, self.memo.day)
+        self._names.load(table if lane_state is not None else None, self.lane_state.day)
 
     def accept(self, alias: str, batch: Sequence[ConsumedRecord], tick: TickView | None) -> int:
         """Take records that ``tick`` covers. Returns how many; every one of them gets exactly one disposition."""
@@ -95,16 +95,16 @@ class LabelsStage:
             self._flush_counts()
             for target in range(self.config.targets):
                 pieces = self._parts[target]
-                open_part = pieces.pop() if pieces and pieces[-1].closed is None else Part(self.memo.epoch_tick)
+                open_part = pieces.pop() if pieces and pieces[-1].closed is None else Part(self.lane_state.epoch_tick)
                 pieces.append(
                     msgspec.structs.replace(
                         open_part,
                         closed=tick.at_ms,
                         end_offsets=tick.end_offsets,
-                        dispositions=self.memo.dispositions() if target == 0 else {},
+                        dispositions=self.lane_state.dispositions() if target == 0 else {},
                     )
                 )
-            self.memo.epoch_tick = tick.at_ms
+            self.lane_state.epoch_tick = tick.at_ms
         return True
 
     def names(self) -> dict[str, Usage]:
@@ -119,7 +119,7 @@ class LabelsStage:
         for target, parts in enumerate(self._parts):
             if parts:
                 emits += [Emit(MODEL_DELTAS, target, key, value, []) for value in records(self.config.source, parts)]
-        drained = Drained(self._overlay, emits, memos.encode(self.memo))
+        drained = Drained(self._overlay, emits, lane_states.encode(self.lane_state))
         self._overlay, self._emits = {}, []
         self._parts = [[] for _ in range(self.config.targets)]
         return drained
@@ -142,11 +142,11 @@ class LabelsStage:
                 row = decode(value)  # type: ignore[arg-type]
                 key = KEY_PREFIX + row.prediction_id.encode()
             except (msgspec.DecodeError, TypeError, UnicodeError) as error:
-                self._refuse(record, self.memo.predictions, *undecoded(record, error, max_bytes))
+                self._refuse(record, self.lane_state.predictions, *undecoded(record, error, max_bytes))
                 continue
             large = record.headers or len(value) + len(record.key or b"") > max_bytes or len(key) > 129  # type: ignore[arg-type]
             if large and (refusal := too_long(record, key, max_bytes)) is not None:
-                self._refuse(record, self.memo.predictions, *refusal)
+                self._refuse(record, self.lane_state.predictions, *refusal)
                 continue
             good.append((key, row, record))
         found = self._read([item[0] for item in good])
@@ -157,13 +157,15 @@ class LabelsStage:
             if name.__class__ is not Name:
                 name = self._names.of_event(named, today, overlay)
                 if isinstance(name, BadName):
-                    self._refuse(record, self.memo.predictions, name.reason, str(name))
+                    self._refuse(record, self.lane_state.predictions, name.reason, str(name))
                     continue
             at = row.predicted_at
             if at.__class__ is not int:
                 at = time_ms(at)
             if at > newest or at < oldest:
-                self._refuse(record, self.memo.predictions, *out_of_time("predicted_at", at, tick.at_ms, self.config))
+                self._refuse(
+                    record, self.lane_state.predictions, *out_of_time("predicted_at", at, tick.at_ms, self.config)
+                )
                 continue
             score = row.score + 0.0  # turns -0.0 into 0.0, so that equal scores have equal bytes
             predicted = row.predicted
@@ -172,14 +174,16 @@ class LabelsStage:
             low, high = row.ci_lower, row.ci_upper
             if low is None or high is None:
                 if low is not high:
-                    self._refuse(record, self.memo.predictions, "bad_interval", "one end of the interval is missing")
+                    self._refuse(
+                        record, self.lane_state.predictions, "bad_interval", "one end of the interval is missing"
+                    )
                     continue
                 width = _NAN
                 low = high = _NAN
             else:
                 width = high - low
                 if width < 0:
-                    self._refuse(record, self.memo.predictions, "bad_interval", "ci_lower is above ci_upper")
+                    self._refuse(record, self.lane_state.predictions, "bad_interval", "ci_lower is above ci_upper")
                     continue
             old = in_overlay(key, old)
             flags = HAS_PREDICTION
@@ -220,7 +224,7 @@ class LabelsStage:
             else:
                 self._join_early(old, name, score, bool(predicted), bool(flags & ACTUAL), at)
         for horizon, count in fresh.items():
-            days = self.memo.pending.setdefault(horizon, {})
+            days = self.lane_state.pending.setdefault(horizon, {})
             days[today] = days.get(today, 0) + count
 
     def _outcomes(self, batch: Sequence[ConsumedRecord], tick: TickView) -> None:
@@ -239,11 +243,11 @@ class LabelsStage:
                 row = decode(value)  # type: ignore[arg-type]
                 key = KEY_PREFIX + row.prediction_id.encode()
             except (msgspec.DecodeError, TypeError, UnicodeError) as error:
-                self._refuse(record, self.memo.outcomes, *undecoded(record, error, max_bytes))
+                self._refuse(record, self.lane_state.outcomes, *undecoded(record, error, max_bytes))
                 continue
             large = record.headers or len(value) + len(record.key or b"") > max_bytes or len(key) > 129  # type: ignore[arg-type]
             if large and (refusal := too_long(record, key, max_bytes)) is not None:
-                self._refuse(record, self.memo.outcomes, *refusal)
+                self._refuse(record, self.lane_state.outcomes, *refusal)
                 continue
             good.append((key, row, record))
         found = self._read([item[0] for item in good])
@@ -252,7 +256,7 @@ class LabelsStage:
             if at.__class__ is not int:
                 at = time_ms(at)
             if at > newest:
-                self._refuse(record, self.memo.outcomes, *out_of_time("observed_at", at, tick.at_ms, self.config))
+                self._refuse(record, self.lane_state.outcomes, *out_of_time("observed_at", at, tick.at_ms, self.config))
                 continue
             actual = bool(row.actual)
             old = in_overlay(key, old)
@@ -281,11 +285,11 @@ class LabelsStage:
                 self._outcome_again(record, key, old, at, actual, today)
                 continue
             overlay[key] = head(FORMAT, HAS_OUTCOME | ACTUAL if actual else HAS_OUTCOME, 0, today, at)
-            self.memo.early[today] = self.memo.early.get(today, 0) + 1
+            self.lane_state.early[today] = self.lane_state.early.get(today, 0) + 1
         for (horizon, cover), count in joined.items():
-            self._less(self.memo.pending[horizon], cover, count)
-            self.memo.predictions.joined += count
-            self.memo.outcomes.joined += count
+            self._less(self.lane_state.pending[horizon], cover, count)
+            self.lane_state.predictions.joined += count
+            self.lane_state.outcomes.joined += count
 
     # -- rare paths ----------------------------------------------------------------------------------------------
 
@@ -314,9 +318,9 @@ class LabelsStage:
             raise Broken("the entry of an outcome that waits for its prediction is missing; please report it")
         if not name.shadow:
             self._label(name, at, score, predicted, actual, True)
-        self._less(self.memo.early, old[4] | old[5] << 8, 1)
-        self.memo.predictions.joined += 1
-        self.memo.outcomes.joined += 1
+        self._less(self.lane_state.early, old[4] | old[5] << 8, 1)
+        self.lane_state.predictions.joined += 1
+        self.lane_state.outcomes.joined += 1
 
     def _label(self, name: Name, made: int, score: float, predicted: bool, actual: bool, plus: bool) -> None:
         hour = made // HOUR_MS
@@ -330,24 +334,27 @@ class LabelsStage:
     def _again(self, record: ConsumedRecord, old: bytes, new: bytes) -> None:
         """A prediction whose id is taken: the same content is a duplicate, another contradicts the first."""
         if old[BODY_AT:] == new[BODY_AT:]:
-            self.memo.predictions.duplicate += 1
+            self.lane_state.predictions.duplicate += 1
         else:
             self._refuse(
-                record, self.memo.predictions, "contradictory", "another prediction came first under this prediction_id"
+                record,
+                self.lane_state.predictions,
+                "contradictory",
+                "another prediction came first under this prediction_id",
             )
 
     def _outcome_again(self, record: ConsumedRecord, key: bytes, old: bytes, at: int, actual: bool, today: int) -> None:
         """An outcome whose id has one: duplicate, correction, or contradiction (CONTRACT section 7)."""
         _, flags, cover, waits, observed_at = HEAD.unpack_from(old)
         if bool(flags & ACTUAL) == actual:
-            self.memo.outcomes.duplicate += 1
+            self.lane_state.outcomes.duplicate += 1
             return
         if at <= observed_at:
             text = "another value for this prediction_id was observed at the same time or later"
-            self._refuse(record, self.memo.outcomes, "contradictory", text)
+            self._refuse(record, self.lane_state.outcomes, "contradictory", text)
             return
         self._overlay[key] = HEAD.pack(FORMAT, flags ^ ACTUAL, cover, waits, at) + old[BODY_AT:]
-        self.memo.outcomes.corrected += 1
+        self.lane_state.outcomes.corrected += 1
         if flags & HAS_PREDICTION:
             _, _, _, _, _, made, score, _, _, marks = PREDICTION.unpack_from(old)
             if not marks & SHADOW:
@@ -359,24 +366,24 @@ class LabelsStage:
 
     def _turn(self, today: int) -> None:
         """A new day: what was pending on days now past their horizon is unmatched, and names count anew."""
-        if today <= self.memo.day:
+        if today <= self.lane_state.day:
             return
-        before, self.memo.day = self.memo.day, today
+        before, self.lane_state.day = self.lane_state.day, today
         self._names.turn(before, today, self._overlay)
-        for horizon, days in self.memo.pending.items():
+        for horizon, days in self.lane_state.pending.items():
             for day in [d for d in days if today - d > horizon]:
-                self.memo.predictions.unmatched += days.pop(day)
-        for day in [d for d in self.memo.early if today - d > self.config.early_outcome_days]:
-            self.memo.outcomes.unmatched += self.memo.early.pop(day)
+                self.lane_state.predictions.unmatched += days.pop(day)
+        for day in [d for d in self.lane_state.early if today - d > self.config.early_outcome_days]:
+            self.lane_state.outcomes.unmatched += self.lane_state.early.pop(day)
 
     def _flush_counts(self) -> None:
-        fresh = self._counts.parts(self.config.targets, self.memo.epoch_tick, self.config.narrow_below)
+        fresh = self._counts.parts(self.config.targets, self.lane_state.epoch_tick, self.config.narrow_below)
         for target, part in enumerate(fresh):
             if part is not None:
                 self._parts[target].append(part)
 
     # -- refusals ------------------------------------------------------------------------------------------------
 
-    def _refuse(self, record: ConsumedRecord, tally: memos.DispositionTally, reason: str, error: str) -> None:
+    def _refuse(self, record: ConsumedRecord, tally: lane_states.DispositionTally, reason: str, error: str) -> None:
         tally.dead_lettered += record.value.records if isinstance(record.value, Unreadable) else 1
         self._emits.append(dead_letter(record, STAGE, reason, error, limit=self.config.max_record_bytes))

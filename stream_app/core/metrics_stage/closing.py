@@ -1,4 +1,4 @@
-"""Closes: what a tick triggers when a daily time has passed. Loops over cells whose place stands in the memo."""
+"""Closes: what a tick triggers when a daily time has passed. Loops over cells whose place stands in the lane state."""
 
 from __future__ import annotations
 

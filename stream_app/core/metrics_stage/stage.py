@@ -3,7 +3,7 @@
 Deltas are put into the table on arrival. An epoch is handled when every source partition has closed it, and in this
 order: operator commands, training results, deltas, tick. At full hours and closes the deltas are folded into the cells;
 a tick that passes several closes runs them in time order. Applying commands, folding and closing are loops over many
-checkpoints whose place stands in the memo, so a restart goes on where the last checkpoint was; neither where
+checkpoints whose place stands in the lane state, so a restart goes on where the last checkpoint was; neither where
 checkpoints fall nor in which order records of different inputs arrive can be seen in what is published. Open snapshots
 are the exception: a live view, outside those promises.
 """
@@ -32,7 +32,7 @@ from stream_app.core.kit.days import HOUR_MS, Close, closes_between, date_of, da
 from stream_app.core.kit.effects import ConsumedRecord, Drained, Emit, TableReader
 from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.core.metrics_stage import active_version, border, publish
-from stream_app.core.metrics_stage import lane_state as memos
+from stream_app.core.metrics_stage import lane_state as lane_states
 from stream_app.core.metrics_stage.closing import Closer
 from stream_app.core.metrics_stage.compare import Comparer
 from stream_app.core.metrics_stage.config import MetricsConfig, MetricsSettings
@@ -77,9 +77,9 @@ class MetricsStage:
         self.closes_run: Counter[str] = Counter()
         self.load(None, None)
 
-    def load(self, memo: bytes | None, table: TableReader | None) -> None:
+    def load(self, lane_state: bytes | None, table: TableReader | None) -> None:
         """Start from the positions record of the last commit, or from nothing."""
-        self.memo = memos.decode(memo) if memo is not None else memos.MetricsLaneState()
+        self.lane_state = lane_states.decode(lane_state) if lane_state is not None else lane_states.MetricsLaneState()
         self._work = UnitOfWork(table, self.partition)
         self._pending = Pending()
         self.settings = MetricsSettings(self.config, self._work)
@@ -92,12 +92,12 @@ class MetricsStage:
         #: open cells that the fold in hand shows
         self._to_show: set[bytes] = set()
         #: tick of the last open snapshots, and the minute they went out in
-        self._shown, self._shown_minute = self.memo.folded, -1
+        self._shown, self._shown_minute = self.lane_state.folded, -1
         #: end of the epoch whose counts the model book holds; in the middle of a tick only that tick knows it
         self._counted: int | None = None
         self._reload()
-        if self.memo.progress.phase == _ORDERS:
-            self._recount(self.memo.last_tick)
+        if self.lane_state.progress.phase == _ORDERS:
+            self._recount(self.lane_state.last_tick)
 
     def _reload(self) -> None:
         after: bytes | None = None
@@ -105,10 +105,10 @@ class MetricsStage:
             for key, value in batch:
                 self._pending.restore(int.from_bytes(key[3:], "big"), deltas.decode(value, key))
             after = batch[-1][0]
-        self._pending.forget(self.memo.folded)
+        self._pending.forget(self.lane_state.folded)
 
     def _recount(self, until: int) -> None:
-        self.models.recount(self._pending.parts(self.memo.folded, until))
+        self.models.recount(self._pending.parts(self.lane_state.folded, until))
         self._counted = until
 
     # -- input ---------------------------------------------------------------------------------------------------
@@ -137,8 +137,8 @@ class MetricsStage:
             raise UnknownFormat(f"{where}: {error}") from error
         if not 0 <= delta.source < self.config.sources:
             raise Broken(f"{where} comes from source {delta.source}, and there are {self.config.sources}")
-        closed, kept = self._pending.put(record.offset, delta, self.memo.closed.get(delta.source, 0))
-        self.memo.closed[delta.source] = closed
+        closed, kept = self._pending.put(record.offset, delta, self.lane_state.closed.get(delta.source, 0))
+        self.lane_state.closed[delta.source] = closed
         if kept is not None:
             value = record.value if kept is delta else deltas.encode(kept)
             self._work.put(delta_key(delta.source, record.offset), value)
@@ -153,7 +153,7 @@ class MetricsStage:
     def waiting_for(self, tick: TickView) -> str | None:
         """The first source partition that has not closed this epoch."""
         for source in range(self.config.sources):
-            if self.memo.closed.get(source, 0) < tick.at_ms:
+            if self.lane_state.closed.get(source, 0) < tick.at_ms:
                 return f"labels-{source} to close {rfc3339(tick.at_ms)}"
         return None
 
@@ -161,8 +161,8 @@ class MetricsStage:
 
     def advance(self, tick: TickView) -> bool:
         """One bounded step of handling a tick; ``False`` until it is done."""
-        progress = self.memo.progress
-        now, before = tick.at_ms, self.memo.last_tick
+        progress = self.lane_state.progress
+        now, before = tick.at_ms, self.lane_state.last_tick
         if now <= before:
             return True
         closes = closes_between(before, now) if before else []
@@ -192,7 +192,7 @@ class MetricsStage:
             if not self._prober.run(progress, now):
                 return False
             progress.phase, progress.after = _HOURLY, None
-        if not self._hourly.run(progress, self._pending.parts(self.memo.folded, now), now):
+        if not self._hourly.run(progress, self._pending.parts(self.lane_state.folded, now), now):
             return False
         self._finish(closes, now, due)
         return True
@@ -261,7 +261,7 @@ class MetricsStage:
             auditor = Auditor(STAGE, self.partition, self.config.source)
             self.settings.read([model] if model != "*" else [])
             # before the epoch's counts are taken in: what had been read is what the last epoch ended with
-            self._work.emit(auditor.record(said, now, self.memo.inputs(), self.settings.hash_of(model)))
+            self._work.emit(auditor.record(said, now, self.lane_state.inputs(), self.settings.hash_of(model)))
 
     def _set(self, found: CommandEntry, change: Change, now: int) -> None:
         """Change settings and tell readers; of what cannot be, the coordinator tells people."""
@@ -276,15 +276,15 @@ class MetricsStage:
     def _decide(self, before: int, now: int) -> None:
         for source, part in self._pending.epochs(before, now):
             if part.closed is not None:
-                self.memo.note(source, part)
+                self.lane_state.note(source, part)
         self.models.decide(self._pending.parts(before, now), before, now)
         self._counted = now
 
     def _fold(self, before: int, now: int) -> bool:
         """Fold deltas into up to ``cells_a_step`` cells; publish what became of days closed before this tick."""
-        progress = self.memo.progress
+        progress = self.lane_state.progress
         if self._changes is None:
-            parts = self._pending.parts(self.memo.folded, now)
+            parts = self._pending.parts(self.lane_state.folded, now)
             self._changes = Changes(parts, day_of(now) - self.config.retention_days)
             self._to_show = self._newly_changed(now) if self.live else set()
         keys = self._changes.keys
@@ -319,18 +319,18 @@ class MetricsStage:
         return True
 
     def _finish(self, closes: list[Close], now: int, due: bool) -> None:
-        memo = self.memo
-        self.models.log_labelled(self._pending.parts(memo.last_tick, now))
+        lane_state = self.lane_state
+        self.models.log_labelled(self._pending.parts(lane_state.last_tick, now))
         if due:
             self.models.fold(now)
-            memo.folded = now
+            lane_state.folded = now
             for key in self._pending.forget(now):
                 self._work.remove_once_written(key)
         passed: list[tuple[str, int]] = [(c.kind, c.at_ms) for c in closes[-MOST_CLOSES:]]
-        model_log.append(self._work, model_log.TickEntry(now, memo.inputs(), passed, memo.totals()))
+        model_log.append(self._work, model_log.TickEntry(now, lane_state.inputs(), passed, lane_state.totals()))
         self.closes_run.update(c.kind for c in closes)
-        memo.last_tick = now
-        memo.progress = memos.TickProgress()
+        lane_state.last_tick = now
+        lane_state.progress = lane_states.TickProgress()
 
     # -- the live view -------------------------------------------------------------------------------------------
 
@@ -340,7 +340,7 @@ class MetricsStage:
             return set()
         return {
             cell_key(cell.model, cell.version, cell.day)
-            for part in self._pending.parts(max(self._shown, self.memo.folded), now)
+            for part in self._pending.parts(max(self._shown, self.lane_state.folded), now)
             for cell in part.cells
             if metrics_close(cell.day) > now
         }
@@ -350,7 +350,7 @@ class MetricsStage:
         if not self.live or now // OPEN_EVERY_MS <= self._shown_minute:
             return
         wanted = self._newly_changed(now)
-        found = Changes(self._pending.parts(self.memo.folded, now), 0, wanted)
+        found = Changes(self._pending.parts(self.lane_state.folded, now), 0, wanted)
         taken = found.take(0, len(found.keys))
         for key, change, stored in zip(found.keys, taken, self._work.get(found.keys), strict=True):
             cell = cells_codec.decode(stored, key) if stored is not None else Cell(NO_COUNTS)
@@ -369,7 +369,7 @@ class MetricsStage:
 
     def drain(self) -> Drained:
         """Effects since the last drain; the table holds them before the stage is called again."""
-        return self._work.drain(memos.encode(self.memo))
+        return self._work.drain(lane_states.encode(self.lane_state))
 
     # -- for people, not for the log (:mod:`.view`) --------------------------------------------------------------
 
@@ -384,7 +384,7 @@ class MetricsStage:
         if not oldest:
             return 1, 0
         first = split_cell_key(oldest[0][0])[2]
-        return first, max(first, day_of(max(self.memo.last_tick, self.memo.folded)) + _DAYS_AHEAD)
+        return first, max(first, day_of(max(self.lane_state.last_tick, self.lane_state.folded)) + _DAYS_AHEAD)
 
     def scan_cells(self, prefix: bytes, after: bytes | None, limit: int) -> list[bytes]:
         """Keys of stored cells under ``prefix`` above ``after``."""
@@ -392,6 +392,6 @@ class MetricsStage:
 
     def take(self, keys: list[bytes]) -> Taken:
         """Stored cells by key and what is pending, as of now."""
-        until = max(self.memo.closed.values(), default=0)
+        until = max(self.lane_state.closed.values(), default=0)
         stored = dict(zip(keys, self._work.get(keys), strict=True))
-        return Taken(stored, list(self._pending.parts(self.memo.folded, until)), self.memo.folded, until)
+        return Taken(stored, list(self._pending.parts(self.lane_state.folded, until)), self.lane_state.folded, until)

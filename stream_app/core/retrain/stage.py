@@ -42,7 +42,7 @@ from stream_app.core.kit.log_stage import LogStage
 from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.core.model_log import decoding, entry_of
 from stream_app.core.retrain import day_offsets, reading
-from stream_app.core.retrain import lane_state as memos
+from stream_app.core.retrain import lane_state as lane_states
 from stream_app.core.retrain.config import RetrainConfig, RetrainSettings
 from stream_app.core.retrain.data_range import Asked
 from stream_app.core.retrain.effects import COORDINATOR, Audit, CommandRefused, Effect, Wait
@@ -77,9 +77,9 @@ class RetrainStage(LogStage):
         self.partition = partition
         self.load(None, None)
 
-    def load(self, memo: bytes | None, table: TableReader | None) -> None:
+    def load(self, lane_state: bytes | None, table: TableReader | None) -> None:
         """Start from the last commit; coordinators that are not idle are found by their marks."""
-        self.memo = memos.decode(memo) if memo is not None else memos.RetrainLaneState()
+        self.lane_state = lane_states.decode(lane_state) if lane_state is not None else lane_states.RetrainLaneState()
         self._work = UnitOfWork(table, self.partition)
         self._epoch = EpochLog(self._work)
         self.settings = RetrainSettings(self.config, self._work)
@@ -88,7 +88,7 @@ class RetrainStage(LogStage):
     @property
     def last_tick(self) -> int:
         """Last tick handled, epoch ms; 0 before the first."""
-        return self.memo.last_tick
+        return self.lane_state.last_tick
 
     # -- input ---------------------------------------------------------------------------------------------------
 
@@ -108,7 +108,7 @@ class RetrainStage(LogStage):
 
     def drain(self) -> Drained:
         """Effects since the last drain; the table holds them before the stage is called again."""
-        return self._work.drain(memos.encode(self.memo))
+        return self._work.drain(lane_states.encode(self.lane_state))
 
     def _entry(self, offset: int, entry: model_log.Entry) -> None:
         """What is known of the data is noted at once; what a coordinator must answer waits for the tick."""
@@ -144,12 +144,12 @@ class RetrainStage(LogStage):
 
     def _tick(self, entry: model_log.TickEntry) -> bool:
         """Handle an epoch; ``False`` if the budget ends before it, and the rest waits in the table."""
-        memo, now_ms = self.memo, entry.at_ms
-        if now_ms <= memo.last_tick:
+        lane_state, now_ms = self.lane_state, entry.at_ms
+        if now_ms <= lane_state.last_tick:
             return True
         self._now_ms, self._inputs = now_ms, entry.inputs
         self._publisher = Publisher(self.settings, self.partition, now_ms, entry.inputs)
-        day_offsets.remember(self._work, memo.last_tick, memo.inputs, now_ms, self.config.history_days + 2)
+        day_offsets.remember(self._work, lane_state.last_tick, lane_state.inputs, now_ms, self.config.history_days + 2)
         if not self._epoch.handle(self._batch):
             return False
         for names in self._memory.timers.due(now_ms):
@@ -159,32 +159,32 @@ class RetrainStage(LogStage):
                 self._step(model, TickEvent(self._of_repair(model)))
             self._memory.forget()
         self._take_turns()
-        memo.last_tick, memo.inputs = now_ms, entry.inputs
+        lane_state.last_tick, lane_state.inputs = now_ms, entry.inputs
         return True
 
     def _take_turns(self) -> None:
         """Let policies' trainings begin that waited, the oldest first, as long as there is room for one."""
         after: bytes | None = None
-        while self.memo.waiting and (found := self._work.scan(WAITING, after, 1)):
+        while self.lane_state.waiting and (found := self._work.scan(WAITING, after, 1)):
             after = found[0][0]
             model = after[len(WAITING) + 8 :].decode()
             self._memory.read([model])
             if not self._free(model):
                 break
             self._work.put(after, None)
-            self.memo.waiting -= 1
+            self.lane_state.waiting -= 1
             self._policies(model, int.from_bytes(after[len(WAITING) : len(WAITING) + 8], "big"), self._now_ms)
         self._memory.forget()
 
     def _free(self, model: str) -> bool:
-        return self.memo.trainings < self.settings.rules_of(model).rules.retrain_at_once
+        return self.lane_state.trainings < self.settings.rules_of(model).rules.retrain_at_once
 
     def _policies(self, model: str, close_ms: int, again_ms: int = 0) -> None:
         """Ask the policies of a model that has any beside drift."""
         if all(policy == "drift" for policy in self.settings.rules_of(model).rules.retrain_policies):
             return
         labelled = self._memory.history(model).labelled
-        free = self._free(model) and (bool(again_ms) or not self.memo.waiting)
+        free = self._free(model) and (bool(again_ms) or not self.lane_state.waiting)
         self._step(model, PolicyCheck(close_ms, self._seen(model, Asked()), labelled, free, again_ms))
 
     def _batch(self, batch: list[tuple[bytes, bytes]]) -> None:
@@ -285,11 +285,11 @@ class RetrainStage(LogStage):
         before = self._memory.states[model]
         config = self.settings.of(model)
         after, effects = step(config, before, event, now_ms=self._now_ms)
-        self.memo.trainings += under_way(after) - under_way(before)
+        self.lane_state.trainings += under_way(after) - under_way(before)
         for effect in effects:
             if isinstance(effect, Wait):
                 self._work.put(WAITING + effect.close_ms.to_bytes(8, "big") + model.encode(), b"\1")
-                self.memo.waiting += 1
+                self.lane_state.waiting += 1
             for emit in self._publisher.effect(model, effect, windows):
                 self._work.emit(emit)
         if after != before:

@@ -13,7 +13,7 @@ from schemas.common import rfc3339, uuid5
 from schemas.partitioning import partition_for
 from stream_app.core import model_log
 from stream_app.core.alerts import AlertsStage, state
-from stream_app.core.alerts import lane_state as memos
+from stream_app.core.alerts import lane_state as lane_states
 from stream_app.core.kit.days import HOUR_MS
 from stream_app.core.metrics_stage.border import read_command, read_result
 from stream_app.errors import Broken, Incompatible
@@ -157,7 +157,7 @@ def test_the_last_tick_handled_stands_in_the_memo() -> None:
     bench.close(D)
     bench.checkpoint()
     assert bench.stage.last_tick == at(D)
-    assert memos.decode(bench.memo or b"").last_tick == at(D)
+    assert lane_states.decode(bench.lane_state or b"").last_tick == at(D)
 
 
 def test_a_tick_that_is_not_later_than_the_last_does_nothing() -> None:

@@ -128,8 +128,8 @@ class Bench:
         return self.lane.stage
 
     @property
-    def memo(self) -> bytes | None:
-        return self.lane.memo
+    def lane_state(self) -> bytes | None:
+        return self.lane.lane_state
 
     def feed(self, *entries: Any) -> Bench:
         for entry in entries:

@@ -164,5 +164,5 @@ def test_a_fleet_takes_turns_the_oldest_first_and_none_is_left_out(seed: int | N
     assert len(waiting) == len(set(waiting)) == 26
     order = [c.model for c in bench.of("training-commands") if c.command == "train"]
     assert len(order) == len(set(order)) == 30
-    assert bench.stage.memo.waiting == 0
-    assert bench.stage.memo.trainings == 0
+    assert bench.stage.lane_state.waiting == 0
+    assert bench.stage.lane_state.trainings == 0
