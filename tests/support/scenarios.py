@@ -118,6 +118,19 @@ def stretched(bad: int, days: int, n: int = 1_000) -> Scenario:
     return Scenario("churn:stretched", days, make, bad)
 
 
+def overconfident(bad: int, days: int, n: int = 1_000, times: float = 3.0) -> Scenario:
+    """A calibrated model whose logits are multiplied from ``bad`` on, predictions unchanged: no metric moves, and its
+    scores no longer say how often it is right."""
+
+    def make(rng: np.random.Generator, day: int) -> Day:
+        logit = rng.normal(0, 1.5, n)
+        actual = (rng.random(n) < 1 / (1 + np.exp(-logit))).astype(np.int64)
+        scores = 1 / (1 + np.exp(-logit * (times if day >= bad else 1.0)))
+        return Day(np.round(scores, 4), logit >= 0, actual)
+
+    return Scenario(f"churn:overconfident-{times:g}", days, make, bad)
+
+
 def shifted(
     bad: int, days: int, logits: float = 1.0, n: int = 1_000, again: tuple[int, float] | None = None,
     lost: int | None = None, regained: int = 10**9,
