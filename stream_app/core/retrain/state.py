@@ -77,8 +77,6 @@ class Job(msgspec.Struct, frozen=True):
     artifact_sha256: str | None = None
     candidate_metrics: dict[str, float | None] | None = None
     champion_metrics: dict[str, float | None] | None = None
-    #: whether the candidate passed the thresholds, or a person approved it
-    validated: bool = False
     #: of the candidate with the active version, as its trainer says
     comparison: VersionComparison | None = None
     #: range that the candidate learnt from, of those that its trainer tried
