@@ -90,6 +90,8 @@ def test_rebaseline_ends_an_episode_and_makes_the_present_normal() -> None:
     assert alarms(sim)
     late = [row for row in records(sim, "hourly-evidence") if hour_of(row["as_of"]) > ONSET + 43]
     assert not late
+    last = records(sim, "hourly-evidence")[-1]
+    assert (last["kind"], last["change"], hour_of(last["as_of"])) == ("performance", "ended", ONSET + 42)
     assert [row["resolution_reason"] for row in records(sim, "alerts") if row["status"] == "resolved"] == ["accepted"]
 
 

@@ -55,9 +55,9 @@ SAFEGUARDS, REASON = 32, 1_000
 class AlertsStage(LogStage):
     """Alerts of one model partition. Not thread-safe; owned by its lane."""
 
-    def __init__(self, config: AlertsConfig, partition: int | None = None) -> None:
+    def __init__(self, config: AlertsConfig, partition: int) -> None:
         self.config = config
-        self.partition = config.partition if partition is None else partition
+        self.partition = partition
         self.load(None, None)
 
     def load(self, lane_state: bytes | None, table: TableReader | None) -> None:
@@ -138,7 +138,7 @@ class AlertsStage(LogStage):
 
     def _own(self, model: str) -> None:
         # One partition owns every model: nothing to compare, and the hash costs as much as the rest of this.
-        count = self.config.partitions
+        count = self.config.model_partitions
         if count > 1 and partition_for(model.encode(), count) != self.partition:
             raise Broken(f"model {model!r} came in the log of partition {self.partition} of {count}; please report it")
 

@@ -15,7 +15,7 @@ from stream_app.core.comparisons.recalibration import RepairProposal
 from stream_app.core.kit.codec import Codec
 from stream_app.core.retrain.data_range import Plan
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 PREFIX: Final = b"J"
 
 State = Literal[
@@ -77,8 +77,6 @@ class Job(msgspec.Struct, frozen=True):
     artifact_sha256: str | None = None
     candidate_metrics: dict[str, float | None] | None = None
     champion_metrics: dict[str, float | None] | None = None
-    #: whether the candidate passed the thresholds, or a person approved it
-    validated: bool = False
     #: of the candidate with the active version, as its trainer says
     comparison: VersionComparison | None = None
     #: range that the candidate learnt from, of those that its trainer tried

@@ -112,7 +112,6 @@ def approve(transition: Transition, event: Approve) -> None:
         return
     if job.asked == "activate":
         transition.audit("approve", "ordered", event.id, event.reason, actor=event.actor, ids=(event.id,))
-        transition.change_job(validated=True)
         transition.send("activating", "activate")
         return
     skipped = {"approval": f"approved by {event.actor}"}
@@ -189,7 +188,6 @@ def judge_candidate(transition: Transition, event: TickEvent) -> None:
         comparison=found.comparison, tried=job.tried,
     )  # fmt: skip
     if found.verdict == "passed":
-        transition.change_job(validated=True)
         transition.send("activating", "activate")
     elif found.verdict == "needs_person":
         transition.change(state="awaiting_approval", job=replace(job, asked="activate"))
