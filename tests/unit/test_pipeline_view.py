@@ -10,7 +10,8 @@ from aiohttp import web
 
 from schemas import deadletters
 from stream_app.settings import Settings
-from stream_app.web.pipeline_view import _bounded, _sample, _workers
+from stream_app.web.pipeline_view import _bounded, _sample
+from stream_app.web.pipeline_workers import asked
 
 LANE: dict[str, Any] = {
     "open": True, "parked": None, "waits_for": None, "refused_tick": None,
@@ -33,7 +34,7 @@ async def _said(body: Any, status: int = 200) -> Any:
     await site.start()
     try:
         port = runner.addresses[0][1]
-        return await _workers(Settings(web_url=f"http://127.0.0.1:{port}"))
+        return await asked(Settings(web_url=f"http://127.0.0.1:{port}"))
     finally:
         await runner.cleanup()
 
@@ -70,10 +71,10 @@ async def test_what_is_no_view_of_a_worker_hides_nothing_else(body: Any) -> None
 
 
 async def test_a_worker_that_is_away_is_a_problem() -> None:
-    found = await _workers(Settings(web_url="http://127.0.0.1:9"))
+    found = await asked(Settings(web_url="http://127.0.0.1:9"))
     assert found.rows[0]["ready"] is False
     assert "no worker answers" in found.problems[0]["sentence"]
-    assert (await _workers(Settings(web_port=0))).rows == []
+    assert (await asked(Settings(web_port=0))).rows == []
 
 
 async def test_a_question_that_breaks_is_a_problem_and_no_more() -> None:

@@ -123,7 +123,7 @@ class RetrainStage(LogStage):
         elif isinstance(entry, model_log.EventEntry):
             known = self._memory.history(entry.model)
             found = entry.finding
-            if known.judged(found):
+            if known.judged(found, entry.bounds):
                 self._memory.keep(entry.model, known)
             if found.kind in _JUDGED and (found.check is None or (found.check == HOURLY and found.drift)):
                 self._remember(offset, model_log.EventEntry(replace(found, windows=[]), entry.repair))
