@@ -68,8 +68,9 @@ async def test_what_stops_is_missed_and_what_failed_is_sent_again(
 
             await _a_record_that_failed(prefix, page, web)
 
-            for process in (*others.values(), second):
+            for process in others.values():
                 process.kill()
+            second.kill()
             told = {name: f"the {name} has stopped" for name in ("trainer", "deployer")}
             told |= {"bridge": "no bridge is running", "worker": f"the worker at {addresses[1]} has stopped"}
             await asyncio.gather(*(timed(f"a killed {name}", STOPPED_S, page, text) for name, text in told.items()))
