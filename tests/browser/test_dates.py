@@ -26,9 +26,6 @@ MODEL = "churn:step-25-300-on"
 ZONES = ("UTC", "Asia/Kathmandu", "America/Los_Angeles")
 NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 MONTHS = {name: number for number, name in enumerate(NAMES, 1)}
-    name: n
-    for n, name in enumerate(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], 1)
-}
 #: ``11–17 Jan (7 days)``, ``28 Dec 2025 – 3 Jan 2026 (7 days)``, ``4 Feb (1 day)``
 RANGE = re.compile(
     r"(?:(?P<day>\d{1,2})(?: (?P<month>[A-Z][a-z]{2}))?(?: (?P<year>\d{4}))? ?– ?)?"
