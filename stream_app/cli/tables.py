@@ -19,7 +19,7 @@ from stream_app.ingest.mapping import Mapping, read_mapping
 _OPTIONS: Final = (
     click.option(
         "--map", "columns", multiple=True, metavar="FIELD=COLUMN",
-        help="ListColumn that holds a field, or an expression of columns as in a relay's map: "
+        help="Column that holds a field, or an expression of columns as in a relay's map: "
         "'score=percent | scale(0, 100)'. FIELD= alone: no column.",
     ),
     click.option("--set", "constants", multiple=True, metavar="FIELD=VALUE", help="Value of a field for every row."),

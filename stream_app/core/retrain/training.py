@@ -138,6 +138,8 @@ def reject(transition: Transition, event: ManualCommand) -> None:
     if _named(transition, "reject", event, event.target):
         ids = (event.id, *transition.job().cause.event_ids)
         transition.audit("reject", "rejected", event.id, event.reason, actor=event.actor, ids=ids)
+        if transition.job().asked == "activate":
+            _rejected(transition)
         _decline(transition)
 
 
@@ -192,7 +194,15 @@ def judge_candidate(transition: Transition, event: TickEvent) -> None:
     elif found.verdict == "needs_person":
         transition.change(state="awaiting_approval", job=replace(job, asked="activate"))
     else:
+        _rejected(transition)
         transition.rest()
+
+
+def _rejected(transition: Transition) -> None:
+    """A candidate comes to nothing. Where a floor asked for it, the next one is asked for later and later: what cannot
+    be met is not tried for ever."""
+    if transition.job().cause.kind == "floor":
+        transition.change(floor_rejected=transition.state.floor_rejected + 1)
 
 
 def order(transition: Transition, cause: Cause, seen: Seen) -> None:
