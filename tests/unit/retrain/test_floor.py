@@ -74,7 +74,8 @@ def test_whatever_breaks_the_row_starts_the_count_anew(between: Any) -> None:
 
 def test_each_rejected_candidate_doubles_the_wait_and_an_activation_resets_it() -> None:
     bench = serving(RULES)
-    last, gaps = None, []
+    last: int | None = None
+    gaps: list[int] = []
     for day in range(D, D + 420):
         check(bench, day)
         found = trained(bench)
