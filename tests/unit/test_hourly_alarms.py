@@ -65,7 +65,7 @@ def test_an_episode_ends_within_72_hours_of_its_fault(points: float, hours: int,
     changes = [row for row in records(sim, "hourly-evidence") if row.get("change")]
     performance = [(row["change"], hour_of(row["as_of"])) for row in changes if row["kind"] == "performance"]
     assert performance[0][0] == "opened"
-    assert [at for change, at in performance if change == "ended"][0] <= ONSET + 6 + hours + 72
+    assert next(at for change, at in performance if change == "ended") <= ONSET + 6 + hours + 72
 
 
 @pytest.mark.long
