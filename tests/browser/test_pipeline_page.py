@@ -3,6 +3,7 @@ shown with the field that failed and sent again by a button."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -67,16 +68,16 @@ async def test_what_stops_is_missed_and_what_failed_is_sent_again(
 
             await _a_record_that_failed(prefix, page, web)
 
-            for name, process in others.items():
+            for process in others.values():
                 process.kill()
-                text = "no bridge is running" if name == "bridge" else f"The {name} has stopped"
-                await timed(f"a killed {name}", STOPPED_S, page, text)
-            await expect(facts.locator(".tag.bad")).to_have_count(len(others))
             second.kill()
-            await timed("a killed worker", STOPPED_S, page, f"The worker at {addresses[1]} has stopped")
+            told = {name: f"the {name} has stopped" for name in ("trainer", "deployer")}
+            told |= {"bridge": "no bridge is running", "worker": f"the worker at {addresses[1]} has stopped"}
+            await asyncio.gather(*(timed(f"a killed {name}", STOPPED_S, page, text) for name, text in told.items()))
+            await expect(facts.locator(".tag.bad")).to_have_count(len(others))
             await expect(workers.filter(has_text=addresses[1]).locator(".tag")).to_have_text("stopped")
             first.kill()
-            await timed("the last worker killed", STOPPED_S, page, "No worker is running")
+            await timed("the last worker killed", STOPPED_S, page, "no worker is running")
             assert not faults
     finally:
         for process in (*others.values(), web.process):

@@ -25,7 +25,14 @@ from stream_app.core.alerts import lane_state as alerts_lane
 from stream_app.core.alerts import state as alerts_state
 from stream_app.core.comparisons import finding
 from stream_app.core.comparisons.estimated import Calibration, Muting
-from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow, QualityValue, ScoreWindow
+from stream_app.core.comparisons.records import (
+    Histogram,
+    LabelWindow,
+    MetricBound,
+    MetricWindow,
+    QualityValue,
+    ScoreWindow,
+)
 from stream_app.core.counts import cells, cells_codec, deltas, score_sketch
 from stream_app.core.counts.cells import Cell, Counts, DriftNote
 from stream_app.core.counts.deltas import DeltaRecord
@@ -238,7 +245,10 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
             model_log.QualityEntry, names, names, natural, natural, baselines,
             st.lists(st.builds(QualityValue, names, natural, natural, unit, st.none() | unit, natural, natural)), names,
         ),
-        st.builds(model_log.EventEntry, findings),
+        st.builds(
+            model_log.EventEntry, findings,
+            bounds=st.lists(st.builds(MetricBound, names, unit, unit), max_size=3),
+        ),
         st.builds(
             model_log.DecisionEntry, names, names, st.booleans(), st.lists(st.tuples(names, st.booleans(), names))
         ),
