@@ -62,7 +62,7 @@ def shown_in(text: str) -> list[tuple[Days, int]]:
     return out
 
 
-def test_ranges_are_read_as_people_write_them() -> None:
+async def test_ranges_are_read_as_people_write_them() -> None:
     year = datetime.now(UTC).year
     jan = [((date(year, 1, 11), date(year, 1, 17)), 7)]
     assert shown_in("rows of 11–17 Jan (7 days) beside") == jan
