@@ -32,6 +32,13 @@ RANGE = re.compile(
     r"(?P<last>\d{1,2}) (?P<last_month>[A-Z][a-z]{2})(?: (?P<last_year>\d{4}))? \((?P<days>\d+) days?\b"
 )
 
+#: Every text of an element by itself, so that the number before a range is no part of it.
+TEXTS = """e => {
+    const walker = document.createTreeWalker(e, NodeFilter.SHOW_TEXT), out = [];
+    while (walker.nextNode()) out.push(walker.currentNode.data);
+    return out.join("\\n");
+}"""
+
 Days = tuple[date, date]
 
 
