@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import click
@@ -170,9 +171,9 @@ def main(seeds: int, days: int, trials: int, world: str | None) -> None:
     """Print a line for each, and one JSON object as the last line."""
     found: dict[str, list[Any]] = {}
     todo: list[tuple[str, Callable[[], dict[str, Any]]]] = [
-        *(("validation", lambda t=t: validation(*t, trials)) for t in TRIALS),  # type: ignore[misc]
-        *(("probation", lambda v=v: probation(v, seeds)) for v in VOLUMES),  # type: ignore[misc]
-        ("stationary", lambda: stationary(seeds, days)),
+        *(("validation", partial(validation, points, held, trials)) for points, held in TRIALS),
+        *(("probation", partial(probation, per_day, seeds)) for per_day in VOLUMES),
+        ("stationary", partial(stationary, seeds, days)),
     ]
     for name, run in todo:
         if world in (None, name):
