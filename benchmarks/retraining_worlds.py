@@ -172,7 +172,7 @@ def main(seeds: int, days: int, trials: int, world: str | None) -> None:
     found: dict[str, list[Any]] = {}
     todo: list[tuple[str, Callable[[], dict[str, Any]]]] = [
         *(("validation", partial(validation, points, held, trials)) for points, held in TRIALS),
-        *(("probation", partial(probation, per_day, seeds)) for per_day in VOLUMES),
+        *(("probation", partial(probation, volume, seeds)) for volume in VOLUMES),
         ("stationary", partial(stationary, seeds, days)),
     ]
     for name, run in todo:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -49,7 +50,7 @@ def served(folder: Path, models: int) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
-        web.should_exit = True
+        web.handle_exit(signal.SIGTERM, None)
         thread.join(30)
         server.kill()
 

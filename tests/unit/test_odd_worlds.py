@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -36,10 +37,6 @@ def _weekday(day: int) -> int:
 
 
 Rows = Callable[[np.random.Generator, int, int], Day]
-
-
-def _steady(rng: np.random.Generator, day: int, n: int) -> Day:
-    return healthy(rng, n)
 
 
 def _other_weekend(rng: np.random.Generator, day: int, n: int) -> Day:
@@ -122,11 +119,14 @@ def _drift_alerts(models: list[Scenario]) -> dict[str, list[tuple[int, str]]]:
     return out
 
 
+def _at(rows: Rows, per_day: int, rng: np.random.Generator, day: int) -> Day:
+    return rows(rng, day, per_day)
+
+
 @pytest.mark.parametrize("per_day", [190, 1_000])
 def test_odd_worlds_without_a_loss_are_quiet(per_day: int) -> None:
     models: list[Scenario] = [
-        OddWorld(f"churn:{name}", DAYS, lambda rng, day, rows=rows: rows(rng, day, per_day))
-        for name, rows in WORLDS.items()
+        OddWorld(f"churn:{name}", DAYS, partial(_at, rows, per_day)) for name, rows in WORLDS.items()
     ]
     models.append(OddWorld("fraud:rare", DAYS, lambda rng, day: _rare(rng, day, per_day)))
     new = OddWorld(
