@@ -108,6 +108,10 @@ WORLDS: dict[str, Rows] = {
 }  # fmt: skip
 
 
+def _of_volume(rows: Rows, per_day: int, rng: np.random.Generator, day: int) -> Day:
+    return rows(rng, day, per_day)
+
+
 def _drift_alerts(models: list[Scenario]) -> dict[str, list[tuple[int, str]]]:
     """(day of opening, severity) of each model's alerts about drift."""
     sim = run(models, simulator())
@@ -119,14 +123,10 @@ def _drift_alerts(models: list[Scenario]) -> dict[str, list[tuple[int, str]]]:
     return out
 
 
-def _at(rows: Rows, per_day: int, rng: np.random.Generator, day: int) -> Day:
-    return rows(rng, day, per_day)
-
-
 @pytest.mark.parametrize("per_day", [190, 1_000])
 def test_odd_worlds_without_a_loss_are_quiet(per_day: int) -> None:
     models: list[Scenario] = [
-        OddWorld(f"churn:{name}", DAYS, partial(_at, rows, per_day)) for name, rows in WORLDS.items()
+        OddWorld(f"churn:{name}", DAYS, partial(_of_volume, rows, per_day)) for name, rows in WORLDS.items()
     ]
     models.append(OddWorld("fraud:rare", DAYS, lambda rng, day: _rare(rng, day, per_day)))
     new = OddWorld(
