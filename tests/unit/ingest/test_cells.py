@@ -63,9 +63,7 @@ def test_labels_that_are_large_integers_or_decimals_keep_every_digit() -> None:
 def test_an_id_is_the_same_in_a_map_and_in_a_table_but_for_blanks_around_it() -> None:
     item: Any
     for item in ("a", 12, 2**80, Decimal(12), b"a"):
-        assert (
-            value("a | id", a=item) == cells.name_in_cell(item) == (item.decode() if item == b"a" else str(item))
-        )
+        assert value("a | id", a=item) == cells.name_in_cell(item) == (item.decode() if item == b"a" else str(item))
     for item in ("", " ", "NaN", "n/a", None, float("nan")):
         assert value("a | id ?? 'none'", a=item) == "none"
         assert cells.name_in_cell(item) is None
