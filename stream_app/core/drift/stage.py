@@ -22,6 +22,7 @@ from stream_app.core.comparisons.records import QualityValue
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.verdicts import (
     Judgement,
+    by_class,
     completeness_verdict,
     performance_verdict,
     quality_verdict,
@@ -199,6 +200,11 @@ class DriftStage(LogStage):
     def _performance(self, entry: model_log.PerformanceEntry) -> None:
         rules = self.settings.rules_of(entry.model)
         judgement = _without_baseline(performance_verdict(entry.windows, rules), entry.baseline)
+        if not entry.again:
+            selected = any(by_class(window, rules) for window in entry.windows)
+            memory = self._memory(entry.model)
+            self._fault(memory, day_of(entry.close_ms), "labels", "outcomes come by class" if selected else None)
+            self._keep(entry.model, memory)
         drop = None
         if entry.windows and judgement.metric is not None:
             worst = next(m for m in entry.windows[judgement.decisive].metrics if m.metric == judgement.metric)
