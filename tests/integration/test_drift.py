@@ -218,3 +218,9 @@ async def _explained(prefix: Prefix, running: Worker, seen: Published, monkeypat
     missing = await asyncio.to_thread(call, "explain", "00000000-0000-0000-0000-000000000000")
     assert missing.exit_code != 0
     assert "no drift event or alert has the id" in missing.output
+    # an alarm between two daily checks is made again likewise
+    alarm = next(e for e in seen.events if e["model"] == "churn:step-25-1000-on" and e.get("check") == "hourly")
+    done = await asyncio.to_thread(call, "explain", alarm["id"][:12], "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (told["id"], told["same"], told["differences"]) == (alarm["id"], True, [])
