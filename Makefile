@@ -16,7 +16,8 @@ BIN := .venv/bin
 PYTHON ?=
 export PYTHON
 WORKERS ?= 3
-export PYTHONDONTWRITEBYTECODE ?= 1
+# Hundreds of processes are started: compiling the modules anew costs each of them .7 s.
+unexport PYTHONDONTWRITEBYTECODE
 # Several processes share the cores already: threads that spin for each other's work only take time from the tests.
 export OMP_NUM_THREADS ?= 1
 

@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import alert_latency, daily_close, live_view
+from benchmarks import alert_latency, daily_close, hourly_loop, live_view
 from benchmarks.load import Job, load
 from stream_app.services.kafka import LocalKafka
 
@@ -28,6 +28,9 @@ GOALS = {
     "models_ratio": "at most 1.5",
     "rss_mb_1m_pending": "under 500",
     "daily_close_seconds_10k_models": "under 60",
+    "hourly_seconds_10k_models": "under 10",
+    "hourly_references_seconds_10k_models": "under 20",
+    "hourly_kb_a_model": "at most 20",
     "api_model_p99_ms_10k_models": "under 100",
     "fleet_page_seconds_10k_models": "under 1",
     "alert_to_100_clients_seconds": "under 1",
@@ -80,6 +83,8 @@ def _run(bootstrap: str, folder: Path, scale: float) -> dict[str, float]:
     console.print("seeding 90 days of 10,000 models", style="dim")
     (folder / "closes").mkdir()
     closes = daily_close.run(bootstrap, folder / "closes", int(10_000 * scale))
+    console.print("evidence of 10,000 models at full hours", style="dim")
+    hourly = hourly_loop.run(int(10_000 * scale))
     console.print("laying out 90 days of 10,000 models for the dashboard", style="dim")
     (folder / "live").mkdir()
     live = live_view.run(bootstrap, folder / "live", int(10_000 * scale))
@@ -100,6 +105,7 @@ def _run(bootstrap: str, folder: Path, scale: float) -> dict[str, float]:
         "rss_mb_1m_pending": pending["rss_mb"],
         "peak_mb_1m_pending": pending["peak_mb"],
         **closes,
+        **hourly,
         **live,
     }
 

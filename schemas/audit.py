@@ -23,8 +23,8 @@ from schemas.common import (
 )
 from schemas.training import MOST_RANGES, TriedRange, VersionComparison
 
-#: The stages that decide.
-Stage = Literal["metrics", "retrain", "alerts"]
+#: Who decides: a stage, or a redrive of dead-lettered records, which is commanded by a person and passes no stage.
+Stage = Literal["metrics", "retrain", "alerts", "redrive"]
 
 
 class AuditInputs(msgspec.Struct, frozen=True):
@@ -47,7 +47,7 @@ class AuditRecord(Output, frozen=True, kw_only=True):
     model: ModelIdOrAll
     model_type: Everything
     tenant_id: Everything
-    #: the stage that did it, or would not
+    #: who did it, or would not
     stage: Stage
     actor: Actor
     action: Token

@@ -61,3 +61,20 @@ def decode_tick(value: bytes, offset: int, stamped_ms: int | None = None) -> Tic
     if stamped_ms is not None and tick.mode != "external" and at_ms > stamped_ms + LIVE_AHEAD_MS:
         raise ValueError(f"the tick {tick.at} lies more than 5 minutes after the broker's time {rfc3339(stamped_ms)}")
     return TickView(at_ms, tick.ends_epoch, tick.mode, tick.end_offsets, offset)
+
+
+class ClockMode:
+    """Whose time a clock partition holds, tick by tick: no simulated tick counts after a live one.
+
+    Lanes and everything else that reads a clock ask it alike, each tick in the order of the log.
+    """
+
+    def __init__(self, live: bool = False) -> None:
+        #: whether the last tick taken was a live one
+        self.live = live
+
+    def take(self, tick: TickView) -> None:
+        """``ValueError`` for a simulated tick while the clock is live; it changes nothing."""
+        if tick.mode == "external" and self.live:
+            raise ValueError(f"the clock is live, and a simulated tick of {rfc3339(tick.at_ms)} came")
+        self.live = tick.mode == "live"

@@ -41,7 +41,7 @@ TopicName = Annotated[str, Meta(min_length=1, max_length=249, extra_json_schema=
 class Trigger(msgspec.Struct, frozen=True):
     """Why the command was given."""
 
-    kind: Literal["statistical", "performance", "manual", "probation", "labels", "schedule"]
+    kind: Literal["statistical", "performance", "manual", "probation", "floor", "labels", "schedule"]
     drift_event_ids: Annotated[list[Uuid], Meta(max_length=100)]
     reason: Text
 

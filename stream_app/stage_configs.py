@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from stream_app.core.alerts import AlertsConfig
 from stream_app.core.alerts.rules import AlertRules
+from stream_app.core.comparisons.labels import WITH_LIMITS
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.drift import DriftConfig
 from stream_app.core.kit.live_settings import Values
@@ -124,6 +125,9 @@ def metrics_config(settings: Settings) -> MetricsConfig:
             of["performance_metrics"][0] if of["primary_metric"] == "first" else of["primary_metric"],
             of["hourly_alerts"],
             of["false_alert_budget"],
+            tuple(
+                name for name in WITH_LIMITS if name in of["validation_floors"] and "floor" in of["retrain_policies"]
+            ),
         )
 
     return MetricsConfig(

@@ -16,6 +16,7 @@ from stream_app.kafka.topics import Topics
 from stream_app.services.kafka import LocalKafka
 from tests.support.kafka_io import Prefix
 from tests.support.live import Site, serving
+from tests.support.reference import Process
 from tests.support.worker import Worker
 
 _numbers = itertools.count(1)
@@ -76,6 +77,15 @@ def worker(prefix: Prefix, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     yield make
     for item in made:
         item.kill()
+
+
+@pytest.fixture
+def made() -> Iterator[list[Process]]:
+    """A list for the processes that a test makes; those in it are killed at the end."""
+    processes: list[Process] = []
+    yield processes
+    for process in processes:
+        process.kill()
 
 
 @pytest.fixture(scope="module")

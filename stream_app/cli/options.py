@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 import click
+
+_UNITS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 metrics_port = click.option(
     "--metrics-port", "port", type=click.IntRange(0, 65_535), metavar="PORT",
     help="Answer Prometheus there, at /metrics; 0: nowhere. Default: the setting metrics_port. On the address "
     "metrics_host.",
 )  # fmt: skip
+
+
+def label_delay(text: str | None) -> tuple[int, int] | None:
+    """Bounds of a delay, ms, as people write it."""
+    if text is None:
+        return None
+    bounds = []
+    for part in text.split(".."):
+        match = re.fullmatch(r"(\d+)([smhd])", part)
+        if match is None:
+            raise click.BadParameter(f"{text!r} is not like 6h or 6h..3d", param_hint="--label-delay")
+        bounds.append(int(match[1]) * _UNITS[match[2]])
+    return min(bounds), max(bounds)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import re
 import sys
 import time
 from dataclasses import replace
@@ -18,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from schemas.common import rfc3339
 from stream_app import settings as settings_module
+from stream_app.cli.options import label_delay
 from stream_app.cli.tables import file_of, mapping_of, reading_of, say_faults, table_options
 from stream_app.engine.live_clock import HANDED_OVER_S
 from stream_app.errors import Incompatible
@@ -31,22 +31,6 @@ from stream_app.replay.results import ResultFollower
 from stream_app.replay.run import ReplayPlan, Summary, look_through, options_summary, run_replay
 from stream_app.replay.timeline import events
 from stream_app.settings import Settings
-
-_UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-
-
-def label_delay(text: str | None) -> tuple[int, int] | None:
-    """Bounds of a delay, ms, as people write it."""
-    if text is None:
-        return None
-    bounds = []
-    for part in text.split(".."):
-        match = re.fullmatch(r"(\d+)([smhd])", part)
-        if match is None:
-            raise click.BadParameter(f"{text!r} is not like 6h or 6h..3d", param_hint="--label-delay")
-        bounds.append(int(match[1]) * _UNITS[match[2]])
-    return min(bounds), max(bounds)
-
 
 #: What holds after simulated ticks, for people.
 FOLLOWED = (

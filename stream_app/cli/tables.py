@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,7 @@ from stream_app.ingest.mapping import Mapping, read_mapping
 _OPTIONS: Final = (
     click.option(
         "--map", "columns", multiple=True, metavar="FIELD=COLUMN",
-        help="ListColumn that holds a field, or an expression of columns as in a relay's map: "
+        help="Column that holds a field, or an expression of columns as in a relay's map: "
         "'score=percent | scale(0, 100)'. FIELD= alone: no column.",
     ),
     click.option("--set", "constants", multiple=True, metavar="FIELD=VALUE", help="Value of a field for every row."),
@@ -133,9 +132,11 @@ def reading_of(options: dict[str, Any], file: dict[str, Any]) -> Reading:
     encoding, delimiter = (options[name] or file.get(name) for name in ("encoding", "delimiter"))
     if encoding is not None:
         try:
-            codecs.lookup(encoding)
-        except LookupError as error:
-            raise click.BadParameter(f"{encoding!r} is no encoding that is known", param_hint="--encoding") from error
+            "".encode(encoding)  # fails for codecs that are of no text too: hex, rot13
+        except (LookupError, UnicodeError) as error:
+            raise click.BadParameter(
+                f"{encoding!r} is no encoding of text that is known", param_hint="--encoding"
+            ) from error
     if delimiter is not None:
         try:
             delimiter = delimiter_of(delimiter)

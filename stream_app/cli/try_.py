@@ -9,14 +9,14 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from stream_app import settings as settings_module
 from stream_app.cli import listing
 from stream_app.cli.listing import ListColumn
-from stream_app.cli.replay import label_delay
+from stream_app.cli.options import label_delay
 from stream_app.cli.tables import (
     file_of,
     given_by,
@@ -28,16 +28,14 @@ from stream_app.cli.tables import (
 )
 from stream_app.errors import Incompatible
 from stream_app.ingest.inputs import Admission, Inputs, Survey, of_files, survey
-from stream_app.replay.run import ReplayPlan
 from stream_app.replay.ticks import Every
 from stream_app.settings import Settings
-from stream_app.trial.columns import look_at
-from stream_app.trial.dashboard import services, show
-from stream_app.trial.findings import gather
+from stream_app.trial.columns import LOOKED_AT, look_at
 from stream_app.trial.guess import Guess, guess
-from stream_app.trial.report import report
-from stream_app.trial.run import Trial, in_memory
-from stream_app.trial.words import story
+
+if TYPE_CHECKING:
+    from stream_app.replay.run import ReplayPlan
+    from stream_app.trial.run import Trial
 
 #: A tick at each daily check is all that verdicts need; a replay of the file says the same with --tick-every close.
 _EVERY: Every = "close"
@@ -85,9 +83,10 @@ def try_(
         raise click.BadParameter("goes with --dashboard, and is 1 to 60 of a-z 0-9 -", param_hint="--keep")
     settings = settings_module.load()
     given = given_by(options, _MORE)
-    found = guess(look_at(files, reading_of(options, file_of(options, _MORE))), files, given)
+    columns = look_at(files, reading_of(options, file_of(options, _MORE)))
+    found = guess(columns, files, given)
     content = _over(found.content, given)
-    _show(found, files)
+    _show(found, files, columns[0].rows)
     if not yes and not click.confirm("Read it like this?", default=True):
         raise Incompatible("say what is different with --map FIELD=COLUMN, --set FIELD=VALUE, --positive LABEL")
     inputs = _inputs(settings, files, options, content)
@@ -95,6 +94,10 @@ def try_(
     trial, faults = _run(settings, inputs, known), list(known.faults.lines())
     if save is not None:
         save.write_text(written(content), encoding="utf-8")
+    from stream_app.trial.findings import gather
+    from stream_app.trial.report import report
+    from stream_app.trial.words import story
+
     models = gather(trial, lambda model: settings.for_model(model).performance_metrics)
     if not models:
         raise Incompatible("no day of any model was closed: the file holds no prediction that counts")
@@ -109,6 +112,8 @@ def try_(
         names = " ".join(map(str, files))
         click.echo(f"mapping: {save}\nto Kafka: plumbline replay {names} --mapping {save} --tick-every {_EVERY}")
     if dashboard:
+        from stream_app.replay.run import ReplayPlan
+
         plan = ReplayPlan(list(files), mapping=inputs.mapping, every=_EVERY, reading=inputs.reading)
         _look_around(plan, known, keep)
 
@@ -123,9 +128,10 @@ def _over(guessed: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-def _show(found: Guess, files: tuple[Path, ...]) -> None:
+def _show(found: Guess, files: tuple[Path, ...], looked_at: int) -> None:
     rows = [{"field": field, "column": column, "why": why} for field, column, why in found.lines]
-    click.echo(f"{', '.join(map(str, files))} is read like this:\n")
+    by = f", as its first {looked_at:,} rows suggest" if looked_at >= LOOKED_AT else ""
+    click.echo(f"{', '.join(map(str, files))} is read like this{by}:\n")
     listing.show(rows, _COLUMNS, "table")
     for note in found.notes:
         click.echo(note)
@@ -150,6 +156,9 @@ def _looked_through(inputs: Inputs, strict: bool) -> Survey:
 
 
 def _run(settings: Settings, inputs: Inputs, known: Survey) -> Trial:
+    # the stages, and the statistics with them: who misspells a file's name does without
+    from stream_app.trial.run import in_memory
+
     with _bar("through the pipeline", known.predictions + known.outcomes) as bar:
         return in_memory(settings, inputs, known, _EVERY, lambda through, _: bar.update(through - bar.pos))
 
@@ -160,6 +169,8 @@ def _bar(label: str, length: int) -> Any:
 
 def _look_around(plan: ReplayPlan, known: Survey, keep: str | None) -> None:
     """The same on a broker, with the dashboard, until Ctrl-C or SIGTERM."""
+    from stream_app.trial.dashboard import services, show
+
     folder = Path(".plumbline") if keep is not None else Path(tempfile.mkdtemp(prefix="plumbline-try-"))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     listing.say("starting a pipeline of its own" + (f", {keep}" if keep is not None else ""))

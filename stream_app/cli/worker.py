@@ -45,8 +45,9 @@ def worker(log_level: str, take_over: bool, trust_broker_time: bool) -> None:
     from stream_app.engine.collector import look_rarely
 
     look_rarely()
-    logging.getLogger("aiokafka").setLevel(logging.ERROR if log_level != "debug" else logging.DEBUG)
     cluster = composition.prepare(settings, take_over=take_over)
+    # only now: a broker that does not answer is told in one sentence, not by its client's log too
+    logging.getLogger("aiokafka").setLevel(logging.ERROR if log_level != "debug" else logging.DEBUG)
     built = composition.build(settings, cluster, trust_broker_time=trust_broker_time)
     for line in _first_lines(settings):
         click.echo(line)

@@ -19,14 +19,14 @@ from schemas.unreadable import Unreadable
 from stream_app.core.comparisons.finding import Finding
 from stream_app.core.comparisons.hourly_entry import HourlyEntry
 from stream_app.core.comparisons.recalibration import RepairProposal
-from stream_app.core.comparisons.records import BaselineKind, LabelWindow, QualityValue, ScoreWindow
+from stream_app.core.comparisons.records import BaselineKind, LabelWindow, MetricBound, QualityValue, ScoreWindow
 from stream_app.core.kit.codec import Codec
 from stream_app.core.kit.effects import ConsumedRecord, Emit
 from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.core.log_terms import JobEntry, MuteTerms
 from stream_app.errors import Broken, Parked, UnknownFormat
 
-FORMAT: Final = 5
+FORMAT: Final = 6
 
 #: Alias of the log that metrics writes.
 MODEL_LOG: Final = "model-log"
@@ -133,6 +133,8 @@ class PerformanceEntry(msgspec.Struct, frozen=True, tag="performance"):
     acquitted: bool = False
     #: at HIGH and above: what a recalibration would do
     repair: RepairProposal | None = None
+    #: of metrics that a floor is set for, where the policy ``floor`` may ask: what they are in the seven-day window
+    bounds: list[MetricBound] = []
 
 
 class QualityEntry(msgspec.Struct, frozen=True, tag="quality"):
@@ -262,6 +264,8 @@ class EventEntry(msgspec.Struct, frozen=True, tag="event"):
     finding: Finding
     #: of a performance event, if a recalibration was looked at
     repair: RepairProposal | None = None
+    #: of a daily performance check: what metrics that a floor is set for are in the seven-day window
+    bounds: list[MetricBound] = []
 
     @property
     def model(self) -> str:

@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from operator import attrgetter
 from typing import Any
 
-from schemas.clock import TickView, decode_tick
-from schemas.common import rfc3339
+from schemas.clock import ClockMode, TickView, decode_tick
 from stream_app.engine.chunks import Chunk
 from stream_app.engine.protocol import Positions
 
@@ -81,8 +80,9 @@ class Clock:
         self.ticks: deque[tuple[TickView, int]] = deque()
         self.last_tick = state.tick
         self.end_offsets = dict(end_offsets)
-        #: whether the last tick reached, and the last one received, was a live one
-        self.live = self._live_came = state.live
+        #: whether the last tick reached was a live one; the mode is that of the last one received
+        self.live = state.live
+        self._mode = ClockMode(state.live)
         #: broker time (epoch ms) of the newest clock record received
         self.newest_broker_ms = 0
         self.unreadable: list[tuple[Any, str]] = []
@@ -97,14 +97,13 @@ class Clock:
             self.newest_broker_ms = max(self.newest_broker_ms, record.timestamp)
             try:
                 tick = decode_tick(record.value, record.offset, record.timestamp)
-                if tick is not None and tick.mode == "external" and self._live_came:
-                    raise ValueError(f"the clock is live, and a simulated tick of {rfc3339(tick.at_ms)} came")
+                if tick is not None:
+                    self._mode.take(tick)
             except (ValueError, TypeError) as error:
                 self.unreadable.append((record, str(error)))
                 self.refusal = f"{record.topic}[{record.partition}] offset {record.offset} is no tick: {error}"
                 continue
             if tick is not None:
-                self._live_came = tick.mode == "live"
                 self.ticks.append((tick, record.timestamp))
         # Nothing waits in the queue itself: ticks wait decoded, and the position moves with the ticks handled.
         self.input.chunks.clear()

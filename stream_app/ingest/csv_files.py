@@ -339,6 +339,8 @@ def _not_text(cell: bytes) -> str:
 
 
 def _parse_error(error: Exception) -> str:
+    if "Empty CSV" in str(error):
+        return f"there is a header and no row, or a quote in it swallows the rest: {_UNCLOSED}"
     if "straddling" in str(error):
         return f"a row is longer than {BLOCK >> 20} MiB: {_UNCLOSED}"
     return str(error)

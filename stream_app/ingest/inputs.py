@@ -28,6 +28,7 @@ from stream_app.ingest.faults import BadRow, Faults, FileFault
 from stream_app.ingest.files import Lines, Reading, Table, digest, parts, table
 from stream_app.ingest.kinds import Kinds
 from stream_app.ingest.mapping import NEEDED, OUTCOME_FIELDS, PREDICTION_FIELDS, Mapping, RowReader
+from stream_app.ingest.relay.words import shown
 from stream_app.ingest.span import Span, bulk, stated
 from stream_app.settings.names import nearest
 
@@ -278,7 +279,7 @@ def _day(at: int) -> str:
     try:
         return rfc3339(at)[:10]
     except OverflowError:
-        return f"{at} ms since 1970"
+        return f"{shown(at)} ms since 1970"
 
 
 def checked(

@@ -36,6 +36,7 @@ from schemas.deadletters import (
     original,
 )
 from schemas.partitioning import partition_for
+from stream_app.core.kit.effects import Emit
 from stream_app.errors import Incompatible, Unavailable
 from stream_app.ingest.faults import BadRow, Faults
 from stream_app.ingest.inputs import Kind, as_record
@@ -105,6 +106,10 @@ class Redriven:
     faults: Faults = field(default_factory=Faults)
 
 
+#: Makes the audit record of the records that one transaction sends; it is written in the same transaction.
+Audit = Callable[[Sequence[DeadLetteredRecord]], Emit]
+
+
 @dataclass(frozen=True, slots=True)
 class Repair:
     """How dead-lettered records of the two input topics are repaired: their JSON objects are rows of a mapping."""
@@ -138,6 +143,8 @@ class Way:
     topics: Topics
     repair: Repair | None
     limits: dict[str, int]
+    #: the audit record of what one transaction sends, if it is audited
+    audit: Audit | None = None
 
     def value(self, dead: DeadLetteredRecord) -> bytes | None:
         """The value that is sent. Raises :class:`BadRow` for a record that stays."""
@@ -183,13 +190,15 @@ async def redrive(
     dry_run: bool = False,
     told: Callable[[int], None] | None = None,
     replication: int = 1,
+    audit: Audit | None = None,
 ) -> Redriven:
     """Send those of ``chosen`` that were not sent before; ``found`` are all there are.
 
-    ``told`` is called with the number of records dealt with so far. Raises :class:`Unavailable` if another redrive
-    took over, :class:`Incompatible` if what was sent cannot be noted.
+    ``audit`` makes a record that is written with what is sent, so that neither is there without the other. ``told`` is
+    called with the number of records dealt with so far. Raises :class:`Unavailable` if another redrive took over,
+    :class:`Incompatible` if what was sent cannot be noted.
     """
-    way = Way(topics, repair, await _limits(bootstrap, options, topics))
+    way = Way(topics, repair, await _limits(bootstrap, options, topics), audit)
     if dry_run:
         return await _redrive(await Notes.read(bootstrap, options, topics, found, None), way, chosen, told, None)
     producer = clients.producer(
@@ -231,6 +240,11 @@ async def _redrive(
                     await _send(producer, way.topics, dead, values[dead.partition, dead.offset])
                 for key, text in noted.items():
                     await producer.send(way.topics.progress, text, key=key.encode(), partition=0)
+                if way.audit is not None:
+                    said = way.audit(batch)
+                    await producer.send(
+                        way.topics.audit, said.value, key=said.key, partition=said.partition, headers=said.headers
+                    )
         done.sent += len(batch)
         if told is not None:
             told(done.before + done.faults.count + done.sent)

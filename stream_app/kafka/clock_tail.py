@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiokafka import TopicPartition
 
-from schemas.clock import TickView, decode_tick
+from schemas.clock import ClockMode, TickView, decode_tick
 from schemas.common import rfc3339
 from schemas.unreadable import Unreadable
 
@@ -28,6 +28,8 @@ class ClockTail:
     at_ms: int = 0
     mode: str | None = None
     stamped_ms: int = 0
+    #: the record's value: what its writer added to the tick
+    value: bytes = b""
 
     def no_tick_comes(self, now_ms: int) -> str | None:
         """Why no tick will come by itself, in a sentence; ``None`` if time goes on."""
@@ -73,35 +75,65 @@ class ClockReader:
             else:
                 stand.take(await self._settled(tp, begins[tp], ends[tp]))
             stand.next = ends[tp]
+        return self.last()
+
+    def last(self) -> dict[TopicPartition, ClockTail]:
+        """The newest tick of each partition, of what was read so far."""
         return {tp: stand.last for tp, stand in self._stands.items()}
 
-    async def _settled(self, tp: TopicPartition, begin: int, end: int) -> list[tuple[TickView, int]]:
+    def next(self, tp: TopicPartition) -> int:
+        """Offset that reading of a partition goes on at."""
+        return self._stands[tp].next
+
+    def hear(self, tp: TopicPartition, records: Iterable[Any]) -> None:
+        """Take records of a partition that its owner fetched itself, in order from :meth:`next` on."""
+        stand = self._stands[tp]
+        for record in records:
+            stand.take(_ticks_of((record,)))
+            stand.next = record.offset + 1
+
+    async def _settled(self, tp: TopicPartition, begin: int, end: int) -> list[_Heard]:
         """The newest ticks of a partition, from far enough back to know which of them the lanes refused."""
-        ticks: list[tuple[TickView, int]] = []
+        ticks: list[_Heard] = []
         for newest in _NEWEST:
             start = max(begin, end - newest)
             ticks = await self._ticks(tp, start, end)
-            if start == begin or (ticks and ticks[0][0].mode != "external"):
+            if start == begin or (ticks and ticks[0].tick.mode != "external"):
                 break
         return ticks
 
-    async def _ticks(self, tp: TopicPartition, start: int, end: int) -> list[tuple[TickView, int]]:
-        """The ticks from ``start`` up to ``end`` that can be read, with the broker's time of each (epoch ms)."""
-        found: list[tuple[TickView, int]] = []
+    async def _ticks(self, tp: TopicPartition, start: int, end: int) -> list[_Heard]:
+        """The ticks from ``start`` up to ``end`` that can be read."""
+        found: list[_Heard] = []
         self._reader.assign([tp])
         self._reader.seek(tp, start)
         while await self._reader.position(tp) < end:
             for records in (await self._reader.getmany(tp, timeout_ms=200)).values():
-                for record in records:
-                    if isinstance(record.value, Unreadable):
-                        continue
-                    try:
-                        tick = decode_tick(record.value, record.offset, record.timestamp)
-                    except (ValueError, TypeError):
-                        continue  # the lanes refuse it too
-                    if tick is not None:
-                        found.append((tick, record.timestamp))
+                found += _ticks_of(records)
         return found
+
+
+class _Heard(NamedTuple):
+    """A tick, the broker's time of its record (epoch ms), and the record's value."""
+
+    tick: TickView
+    stamped_ms: int
+    value: bytes
+
+
+def _ticks_of(records: Iterable[Any]) -> list[_Heard]:
+    """The ticks among some records; what the lanes refuse by itself is none."""
+    found = []
+    for record in records:
+        if isinstance(record.value, Unreadable):
+            continue
+        try:
+            tick = decode_tick(record.value, record.offset, record.timestamp)
+        except (ValueError, TypeError):
+            continue
+        if tick is not None:
+            found.append(_Heard(tick, record.timestamp, record.value))
+    return found
 
 
 class _Stand:
@@ -109,17 +141,18 @@ class _Stand:
 
     def __init__(self) -> None:
         self.next = 0
-        self.live = False
+        self.mode = ClockMode()
         self.last = ClockTail()
 
-    def take(self, ticks: list[tuple[TickView, int]]) -> None:
-        """Take ticks in the order of the log, as the lanes do: no simulated tick counts after a live one."""
-        for tick, stamped_ms in ticks:
-            if tick.mode == "external" and self.live:
+    def take(self, ticks: list[_Heard]) -> None:
+        """Take ticks in the order of the log, as the lanes do."""
+        for tick, stamped_ms, value in ticks:
+            try:
+                self.mode.take(tick)
+            except ValueError:
                 continue
-            self.live = tick.mode == "live"
             if tick.at_ms >= self.last.at_ms:
-                self.last = ClockTail(tick.at_ms, tick.mode, stamped_ms)
+                self.last = ClockTail(tick.at_ms, tick.mode, stamped_ms, value)
 
 
 async def read_tail(reader: Any, partitions: Iterable[TopicPartition]) -> ClockTail:

@@ -17,6 +17,7 @@ from aiokafka.protocol.types import Array, Int16, Int32, Schema, String
 
 from stream_app.errors import Unavailable
 from stream_app.kafka import owner
+from stream_app.kafka.admin import consumer_group
 from stream_app.kafka.clients import consumer
 from stream_app.kafka.reach import started
 from stream_app.kafka.topics import Topics
@@ -90,8 +91,9 @@ async def standing(
         if any(name == app or name.startswith((f"{app}-relay-", f"{app}-bridge-")) for app in mine)
     ]
     active = []
-    for answer in await client.describe_consumer_groups(groups) if groups else ():
-        active += [found[1] for found in answer.groups if found[2] not in _EMPTY and found[5]]
+    for name in groups:
+        group = await consumer_group(client, name)
+        active += [name] if group.state not in _EMPTY and group.members else []
     return Standing(tuple(sorted(wanted & there)), tuple(sorted(groups)), tuple(sorted(active)), tuple(shared))
 
 

@@ -24,11 +24,11 @@ import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.exceptions import RedisError, WatchError
 
-from schemas.clock import decode_tick
 from schemas.common import NAME
-from stream_app.errors import Broken, UnknownFormat
+from stream_app.errors import Broken, UnknownFormat, present
 from stream_app.kafka import clients
 from stream_app.kafka.arrived import decoded, skip
+from stream_app.kafka.clock_tail import ClockReader
 from stream_app.kafka.passed_by import readable
 from stream_app.kafka.reach import start
 from stream_app.kafka.reading import stop_consumer
@@ -47,8 +47,6 @@ log = logging.getLogger(__name__)
 MOST: Final = 300
 #: Seconds between two looks at Redis while nothing comes: how soon a flush is noticed.
 BEAT_S: Final = 1.0
-#: Newest records of each partition of the clock that are looked at: some are no ticks, and transactions take places.
-TICKS: Final = 50
 #: Longest wait before trying again, in seconds.
 LONGEST_WAIT_S: Final = 5.0
 #: Fields that one command drops.
@@ -82,8 +80,7 @@ class Projector:
         self._cluster = cluster
         self._kinds = {f"{topics.output_prefix}{kind}": kind for kind in KINDS}
         self._clocks = [TopicPartition(topics.model_clock, p) for p in range(topics.model_partitions)]
-        #: newest tick of each partition: (its time, the broker's time of it)
-        self._ticks: dict[TopicPartition, tuple[int, int]] = {}
+        self._clock: ClockReader | None = None
         self._metric_of = lru_cache(10_000)(lambda model: settings.for_model(model).performance_metrics[0])
         self._generation = ""
         self._seq = 0
@@ -151,13 +148,13 @@ class Projector:
         self._ends = {tp: end[tp] for tp in tps if at[tp] < end[tp]}
         self._total = sum(end[tp] - at[tp] for tp in self._ends)
         # of the clock only the newest ticks matter, and no position is kept
-        first, last = await consumer.beginning_offsets(self._clocks), await consumer.end_offsets(self._clocks)
-        self._ticks = {}
+        self._clock = clock = ClockReader(consumer, self._clocks)
+        await clock.read()
         consumer.assign([*tps, *self._clocks])
         for tp in tps:
             consumer.seek(tp, at[tp])
         for tp in self._clocks:
-            consumer.seek(tp, max(first[tp], last[tp] - TICKS))
+            consumer.seek(tp, clock.next(tp))
 
     async def _renew(self, redis: Any, begin: dict[TopicPartition, int]) -> None:
         """Forget everything and begin a generation."""
@@ -219,12 +216,9 @@ class Projector:
 
     def _hear(self, found: dict[TopicPartition, list[Any]]) -> None:
         """Take the ticks out of what was fetched."""
+        clock = present(self._clock, "the clock's reader")
         for tp in self._clocks:
-            for record in readable(found.pop(tp, ())):
-                with contextlib.suppress(ValueError, TypeError):  # the lanes refuse it likewise, and say so
-                    tick = decode_tick(record.value, record.offset, record.timestamp)
-                    if tick is not None:
-                        self._ticks[tp] = (tick.at_ms, record.timestamp)
+            clock.hear(tp, readable(found.pop(tp, ())))
 
     async def _fold(self, pipe: Any, records: list[Any]) -> RedisBatch:
         """Fold the records over what Redis has of their models."""
@@ -321,8 +315,8 @@ class Projector:
             pipe.zadd(self.keys.touched, dict.fromkeys(sorted(batch.touched), seq))
         left = sum(end - positions[tp] for tp, end in self._ends.items())
         filling = f"{self._total - left}/{self._total}" if self._ends else ""
-        tick = min(self._ticks[tp] for tp in self._clocks) if len(self._ticks) == len(self._clocks) else ("", "")
-        told = {"tick": tick[0], "ticked": tick[1]}
+        tick = min(present(self._clock, "the clock's reader").last().values(), key=lambda t: (t.at_ms, t.stamped_ms))
+        told = {"tick": tick.at_ms, "ticked": tick.stamped_ms} if tick.at_ms else {"tick": "", "ticked": ""}
         pipe.hset(self.keys.meta, mapping={"seq": seq, "beat": now_ms, "filling": filling, **told})
 
 

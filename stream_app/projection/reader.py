@@ -15,7 +15,6 @@ from stream_app.core.kit.days import DAY_MS
 from stream_app.errors import Broken, UnknownFormat
 from stream_app.projection import points, precision
 from stream_app.projection.fleet import Fleet
-from stream_app.projection.holding import fields_of
 from stream_app.projection.judgement import QualityJudgement, Tally, judge
 from stream_app.projection.keys import KEPT_DAYS, LAYOUT, Keys
 from stream_app.projection.status import Status
@@ -241,6 +240,9 @@ class Reader:
 
     async def settings_of(self, model: str) -> list[dict[str, Any]]:
         """Newest record of every changed setting that concerns a model."""
+        # the names of all settings cost a command that asks for something else a third of its start
+        from stream_app.projection.holding import fields_of
+
         found = await self.redis.hmget(self.keys.settings, fields_of(model))
         return [orjson.loads(value) for value in found if value is not None]
 

@@ -99,13 +99,17 @@ class CommandReader:
 
     async def __aenter__(self) -> CommandReader:
         # aiokafka's clients belong to the event loop that they are made in
+        self._producer = clients.producer(self._bootstrap, self._options, enable_idempotence=True, acks="all")
+        await start(self._producer, self._bootstrap, self._options)
         self._consumer = clients.consumer(
             self._bootstrap, self._options, group_id=self._group, auto_offset_reset="earliest"
         )
-        self._producer = clients.producer(self._bootstrap, self._options, enable_idempotence=True, acks="all")
-        await start(self._producer, self._bootstrap, self._options)
         self._consumer.subscribe([self._topics.training_commands])
-        await self._consumer.start()
+        try:
+            await start(self._consumer, self._bootstrap, self._options)
+        except BaseException:
+            await self._producer.stop()
+            raise
         return self
 
     async def __aexit__(self, *exc: object) -> None:

@@ -17,13 +17,12 @@ import orjson
 from aiokafka import TopicPartition
 from aiokafka.errors import ProducerFenced
 
-from schemas.clock import Tick, decode_tick
-from schemas.common import parse_ms, rfc3339
+from schemas.clock import Tick
+from schemas.common import rfc3339
 from schemas.partitioning import partition_for
 from stream_app.errors import Incompatible, Unavailable
 from stream_app.kafka import clients
 from stream_app.kafka.clock_tail import read_tail
-from stream_app.kafka.passed_by import readable
 from stream_app.kafka.reach import start, started
 from stream_app.kafka.topics import Topics
 
@@ -187,25 +186,9 @@ class ClockWriter:
 
     async def _tail(self) -> ClockState:
         """The last tick on partition 0 of the clock; a tick's transaction covers all partitions."""
-        tp = TopicPartition(self._topics.clock, 0)
-        begin = (await self._reader.beginning_offsets([tp]))[tp]
-        end = (await self._reader.end_offsets([tp]))[tp]
-        stand, back = ClockState(0, None, None, 0), 32
-        while end > begin and stand.at_ms == 0:
-            start = max(begin, end - back)
-            self._reader.assign([tp])
-            self._reader.seek(tp, start)
-            while await self._reader.position(tp) < end:
-                for records in (await self._reader.getmany(tp, timeout_ms=200)).values():
-                    for record in readable(records):
-                        try:
-                            decode_tick(record.value, record.offset, record.timestamp)
-                            tick = _decoder.decode(record.value)
-                        except (ValueError, TypeError):
-                            continue  # the lanes refuse it too
-                        if tick.at is not None and parse_ms(tick.at) >= stand.at_ms:
-                            stand = ClockState(parse_ms(tick.at), tick.mode, tick.digest, tick.row)
-            if start == begin:
-                break
-            back *= 16
-        return stand
+        last = await read_tail(self._reader, [TopicPartition(self._topics.clock, 0)])
+        try:
+            written = _decoder.decode(last.value)
+        except msgspec.DecodeError:  # none yet, or one that no replay of ours wrote
+            return ClockState(last.at_ms, last.mode, None, 0)
+        return ClockState(last.at_ms, last.mode, written.digest, written.row)

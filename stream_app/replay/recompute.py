@@ -92,8 +92,8 @@ class _ReadLane(_Lane):
         """Inputs that are read here, beside the clock."""
         return tuple(self.spec.gated)
 
-    async def start(self) -> None:
-        """Read the whole clock, and stand at the start of the inputs."""
+    async def start(self, until_ms: int) -> None:
+        """Read the clock up to this time (epoch ms), and stand at the start of the inputs."""
         tps, clock = list(self._tps.values()), self._tps["clock"]
         self._consumer.assign(tps)
         begin, end = await self._consumer.beginning_offsets(tps), await self._consumer.end_offsets(tps)
@@ -107,7 +107,8 @@ class _ReadLane(_Lane):
             self._consumer.seek(tp, 0)
         inputs = [tp for tp in tps if tp != clock]
         self._consumer.pause(*inputs)
-        while await self._consumer.position(clock) < end[clock]:
+        # what stands behind a later tick is never handed over
+        while await self._consumer.position(clock) < end[clock] and not (self._ticks and self._ticks[-1][0] > until_ms):
             for records in (await self._consumer.getmany(clock, timeout_ms=200)).values():
                 self._ticks.extend((_tick_ms(record), record, record.offset + 1) for record in records)
         self._consumer.pause(clock)
@@ -213,7 +214,7 @@ async def recompute(
             held.push_async_callback(consumer.stop)
             lane = kind(spec, partition, root, memory, consumer)
             held.callback(lane.close)
-            await lane.start()
+            await lane.start(until_ms)
             return lane
 
         partitions = range(declared.labels.partitions if from_rows else 0)

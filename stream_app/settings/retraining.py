@@ -26,6 +26,23 @@ class RetrainingFields(BaseModel):
         ge=1,
         le=10,
     )
+    retrain_floor_checks: int = setting(
+        3,
+        "Daily performance checks in a row at which the upper bound of a metric over seven days must lie below its "
+        "value in validation_floors before the policy floor asks for a training.",
+        ge=1,
+        le=10,
+    )
+    retrain_floor_wait_days: int = setting(
+        7,
+        "Days after a train command before the policy floor asks again, twice as long after each candidate of it that "
+        "is rejected, until a version is activated. Shorter than retrain_cooldown_days it has no effect.",
+        ge=1,
+        le=365,
+    )
+    retrain_floor_wait_most_days: int = setting(
+        112, "Days that this wait comes to at most: what no model can reach is tried three times a year.", ge=1, le=365
+    )
     retrain_ranges: tuple[RangeName, ...] = setting(
         ("onset", "30d", "all"),
         "Ranges of rows that a candidate may learn from, each up to the hold-out: `onset`, since the drift began; so "

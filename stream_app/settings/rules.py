@@ -18,7 +18,7 @@ from stream_app.settings.repair import RepairFields
 from stream_app.settings.retraining import RetrainingFields
 
 Metric = Literal["accuracy", "precision", "recall", "f1", "pr_auc", "precision_at_80_recall"]
-Policy = Literal["drift", "labels", "schedule"]
+Policy = Literal["drift", "floor", "labels", "schedule"]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 Floor = Annotated[float, Field(ge=0, le=1)]
 
@@ -296,9 +296,10 @@ class RuleFields(RetrainingFields, RepairFields, HourlyFields):
     )
     retrain_policies: tuple[Policy, ...] = setting(
         ("drift",),
-        "What asks for a training: drift; a schedule; or labels, once retrain_every_labels have come. Each is refused "
-        "by the same safeguards. Without drift in it, drift is alerted and nothing is trained because of it.",
-        max_length=3,
+        "What asks for a training: drift; floor, once a metric is surely below its value in validation_floors; labels, "
+        "once retrain_every_labels have come; or a schedule. Each is refused by the same safeguards. Without drift in "
+        "it, drift is alerted and nothing is trained because of it.",
+        max_length=4,
     )
     retrain_every_days: int = setting(
         20,
@@ -312,7 +313,7 @@ class RuleFields(RetrainingFields, RepairFields, HourlyFields):
         ge=0, le=10**9,
     )  # fmt: skip
     retrain_at_once: int = setting(
-        4, "Trainings of the policies schedule and labels that are on their way in a model partition at once; others "
+        4, "Trainings that policies beside drift asked for, on their way in a model partition at once; others "
         "wait, the oldest first. More: a trainer that takes them one by one may not finish them in command_finish_h.",
         ge=1, le=10_000,
     )  # fmt: skip

@@ -66,7 +66,10 @@ class FileColumn:
                 if not _NUMBER.fullmatch(text):
                     return None
                 value = float(text.rstrip("%").replace(",", "."))
-            found.append((row, float(value)))
+            try:
+                found.append((row, float(value)))
+            except OverflowError:
+                return None
         return found or None
 
     def flags(self) -> bool:

@@ -65,11 +65,12 @@ def in_memory(
 
 def _simulator(settings: Settings) -> Simulator:
     """One partition of everything. What decisions carry is that of the settings as they are, their hash too, so the
-    partitions are taken from nobody but the stages that count them."""
+    partitions are taken from nobody but the stages that count them or refuse models of others."""
     known = configs(settings, topics_of(settings))
     alone = settings.model_copy(update={"input_partitions": 1, "model_partitions": 1})
     metrics = dataclasses.replace(known.metrics, sources=1, partitions=1)
-    return Simulator(metrics, known.drift, known.retrain, known.alerts, labels_config(alone).for_source(0))
+    alerts = dataclasses.replace(known.alerts, model_partitions=1)
+    return Simulator(metrics, known.drift, known.retrain, alerts, labels_config(alone).for_source(0))
 
 
 def _announce(settings: Settings, simulator: Simulator, at_ms: int) -> None:

@@ -25,7 +25,17 @@ from stream_app.kafka.topics import Topics
 from stream_app.projection.client import client
 from stream_app.settings import Settings
 from stream_app.tasks import end
-from stream_app.web import attending, commanding, figures, first_page, live, pipeline_view, reading, settings_view
+from stream_app.web import (
+    attending,
+    commanding,
+    figures,
+    first_page,
+    live,
+    pipeline_view,
+    reading,
+    redriving,
+    settings_view,
+)
 from stream_app.web.answers import Refused
 from stream_app.web.auth import Tokens
 from stream_app.web.guard import Guard, RequestTraffic
@@ -64,11 +74,14 @@ def create(settings: Settings, topics: Topics, tokens: Tokens, host: str = "") -
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.site = Site(settings, topics, redis, tokens)
         app.state.hub = Hub(app.state.site, blocking)
+        #: redrives under way, by the id of their command
+        app.state.redrives = {}
         app.state.page = MetricsPage(partial(figures.put, app.state.site, app.state.hub, traffic))
         task = asyncio.create_task(app.state.hub.run())
         try:
             yield
         finally:
+            await asyncio.gather(*app.state.redrives.values())
             await end(task)
             await redis.aclose()
             await blocking.aclose()
@@ -83,7 +96,7 @@ def create(settings: Settings, topics: Topics, tokens: Tokens, host: str = "") -
         lifespan=lifespan,
         responses={status: {"description": text} for status, text in _BOUNDS.items()},
     )
-    for part in (reading, first_page, commanding, attending, pipeline_view, settings_view, live, figures):
+    for part in (reading, first_page, commanding, attending, redriving, pipeline_view, settings_view, live, figures):
         app.include_router(part.router)
     _errors(app)
     _pages(app)

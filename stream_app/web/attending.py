@@ -138,7 +138,8 @@ async def command(request: Request, id: CommandId, user: Viewer) -> Response:
     if not found:
         if written is None:
             raise Refused(404, "unknown_command", "no command of the last day has this id; the audit says more")
-        return answer({**written, "state": "written", "effects": []})
+        # a redrive passes no stage, and says its end itself
+        return answer({"state": "written", "effects": [], **written})
     first, known = found[0], written or {}
     whole = len(found) >= first["partitions"] or first["model"] != "*"
     done = any(row["state"] == "done" for row in found)

@@ -10,10 +10,9 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final
 
-import aiohttp
-import msgspec
+import orjson
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from fastapi import APIRouter, Request, Response
@@ -29,60 +28,25 @@ from stream_app.kafka.reading import newest
 from stream_app.kafka.topics import Topics
 from stream_app.settings import Settings
 from stream_app.web.answers import answer
+from stream_app.web.pipeline_workers import PipelinePart, WorkerWatch
 from stream_app.web.reading import Viewer, in_slices
 from stream_app.web.site import Site, site_of
 
 router = APIRouter(prefix="/api/v1", tags=["reading"])
 
-#: Seconds that what was gathered is shown again. A stopped worker has to be seen within 30.
-KEPT_S: Final = 4.0
-#: Seconds that a worker, and each question to Kafka, has.
-WORKER_S, KAFKA_S = 3.0, 8.0
+#: Seconds that what was gathered is shown again. With the two seconds after which a page asks anew, a dead-lettered
+#: record is seen within five; each gathering opens connections, so that fewer would cost more than anybody sees.
+KEPT_S: Final = 1.5
+#: Seconds that each question to Kafka has.
+KAFKA_S: Final = 8.0
 #: Newest dead-lettered records of each partition that are counted.
 LETTERS: Final = 300
-#: Bytes of a worker's answer.
-MOST: Final = 8 << 20
+#: Fields of a sample that are named, and characters of each name; a sample shows no values, which may be personal.
+FIELDS, NAMED = 30, 64
 #: Consumer groups of the reference trainer and deployer, unless they were started with others.
 TRAINER, DEPLOYER = "plumbline-trainer", "plumbline-deployer"
 _FIELD: Final = re.compile(r"\$\.?([A-Za-z0-9_.\[\]-]+)")
 _FIRST: Final = re.compile(r"^([a-z][a-z0-9_]*) (?:is|has|must|lies)\b")
-
-T = TypeVar("T")
-Problem = dict[str, str]
-
-
-class _Input(msgspec.Struct):
-    reached: int | None = None
-    arrived: int | None = None
-
-
-class _Parked(msgspec.Struct):
-    sentence: str
-    way_out: str
-
-
-class _Lane(msgspec.Struct):
-    open: bool
-    parked: _Parked | None = None
-    waits_for: Any = None
-    refused_tick: Any = None
-    inputs: dict[str, _Input] = {}
-
-
-class _Ready(msgspec.Struct):
-    """What ``/readyz`` of a worker says."""
-
-    ready: bool
-    lanes: dict[str, _Lane]
-    waits_for: Any = None
-    ticks_wait_for: Any = None
-
-
-class PipelinePart(NamedTuple):
-    """What one question found, and what is wrong."""
-
-    rows: Any
-    problems: list[Problem]
 
 
 class PipelineView:
@@ -90,6 +54,7 @@ class PipelineView:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._workers = WorkerWatch(site.settings)
         self._lock = asyncio.Lock()
         self._at = 0.0
         self._known: dict[str, Any] = {}
@@ -107,13 +72,14 @@ class PipelineView:
     async def _gather(self) -> dict[str, Any]:
         site = self._site
         workers, tick, letters, groups, checks = await asyncio.gather(
-            _workers(site.settings),
+            _bounded("the workers", self._workers.look, []),
             _bounded("the clock", lambda: _tick(site.settings, site.topics), {"at": None, "age_s": None, "mode": None}),
             _bounded("dead-lettered records", lambda: _letters(site.settings, site.topics), {"reasons": []}),
             _bounded("consumer groups", lambda: self._groups(site.settings), {}),
             _bounded("the read model", lambda: _checks(site), []),
         )
         lanes = [lane for worker in workers.rows for lane in worker.pop("lanes")]
+        rest = groups.rows or {}
         refused = sum(
             row["count"] for row in letters.rows["reasons"] if row["reason"] == deadletters.REFUSED_BY_DESTINATION
         )
@@ -124,9 +90,9 @@ class PipelineView:
             "tick": tick.rows,
             "checks_today": checks.rows,
             "dead_letters": letters.rows,
-            "bridge": {**groups.rows.get("bridge", {"last_seen": None, "deliveries": None}), "failed": refused},
-            "trainer": groups.rows.get("trainer", {"last_seen": None}),
-            "deployer": groups.rows.get("deployer", {"last_seen": None}),
+            "bridge": {**rest.get("bridge", _NOBODY | {"deliveries": None}), "failed": refused},
+            "trainer": rest.get("trainer", _NOBODY),
+            "deployer": rest.get("deployer", _NOBODY),
             "problems": [p for part in (workers, tick, letters, groups, checks) for p in part.problems],
         }
 
@@ -144,26 +110,36 @@ class PipelineView:
         wanted = [*bridges, TRAINER, DEPLOYER]
         problems = []
         async with admin.admin(settings.kafka_bootstrap, settings.kafka_client_options()) as client:
-            described = await client.describe_consumer_groups(wanted)
-            offsets = [await client.list_consumer_group_offsets(group) for group in bridges]
+            groups = {name: await admin.consumer_group(client, name) for name in wanted}
+            offsets = [
+                await client.list_consumer_group_offsets(group) for group in bridges if groups[group].state != "Dead"
+            ]
         now = rfc3339(time.time_ns() // 1_000_000)
-        for response in described:
-            for group in response.groups:
-                if group[5]:
-                    self._seen[group[1]] = now
+        running = {name for name, group in groups.items() if group.members}
+        self._seen |= dict.fromkeys(running, now)
         for group in bridges:
-            if self._seen.get(group) != now:
+            if group not in running:
                 text = f"no bridge is running for {group}: alerts are recorded and nobody is told"
                 problems.append({"sentence": text, "remedy": "plumbline bridge"})
-        seen = [self._seen[group] for group in bridges if group in self._seen]
-        rows: dict[str, Any] = {
-            "trainer": {"last_seen": self._seen.get(TRAINER)},
-            "deployer": {"last_seen": self._seen.get(DEPLOYER)},
-        }
+        rows: dict[str, Any] = {}
+        for name, group, undone, remedy in (
+            ("trainer", TRAINER, "trainings are commanded and nobody does them", "plumbline trainer"),
+            ("deployer", DEPLOYER, "versions are commanded and nobody activates them", "plumbline predictor deploy"),
+        ):
+            rows[name] = {"running": group in running, "last_seen": self._seen.get(group)}
+            # a group that is known and empty had a member once; one that never had any may be somebody else's trainer
+            if group not in running and (groups[group].state == "Empty" or group in self._seen):
+                problems.append({"sentence": f"the {name} has stopped: {undone}", "remedy": remedy})
         if bridges:
             handled = sum(meta.offset for found in offsets for meta in found.values())
-            rows["bridge"] = {"last_seen": max(seen, default=None), "deliveries": handled}
+            seen = [self._seen[group] for group in bridges if group in self._seen]
+            rows["bridge"] = {
+                "running": running.issuperset(bridges), "last_seen": max(seen, default=None), "deliveries": handled,
+            }  # fmt: skip
         return PipelinePart(rows, problems)
+
+
+_NOBODY: Final = {"running": False, "last_seen": None}
 
 
 async def _bounded(what: str, ask: Callable[[], Awaitable[PipelinePart]], nothing: Any) -> PipelinePart:
@@ -176,58 +152,6 @@ async def _bounded(what: str, ask: Callable[[], Awaitable[PipelinePart]], nothin
     except (PlumblineError, KafkaError, RedisError, OSError) as error:
         why = f"{what}: {type(error).__name__}: {error}"
     return PipelinePart(nothing, [{"sentence": why, "remedy": "`plumbline doctor` examines the installation"}])
-
-
-async def _workers(settings: Settings) -> PipelinePart:
-    """What the worker says whose address the settings name."""
-    address = (settings.web_url or f"http://{settings.web_host}:{settings.web_port}").rstrip("/")
-    if not settings.web_port and not settings.web_url:
-        return PipelinePart([], [])
-    try:
-        told = await _readyz(address)
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError, msgspec.DecodeError) as error:
-        text = f"no worker answers at {address} ({type(error).__name__})"
-        row = {"address": address, "ready": False, "reasons": [text], "lag": None, "last_seen": None, "lanes": []}
-        return PipelinePart(
-            [row], [{"sentence": text, "remedy": "plumbline worker; PLUMBLINE_WEB_URL says where it answers"}]
-        )
-    reasons = [f"waits for {told.waits_for}"] if told.waits_for else []
-    if told.ticks_wait_for:
-        reasons.append(f"writes no tick: {told.ticks_wait_for}")
-    rows, problems = [], []
-    for name, lane in told.lanes.items():
-        stage, _, partition = name.rpartition("-")
-        parked = lane.parked
-        sentence = parked.sentence if parked is not None else lane.refused_tick or lane.waits_for
-        row = {"stage": stage, "partition": int(partition) if partition.isdigit() else None, "worker": address}
-        row["state"] = "parked" if parked is not None else "open" if lane.open else "opening"
-        rows.append(row | ({"sentence": str(sentence)} if sentence else {}))
-        if parked is not None:
-            problems.append({"sentence": f"{name} is parked: {parked.sentence}", "remedy": parked.way_out})
-    inputs = [one for lane in told.lanes.values() for one in lane.inputs.values()]
-    lag = sum(max(0, (one.arrived or 0) - (one.reached or 0)) for one in inputs)
-    problems += [{"sentence": f"{address}: {text}", "remedy": "`plumbline doctor` says more"} for text in reasons]
-    seen = rfc3339(time.time_ns() // 1_000_000)
-    row = {
-        "address": address, "ready": told.ready, "reasons": reasons, "lag": lag, "last_seen": seen,
-        "lanes": rows,
-    }  # fmt: skip
-    return PipelinePart([row], problems)
-
-
-async def _readyz(address: str) -> _Ready:
-    """The worker's own word, bounded in time and bytes."""
-    timeout = aiohttp.ClientTimeout(total=WORKER_S)
-    body = bytearray()
-    async with (
-        aiohttp.ClientSession(timeout=timeout) as http,
-        http.get(f"{address}/readyz", allow_redirects=False) as found,
-    ):
-        async for part in found.content.iter_any():
-            body += part
-            if len(body) > MOST:
-                raise ValueError(f"more than {MOST} bytes")
-    return msgspec.json.decode(bytes(body), type=_Ready)
 
 
 async def _tick(settings: Settings, topics: Topics) -> PipelinePart:
@@ -260,12 +184,13 @@ async def _letters(settings: Settings, topics: Topics) -> PipelinePart:
             known = reasons.setdefault(reason, {"reason": reason, "count": 0, "newest": -1, "sample": {}})
             known["count"] += 1
             if record.timestamp >= known["newest"]:
-                known["newest"], known["sample"] = record.timestamp, _sample(added, record.timestamp)
+                known["newest"] = record.timestamp
+                known["sample"] = _sample(added, record.timestamp) | {"fields": _fields(record.value)}
     rows = sorted(reasons.values(), key=lambda row: (-row["count"], row["reason"]))
     for row in rows:
         del row["newest"]
     text = ", ".join(f"{row['count']} {row['reason']}" for row in rows)
-    remedy = "`plumbline dead-letters list`, repair the cause, then `plumbline dead-letters redrive`"
+    remedy = "repair the cause, then send them again below, or with `plumbline dead-letters redrive`"
     return PipelinePart({"reasons": rows}, [{"sentence": f"dead-lettered: {text}", "remedy": remedy}] if rows else [])
 
 
@@ -280,6 +205,20 @@ def _sample(added: dict[str, str], at_ms: int) -> dict[str, Any]:
         "at": rfc3339(at_ms),
     }
     return sample | ({"field": found[1].rstrip(".`")} if found is not None else {})
+
+
+def _fields(value: bytes | None) -> list[str] | None:
+    """The names of a record's fields and what each holds, without the values; ``None`` for what is no JSON object."""
+    try:
+        row = orjson.loads(value or b"")
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(row, dict):
+        return None
+    return [f"{name[:NAMED]}: {_HELD.get(type(held), 'nothing')}" for name, held in list(row.items())[:FIELDS]]
+
+
+_HELD: Final = {str: "text", int: "number", float: "number", bool: "true or false", list: "list", dict: "object"}
 
 
 async def _checks(site: Site) -> PipelinePart:

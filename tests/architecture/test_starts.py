@@ -139,6 +139,14 @@ def test_a_list_begins_to_read_soon(module: str) -> None:
     assert seconds <= _SHARE * peer
 
 
+@pytest.mark.parametrize("module", ["models", "snapshots", "alerts"])
+def test_the_sentence_that_ends_a_list_needs_redis_and_no_other_library(module: str) -> None:
+    modules = _run(_START, module, *_LISTS[module], "stream_app.projection.asked")["modules"]
+    assert isinstance(modules, list)
+    assert "redis" in modules
+    assert {name.partition(".")[0] for name in modules} & {*_HEAVY, "pydantic", "pydantic_settings", "rich"} == set()
+
+
 def test_a_worker_imports_all_of_scipy_that_it_needs_when_it_starts() -> None:
     found = _run(_COMPARE)
     assert "scipy" in _heavy(found["first"])

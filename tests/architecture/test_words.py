@@ -6,6 +6,7 @@ line of a log) are no business of this test, so each pattern is narrow.
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +73,26 @@ def test_helps_of_commands_use_the_words_of_the_glossary() -> None:
     helps = dict(_helps(cli, "plumbline"))
     assert len(helps) > 30
     assert {path: _said(text) for path, text in helps.items() if _said(text)} == {}
+
+
+def _texts(path: Path) -> Iterator[tuple[int, str]]:
+    """Texts of a module that are no docstrings, by line: what it prints, raises and publishes is among them."""
+    tree = ast.parse(path.read_text())
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    bodies = [node.body for node in ast.walk(tree) if isinstance(node, documented)]
+    docstrings = {id(body[0].value) for body in bodies if body and isinstance(body[0], ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.lineno, node.value
+
+
+def test_texts_in_the_code_use_the_words_of_the_glossary() -> None:
+    paths = [path for room in ("stream_app", "schemas", "agents") for path in sorted((ROOT / room).rglob("*.py"))]
+    assert len(paths) > 300
+    found = {
+        f"{path.relative_to(ROOT)}:{line}": _said(text) for path in paths for line, text in _texts(path) if _said(text)
+    }
+    assert found == {}
 
 
 @pytest.mark.parametrize("text", ["trained by hand", "the line log", "see /lines/x", "no evidence yet", "mend it"])

@@ -68,13 +68,14 @@ class Fleet:
         emits[kind].append(Emit(kind, partition, key.encode(), json.dumps(row).encode(), []))
 
     async def tick(self, age_ms: int = 0) -> None:
-        """A tick in every partition of the models' clock, written so long ago."""
-        at = int(time.time() * 1000) - age_ms
+        """A tick in every partition of the models' clock, the newest of all, that was written so long ago by the
+        broker's time: one whose own time lies before another's would move nothing."""
+        at = int(time.time() * 1000)
         value = json.dumps({"at": rfc3339(at), "ends_epoch": True, "mode": "external", "end_offsets": {}}).encode()
         topics = self._prefix.topics
         async with clients.producer(self._prefix.bootstrap, {}) as producer:
             for partition in range(topics.model_partitions):
-                await producer.send_and_wait(topics.model_clock, value, partition=partition, timestamp_ms=at)
+                await producer.send_and_wait(topics.model_clock, value, partition=partition, timestamp_ms=at - age_ms)
 
 
 class Walk:

@@ -1,6 +1,6 @@
 // The rows of the first page: filters, counts, order, groups, the address, and what stands in sight.
 import { deepStrictEqual as same, ok } from "node:assert";
-import { addressOf, askedOf, cells, chosen, FACETS, grouped, inSight, severityOf, SORTS, statesOf, taken } from "../../stream_app/web/static/fleet.js";
+import { addressOf, askedOf, cells, chosen, FACETS, grouped, inSight, owned, severityOf, SORTS, statesOf, taken } from "../../stream_app/web/static/fleet.js";
 import { shifted } from "../../stream_app/web/static/time.js";
 
 const TYPES = ["fraud", "churn", "ads"];
@@ -105,4 +105,15 @@ Deno.test("severity is the worst of alert and checks, and a model without anythi
   const quiet = { ...rows[1], alert: null, job: null, owner: null, performance: { verdict: "no_drift" }, standing: "judged" };
   same([severityOf(quiet), statesOf(quiet)], [null, ["no findings"]]);
   same(severityOf({ ...quiet, alert: { severity: "HIGH" }, performance: { verdict: "drift", severity: "CRITICAL" } }), "CRITICAL");
+});
+
+Deno.test("a row's owner is the setting's; without one its alert's", () => {
+  const given = [
+    { model: "a:x", owner: null, alert: { owner: "old" } },
+    { model: "b:x", owner: "stale", alert: null },
+    { model: "c:x", owner: null, alert: { owner: "from its alert" } },
+  ];
+  const made = owned(given, { "a:x": "now", "d:x": "nobody's row" });
+  same(made.map((row) => row.owner), ["now", null, "from its alert"]);
+  same(given[0].owner, null);
 });

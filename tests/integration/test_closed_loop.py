@@ -12,30 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 import pytest
-from numpy.typing import NDArray
 
 from stream_app.commands.send import new_command
-from stream_app.reference.learners import logistic
-from stream_app.reference.predictor import Predictor, seed
-from stream_app.reference.registry import FolderRegistry
 from stream_app.replay.results import ResultFollower
 from tests.support.judge import told
 from tests.support.kafka_io import Prefix, read
-from tests.support.loop import MINUTE_MS, Record, Stepper, Turn
+from tests.support.loop import MINUTE_MS, Stepper, Turn
 from tests.support.metrics import documented, exposed
 from tests.support.reference import Process
 from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS
+from tests.support.served import ASKS, BROKEN, CHANGE, FLIPS, FRAUD, NOISE, RECOVERS, Serving
 from tests.support.worker import Worker
 
-RECOVERS, FLIPS, NOISE, ASKS, BROKEN = (
-    "conflict:global", "churn:flips", "churn:noise", "churn:asks", "churn:broken",
-)  # fmt: skip
-FRAUD = "fraud:acme"
-CHANGE, DAYS, FRAUD_FROM = 14, 20, 7
-WIDTH, ROWS, FRAUD_ROWS = 6, 250, 2_500
-NAMES = [f"f{i}" for i in range(WIDTH)]
+DAYS, FRAUD_FROM = 20, 7
 #: what development would announce, floors for the type without any, and short windows for the model with many rows
 RULES: dict[str, Any] = {
     "auto_retrain": True, "auto_retrain_conflict": True, "auto_retrain_fraud": True, "auto_retrain_tenants": ["*"],
@@ -43,91 +33,6 @@ RULES: dict[str, Any] = {
     "types.churn.validation_floors": {"accuracy": 0.7, "precision": 0.6},
     "types.fraud.recent_days": 3, "types.fraud.recent_min_judged_days": 2, "types.fraud.initial_baseline_days": 3,
 }  # fmt: skip
-
-Matrix = NDArray[np.float64]
-
-
-class World:
-    """What the outcomes of a day follow from, by model and by the version that serves."""
-
-    def __init__(self) -> None:
-        draw = np.random.default_rng(5)
-        first = draw.normal(size=WIDTH)
-        other = draw.normal(size=WIDTH)
-        other -= other @ first / (first @ first) * first
-        self.before = first / np.linalg.norm(first)
-        self.after = 0.2 * self.before + 0.98 * other / np.linalg.norm(other)
-
-    def rows(self, model: str, day: int, version: str) -> tuple[Matrix, NDArray[np.int64]]:
-        """Features (n, 6) and outcomes (n,)."""
-        draw = np.random.default_rng([day + 100, *model.encode()])
-        if model == FRAUD:
-            return self._fraud(draw, day, version)
-        features = draw.normal(size=(ROWS, WIDTH))
-        world = self.after if day >= CHANGE else self.before
-        if model == FLIPS and version != "v1":
-            world = -self.after
-        chance = 1 / (1 + np.exp(-5 * features @ world))
-        if model == NOISE and day >= CHANGE:
-            chance = np.full(ROWS, 0.5)
-        return features, (draw.random(ROWS) < chance).astype(np.int64)
-
-    def _fraud(self, draw: np.random.Generator, day: int, version: str) -> tuple[Matrix, NDArray[np.int64]]:
-        """One per cent, each far out in one feature: the first; from the change on often another; then a third."""
-        features = draw.normal(size=(FRAUD_ROWS, WIDTH))
-        actual = (np.arange(FRAUD_ROWS) % 80 == 0).astype(np.int64)
-        frauds = np.flatnonzero(actual)
-        where = np.zeros(len(frauds), dtype=np.int64)
-        if day >= CHANGE:
-            where[::2] = 1
-        if version != "v1":
-            where[:] = 2
-        features[frauds, where] += 6
-        return features, actual
-
-    def past(self, model: str) -> tuple[Matrix, NDArray[np.int64]]:
-        """Rows to make the first version of."""
-        parts = [self.rows(model, day, "v1") for day in range(-12, 0)] if model != FRAUD else [
-            self._fraud(np.random.default_rng(day), 0, "v1") for day in range(3)
-        ]  # fmt: skip
-        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
-
-
-def _dicts(features: Matrix) -> list[dict[str, float]]:
-    return [dict(zip(NAMES, row, strict=True)) for row in np.round(features, 5).tolist()]
-
-
-class Serving:
-    """Predictions of a day by whatever version the deployer has made active."""
-
-    def __init__(self, folder: Path) -> None:
-        self.registry = FolderRegistry(folder)
-        self.world = World()
-        self._predictor = Predictor(self.registry)
-        for model in (RECOVERS, FLIPS, NOISE, ASKS, BROKEN, FRAUD):
-            features, actual = self.world.past(model)
-            seed(self.registry, model, "v1", logistic, _dicts(features), actual)
-
-    def day(self, model: str, day: int) -> Iterator[Record]:
-        """Predictions over the morning, outcomes an hour later; topics without prefix."""
-        model_type, _, tenant = model.partition(":")
-        version = self.registry.active(model) or ""
-        features, actual = self.world.rows(model, day, version)
-        named = _dicts(features)
-        step = 10 * HOUR_MS // len(actual)
-        for i, served in enumerate(self._predictor.predict(model, named)):
-            key, at = f"{model_type}-{tenant}-{day}-{i}", (FIRST_DAY + day) * DAY_MS + i * step
-            row: dict[str, Any] = {
-                "prediction_id": key, "model_type": model_type, "model_version": served.version, "predicted_at": at,
-                "score": served.score, "predicted": served.predicted, "features": named[i],
-            }  # fmt: skip
-            if tenant != "global":
-                row["tenant_id"] = tenant
-            if model == BROKEN and day >= CHANGE:
-                del row["features"]
-            yield "predictions", key.encode(), orjson.dumps(row)
-            label = {"prediction_id": key, "actual": int(actual[i]), "observed_at": at + HOUR_MS}
-            yield "outcomes", key.encode(), orjson.dumps(label)
 
 
 class Story:

@@ -21,9 +21,9 @@ from stream_app.reference.mlflow_registry import MlflowRegistry
 from stream_app.reference.predictor import Predictor, seed
 from stream_app.reference.registry import open_registry
 from stream_app.services.ports import free_ports
-from tests.integration.test_reference import results, said, table
 from tests.support.kafka_io import Prefix, until
 from tests.support.reference import Process, Runs, command_of, send_commands
+from tests.support.reference_rows import results, said, table
 
 MODEL = "churn:acme"
 

@@ -2,117 +2,42 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import orjson
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, average_precision_score, precision_score, recall_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from schemas.common import rfc3339
 from stream_app.reference.learners import logistic
 from stream_app.reference.predictor import Predictor, seed
-from stream_app.reference.registry import FolderRegistry
-from tests.support.generate import Row
-from tests.support.kafka_io import Prefix, end_offsets, read, until, write
+from tests.support.kafka_io import Prefix, until, write
 from tests.support.reference import Process, command_of, send_commands
-from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS
-
-MODEL, OTHER = "churn:acme", "churn:other"
-START = FIRST_DAY * DAY_MS
-ROWS, SPLIT = 400, 320
-
-
-def table(seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    draw = np.random.default_rng(seed)
-    features = np.round(draw.normal(size=(ROWS, 3)), 4)
-    chance = 1 / (1 + np.exp(-3 * (features[:, 0] - features[:, 1])))
-    return features, (draw.random(ROWS) < chance).astype(int)
-
-
-def records() -> list[Row]:
-    """A minute apart; another model's, a shadow's, an unlabelled one, a repeat and a correction among them."""
-    features, actual = table()
-    out = []
-
-    def add(topic: str, key: str, **row: Any) -> None:
-        out.append(Row(topic, key.encode(), orjson.dumps({"prediction_id": key, **row})))
-
-    for i in range(ROWS):
-        at = START + i * 60_000
-        named = {"a": float(features[i, 0]), "b": float(features[i, 1]), "c": float(features[i, 2])}
-        base = {"model_type": "churn", "model_version": "v1", "predicted_at": at, "score": 0.5, "features": named}
-        add("predictions", f"p{i}", tenant_id="acme", **base)
-        # whoever comes second under the same id does not count
-        add("predictions", f"p{i}", tenant_id="acme", **{**base, "features": {"a": 99.0, "b": 0.0, "c": 0.0}})
-        add("predictions", f"o{i}", tenant_id="other", **base)
-        add("predictions", f"s{i}", tenant_id="acme", role="shadow", **base)
-        add("predictions", f"u{i}", tenant_id="acme", **base)
-        if i % 7 == 0:
-            add("outcomes", f"p{i}", actual=bool(1 - actual[i]), observed_at=at + HOUR_MS)
-        add("outcomes", f"p{i}", actual=bool(actual[i]), observed_at=at + 2 * HOUR_MS)
-        add("outcomes", f"o{i}", actual=True, observed_at=at + HOUR_MS)
-        add("outcomes", f"s{i}", actual=True, observed_at=at + HOUR_MS)
-    out.append(Row("predictions", b"x", b"{"))
-    return out
-
-
-async def data(prefix: Prefix, from_ms: int = START, to_ms: int = START + ROWS * 60_000) -> dict[str, Any]:
-    """The range of an order: everything that stands in the topics."""
-    topics = prefix.topics
-    offsets = {
-        name: {
-            str(p): [0, end] for p, end in (await end_offsets(prefix.bootstrap, name, topics.input_partitions)).items()
-        }
-        for name in (topics.predictions, topics.outcomes)
-    }
-    split = START + SPLIT * 60_000
-
-    def span(first: int, last: int) -> dict[str, Any]:
-        return {"from": rfc3339(first), "to": rfc3339(last), "offsets": offsets}
-
-    return {"train": span(from_ms, split), "holdout": span(split, to_ms)}
-
-
-async def results(prefix: Prefix) -> list[dict[str, Any]]:
-    parts = await read(prefix.bootstrap, prefix.topics.training_results, prefix.topics.model_partitions)
-    return [json.loads(record.value) for part in parts.values() for record in part]
-
-
-async def said(prefix: Prefix, process: Process, number: int, *statuses: str) -> list[dict[str, Any]]:
-    """Return when the command has one of the answers."""
-    id = f"00000000-0000-4000-8000-{number:012d}"
-
-    async def there() -> list[dict[str, Any]]:
-        assert process.exit_code is None, process.tail()
-        return [row for row in await results(prefix) if row["command_id"] == id and row["status"] in statuses]
-
-    found: list[dict[str, Any]] = await until(there, 60, f"an answer {statuses} to command {number}\n{process.tail()}")
-    return found
-
-
-@pytest.fixture
-def made() -> Iterator[list[Process]]:
-    processes: list[Process] = []
-    yield processes
-    for process in processes:
-        process.kill()
+from tests.support.reference_rows import (
+    MODEL,
+    OTHER,
+    ROWS,
+    SPLIT,
+    START,
+    data,
+    named_rows,
+    records,
+    registry_with_v1,
+    results,
+    said,
+    table,
+)
+from tests.support.scenarios import DAY_MS
 
 
 async def test_a_trainer_learns_from_exactly_the_rows_a_command_names_and_answers_once(
     prefix: Prefix, tmp_path: Path, made: list[Process], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await write(prefix, [(START + DAY_MS, records())])
-    registry = FolderRegistry(tmp_path / "registry")
     features, actual = table()
-    named = [dict(zip("abc", row, strict=True)) for row in features.tolist()]
-    seed(registry, MODEL, "v1", logistic, named[:100], actual[:100])
+    registry = registry_with_v1(tmp_path / "registry", 100)
     gate = tmp_path / "gate"
     gate.touch()
     trainer = Process(
@@ -121,8 +46,8 @@ async def test_a_trainer_learns_from_exactly_the_rows_a_command_names_and_answer
         folder=tmp_path,
     )  # fmt: skip
     made.append(trainer)
-    named_rows = await data(prefix)
-    first = command_of(prefix, MODEL, "train", 1, data=named_rows)
+    ranges = await data(prefix)
+    first = command_of(prefix, MODEL, "train", 1, data=ranges)
     await send_commands(prefix, [first, first, command_of(prefix, MODEL, "activate", 9, candidate="v9")])
     trainer.start()
     await until(lambda: (tmp_path / "waiting").exists(), 60, "the training to begin")
@@ -159,7 +84,7 @@ async def test_a_trainer_learns_from_exactly_the_rows_a_command_names_and_answer
     # called back at work: no candidate, no final answer, and the trainer goes on
     gate.touch()
     (tmp_path / "waiting").unlink()
-    await send_commands(prefix, [command_of(prefix, MODEL, "train", 2, data=named_rows)])
+    await send_commands(prefix, [command_of(prefix, MODEL, "train", 2, data=ranges)])
     await until(lambda: (tmp_path / "waiting").exists(), 60, "the second training to begin")
     await send_commands(prefix, [command_of(prefix, MODEL, "cancel", 2)])
     await until(lambda: "called back" in trainer.tail(), 60, "the trainer to hear of it")
@@ -168,7 +93,7 @@ async def test_a_trainer_learns_from_exactly_the_rows_a_command_names_and_answer
     early = await data(prefix, to_ms=START + (SPLIT - 1) * 60_000)
     await send_commands(
         prefix,
-        [command_of(prefix, OTHER, "train", 3, data=named_rows), command_of(prefix, MODEL, "train", 4, data=early)],
+        [command_of(prefix, OTHER, "train", 3, data=ranges), command_of(prefix, MODEL, "train", 4, data=early)],
     )
     (failed,) = await said(prefix, trainer, 3, "succeeded", "failed")
     assert "all 80 labelled rows of the hold-out have the same outcome" in failed["error"]
@@ -182,10 +107,8 @@ async def test_a_trainer_learns_from_exactly_the_rows_a_command_names_and_answer
 async def test_a_deployer_switches_once_refuses_what_does_not_fit_and_says_again_what_it_did(
     prefix: Prefix, tmp_path: Path, made: list[Process]
 ) -> None:
-    registry = FolderRegistry(tmp_path / "registry")
-    features, actual = table()
-    named = [dict(zip("abc", row, strict=True)) for row in features.tolist()]
-    seed(registry, MODEL, "v1", logistic, named, actual)
+    named, actual = named_rows(), table()[1]
+    registry = registry_with_v1(tmp_path / "registry")
     seed(registry, MODEL, "v2", logistic, named, actual)  # one serves already: nothing happens
     assert registry.active(MODEL) == "v1"
     other = registry.load(MODEL, "v1", registry.served(MODEL, "v1"))
@@ -225,10 +148,8 @@ async def test_a_deployer_switches_once_refuses_what_does_not_fit_and_says_again
 async def test_a_deployer_wraps_the_version_that_serves_and_goes_back_from_it(
     prefix: Prefix, tmp_path: Path, made: list[Process]
 ) -> None:
-    registry = FolderRegistry(tmp_path / "registry")
-    features, actual = table()
-    named = [dict(zip("abc", row, strict=True)) for row in features.tolist()]
-    seed(registry, MODEL, "v1", logistic, named, actual)
+    named = named_rows()
+    registry = registry_with_v1(tmp_path / "registry")
     before = [served.score for served in Predictor(registry).predict(MODEL, named)]
     deployer = Process(
         prefix, tmp_path, "deployer", ["predictor", "deploy", "--registry", str(tmp_path / "registry")]

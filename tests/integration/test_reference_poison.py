@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
-import pytest
 
 from stream_app.kafka import clients
-from stream_app.reference.learners import logistic
-from stream_app.reference.predictor import seed
-from stream_app.reference.registry import FolderRegistry
-from tests.integration.test_reference import MODEL, START, data, records, table
 from tests.support.kafka_io import Prefix, read, until, write
 from tests.support.reference import Process, command_of, send_commands
+from tests.support.reference_rows import MODEL, START, data, records, registry_with_v1
 from tests.support.scenarios import DAY_MS
 
 HEADER = "plumbline.command"
@@ -81,21 +76,6 @@ async def answered(prefix: Prefix, process: Process, *numbers: int) -> dict[int,
 
     found: dict[int, dict[str, Any]] = await until(there, 60, f"answers to {numbers}\n{process.tail()}")
     return found
-
-
-def registry_with_v1(folder: Path) -> FolderRegistry:
-    registry = FolderRegistry(folder)
-    features, actual = table()
-    seed(registry, MODEL, "v1", logistic, [dict(zip("abc", row, strict=True)) for row in features.tolist()], actual)
-    return registry
-
-
-@pytest.fixture
-def made() -> Iterator[list[Process]]:
-    processes: list[Process] = []
-    yield processes
-    for process in processes:
-        process.kill()
 
 
 async def test_a_trainer_serves_the_good_command_behind_odd_bytes_and_answers_only_where_it_should(

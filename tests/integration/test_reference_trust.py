@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from stream_app.reference.learners import logistic
-from stream_app.reference.predictor import seed
-from stream_app.reference.registry import ARTEFACT, FolderRegistry
-from tests.integration.test_reference import MODEL, results, said, table
+from stream_app.reference.registry import ARTEFACT
 from tests.support.kafka_io import Prefix
 from tests.support.reference import Process, command_of, send_commands
-
-
-@pytest.fixture
-def made() -> Iterator[list[Process]]:
-    processes: list[Process] = []
-    yield processes
-    for process in processes:
-        process.kill()
+from tests.support.reference_rows import MODEL, registry_with_v1, results, said
 
 
 async def test_a_deployer_serves_no_artefact_but_the_one_of_the_log_and_survives_a_damaged_registry(
     prefix: Prefix, tmp_path: Path, made: list[Process]
 ) -> None:
-    registry = FolderRegistry(tmp_path / "registry")
-    features, actual = table()
-    rows = [dict(zip("abc", row, strict=True)) for row in features.tolist()]
-    seed(registry, MODEL, "v1", logistic, rows, actual)
+    registry = registry_with_v1(tmp_path / "registry")
     known = registry.load(MODEL, "v1", registry.served(MODEL, "v1"))
     assert known is not None
     stored = {name: registry.put(MODEL, name, known, {}) for name in ("v2", "v3", "v4")}
@@ -74,10 +58,7 @@ async def test_a_deployer_serves_no_artefact_but_the_one_of_the_log_and_survives
 async def test_models_that_others_registered_serve_where_the_registry_is_trusted(
     prefix: Prefix, tmp_path: Path, made: list[Process]
 ) -> None:
-    registry = FolderRegistry(tmp_path / "registry")
-    features, actual = table()
-    rows = [dict(zip("abc", row, strict=True)) for row in features.tolist()]
-    seed(registry, MODEL, "v1", logistic, rows, actual)
+    registry = registry_with_v1(tmp_path / "registry")
     known = registry.load(MODEL, "v1", registry.served(MODEL, "v1"))
     assert known is not None
     registry.put(MODEL, "v2", known, {})

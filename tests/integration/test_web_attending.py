@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -217,3 +218,84 @@ async def test_the_pipeline_is_answered_for_whatever_is_away_and_kept_for_some_s
     about = " ".join(problem["sentence"] for problem in told["problems"])
     assert all(name in about for name in ("no worker answers", "the clock", "dead-lettered records", "consumer groups"))
     assert all(problem["remedy"] for problem in told["problems"])
+
+
+async def _watched(desk: Desk) -> None:
+    """Have the model of the bench in the fleet, with an active version."""
+    golden = Path(__file__).parents[1] / "golden" / "model-lifecycle.first.json"
+    model_type, _, tenant = MODEL.partition(":")
+    row = json.loads(golden.read_text()) | {"model": MODEL, "model_type": model_type, "tenant_id": tenant}
+    batch = RedisBatch(desk.site.keys, lambda model: "accuracy", {})
+    batch.take("model-lifecycle", row, json.dumps(row).encode(), 0)
+    batch.finish()
+    for each in batch.commands:
+        await desk.site.redis.execute_command(*each)
+    await desk.site.redis.zadd(desk.site.keys.touched, {MODEL: 1})
+
+
+async def test_owners_are_those_of_the_settings_as_they_hold(desk: Desk) -> None:
+    await _watched(desk)
+    async with desk.ask(VIEWER) as http:
+        assert (await http.get("/owners")).json() == {"owners": {}}
+        model_type = MODEL.partition(":")[0]
+        for owner, key, value, said in (
+            ("*", f"types.{model_type}.owner", "the type's team", {MODEL: "the type's team"}),
+            (MODEL, "owner", "ada", {MODEL: "ada"}),
+        ):
+            row = {"model": owner, "key": key, "value": value, "at": rfc3339(at(D, 5)), "actor": "a", "reason": "r"}
+            await desk.site.redis.hset(desk.site.keys.settings, f"{owner}|{key}", json.dumps(row))
+            assert (await http.get("/owners")).json() == {"owners": said}
+
+
+async def test_the_budget_counts_who_is_watched_and_spends_nothing_in_shadow(desk: Desk) -> None:
+    await _watched(desk)
+    async with desk.ask(VIEWER) as http:
+        said = (await http.get("/budget")).json()
+        assert said["month"] == rfc3339(at(D, 5))[:7]
+        assert set(said["models"]) == {"on", "shadow", "off"}
+        # the alert of the bench was raised by a daily check, which has no budget
+        assert (said["alarms"], said["real"], said["false"], said["not_judged"]) == (0, 0, 0, 0)
+        watched = said["models"]["shadow"]
+        assert watched == 1
+        assert said["allowed"] == {"on": 0.0, "shadow": 1.0 / 1_000}
+        row = {
+            "model": "*", "key": "hourly_alerts", "value": "on", "at": rfc3339(at(D, 5)), "actor": "a", "reason": "r",
+        }  # fmt: skip
+        await desk.site.redis.hset(desk.site.keys.settings, "*|hourly_alerts", json.dumps(row))
+        said = (await http.get("/budget")).json()
+        assert (said["models"]["on"], said["models"]["shadow"]) == (watched, 0)
+        # an hourly alert of this month that somebody called false is spent of it; one of another month is not
+        alert = json.loads(await desk.site.redis.hget(desk.site.keys.alert, _alert(desk)))
+        alert |= {"raised_by": ["hourly"], "verdict": {"verdict": "false", "actor": "a", "at": alert["at"]}}
+        await desk.site.redis.hset(desk.site.keys.alert, _alert(desk), json.dumps(alert))
+        said = (await http.get("/budget")).json()
+        assert (said["alarms"], said["false"]) == (1, 1)
+        await desk.site.redis.hset(
+            desk.site.keys.alert, _alert(desk), json.dumps(alert | {"opened_at": "2020-01-01T00:00:00.000Z"})
+        )
+        assert (await http.get("/budget")).json()["alarms"] == 0
+
+
+async def test_a_redrive_is_refused_by_name_asked_for_once_and_says_its_end(desk: Desk) -> None:
+    desk.app.state.redrives = {}
+    body = {"dead_letter_reason": "invalid_field", "reason": "the producer was repaired"}
+    async with desk.ask(VIEWER) as http:
+        assert (await http.post("/dead-letters/redrive", json=body)).status_code == 403
+    async with desk.ask() as http:
+        for wrong in ({"dead_letter_reason": "no such reason"}, {"reason": " "}, {"other": 1}):
+            assert (await http.post("/dead-letters/redrive", json=body | wrong)).status_code == 422
+        key = {"idempotency-key": "k1"}
+        first = await http.post("/dead-letters/redrive", json=body, headers=key)
+        assert first.status_code == 202
+        again = await http.post("/dead-letters/redrive", json=body, headers=key)
+        assert again.json() == first.json()
+        other = await http.post("/dead-letters/redrive", json=body | {"dead_letter_reason": "future"}, headers=key)
+        assert (other.status_code, other.json()["error"]["code"]) == (422, "key_used")
+        second = await http.post("/dead-letters/redrive", json=body)
+        assert (second.status_code, second.json()["error"]["code"]) == (409, "redrive_runs")
+        await asyncio.gather(*desk.app.state.redrives.values())
+        said = (await http.get(f"/commands/{first.json()['command_id']}")).json()
+        # there is no broker
+        assert (said["state"], said["command"], said["actor"]) == ("refused", "redrive", "olga")
+        assert said["refused_because"]
+        assert desk.app.state.redrives == {}

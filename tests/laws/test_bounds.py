@@ -88,6 +88,7 @@ LIMITS: dict[str, Any] = TEXTS | {
     "BaselineEntry.reason": 64, "StatisticalEntry.windows": WINDOWS, "PerformanceEntry.windows": WINDOWS,
     "ProbationEntry.windows": 2 * WINDOWS, "QualityEntry.values": 8, "LabelWindow.metrics": METRICS,
     "Histogram.recent": 50, "Histogram.baseline": 50,
+    "PerformanceEntry.bounds": METRICS, "EventEntry.bounds": METRICS, "PerformanceCheck.bounds": METRICS,
     # cut by bytes where they are written; :func:`test_lists_of_an_epoch_are_cut_by_bytes` drives them
     "LabelledEntry.counts": 1, "LabelledEntry.counts.item.item": 257, "HoursEntry.counts": 1,
     "HoursEntry.counts.item.item": 257,

@@ -25,9 +25,16 @@ from stream_app.core.alerts import lane_state as alerts_lane
 from stream_app.core.alerts import state as alerts_state
 from stream_app.core.comparisons import finding
 from stream_app.core.comparisons.estimated import Calibration, Muting
-from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow, QualityValue, ScoreWindow
+from stream_app.core.comparisons.records import (
+    Histogram,
+    LabelWindow,
+    MetricBound,
+    MetricWindow,
+    QualityValue,
+    ScoreWindow,
+)
 from stream_app.core.counts import cells, cells_codec, deltas, score_sketch
-from stream_app.core.counts.cells import Cell, Counts, DriftNote
+from stream_app.core.counts.cells import Cell, Counts
 from stream_app.core.counts.deltas import DeltaRecord
 from stream_app.core.counts.score_sketch import ScoreSketch
 from stream_app.core.drift import state as drift_state
@@ -42,6 +49,7 @@ from stream_app.core.retrain import state as retrain_state
 from stream_app.core.retrain.data_range import Plan
 from stream_app.core.retrain.safeguards import Coverage
 from stream_app.core.retrain.transitions import STATES
+from tests.laws.examples import content, counts, names, natural, parts, scores, stored_cells, unit
 
 LAWFUL = settings(derandomize=True, max_examples=40, deadline=None, database=None)
 
@@ -53,60 +61,9 @@ def modules() -> list[ModuleType]:
 
 # -- examples of each kind ---------------------------------------------------------------------------------------
 
-scores = st.one_of(st.integers(0, 20).map(lambda k: k / 20), st.floats(0, 1).map(lambda x: x + 0.0))
-events = st.lists(st.tuples(st.just(0), st.integers(0, 5), scores, st.integers(-3, 5)), min_size=1, max_size=30)
-
-
-@st.composite
-def counts(draw: st.DrawFn) -> Counts:
-    rows = deltas.aggregate(*(list(column) for column in zip(*draw(events), strict=True)))
-    found = cells.changes(1, rows, [])[0]
-    if draw(st.booleans()):
-        return found
-    return Counts(found.vector, score_sketch.to_bins(found.scores))
-
-
-@st.composite
-def stored_cells(draw: st.DrawFn) -> Cell:
-    note = st.builds(DriftNote, st.none() | unit, st.none() | unit, st.none() | unit, st.none() | st.booleans())
-    return Cell(
-        draw(counts()), draw(natural), draw(st.integers(0, 2**31 - 1)), draw(st.booleans()), draw(st.none() | note)
-    )
-
-
-@st.composite
-def parts(draw: st.DrawFn) -> deltas.Part:
-    known = draw(st.lists(st.builds(deltas.CellId, names, names, natural), max_size=3))
-    of_cell = st.integers(0, max(0, len(known) - 1))
-    rows = draw(st.lists(st.tuples(of_cell, st.integers(0, 5), scores, st.integers(-3, 5)), max_size=5 * len(known)))
-    columns = zip(*rows, strict=True) if rows else ((),) * 4
-    cell, kind, score, count = (
-        np.array(c, d).tobytes() for c, d in zip(columns, ("<u4", "u1", "<f8", "<i4"), strict=True)
-    )
-    intervals = st.lists(st.builds(deltas.Intervals, of_cell, natural, natural, natural), max_size=len(known))
-    return deltas.Part(
-        draw(natural), draw(st.none() | natural), {}, {}, known, cell, kind, score, count, draw(intervals)
-    )
-
-
-def content(x: Any) -> Any:
-    """Comparable content of values that hold arrays."""
-    if isinstance(x, ScoreSketch):
-        return (x.binned, x.values.tobytes(), x.counts.tobytes())
-    if isinstance(x, Counts):
-        return (x.vector.tobytes(), content(x.scores))
-    if isinstance(x, np.ndarray):
-        return (x.shape, x.tobytes())
-    if isinstance(x, Cell):
-        return (content(x.counts), x.folded_to, x.revision, x.assume_negative, x.drift)
-    return x
-
 
 ADDITIVE: dict[type, st.SearchStrategy[Any]] = {ScoreSketch: counts().map(lambda c: c.scores), Counts: counts()}
 
-natural = st.integers(0, 2**60)
-unit = st.floats(0, 1)
-names = st.text("abc.-_", min_size=1, max_size=8)
 totals = st.dictionaries(names, st.dictionaries(names, st.integers(0, 2**40), max_size=3), max_size=3)
 windows = st.builds(
     finding.FoundWindow, names, names, scores, st.none() | scores, st.none() | st.tuples(scores, scores)
@@ -158,7 +115,6 @@ reported = st.none() | st.dictionaries(names, st.none() | unit, max_size=2)
 jobs = st.builds(
     retrain_state.Job, natural, causes, names, st.none() | plans, st.none() | orders,
     st.none() | st.sampled_from(("train", "activate")), st.none() | names, st.none() | names, reported, reported,
-    st.booleans(),
 )  # fmt: skip
 failures = st.builds(
     retrain_state.FailedCommand, st.sampled_from(("train", "activate", "rollback")), names, natural, natural, names
@@ -238,7 +194,10 @@ CODECS: dict[str, st.SearchStrategy[Any]] = {
             model_log.QualityEntry, names, names, natural, natural, baselines,
             st.lists(st.builds(QualityValue, names, natural, natural, unit, st.none() | unit, natural, natural)), names,
         ),
-        st.builds(model_log.EventEntry, findings),
+        st.builds(
+            model_log.EventEntry, findings,
+            bounds=st.lists(st.builds(MetricBound, names, unit, unit), max_size=3),
+        ),
         st.builds(
             model_log.DecisionEntry, names, names, st.booleans(), st.lists(st.tuples(names, st.booleans(), names))
         ),

@@ -34,7 +34,7 @@ _RULES = (
     RetrainRules(
         require_manual_approval=True,
         validation_floors=FLOORS,
-        retrain_policies=("drift", "labels", "schedule"),
+        retrain_policies=("drift", "floor", "labels", "schedule"),
         retrain_every_labels=3_000,
     ),
     RetrainRules(validation_floors=FLOORS, retrain_policies=("schedule",), retrain_cooldown_days=1),
@@ -63,9 +63,9 @@ class Coordinator(RuleBasedStateMachine):
         _steps += 1
         self.world.tick(hours)
 
-    @rule(rows=st.sampled_from((50, 5_000)), free=st.booleans())
-    def policies_are_asked(self, rows: int, free: bool) -> None:
-        self._do(self.world.policies(rows, free))
+    @rule(rows=st.sampled_from((50, 5_000)), free=st.booleans(), low=st.sampled_from((0, 2, 3)))
+    def policies_are_asked(self, rows: int, free: bool, low: int) -> None:
+        self._do(self.world.policies(rows, free, low))
 
     @rule()
     def next_timer(self) -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from schemas.common import parse_ms
 from stream_app.core import model_log
+from stream_app.core.hourly import hours_codec
+from stream_app.core.metrics_stage.keys import HOURS, split_cell_key
 from tests.machine.chain import DAYS, PARTITIONS, STEPS, TOPICS, WORLDS, Chain, play, sequence, whole
 from tests.oracle import batch, drift
 from tests.oracle.inputs import DAY, Refused, outcome, prediction
@@ -38,8 +40,20 @@ def test_without_kills_the_counts_are_the_oracles(world: int) -> None:
         for side, counts in (("predictions", want.predictions), ("outcomes", want.outcomes)):
             assert {k: v for k, v in last.dispositions[side].items() if v} == {k: v for k, v in counts.items() if v}
         assert _dead(chain) == sorted(want.dead)
+        assert _hours(chain) == want.hours
     assert len(want.snapshots) > DAYS
+    assert len(want.hours) >= DAYS
     assert min(want.predictions["duplicate"] + want.outcomes["duplicate"], len(want.dead)) > 10
+
+
+def _hours(chain: Chain) -> dict[tuple[str, str, int], list[list[int]]]:
+    """Hour records in the tables of metrics: a chain is shorter than they are kept."""
+    rows = {
+        key: value
+        for (stage, _), lane in chain.lanes.items() if stage == "metrics"
+        for key, value in lane.table.rows.items() if key.startswith(HOURS)  # type: ignore[attr-defined]
+    }  # fmt: skip
+    return {split_cell_key(key): hours_codec.decode(value, key).tolist() for key, value in rows.items()}
 
 
 def _dead(chain: Chain) -> list[tuple[str, int, int]]:

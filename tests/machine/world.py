@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from schemas.drift import Verdict
 from stream_app.core.comparisons.recalibration import RepairProposal
-from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow
+from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricBound, MetricWindow
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.retrain import Flags, ModelConfig, RetrainRules, step
 from stream_app.core.retrain import effects as fx
@@ -238,10 +238,17 @@ class World:
             rest.get("repair"),
         )  # fmt: skip
 
-    def policies(self, rows: int = 5_000, free: bool = True) -> PolicyCheck:
+    def policies(self, rows: int = 5_000, free: bool = True, low: int = 0) -> PolicyCheck:
         self.serial += 1
         labelled = {self.now // DAY_MS - back: rows // 10 for back in range(10)}
-        return PolicyCheck(self.now, seen(rows), labelled, free, self.serial)
+        # as many checks as show the active version below a floor, or one fewer than that
+        version, upper = self.state.active or "v0", FLOORS["accuracy"] - 0.01
+        heard = tuple(
+            PerformanceCheck(self.now - back * DAY_MS, self.now // DAY_MS - 1, version, Verdict.NO_DRIFT,
+                             (MetricBound("accuracy", upper - 0.02, upper if back < low else 0.8),))
+            for back in (2, 1, 0)
+        )  # fmt: skip
+        return PolicyCheck(self.now, seen(rows, heard=heard), labelled, free, self.serial)
 
     def retrain(self, **rest: Any) -> Retrain:
         return Retrain(self.id("order"), "ada", "manually", rest.get("seen", seen()))
@@ -335,7 +342,7 @@ def random_event(world: World, rng: random.Random) -> Event:
             hourly=rng.random() < 0.2,
         )
     if roll < 0.91:
-        return world.policies(rng.choice((5_000, 50)), rng.random() < 0.7)
+        return world.policies(rng.choice((5_000, 50)), rng.random() < 0.7, rng.choice((0, 2, 3)))
     if roll < 0.92:
         return RunEnded(rng.choice(("statistical", "performance")))
     if roll < 0.94:

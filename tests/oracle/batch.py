@@ -20,6 +20,9 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 from tests.oracle.inputs import DAY, Made, Refused, Seen, outcome, prediction
 
 HOUR = 3_600_000
+#: Logits between the bins of the score that hours are counted in.
+LOGITS = (-12, -10.5, -9.5, -8.75, -8, -7.5, -7, -6.5, -6, -5.5, -5, -4.5, -4, -3.5, -3, -2.5, -2, -1.6, -1.2, -0.8,
+          -0.4, 0, 0.4, 0.8, 1.2, 1.6, 2, 2.5, 3, 4, 6)  # fmt: skip
 Raw = tuple[int, bytes | None]  # offset, value
 
 
@@ -58,6 +61,9 @@ class Result:
     dead: set[tuple[str, int, int]] = field(default_factory=set)
     #: (model, version, date, revision) → fields
     snapshots: dict[tuple[str, str, str, int], dict[str, Any]] = field(default_factory=dict)
+    #: (model, version, day since 1970) → 24 hours of true negatives, missed and false positives, true positives, and
+    #: predictions in 32 bins of the score, as they stand at the end
+    hours: dict[tuple[str, str, int], list[list[int]]] = field(default_factory=dict)
 
 
 @dataclass
@@ -262,10 +268,22 @@ def compute(
                 part.run(tick, result, touched)
         book.tick(before, at, dirty)
         before = at
+    result.hours = {cell: by_hour(cohort) for cell, cohort in book.cohorts.items()}
     for part in partitions.values():
         result.predictions.update(part.counts[0])
         result.outcomes.update(part.counts[1])
     return result
+
+
+def by_hour(cohort: list[Entry]) -> list[list[int]]:
+    """Counts of a day by the hour of the prediction, from raw rows; a score at an edge belongs to the bin below it."""
+    out = [[0] * (4 + len(LOGITS) + 1) for _ in range(24)]
+    for entry in cohort:
+        row = out[entry.made.at % DAY // HOUR]
+        row[4 + sum(entry.made.score > 1 / (1 + math.exp(-logit)) for logit in LOGITS)] += 1
+        if entry.seen is not None:
+            row[2 * entry.made.predicted + entry.seen.actual] += 1
+    return out
 
 
 def figures(cohort: list[Entry], assume_negative: bool, narrow_below: float) -> dict[str, Any]:

@@ -118,6 +118,19 @@ def stretched(bad: int, days: int, n: int = 1_000) -> Scenario:
     return Scenario("churn:stretched", days, make, bad)
 
 
+def overconfident(bad: int, days: int, n: int = 1_000, times: float = 3.0) -> Scenario:
+    """A calibrated model whose logits are multiplied from ``bad`` on, predictions unchanged: no metric moves, and its
+    scores no longer say how often it is right."""
+
+    def make(rng: np.random.Generator, day: int) -> Day:
+        logit = rng.normal(0, 1.5, n)
+        actual = (rng.random(n) < 1 / (1 + np.exp(-logit))).astype(np.int64)
+        scores = 1 / (1 + np.exp(-logit * (times if day >= bad else 1.0)))
+        return Day(np.round(scores, 4), logit >= 0, actual)
+
+    return Scenario(f"churn:overconfident-{times:g}", days, make, bad)
+
+
 def shifted(
     bad: int, days: int, logits: float = 1.0, n: int = 1_000, again: tuple[int, float] | None = None,
     lost: int | None = None, regained: int = 10**9,
@@ -240,15 +253,15 @@ def everything() -> list[Scenario]:
         step(25, BAD, 33),
         step(25, BAD, 95, n=100, until=BAD + 10),
         step(25, BAD, 50, n=400, until=BAD + 10),
-        stretched(BAD, 34),
-        weekdays(15 + 60),
-        on_days("gap-3", 25, (BAD, BAD + 3), 33),
-        on_days("gap-4", 25, (BAD, BAD + 4), 33),
-        late_labels(BAD, 32),
-        coverage(0.4, BAD, BAD + 4, 33),
-        coverage(0.6, BAD, BAD + 4, 33),
-        recalibrated(BAD, 41),
-        missed_fraud(16, 19),
+        stretched(BAD, 34, n=400),
+        weekdays(15 + 60, n=700),
+        on_days("gap-3", 25, (BAD, BAD + 3), 33, n=400),
+        on_days("gap-4", 25, (BAD, BAD + 4), 33, n=400),
+        late_labels(BAD, 32, n=400),
+        coverage(0.4, BAD, BAD + 4, 33, n=200),
+        coverage(0.6, BAD, BAD + 4, 33, n=200),
+        recalibrated(BAD, 41, n=400),
+        missed_fraud(16, 19, n=5_000),
     ]
 
 

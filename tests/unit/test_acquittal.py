@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stream_app.simulator import Simulator
-from tests.support.scenarios import FIRST_DAY, Scenario, selected, shifted, slope, step
+from tests.support.scenarios import FIRST_DAY, Scenario, overconfident, selected, shifted, slope, step
 from tests.support.simulate import close_day, records, run, simulator
 
 
@@ -44,6 +44,18 @@ def test_a_harmless_shift_makes_one_alert_that_labels_end_and_hides_no_later_los
     assert {scores[day].get("severity") for day in range(resolved[0] + 1, 150)} <= {None, "MEDIUM"}
     assert scores[149]["verdict"] == "no_drift"
     assert scores[149]["baseline_kind"] == "window"
+
+
+@pytest.mark.parametrize("delay", [1, 3])
+def test_logits_times_three_are_high_until_labels_come_and_named_by_the_calibration_check(delay: int) -> None:
+    sim = run([overconfident(30, 45)], simulator(delay=delay))
+    opened, resolved = told(sim)
+    assert opened[1] == "opened"
+    assert opened[0] <= 34
+    assert resolved[1:3] == ("resolved", "no_loss")
+    quality = [row for row in records(sim, "drift-events") if row.get("check") == "calibration"]
+    assert {row["verdict"] for row in quality if close_day(row) < 30} <= {"no_drift", "insufficient_evidence"}
+    assert quality[-1]["verdict"] == "drift"
 
 
 def test_scores_that_move_on_beyond_what_labels_have_seen_are_high_again() -> None:

@@ -49,6 +49,22 @@ def test_outcomes_that_contradict_the_estimate_mute_it_within_three_mature_days(
         assert found[35]["estimated"]["muted"], model.model
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("per_day", [190, 1_000])
+def test_three_mature_days_mute_nearly_every_one_of_120_models(
+    capsys: pytest.CaptureFixture[str], per_day: int
+) -> None:
+    """30 % of the outcomes flipped from day 20 on: the check of day 22 is the third that knows of it."""
+    models = [replace(step(19.8, 20, 25, n=per_day), model=f"churn:flipped-{per_day}-{i}") for i in range(120)]
+    sim = run(models, simulator())
+    before, after = (
+        sum(first_revisions(sim, model)[day]["estimated"]["muted"] for model in models) for day in (20, 24)
+    )
+    with capsys.disabled():
+        print(f"\n30 % flipped at {per_day} a day: muted in {before} of 120 before, in {after} after three mature days")
+    assert after >= 0.95 * 120
+
+
 def test_estimates_begin_again_with_the_baseline() -> None:
     scenario, sim = step(20, 90, 40, n=200), simulator()
 

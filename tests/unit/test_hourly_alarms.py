@@ -54,6 +54,31 @@ def test_a_drop_of_25_points_is_alarmed_within_hours_and_ends_when_it_ends() -> 
     assert not records(sim, "training-commands")
 
 
+@pytest.mark.parametrize(
+    ("points", "hours", "a_day"),
+    [(33, 1, 10_000), pytest.param(15, 72, 1_000, marks=pytest.mark.long), (20, 72, 1_000)],
+    ids=["an hour of garbage", "15 points for 3 days", "20 points for 3 days"],
+)
+def test_an_episode_ends_within_72_hours_of_its_fault(points: float, hours: int, a_day: int) -> None:
+    model = HourlyModel(MODEL, fault(ONSET + 6, points=points, hours=hours), a_day=a_day, late_h=20)
+    sim = play(hourly_simulator(), [model], range(ONSET + 6 + hours + 74))
+    changes = [row for row in records(sim, "hourly-evidence") if row.get("change")]
+    performance = [(row["change"], hour_of(row["as_of"])) for row in changes if row["kind"] == "performance"]
+    assert performance[0][0] == "opened"
+    assert next(at for change, at in performance if change == "ended") <= ONSET + 6 + hours + 72
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("a_day", [1_000, 10_000])
+def test_no_episode_ends_while_ten_points_are_lost(a_day: int) -> None:
+    model = HourlyModel(MODEL, fault(ONSET + 6, points=10), a_day=a_day, late_h=20)
+    sim = play(hourly_simulator(), [model], range(ONSET + 6 + 14 * 24))
+    rows = [row for row in records(sim, "hourly-evidence") if row["kind"] == "performance"]
+    changes = [row["change"] for row in rows if row.get("change")]
+    assert changes[0] == "opened"
+    assert "ended" not in changes
+
+
 def test_scores_that_move_are_alarmed_within_hours() -> None:
     sim = play(hourly_simulator(), [HourlyModel(MODEL, fault(ONSET, shift=0.8))], range(ONSET + 36))
     opened = alarms(sim, "statistical")[0]
@@ -90,6 +115,8 @@ def test_rebaseline_ends_an_episode_and_makes_the_present_normal() -> None:
     assert alarms(sim)
     late = [row for row in records(sim, "hourly-evidence") if hour_of(row["as_of"]) > ONSET + 43]
     assert not late
+    last = records(sim, "hourly-evidence")[-1]
+    assert (last["kind"], last["change"], hour_of(last["as_of"])) == ("performance", "ended", ONSET + 42)
     assert [row["resolution_reason"] for row in records(sim, "alerts") if row["status"] == "resolved"] == ["accepted"]
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import json
 import uuid
+from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -113,3 +116,52 @@ def test_the_beginning_of_an_id_is_enough_if_only_one_begins_so() -> None:
         listing.one_of(ids, "3d5f", "alert", "list them")
     with pytest.raises(click.ClickException, match="no alert has the id zz; list them"):
         listing.one_of(ids, "zz", "alert", "list them")
+
+
+LONG = "n" * 128
+MODEL = f"{LONG}:{'t' * 128}"
+ID = "84a3e89f-0dc5-5957-a0eb-906ad1d5550c"
+
+
+def _golden(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden" / f"{name}.json").read_text())
+    return {**found, "id": ID, "model": MODEL, "model_version": "v" * 128}
+
+
+#: list → one of its rows with names as long as they may be, and what of it has to stand there whole
+LONG_ROWS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "models": (
+        {
+            "model": MODEL, "active_version": "v" * 128, "date": "2026-03-01", "predictions": 1_000, "coverage": 0.9,
+            "metric": {"name": "accuracy", "value": 0.75, "low": 0.7, "high": 0.8}, "job": None, "so_far": [],
+            "traffic": {"last_seen": "2026-03-02T04:00:00.000Z", "others": []},
+        },
+        (MODEL, "v" * 128),
+    ),
+    "snapshots": (_golden("metric-snapshot.closed"), ("2026-03-01", "v" * 128)),
+    "alerts": (_golden("alert.opened"), (ID, MODEL)),
+    "audit": (_golden("audit-record.refused"), (ID, MODEL)),
+    "dead_letters": (
+        {"topic": f"{LONG}.predictions", "partition": 11, "offset": 10**12, "reason": "invalid_field",
+         "at": "2026-03-02T04:00:00.000Z", "error": "score is no number " * 20},
+        (f"{LONG}.predictions[11]@{10**12}", "invalid_field"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "pipe"])
+@pytest.mark.parametrize("name", LONG_ROWS)
+def test_every_list_shows_ids_and_the_longest_names_whole_at_80_columns(
+    name: str, terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = importlib.import_module(f"stream_app.cli.{name}")._COLUMNS
+    row, whole = LONG_ROWS[name]
+    monkeypatch.setattr(listing, "_terminal", lambda: terminal)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    @click.command()
+    def command() -> None:
+        listing.show([row], columns, "table")
+
+    text = CliRunner().invoke(command, catch_exceptions=False, color=False).stdout
+    assert text.splitlines()[1].split()[: len(whole)] == list(whole)

@@ -5,12 +5,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from aiohttp import web
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas import deadletters
+from stream_app.kafka.admin import ConsumerGroup
 from stream_app.settings import Settings
-from stream_app.web.pipeline_view import _bounded, _sample, _workers
+from stream_app.web.pipeline_view import _bounded, _fields, _sample
+from stream_app.web.pipeline_workers import GroupMembers, WorkerWatch, asked, members_of
 
 LANE: dict[str, Any] = {
     "open": True, "parked": None, "waits_for": None, "refused_tick": None,
@@ -33,7 +39,7 @@ async def _said(body: Any, status: int = 200) -> Any:
     await site.start()
     try:
         port = runner.addresses[0][1]
-        return await _workers(Settings(web_url=f"http://127.0.0.1:{port}"))
+        return await asked(Settings(web_url=f"http://127.0.0.1:{port}"))
     finally:
         await runner.cleanup()
 
@@ -70,10 +76,10 @@ async def test_what_is_no_view_of_a_worker_hides_nothing_else(body: Any) -> None
 
 
 async def test_a_worker_that_is_away_is_a_problem() -> None:
-    found = await _workers(Settings(web_url="http://127.0.0.1:9"))
+    found = await asked(Settings(web_url="http://127.0.0.1:9"))
     assert found.rows[0]["ready"] is False
     assert "no worker answers" in found.problems[0]["sentence"]
-    assert (await _workers(Settings(web_port=0))).rows == []
+    assert (await asked(Settings(web_port=0))).rows == []
 
 
 async def test_a_question_that_breaks_is_a_problem_and_no_more() -> None:
@@ -99,3 +105,84 @@ def test_a_sample_names_the_field_that_failed(message: str, field: str | None) -
     sample = _sample({**headers, deadletters.OFFSET: "17"}, 0)
     assert sample.get("field") == field
     assert (sample["topic"], sample["partition"], sample["offset"]) == ("ml.predictions", 2, 17)
+
+
+def _member(url: str) -> bytes:
+    """What Faust says of a worker when it joins."""
+    told = {"assignment": {}, "url": url, "changelog_distribution": {}, "topic_groups": {}}
+    metadata: bytes = ConsumerProtocolMemberMetadata(4, ["topic"], orjson.dumps(told)).encode()
+    return metadata
+
+
+def test_workers_announce_themselves_by_their_group() -> None:
+    members = [
+        ("10.0.0.1", _member("http://a:6066/")), ("10.0.0.2", _member("http://b:6067")), ("10.0.0.3", b""),
+        ("10.0.0.4", _member("ftp://c")), ("10.0.0.5", ConsumerProtocolMemberMetadata(0, [], b"").encode()),
+    ]  # fmt: skip
+    found = members_of(ConsumerGroup("Stable", members))
+    assert found == GroupMembers(True, {"http://a:6066": "10.0.0.1", "http://b:6067": "10.0.0.2"})
+    assert [members_of(ConsumerGroup(state, [])).settled for state in ("Dead", "Empty", "PreparingRebalance")] == [
+        True, True, False,
+    ]  # fmt: skip
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_of_a_member_break_the_list(metadata: bytes) -> None:
+    assert members_of(ConsumerGroup("Stable", [("h", metadata)])).settled
+
+
+class _Watch(WorkerWatch):
+    """Groups as a test gives them, one a look; ``None``: it cannot be asked."""
+
+    def __init__(self, groups: list[GroupMembers | None]) -> None:
+        super().__init__(Settings(web_url="http://127.0.0.1:9"))
+        self._groups = groups
+
+    async def _members(self) -> GroupMembers | None:
+        return self._groups.pop(0)
+
+
+async def test_a_worker_that_left_is_missed_by_name_and_one_that_comes_back_is_not() -> None:
+    one, two = "http://127.0.0.1:9", "http://127.0.0.1:10"
+    both, none = {one: "h1", two: "h2"}, dict[str, str]()
+    watch = _Watch(
+        [
+            GroupMembers(True, both), GroupMembers(True, {one: "h1"}), GroupMembers(False, none), None,
+            GroupMembers(True, both), GroupMembers(True, none),
+        ]
+    )  # fmt: skip
+    said = []
+    for _ in range(6):
+        found = await watch.look()
+        said.append(sorted((row["address"] == two, row["running"]) for row in found.rows))
+        stopped = [problem["sentence"] for problem in found.problems if "has stopped" in problem["sentence"]]
+        assert len(stopped) == sum(not running for _, running in said[-1])
+    here, left = [(False, True), (True, True)], [(False, True), (True, False)]
+    # while a group gathers its members, and while nobody can say, those who were there are asked themselves
+    assert said == [here, left, here, here, here, [(False, False), (True, False)]]
+    assert found.problems[0]["sentence"].startswith("no worker is running")
+
+
+async def test_where_nobody_was_ever_seen_the_address_of_the_settings_is_asked() -> None:
+    for members in (GroupMembers(True, {}), None):
+        found = await _Watch([members]).look()
+        assert [row["address"] for row in found.rows] == ["http://127.0.0.1:9"]
+        assert "no worker answers" in found.problems[0]["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("value", "fields"),
+    [
+        (None, None), (b"", None), (b"[1]", None), (b"{", None), (b"{}", []),
+        (
+            b'{"a": "x", "b": 1, "c": 1.5, "d": true, "e": null, "f": [1], "g": {"h": "secret"}}',
+            ["a: text", "b: number", "c: number", "d: true or false", "e: nothing", "f: list", "g: object"],
+        ),
+        (
+            orjson.dumps({"k" * 100: 1} | {f"f{n}": 1 for n in range(50)}),
+            ["k" * 64 + ": number"] + [f"f{n}: number" for n in range(29)],
+        ),
+    ],
+)  # fmt: skip
+def test_a_sample_names_fields_and_never_values(value: bytes | None, fields: list[str] | None) -> None:
+    assert _fields(value) == fields

@@ -48,8 +48,5 @@ class AlertsConfig:
     #: address of the dashboard; an alert's page is ``/alerts/ID`` below it
     link: str = "http://127.0.0.1:8080"
     rules: Resolver[AlertRules] = field(default_factory=lambda: Fixed(lambda model: AlertRules()))
-    partition: int = 0
-    #: partitions of the log; with more than one, a model of another one is refused as a fault of ours
-    partitions: int = 1
-    #: partitions that answer a command about all models
+    #: partitions of the log: all of them answer a command about all models; a model of another one is a fault of ours
     model_partitions: int = 1

@@ -7,13 +7,11 @@ may stand before or after its event, and a restart between two checkpoints canno
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
 from schemas import bounds
-from schemas.clock import TickView
 from schemas.partitioning import partition_for
 from stream_app.core import model_log
 from stream_app.core.alerts import commanded, facts, incidents, state
@@ -28,17 +26,16 @@ from stream_app.core.alerts.publish import alert_record
 from stream_app.core.alerts.rules import AlertsConfig
 from stream_app.core.alerts.state import AlertHistory, ClosedAlert, OpenAlert
 from stream_app.core.comparisons.hourly_entry import HourlyEntry
+from stream_app.core.epoch_stage import EpochStage
 from stream_app.core.kit.audit import Auditor, Said
 from stream_app.core.kit.changes import Change
 from stream_app.core.kit.days import day_of
-from stream_app.core.kit.effects import ConsumedRecord, Drained, TableReader
+from stream_app.core.kit.effects import Drained, TableReader
 from stream_app.core.kit.epoch_log import EpochLog
 from stream_app.core.kit.live_settings import LiveSettings
-from stream_app.core.kit.log_stage import LogStage
 from stream_app.core.kit.timers import BATCH, Timers, in_batches
 from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.core.log_terms import JobEntry
-from stream_app.core.model_log import decoding, entry_of
 from stream_app.errors import Broken
 
 STAGE: Final = "alerts"
@@ -52,12 +49,12 @@ Command = facts.Acknowledged | facts.Accepted | facts.Muted | facts.Remarked
 SAFEGUARDS, REASON = 32, 1_000
 
 
-class AlertsStage(LogStage):
+class AlertsStage(EpochStage):
     """Alerts of one model partition. Not thread-safe; owned by its lane."""
 
-    def __init__(self, config: AlertsConfig, partition: int | None = None) -> None:
+    def __init__(self, config: AlertsConfig, partition: int) -> None:
         self.config = config
-        self.partition = config.partition if partition is None else partition
+        self.partition = partition
         self.load(None, None)
 
     def load(self, lane_state: bytes | None, table: TableReader | None) -> None:
@@ -81,19 +78,6 @@ class AlertsStage(LogStage):
         return self.lane_state.last_tick
 
     # -- input ---------------------------------------------------------------------------------------------------
-
-    def accept(self, alias: str, batch: Sequence[ConsumedRecord], tick: TickView | None) -> int:
-        """Entries in the log's order; stops at a tick whose epoch takes another step."""
-        self._epoch.begin_call()
-        for number, record in enumerate(batch):
-            with decoding(record):
-                entry = entry_of(record)
-                if isinstance(entry, model_log.TickEntry):
-                    if not self._tick(entry):
-                        return number
-                else:
-                    self._entry(record.offset, entry)
-        return len(batch)
 
     def drain(self) -> Drained:
         """Effects since the last drain; the table holds them before the stage is called again."""
@@ -138,7 +122,7 @@ class AlertsStage(LogStage):
 
     def _own(self, model: str) -> None:
         # One partition owns every model: nothing to compare, and the hash costs as much as the rest of this.
-        count = self.config.partitions
+        count = self.config.model_partitions
         if count > 1 and partition_for(model.encode(), count) != self.partition:
             raise Broken(f"model {model!r} came in the log of partition {self.partition} of {count}; please report it")
 

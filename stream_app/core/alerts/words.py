@@ -24,7 +24,7 @@ _WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Sat
 
 _ENDINGS: Final = {
     "no_drift": "Over: the last closes in a row were without drift. It was: ",
-    "no_evidence": "Ended without evidence for or against it. It was: ",
+    "no_evidence": "Ended with insufficient data to speak for or against it. It was: ",
     "labels_revised": "Retracted: labels that came later changed the comparison. It said: ",
     "version_replaced": "Over: a version that came after it was kept after its probation. It was: ",
     "no_predictions": "Over: the model makes no predictions any more. It was: ",
@@ -36,7 +36,7 @@ _ENDINGS: Final = {
 #: The same in few words, for lists.
 _ENDED: Final = {
     "no_drift": "no drift at the last daily checks",
-    "no_evidence": "no evidence for or against it",
+    "no_evidence": "insufficient data to speak for or against it",
     "labels_revised": "retracted: later labels changed the comparison",
     "version_replaced": "replaced by a version that came after it",
     "no_predictions": "the model makes no predictions any more",

@@ -14,13 +14,16 @@ import numpy as np
 
 from stream_app.core.comparisons.average_precision import limits, variance
 from stream_app.core.comparisons.proportions import combine, wilson
-from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow, Selection, Share
+from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricBound, MetricWindow, Selection, Share
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.scores import histogram
 from stream_app.core.counts.cells import Counts
 
 #: Metrics that need the order of the scores.
 BY_SCORE = frozenset({"pr_auc", "precision_at_80_recall"})
+
+#: Metrics with limits of their own; of the best precision among many cuts there are none.
+WITH_LIMITS = ("accuracy", "precision", "recall", "f1", "pr_auc")
 
 #: PR-AUC as a ratio: its drop is compared to nine digits.
 PARTS = 1_000_000_000
@@ -49,6 +52,16 @@ def label_window(
         first, last, judged_days, recent.labelled, baseline.labelled, metrics, shown, selection(recent, baseline),
         _outcomes(recent), _outcomes(baseline),
     )  # fmt: skip
+
+
+def metric_bounds(names: Sequence[str], counts: Counts, rules: ComparisonRules) -> list[MetricBound]:
+    """What metrics of ``WITH_LIMITS`` are in a window, and are at most; only those with rows enough to compare them."""
+    found = []
+    for name in names:
+        a, n, rows = ratio(name, counts)
+        if n and rows >= rules.drop_min_denominator:
+            found.append(MetricBound(name, a / n, _limits(name, counts, a / n, n, 1.0, rules)[1]))
+    return found
 
 
 def _outcomes(counts: Counts) -> tuple[int, int, int, int]:

@@ -60,6 +60,14 @@ class MetricWindow(msgspec.Struct, frozen=True, array_like=True):
     dispersion: float = 1.0
 
 
+class MetricBound(msgspec.Struct, frozen=True, array_like=True):
+    """A metric of the seven-day window by itself, and what it is at most (one-sided, 99 % by default)."""
+
+    metric: str
+    value: float
+    upper: float
+
+
 class Share(msgspec.Struct, frozen=True, array_like=True):
     """So many of so many."""
 

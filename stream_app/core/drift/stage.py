@@ -10,17 +10,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from msgspec import structs
+
 from schemas.clock import TickView
 from schemas.common import ce_headers, encode
 from schemas.drift import Check, DriftKind, Verdict
 from stream_app.core import model_log
 from stream_app.core.comparisons.hourly_entry import HourlyEntry
 from stream_app.core.comparisons.prior import prior_shift
-from stream_app.core.comparisons.recalibration import RepairProposal
 from stream_app.core.comparisons.records import QualityValue
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.verdicts import (
     Judgement,
+    by_class,
     completeness_verdict,
     performance_verdict,
     quality_verdict,
@@ -198,6 +200,11 @@ class DriftStage(LogStage):
     def _performance(self, entry: model_log.PerformanceEntry) -> None:
         rules = self.settings.rules_of(entry.model)
         judgement = _without_baseline(performance_verdict(entry.windows, rules), entry.baseline)
+        if not entry.again:
+            selected = any(by_class(window, rules) for window in entry.windows)
+            memory = self._memory(entry.model)
+            self._fault(memory, day_of(entry.close_ms), "labels", "outcomes come by class" if selected else None)
+            self._keep(entry.model, memory)
         drop = None
         if entry.windows and judgement.metric is not None:
             worst = next(m for m in entry.windows[judgement.decisive].metrics if m.metric == judgement.metric)
@@ -249,8 +256,8 @@ class DriftStage(LogStage):
         since = (before if before is not None else entry.day) if drift else None
         memory.runs[kind] = Run(about.id, entry.close_ms, since, before)
         self._keep(entry.model, memory)
-        repair = entry.repair if isinstance(entry, model_log.PerformanceEntry) else None
-        self._publish(memory, about, found, run_from=since, revises=revises, repair=repair)
+        labels = entry if isinstance(entry, model_log.PerformanceEntry) else None
+        self._publish(memory, about, found, run_from=since, revises=revises, labels=labels)
 
     # -- effects -------------------------------------------------------------------------------------------------
 
@@ -262,15 +269,18 @@ class DriftStage(LogStage):
         *,
         run_from: int | None = None,
         revises: str | None = None,
-        repair: RepairProposal | None = None,
+        labels: model_log.PerformanceEntry | None = None,
     ) -> None:
+        """``labels``: the daily performance comparison that it is a verdict on."""
         faults = []
         if about.kind != DriftKind.QUALITY or about.check == "completeness":
             faults = self._faults(memory, day_of(about.close_ms))
         event = events.event(about, found, self.settings.hash_of(about.model), faults, revises)
         headers = ce_headers("drift-event", event.id, about.model, about.at_ms, self.config.source)
         self._work.emit(Emit(DRIFT_EVENTS, self.partition, event.id.encode(), encode(event), headers))
-        entry = model_log.EventEntry(events.finding(event, about.day, run_from), repair)
+        entry = model_log.EventEntry(events.finding(event, about.day, run_from))
+        if labels is not None:
+            entry = structs.replace(entry, repair=labels.repair, bounds=labels.bounds)
         self._work.emit(Emit(DRIFT_LOG, self.partition, about.model.encode(), model_log.encode(entry), []))
 
     def _memory(self, model: str) -> DriftState:

@@ -7,7 +7,6 @@ hours within days. The tolerated shift is the edge plus 1.64 standard errors of 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -196,11 +195,11 @@ def _score_cells(counts: NDArray[np.int64]) -> _Cells:
     below = counts[:, :, LABELS:].cumsum(axis=2)
     events = below[:, :, -1]
     total = int(events.sum())
-    cumulated = below[:, :, :-1].sum(axis=(0, 1)).tolist()
+    cumulated = below[:, :, :-1].sum(axis=(0, 1))
     slots: list[tuple[int, int]] = []
     edges: list[int] = []
-    for percent in _PERCENTS:
-        edge = min(range(len(cumulated)), key=lambda i: (abs(100 * cumulated[i] - percent * total), i))
+    far = np.abs(100 * cumulated - np.array(_PERCENTS)[:, None] * total)
+    for edge in far.argmin(axis=1).tolist():
         edges.append(edge if edge not in edges else -1)
     for i, edge in enumerate(edges):
         if edge >= 0 and cumulated[edge] <= _MOST_BELOW * total:
@@ -241,12 +240,17 @@ def _channels(
     rows = n.sum(axis=(2, 3))
     rates = (k.sum(axis=(2, 3)) + 0.5) / (rows + 1)
 
+    # sums of counts are exact in any order
+    of_weekday = (weekday[:, None] == np.arange(7)).astype(np.float64)
+    of_part = (weekend[:, None] == np.arange(2)).astype(np.float64)
+
     def by_week(x: Floats) -> Floats:
-        return np.stack([x[:, :, weekday == number].sum(axis=2) for number in range(7)], axis=2)
+        found: Floats = np.einsum("csdh,dw->cswh", x, of_weekday)
+        return found
 
     def by_block(x: Floats) -> Floats:
-        parts = x.reshape(*x.shape[:3], 6, 4).sum(axis=4)
-        return np.stack([parts[:, :, weekend == number].sum(axis=2) for number in range(2)], axis=2)
+        found: Floats = np.einsum("cswbh,wp->cspb", x.reshape(*x.shape[:3], 6, 4), of_part)
+        return found
 
     nw, kw = by_week(n), by_week(k)
     blocks = (by_block(kw) + _SHRINK * rates[:, :, None, None]) / (by_block(nw) + _SHRINK)
@@ -299,21 +303,24 @@ def _shift(rates: Floats, shares: Floats, points: float) -> Floats:
         rate = rates[:, 0]
         found: Floats = logit(np.minimum(rate + points, 1.0)) - logit(rate)
         return np.minimum(found, _MOST_SHIFT)
-    return np.array([_common_shift(*pair, points) for pair in zip(rates.tolist(), shares.tolist(), strict=True)])
+    return _common_shift(rates, shares, points)
 
 
-def _common_shift(rates: list[float], shares: list[float], points: float) -> float:
-    """Bisection: with two strata there is no closed form."""
-    low, high = 0.0, _MOST_SHIFT
-    odds = [rate / (1 - rate) for rate in rates]
-    for _ in range(40):
-        middle = (low + high) / 2
-        grown = math.exp(middle)
-        reached = sum(
-            share * (x * grown / (1 + x * grown) - rate) for share, x, rate in zip(shares, odds, rates, strict=True)
-        )
-        low, high = (middle, high) if reached < points else (low, middle)
-    return low
+def _common_shift(rates: Floats, shares: Floats, points: float) -> Floats:
+    """The shift of two strata, (C, 2) → (C,).
+
+    With odds x and g = e^b, Σ s·x·g / (1 + x·g) = T, the share reached, is A·g² + B·g − T = 0 with the coefficients
+    below; A > 0 while T is below the strata's whole share, and then one root is positive.
+    """
+    odds = rates / (1 - rates)
+    reached = points + (shares * rates).sum(axis=1)
+    square = odds[:, 0] * odds[:, 1] * (shares.sum(axis=1) - reached)
+    linear = (shares * odds).sum(axis=1) - reached * odds.sum(axis=1)
+    there = square > 0
+    root = np.sqrt(np.where(there, linear**2 + 4 * square * reached, 1.0))
+    # of the two forms of the root the one that takes no difference of near numbers
+    below = np.where(linear > 0, (linear + root) / (2 * reached), 2 * np.where(there, square, 1.0) / (root - linear))
+    return np.where(there, np.minimum(-np.log(below), _MOST_SHIFT), _MOST_SHIFT)
 
 
 def _older(before: HourlyReference, day: int, rules: HourlyRules) -> HourlyReference:

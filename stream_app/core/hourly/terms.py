@@ -60,15 +60,15 @@ class DayTerms(NamedTuple):
     best_burst_hour: NDArray[np.int64]
 
 
-def lattice(channels: Channels) -> tuple[Floats, Floats]:
+def lattice(tolerated: Floats, alternatives: Floats, tau: Floats) -> tuple[Floats, Floats]:
     """Shifts (C, 96) and normal weights (C, 5, 96), those of the tolerated shift first. An alternative that there is
     not has the weights of the tolerated shift."""
-    centres = np.concatenate([channels.tolerated[:, None], channels.shifts], axis=1)
-    centres = np.where(np.isnan(centres), channels.tolerated[:, None], centres)
-    low = channels.tolerated - 3 * channels.tau
-    step = (centres.max(axis=1) + 2 * channels.tau - low) / (NODES - 1)
+    centres = np.concatenate([tolerated[:, None], alternatives], axis=1)
+    centres = np.where(np.isnan(centres), tolerated[:, None], centres)
+    low = tolerated - 3 * tau
+    step = (centres.max(axis=1) + 2 * tau - low) / (NODES - 1)
     shifts = low[:, None] + step[:, None] * np.arange(NODES)
-    width = np.maximum(channels.tau, 1.2 * step)
+    width = np.maximum(tau, 1.2 * step)
     weights = np.exp(-0.5 * ((shifts[:, None, :] - centres[:, :, None]) / width[:, None, None]) ** 2)
     weights /= weights.sum(axis=2, keepdims=True)
     return shifts, weights
@@ -93,7 +93,12 @@ def day_terms(blocks: Sequence[DayBlock]) -> list[DayTerms]:
 def log_ratios(blocks: Sequence[DayBlock]) -> tuple[Floats, Floats]:
     """ln L of the data from each hour to the end, and of each hour alone; (C, 4, h) each, over the channels of all
     blocks. All have the same strata and hours."""
-    shifts, weights = map(_joined, zip(*(lattice(block.channels) for block in blocks), strict=True))
+    columns = [block.channels for block in blocks]
+    shifts, weights = lattice(
+        _joined([column.tolerated for column in columns]),
+        _joined([column.shifts for column in columns]),
+        _joined([column.tau for column in columns]),
+    )
     growth = np.expm1(shifts)
     ones = _joined([block.ones for block in blocks])
     events = _joined([block.events for block in blocks])

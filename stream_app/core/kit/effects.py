@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from schemas import bounds, deadletters
@@ -10,23 +9,11 @@ from schemas import bounds, deadletters
 DEAD_LETTERS = "dead-letters"
 
 
-class ConsumedRecord(Protocol):
+class ConsumedRecord(deadletters.Arrived, Protocol):
     """The parts of a consumed Kafka record a stage may look at."""
 
     @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
-    @property
-    def offset(self) -> int: ...
-    @property
     def timestamp(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
 class TableReader(Protocol):

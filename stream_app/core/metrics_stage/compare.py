@@ -14,9 +14,9 @@ from msgspec import structs
 
 from schemas.drift import SEVERE, Verdict
 from stream_app.core import model_log
-from stream_app.core.comparisons.labels import BY_SCORE, label_window, selection
+from stream_app.core.comparisons.labels import BY_SCORE, label_window, metric_bounds, selection
 from stream_app.core.comparisons.quality import quality_values
-from stream_app.core.comparisons.records import LabelWindow, ScoreWindow
+from stream_app.core.comparisons.records import LabelWindow, MetricBound, ScoreWindow
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.scores import distance, score_window
 from stream_app.core.comparisons.verdicts import (
@@ -216,11 +216,14 @@ class Comparer:
         week = _Window(end - limits.recent_days, end)
         baseline = self._baselines.find(mine, days, "performance", limits, close, week.first)
         windows: list[LabelWindow] = []
+        bounds: list[MetricBound] = []
         if baseline.entry.kind is not None:
             ordered = not BY_SCORE.isdisjoint(limits.performance_metrics)
             judged, _ = judged_days(mine, week.days(), limits)
-            recent = mine.sum_labels(judged, ordered)
+            recent = mine.sum_labels(judged, ordered or not BY_SCORE.isdisjoint(rules.floor_metrics))
             windows.append(label_window(week.first, week.last, len(judged), recent, baseline.whole, limits))
+            if len(judged) >= limits.recent_min_judged_days and not by_class(windows[0], limits):
+                bounds = metric_bounds(rules.floor_metrics, recent, limits)
             judged, _ = judged_days(mine, (end - 1,), limits)
             recent = mine.sum_labels(judged, ordered)
             side, daily, alike = baseline.like(end - 1, limits.like_days_labels, limits)
@@ -254,6 +257,7 @@ class Comparer:
                 again,
                 not again and days.run is not None and days.run.acquitted,
                 repair,
+                bounds,
             ),
         )
         first = windows[0].metrics[0] if windows and windows[0].judged_days >= limits.recent_min_judged_days else None

@@ -39,6 +39,8 @@ class ModelRules:
     primary_metric: str = "accuracy"
     hourly_alerts: Literal["on", "shadow", "off"] = "shadow"
     false_alert_budget: float = 1.0
+    #: metrics whose bounds the policy ``floor`` asks for
+    floor_metrics: tuple[str, ...] = ()
 
     @property
     def hourly(self) -> HourlyRules:

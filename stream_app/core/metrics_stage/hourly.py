@@ -132,7 +132,7 @@ class HourlyTier:
         hour = now // HOUR_MS
         for look in looks:
             if look.state is not None and (not look.on or look.state.version != look.version):
-                self._end_all(look, look.state, hour, now)
+                self._end_all(look.model, look.state, look.rules, now)
             if not look.on:
                 self._forget(look.model)
         looks = [look for look in looks if look.on]
@@ -224,6 +224,7 @@ class HourlyTier:
         stored = self._work.get([key])[0]
         if stored is not None:
             state = evidence_state.decode(stored, key)
+            self._end_all(model, state, self._settings.rules_of(model), now)
             for kind in KINDS:
                 state = state.having(kind, episodes.end_episode(state.of(kind), now // HOUR_MS))
             self._keep(model, state)
@@ -236,19 +237,19 @@ class HourlyTier:
     def _forget(self, model: str) -> None:
         self._drop([references_key(model), evidence_key(model), episode_key(model)])
 
-    def _end_all(self, look: _Look, state: ModelEvidence, hour: int, now: int) -> None:
-        """Say that episodes are over: another version is active, or nobody looks any more."""
+    def _end_all(self, model: str, state: ModelEvidence, rules: ModelRules, now: int) -> None:
+        """Say that episodes are over: another version is active, the present is normal, or nobody looks any more."""
         for kind in KINDS:
             if state.of(kind).episode is not None:
                 entry = HourlyEntry(
-                    model=look.model,
+                    model=model,
                     version=state.version,
                     kind=DRIFT_KIND[kind],
-                    hour=hour,
+                    hour=now // HOUR_MS,
                     at_ms=now,
-                    threshold=look.rules.hourly.threshold,
+                    threshold=rules.hourly.threshold,
                     what="ended",
-                    settings_hash=self._settings.hash_of(look.model),
+                    settings_hash=self._settings.hash_of(model),
                 )
                 model_log.append(self._work, entry)
 

@@ -37,6 +37,9 @@ class RetrainRules:
     retrain_policies: tuple[str, ...] = ("drift",)
     retrain_every_days: int = 20
     retrain_every_labels: int = 0
+    retrain_floor_checks: int = 3
+    retrain_floor_wait_days: int = 7
+    retrain_floor_wait_most_days: int = 112
     retrain_at_once: int = 4
     holdout_share: float = 0.2
     min_coverage: float = 0.5

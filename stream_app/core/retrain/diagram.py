@@ -118,10 +118,15 @@ performance event with verdict `drift`. `schedule` asks once `retrain_every_days
 command, whatever asked for it; of a model that was never trained the days count from the first that is known, less a
 part of the period that the model's name decides, so that a fleet is not due at once. `labels` asks once
 `retrain_every_labels` labelled rows have come. A version that nothing is wrong with can still be old: where the world
-moves all the time, or the first model was poor, a schedule finds what drift does not show.
+moves all the time, or the first model was poor, a schedule finds what drift does not show. `floor` asks once a metric
+of `validation_floors` has surely been too low: its upper bound over seven days (99 %, one-sided) lies below its floor
+at `retrain_floor_checks` daily checks in a row of the active version. Windows that are not judged, for too few judged
+days or because labels come by class, break the row; the best precision at a recall has no bound and asks for nothing.
+After a train command it waits `retrain_floor_wait_days`, twice as long after each of its candidates that is rejected,
+up to `retrain_floor_wait_most_days` (7, 14 … 112 days), until a version is activated.
 
-Policies are asked at the daily performance check, after drift, `labels` before `schedule`; the first that passes the
-safeguards takes the job, the other stays due. All safeguards but severity are evaluated. The reason stands in the
+Policies are asked at the daily performance check, after drift: `floor`, `labels`, `schedule`; the first that passes the
+safeguards takes the job, the others stay due. All safeguards but severity are evaluated. The reason stands in the
 command's trigger and in the audit, which is written when a policy falls due, when other safeguards refuse it than
 before, and when it passes, not at every check. `retrain_at_once` trainings of policies are on their way in a
 partition at a time; others wait (`waiting` in the audit), the oldest first. A request that a person rejected, or that

@@ -8,22 +8,24 @@ their day: versions are named by producers, so no record holds all of them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from schemas.drift import DriftKind
 from stream_app.core.comparisons.finding import HOURLY, Finding
+from stream_app.core.comparisons.records import MetricBound
 from stream_app.core.kit.codec import Codec, body
 from stream_app.core.kit.days import day_of
 from stream_app.core.model_log import CompletenessEntry
 from stream_app.core.retrain.safeguards import Coverage, PerformanceCheck
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 ROWS_FORMAT: Final = 2
 PREFIX: Final = b"H"
 ROWS: Final = b"Y"
-#: Performance checks remembered: as many as `maturity_checks` may be, and the one before them.
+#: Performance checks remembered: as many as `maturity_checks` and `retrain_floor_checks` may be, and the one before.
 HEARD: Final = 11
 
 
@@ -63,17 +65,17 @@ class History(msgspec.Struct):
         changed, self.coverage = found != self.coverage, found
         return changed
 
-    def judged(self, found: Finding) -> bool:
+    def judged(self, found: Finding, bounds: Sequence[MetricBound] = ()) -> bool:
         """What an event says is broken at its close date; whether that is news. Of the newest date the last word holds.
 
         Quality events other than completeness name no faults.
         """
-        heard = self._hear(found)
+        heard = self._hear(found, bounds)
         if found.check == HOURLY:
             return False
         return self._faults(found) or heard
 
-    def _hear(self, found: Finding) -> bool:
+    def _hear(self, found: Finding, bounds: Sequence[MetricBound]) -> bool:
         """A performance check. Made again for the same close, it takes its place; of an older close it says nothing."""
         if found.kind != DriftKind.PERFORMANCE or found.check is not None:
             return False
@@ -81,7 +83,8 @@ class History(msgspec.Struct):
         if found.close_ms < newest:
             return False
         before = self.heard[:-1] if found.close_ms == newest else self.heard
-        self.heard = (*before, PerformanceCheck(found.close_ms, found.day, found.version, found.verdict))[-HEARD:]
+        check = PerformanceCheck(found.close_ms, found.day, found.version, found.verdict, tuple(bounds))
+        self.heard = (*before, check)[-HEARD:]
         return True
 
     def _faults(self, found: Finding) -> bool:

@@ -1,4 +1,5 @@
-"""Trainings that no drift asks for: on a schedule, or once so many labels have come (``retrain_policies``).
+"""Trainings that no drift asks for: below a floor, on a schedule, or once so many labels have come
+(``retrain_policies``).
 
 Asked at every daily performance check. Their clocks start at the last train command, whatever asked for it, or at a
 request that lapsed or was rejected; of a model that was never trained at its first known day, the first schedule moved
@@ -9,6 +10,7 @@ trainings of policies on their way in its partition waits, the oldest first.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from uuid import UUID
 
 from schemas.common import uuid5
@@ -43,6 +45,8 @@ def _due(policy: Policy, model: str, rules: RetrainRules, state: ModelState, eve
         return None
     start = max(state.last_train_ms or 0, state.declined_ms or 0)
     since = f"since {date_of(day_of(start))}" if start else "so far"
+    if policy == "floor":
+        return _below_floor(rules, state, event, start, since)
     if policy == "labels":
         rows = sum(n for day, n in event.labelled.items() if day > day_of(start))
         return f"{rows} labelled rows {since}" if 0 < rules.retrain_every_labels <= rows else None
@@ -52,6 +56,28 @@ def _due(policy: Policy, model: str, rules: RetrainRules, state: ModelState, eve
         start = (known - UUID(uuid5("schedule", model)).int % rules.retrain_every_days) * DAY_MS
     days = (event.close_ms - start) / DAY_MS
     return f"a training every {every:g} days, none {since}" if days >= every else None
+
+
+def _below_floor(rules: RetrainRules, state: ModelState, event: PolicyCheck, start: int, since: str) -> str | None:
+    """A metric whose upper bound over seven days lies below its floor, at so many daily checks of the active version in
+    a row. Each candidate that was rejected doubles the wait after a train command."""
+    rejected = state.floor_rejected
+    wait = min(rules.retrain_floor_wait_days * 2 ** min(rejected, 16), rules.retrain_floor_wait_most_days)
+    if start and event.close_ms - start < max(wait, rules.retrain_cooldown_days) * DAY_MS:
+        return None
+    checks = event.seen.heard[-rules.retrain_floor_checks :]
+    if len(checks) < rules.retrain_floor_checks or any(check.version != state.active for check in checks):
+        return None
+    if any(later.close_ms - check.close_ms != DAY_MS for check, later in pairwise(checks)):
+        return None
+    for metric, floor in sorted(rules.validation_floors.items()):
+        bounds = [bound for check in checks for bound in check.bounds if bound.metric == metric]
+        if len(bounds) == len(checks) and all(bound.upper < floor for bound in bounds):
+            last = bounds[-1]
+            text = f"{metric} {last.value:.4f} over seven days, at most {last.upper:.4f}, below {floor:.2f} at "
+            text += f"{len(checks)} checks in a row, no training {since}"
+            return f"{text}; {rejected} rejected: a wait of {wait} days" if rejected else text
+    return None
 
 
 def _asked(transition: Transition, event: PolicyCheck, policy: Policy, why: str) -> bool:

@@ -19,7 +19,7 @@ PASSED_ON: Final = (
 FOR_ALL: Final = ("approve", "reject", "reset_circuit", "dismiss")
 
 
-def by_hand(found: CommandEntry) -> ManualCommand:
+def manual(found: CommandEntry) -> ManualCommand:
     """A reject, rollback, reset_circuit or dismiss."""
     command = next((known for known in BY_HAND if known == found.command), None)
     if command is None:

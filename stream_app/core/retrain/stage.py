@@ -29,18 +29,16 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from schemas.clock import TickView
 from schemas.drift import DriftKind
 from stream_app.core import model_log
 from stream_app.core.comparisons.finding import HOURLY
 from stream_app.core.comparisons.records import LabelWindow
+from stream_app.core.epoch_stage import EpochStage
 from stream_app.core.kit.audit import Said
 from stream_app.core.kit.changes import Change
 from stream_app.core.kit.effects import ConsumedRecord, Drained, Emit, TableReader
 from stream_app.core.kit.epoch_log import EpochLog
-from stream_app.core.kit.log_stage import LogStage
 from stream_app.core.kit.unit_of_work import UnitOfWork
-from stream_app.core.model_log import decoding, entry_of
 from stream_app.core.retrain import day_offsets, reading
 from stream_app.core.retrain import lane_state as lane_states
 from stream_app.core.retrain.config import RetrainConfig, RetrainSettings
@@ -69,7 +67,7 @@ WAITING: Final = b"Q"
 _JUDGED = (DriftKind.STATISTICAL, DriftKind.PERFORMANCE)
 
 
-class RetrainStage(LogStage):
+class RetrainStage(EpochStage):
     """Coordinators of one model partition. Not thread-safe; owned by its lane."""
 
     def __init__(self, config: RetrainConfig, partition: int) -> None:
@@ -92,19 +90,8 @@ class RetrainStage(LogStage):
 
     # -- input ---------------------------------------------------------------------------------------------------
 
-    def accept(self, alias: str, batch: Sequence[ConsumedRecord], tick: TickView | None) -> int:
-        """Entries in the log's order; stops at a tick whose epoch takes another step."""
-        self._epoch.begin_call()
-        for number, record in enumerate(batch):
-            with decoding(record):
-                entry = entry_of(record)
-                if isinstance(entry, model_log.TickEntry):
-                    if not self._tick(entry):
-                        return number
-                else:
-                    self._entry(record.offset, entry)
-            self._work.emit(Emit(DECISION_LOG, self.partition, record.key, record.value, []))
-        return len(batch)
+    def _pass_on(self, record: ConsumedRecord) -> None:
+        self._work.emit(Emit(DECISION_LOG, self.partition, record.key, record.value, []))
 
     def drain(self) -> Drained:
         """Effects since the last drain; the table holds them before the stage is called again."""
@@ -123,7 +110,7 @@ class RetrainStage(LogStage):
         elif isinstance(entry, model_log.EventEntry):
             known = self._memory.history(entry.model)
             found = entry.finding
-            if known.judged(found):
+            if known.judged(found, entry.bounds):
                 self._memory.keep(entry.model, known)
             if found.kind in _JUDGED and (found.check is None or (found.check == HOURLY and found.drift)):
                 self._remember(offset, model_log.EventEntry(replace(found, windows=[]), entry.repair))
@@ -274,7 +261,7 @@ class RetrainStage(LogStage):
             asked = Asked(job.cause.first_day if job is not None and drift else None)
             event = Approve(found.id, found.actor, found.reason, self._seen(model, asked), found.subject)
         else:
-            event = reading.by_hand(found)
+            event = reading.manual(found)
         effects = self._step(model, event)
         if found.model != "*":
             self._report(found, *_became(effects, found))

@@ -15,7 +15,7 @@ from stream_app.core.comparisons.recalibration import RepairProposal
 from stream_app.core.kit.codec import Codec
 from stream_app.core.retrain.data_range import Plan
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 PREFIX: Final = b"J"
 
 State = Literal[
@@ -24,8 +24,8 @@ State = Literal[
 ]  # fmt: skip
 
 #: Policies that ask for a training without drift, in the order in which they are asked.
-Policy = Literal["labels", "schedule"]
-POLICIES: Final[tuple[Policy, ...]] = ("labels", "schedule")
+Policy = Literal["floor", "labels", "schedule"]
+POLICIES: Final[tuple[Policy, ...]] = ("floor", "labels", "schedule")
 
 #: Events whose repetition is recognised. Producers repeat within minutes; an event a day needs a fortnight of them.
 REMEMBERED: Final = 32
@@ -36,7 +36,7 @@ NOTED: Final = 4
 class Cause(msgspec.Struct, frozen=True):
     """Why there is a job."""
 
-    kind: Literal["statistical", "performance", "manual", "probation", "labels", "schedule"]
+    kind: Literal["statistical", "performance", "manual", "probation", "floor", "labels", "schedule"]
     event_ids: tuple[str, ...]
     reason: str
     #: who asked: a person, or the coordinator
@@ -77,8 +77,6 @@ class Job(msgspec.Struct, frozen=True):
     artifact_sha256: str | None = None
     candidate_metrics: dict[str, float | None] | None = None
     champion_metrics: dict[str, float | None] | None = None
-    #: whether the candidate passed the thresholds, or a person approved it
-    validated: bool = False
     #: of the candidate with the active version, as its trainer says
     comparison: VersionComparison | None = None
     #: range that the candidate learnt from, of those that its trainer tried
@@ -163,6 +161,8 @@ class ModelState(msgspec.Struct, frozen=True):
     first_day: int | None = None
     #: tick at which a policy's request lapsed or was rejected last
     declined_ms: int | None = None
+    #: candidates of the policy ``floor`` that were rejected since a version was activated last
+    floor_rejected: int = 0
     #: version that the last repair made, and the nominal time of its command
     repaired: str | None = None
     last_repair_ms: int | None = None

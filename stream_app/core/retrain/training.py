@@ -112,7 +112,6 @@ def approve(transition: Transition, event: Approve) -> None:
         return
     if job.asked == "activate":
         transition.audit("approve", "ordered", event.id, event.reason, actor=event.actor, ids=(event.id,))
-        transition.change_job(validated=True)
         transition.send("activating", "activate")
         return
     skipped = {"approval": f"approved by {event.actor}"}
@@ -139,6 +138,8 @@ def reject(transition: Transition, event: ManualCommand) -> None:
     if _named(transition, "reject", event, event.target):
         ids = (event.id, *transition.job().cause.event_ids)
         transition.audit("reject", "rejected", event.id, event.reason, actor=event.actor, ids=ids)
+        if transition.job().asked == "activate":
+            _rejected(transition)
         _decline(transition)
 
 
@@ -189,12 +190,19 @@ def judge_candidate(transition: Transition, event: TickEvent) -> None:
         comparison=found.comparison, tried=job.tried,
     )  # fmt: skip
     if found.verdict == "passed":
-        transition.change_job(validated=True)
         transition.send("activating", "activate")
     elif found.verdict == "needs_person":
         transition.change(state="awaiting_approval", job=replace(job, asked="activate"))
     else:
+        _rejected(transition)
         transition.rest()
+
+
+def _rejected(transition: Transition) -> None:
+    """A candidate comes to nothing. Where a floor asked for it, the next one is asked for later and later: what cannot
+    be met is not tried for ever."""
+    if transition.job().cause.kind == "floor":
+        transition.change(floor_rejected=transition.state.floor_rejected + 1)
 
 
 def order(transition: Transition, cause: Cause, seen: Seen) -> None:

@@ -202,6 +202,8 @@ def _watch(
     if known is None or (known.version, known.since_ms) != (version, since_ms):
         how = "recalibrated" if by == "coordinator" and _repair(transition) else _HOW[by]
         transition.effects.append(Replaced(version, previous, since_ms, how, _came_by(transition, by)))
+    if by != "restored":
+        transition.change(floor_rejected=0)
     transition.change(state="probation", watch=watch)
 
 

@@ -126,11 +126,17 @@ def _milliseconds(value: Any) -> int:
     return found
 
 
+#: A byte order mark and its like: in the middle of a file they stick to an id, which then meets no other.
+_UNSEEN: Final = "\ufeff\u200b\u2060"
+
+
 def name_in_cell(value: Any) -> str | None:
     """An id or a name of a table: blanks around one are nearly always the file's, and would part it from its other."""
     found = identifier(value)
     if found is not None and found != found.strip():
         raise Fault(f"{shown(found)} begins or ends with a blank: cut it off with | trim")
+    if found is not None and found.strip(_UNSEEN) != found:
+        raise Fault(f"{ascii(found)[:60]} begins or ends with a sign that nobody sees: were files with a mark joined?")
     return found
 
 

@@ -60,6 +60,8 @@ def is_missing(value: Any) -> bool:
     """The same of labels, numbers and times in cells, of which more words say so."""
     if isinstance(value, str):
         return (len(value) < _LONGEST or value.isspace()) and value.strip().lower() in _NO_CELL
+    if isinstance(value, bytes):
+        return is_missing(value[:_LONGEST].decode(errors="replace"))
     return value is None or value != value
 
 
@@ -81,12 +83,12 @@ def identifier(value: Any) -> str | None:
         return text
     if value.__class__ is int:
         return str(value)
-    if is_no_name(value):
-        return None
     if isinstance(value, bytes):
         value = decoded(value)
         if not value.isprintable():
             raise Fault(f"{shown(value)} is no text: write it in hex or base64")
+    if is_no_name(value):
+        return None
     if isinstance(value, str):
         return value
     if isinstance(value, UUID) or (isinstance(value, Decimal) and value.as_tuple().exponent == 0):

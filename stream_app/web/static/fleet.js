@@ -120,6 +120,9 @@ export function taken(known, answer) {
   return [...known.values()];
 }
 
+/** The rows with the owners that the settings name; an alert of a model that has none keeps the one it was raised with. */
+export const owned = (rows, owners) => rows.map((row) => ({ ...row, owner: owners[row.model] ?? row.alert?.owner ?? null }));
+
 /** Which rows of a long list stand in sight: from, and up to but without. */
 export function inSight(top, height, rowHeight, total, more = 12) {
   const from = Math.max(0, Math.floor(top / rowHeight) - more);

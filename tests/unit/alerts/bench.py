@@ -119,7 +119,7 @@ class Bench:
 
     def __init__(self, draw: random.Random | None = None, partition: int = 0, partitions: int = 1, **rules: Any):
         self.config = AlertsConfig(
-            source="/plumbline/t", partition=partition, partitions=partitions, link="http://p",
+            source="/plumbline/t", model_partitions=partitions, link="http://p",
             rules=Fixed(lambda model: AlertRules(**rules)),
         )  # fmt: skip
         self.draw, self.table = draw, DictTable()

@@ -8,9 +8,11 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
+import click
 import pytest
 
 from schemas.common import to_ms
+from stream_app.cli.tables import reading_of
 from stream_app.errors import Incompatible
 from stream_app.ingest.mapping import Mapping
 from stream_app.ingest.relay import cells
@@ -139,3 +141,22 @@ def test_options_that_say_nothing_true_are_refused(options: dict[str, Any]) -> N
 def test_what_says_that_there_is_no_label_cannot_be_the_positive_one(word: str) -> None:
     with pytest.raises(Incompatible, match="no label"):
         Mapping({}, {}, positive=("yes", word))
+
+
+@pytest.mark.parametrize("word", ["", "nan", "NaN", "None", "NaT", "null", "undefined"])
+def test_a_word_for_missing_is_no_id_whatever_kind_of_column_it_stands_in(word: str) -> None:
+    assert cells.name_in_cell(word) is None
+    assert cells.name_in_cell(word.encode()) is None
+
+
+@pytest.mark.parametrize("mark", ["\ufeff", "\u200b", "\u2060"])
+def test_a_sign_that_nobody_sees_is_no_part_of_an_id(mark: str) -> None:
+    for value in (mark + "a-1", "a-1" + mark):
+        with pytest.raises(Fault, match="a sign that nobody sees"):
+            cells.name_in_cell(value)
+
+
+@pytest.mark.parametrize("encoding", ["rot13", "base64", "hex", "uu", "zip", "no-such"])
+def test_codecs_of_no_text_are_refused_as_encodings(encoding: str) -> None:
+    with pytest.raises(click.BadParameter, match="no encoding of text"):
+        reading_of({"encoding": encoding, "delimiter": None}, {})

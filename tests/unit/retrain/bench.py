@@ -71,7 +71,7 @@ def event(kind: str, day: int, verdict: str = "drift", severity: str | None = "H
         faults=rest.get("faults", []),
         revises=rest.get("revises"),
     )
-    return model_log.EventEntry(finding)
+    return model_log.EventEntry(finding, bounds=rest.get("bounds", []))
 
 
 def lifecycle(version: str, previous: str | None, since: int, how: str = "commanded", model: str = MODEL) -> Any:

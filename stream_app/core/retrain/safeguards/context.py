@@ -9,9 +9,10 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from schemas.drift import Verdict
+from stream_app.core.comparisons.records import MetricBound
 from stream_app.core.retrain.config import ModelConfig
 
-Check = Literal["statistical", "performance", "manual", "labels", "schedule"]
+Check = Literal["statistical", "performance", "manual", "floor", "labels", "schedule"]
 Value = str | int | float | bool | None
 
 
@@ -31,6 +32,8 @@ class PerformanceCheck(msgspec.Struct, frozen=True, array_like=True):
     day: int
     version: str
     verdict: Verdict
+    #: what metrics with a floor are in its seven-day window
+    bounds: tuple[MetricBound, ...] = ()
 
     @property
     def judged(self) -> bool:

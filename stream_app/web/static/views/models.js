@@ -1,9 +1,9 @@
 // Every model at a glance: a month of verdicts as heat, dense rows that can be filtered, sorted and grouped.
-import { get, modelPath } from "../api.js";
+import { get, modelPath, offered } from "../api.js";
 import { maySay, outdated, quality, watch } from "../judgement.js";
 import { listen } from "../live.js";
 import { count, h, metricName, percent, ratio, replace, s, soon, when, words } from "../dom.js";
-import { addressOf, askedOf, cells, chosen, grouped, inSight, SORTS, taken } from "../fleet.js";
+import { addressOf, askedOf, cells, chosen, grouped, inSight, owned, SORTS, taken } from "../fleet.js";
 import { patch } from "../patch.js";
 import { empty, jobTag, problem, severityTag, skeleton } from "../parts.js";
 import { shifted, short } from "../time.js";
@@ -29,6 +29,7 @@ export async function open(main, _part, current) {
   const known = new Map();
   let asked = askedOf(location.search),
     all = /** @type {any[]} */ ([]),
+    owners = /** @type {Record<string, string>} */ ({}),
     shown = /** @type {any[]} */ ([]),
     seq = null,
     timer = null,
@@ -54,8 +55,10 @@ export async function open(main, _part, current) {
     try {
       const answer = await get("/fleet", { since: seq });
       if (!current()) return;
+      if (seq === null) await own();
+      if (!current()) return;
       seq = answer.seq;
-      all = taken(known, answer);
+      all = owned(taken(known, answer), owners);
       paint();
     } catch (error) {
       if (error.status === 401) throw error;
@@ -69,6 +72,16 @@ export async function open(main, _part, current) {
     if (stale) {
       stale = false;
       again();
+    }
+  }
+
+  /** Who owns what, by the settings as they hold now. */
+  async function own() {
+    try {
+      if (await offered("/owners")) owners = (await get("/owners")).owners;
+    } catch (error) {
+      // the rows are worth more than their owners, and an alert names its own
+      if (error.status === 401) throw error;
     }
   }
 
@@ -150,7 +163,13 @@ export async function open(main, _part, current) {
   );
   const again = () => current() && load();
   const urgent = soon(again, 150, 600),
-    later = soon(again, 1_500, 3_000);
+    later = soon(again, 1_500, 3_000),
+    reowned = soon(async () => {
+      await own();
+      if (!current()) return;
+      all = owned(all, owners);
+      paint();
+    }, 300);
   let frame = 0;
   const scrolled = () => {
     cancelAnimationFrame(frame);
@@ -165,6 +184,7 @@ export async function open(main, _part, current) {
       if (message.type !== "change") return;
       if (["alerts", "training-jobs", "model-lifecycle"].includes(message.topic)) urgent();
       else if (["metric-snapshots", "drift-events"].includes(message.topic)) later();
+      else if (message.topic === "settings") reowned();
     }),
     () => removeEventListener("scroll", scrolled),
     () => removeEventListener("resize", scrolled),
@@ -205,7 +225,7 @@ function line(row, { newest, dated, one }, scale, index) {
   return h(
     "tr",
     { "data-key": row.model, "aria-rowindex": index },
-    h("td", { class: "who" }, h("a", { class: "name", href: `/models/${modelPath(row.model)}`, title: row.sentence }, row.model), " ", h("span", { class: "small soft" }, row.active_version ?? "")),
+    h("td", { class: "who" }, h("a", { class: "name", href: `/models/${modelPath(row.model)}`, title: row.sentence }, row.model), " ", h("span", { class: "small soft" }, [row.active_version, row.owner].filter(Boolean).join(", "))),
     h("td", { class: "needs" }, needs(row)),
     h(
       "td",

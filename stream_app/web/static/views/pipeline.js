@@ -1,12 +1,13 @@
 // The pipeline: who works, what stands still and why, how old the newest tick is, what was set aside, and what repairs it.
 import { get, offered } from "../api.js";
 import { age, count, h, sentence, when, words } from "../dom.js";
-import { empty, kept, table } from "../parts.js";
+import { command, empty, kept, mayCommand, table } from "../parts.js";
 import { ago, zoneName } from "../time.js";
 
-/** Without a sign of life for so long, a process counts as away; it is asked for anew twice as often. */
+/** Without a sign of life for so long, a worker counts as away. How often the page asks: what could not be used is to be
+ * seen within five seconds. */
 const AWAY_MS = 30_000,
-  ASKED_MS = 5_000;
+  ASKED_MS = 2_000;
 
 export async function open(main, _part, current) {
   const view = kept({
@@ -29,7 +30,14 @@ export async function open(main, _part, current) {
 /** Whether somebody who was last seen then is away by now. */
 export const away = (seen, now) => !seen || Date.parse(now) - Date.parse(seen) > AWAY_MS;
 
-const seen = (at, now) => (at ? h("span", {}, away(at, now) ? h("span", { class: "tag bad" }, "away") : h("span", { class: "tag good" }, "seen"), " ", when(at), " ", age(at)) : h("span", { class: "tag" }, "never seen"));
+/** Whether a process works: it is in its group now, or was once and is not, or never was. */
+const working = (process) =>
+  h(
+    "span",
+    {},
+    process.running ? h("span", { class: "tag good" }, "running") : process.last_seen ? h("span", { class: "tag bad" }, "stopped") : h("span", { class: "tag" }, "not running"),
+    process.running || !process.last_seen ? null : [" since ", when(process.last_seen), " ", age(process.last_seen)],
+  );
 
 function content(found) {
   if (!found)
@@ -40,7 +48,7 @@ function content(found) {
     { class: "stack" },
     h("div", {}, h("h1", {}, "Pipeline"), h("p", { class: "soft" }, "As it was ", when(now), ` ${zoneName()} (`, age(now), "). ", "`plumbline doctor` looks at more, from where it runs.")),
     problems(found.problems ?? []),
-    facts(found, now),
+    facts(found),
     h(
       "div",
       { class: "grid" },
@@ -65,28 +73,32 @@ const problems = (rows) =>
       )
     : h("section", { class: "card", "data-key": "problems" }, h("p", {}, "Nothing that this page looks at needs a hand."));
 
-function facts(found, now) {
+function facts(found) {
   const fact = (name, value, more) => h("div", {}, h("dt", {}, name), h("dd", {}, value, more ? h("small", {}, more) : null));
   const { tick, bridge, trainer, deployer } = found;
   return h(
     "dl",
     { class: "card facts" },
     fact("Newest tick", tick?.at ? when(tick.at) : "none yet", tick?.at ? `written ${age_s(tick.age_s)}, ${words(tick.mode ?? "")}` : "without ticks nothing is checked"),
-    fact("Bridge", bridge ? h("span", { class: "small" }, seen(bridge.last_seen, now)) : "not known", bridge ? `${count(bridge.deliveries)} delivered, ${count(bridge.failed)} failed` : null),
-    fact("Trainer", h("span", { class: "small" }, seen(trainer?.last_seen, now))),
-    fact("Deployer", h("span", { class: "small" }, seen(deployer?.last_seen, now))),
+    fact("Bridge", h("span", { class: "small" }, working(bridge)), bridge.deliveries === null ? "no destination is set here" : `${count(bridge.deliveries)} handled, ${count(bridge.failed)} refused by a destination`),
+    fact("Trainer", h("span", { class: "small" }, working(trainer)), "the reference trainer"),
+    fact("Deployer", h("span", { class: "small" }, working(deployer)), "the reference predictor"),
   );
 }
 
 const age_s = (seconds) => (seconds === null || seconds === undefined ? "at an unknown time" : ago(new Date(Date.now() - seconds * 1000).toISOString()));
 
+function workerTag(row, now) {
+  if (row.ready && !away(row.last_seen ?? now, now)) return h("span", { class: "tag good" }, "ready");
+  return h("span", { class: "tag bad" }, row.running ? "not ready" : row.last_seen ? "stopped" : "away");
+}
+
 const workers = (rows, now) =>
   table(
     [
-      ["Worker", (row) => h("b", { class: "wrap" }, row.address)],
-      ["State", (row) => (row.ready && !away(row.last_seen ?? now, now) ? h("span", { class: "tag good" }, "ready") : h("span", { class: "tag bad" }, row.ready ? "away" : "not ready")), { label: "state" }],
+      ["Worker", (row) => [h("b", { class: "wrap" }, row.address), row.host ? h("div", { class: "small soft" }, `on ${row.host}`) : null]],
+      ["State", (row) => workerTag(row, now), { label: "state" }],
       ["Why", (row) => (row.reasons?.length ? row.reasons.map(sentence).join("; ") : "–"), { class: "wide wrap" }],
-      ["Version", (row) => row.version ?? "–", { label: "version" }],
       ["Lag", (row) => count(row.lag), { class: "right num", label: "records behind" }],
       ["Last seen", (row) => [when(row.last_seen), " ", age(row.last_seen)], { label: "seen" }],
     ],
@@ -135,15 +147,43 @@ function letters(rows) {
               ? [
                   row.sample.field ? [h("b", { class: "mono" }, row.sample.field), ": "] : null,
                   h("span", { class: "wrap" }, sentence(row.sample.message ?? "")),
-                  h("div", { class: "small soft mono wrap" }, `${row.sample.topic} ${row.sample.partition} ${row.sample.offset}`, row.sample.at ? [" ", age(row.sample.at)] : null),
+                  h("div", { class: "small soft mono wrap" }, `${row.sample.topic}[${row.sample.partition}]@${row.sample.offset}`, row.sample.at ? [" ", age(row.sample.at)] : null),
+                  row.sample.fields ? h("details", { class: "small", "data-key": `sample ${row.reason}` }, h("summary", {}, "Fields of this record"), h("p", { class: "mono wrap" }, row.sample.fields.join(", ")), h("p", { class: "soft" }, "Values may be personal; `plumbline dead-letters list --show-payload` shows them.")) : null,
                 ]
               : "–",
           { class: "wide" },
         ],
+        ["Send again", (row) => again(row), { label: "send again" }],
       ],
       rows.map((row) => ({ id: row.reason, ...row })),
       "Dead-lettered records",
     ),
-    h("p", { class: "small soft padded" }, "Once what failed is repaired, ", h("span", { class: "mono" }, "plumbline dead-letters redrive --reason REASON --dry-run"), " sends them again."),
+    h(
+      "p",
+      { class: "small soft padded" },
+      mayCommand()
+        ? "Repair the cause first: what fails again comes back here. Each record is sent once, however often it is asked for. Records that need another field, name or time are repaired on the way by "
+        : "Sending them again needs the operator role, or, where this runs, ",
+      h("span", { class: "mono" }, "plumbline dead-letters redrive --reason REASON --help"),
+      ".",
+    ),
   );
+}
+
+/** Reasons whose records cannot be sent: their bytes are not there whole, or came from no input. */
+const STAYS = ["oversized", "unreadable_record", "unreadable_batch", "unmappable", "refused_by_destination"];
+
+function again(row) {
+  if (STAYS.includes(row.reason)) return h("span", { class: "small soft" }, "cannot be sent: it is not whole, or is from no input");
+  if (!mayCommand()) return h("span", { class: "small soft" }, "operators can");
+  const open = () =>
+    command({
+      heading: `Send again: ${words(row.reason)}`,
+      text: `Every dead-lettered record with the reason ${words(row.reason)} goes to the topic it came from, as it is, once. What was sent before is not sent twice; what fails again comes back.`,
+      button: "Send again",
+      model: "*",
+      path: "/dead-letters/redrive",
+      body: () => ({ dead_letter_reason: row.reason }),
+    });
+  return h("button", { onclick: open, "data-key": `redrive ${row.reason}` }, "Redrive…");
 }
