@@ -16,8 +16,9 @@ from stream_app.core.drift import DriftStage
 from stream_app.core.labels.stage import LabelsStage
 from stream_app.core.metrics_stage import MetricsStage
 from stream_app.core.retrain import RetrainStage
+from tests.laws.examples import scores
 from tests.laws.stage_driver import DAY, HOUR, Drive, Event, Scenario, config, part
-from tests.laws.test_laws import LAWFUL, modules, scores
+from tests.laws.test_laws import LAWFUL, modules
 from tests.unit.alerts import bench as alerts_bench
 from tests.unit.retrain import bench as retrain_bench
 
