@@ -127,6 +127,15 @@ class Fleet:
             self._counted = models, tally
         return tally
 
+    async def without_outcomes(self) -> list[str]:
+        """Models that have predicted for 30 days without an outcome, by name. Reads all of them."""
+        found, cursor = [], 0
+        while True:
+            cursor, part = await self._redis.hscan(self._keys.fleet, cursor, count=_AT_ONCE)
+            found += [name.decode() for name, value in part.items() if fold.without_outcomes(fold.decode(value))]
+            if not cursor:
+                return sorted(set(found))
+
     async def _refresh(self, seq: int) -> None:
         names = [name.decode() for name in await self._redis.zrangebyscore(self._keys.touched, f"({self._seq}", seq)]
         for start in range(0, len(names), _AT_ONCE):

@@ -77,6 +77,29 @@ def test_the_trend_keeps_gaps_and_thirty_days() -> None:
     assert trend.count(None) == 1
 
 
+@pytest.mark.parametrize(
+    ("days", "rows", "without"),
+    [
+        (range(1, 31), (0, 0), True),
+        (range(1, 30), (0, 0), False),  # too young to tell
+        (range(1, 31, 2), (0, 0), False),
+        ((1, 30), (0, 0), True),  # most days without a prediction
+        (range(1, 31), (1, 0), False),
+        ((), (0, 0), False),
+    ],
+)
+def test_a_month_of_predictions_without_an_outcome_is_known(days: Any, rows: tuple[int, int], without: bool) -> None:
+    model = state()
+    for day in days:
+        right, wrong = rows if day == 7 else (0, 0)
+        found = {**snapshot(f"2026-01-{day:02d}"), "outcomes": right + wrong}
+        fold.snapshot(model, found)
+    assert fold.without_outcomes(model) == without
+    if without:
+        fold.open_day(model, {**snapshot("2026-02-01"), "outcomes": 1})
+        assert not fold.without_outcomes(model)
+
+
 def test_an_older_revision_changes_nothing() -> None:
     model = state()
     fold.snapshot(model, snapshot("2026-01-01", 90, 10, revision=3))
