@@ -270,16 +270,6 @@ def fleet_model(state: State) -> dict[str, Any]:
     }
 
 
-def without_outcomes(state: State) -> bool:
-    """Whether a model has predicted for 30 days and no outcome of any of them has come, all versions together."""
-    dates = sorted(state.days)
-    if not dates or (date.fromisoformat(dates[-1]) - date.fromisoformat(dates[0])).days < TREND_DAYS - 1:
-        return False
-    made = any(day.predictions for versions in state.days.values() for day in versions)
-    known = any(day.outcomes for versions in state.days.values() for day in versions)
-    return made and not known and not any(day.outcomes for day in state.open.values())
-
-
 def _so_far(state: State) -> list[dict[str, Any]]:
     """Days that have not closed yet, over all versions; two between midnight and the close of 02:00."""
     days: dict[str, list[int]] = {}

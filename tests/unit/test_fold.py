@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 
 from schemas.catalogue import FAMILIES
 from stream_app.kafka.arrived import FAULTS
-from stream_app.projection import fold
+from stream_app.projection import fleet, fold
 from stream_app.projection.apply import KINDS, RedisBatch, cutoff_ms, outlived
 from stream_app.projection.keys import KEPT_DAYS, Keys
 from stream_app.projection.projector import UNFIT
@@ -94,10 +94,10 @@ def test_a_month_of_predictions_without_an_outcome_is_known(days: Any, rows: tup
         right, wrong = rows if day == 7 else (0, 0)
         found = {**snapshot(f"2026-01-{day:02d}"), "outcomes": right + wrong}
         fold.snapshot(model, found)
-    assert fold.without_outcomes(model) == without
+    assert fleet.without_outcomes(model) == without
     if without:
         fold.open_day(model, {**snapshot("2026-02-01"), "outcomes": 1})
-        assert not fold.without_outcomes(model)
+        assert not fleet.without_outcomes(model)
 
 
 def test_an_older_revision_changes_nothing() -> None:
