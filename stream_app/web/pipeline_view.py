@@ -120,7 +120,7 @@ class PipelineView:
         for group in bridges:
             if group not in running:
                 text = f"no bridge is running for {group}: alerts are recorded and nobody is told"
-                problems.append({"sentence": text, "remedy": "plumbline bridge"})
+                problems.append({"sentence": text, "remedy": "`plumbline bridge` starts it"})
         rows: dict[str, Any] = {}
         for name, group, undone, remedy in (
             ("trainer", TRAINER, "trainings are commanded and nobody does them", "plumbline trainer"),
@@ -150,7 +150,8 @@ async def _bounded(what: str, ask: Callable[[], Awaitable[PipelinePart]], nothin
     except TimeoutError:
         why = f"{what}: no answer within {KAFKA_S:.0f} s"
     except (PlumblineError, KafkaError, RedisError, OSError) as error:
-        why = f"{what}: {type(error).__name__}: {error}"
+        # an error of ours is a sentence already; of others the name says most
+        why = f"{what}: {error}" if isinstance(error, PlumblineError) else f"{what}: {type(error).__name__}: {error}"
     return PipelinePart(nothing, [{"sentence": why, "remedy": "`plumbline doctor` examines the installation"}])
 
 
@@ -169,7 +170,8 @@ async def _tick(settings: Settings, topics: Topics) -> PipelinePart:
         "mode": tail.mode,
     }
     still = tail.no_tick_comes(now_ms)
-    return PipelinePart(row, [{"sentence": still, "remedy": "plumbline worker, or plumbline replay"}] if still else [])
+    remedy = "`plumbline worker` writes them, and so does `plumbline replay`"
+    return PipelinePart(row, [{"sentence": still, "remedy": remedy}] if still else [])
 
 
 async def _letters(settings: Settings, topics: Topics) -> PipelinePart:

@@ -105,7 +105,7 @@ class WorkerWatch:
         problems = [problem for part in parts for problem in part.problems]
         if not here and self._seen:
             text = "no worker is running: nothing is counted, checked or alerted"
-            problems.insert(0, {"sentence": text, "remedy": "plumbline worker; it goes on where the last one stopped"})
+            problems.insert(0, {"sentence": text, "remedy": "`plumbline worker` goes on where the last one stopped"})
         return PipelinePart([row for part in parts for row in part.rows], problems)
 
     async def _members(self) -> GroupMembers | None:
@@ -162,7 +162,7 @@ async def asked_at(address: str, host: str | None) -> PipelinePart:
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError, msgspec.DecodeError) as error:
         why = type(error).__name__
         text = f"no worker answers at {address} ({why})"
-        remedy = "plumbline worker; PLUMBLINE_WEB_URL says where it answers"
+        remedy = "`plumbline worker` starts one; PLUMBLINE_WEB_URL says where it answers"
         if member:
             text = f"a worker runs on {host}, and its views do not answer at {address} ({why})"
             remedy = "is PLUMBLINE_WEB_URL right there, and is the address open to this host?"

@@ -62,7 +62,7 @@ export function metricChart(figure, { alert, snapshots, rules, since, range, cho
 function onsetMark(since, range, c, shapes, annotations) {
   if (since < range.from || since > range.to) return;
   shapes.push({ type: "line", x0: since, x1: since, yref: "paper", y0: 0, y1: 1, line: { color: c.critical, width: 1.5, dash: "dot" } });
-  annotations.push({ x: since, yref: "paper", y: 0, yanchor: "bottom", xanchor: "right", text: "onset", showarrow: false, font: { size: 11, color: c.critical } });
+  annotations.push({ x: since, yref: "paper", y: 1, yanchor: "top", xanchor: "right", text: "onset", showarrow: false, font: { size: 11, color: c.critical }, bgcolor: faded(c.card, 0.8) });
 }
 
 /** Evidence by the hour beside the threshold at which it speaks; log10. */
