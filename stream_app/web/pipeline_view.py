@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from schemas import deadletters
 from schemas.common import rfc3339
-from stream_app.errors import PlumblineError
+from stream_app.errors import PlumblineError, Unavailable
 from stream_app.kafka import admin, clients
 from stream_app.kafka.clock_tail import ClockTail, read_tail
 from stream_app.kafka.reach import started
@@ -93,7 +93,10 @@ class PipelineView:
             "bridge": {**rest.get("bridge", _NOBODY | {"deliveries": None}), "failed": refused},
             "trainer": rest.get("trainer", _NOBODY),
             "deployer": rest.get("deployer", _NOBODY),
-            "problems": [p for part in (workers, tick, letters, groups, checks) for p in part.problems],
+            # several questions meet the same broker that is away
+            "problems": list(
+                {p["sentence"]: p for part in (workers, tick, letters, groups, checks) for p in part.problems}.values()
+            ),
         }
 
     async def _groups(self, settings: Settings) -> PipelinePart:
@@ -149,9 +152,10 @@ async def _bounded(what: str, ask: Callable[[], Awaitable[PipelinePart]], nothin
             return await ask()
     except TimeoutError:
         why = f"{what}: no answer within {KAFKA_S:.0f} s"
+    except Unavailable as error:
+        why = str(error)
     except (PlumblineError, KafkaError, RedisError, OSError) as error:
-        # an error of ours is a sentence already; of others the name says most
-        why = f"{what}: {error}" if isinstance(error, PlumblineError) else f"{what}: {type(error).__name__}: {error}"
+        why = f"{what}: {type(error).__name__}: {error}"
     return PipelinePart(nothing, [{"sentence": why, "remedy": "`plumbline doctor` examines the installation"}])
 
 

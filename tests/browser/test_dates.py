@@ -261,8 +261,8 @@ async def test_an_address_restores_the_range_of_every_page_that_has_one(
                 await expect(page.locator("#bar .zone")).to_have_text(zone.replace("_", " "))
                 await expect(page.locator("input[aria-label='First day']").first).to_have_value(str(first))
                 await expect(page.locator("input[aria-label='Last day']").first).to_have_value(str(last))
-                if path.startswith("/models/"):
-                    await expect(page.locator(".chart[aria-label='Recall by day']")).to_be_visible(timeout=30_000)
+                await expect(page.locator(".chart[aria-label^='Recall by day']")).to_be_visible(timeout=30_000)
+                await expect(page.get_by_role("combobox", name="Metric")).to_have_value("recall")
                 chart = page.locator(".chart:has(svg)").first
                 await expect(chart).to_be_visible(timeout=30_000)
                 axis = await chart.evaluate("gd => gd.layout.xaxis.range.map(x => String(x).slice(0, 10))")

@@ -6,6 +6,7 @@ import { guards, jobTag, kept, severityTag, verdictTag } from "../parts.js";
 import { fromAddress, lastDays, rangeControls, remember, within } from "../range.js";
 import { days, shifted, short, zoneName } from "../time.js";
 import { coverageChart, dropChart, evidenceChart, labelsByAge, metricChart } from "./alert_charts.js";
+import { SERIES } from "./model_charts.js";
 import { doNext } from "./alert_todo.js";
 import { alsoMoved, caused, certainty, finding, headline, mainWindow, onset, told } from "./alert_words.js";
 import { ofAlert } from "./timeline.js";
@@ -43,12 +44,19 @@ export async function open(main, id, current) {
     // an alert of long ago is shown with the days around it
     const about = found.alert.status === "resolved" ? shifted(found.alert.at.slice(0, 10), 2) : newest;
     const usual = lastDays(about < newest ? about : newest, 30);
-    const choose = (range) => {
-      Object.assign(asked, range ?? { from: null, to: null });
-      remember(range ?? { from: null, to: null });
+    const set = (changes) => {
+      Object.assign(asked, changes);
+      remember(changes);
       view.paint();
     };
-    return { newest, range: asked.from ? { from: asked.from, to: asked.to } : usual, choose };
+    const own = mainWindow(finding(found.alert))?.metric ?? "accuracy";
+    return {
+      newest,
+      range: asked.from ? { from: asked.from, to: asked.to } : usual,
+      metric: asked.metric && SERIES.includes(asked.metric) ? asked.metric : own,
+      choose: (range) => set(range ?? { from: null, to: null }),
+      chooseMetric: (metric) => set({ metric: metric === own ? null : metric }),
+    };
   }
 
   await view.load();
@@ -93,12 +101,12 @@ const newestOf = (events, kind) => events.filter((event) => event.kind === kind)
 /** Of the week and the last day alone, the window of scores that moved further. */
 const furthest = (scores) => scores?.windows.filter((w) => w.histograms).sort((a, b) => b.statistic - a.statistic)[0] ?? null;
 
-function drawCharts(main, found, { range, choose }) {
+function drawCharts(main, found, { range, metric, choose }) {
   const place = (name) => main.querySelector(`[data-key=chart-${name}]`);
   const { alert, revisions, events, view } = found;
   const shared = { since: onset(alert, revisions), range, choose };
   const snapshots = within(found.snapshots, range);
-  if (place("metric") && view) metricChart(place("metric"), { alert, snapshots, rules: view.rules, ...shared });
+  if (place("metric") && view) metricChart(place("metric"), { alert, metric, snapshots, rules: view.rules, ...shared });
   if (place("coverage")) coverageChart(place("coverage"), { snapshots, ...shared });
   if (place("evidence")) evidenceChart(place("evidence"), within(found.evidence, range, (row) => row.at.slice(0, 10)), shared);
   const scores = newestOf(events, "statistical"),
@@ -108,7 +116,7 @@ function drawCharts(main, found, { range, choose }) {
   if (place("bins") && bins) histograms(place("bins"), bins.histograms, [span(bins.from, bins.to), "baseline"]);
 }
 
-function content(found, { newest, range, choose }) {
+function content(found, { newest, range, metric, choose, chooseMetric }) {
   const { alert, revisions, events, view } = found;
   const incomplete = alert.type === "ML_OUTCOMES_INCOMPLETE";
   const scores = newestOf(events, "statistical"),
@@ -127,7 +135,7 @@ function content(found, { newest, range, choose }) {
       headline(alert, revisions).startsWith(told(alert)) ? null : h("p", { class: "small soft" }, "As told to people: ", prose(alert.summary)),
     ),
     rangeControls(range, newest, choose),
-    picture(alert, incomplete),
+    picture(incomplete, metric, chooseMetric),
     h(
       "div",
       { class: "columns" },
@@ -138,13 +146,6 @@ function content(found, { newest, range, choose }) {
         whatElse(found),
         trainings(found),
         alert.auto_retrain.safeguards.length ? safeguards(alert) : null,
-        h(
-          "section",
-          { class: "card", "data-key": "explain" },
-          h("h2", {}, "Work it out again"),
-          h("p", {}, "The same windows, numbers and settings, read back from the topics:"),
-          h("p", { class: "mono wrap" }, `plumbline explain ${alert.id}`),
-        ),
       ),
       h(
         "div",
@@ -159,24 +160,42 @@ function content(found, { newest, range, choose }) {
           : null,
         quality ? h("section", { class: "card", "data-key": "quality" }, h("h2", {}, "Data"), evidence(quality), h("p", {}, dataOf(quality))) : null,
         h("section", { class: "card", "data-key": "happened" }, h("h2", {}, "What happened"), ofAlert(revisions, alert.notes ?? [])),
+        h(
+          "section",
+          { class: "card", "data-key": "explain" },
+          h("h2", {}, "Work it out again"),
+          h("p", {}, "The same windows, numbers and settings, read back from the topics:"),
+          h("p", { class: "mono wrap" }, `plumbline explain ${alert.id}`),
+        ),
       ),
     ),
   );
 }
 
 /** The metric by day, or the outcomes of each day where those are what the alert is about. */
-const picture = (alert, incomplete) =>
+const picture = (incomplete, metric, chooseMetric) =>
   h(
     "section",
     { class: "card", "data-key": "metric" },
-    h("h2", {}, incomplete ? "Outcomes by day" : `${metricName(mainWindow(finding(alert))?.metric ?? "accuracy")} beside its baseline`),
+    incomplete
+      ? h("h2", {}, "Outcomes by day")
+      : h(
+          "div",
+          { class: "row spread" },
+          h("h2", {}, `${metricName(metric)} beside its baseline`),
+          h(
+            "select",
+            { "aria-label": "Metric", onchange: (event) => chooseMetric(event.target.value) },
+            SERIES.map((name) => h("option", { value: name, selected: name === metric }, metricName(name))),
+          ),
+        ),
     incomplete ? chart("coverage", true) : chart("metric", true),
     h(
       "p",
       { class: "small soft" },
       incomplete
         ? "The share of each day's predictions that have their outcome. Dotted: the onset."
-        : "Shaded blue: the baseline with its 95 % interval. Dashed lines across: where each severity begins. Dashed grey: estimated by scores alone. Dotted: the onset.",
+        : "Shaded blue: the baseline with its 95 % interval, where the check compared this metric. Dashed lines across: where each severity begins. Dashed grey: estimated by scores alone. Dotted: the onset.",
     ),
   );
 
@@ -319,7 +338,7 @@ const ages = (snapshots, newest) =>
             "tr",
             {},
             h("th", { scope: "row" }, row.name),
-            h("td", {}, days(row.first, row.last)),
+            h("td", { class: "days" }, days(row.first, row.last)),
             h("td", { class: "right num" }, percent(row.outcomes / row.predictions)),
             h("td", { class: "right num" }, count(row.predictions)),
           ),

@@ -25,6 +25,9 @@ export function mainWindow(found) {
   return windows.find((w) => !found.metric || w.metric === found.metric) ?? windows[0] ?? null;
 }
 
+/** The longer window of a finding that compares a metric; null if none does. */
+export const windowOf = (found, metric) => (found?.windows ?? []).find((w) => w.metric === metric) ?? null;
+
 /** The day it began on, as far as the checks know. */
 export function onset(alert, revisions) {
   const found = finding(alert);
