@@ -28,7 +28,7 @@ _FORMS: Final = (
 )  # fmt: skip
 _FIRST_MS: Final = 946_684_800_000  # 2000-01-01
 _LAST_MS: Final = 2_524_608_000_000  # 2050-01-01
-_NUMBER: Final = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?%?")
+_NUMBER: Final = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)? ?%?")
 #: Distinct values that are counted.
 _KINDS: Final = 200
 
@@ -65,12 +65,16 @@ class FileColumn:
                 text = str(value).strip()
                 if not _NUMBER.fullmatch(text):
                     return None
-                value = float(text.rstrip("%").replace(",", "."))
+                value = float(text.rstrip("% ").replace(",", "."))
             try:
                 found.append((row, float(value)))
             except OverflowError:
                 return None
         return found or None
+
+    def percents(self) -> bool:
+        """Whether its values carry the sign."""
+        return any(str(value).strip().endswith("%") for _, value in self.values)
 
     def flags(self) -> bool:
         """Whether all of it reads as true or false by itself."""

@@ -189,7 +189,7 @@ def _classes(column: FileColumn) -> str:
 def _score(found: Guess, hand: _Hand) -> FileColumn:
     def share(column: FileColumn) -> bool:
         numbers = column.numbers()
-        return numbers is not None and all(0 <= number <= 1 for _, number in numbers)
+        return numbers is not None and not column.percents() and all(0 <= number <= 1 for _, number in numbers)
 
     def percent(column: FileColumn) -> bool:
         numbers = column.numbers()
@@ -203,7 +203,8 @@ def _score(found: Guess, hand: _Hand) -> FileColumn:
         return column
     column = hand.take("score", percent)
     if column is not None:
-        found.column("score", f"{column.name} | scale(0, 100)", f"in percent, such as {column.first}")
+        unsigned = " | split('%') | at(0)" if column.percents() else ""
+        found.column("score", f"{column.name}{unsigned} | scale(0, 100)", f"in percent, such as {column.first}")
         return column
     raise Incompatible(
         "no column looks like a score: a number from 0 to 1, or in percent, that says how sure the model was of the "

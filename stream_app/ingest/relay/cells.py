@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, time, tzinfo
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -130,6 +131,10 @@ def _milliseconds(value: Any) -> int:
 _UNSEEN: Final = "\ufeff\u200b\u2060"
 
 
+#: How spreadsheets write long whole numbers: many ids become one.
+_ROUNDED: Final = re.compile(r"\d([.,]\d+)?[Ee]\+\d{2,3}")
+
+
 def name_in_cell(value: Any) -> str | None:
     """An id or a name of a table: blanks around one are nearly always the file's, and would part it from its other."""
     found = identifier(value)
@@ -137,6 +142,8 @@ def name_in_cell(value: Any) -> str | None:
         raise Fault(f"{shown(found)} begins or ends with a blank: cut it off with | trim")
     if found is not None and found.strip(_UNSEEN) != found:
         raise Fault(f"{ascii(found)[:60]} begins or ends with a sign that nobody sees: were files with a mark joined?")
+    if found is not None and "+" in found and _ROUNDED.fullmatch(found):
+        raise Fault(f"{shown(found)} is a number that a spreadsheet rounded for show: export the column as text")
     return found
 
 

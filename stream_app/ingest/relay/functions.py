@@ -110,6 +110,13 @@ def _results(value: Any, given: Any = None) -> Any:
     raise Fault(f"{len(found)} results for {count} rows of the input")
 
 
+def _counted(value: Any, rows: Any = None) -> Any:
+    """Results of a response as they are, where they are as many as its request has rows (nothing: unknown)."""
+    if isinstance(value, list) and isinstance(rows, list) and rows and len(value) != len(rows):
+        raise Fault(f"{len(value)} results for {len(rows)} rows of the request")
+    return value
+
+
 def _dataframe(value: Any) -> list[dict[str, Any]]:
     """Rows of a request to an MLflow model server, one object each, from any of its four forms."""
     request = value if isinstance(value, dict) else {}
@@ -325,6 +332,7 @@ FUNCTIONS: Final = {
     "base64": Function(_base64, 0, 0, "base64"),
     "captured": Function(_captured, 0, 0, "captured"),
     "columns": Function(columns, 0, 0, "columns"),
+    "counted": Function(_counted, 1, 1, "counted(ROWS)"),
     "csv": Function(_csv, 0, 0, "csv"),
     "dataframe": Function(_dataframe, 0, 0, "dataframe"),
     "equals": Function(equals, 1, 16, "equals(LABEL, …)"),

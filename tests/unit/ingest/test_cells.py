@@ -75,6 +75,17 @@ def test_an_id_is_the_same_in_a_map_and_in_a_table_but_for_blanks_around_it() ->
         cells.name_in_cell(" a")
 
 
+@pytest.mark.parametrize("written", ["1.23E+10", "1,23E+14", "9E+15", "4.7e+21"])
+def test_an_id_that_a_spreadsheet_rounded_is_none(written: str) -> None:
+    with pytest.raises(Fault, match="export the column as text"):
+        cells.name_in_cell(written)
+
+
+@pytest.mark.parametrize("written", ["1e10", "12e45678", "a1.5E+10", "+4915112345", "1.23E+1", "7E+", "10.5E+10"])
+def test_an_id_that_only_looks_like_a_rounded_number_stays(written: str) -> None:
+    assert cells.name_in_cell(written) == written
+
+
 def test_summer_time_is_right_on_both_of_its_days() -> None:
     def at(text: str) -> datetime:
         return datetime.fromtimestamp(cells.moment(text, "", "Europe/Berlin") / 1000, UTC)

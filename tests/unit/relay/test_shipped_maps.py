@@ -53,3 +53,62 @@ def test_binary_and_structured_mode_of_one_event_give_the_same_record(tmp_path: 
     made = [json.loads(text)["made"] for text in done.output.splitlines()]
     assert made[0]
     assert made == [made[0]] * 3
+
+
+def _inference_table(scores: list[float]) -> list[dict[str, Any]]:
+    """A request of two rows and its response, as either inference table has them."""
+    request = {"dataframe_split": {"columns": ["age"], "data": [[34], [51]]}}
+    row = {
+        "request_metadata": {"model_name": "churn"},
+        "model_name": "churn",
+        "timestamp_ms": 1_772_442_942_123,
+        "request_id": "r",
+        "databricks_request_id": "r",
+    }
+    return [{"value": row | {"request": json.dumps(request), "response": json.dumps({"predictions": scores})}}]
+
+
+def _events(kind: str, asked: dict[str, Any], answered: dict[str, Any]) -> list[dict[str, Any]]:
+    """Events of a request of two rows and of its response."""
+    attributes = {
+        "ce_specversion": "1.0", "ce_id": "r", "ce_requestid": "r", "ce_modelid": "churn",
+        "ce_inferenceservicename": "churn", "ce_time": "2026-03-02T09:15:42Z",
+    }  # fmt: skip
+    return [
+        {"topic": "events", "timestamp": 1_772_442_942_000, "headers": attributes | {"ce_type": f"{kind}.{name}"},
+         "value": value}
+        for name, value in (("request", asked), ("response", answered))
+    ]  # fmt: skip
+
+
+def _tensors(kind: str, scores: list[float]) -> list[dict[str, Any]]:
+    made = {"name": "p", "shape": [len(scores), 1], "datatype": "FP64", "data": scores}
+    asked = {"name": "age", "shape": [2, 1], "datatype": "INT64", "data": [34, 51]}
+    return _events(kind, {"inputs": [asked]}, {"outputs": [made]})
+
+
+COUNTED = {
+    "databricks-inference-table": _inference_table,
+    "mlflow-inference-table": _inference_table,
+    "kserve-v1": lambda scores: _events(
+        "org.kubeflow.serving.inference", {"instances": ["a", "b"]}, {"predictions": scores}
+    ),
+    "kserve-v2": lambda scores: _tensors("org.kubeflow.serving.inference", scores),
+    "seldon-v2": lambda scores: _tensors("io.seldon.serving.inference", scores),
+}
+
+
+@pytest.mark.parametrize("results", [1, 2, 3])
+@pytest.mark.parametrize("name", COUNTED)
+def test_results_are_as_many_as_the_rows_that_were_asked_about(name: str, results: int, tmp_path: Path) -> None:
+    path = tmp_path / "sample.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in COUNTED[name]([0.25, 0.5, 0.75][:results])))
+    done = CliRunner().invoke(relay, ["--map", name, "--check", "--sample", str(path), "--json"])
+    rows = [json.loads(text) for text in done.output.splitlines()]
+    made = [one for row in rows for one in row.get("made", ())]
+    said = [row["error"] for row in rows if "error" in row]
+    if results == 2:
+        assert (len(made), said) == (2, [])
+    else:
+        assert not made
+        assert said[0].endswith(f"{results} results for 2 rows of the request")
