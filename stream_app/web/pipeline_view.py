@@ -126,13 +126,13 @@ class PipelineView:
                 problems.append({"sentence": text, "remedy": "`plumbline bridge` starts it"})
         rows: dict[str, Any] = {}
         for name, group, undone, remedy in (
-            ("trainer", TRAINER, "trainings are commanded and nobody does them", "plumbline trainer"),
-            ("deployer", DEPLOYER, "versions are commanded and nobody activates them", "plumbline predictor deploy"),
+            ("trainer", TRAINER, "trainings are commanded and nobody does them", "`plumbline trainer`"),
+            ("deployer", DEPLOYER, "versions are commanded and nobody activates them", "`plumbline predictor deploy`"),
         ):
             rows[name] = {"running": group in running, "last_seen": self._seen.get(group)}
             # a group that is known and empty had a member once; one that never had any may be somebody else's trainer
             if group not in running and (groups[group].state == "Empty" or group in self._seen):
-                problems.append({"sentence": f"the {name} has stopped: {undone}", "remedy": remedy})
+                problems.append({"sentence": f"the {name} has stopped: {undone}", "remedy": f"{remedy} starts it"})
         if bridges:
             handled = sum(meta.offset for found in offsets for meta in found.values())
             seen = [self._seen[group] for group in bridges if group in self._seen]

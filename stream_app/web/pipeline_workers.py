@@ -175,7 +175,8 @@ async def asked_at(address: str, host: str | None) -> PipelinePart:
     for name, lane in told.lanes.items():
         stage, _, partition = name.rpartition("-")
         parked = lane.parked
-        sentence = parked.sentence if parked is not None else lane.refused_tick or lane.waits_for
+        waits = f"waits for {lane.waits_for}" if lane.waits_for else None
+        sentence = parked.sentence if parked is not None else lane.refused_tick or waits
         found = {"stage": stage, "partition": int(partition) if partition.isdigit() else None, "worker": address}
         found["state"] = "parked" if parked is not None else "open" if lane.open else "opening"
         lanes.append(found | ({"sentence": str(sentence)} if sentence else {}))
