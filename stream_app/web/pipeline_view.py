@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from schemas import deadletters
 from schemas.common import rfc3339
-from stream_app.errors import PlumblineError, Unavailable
+from stream_app.errors import PlumblineError
 from stream_app.kafka import admin, clients
 from stream_app.kafka.clock_tail import ClockTail, read_tail
 from stream_app.kafka.reach import started
@@ -28,7 +28,7 @@ from stream_app.kafka.reading import newest
 from stream_app.kafka.topics import Topics
 from stream_app.settings import Settings
 from stream_app.web.answers import answer
-from stream_app.web.pipeline_workers import PipelinePart, WorkerWatch
+from stream_app.web.pipeline_workers import PipelinePart, Problem, WorkerWatch
 from stream_app.web.reading import Viewer, in_slices
 from stream_app.web.site import Site, site_of
 
@@ -72,11 +72,11 @@ class PipelineView:
     async def _gather(self) -> dict[str, Any]:
         site = self._site
         workers, tick, letters, groups, checks = await asyncio.gather(
-            _bounded("the workers", self._workers.look, []),
-            _bounded("the clock", lambda: _tick(site.settings, site.topics), {"at": None, "age_s": None, "mode": None}),
-            _bounded("dead-lettered records", lambda: _letters(site.settings, site.topics), {"reasons": []}),
-            _bounded("consumer groups", lambda: self._groups(site.settings), {}),
-            _bounded("the read model", lambda: _checks(site), []),
+            _bounded(_WORKERS, self._workers.look, []),
+            _bounded(_CLOCK, lambda: _tick(site.settings, site.topics), {"at": None, "age_s": None, "mode": None}),
+            _bounded(_LETTERS, lambda: _letters(site.settings, site.topics), {"reasons": []}),
+            _bounded(_GROUPS, lambda: self._groups(site.settings), {}),
+            _bounded(_READ_MODEL, lambda: _checks(site), []),
         )
         lanes = [lane for worker in workers.rows for lane in worker.pop("lanes")]
         rest = groups.rows or {}
@@ -93,10 +93,7 @@ class PipelineView:
             "bridge": {**rest.get("bridge", _NOBODY | {"deliveries": None}), "failed": refused},
             "trainer": rest.get("trainer", _NOBODY),
             "deployer": rest.get("deployer", _NOBODY),
-            # several questions meet the same broker that is away
-            "problems": list(
-                {p["sentence"]: p for part in (workers, tick, letters, groups, checks) for p in part.problems}.values()
-            ),
+            "problems": together([p for part in (workers, tick, letters, groups, checks) for p in part.problems]),
         }
 
     async def _groups(self, settings: Settings) -> PipelinePart:
@@ -142,6 +139,27 @@ class PipelineView:
         return PipelinePart(rows, problems)
 
 
+#: What is asked about, as a problem names it.
+_WORKERS, _CLOCK, _LETTERS, _GROUPS, _READ_MODEL = _ASKED = (
+    "the workers", "the clock", "dead-lettered records", "consumer groups", "the read model",
+)  # fmt: skip
+
+
+def together(problems: list[Problem]) -> list[Problem]:
+    """Each trouble once: of several questions that met the same one, a broker that is away, all are named in it."""
+    about: dict[tuple[str, str], list[str]] = {}
+    for problem in problems:
+        what, _, text = problem["sentence"].partition(": ")
+        asked = what in _ASKED
+        named = about.setdefault((text if asked else problem["sentence"], problem["remedy"]), [])
+        if asked:
+            named.append(what)
+    return [
+        {"sentence": f"{', '.join(named)}: {text}" if named else text, "remedy": remedy}
+        for (text, remedy), named in about.items()
+    ]
+
+
 _NOBODY: Final = {"running": False, "last_seen": None}
 
 
@@ -152,9 +170,9 @@ async def _bounded(what: str, ask: Callable[[], Awaitable[PipelinePart]], nothin
             return await ask()
     except TimeoutError:
         why = f"{what}: no answer within {KAFKA_S:.0f} s"
-    except Unavailable as error:
-        why = str(error)
-    except (PlumblineError, KafkaError, RedisError, OSError) as error:
+    except PlumblineError as error:
+        why = f"{what}: {error}"
+    except (KafkaError, RedisError, OSError) as error:
         why = f"{what}: {type(error).__name__}: {error}"
     return PipelinePart(nothing, [{"sentence": why, "remedy": "`plumbline doctor` examines the installation"}])
 
@@ -195,7 +213,10 @@ async def _letters(settings: Settings, topics: Topics) -> PipelinePart:
     rows = sorted(reasons.values(), key=lambda row: (-row["count"], row["reason"]))
     for row in rows:
         del row["newest"]
-    text = ", ".join(f"{row['count']} {row['reason']}" for row in rows)
+    text = ", ".join(
+        f"{row['count']:,} {'record' if row['count'] == 1 else 'records'} ({row['reason'].replace('_', ' ')})"
+        for row in rows
+    )
     remedy = "repair the cause, then send them again below, or with `plumbline dead-letters redrive`"
     return PipelinePart({"reasons": rows}, [{"sentence": f"dead-lettered: {text}", "remedy": remedy}] if rows else [])
 

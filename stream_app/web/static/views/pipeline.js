@@ -50,13 +50,13 @@ function content(found) {
     problems(found.problems ?? []),
     facts(found),
     found.dead_letters?.reasons?.length ? section("Dead-lettered records", letters(found.dead_letters.reasons)) : null,
+    section("Workers", found.workers?.length ? workers(found.workers, now) : none("No worker was seen.")),
     h(
       "div",
       { class: "columns" },
       h(
         "div",
         { class: "column" },
-        section("Workers", found.workers?.length ? workers(found.workers, now) : none("No worker was seen.")),
         section("Daily checks today", found.checks_today?.length ? checks(found.checks_today) : none("No check was due yet.")),
         found.dead_letters?.reasons?.length ? null : section("Dead-lettered records", none("No record was set aside.")),
       ),
@@ -103,7 +103,7 @@ const workers = (rows, now) =>
     [
       ["Worker", (row) => [h("b", { class: "wrap" }, row.address), row.host ? h("div", { class: "small soft" }, `on ${row.host}`) : null]],
       ["State", (row) => workerTag(row, now), { label: "state" }],
-      ["Why", (row) => (row.reasons?.length ? whole(row.reasons.join("; ")) : "–"), { class: "wide wrap" }],
+      ["Why", (row) => (row.reasons?.length ? whole(row.reasons.join("; ")) : null), { class: "wide wrap" }],
       ["Lag", (row) => count(row.lag), { class: "right num", label: "records behind" }],
       ["Last seen", (row) => [when(row.last_seen), " ", age(row.last_seen)], { label: "seen" }],
     ],
@@ -117,7 +117,7 @@ const lanes = (rows) =>
       ["Stage", (row) => words(row.stage)],
       ["Partition", (row) => String(row.partition), { class: "right num", label: "partition" }],
       ["State", (row) => h("span", { class: `tag ${row.state === "open" ? "good" : row.state === "parked" ? "bad" : "warn"}` }, words(row.state)), { label: "state" }],
-      ["Why", (row) => (row.sentence ? prose(row.sentence) : "–"), { class: "wide wrap" }],
+      ["Why", (row) => (row.sentence ? prose(row.sentence) : null), { class: "wide wrap" }],
       ["Worker", (row) => row.worker ?? "–", { label: "worker", class: "wrap" }],
     ],
     // what stands still comes first
@@ -125,12 +125,15 @@ const lanes = (rows) =>
     "Lanes",
   );
 
+const doneTag = ({ done, expected }) =>
+  h("span", { class: `tag ${!expected ? "" : done >= expected ? "good" : "warn"}` }, !expected ? "no model yet" : done >= expected ? "done" : "not all");
+
 const checks = (rows) =>
   table(
     [
       ["Check", (row) => capital(words(row.check))],
       ["Done", (row) => `${count(row.done)} of ${count(row.expected)}`, { class: "right num" }],
-      ["", (row) => h("span", { class: `tag ${row.done >= row.expected ? "good" : "warn"}` }, row.done >= row.expected ? "done" : "not all")],
+      ["", doneTag],
     ],
     rows.map((row) => ({ id: row.check, ...row })),
     "Daily checks",
