@@ -59,10 +59,11 @@ class Played:
 
     number: int
     a_day: int
+    seed: int
 
     def __post_init__(self) -> None:
         self.name = f"churn:m{self.number}"
-        self.rng = rng = np.random.default_rng([31, self.number])
+        self.rng = rng = np.random.default_rng([self.seed, self.number])
         hours = np.arange(DAYS * 24)
         weekend = (FIRST_DAY + hours // 24 + 3) % 7 >= 5
         self.nuisance = NUISANCES[self.number % len(NUISANCES)]
@@ -181,15 +182,16 @@ def summed(rows: list[tuple[int | None, dict[str, Any]]]) -> dict[str, Any]:
 @click.command()
 @click.option("--models", default=MODELS, show_default=True)
 @click.option("--per-day", default=1_000, show_default=True, help="Predictions a day.")
+@click.option("--seed", default=31, show_default=True)
 @click.option("--kswin", is_flag=True, help="With KSWIN, which takes longer than everything else.")
-def main(models: int, per_day: int, kswin: bool) -> None:
+def main(models: int, per_day: int, seed: int, kswin: bool) -> None:
     """Play groups of models and print what was found so far after each."""
     rows: dict[str, list[tuple[int | None, dict[str, Any]]]] = defaultdict(list)
     opened: dict[str, int] = defaultdict(int)
     # a group holds models with and without a loss in the shares of the whole
     order = [number for start in range(GROUP) for number in range(start, models, GROUP)]
     for at in range(0, models, GROUP):
-        group = [Played(number, per_day) for number in order[at : at + GROUP]]
+        group = [Played(number, per_day, seed) for number in order[at : at + GROUP]]
         alerts, errors = play(group)
         for model in group:
             mine = [(hour, check) for hour, check in alerts[model.name] if hour >= WARM * 24]
@@ -201,7 +203,7 @@ def main(models: int, per_day: int, kswin: bool) -> None:
             daily = [day * 24 for day in range(WARM, DAYS)]
             rows["always"].append((model.onset, judge(model.onset, daily)))
         told = {name: summed(found) for name, found in rows.items()}
-        click.echo(json.dumps({"per_day": per_day, **opened, **told}))
+        click.echo(json.dumps({"per_day": per_day, "seed": seed, **opened, **told}))
     table = Table("detector", *next(iter(told.values())))
     for name, found in told.items():
         table.add_row(name, *map(str, found.values()))

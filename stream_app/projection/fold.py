@@ -235,6 +235,7 @@ def fleet_model(state: State) -> dict[str, Any]:
     attention, reasons = _attention(state)
     version = state.version or {}
     active, metric = version.get("active_version"), _metric(state, dates, state.metric)
+    trend = _trend(state, dates, state.metric)
     made = {day: [(d.version, d.predictions) for d in state.days[day]] for day in dates[-DAYS:]}
     return {
         "model": state.model,
@@ -249,8 +250,8 @@ def fleet_model(state: State) -> dict[str, Any]:
         "so_far": _so_far(state),
         "metric": metric,
         "traffic": traffic(active, metric["version"], made, state.seen),
-        "trend": _trend(state, dates, state.metric),
-        "shown": _shown(state, dates),
+        "trend": trend,
+        "shown": _shown(state, dates, metric, trend),
         "heat": heat.strip(state.heat),
         "drift": {
             "statistical": state.statistical,
@@ -302,14 +303,17 @@ def worst(alerts: Any) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
-def _shown(state: State, dates: Sequence[str]) -> dict[str, Any]:
-    """The metric that the worst open alert is about, as far as it can be told from counts, and else the model's first:
-    the last seven days, each of thirty, and the baseline that the newest check used."""
+def _shown(state: State, dates: Sequence[str], metric: dict[str, Any], trend: list[float | None]) -> dict[str, Any]:
+    """The metric that the worst open alert is about, as far as it can be told from counts, and else the model's first,
+    of which ``metric`` and ``trend`` are known: the last seven days, each of thirty, and the baseline that the newest
+    check used."""
     alert = worst(state.alerts.values())
     about = None if alert is None else alert["metric"]
     name = about if about in _COUNTED else state.metric
     baseline = ((state.performance or {}).get("baselines") or {}).get(name)
-    return {**_metric(state, dates, name), "baseline": baseline, "trend": _trend(state, dates, name)}
+    if name != state.metric:
+        metric, trend = _metric(state, dates, name), _trend(state, dates, name)
+    return {**metric, "baseline": baseline, "trend": trend}
 
 
 def _trend(state: State, dates: Sequence[str], metric: str) -> list[float | None]:

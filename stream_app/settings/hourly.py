@@ -13,7 +13,7 @@ class HourlyFields(BaseModel):
     """Whether there are alarms at full hours, and how many may be false."""
 
     hourly_alerts: Literal["on", "shadow", "off"] = setting(
-        "shadow",
+        "on",
         "What alarms at full hours do: `on` alerts; `shadow` only publishes drift events, so that they can be watched "
         "before anybody is woken; `off` looks at no hours, and the evidence begins anew when it is switched on again.",
     )

@@ -28,7 +28,7 @@ from stream_app.kafka.reading import newest
 from stream_app.kafka.topics import Topics
 from stream_app.settings import Settings
 from stream_app.web.answers import answer
-from stream_app.web.pipeline_workers import PipelinePart, WorkerWatch
+from stream_app.web.pipeline_workers import PipelinePart, Problem, WorkerWatch
 from stream_app.web.reading import Viewer, in_slices
 from stream_app.web.site import Site, site_of
 
@@ -72,11 +72,11 @@ class PipelineView:
     async def _gather(self) -> dict[str, Any]:
         site = self._site
         workers, tick, letters, groups, checks = await asyncio.gather(
-            _bounded("the workers", self._workers.look, []),
-            _bounded("the clock", lambda: _tick(site.settings, site.topics), {"at": None, "age_s": None, "mode": None}),
-            _bounded("dead-lettered records", lambda: _letters(site.settings, site.topics), {"reasons": []}),
-            _bounded("consumer groups", lambda: self._groups(site.settings), {}),
-            _bounded("the read model", lambda: _checks(site), []),
+            _bounded(_WORKERS, self._workers.look, []),
+            _bounded(_CLOCK, lambda: _tick(site.settings, site.topics), {"at": None, "age_s": None, "mode": None}),
+            _bounded(_LETTERS, lambda: _letters(site.settings, site.topics), {"reasons": []}),
+            _bounded(_GROUPS, lambda: self._groups(site.settings), {}),
+            _bounded(_READ_MODEL, lambda: _checks(site), []),
         )
         lanes = [lane for worker in workers.rows for lane in worker.pop("lanes")]
         rest = groups.rows or {}
@@ -93,7 +93,7 @@ class PipelineView:
             "bridge": {**rest.get("bridge", _NOBODY | {"deliveries": None}), "failed": refused},
             "trainer": rest.get("trainer", _NOBODY),
             "deployer": rest.get("deployer", _NOBODY),
-            "problems": [p for part in (workers, tick, letters, groups, checks) for p in part.problems],
+            "problems": together([p for part in (workers, tick, letters, groups, checks) for p in part.problems]),
         }
 
     async def _groups(self, settings: Settings) -> PipelinePart:
@@ -120,16 +120,16 @@ class PipelineView:
         for group in bridges:
             if group not in running:
                 text = f"no bridge is running for {group}: alerts are recorded and nobody is told"
-                problems.append({"sentence": text, "remedy": "plumbline bridge"})
+                problems.append({"sentence": text, "remedy": "`plumbline bridge` starts it"})
         rows: dict[str, Any] = {}
         for name, group, undone, remedy in (
-            ("trainer", TRAINER, "trainings are commanded and nobody does them", "plumbline trainer"),
-            ("deployer", DEPLOYER, "versions are commanded and nobody activates them", "plumbline predictor deploy"),
+            ("trainer", TRAINER, "trainings are commanded and nobody does them", "`plumbline trainer`"),
+            ("deployer", DEPLOYER, "versions are commanded and nobody activates them", "`plumbline predictor deploy`"),
         ):
             rows[name] = {"running": group in running, "last_seen": self._seen.get(group)}
             # a group that is known and empty had a member once; one that never had any may be somebody else's trainer
             if group not in running and (groups[group].state == "Empty" or group in self._seen):
-                problems.append({"sentence": f"the {name} has stopped: {undone}", "remedy": remedy})
+                problems.append({"sentence": f"the {name} has stopped: {undone}", "remedy": f"{remedy} starts it"})
         if bridges:
             handled = sum(meta.offset for found in offsets for meta in found.values())
             seen = [self._seen[group] for group in bridges if group in self._seen]
@@ -137,6 +137,27 @@ class PipelineView:
                 "running": running.issuperset(bridges), "last_seen": max(seen, default=None), "deliveries": handled,
             }  # fmt: skip
         return PipelinePart(rows, problems)
+
+
+#: What is asked about, as a problem names it.
+_WORKERS, _CLOCK, _LETTERS, _GROUPS, _READ_MODEL = _ASKED = (
+    "the workers", "the clock", "dead-lettered records", "consumer groups", "the read model",
+)  # fmt: skip
+
+
+def together(problems: list[Problem]) -> list[Problem]:
+    """Each trouble once: of several questions that met the same one, a broker that is away, all are named in it."""
+    about: dict[tuple[str, str], list[str]] = {}
+    for problem in problems:
+        what, _, text = problem["sentence"].partition(": ")
+        asked = what in _ASKED
+        named = about.setdefault((text if asked else problem["sentence"], problem["remedy"]), [])
+        if asked:
+            named.append(what)
+    return [
+        {"sentence": f"{', '.join(named)}: {text}" if named else text, "remedy": remedy}
+        for (text, remedy), named in about.items()
+    ]
 
 
 _NOBODY: Final = {"running": False, "last_seen": None}
@@ -149,7 +170,9 @@ async def _bounded(what: str, ask: Callable[[], Awaitable[PipelinePart]], nothin
             return await ask()
     except TimeoutError:
         why = f"{what}: no answer within {KAFKA_S:.0f} s"
-    except (PlumblineError, KafkaError, RedisError, OSError) as error:
+    except PlumblineError as error:
+        why = f"{what}: {error}"
+    except (KafkaError, RedisError, OSError) as error:
         why = f"{what}: {type(error).__name__}: {error}"
     return PipelinePart(nothing, [{"sentence": why, "remedy": "`plumbline doctor` examines the installation"}])
 
@@ -169,7 +192,8 @@ async def _tick(settings: Settings, topics: Topics) -> PipelinePart:
         "mode": tail.mode,
     }
     still = tail.no_tick_comes(now_ms)
-    return PipelinePart(row, [{"sentence": still, "remedy": "plumbline worker, or plumbline replay"}] if still else [])
+    remedy = "`plumbline worker` writes them, and so does `plumbline replay`"
+    return PipelinePart(row, [{"sentence": still, "remedy": remedy}] if still else [])
 
 
 async def _letters(settings: Settings, topics: Topics) -> PipelinePart:
@@ -189,7 +213,10 @@ async def _letters(settings: Settings, topics: Topics) -> PipelinePart:
     rows = sorted(reasons.values(), key=lambda row: (-row["count"], row["reason"]))
     for row in rows:
         del row["newest"]
-    text = ", ".join(f"{row['count']} {row['reason']}" for row in rows)
+    text = ", ".join(
+        f"{row['count']:,} {'record' if row['count'] == 1 else 'records'} ({row['reason'].replace('_', ' ')})"
+        for row in rows
+    )
     remedy = "repair the cause, then send them again below, or with `plumbline dead-letters redrive`"
     return PipelinePart({"reasons": rows}, [{"sentence": f"dead-lettered: {text}", "remedy": remedy}] if rows else [])
 

@@ -105,7 +105,7 @@ class WorkerWatch:
         problems = [problem for part in parts for problem in part.problems]
         if not here and self._seen:
             text = "no worker is running: nothing is counted, checked or alerted"
-            problems.insert(0, {"sentence": text, "remedy": "plumbline worker; it goes on where the last one stopped"})
+            problems.insert(0, {"sentence": text, "remedy": "`plumbline worker` goes on where the last one stopped"})
         return PipelinePart([row for part in parts for row in part.rows], problems)
 
     async def _members(self) -> GroupMembers | None:
@@ -162,7 +162,7 @@ async def asked_at(address: str, host: str | None) -> PipelinePart:
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError, msgspec.DecodeError) as error:
         why = type(error).__name__
         text = f"no worker answers at {address} ({why})"
-        remedy = "plumbline worker; PLUMBLINE_WEB_URL says where it answers"
+        remedy = "`plumbline worker` starts one; PLUMBLINE_WEB_URL says where it answers"
         if member:
             text = f"a worker runs on {host}, and its views do not answer at {address} ({why})"
             remedy = "is PLUMBLINE_WEB_URL right there, and is the address open to this host?"
@@ -175,7 +175,8 @@ async def asked_at(address: str, host: str | None) -> PipelinePart:
     for name, lane in told.lanes.items():
         stage, _, partition = name.rpartition("-")
         parked = lane.parked
-        sentence = parked.sentence if parked is not None else lane.refused_tick or lane.waits_for
+        waits = f"waits for {lane.waits_for}" if lane.waits_for else None
+        sentence = parked.sentence if parked is not None else lane.refused_tick or waits
         found = {"stage": stage, "partition": int(partition) if partition.isdigit() else None, "worker": address}
         found["state"] = "parked" if parked is not None else "open" if lane.open else "opening"
         lanes.append(found | ({"sentence": str(sentence)} if sentence else {}))

@@ -45,7 +45,7 @@ async def test_an_alert_appears_without_reload(site: Site, browser: Browser) -> 
         row = await news(site, summary="the news of this test")
         await expect(page.locator(f"a[href='/alerts/{row['id']}'].name")).to_be_visible(timeout=20_000)
         took = time.monotonic() - began
-        await expect(page.locator(".toast")).to_contain_text("the news of this test")
+        await expect(page.locator(".toast")).to_contain_text("The news of this test.")
         print(f"shown {took:.2f} s after its record was written")
         assert not faults
 
@@ -56,7 +56,7 @@ async def test_what_records_say_is_text_and_never_markup(site: Site, browser: Br
         row = await news(site, summary=hostile, recommendation=hostile)
         await expect(page.get_by_text(hostile).first).to_be_visible(timeout=20_000)
         await page.goto(f"{site.web.address}/alerts/{row['id']}")
-        await expect(page.locator(".advice")).to_have_text(hostile)
+        await expect(page.locator(".advice")).to_have_text(f"{hostile}.")
         assert await page.title() != "caught"
         assert not faults
 
@@ -201,7 +201,7 @@ async def test_an_operator_rolls_back_manually_and_sees_it_happen(
                 await stepper.turn(Turn(at + number * 60_000, orders=[known]))
             await web.answers()
             async with signed_in(browser, web, OPERATOR, f"/retraining/{model}") as (page, faults):
-                await expect(page.locator("p.soft").first).to_have_text("v2 is active")
+                await expect(page.locator("p.soft").first).to_have_text("v2 is active.")
                 await page.get_by_role("button", name="Roll back…").click()
                 dialog = page.locator("dialog")
                 await dialog.locator("textarea").fill("complaints since the new version")

@@ -200,5 +200,5 @@ async def _the_drill(browser: Browser, web: Web, drill: Drill, alert: str) -> No
         await expect(page.locator("h1")).to_contain_text(ASKS)
         active = page.locator("p.soft").first
         await expect(active).to_contain_text("is active")
-        await expect(active).not_to_have_text("v1 is active")
+        await expect(active).not_to_have_text("v1 is active.")
         assert not faults

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import redis
 import uvicorn
@@ -24,6 +25,7 @@ from stream_app.services.ports import free_ports
 from stream_app.settings import Settings
 from stream_app.web.app import create
 from stream_app.web.auth import Tokens
+from tests.support.kafka_io import until
 from tests.support.live import TOKENS, VIEWER, RedisServer
 
 WIDTHS = {1440: "light", 820: "dark", 390: "light"}
@@ -61,6 +63,7 @@ def served(folder: Path, models: int) -> Iterator[str]:
 async def test_every_model_is_at_hand(models: int, browser: Browser, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(live_view, "DAYS", 31)
     with served(tmp_path, models) as address:
+        print(f"{models} models: known to a new process after {await _known(address, models):.2f} s")
         for width, theme in WIDTHS.items():
             context = await browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
             page = await context.new_page()
@@ -70,6 +73,21 @@ async def test_every_model_is_at_hand(models: int, browser: Browser, tmp_path: P
             print(f"{models} models, {width} px, {theme}: " + ", ".join(f"{n} {s:.2f} s" for n, s in took.items()))
             assert not faults
             await context.close()
+
+
+async def _known(address: str, models: int) -> float:
+    """Seconds until a process that was just started has read every model; nobody need wait for it later."""
+    began = time.perf_counter()
+    headers = {"authorization": f"Bearer {VIEWER}"}
+    async with httpx.AsyncClient(base_url=f"{address}/api/v1", headers=headers, timeout=60) as client:
+
+        async def all_of_them() -> bool:
+            with contextlib.suppress(httpx.ConnectError):
+                return (await client.get("/judgement")).json()["models"] == models
+            return False
+
+        await until(all_of_them, 60, "every model to be read")
+    return time.perf_counter() - began
 
 
 def _into(faults: list[str]) -> Callable[[Any], None]:

@@ -71,13 +71,13 @@ async def test_what_stops_is_missed_and_what_failed_is_sent_again(
             for process in others.values():
                 process.kill()
             second.kill()
-            told = {name: f"the {name} has stopped" for name in ("trainer", "deployer")}
-            told |= {"bridge": "no bridge is running", "worker": f"the worker at {addresses[1]} has stopped"}
+            told = {name: f"The {name} has stopped" for name in ("trainer", "deployer")}
+            told |= {"bridge": "No bridge is running", "worker": f"The worker at {addresses[1]} has stopped"}
             await asyncio.gather(*(timed(f"a killed {name}", STOPPED_S, page, text) for name, text in told.items()))
             await expect(facts.locator(".tag.bad")).to_have_count(len(others))
             await expect(workers.filter(has_text=addresses[1]).locator(".tag")).to_have_text("stopped")
             first.kill()
-            await timed("the last worker killed", STOPPED_S, page, "no worker is running")
+            await timed("the last worker killed", STOPPED_S, page, "No worker is running")
             assert not faults
     finally:
         for process in (*others.values(), web.process):

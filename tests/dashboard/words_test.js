@@ -1,6 +1,6 @@
 // Numbers, times and words as the pages show them.
 import { deepStrictEqual as same } from "node:assert";
-import { count, day, metricName, percent, ratio, sentence, soon, time, title, wilson, words } from "../../stream_app/web/static/dom.js";
+import { capital, count, day, ended, metricName, percent, ratio, sentence, soon, time, title, whole, wilson, words } from "../../stream_app/web/static/dom.js";
 
 /** Each case as a test of its own, so that a failure names it. */
 const table = (name, call, cases) =>
@@ -48,10 +48,33 @@ table("metricName", metricName, [
   [["a_metric_of_tomorrow"], "A metric of tomorrow"],
 ]);
 table("sentence", sentence, [
-  [["seen at 2026-01-18T06:00:00.000Z, not later"], "seen at 2026-01-18 06:00, not later"],
+  [["seen at 1999-01-18T06:00:00.000Z, not later"], "seen at 18 Jan 1999 06:00, not later"],
   [["no time here"], "no time here"],
   [[null], ""],
 ]);
+
+// a name at the beginning keeps its letters, and a question its sign
+table("capital", capital, [
+  [["accuracy 0.82 → 0.59"], "Accuracy 0.82 → 0.59"],
+  [["dead-lettered: 3 invalid"], "Dead-lettered: 3 invalid"],
+  [["cooldown: trained yesterday"], "Cooldown: trained yesterday"],
+  [["none"], "None"],
+  [["fraud:acme has no labels"], "fraud:acme has no labels"],
+  [["ks_min_distance is 2"], "ks_min_distance is 2"],
+  [["v2 is active"], "v2 is active"],
+  [["http://10.0.0.1:6066 answers"], "http://10.0.0.1:6066 answers"],
+  [["`plumbline worker` starts one"], "`plumbline worker` starts one"],
+  [["Already one"], "Already one"],
+  [[""], ""],
+  [[null], ""],
+]);
+table("whole", whole, [
+  [["a training came to nothing"], "A training came to nothing."],
+  [["is the address open?"], "Is the address open?"],
+  [["over. "], "Over."],
+  [[""], ""],
+]);
+table("ended", ended, [[["not accepted in 3 attempts"], "not accepted in 3 attempts."]]);
 
 Deno.test("limits of a share are Wilson's, and stay within 0 and 1", () => {
   // Newcombe 1998, table I: 81 of 263, and 0 of 20

@@ -22,7 +22,15 @@ def told(sim: Simulator) -> list[tuple[int, str, str | None, str]]:
 
 
 def checks(sim: Simulator, kind: str) -> dict[int, dict[str, Any]]:
-    return {close_day(row): row for row in records(sim, "drift-events") if row["kind"] == kind}
+    """Daily checks by the day of their close."""
+    rows = records(sim, "drift-events")
+    return {close_day(row): row for row in rows if row["kind"] == kind and row.get("check") != "hourly"}
+
+
+def alarms(sim: Simulator, kind: str) -> list[tuple[int, str]]:
+    """(day, what became of it) of each hourly alarm's episode."""
+    rows = records(sim, "hourly-evidence")
+    return [(_day(row["at"]), row["change"]) for row in rows if row["kind"] == kind and row.get("change")]
 
 
 def _day(at: str) -> int:
@@ -34,11 +42,13 @@ def test_a_harmless_shift_makes_one_alert_that_labels_end_and_hides_no_later_los
     sim = run([shifted(70, 160, logits, lost=150)], simulator(delay=delay))
     opened, resolved, loss = told(sim)[:3]
     assert opened[1] == "opened"
-    assert 71 <= opened[0] <= 75
+    assert 70 <= opened[0] <= 75
     assert resolved[1:3] == ("resolved", "no_loss")
     # day 70 is judged at the close 70 + 1 + delay; a run may begin a day later
     assert resolved[0] <= 70 + 1 + delay + 1 + 2
-    assert loss == (150 + 1 + delay, "opened", None, "CRITICAL")
+    assert loss == (150, "opened", None, "CRITICAL")
+    found = checks(sim, "performance")
+    assert next(day for day in found if found[day].get("severity") == "CRITICAL") == 150 + 1 + delay
     scores = checks(sim, "statistical")
     assert scores[80].get("acquitted")
     assert {scores[day].get("severity") for day in range(resolved[0] + 1, 150)} <= {None, "MEDIUM"}
@@ -87,6 +97,19 @@ def test_a_loss_that_nobody_acts_upon_keeps_its_alert_open(scenario: Scenario) -
     sim = run([scenario], simulator())
     assert [row[1] for row in told(sim)] == ["opened"]
     assert records(sim, "alerts")[-1]["status"] != "resolved"
+
+
+def test_hours_of_scores_that_were_acquitted_are_what_later_ones_are_compared_with() -> None:
+    """The episode of a harmless change ends by itself, and another change is an alarm within hours again."""
+    sim = run([shifted(70, 150, 0.8, again=(140, 1.2))], simulator())
+    first, ended, again = alarms(sim, "statistical")
+    assert first == (70, "opened")
+    assert 70 + 28 < ended[0] < 70 + 60
+    assert ended[1] == "ended"
+    assert again == (140, "opened")
+    assert [row[1:3] for row in told(sim)] == [
+        ("opened", None), ("resolved", "no_loss"), ("opened", None), ("resolved", "no_loss"),
+    ]  # fmt: skip
 
 
 def test_without_labels_nothing_is_acquitted() -> None:

@@ -104,7 +104,7 @@ def test_restarts_keep_what_was_changed_byte_for_byte() -> None:
 
 
 def test_a_change_moves_the_timers_of_open_alerts() -> None:
-    sim = run({20: [order({"alert_reminder_h": 1})]}, last=20)
+    sim = run({1: [order({"hourly_alerts": "shadow"})], 20: [order({"alert_reminder_h": 1}, id="o-2")]}, last=20)
     reminders = [row["at"] for row in records(sim, "alerts") if row.get("notify") == "reminder"]
     # opened at 04:00 the day before: the command's own tick is overdue at once, then every hour
     assert [at[11:16] for at in reminders] == ["00:30", "01:00", "02:00", "03:00", "04:00"]

@@ -155,6 +155,6 @@ def test_a_loss_in_an_odd_world_is_found(per_day: int, points: float) -> None:
     late: dict[str, list[tuple[int, str]]] = {}
     for name, told in _drift_alerts(models).items():
         first = min((day for day, _ in told), default=10**9)
-        if not CHANGE < first <= CHANGE + FOUND_WITHIN:
+        if not CHANGE <= first <= CHANGE + FOUND_WITHIN:
             late[name] = told
     assert late == {}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from schemas import deadletters
 from stream_app.kafka.admin import ConsumerGroup
 from stream_app.settings import Settings
-from stream_app.web.pipeline_view import _bounded, _fields, _sample
+from stream_app.web.pipeline_view import _bounded, _fields, _sample, together
 from stream_app.web.pipeline_workers import GroupMembers, WorkerWatch, asked, members_of
 
 LANE: dict[str, Any] = {
@@ -186,3 +186,15 @@ async def test_where_nobody_was_ever_seen_the_address_of_the_settings_is_asked()
 )  # fmt: skip
 def test_a_sample_names_fields_and_never_values(value: bytes | None, fields: list[str] | None) -> None:
     assert _fields(value) == fields
+
+
+def test_a_broker_that_is_away_is_one_trouble_and_every_question_that_met_it_is_named() -> None:
+    away, other = "no broker answers: start one", "drift-1 is parked: the log cannot be read"
+    asked = ("the clock", "dead-lettered records", "consumer groups")
+    problems = [{"sentence": f"{what}: {away}", "remedy": "look"} for what in asked]
+    parked = {"sentence": other, "remedy": "begin anew"}
+    assert together([problems[0], parked, *problems[1:]]) == [
+        {"sentence": f"the clock, dead-lettered records, consumer groups: {away}", "remedy": "look"}, parked,
+    ]  # fmt: skip
+    assert together([parked, {**parked, "remedy": "another"}]) == [parked, {**parked, "remedy": "another"}]
+    assert together([]) == []

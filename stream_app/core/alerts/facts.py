@@ -105,7 +105,7 @@ class VersionKept(msgspec.Struct, frozen=True, tag="kept"):
 
 
 class EpisodeEnded(msgspec.Struct, frozen=True, tag="quiet"):
-    """What an hourly alarm of a kind was about is over."""
+    """What an hourly alarm of a kind was about is over, or acquitted."""
 
     model: str
     kind: str

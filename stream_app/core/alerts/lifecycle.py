@@ -18,7 +18,7 @@ replaced                  another version came after it opened: it says so, sile
 accepted, kept            resolve it, if it is about drift (missing outcomes concern no version and no baseline)
 hourly alarm              does what drift does; at HIGH or above, closes count from then on only if they have seen its
                           day, and as long as its episode lasts none resolves the alert
-episode ended             closes may resolve it again, those that counted meanwhile too
+episode ended, acquitted  closes may resolve it again, those that counted meanwhile too
 forgotten                 resolves it, whatever it is about (``no_predictions``)
 tick                      escalates once, then reminds; both count tick times
 ========================  ==============================================================================================

@@ -19,7 +19,7 @@ class AlertRules:
     alert_escalate_high_h: float = 24
     alert_resolve_closes: int = 2
     alert_no_evidence_closes: int = 14
-    hourly_alerts: Literal["on", "shadow", "off"] = "shadow"
+    hourly_alerts: Literal["on", "shadow", "off"] = "on"
     owner: str = ""
     runbook_url: str = ""
 

@@ -108,7 +108,8 @@ class AlertsStage(EpochStage):
             self._remember(offset, facts.VersionKept(entry.model, entry.since_ms))
         elif isinstance(entry, HourlyEntry):
             self._own(entry.model)
-            if entry.what == "ended":
+            # as the daily check of an acquitted run counts as one without drift, its episode holds no alert open
+            if entry.what == "ended" or entry.acquitted:
                 self._remember(offset, facts.EpisodeEnded(entry.model, entry.kind))
         elif isinstance(entry, model_log.ForgottenEntry):
             self._own(entry.model)

@@ -101,7 +101,7 @@ class DriftStage(LogStage):
         for record, entry in zip(batch, entries, strict=True):
             with decoding(record):
                 self._entry(entry)
-            ends = isinstance(entry, HourlyEntry) and entry.what == "ended"
+            ends = isinstance(entry, HourlyEntry) and (entry.what == "ended" or entry.acquitted)
             if ends or isinstance(entry, _FORWARDED):
                 self._work.emit(Emit(DRIFT_LOG, self.partition, record.key, record.value, []))
         return len(batch)

@@ -3,6 +3,9 @@
 An episode is open from an alarm until the days in flight alone have shown nothing for a day and the newest daily check
 of its kind does not say drift; or until ``rebaseline`` or another version. Within it a further event goes out only when
 severity rises. At its end evidence begins anew.
+
+One of scores that outcomes acquit goes on, but its days teach the reference as those of the acquitted run teach the
+daily baseline: a lasting and harmless change would keep it open, and its model unwatched, for good.
 """
 
 from __future__ import annotations
@@ -44,24 +47,25 @@ def judge(
     hour: int,
     *,
     daily_drift: bool,
-    acquitted: bool = False,
+    acquitted: bool | None = False,
 ) -> HourlyJudgement:
-    """``hour``: the full hour. ``daily_drift``: the newest daily check of the kind says drift. ``acquitted``: scores of
-    an acquitted run, which are MEDIUM at most."""
+    """``hour``: the full hour. ``daily_drift``: the newest daily check of the kind says drift. ``acquitted``: of
+    scores, what outcomes say of the run they stand in (MEDIUM at most if they acquit it); ``None``: there is none."""
     severity = Severity.MEDIUM if loss is None or acquitted else loss.severity
     episode = state.episode
     if episode is None:
         if not reading.alarm:
             return HourlyJudgement(state)
         start = reading.start if reading.start is not None else hour - 1
-        opened = HourlyEpisode(hour, start, severity, _quiet(reading, None, hour))
+        opened = HourlyEpisode(hour, start, severity, _quiet(reading, None, hour), bool(acquitted))
         return HourlyJudgement(replace(state, episode=opened), "opened", severity)
     quiet_since = _quiet(reading, episode.quiet_since, hour)
     if quiet_since is not None and hour - quiet_since >= QUIET_HOURS and not daily_drift:
         return HourlyJudgement(end_episode(state, hour), "ended", episode.severity)
     start = episode.start if reading.start is None else min(episode.start, reading.start)
     raised = reading.alarm and RANK[severity] > RANK[episode.severity]
-    now = HourlyEpisode(episode.opened, start, severity if raised else episode.severity, quiet_since)
+    cleared = episode.acquitted if acquitted is None else acquitted
+    now = HourlyEpisode(episode.opened, start, severity if raised else episode.severity, quiet_since, cleared)
     return HourlyJudgement(replace(state, episode=now), "raised" if raised else "goes_on", now.severity)
 
 
@@ -73,8 +77,9 @@ def _quiet(reading: HourlyReading, since: int | None, hour: int) -> int | None:
 
 
 def end_episode(state: KindEvidence, hour: int) -> KindEvidence:
-    """Evidence begins anew at a full hour, as after ``rebaseline``; the days of the episode teach no reference."""
+    """Evidence begins anew at a full hour, as after ``rebaseline``; the days of the episode teach no reference,
+    unless outcomes acquitted them."""
     touched = list(state.touched)
-    if state.episode is not None:
+    if state.episode is not None and not state.episode.acquitted:
         touched.append((state.episode.start // HOURS, (hour - 1) // HOURS))
     return KindEvidence(hour, (hour - 1) // HOURS, touched=touched)

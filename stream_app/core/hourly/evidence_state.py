@@ -14,7 +14,7 @@ from schemas.drift import Severity
 from stream_app.core.hourly.rules import HourlyKind
 from stream_app.core.kit.codec import Codec
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 class HourlyEpisode(msgspec.Struct, frozen=True, array_like=True):
@@ -27,6 +27,8 @@ class HourlyEpisode(msgspec.Struct, frozen=True, array_like=True):
     severity: Severity
     #: full hour since which the days in flight alone have shown nothing
     quiet_since: int | None = None
+    #: of scores: outcomes have shown that nothing is lost, so its days teach the reference
+    acquitted: bool = False
 
 
 class FlyingDay(msgspec.Struct, frozen=True, array_like=True):

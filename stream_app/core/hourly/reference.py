@@ -151,8 +151,9 @@ def _episode_days(state: ModelEvidence | None, kind: HourlyKind, day: int) -> li
     if state is None:
         return []
     mine = state.of(kind)
-    open_ = [] if mine.episode is None else [(mine.episode.start // HOURS, day)]
-    return [*mine.touched, *open_]
+    if mine.episode is None or mine.episode.acquitted:
+        return list(mine.touched)
+    return [*mine.touched, (mine.episode.start // HOURS, day)]
 
 
 def _with_rows(

@@ -37,7 +37,7 @@ class ModelRules:
     #: whether repairs are proposed, and by which metric they are judged
     repair_first: bool = True
     primary_metric: str = "accuracy"
-    hourly_alerts: Literal["on", "shadow", "off"] = "shadow"
+    hourly_alerts: Literal["on", "shadow", "off"] = "on"
     false_alert_budget: float = 1.0
     #: metrics whose bounds the policy ``floor`` asks for
     floor_metrics: tuple[str, ...] = ()

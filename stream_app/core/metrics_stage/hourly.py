@@ -154,7 +154,9 @@ class HourlyTier:
     ) -> ModelEvidence:  # fmt: skip
         """What becomes of a reading; written down where it is worth it."""
         before = state.of(kind)
-        acquitted = kind == "scores" and days.run is not None and days.run.acquitted
+        acquitted: bool | None = False
+        if kind == "scores":
+            acquitted = days.run.acquitted if days.run is not None else None
         found: HourlyLoss | None = None
         what: What = None
         severity = None
@@ -192,7 +194,7 @@ class HourlyTier:
                 baseline_first=made.first if made is not None else 0,
                 baseline_last=made.last + 1 if made is not None else 0,
                 baseline_days=made.days if made is not None else 0,
-                acquitted=acquitted,
+                acquitted=bool(acquitted),
                 settings_hash=self._settings.hash_of(look.model),
             )
             model_log.append(self._work, entry)

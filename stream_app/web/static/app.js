@@ -3,7 +3,7 @@ import { get, signIn, signOut, token } from "./api.js";
 import { newestCheck, outdated, shownFrom, watch } from "./judgement.js";
 import { forget, resume } from "./commands.js";
 import { connect, disconnect, listen, state } from "./live.js";
-import { ago, h, replace, soon } from "./dom.js";
+import { ago, ended, h, prose, replace, soon } from "./dom.js";
 import { patch } from "./patch.js";
 import { inAddress } from "./range.js";
 import { localZone, setZone, short, zone, zoneName } from "./time.js";
@@ -88,7 +88,7 @@ function bar() {
     h(
       "div",
       { class: "inner" },
-      h("a", { class: "brand", href: "/" }, h("img", { src: "/static/mark.svg", alt: "" }), "Plumbline"),
+      h("a", { class: "brand", href: "/" }, h("img", { src: "/static/mark.svg", alt: "" }), h("span", {}, "Plumbline")),
       session.actor
         ? h(
             "nav",
@@ -110,7 +110,7 @@ function bar() {
           "span",
           { class: "live", "data-state": dot, role: "status" },
           h("i"),
-          { live: "live", degraded: "degraded", off: "connecting" }[dot],
+          h("span", {}, { live: "live", degraded: "degraded", off: "connecting" }[dot]),
         ),
       session.actor && checked
         ? h("span", { class: "asof small soft nowrap", title: `The newest daily check, ${ago(checked)}` }, `as of ${short(checked)}`)
@@ -138,9 +138,6 @@ function bar() {
       : null,
   );
 }
-
-/** A reason as a sentence. */
-const ended = (text) => (/[.?]$/.test(text) ? text : `${text}.`);
 
 const alerts = { open: 0 };
 const countAlerts = soon(async () => {
@@ -222,7 +219,7 @@ function signedOut(text = "") {
       "form",
       { class: "card signin", onsubmit: submit },
       h("h1", {}, "Sign in"),
-      h("p", { class: "soft" }, "With a token of PLUMBLINE_WEB_TOKENS, or the address that `plumbline web` printed."),
+      h("p", { class: "soft" }, prose("With a token of PLUMBLINE_WEB_TOKENS, or the address that `plumbline web` printed.")),
       h("label", { class: "field" }, h("span", {}, "Token"), field),
       text && h("p", { class: "problem", role: "alert" }, text),
       h("button", { class: "primary", type: "submit" }, "Sign in"),
@@ -262,7 +259,7 @@ listen((message) => {
     toast(
       severity,
       h("p", {}, severityTag(severity), " ", h("a", { href: `/alerts/${id}` }, model)),
-      h("p", { class: "small" }, summary),
+      h("p", { class: "small" }, prose(summary)),
     );
   }
 });

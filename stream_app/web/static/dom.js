@@ -63,7 +63,15 @@ export const percent = (value, digits = 0) =>
 const SHOWN = { ordered: "commanded", no_evidence: "insufficient data", handover: "version change" };
 export const words = (name) => SHOWN[name] ?? (name ?? "").replaceAll("_", " ");
 /** A sentence of the pipeline with its times to the minute, in the zone that the bar names. */
-export const sentence = (text) => (text ?? "").replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, (at) => time(at));
+export const sentence = (text) => (text ?? "").trim().replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, (at) => short(at));
+/** The same as it begins a sentence: with a capital, but for a name that has none (a model, a setting, an address). */
+export const capital = (text) => sentence(text).replace(/^\p{Ll}(?=[\p{L}-]*[,:;.]?(\s|$))/u, (letter) => letter.toUpperCase());
+/** The same as a whole sentence, from its capital to its full stop. */
+export const whole = (text) => ended(capital(text));
+/** A sentence with its full stop. */
+export const ended = (text) => sentence(text).replace(/[^.?!…]$/, "$&.");
+/** The same as children of an element: what stands between backticks is a command or a name of the machine. */
+export const prose = (text) => whole(text).split("`").map((part, n) => (n % 2 ? h("code", {}, part) : part));
 export const title = (name) => words(name).replace(/^./, (c) => c.toUpperCase());
 
 /** `18 Jan 06:00` in the zone that the bar names; the full time, the zone and the age in the tooltip. */

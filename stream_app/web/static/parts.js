@@ -3,7 +3,7 @@ import { ApiError, newKey, post } from "./api.js";
 import { maySay, outdated, watch } from "./judgement.js";
 import { follow } from "./commands.js";
 import { listen, state } from "./live.js";
-import { h, s, replace, sentence, soon, when, words } from "./dom.js";
+import { capital, ended, h, s, replace, soon, when, words } from "./dom.js";
 import { patch } from "./patch.js";
 
 export const session = { actor: "", role: "viewer" };
@@ -47,7 +47,7 @@ export const failed = (failure) =>
     `${FAILED[failure.command]} failed `,
     when(failure.at),
     `, attempt ${failure.attempt}: `,
-    sentence(failure.reason),
+    ended(failure.reason),
   );
 
 /** Thirty days of a metric as a small picture; gaps stay gaps. */
@@ -240,7 +240,7 @@ export const guards = (list) =>
           guard.passed ? "✓" : "✗",
         ),
         h("span", {}, words(guard.name)),
-        h("span", { class: "soft" }, sentence(guard.reason)),
+        h("span", { class: "soft" }, capital(guard.reason)),
       ),
     ),
   );

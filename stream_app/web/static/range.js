@@ -36,8 +36,11 @@ export const lastDays = (newest, count) => ({ from: shifted(newest, 1 - count), 
 export const within = (rows, range, dayOf = (row) => row.date) =>
   range ? rows.filter((row) => dayOf(row) >= range.from && dayOf(row) <= range.to) : rows;
 
-/** Buttons for 7, 30 and 90 days and two days of one's own. `range`: what is shown; `newest`: the newest day there is. */
-export function rangeControls(range, newest, choose) {
+/** Buttons for 7, 30 and 90 days and two days of one's own. `range`: what is shown; `newest`: the newest day there is;
+ * `all`: the days that there are, where a page can show them all.
+ * @param {{ from: string, to: string }} range @param {string} newest @param {(range: any) => void} choose
+ * @param {{ from: string, to: string } | null} [all] */
+export function rangeControls(range, newest, choose, all = null) {
   if (!newest) return null;
   const preset = PRESETS.find((n) => {
     const last = lastDays(newest, n);
@@ -63,6 +66,7 @@ export function rangeControls(range, newest, choose) {
       PRESETS.map((n) =>
         h("button", { "aria-pressed": String(n === preset), onclick: () => choose(lastDays(newest, n)) }, `${n} d`),
       ),
+      all && h("button", { "aria-pressed": String(range.from === all.from && range.to === all.to), onclick: () => choose(null) }, "All"),
     ),
     field("from", "First day"),
     field("to", "Last day"),

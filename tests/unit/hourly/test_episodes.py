@@ -12,7 +12,7 @@ from schemas.drift import Severity
 from stream_app.core.comparisons.hourly_entry import HourlyLoss
 from stream_app.core.hourly.episodes import at_issue, end_episode, judge
 from stream_app.core.hourly.evidence import HourlyReading, fresh
-from stream_app.core.hourly.evidence_state import HourlyEpisode
+from stream_app.core.hourly.evidence_state import HourlyEpisode, KindEvidence
 from stream_app.core.hourly.loss import estimate_loss, loss_days
 from stream_app.core.hourly.references import ModelReferences
 from stream_app.core.hourly.rules import HourlyRules
@@ -95,6 +95,18 @@ def test_evidence_begins_anew_after_an_episode() -> None:
         fresh(HOUR + 1), frozen_to=DAY, touched=[(3, 4), ((HOUR - 9) // 24, DAY)]
     )  # fmt: skip
     assert end_episode(fresh(5), HOUR).touched == []
+
+
+def test_days_that_outcomes_acquitted_teach_the_reference_also_when_their_run_is_over() -> None:
+    def look(state: KindEvidence, acquitted: bool | None, in_flight: float = 0.5) -> KindEvidence:
+        return judge(state, reading(1.0, in_flight), lost(15), HOUR, daily_drift=False, acquitted=acquitted).state
+
+    run_is_over = look(look(OPEN, True), None)
+    assert run_is_over.episode is not None
+    assert run_is_over.episode.acquitted
+    assert end_episode(run_is_over, HOUR).touched == []
+    moved_on = look(look(OPEN, True), False)
+    assert end_episode(moved_on, HOUR).touched == end_episode(OPEN, HOUR).touched != []
 
 
 # -- points ----------------------------------------------------------------------------------------------------------

@@ -111,6 +111,9 @@ def test_days_of_an_episode_of_the_kind_are_not_healthy_for_it_alone() -> None:
     assert (found.errors[0].days, found.scores[0].days) == (25, 25)
     assert found.scores[0].last == DAY - 11
     assert made(healthy(8), state=replace(state, version="w")).errors[0].days == 28
+    assert still.episode is not None
+    cleared = replace(still, episode=replace(still.episode, acquitted=True))
+    assert made(healthy(8), state=state.having("scores", cleared)).scores[0].days == 28
 
 
 def test_the_reference_before_stays_with_its_dates_by_the_blocks_of_the_week_where_days_are_too_few() -> None:

@@ -106,7 +106,7 @@ export const withConsequences = (list) =>
 
 /** Buttons of a model; a viewer sees why there are none. */
 export function actions(model, view) {
-  if (!mayCommand()) return h("span", { class: "small soft" }, "signed in as a viewer: commands need the operator role");
+  if (!mayCommand()) return h("span", { class: "small soft" }, "Signed in as a viewer: commands need the operator role.");
   return h("div", { class: "row actions" }, offers(model, view).map(button));
 }
 

@@ -1,13 +1,14 @@
 // An alert: what happened in one sentence, how sure it is, the pictures behind it, and what to do next.
 import { get, modelPath, offered } from "../api.js";
 import { chart, histograms } from "../charts.js";
-import { age, count, h, metricName, percent, ratio, sentence, span, when, words } from "../dom.js";
+import { age, count, h, metricName, percent, prose, ratio, sentence, span, title, when, whole, words } from "../dom.js";
 import { guards, jobTag, kept, severityTag, verdictTag } from "../parts.js";
 import { fromAddress, lastDays, rangeControls, remember, within } from "../range.js";
 import { days, shifted, short, zoneName } from "../time.js";
 import { coverageChart, dropChart, evidenceChart, labelsByAge, metricChart } from "./alert_charts.js";
+import { SERIES } from "./model_charts.js";
 import { doNext } from "./alert_todo.js";
-import { alsoMoved, caused, certainty, finding, headline, mainWindow, onset } from "./alert_words.js";
+import { alsoMoved, caused, certainty, finding, headline, mainWindow, onset, told } from "./alert_words.js";
 import { ofAlert } from "./timeline.js";
 
 /** Commands about alerts, and the routes that take them. */
@@ -43,12 +44,19 @@ export async function open(main, id, current) {
     // an alert of long ago is shown with the days around it
     const about = found.alert.status === "resolved" ? shifted(found.alert.at.slice(0, 10), 2) : newest;
     const usual = lastDays(about < newest ? about : newest, 30);
-    const choose = (range) => {
-      Object.assign(asked, range ?? { from: null, to: null });
-      remember(range ?? { from: null, to: null });
+    const set = (changes) => {
+      Object.assign(asked, changes);
+      remember(changes);
       view.paint();
     };
-    return { newest, range: asked.from ? { from: asked.from, to: asked.to } : usual, choose };
+    const own = mainWindow(finding(found.alert))?.metric ?? "accuracy";
+    return {
+      newest,
+      range: asked.from ? { from: asked.from, to: asked.to } : usual,
+      metric: asked.metric && SERIES.includes(asked.metric) ? asked.metric : own,
+      choose: (range) => set(range ?? { from: null, to: null }),
+      chooseMetric: (metric) => set({ metric: metric === own ? null : metric }),
+    };
   }
 
   await view.load();
@@ -93,12 +101,12 @@ const newestOf = (events, kind) => events.filter((event) => event.kind === kind)
 /** Of the week and the last day alone, the window of scores that moved further. */
 const furthest = (scores) => scores?.windows.filter((w) => w.histograms).sort((a, b) => b.statistic - a.statistic)[0] ?? null;
 
-function drawCharts(main, found, { range, choose }) {
+function drawCharts(main, found, { range, metric, choose }) {
   const place = (name) => main.querySelector(`[data-key=chart-${name}]`);
   const { alert, revisions, events, view } = found;
   const shared = { since: onset(alert, revisions), range, choose };
   const snapshots = within(found.snapshots, range);
-  if (place("metric") && view) metricChart(place("metric"), { alert, snapshots, rules: view.rules, ...shared });
+  if (place("metric") && view) metricChart(place("metric"), { alert, metric, snapshots, rules: view.rules, ...shared });
   if (place("coverage")) coverageChart(place("coverage"), { snapshots, ...shared });
   if (place("evidence")) evidenceChart(place("evidence"), within(found.evidence, range, (row) => row.at.slice(0, 10)), shared);
   const scores = newestOf(events, "statistical"),
@@ -108,7 +116,7 @@ function drawCharts(main, found, { range, choose }) {
   if (place("bins") && bins) histograms(place("bins"), bins.histograms, [span(bins.from, bins.to), "baseline"]);
 }
 
-function content(found, { newest, range, choose }) {
+function content(found, { newest, range, metric, choose, chooseMetric }) {
   const { alert, revisions, events, view } = found;
   const incomplete = alert.type === "ML_OUTCOMES_INCOMPLETE";
   const scores = newestOf(events, "statistical"),
@@ -123,66 +131,80 @@ function content(found, { newest, range, choose }) {
       { class: "card" },
       h("p", { class: "lead" }, headline(alert, revisions)),
       view ? h("p", { class: "certainty" }, certainty(alert, view.rules)) : null,
-      alert.report.faults?.length && !incomplete ? h("p", {}, h("b", {}, "The data is broken too: "), alert.report.faults.join("; ")) : null,
-      h("p", { class: "small soft" }, "As told to people: ", alert.summary),
+      alert.report.faults?.length && !incomplete ? h("p", {}, h("b", {}, "The data is broken too: "), whole(alert.report.faults.join("; "))) : null,
+      headline(alert, revisions).startsWith(told(alert)) ? null : h("p", { class: "small soft" }, "As told to people: ", prose(alert.summary)),
     ),
     rangeControls(range, newest, choose),
+    picture(incomplete, metric, chooseMetric),
     h(
       "div",
-      { class: "grid" },
+      { class: "columns" },
       h(
-        "section",
-        { class: "card", "data-key": "metric" },
-        h("h2", {}, incomplete ? "Outcomes by day" : `${metricName(mainWindow(finding(alert))?.metric ?? "accuracy")} beside its baseline`),
-        incomplete ? chart("coverage", true) : chart("metric", true),
-        h(
-          "p",
-          { class: "small soft" },
-          incomplete
-            ? "The share of each day's predictions that have their outcome. Dotted: the onset."
-            : "Shaded blue: the baseline with its 95 % interval. Dashed lines across: where each severity begins. Dashed grey: estimated by scores alone. Dotted: the onset.",
-        ),
+        "div",
+        { class: "column" },
+        doNext(found),
+        whatElse(found),
+        trainings(found),
+        alert.auto_retrain.safeguards.length ? safeguards(alert) : null,
       ),
-      incomplete ? ages(found.snapshots, newest) : null,
-      doNext(found),
-      found.evidence.length
-        ? h("section", { class: "card half", "data-key": "evidence" }, h("h2", {}, "Evidence by the hour"), chart("evidence"))
-        : null,
-      whatElse(found),
-      scores && !incomplete
-        ? h(
-            "section",
-            { class: "card half", "data-key": "scores" },
-            h("h2", {}, "Scores"),
-            furthest(scores) ? chart("bins") : null,
-            evidence(scores),
-            windowsOfScores(scores),
-          )
-        : null,
-      labels && !incomplete
-        ? h("section", { class: "card half", "data-key": "labels" }, h("h2", {}, "Performance"), chart("drops"), evidence(labels), windowsOfLabels(labels))
-        : null,
-      quality
-        ? h(
-            "section",
-            { class: "card half", "data-key": "quality" },
-            h("h2", {}, "Data"),
-            evidence(quality),
-            h("p", {}, `${words(quality.check)}: ${ratio(quality.windows[0]?.recent)} on ${span(quality.windows[0]?.from, quality.windows[0]?.to)}, ${ratio(quality.windows[0]?.baseline)} before`),
-          )
-        : null,
-      h("section", { class: "card half", "data-key": "happened" }, h("h2", {}, "What happened"), ofAlert(revisions, alert.notes ?? [])),
-      trainings(found),
-      safeguards(alert),
       h(
-        "section",
-        { class: "card", "data-key": "explain" },
-        h("h2", {}, "Work it out again"),
-        h("p", {}, "The same windows, numbers and settings, read back from the topics:"),
-        h("p", { class: "mono wrap" }, `plumbline explain ${alert.id}`),
+        "div",
+        { class: "column" },
+        incomplete ? ages(found.snapshots, newest) : null,
+        found.evidence.length ? h("section", { class: "card", "data-key": "evidence" }, h("h2", {}, "Evidence by the hour"), chart("evidence")) : null,
+        labels && !incomplete
+          ? h("section", { class: "card", "data-key": "labels" }, h("h2", {}, "Performance"), chart("drops"), evidence(labels), windowsOfLabels(labels))
+          : null,
+        scores && !incomplete
+          ? h("section", { class: "card", "data-key": "scores" }, h("h2", {}, "Scores"), furthest(scores) ? chart("bins") : null, evidence(scores), windowsOfScores(scores))
+          : null,
+        quality ? h("section", { class: "card", "data-key": "quality" }, h("h2", {}, "Data"), evidence(quality), h("p", {}, dataOf(quality))) : null,
+        h("section", { class: "card", "data-key": "happened" }, h("h2", {}, "What happened"), ofAlert(revisions, alert.notes ?? [])),
+        h(
+          "section",
+          { class: "card", "data-key": "explain" },
+          h("h2", {}, "Work it out again"),
+          h("p", {}, "The same windows, numbers and settings, read back from the topics:"),
+          h("p", { class: "mono wrap" }, `plumbline explain ${alert.id}`),
+        ),
       ),
     ),
   );
+}
+
+/** The metric by day, or the outcomes of each day where those are what the alert is about. */
+const picture = (incomplete, metric, chooseMetric) =>
+  h(
+    "section",
+    { class: "card", "data-key": "metric" },
+    incomplete
+      ? h("h2", {}, "Outcomes by day")
+      : h(
+          "div",
+          { class: "row spread" },
+          h("h2", {}, `${metricName(metric)} beside its baseline`),
+          h(
+            "select",
+            { "aria-label": "Metric", onchange: (event) => chooseMetric(event.target.value) },
+            SERIES.map((name) => h("option", { value: name, selected: name === metric }, metricName(name))),
+          ),
+        ),
+    incomplete ? chart("coverage", true) : chart("metric", true),
+    h(
+      "p",
+      { class: "small soft" },
+      incomplete
+        ? "The share of each day's predictions that have their outcome. Dotted: the onset."
+        : "Shaded blue: the baseline with its 95 % interval, where the check compared this metric. Dashed lines across: where each severity begins. Dashed grey: estimated by scores alone. Dotted: the onset.",
+    ),
+  );
+
+/** What a check of the data found on its day. */
+function dataOf({ check, windows: [window] }) {
+  if (!window) return `${title(check)}.`;
+  const shown = check === "completeness" ? (value) => percent(value, 1) : ratio;
+  const before = window.baseline === null || window.baseline === undefined ? "" : `, ${shown(window.baseline)} before`;
+  return `${title(check)}: ${shown(window.recent)} on ${span(window.from, window.to)}${before}.`;
 }
 
 const TYPES = {
@@ -203,7 +225,7 @@ function head(alert, revisions) {
       "div",
       { class: "row" },
       severityTag(alert.severity),
-      alert.status === "resolved" ? h("span", { class: "tag good" }, alert.resolution) : h("span", { class: "tag bad" }, "open"),
+      alert.status === "resolved" ? h("span", { class: "tag good wrap" }, alert.resolution) : h("span", { class: "tag bad" }, "open"),
       alert.escalation_level ? h("span", { class: "tag warn" }, "escalated") : null,
       alert.muted_until ? h("span", { class: "tag info" }, "muted") : null,
     ),
@@ -211,7 +233,7 @@ function head(alert, revisions) {
     h(
       "p",
       { class: "soft" },
-      `${typeName(alert)}, ${alert.model_version}, onset ${short(onset(alert, revisions), false)}, opened `,
+      `${typeName(alert)}, ${alert.model_version}, ${finding(alert) ? `onset ${short(onset(alert, revisions), false)}, ` : ""}opened `,
       when(alert.opened_at),
       " (",
       age(alert.opened_at),
@@ -241,7 +263,7 @@ function whatElse(found) {
   const moved = alsoMoved({ alert, since, events: found.moved, versions: found.view?.versions ?? [], audit: found.audit });
   return h(
     "section",
-    { class: "card half", "data-key": "moved" },
+    { class: "card", "data-key": "moved" },
     h("h2", {}, "What else moved"),
     h("p", { class: "small soft" }, `Within three days before the onset: ${days(shifted(since, -3), since)}, days of UTC.`),
     moved.length
@@ -263,9 +285,12 @@ function whatElse(found) {
 
 function trainings({ alert, trainings: known }) {
   const rows = caused(known?.commands ?? [], alert);
+  const now = h("p", { class: "small" }, "Now: ", jobTag(known?.job ?? null), " ", h("a", { href: `/retraining/${modelPath(alert.model)}` }, "Retraining of this model"));
+  // an alert about a training names no drift that could have caused one
+  if (!alert.drift_event_ids.length) return h("section", { class: "card", "data-key": "trainings" }, h("h2", {}, "Training"), now);
   return h(
     "section",
-    { class: "card half", "data-key": "trainings" },
+    { class: "card", "data-key": "trainings" },
     h("h2", {}, "Trainings it caused"),
     rows.length
       ? h(
@@ -276,14 +301,14 @@ function trainings({ alert, trainings: known }) {
           ),
         )
       : h("p", { class: "soft" }, "None."),
-    h("p", { class: "small" }, "Now: ", jobTag(known?.job ?? null), " ", h("a", { href: `/retraining/${modelPath(alert.model)}` }, "Retraining of this model")),
+    now,
   );
 }
 
 const safeguards = (alert) =>
   h(
     "section",
-    { class: "card half", "data-key": "safeguards" },
+    { class: "card", "data-key": "safeguards" },
     h(
       "h2",
       {},
@@ -293,13 +318,13 @@ const safeguards = (alert) =>
           ? "May be retrained without a person"
           : "Why it is not retrained by itself",
     ),
-    alert.auto_retrain.safeguards.length ? guards(alert.auto_retrain.safeguards) : h("p", { class: "soft" }, "The safeguards were not evaluated."),
+    guards(alert.auto_retrain.safeguards),
   );
 
 const ages = (snapshots, newest) =>
   h(
     "section",
-    { class: "card half", "data-key": "ages" },
+    { class: "card", "data-key": "ages" },
     h("h2", {}, "Labels by age"),
     h(
       "table",
@@ -313,7 +338,7 @@ const ages = (snapshots, newest) =>
             "tr",
             {},
             h("th", { scope: "row" }, row.name),
-            h("td", {}, days(row.first, row.last)),
+            h("td", { class: "days" }, days(row.first, row.last)),
             h("td", { class: "right num" }, percent(row.outcomes / row.predictions)),
             h("td", { class: "right num" }, count(row.predictions)),
           ),

@@ -3,7 +3,7 @@ import { draw, faded, instead } from "../charts.js";
 import { count, metricName, span, wilson } from "../dom.js";
 import { daysOf, shifted } from "../time.js";
 import { LIMITS, SHARES, dayAxis, estimatedLines, lines, withGaps } from "./model_charts.js";
-import { finding, mainWindow } from "./alert_words.js";
+import { finding, windowOf } from "./alert_words.js";
 
 /** A label on a line across the chart. */
 const named = (y, text, colour, c) => ({
@@ -20,13 +20,11 @@ const named = (y, text, colour, c) => ({
 
 const across = (y, colour, dash = "dash") => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: y, y1: y, line: { color: colour, width: 1, dash } });
 
-/** The metric by day with the baseline's band, where each severity begins, and the onset. */
-export function metricChart(figure, { alert, snapshots, rules, since, range, choose }) {
-  const found = finding(alert),
-    window = mainWindow(found);
-  const metric = window?.metric ?? found?.metric ?? "accuracy";
+/** A metric by day and the onset; with the baseline's band and where each severity begins, if the alert's check compared it. */
+export function metricChart(figure, { alert, metric, snapshots, rules, since, range, choose }) {
+  const window = windowOf(finding(alert), metric);
   if (!snapshots.length) return instead(figure, "No closed day in this range.");
-  const baseline = window?.metric ? window.baseline : null;
+  const baseline = window?.baseline ?? null;
   return draw(
     figure,
     (c) => {
@@ -52,7 +50,7 @@ export function metricChart(figure, { alert, snapshots, rules, since, range, cho
         });
       }
       onsetMark(since, range, c, shapes, annotations);
-      return { data, layout: { xaxis: dayAxis(figure, range.from, range.to), yaxis: { tickformat: ".2f" }, shapes, annotations } };
+      return { data, layout: { xaxis: dayAxis(figure, range.from, range.to), yaxis: { tickformat: metric === "predictions" ? ",d" : ".2f" }, shapes, annotations } };
     },
     `${metricName(metric)} by day beside its baseline`,
     choose,
@@ -62,7 +60,7 @@ export function metricChart(figure, { alert, snapshots, rules, since, range, cho
 function onsetMark(since, range, c, shapes, annotations) {
   if (since < range.from || since > range.to) return;
   shapes.push({ type: "line", x0: since, x1: since, yref: "paper", y0: 0, y1: 1, line: { color: c.critical, width: 1.5, dash: "dot" } });
-  annotations.push({ x: since, yref: "paper", y: 0, yanchor: "bottom", xanchor: "right", text: "onset", showarrow: false, font: { size: 11, color: c.critical } });
+  annotations.push({ x: since, yref: "paper", y: 1, yanchor: "top", xanchor: "right", text: "onset", showarrow: false, font: { size: 11, color: c.critical }, bgcolor: faded(c.card, 0.8) });
 }
 
 /** Evidence by the hour beside the threshold at which it speaks; log10. */

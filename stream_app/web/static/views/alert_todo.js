@@ -1,5 +1,5 @@
 // What can be done about an alert: each command with its consequence, by dialogs that keys alone can use.
-import { h, sentence, when } from "../dom.js";
+import { h, prose, when } from "../dom.js";
 import { command, mayCommand } from "../parts.js";
 import { short, zoneName } from "../time.js";
 import { offers, withConsequences } from "./actions.js";
@@ -19,13 +19,13 @@ export function doNext({ alert, view, mutes, able }) {
     "section",
     { class: "card half", "data-key": "do-next" },
     h("h2", {}, "Do next"),
-    h("p", { class: "advice" }, sentence(alert.recommendation)),
+    h("p", { class: "advice" }, prose(alert.recommendation)),
     alert.acknowledged_by ? h("p", {}, h("b", {}, `Taken by ${alert.acknowledged_by}`)) : open ? h("p", {}, "Nobody has taken it.") : null,
     said,
     muted(alert, mutes),
     mayCommand()
       ? withConsequences([...ofAlert(alert, open, able, running(mutes)), ...(open && view ? offers(alert.model, view) : [])])
-      : h("p", { class: "small soft" }, "signed in as a viewer: acknowledging and every other command needs the operator role"),
+      : h("p", { class: "small soft" }, "Signed in as a viewer: acknowledging and every other command needs the operator role."),
     missing(able) && mayCommand() ? h("p", { class: "small soft" }, missing(able)) : null,
   );
 }

@@ -1,5 +1,5 @@
 // What an alert says in one sentence, how sure it is, and what else moved. Words only: nothing is drawn in here.
-import { count, metricName, ratio, sentence, title, words } from "../dom.js";
+import { capital, count, metricName, ratio, sentence, title, words } from "../dom.js";
 import { short, span, zoneName } from "../time.js";
 
 const DAY_MS = 86_400_000;
@@ -25,6 +25,9 @@ export function mainWindow(found) {
   return windows.find((w) => !found.metric || w.metric === found.metric) ?? windows[0] ?? null;
 }
 
+/** The longer window of a finding that compares a metric; null if none does. */
+export const windowOf = (found, metric) => (found?.windows ?? []).find((w) => w.metric === metric) ?? null;
+
 /** The day it began on, as far as the checks know. */
 export function onset(alert, revisions) {
   const found = finding(alert);
@@ -45,13 +48,16 @@ export function headline(alert, revisions) {
     const share = window?.recent ?? found?.statistic;
     return `Outcomes ${alert.status === "resolved" ? "were" : "are"} missing since ${since}${share === null || share === undefined ? "" : `: ${(share * 100).toFixed(0)} % of the predictions of ${short(found.day, false)} have one`}; ${state}.`;
   }
-  if (!found || !window) return `${alert.summary}; ${state}.`;
+  if (!found || !window) return `${told(alert)}; ${state}.`;
   if (found.slot === "statistical")
     return `Scores moved away from their baseline by D = ${ratio(window.statistic ?? found.statistic, 2)} since ${since}; ${state}.`;
   const moved = window.recent - window.baseline;
   const verb = moved < 0 ? "fell" : LOWER_IS_BETTER.has(window.metric) ? "rose, which is worse," : "rose";
   return `${metricName(window.metric)} ${verb} by ${points(moved)}, from ${ratio(window.baseline)} to ${ratio(window.recent)}, since ${since}; ${state}.`;
 }
+
+/** What people were told of an alert, without a full stop. */
+export const told = (alert) => capital(alert.summary).replace(/\.$/, "");
 
 /** Whether it is still so, by the newest check. */
 function stands(alert, found) {

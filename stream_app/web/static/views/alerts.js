@@ -2,7 +2,7 @@
 import { get, modelPath } from "../api.js";
 import { quality, watch } from "../judgement.js";
 import { listen } from "../live.js";
-import { age, h, replace, soon, title, when } from "../dom.js";
+import { age, h, prose, replace, soon, title, when, whole } from "../dom.js";
 import { empty, paged, severityTag, skeleton, table } from "../parts.js";
 
 /** @type {import("../parts.js").Column[]} */
@@ -12,15 +12,15 @@ const COLUMNS = [
     "Model",
     (row) => [
       h("a", { class: "name", href: `/alerts/${row.id}` }, row.model),
-      h("div", { class: "small soft" }, h("a", { href: `/models/${modelPath(row.model)}` }, row.model_version)),
+      h("div", { class: "small soft" }, h("a", { href: `/models/${modelPath(row.model)}` }, "Model"), ` ${row.model_version}`),
     ],
-    { class: "wide" },
+    { class: "wide named" },
   ],
   [
     "What",
     (row) => [
-      h("div", {}, row.summary),
-      row.status === "resolved" ? h("span", { class: "small soft" }, row.resolution) : null,
+      h("div", {}, prose(row.summary)),
+      row.status === "resolved" ? h("span", { class: "small soft" }, whole(row.resolution)) : null,
     ],
     { class: "wide" },
   ],

@@ -2,7 +2,7 @@
 import { get, modelPath } from "../api.js";
 import { listen } from "../live.js";
 import { watch } from "../judgement.js";
-import { h, replace, sentence, soon, when, words } from "../dom.js";
+import { h, prose, replace, soon, when, words } from "../dom.js";
 import { empty, guards, paged, skeleton } from "../parts.js";
 
 export async function open(main, _part, current) {
@@ -86,9 +86,9 @@ export const decisions = (rows, withModel = true) =>
           h("span", { class: "soft small" }, `by ${row.actor}`),
         ),
         row.count > 1
-          ? h("div", { class: "small soft" }, `${row.count} times since `, when(row.first_at), ", the last as above")
+          ? h("div", { class: "small soft" }, `${row.count} times since `, when(row.first_at), ", the last as above.")
           : null,
-        h("div", { class: "wrap" }, sentence(row.reason)),
+        h("div", { class: "wrap" }, prose(row.reason)),
         row.safeguards.length
           ? h(
               "details",

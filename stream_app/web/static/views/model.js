@@ -1,6 +1,6 @@
 // A model: how good its model is, what the checks saw, which versions were active, and which commands there are.
 import { get, modelPath } from "../api.js";
-import { count, h, metricName, percent, ratio, span, when, words } from "../dom.js";
+import { count, h, metricName, percent, prose, ratio, span, when, words } from "../dom.js";
 import { chart, histograms } from "../charts.js";
 import { fromAddress, rangeControls, remember, within } from "../range.js";
 import { seriesChart, checksChart, SERIES } from "./model_charts.js";
@@ -106,7 +106,7 @@ function content(model, data, { all, range, metric, choose, chooseMetric }) {
     head(model, view),
     facts(view),
     open.length ? openAlerts(open) : null,
-    range ? rangeControls(range, all.to, choose) : null,
+    range ? rangeControls(range, all.to, choose, all) : null,
     h(
       "div",
       { class: "grid" },
@@ -152,35 +152,43 @@ function content(model, data, { all, range, metric, choose, chooseMetric }) {
       ),
       h("section", { class: "card half" }, h("h2", {}, "Distance of scores from the baseline"), chart("distance")),
       h("section", { class: "card half" }, h("h2", {}, "Drop from the baseline"), chart("drops")),
+    ),
+    h(
+      "div",
+      { class: "columns" },
       h(
         "section",
-        { class: "card flush half" },
+        { class: "card flush column" },
         h("h2", {}, "Drift found"),
         events.length
           ? eventTable(events.slice(0, 100))
-          : h("p", { class: "soft", style: { paddingBottom: "1rem" } }, noneFound(within(data.checks, range))),
-      ),
-      h("section", { class: "card flush half" }, h("h2", {}, "Versions"), versionTable(data)),
-      h(
-        "section",
-        { class: "card" },
-        h(
-          "div",
-          { class: "row spread" },
-          h("h2", {}, "Decisions"),
-          h("a", { href: `/audit?model=${encodeURIComponent(model)}` }, "all of them"),
-        ),
-        data.audit.length ? decisions(data.audit, false) : h("p", { class: "soft" }, "None yet."),
+          : h("p", { class: "soft padded" }, noneFound(within(data.checks, range))),
       ),
       h(
-        "section",
-        { class: "card flush" },
+        "div",
+        { class: "column" },
+        h("section", { class: "card flush" }, h("h2", {}, "Versions"), versionTable(data)),
         h(
-          "details",
-          { style: { padding: ".9rem 1.1rem" } },
-          h("summary", {}, `Snapshots (${inRange.length})`),
-          snapshotTable(inRange, view.open),
+          "section",
+          { class: "card" },
+          h(
+            "div",
+            { class: "row spread" },
+            h("h2", {}, "Decisions"),
+            h("a", { href: `/audit?model=${encodeURIComponent(model)}` }, "All of them"),
+          ),
+          data.audit.length ? decisions(data.audit, false) : h("p", { class: "soft" }, "None yet."),
         ),
+      ),
+    ),
+    h(
+      "section",
+      { class: "card flush" },
+      h(
+        "details",
+        { style: { padding: ".9rem 1.1rem" } },
+        h("summary", {}, `Snapshots (${inRange.length})`),
+        snapshotTable(inRange, view.open),
       ),
     ),
   );
@@ -199,7 +207,7 @@ function head(model, view) {
         { class: "soft" },
         view.active_version
           ? [h("b", {}, view.active_version), ` ${words(view.how)} `, when(view.since)]
-          : "no active version yet",
+          : "No version is active yet.",
       ),
       h("p", { class: "soft" }, view.traffic.sentence),
     ),
@@ -268,10 +276,10 @@ const openAlerts = (alerts) =>
           h(
             "span",
             { class: "small soft" },
-            alert.acknowledged_by ? `taken by ${alert.acknowledged_by}` : "taken by nobody",
+            alert.acknowledged_by ? `Taken by ${alert.acknowledged_by}.` : "Nobody has taken it.",
           ),
         ),
-        h("p", {}, alert.summary),
+        h("p", {}, prose(alert.summary)),
       ),
     ),
   );

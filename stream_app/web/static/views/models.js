@@ -8,7 +8,7 @@ import { patch } from "../patch.js";
 import { empty, jobTag, problem, severityTag, skeleton } from "../parts.js";
 import { shifted, short } from "../time.js";
 import { budget } from "./budget.js";
-import { filters } from "./models_filters.js";
+import { filters, legend } from "./models_filters.js";
 
 const COLUMNS = /** @type {[string, string, string][]} */ ([
   ["Model", "model", ""],
@@ -159,7 +159,7 @@ export async function open(main, _part, current) {
   document.body.classList.add("wide");
   replace(
     main,
-    h("div", { class: "stack" }, h("div", { class: "row spread" }, heading, budget(current)), tools, list),
+    h("div", { class: "stack" }, h("div", { class: "row spread" }, heading, budget(current), legend()), tools, list),
   );
   const again = () => current() && load();
   const urgent = soon(again, 150, 600),

@@ -1,5 +1,5 @@
 // Filters of the first page: search, several values of each facet with their counts, groups, and views one has saved.
-import { count, h, soon } from "../dom.js";
+import { count, h, s, soon } from "../dom.js";
 import { addressOf, askedOf, FACETS } from "../fleet.js";
 import { dialog } from "../parts.js";
 
@@ -63,6 +63,21 @@ export function filters({ asked, counts, choose }) {
       : null,
   );
 }
+
+/** What the colours of the heat map mean. */
+export const legend = () =>
+  h(
+    "div",
+    { class: "row legend heat small soft" },
+    Object.entries({ n: "no drift", M: "MEDIUM", H: "HIGH", C: "CRITICAL", i: "too little data" }).map(([look, text]) =>
+      h(
+        "span",
+        {},
+        s("svg", { viewBox: "0 0 14 14", "aria-hidden": "true" }, s("rect", { class: `cell ${look}`, width: 14, height: 14 }), look === "i" ? s("path", { class: "thin", d: "M0 14L14 0M0 7L7 0M7 14L14 7" }) : null),
+        text,
+      ),
+    ),
+  );
 
 const without = (asked, name, value) => ({ ...asked.facets, [name]: asked.facets[name].filter((v) => v !== value) });
 

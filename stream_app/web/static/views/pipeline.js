@@ -1,6 +1,6 @@
 // The pipeline: who works, what stands still and why, how old the newest tick is, what was set aside, and what repairs it.
 import { get, offered } from "../api.js";
-import { age, count, h, sentence, when, words } from "../dom.js";
+import { age, capital, count, h, prose, when, whole, words } from "../dom.js";
 import { command, empty, kept, mayCommand, table } from "../parts.js";
 import { ago, zoneName } from "../time.js";
 
@@ -41,27 +41,32 @@ const working = (process) =>
 
 function content(found) {
   if (!found)
-    return h("div", { class: "stack" }, h("h1", {}, "Pipeline"), h("div", { class: "card" }, empty("This server cannot say it yet", h("p", {}, "`plumbline doctor` says what works and what does not."))));
+    return h("div", { class: "stack" }, h("h1", {}, "Pipeline"), h("div", { class: "card" }, empty("This server cannot say it yet", h("p", {}, prose("`plumbline doctor` says what works and what does not.")))));
   const now = found.at;
   return h(
     "div",
     { class: "stack" },
-    h("div", {}, h("h1", {}, "Pipeline"), h("p", { class: "soft" }, "As it was ", when(now), ` ${zoneName()} (`, age(now), "). ", "`plumbline doctor` looks at more, from where it runs.")),
+    h("div", {}, h("h1", {}, "Pipeline"), h("p", { class: "soft" }, "As it was ", when(now), ` ${zoneName()} (`, age(now), "). ", prose("`plumbline doctor` looks at more, from where it runs."))),
     problems(found.problems ?? []),
     facts(found),
+    found.dead_letters?.reasons?.length ? section("Dead-lettered records", letters(found.dead_letters.reasons)) : null,
+    section("Workers", found.workers?.length ? workers(found.workers, now) : none("No worker was seen.")),
     h(
       "div",
-      { class: "grid" },
-      section("Workers", found.workers?.length ? workers(found.workers, now) : none("No worker was seen.")),
-      section("Lanes", found.lanes?.length ? lanes(found.lanes) : none("No lane is known.")),
-      section("Daily checks today", found.checks_today?.length ? checks(found.checks_today) : none("No check was due yet.")),
-      section("Dead-lettered records", letters(found.dead_letters?.reasons ?? [])),
+      { class: "columns" },
+      h(
+        "div",
+        { class: "column" },
+        section("Daily checks today", found.checks_today?.length ? checks(found.checks_today) : none("No check was due yet.")),
+        found.dead_letters?.reasons?.length ? null : section("Dead-lettered records", none("No record was set aside.")),
+      ),
+      h("div", { class: "column" }, section("Lanes", found.lanes?.length ? lanes(found.lanes) : none("No lane is known."))),
     ),
   );
 }
 
 const none = (text) => h("p", { class: "soft padded" }, text);
-const section = (title, content) => h("section", { class: "card flush half", "data-key": title }, h("h2", {}, title), content);
+const section = (title, content) => h("section", { class: "card flush", "data-key": title }, h("h2", {}, title), content);
 
 const problems = (rows) =>
   rows.length
@@ -69,7 +74,7 @@ const problems = (rows) =>
         "section",
         { class: "card", "data-key": "problems" },
         h("h2", {}, rows.length === 1 ? "One thing needs a hand" : `${rows.length} things need a hand`),
-        h("ul", { class: "plain" }, rows.map((row) => h("li", {}, h("b", {}, sentence(row.sentence)), row.remedy ? h("div", { class: "small" }, row.remedy) : null))),
+        h("ul", { class: "plain" }, rows.map((row) => h("li", {}, h("b", {}, prose(row.sentence)), row.remedy ? h("div", { class: "small" }, prose(row.remedy)) : null))),
       )
     : h("section", { class: "card", "data-key": "problems" }, h("p", {}, "Nothing that this page looks at needs a hand."));
 
@@ -79,10 +84,10 @@ function facts(found) {
   return h(
     "dl",
     { class: "card facts" },
-    fact("Newest tick", tick?.at ? when(tick.at) : "none yet", tick?.at ? `written ${age_s(tick.age_s)}, ${words(tick.mode ?? "")}` : "without ticks nothing is checked"),
-    fact("Bridge", h("span", { class: "small" }, working(bridge)), bridge.deliveries === null ? "no destination is set here" : `${count(bridge.deliveries)} handled, ${count(bridge.failed)} refused by a destination`),
-    fact("Trainer", h("span", { class: "small" }, working(trainer)), "the reference trainer"),
-    fact("Deployer", h("span", { class: "small" }, working(deployer)), "the reference predictor"),
+    fact("Newest tick", tick?.at ? when(tick.at) : "none yet", tick?.at ? `Written ${age_s(tick.age_s)}, ${words(tick.mode ?? "")}.` : "Without ticks nothing is checked."),
+    fact("Bridge", h("span", { class: "small" }, working(bridge)), bridge.deliveries === null ? "No destination is set here." : `${count(bridge.deliveries)} handled, ${count(bridge.failed)} refused by a destination.`),
+    fact("Trainer", h("span", { class: "small" }, working(trainer)), "The reference trainer."),
+    fact("Deployer", h("span", { class: "small" }, working(deployer)), "The reference predictor."),
   );
 }
 
@@ -98,7 +103,7 @@ const workers = (rows, now) =>
     [
       ["Worker", (row) => [h("b", { class: "wrap" }, row.address), row.host ? h("div", { class: "small soft" }, `on ${row.host}`) : null]],
       ["State", (row) => workerTag(row, now), { label: "state" }],
-      ["Why", (row) => (row.reasons?.length ? row.reasons.map(sentence).join("; ") : "–"), { class: "wide wrap" }],
+      ["Why", (row) => (row.reasons?.length ? whole(row.reasons.join("; ")) : null), { class: "wide wrap" }],
       ["Lag", (row) => count(row.lag), { class: "right num", label: "records behind" }],
       ["Last seen", (row) => [when(row.last_seen), " ", age(row.last_seen)], { label: "seen" }],
     ],
@@ -112,7 +117,7 @@ const lanes = (rows) =>
       ["Stage", (row) => words(row.stage)],
       ["Partition", (row) => String(row.partition), { class: "right num", label: "partition" }],
       ["State", (row) => h("span", { class: `tag ${row.state === "open" ? "good" : row.state === "parked" ? "bad" : "warn"}` }, words(row.state)), { label: "state" }],
-      ["Why", (row) => (row.sentence ? sentence(row.sentence) : "–"), { class: "wide wrap" }],
+      ["Why", (row) => (row.sentence ? prose(row.sentence) : null), { class: "wide wrap" }],
       ["Worker", (row) => row.worker ?? "–", { label: "worker", class: "wrap" }],
     ],
     // what stands still comes first
@@ -120,19 +125,21 @@ const lanes = (rows) =>
     "Lanes",
   );
 
+const doneTag = ({ done, expected }) =>
+  h("span", { class: `tag ${!expected ? "" : done >= expected ? "good" : "warn"}` }, !expected ? "no model yet" : done >= expected ? "done" : "not all");
+
 const checks = (rows) =>
   table(
     [
-      ["Check", (row) => words(row.check)],
+      ["Check", (row) => capital(words(row.check))],
       ["Done", (row) => `${count(row.done)} of ${count(row.expected)}`, { class: "right num" }],
-      ["", (row) => h("span", { class: `tag ${row.done >= row.expected ? "good" : "warn"}` }, row.done >= row.expected ? "done" : "not all")],
+      ["", doneTag],
     ],
     rows.map((row) => ({ id: row.check, ...row })),
     "Daily checks",
   );
 
 function letters(rows) {
-  if (!rows.length) return none("No record was set aside.");
   return h(
     "div",
     {},
@@ -146,9 +153,9 @@ function letters(rows) {
             row.sample
               ? [
                   row.sample.field ? [h("b", { class: "mono" }, row.sample.field), ": "] : null,
-                  h("span", { class: "wrap" }, sentence(row.sample.message ?? "")),
+                  h("span", { class: "wrap" }, prose(row.sample.message)),
                   h("div", { class: "small soft mono wrap" }, `${row.sample.topic}[${row.sample.partition}]@${row.sample.offset}`, row.sample.at ? [" ", age(row.sample.at)] : null),
-                  row.sample.fields ? h("details", { class: "small", "data-key": `sample ${row.reason}` }, h("summary", {}, "Fields of this record"), h("p", { class: "mono wrap" }, row.sample.fields.join(", ")), h("p", { class: "soft" }, "Values may be personal; `plumbline dead-letters list --show-payload` shows them.")) : null,
+                  row.sample.fields ? h("details", { class: "small", "data-key": `sample ${row.reason}` }, h("summary", {}, "Fields of this record"), h("p", { class: "mono wrap" }, row.sample.fields.join(", ")), h("p", { class: "soft" }, prose("Values may be personal; `plumbline dead-letters list --show-payload` shows them."))) : null,
                 ]
               : "–",
           { class: "wide" },
@@ -174,8 +181,8 @@ function letters(rows) {
 const STAYS = ["oversized", "unreadable_record", "unreadable_batch", "unmappable", "refused_by_destination"];
 
 function again(row) {
-  if (STAYS.includes(row.reason)) return h("span", { class: "small soft" }, "cannot be sent: it is not whole, or is from no input");
-  if (!mayCommand()) return h("span", { class: "small soft" }, "operators can");
+  if (STAYS.includes(row.reason)) return h("span", { class: "small soft" }, "Cannot be sent: it is not whole, or is from no input.");
+  if (!mayCommand()) return h("span", { class: "small soft" }, "Operators can.");
   const open = () =>
     command({
       heading: `Send again: ${words(row.reason)}`,

@@ -1,6 +1,6 @@
 // Retraining: which models have a job, and for one of them its state, its safeguards and why not.
 import { get, modelPath } from "../api.js";
-import { h, span, when, words } from "../dom.js";
+import { h, prose, span, when, whole, words } from "../dom.js";
 import { actions } from "./actions.js";
 import { decisions } from "./audit.js";
 import { empty, failed, guards, jobTag, kept, table } from "../parts.js";
@@ -33,6 +33,7 @@ function overview(main, current) {
             h("a", { class: "name", href: `/retraining/${modelPath(row.model)}` }, row.model),
             h("div", { class: "small soft" }, row.active_version ?? ""),
           ],
+          { class: "named" },
         ],
         [
           "Job",
@@ -105,7 +106,7 @@ function shown(model, view, training, audit) {
           "div",
           {},
           h("h1", {}, "Retraining of ", h("a", { href: `/models/${modelPath(model)}` }, model)),
-          h("p", { class: "soft" }, view.active_version ? `${view.active_version} is active` : "no active version"),
+          h("p", { class: "soft" }, view.active_version ? `${view.active_version} is active.` : "No version is active."),
         ),
         actions(model, view),
       ),
@@ -129,50 +130,58 @@ function shown(model, view, training, audit) {
       ),
       h(
         "div",
-        { class: "grid" },
+        { class: "columns" },
         h(
-          "section",
-          { class: "card half" },
-          h("h2", {}, asked ? ["Safeguards, evaluated ", when(asked.at)] : "Safeguards"),
-          asked
-            ? [
-                h(
-                  "p",
-                  {},
-                  h("span", { class: `tag ${asked.decision === "refused" ? "warn" : "good"}` }, words(asked.decision)),
-                  " ",
-                  asked.reason,
-                ),
-                guards(asked.safeguards),
-              ]
-            : h("p", { class: "soft" }, "They are evaluated at the first drift, or by `plumbline retrain`."),
+          "div",
+          { class: "column" },
+          h(
+            "section",
+            { class: "card" },
+            h("h2", {}, asked ? ["Safeguards, evaluated ", when(asked.at)] : "Safeguards"),
+            asked
+              ? [
+                  h(
+                    "p",
+                    {},
+                    h("span", { class: `tag ${asked.decision === "refused" ? "warn" : "good"}` }, words(asked.decision)),
+                    " ",
+                    prose(asked.reason),
+                  ),
+                  guards(asked.safeguards),
+                ]
+              : h("p", { class: "soft" }, "They are evaluated at the first drift, or by ", h("code", {}, "plumbline retrain"), "."),
+          ),
+          h(
+            "section",
+            { class: "card" },
+            h("h2", {}, "Jobs"),
+            training.history.length ? history(training.history) : h("p", { class: "soft" }, "None yet."),
+          ),
         ),
         h(
-          "section",
-          { class: "card half" },
-          h("h2", {}, "Why not"),
-          refused.length
-            ? decisions(refused.slice(0, 8), false)
-            : h("p", { class: "soft" }, "No training of this model was refused."),
+          "div",
+          { class: "column" },
+          h(
+            "section",
+            { class: "card" },
+            h("h2", {}, "Why not"),
+            refused.length
+              ? decisions(refused.slice(0, 8), false)
+              : h("p", { class: "soft" }, "No training of this model was refused."),
+          ),
+          h(
+            "section",
+            { class: "card" },
+            h("h2", {}, "Commands to trainer and deployer"),
+            training.commands.length ? commands(training.commands) : h("p", { class: "soft" }, "None yet."),
+          ),
         ),
-        h(
-          "section",
-          { class: "card half" },
-          h("h2", {}, "Jobs"),
-          training.history.length ? history(training.history) : h("p", { class: "soft" }, "None yet."),
-        ),
-        h(
-          "section",
-          { class: "card half" },
-          h("h2", {}, "Commands to trainer and deployer"),
-          training.commands.length ? commands(training.commands) : h("p", { class: "soft" }, "None yet."),
-        ),
-        h(
-          "section",
-          { class: "card" },
-          h("h2", {}, "Decisions"),
-          audit.length ? decisions(audit.slice(0, 25), false) : h("p", { class: "soft" }, "None yet."),
-        ),
+      ),
+      h(
+        "section",
+        { class: "card" },
+        h("h2", {}, "Decisions"),
+        audit.length ? decisions(audit.slice(0, 25), false) : h("p", { class: "soft" }, "None yet."),
       ),
   );
 }
@@ -244,13 +253,13 @@ const commands = (rows) =>
       h("span", { class: "small soft wrap" }, row.candidate_version ?? row.model_version),
     ],
     (row) => [
-      row.trigger ? h("div", { class: "small" }, row.trigger.reason) : null,
+      row.trigger ? h("div", { class: "small" }, whole(row.trigger.reason)) : null,
       row.data
         ? h(
             "div",
             { class: "small soft" },
-            `rows of ${span(row.data.train.from, row.data.train.to)}, ` +
-              `judged on ${span(row.data.holdout.from, row.data.holdout.to)}`,
+            `Rows of ${span(row.data.train.from, row.data.train.to)}, ` +
+              `judged on ${span(row.data.holdout.from, row.data.holdout.to)}.`,
           )
         : null,
       row.recalibration ? h("div", { class: "small soft" }, expected(row.recalibration)) : null,

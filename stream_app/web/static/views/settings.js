@@ -99,7 +99,7 @@ export async function open(main, _part, current) {
         ),
         search,
       ),
-      h("div", { class: "grid" }, h("div", { class: "two" }, list), h("section", { class: "card third" }, trail)),
+      h("div", { class: "grid" }, h("div", { class: "two" }, list), h("section", { class: "card third short" }, trail)),
     ),
   );
   replace(list, skeleton());

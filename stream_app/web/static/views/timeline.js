@@ -1,5 +1,5 @@
 // What happened to an alert, newest first; what was only said again is folded.
-import { h, when } from "../dom.js";
+import { h, prose, when } from "../dom.js";
 import { severityTag } from "../parts.js";
 
 const NOTIFY = {
@@ -48,7 +48,7 @@ const revision = (row, at) => [
     h("b", {}, NOTIFY[row.notify] ?? (row.acknowledged_by ? `Taken by ${row.acknowledged_by}` : row.revision === 1 ? "Opened" : "Given back")),
     severityTag(row.severity),
   ),
-  h("div", { class: "small" }, row.summary),
+  h("div", { class: "small" }, prose(row.summary)),
 ];
 
 const reminders = (rows) =>
@@ -56,7 +56,7 @@ const reminders = (rows) =>
     "details",
     {},
     h("summary", {}, h("b", {}, `${rows.length} reminders`), " from ", when(rows[0].at), " to ", when(rows[rows.length - 1].at)),
-    h("ul", { class: "plain small" }, rows.map((row) => h("li", {}, when(row.at), " ", row.summary))),
+    h("ul", { class: "plain small" }, rows.map((row) => h("li", {}, when(row.at), " ", prose(row.summary)))),
   );
 
 const note = (row) => [h("div", { class: "row" }, when(row.at), h("b", {}, `Note by ${row.actor}`)), h("div", { class: "small wrap" }, row.note)];
