@@ -35,6 +35,7 @@ GOALS = {
     "fleet_page_seconds_10k_models": "under 1",
     "alert_to_100_clients_seconds": "under 1",
     "alert_latency_p99_s": "under 2",
+    "hourly_alert_latency_p99_s": "under 2",
 }
 
 

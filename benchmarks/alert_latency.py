@@ -1,7 +1,7 @@
-"""From the tick of a close to its alerts on the WebSocket: 50 models, 100 closes, one worker, one web process.
+"""From a tick to its alerts on the WebSocket: 50 models, 100 closes and 50 full hours, one worker, one web process.
 
-Each model's accuracy and scores go bad and well again, at different days; whatever record of an alert a close causes is
-waited for. The clock starts when the tick is committed.
+Each model's accuracy and scores go bad and well again, at different days; whatever record of an alert a close, or noon,
+causes is waited for. The clock starts when the tick is committed; a day's rows are counted before it.
 """
 
 from __future__ import annotations
@@ -53,9 +53,11 @@ def day_rows(topics: Topics, day: int, draw: np.random.Generator) -> list[Row]:
     return out
 
 
-async def measure(bootstrap: str, topics: Topics, address: str) -> list[float]:
-    """Seconds from each close's tick to each of its alerts."""
-    draw, took = np.random.default_rng(3), []
+async def measure(bootstrap: str, topics: Topics, address: str) -> tuple[list[float], list[float]]:
+    """Seconds from each close's tick to each of its alerts, and from noon's to each of the hourly alarms'."""
+    draw = np.random.default_rng(3)
+    closes: list[float] = []
+    hours: list[float] = []
     async with (
         ClockWriter(bootstrap, {}, topics) as writer,
         LogFollower(bootstrap, {}, topics) as follower,
@@ -71,21 +73,30 @@ async def measure(bootstrap: str, topics: Topics, address: str) -> list[float]:
                     arrived.setdefault(message["record"]["at"], []).append(time.perf_counter())
 
         listening = asyncio.create_task(listen())
+
+        async def tick(at: int) -> list[float]:
+            await writer.write(at, ())
+            began = time.perf_counter()
+            await follower.reached(at)
+            await asyncio.sleep(0.3)  # what the last log has carried is on the topic within a checkpoint
+            text = np.datetime_as_string(np.datetime64(at, "ms"), unit="ms") + "Z"
+            return [moment - began for moment in arrived.get(text, ())]
+
         for day in range(DAYS):
             noon = (FIRST + day) * DAY_MS + 12 * HOUR_MS
-            await writer.write(noon, day_rows(topics, day, draw))
-            await follower.reached(noon)
+            await writer.write(noon - HOUR_MS // 2, day_rows(topics, day, draw))
+            await follower.reached(noon - HOUR_MS // 2)
+            counts = day >= DAYS - 50
+            hours += await tick(noon) if counts else []
             for hour in (1, 2, 3, 4):
                 at = (FIRST + day + 1) * DAY_MS + hour * HOUR_MS
-                await writer.write(at, ())
-                began = time.perf_counter()
-                await follower.reached(at)
-                if hour >= 3 and day >= DAYS - 50:
-                    await asyncio.sleep(0.3)  # what the last log has carried is on the topic within a checkpoint
-                    text = np.datetime_as_string(np.datetime64(at, "ms"), unit="ms") + "Z"
-                    took += [moment - began for moment in arrived.get(text, ())]
+                if hour >= 3 and counts:
+                    closes += await tick(at)
+                else:
+                    await writer.write(at, ())
+                    await follower.reached(at)
         listening.cancel()
-    return took
+    return closes, hours
 
 
 def run(bootstrap: str, folder: Path) -> dict[str, float]:
@@ -100,13 +111,16 @@ def run(bootstrap: str, folder: Path) -> dict[str, float]:
         )  # fmt: skip
         try:
             with live_view.web(bootstrap, url, topics.output_prefix) as address:
-                took = sorted(asyncio.run(measure(bootstrap, topics, address)))
+                closes, hours = map(sorted, asyncio.run(measure(bootstrap, topics, address)))
         finally:
             children.end(worker, 30)
     return {
-        "alert_latency_p50_s": took[len(took) // 2],
-        "alert_latency_p99_s": took[int(0.99 * len(took))],
-        "alert_latency_alerts": len(took),
+        "alert_latency_p50_s": closes[len(closes) // 2],
+        "alert_latency_p99_s": closes[int(0.99 * len(closes))],
+        "alert_latency_alerts": len(closes),
+        "hourly_alert_latency_p50_s": hours[len(hours) // 2],
+        "hourly_alert_latency_p99_s": hours[int(0.99 * len(hours))],
+        "hourly_alert_latency_alerts": len(hours),
     }
 
 
