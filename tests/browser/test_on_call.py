@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import date, timedelta
@@ -133,6 +134,30 @@ async def test_no_window_is_off_by_one_day(site: Site, browser: Browser) -> None
             assert f"({days} day" in text
             assert text.startswith(f"{begin.day}")
             assert f"{last.day} {last:%b}" in text
+
+
+async def test_an_hourly_alarm_says_what_fell_before_any_daily_check_has_seen_it(site: Site, browser: Browser) -> None:
+    revisions = [json.loads(emit.value or b"") for emit in published()["alerts"]]
+    opened = next(row for row in revisions if row["revision"] == 1 and row["raised_by"] == ["hourly"])
+    row = {**opened, "id": str(uuid.uuid4()), "model": f"{opened['model_type']}:just-now", "tenant_id": "just-now"}
+    (window,) = row["report"]["hourly_performance"]["windows"]
+    begin = f"{int(window['from'][8:10])} {date.fromisoformat(window['from'][:10]):%b}"
+    await again(site, row)
+    async with site.web.client() as client:
+
+        async def known() -> bool:
+            return (await client.get(f"/alerts/{row['id']}")).status_code == 200
+
+        await until(known, 30, "the alert to be in the read model")
+    async with signed_in(browser, site.web, VIEWER, f"/alerts/{row['id']}") as (page, faults):
+        await settled(page)
+        lead = page.locator(".lead")
+        await expect(lead).to_contain_text(f"fell by {100 * (window['baseline'] - window['recent']):.1f} points")
+        await expect(lead).to_contain_text(
+            re.compile(f"since {begin}.* {window['from'][11:16]} UTC; still so at the full hour")
+        )
+        await expect(page.locator("[data-key=labels]")).to_contain_text(re.compile(r"Accuracy, \d+ h"))
+        assert not faults
 
 
 async def test_a_live_change_takes_nothing_away(site: Site, browser: Browser) -> None:
