@@ -11,7 +11,6 @@ import pytest
 from stream_app.core.hourly import evidence_state
 from stream_app.core.hourly.evidence import HourlyInput, HourlyResult, advance, fresh, wanted_days
 from stream_app.core.hourly.evidence_state import ModelEvidence
-from stream_app.core.hourly.explained import explained_hours
 from stream_app.core.hourly.reference import ReferenceDays, make_references
 from stream_app.core.hourly.references import ModelReferences
 from stream_app.core.hourly.rules import HourlyRules
@@ -235,19 +234,3 @@ def test_evidence_of_any_size_is_finite_and_the_alarm_goes_by_the_rounded_value(
     assert 300 < found[-1].errors.evidence < 10_000
     assert RULES.threshold == 3.301
     assert HourlyRules(false_alert_budget=20).threshold == 2.0
-
-
-def test_the_hours_that_explain_a_reading_hold_every_event_and_the_loss() -> None:
-    counts = world(10, 1_000, 3, 0.45)
-    days = range(FIRST + WARM, FIRST + WARM + 3)
-    made = references(counts, days)
-    hour = days[-1] * 24 + 6
-    rows = explained_hours("errors", HourlyInput("v", None, made, until(counts, hour), hour, RULES))
-    seen = until(counts, hour)
-    assert sum(row.events for row in rows) == sum(int(seen[day][:, :4].sum()) for day in days)
-    assert sum(row.ones for row in rows) == sum(int(seen[day][:, 1:3].sum()) for day in days)
-    bad = [row for row in rows if row.hour // 24 > days[0]]
-    assert sum(row.ones for row in bad) > 2 * sum(row.expected for row in bad)
-    assert max(row.since for row in bad) > 3
-    scores = explained_hours("scores", HourlyInput("v", None, made, until(counts, hour), hour, RULES))
-    assert len({row.slot for row in scores}) == len(made.scores[-1].slots)
