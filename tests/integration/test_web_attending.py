@@ -255,15 +255,12 @@ async def test_the_budget_counts_who_is_watched_and_spends_nothing_in_shadow(des
         assert set(said["models"]) == {"on", "shadow", "off"}
         # the alert of the bench was raised by a daily check, which has no budget
         assert (said["alarms"], said["real"], said["false"], said["not_judged"]) == (0, 0, 0, 0)
-        watched = said["models"]["shadow"]
-        assert watched == 1
-        assert said["allowed"] == {"on": 0.0, "shadow": 1.0 / 1_000}
-        row = {
-            "model": "*", "key": "hourly_alerts", "value": "on", "at": rfc3339(at(D, 5)), "actor": "a", "reason": "r",
-        }  # fmt: skip
-        await desk.site.redis.hset(desk.site.keys.settings, "*|hourly_alerts", json.dumps(row))
-        said = (await http.get("/budget")).json()
-        assert (said["models"]["on"], said["models"]["shadow"]) == (watched, 0)
+        row = {"model": "*", "key": "hourly_alerts", "at": rfc3339(at(D, 5)), "actor": "a", "reason": "r"}
+        for mode, other in (("shadow", "on"), ("on", "shadow")):
+            await desk.site.redis.hset(desk.site.keys.settings, "*|hourly_alerts", json.dumps(row | {"value": mode}))
+            said = (await http.get("/budget")).json()
+            assert (said["models"][mode], said["models"][other]) == (1, 0)
+            assert said["allowed"] == {mode: 1.0 / 1_000, other: 0.0}
         # an hourly alert of this month that somebody called false is spent of it; one of another month is not
         alert = json.loads(await desk.site.redis.hget(desk.site.keys.alert, _alert(desk)))
         alert |= {"raised_by": ["hourly"], "verdict": {"verdict": "false", "actor": "a", "at": alert["at"]}}
