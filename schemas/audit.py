@@ -40,7 +40,8 @@ class AuditInputs(msgspec.Struct, frozen=True):
 class AuditRecord(Output, frozen=True, kw_only=True):
     """A decision. One about everything has ``*`` for model, model_type and tenant_id.
 
-    What is decided alike again and again is one record: each time a newer one with the same id and a higher ``count``.
+    What is decided alike again and again is one fact: a record when it begins, and when it is over a newer one with the
+    same id and a higher ``count``.
     """
 
     schema: Literal["io.plumbline.audit-record.v1"]

@@ -28,6 +28,7 @@ CHECKS: dict[str, Check] = {
     "dead-letters": kafka_checks.dead_letters,
     "redis": machine.redis,
     "quality": machine.quality,
+    "outcomes": machine.outcomes,
     "disk": machine.disk,
 }
 

@@ -7,11 +7,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from stream_app.doctor.report import Checkup, Diagnosis
+from stream_app.doctor.report import Checkup, Diagnosis, Level
 from stream_app.kafka import unpacking
 
 #: Share and bytes of the disk that should be free: a compaction needs room beside what is there.
 FREE_SHARE, FREE_BYTES = 0.10, 2 << 30
+#: Days in which a model that predicts should have an outcome, and models without one that are named.
+LABELLED_WITHIN_DAYS, NAMED = 30, 20
 
 
 async def redis(context: Checkup) -> list[Diagnosis]:
@@ -41,6 +43,27 @@ async def quality(context: Checkup) -> list[Diagnosis]:
     if found.all_clear or not context.settings.redis_url:  # turned off is a choice, and the sentence says so
         return [Diagnosis("quality", "ok", found.sentence)]
     return [Diagnosis("quality", "warn", found.sentence, "plumbline alerts, or the first page of the dashboard")]
+
+
+async def outcomes(context: Checkup) -> list[Diagnosis]:
+    """Models whose quality nobody can know: predictions for a month, and no outcome.
+
+    Not those whose outcomes are not expected within it."""
+    from stream_app.projection.asked import without_outcomes
+
+    found = await without_outcomes(context.settings)
+    if found is None:
+        level: Level = "ok" if not context.settings.redis_url else "warn"
+        text = "the read model, which knows when outcomes came, is turned off here or cannot be asked"
+        return [Diagnosis("outcomes", level, text)]
+    named = [model for model in found if context.settings.for_model(model).label_delay_days < LABELLED_WITHIN_DAYS]
+    if not named:
+        return [Diagnosis("outcomes", "ok", f"no model is without one for {LABELLED_WITHIN_DAYS} days")]
+    shown = ", ".join(named[:NAMED]) + (f" and {len(named) - NAMED} more" if len(named) > NAMED else "")
+    text = f"{len(named)} {'models have' if len(named) > 1 else 'model has'} predicted for {LABELLED_WITHIN_DAYS} days "
+    text += f"without one outcome: {shown}. Only scores are watched, and nothing is retrained by quality"
+    repair = f"send outcomes to {context.topics.outcomes}, with the ids of the predictions (`plumbline load outcomes`)"
+    return [Diagnosis("outcomes", "warn", text, repair)]
 
 
 async def disk(context: Checkup) -> list[Diagnosis]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date
 from typing import Any, NamedTuple
 
 import orjson
@@ -69,6 +70,16 @@ def _short(value: Any) -> Any:
     return round(value, 3) if isinstance(value, float) else value
 
 
+def without_outcomes(state: fold.State) -> bool:
+    """Whether a model has predicted for 30 days and no outcome of any of them has come, all versions together."""
+    dates = sorted(state.days)
+    if not dates or (date.fromisoformat(dates[-1]) - date.fromisoformat(dates[0])).days < fold.TREND_DAYS - 1:
+        return False
+    made = any(day.predictions for versions in state.days.values() for day in versions)
+    known = any(day.outcomes for versions in state.days.values() for day in versions)
+    return made and not known and not any(day.outcomes for day in state.open.values())
+
+
 class Fleet:
     """All models, sorted by the attention they need. Keeps some 5 kB of each."""
 
@@ -126,6 +137,15 @@ class Fleet:
                     await asyncio.sleep(0)
             self._counted = models, tally
         return tally
+
+    async def without_outcomes(self) -> list[str]:
+        """Models that have predicted for 30 days without an outcome, by name. Reads all of them."""
+        found, cursor = [], 0
+        while True:
+            cursor, part = await self._redis.hscan(self._keys.fleet, cursor, count=_AT_ONCE)
+            found += [name.decode() for name, value in part.items() if without_outcomes(fold.decode(value))]
+            if not cursor:
+                return sorted(set(found))
 
     async def _refresh(self, seq: int) -> None:
         names = [name.decode() for name in await self._redis.zrangebyscore(self._keys.touched, f"({self._seq}", seq)]

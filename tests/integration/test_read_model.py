@@ -8,6 +8,7 @@ import json
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import orjson
 import pytest
 
 from stream_app.core.kit.effects import Emit
+from stream_app.doctor import machine
+from stream_app.doctor.report import Checkup
 from stream_app.projection.client import client
 from stream_app.projection.keys import Keys
 from stream_app.projection.projector import Projector
@@ -270,6 +273,44 @@ async def test_snapshots_beyond_the_days_that_are_kept_leave_redis_however_many_
         await until(lambda: held(703), 60, "the newest day that leaves the first one kept")
         await publish(prefix, {"metric-snapshots": tuple(emits("2026-04-02", 3))})
         await until(lambda: held(6), 60, "the first day to leave")
+
+
+async def test_doctor_names_the_models_without_an_outcome_in_30_days(prefix: Prefix, redis_server: RedisServer) -> None:
+    row = next(r for e in published()["metric-snapshots"] if (r := json.loads(e.value or b""))["state"] == "closed")
+
+    def emits(tenant: str, days: int, outcomes_on: int | None = None) -> tuple[Emit, ...]:
+        of = {"model": f"churn:{tenant}", "tenant_id": tenant}
+        rows = (
+            row | of | {"date": f"{date(2026, 3, 1) + timedelta(days=n)}", "predictions": 200,
+                        "outcomes": 40 if n == outcomes_on else 0}
+            for n in range(days)
+        )  # fmt: skip
+        return tuple(Emit("metric-snapshots", None, b"x", json.dumps(r).encode(), []) for r in rows)
+
+    settings = prefix.settings(redis_url=redis_server.url)
+    late = prefix.settings(redis_url=redis_server.url, types={"churn": {"label_delay_days": 45}})
+
+    async def said(of: Any = settings) -> tuple[str, str]:
+        (found,) = await machine.outcomes(Checkup(of, prefix.topics))
+        return found.level, found.what
+
+    async with projecting(prefix, redis_server.url) as reader:
+        await whole(reader)
+        models = (emits("silent", 35), emits("labelled", 35, 20), emits("long-ago", 35, 2), emits("young", 29))
+        await publish(prefix, {"metric-snapshots": tuple(emit for some in models for emit in some)})
+
+        async def all_there() -> bool:
+            return len(await reader.fleet.models()) == 4
+
+        await until(all_there, 60, "the models")
+        level, what = await said()
+        assert level == "warn"
+        assert what.startswith(
+            "2 models have predicted for 30 days without one outcome: churn:long-ago, churn:silent. "
+        )
+        assert (await said(late))[0] == "ok", "none is expected so soon"
+    assert (await said(settings.model_copy(update={"redis_url": ""})))[0] == "ok"
+    assert (await said(settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})))[0] == "warn"
 
 
 async def test_two_projectors_at_once_never_mix(prefix: Prefix, redis_server: RedisServer) -> None:

@@ -16,11 +16,14 @@ from stream_app.settings import Settings, base, changed
 from tests.support.judge import told
 from tests.support.kafka_io import Prefix, read
 from tests.support.loop import MINUTE_MS, Stepper, Turn, compare, rows_of, settle, simulate
+from tests.support.recalibrated import drawn
 from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS, Day, flipped, healthy
 from tests.support.worker import Worker
 
-LOOP, ASK, OUTSIDE = "churn:loop", "churn:ask", "churn:outside"
-MODELS = (LOOP, ASK, OUTSIDE)
+LOOP, ASK, OUTSIDE, REPAIR = "churn:loop", "churn:ask", "churn:outside", "churn:repair"
+MODELS = (LOOP, ASK, OUTSIDE, REPAIR)
+#: labelled rows of a day, enough to look at a repair after one
+REPAIR_ROWS = 260
 GOOD = {"accuracy": 0.84, "precision": 0.82}
 DIGEST = "ab" * 32
 #: short windows, so that the first verdict comes after eight days
@@ -34,7 +37,8 @@ TOPICS = ("drift-events", "training-commands", "training-jobs", "audit", "alerts
 
 #: every state that a tick can leave a model in; `validating` ends with its tick
 STATES = (
-    "awaiting_approval", "requested", "training", "activating", "probation", "rolling_back", "failed", "halted", "idle",
+    "awaiting_approval", "repairing", "requested", "training", "activating", "probation", "rolling_back", "failed",
+    "halted", "idle",
 )  # fmt: skip
 
 
@@ -45,7 +49,8 @@ def order(number: int, model: str, command: str, **arguments: Any) -> NewCommand
 class World:
     """What the trainer, the deployer and people do. `LOOP` gets a version that is worse and taken back; of `ASK` every
     training fails, so its circuit opens and a person closes it; on `OUTSIDE` somebody deploys a good version in the
-    middle of a training, whose answer comes all the same."""
+    middle of a training, whose answer comes all the same; the scores of `REPAIR` move, its repair is worse and taken
+    back, and it is trained instead."""
 
     def __init__(self) -> None:
         self.active = dict.fromkeys(MODELS, "v1")
@@ -54,6 +59,11 @@ class World:
 
     def day(self, model: str, day: int) -> Day:
         rng = np.random.default_rng([day, MODELS.index(model)])
+        if model == REPAIR:
+            moved = day >= BAD and self.active[model] != "v2"
+            scores, predicted, actual = drawn("+2.4" if moved else "as before", rng, REPAIR_ROWS)
+            worse = "-c" in self.active[model]
+            return Day(scores, ~predicted if worse else predicted, actual)
         found = healthy(rng, 150)
         if self.active[model] != "v1":
             return flipped(found, rng, 60) if model == LOOP else found
@@ -75,8 +85,10 @@ class World:
             # repeated and out of order, as an at-least-once trainer may answer
             return [accepted, accepted, succeeded, accepted, succeeded]
         self.active[sent["model"]] = sent["candidate_version"]
-        status = "activated" if sent["command"] == "activate" else "rolled_back"
-        return [{**told, "status": status, "candidate_version": sent["candidate_version"]}] * 2
+        status = "rolled_back" if sent["command"] == "rollback" else "activated"
+        done = {**told, "status": status, "candidate_version": sent["candidate_version"]}
+        taken = [{**told, "status": "accepted"}] if sent["command"] == "recalibrate" else []
+        return [*taken, done, *taken, done]
 
     def decide(self, jobs: dict[str, dict[str, Any]], day: int) -> list[NewCommand]:
         """A person answers what waits, once a day."""
@@ -145,17 +157,19 @@ async def _judge(prefix: Prefix, running: Worker, turns: list[Turn]) -> None:
     rows = [json.loads(record.value) for part in audit.values() for record in part]
     made = {(row["model"], row["action"], row["decision"]) for row in rows}
     assert {
+        (REPAIR, "recalibrate", "ordered"), (REPAIR, "recalibrate", "activated"), (REPAIR, "probation", "failed"),
+        (REPAIR, "rollback", "rolled_back"), (REPAIR, "train", "ordered"), (REPAIR, "activate", "activated"),
         (LOOP, "activate", "activated"), (LOOP, "probation", "failed"), (LOOP, "rollback", "rolled_back"),
         (ASK, "train", "failed"), (ASK, "circuit", "opened"), (ASK, "reset_circuit", "closed"),
         (OUTSIDE, "train", "cancelled"), (OUTSIDE, "result_succeeded", "refused"), (OUTSIDE, "probation", "kept"),
     } <= made  # fmt: skip
 
 
-async def test_kills_in_three_states_command_nothing_twice_and_lose_nothing(
+async def test_kills_in_four_states_command_nothing_twice_and_lose_nothing(
     prefix: Prefix, worker: Callable[..., Worker]
 ) -> None:
     running = worker(checkpoint_interval_ms="10").start()
-    turns, seen = await _run(prefix, running, {"training", "activating", "rolling_back"})
+    turns, seen = await _run(prefix, running, {"repairing", "training", "activating", "rolling_back"})
     assert set(STATES) <= seen
     await _judge(prefix, running, turns)
 

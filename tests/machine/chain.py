@@ -14,9 +14,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-import numpy as np
-import orjson
-
 from schemas.clock import Tick
 from schemas.common import encode, rfc3339
 from schemas.partitioning import partition_for
@@ -27,17 +24,15 @@ from stream_app.pipeline import Configs, stages
 from stream_app.settings import Settings
 from stream_app.simulator import DictTable
 from stream_app.stage_configs import alerts_config, drift_config, labels_config, metrics_config, retrain_config
+from tests.machine.stories import STORIES, records
 from tests.support.loop import rows_of
-from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS, flipped, healthy
+from tests.support.scenarios import DAY_MS, FIRST_DAY, HOUR_MS
 
-DAYS: Final = 17
-#: the first day whose outcomes are worse by 30 points
-BAD: Final = 8
+DAYS: Final = 20
 MODEL: Final = "conflict:global"
-ROWS_A_DAY: Final = 36
 PARTITIONS: Final = 2
 #: different inputs; each is simulated once without kills
-WORLDS: Final = 3
+WORLDS: Final = len(STORIES)
 #: turns that a sequence plays: whole days of three
 A_PART: Final = 15
 
@@ -45,6 +40,8 @@ SETTINGS: Final = Settings(
     environment="development", app_id="chain", input_prefix="", output_prefix="", input_partitions=PARTITIONS,
     model_partitions=1, auto_retrain=True, auto_retrain_conflict=True, auto_retrain_tenants=("*",),
     cells_per_checkpoint=3, retrain_min_samples=30, holdout_min_rows=8, holdout_min_class=1,
+    # ticks are 8 and 16 hours apart
+    command_finish_h=48,
 )  # fmt: skip
 TOPICS: Final = topics_of(SETTINGS)
 CONFIGS: Final = Configs(
@@ -210,11 +207,7 @@ def _inputs(seed: int) -> list[Turn]:
     turns = []
     for day in range(DAYS):
         rows: list[tuple[str, bytes, bytes]] = []
-        rng = np.random.default_rng([seed, day])
-        found = healthy(rng, ROWS_A_DAY)
-        if day >= BAD:
-            found = flipped(found, rng, 30)
-        rows += rows_of(MODEL, "v1", day, found)
+        rows += rows_of(MODEL, "v1", day, STORIES[seed].day(seed, day))
         rows += late
         late = [rows.pop(draw.randrange(len(rows))) for _ in range(3)]  # some come a day late, outcomes or predictions
         rows += [draw.choice(rows), ("predictions", b"poison", b"{"), ("outcomes", b"poison", b"[]")]
@@ -230,17 +223,6 @@ def _inputs(seed: int) -> list[Turn]:
     }  # fmt: skip
     turns[31].records.append(("operator-commands", MODEL.encode(), json.dumps(command).encode()))
     return turns
-
-
-def _answer(command: dict[str, Any]) -> dict[str, Any]:
-    told = {"model": command["model"], "command_id": command["command_id"], "attempt": command["attempt"]}
-    good = {"accuracy": 0.83, "precision": 0.81, "recall": 0.8, "pr_auc": 0.8, "precision_at_80_recall": 0.8}
-    if command["command"] == "train":
-        return told | {
-            "status": "succeeded", "candidate_version": "v2", "candidate_metrics": good, "champion_metrics": good,
-        }  # fmt: skip
-    status = "activated" if command["command"] == "activate" else "rolled_back"
-    return told | {"status": status, "candidate_version": command["candidate_version"]}
 
 
 def _attend(alert: dict[str, Any], number: int) -> list[tuple[str, bytes, bytes]]:
@@ -278,19 +260,27 @@ def whole(world: int) -> list[Chain]:
 
     A trainer and a deployer answer at the next tick that ends an epoch.
     """
-    turns = _inputs(world)
+    turns, story = _inputs(world), STORIES[world]
     chain, stood, answered, seen, asked = Chain(turns), [], 0, 0, 0
-    for number in range(len(turns)):
+    for number, turn in enumerate(turns):
         if number % A_PART == 0:
             stood.append(chain.copy())
+        active = chain.values("model-lifecycle")[-1:]
+        turn.records[:] = [
+            (topic, key, story.served(value, active[0]["active_version"] if active else "v1"))
+            if topic == "predictions" and key != b"poison" else (topic, key, value)
+            for topic, key, value in turn.records
+        ]  # fmt: skip
         chain.turn()
         chain.settle()
         orders = chain.values("training-commands")
-        follow = next((turn for turn in turns[number + 1 :] if turn.ends_epoch), None)
-        if follow is not None:
+        later = [turn for turn in turns[number + 1 :] if turn.ends_epoch]
+        if later:
+            follow = later[0]
             for command in orders[answered:]:
-                answer = orjson.dumps(_answer(command))
-                follow.records.append(("training-results", command["model"].encode(), answer))
+                for delay, record in records(story.answers(command)):
+                    if delay < len(later):
+                        later[delay].records.append(record)
             answered = len(orders)
             alerts = chain.values("alerts")
             if number > seen + 1 and alerts and len(alerts) > asked:

@@ -139,6 +139,16 @@ class Coordinator(RuleBasedStateMachine):
         name = version or (job.candidate if job is not None else None) or "x3"
         self._do(self.world.changed(name))
 
+    @precondition(lambda self: self.world.state.given_up is not None)
+    @rule(accepted=st.booleans())
+    def the_repair_comes_late(self, accepted: bool) -> None:
+        late = self.world.state.given_up
+        assert late is not None
+        assert late.sent is not None
+        if accepted:
+            self._do(self.world.result("accepted", command_id=late.sent.id, attempt=late.sent.attempt))
+        self._do(self.world.changed(late.candidate))
+
     @precondition(lambda self: bool(self.world.handled))
     @rule(back=st.integers(0, 7))
     def again(self, back: int) -> None:

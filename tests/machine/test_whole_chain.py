@@ -15,6 +15,7 @@ from stream_app.core import model_log
 from stream_app.core.hourly import hours_codec
 from stream_app.core.metrics_stage.keys import HOURS, split_cell_key
 from tests.machine.chain import DAYS, PARTITIONS, STEPS, TOPICS, WORLDS, Chain, play, sequence, whole
+from tests.machine.stories import STORIES
 from tests.oracle import batch, drift
 from tests.oracle.inputs import DAY, Refused, outcome, prediction
 from tests.support.judge import counted_revisions, same
@@ -91,7 +92,7 @@ def _rows(chain: Chain, at_ms: int) -> drift.Rows:
     )
 
 
-@pytest.mark.parametrize("world", range(WORLDS))
+@pytest.mark.parametrize("world", [n for n, story in enumerate(STORIES) if story.repairs is None])
 def test_without_kills_the_drift_is_the_oracles_and_the_loop_closes(world: int) -> None:
     chain = whole(world)[-1]
     judges: dict[str, drift.Judge] = {}
@@ -119,6 +120,38 @@ def test_without_kills_the_drift_is_the_oracles_and_the_loop_closes(world: int) 
     assert any("muted_until" in alert for alert in chain.values("alerts"))
     assert {alert["status"] for alert in chain.values("alerts")} >= {"open", "updated"}
     assert [row["active_version"] for row in chain.values("model-lifecycle")][:2] == ["v1", "v2"]
+
+
+#: of each way that a repair goes: the commands, and what the audit says of them in order
+_REPAIRS = {
+    "taken back": (
+        ["recalibrate 1", "rollback 1", "train 1", "activate 1"],
+        ["recalibrate ordered", "recalibrate activated", "probation failed", "rollback rolled_back", "train ordered",
+         "validate passed", "activate activated", "probation kept"],
+    ),
+    "late": (
+        ["recalibrate 1", "recalibrate 2", "recalibrate 3", "train 1", "cancel 1"],
+        ["recalibrate ordered", "recalibrate sent_again", "recalibrate sent_again", "recalibrate failed",
+         "train ordered", "train cancelled", "recalibrate activated", "probation kept"],
+    ),
+    "unsupported": (
+        ["recalibrate 1", "train 1", "activate 1"],
+        ["recalibrate ordered", "recalibrate failed", "train ordered", "validate passed", "activate activated",
+         "probation kept"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("world", [n for n, story in enumerate(STORIES) if story.repairs is not None])
+def test_without_kills_a_repair_ends_as_its_deployer_has_it_and_the_loop_closes(world: int) -> None:
+    chain = whole(world)[-1]
+    commands, decided = _REPAIRS[STORIES[world].repairs or ""]
+    sent = [f"{command['command']} {command['attempt']}" for command in chain.values("training-commands")]
+    assert sent == commands
+    said = [f"{row['action']} {row['decision']}" for row in chain.values("audit") if row["stage"] == "retrain"]
+    assert [text for text in said if "refused" not in text and "set" not in text] == decided
+    jobs = chain.values("training-jobs")
+    assert (jobs[-1]["state"], jobs[-1]["circuit"]) == ("idle", "closed")
 
 
 def _difference(found: Chain, wanted: Chain) -> str | None:

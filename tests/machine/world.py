@@ -111,6 +111,10 @@ class World:
 
     def _judge(self, before: ModelState, event: Event, effects: list[fx.Effect]) -> None:
         rules = self.config.rules
+        late = before.given_up
+        if isinstance(event, VersionChanged) and late is not None and event.version == late.candidate != before.active:
+            assert self.state.watch is not None
+            assert self.state.watch.by == "coordinator", "a late repair is the command's own"
         if isinstance(event, Forgotten):
             self.last_train = self.last_repair = None  # a model that comes back after 90 days is new
             self.repairs = set()
@@ -327,6 +331,8 @@ def random_event(world: World, rng: random.Random) -> Event:
     if roll < 0.77:
         job = world.state.job
         candidate = job.candidate if job is not None else None
+        if world.state.given_up is not None and rng.random() < 0.5:
+            candidate = world.state.given_up.candidate  # a slow deployer repaired after all
         return world.changed(candidate if candidate and rng.random() < 0.7 else f"x{rng.randrange(4)}")
     if roll < 0.90:
         some = seen(rng.choice((5_000, 5_000, 5_000, 50)), faults=rng.choice(((), (), (), ("predictions down",))))

@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 
 from schemas.catalogue import FAMILIES
 from stream_app.kafka.arrived import FAULTS
-from stream_app.projection import fold
+from stream_app.projection import fleet, fold
 from stream_app.projection.apply import KINDS, RedisBatch, cutoff_ms, outlived
 from stream_app.projection.keys import KEPT_DAYS, Keys
 from stream_app.projection.projector import UNFIT
@@ -75,6 +75,29 @@ def test_the_trend_keeps_gaps_and_thirty_days() -> None:
     assert len(trend) == 30
     assert trend[18] is None
     assert trend.count(None) == 1
+
+
+@pytest.mark.parametrize(
+    ("days", "rows", "without"),
+    [
+        (range(1, 31), (0, 0), True),
+        (range(1, 30), (0, 0), False),  # too young to tell
+        (range(1, 31, 2), (0, 0), False),
+        ((1, 30), (0, 0), True),  # most days without a prediction
+        (range(1, 31), (1, 0), False),
+        ((), (0, 0), False),
+    ],
+)
+def test_a_month_of_predictions_without_an_outcome_is_known(days: Any, rows: tuple[int, int], without: bool) -> None:
+    model = state()
+    for day in days:
+        right, wrong = rows if day == 7 else (0, 0)
+        found = {**snapshot(f"2026-01-{day:02d}"), "outcomes": right + wrong}
+        fold.snapshot(model, found)
+    assert fleet.without_outcomes(model) == without
+    if without:
+        fold.open_day(model, {**snapshot("2026-02-01"), "outcomes": 1})
+        assert not fleet.without_outcomes(model)
 
 
 def test_an_older_revision_changes_nothing() -> None:

@@ -39,7 +39,7 @@ class Said(NamedTuple):
     reason: str
     #: (name, passed, reason) of every safeguard that was asked
     safeguards: Sequence[tuple[str, bool, str]] = ()
-    #: of what is one record however often it is decided, for example at every daily check
+    #: of what is one fact however often it is decided, for example at every daily check
     repeated: Repeated | None = None
     comparison: VersionComparison | None = None
     tried: Sequence[TriedRange] = ()

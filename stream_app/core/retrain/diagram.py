@@ -82,9 +82,9 @@ A change of the active version that nobody here commanded ends whatever job ther
 
 ## Before a training
 
-Asked in this order, all of them, for every statistical or performance event with verdict `drift`; every answer is on
-`ml.audit`. A manual command skips flags, severity and approval; a policy, which has no severity, skips that; an
-approval skips only its own request.
+Asked in this order, all of them, for every statistical or performance event with verdict `drift`; every answer is in a
+record on `ml.audit`, and the same answer at one check after the other in the same one. A manual command skips flags,
+severity and approval; a policy, which has no severity, skips that; an approval skips only its own request.
 
 {safeguards}
 
@@ -110,6 +110,11 @@ The deployer serves `VERSION-c` and a mark: the version as it is, wrapped. What 
 version. A deployer that answers `failed` or `unsupported`, or nothing, leads to a training in the same episode, and so
 does a repair that its probation takes back: the plan is made anew, and samples, coverage, maturity and circuit are
 asked again, the cooldown is not. Nothing of it counts for the circuit, backs off or starts a cooldown.
+
+A repair that was given up may come all the same, from a deployer that was slow. It is known by its version's name: it
+goes on probation as if it had come in time, and the training that was commanded in its place is called back, as it
+would be judged beside a version that serves no more. Only if the active version has changed meanwhile is it one that
+nobody asked for. If a late repair is taken back, the cooldown counts from the training that was called back.
 
 ## What asks for a training
 
@@ -168,7 +173,10 @@ bound a version that answered upside down was kept (250 rows a day, a drop of 30
 ## What is refused
 
 Refusals move nothing and are audited by these names. What is refused at every check of the same run of drift by the
-same safeguards is one audit record with a `count`, the time of the first (`first_at`) and of the last (`at`).
+same safeguards is one fact on the audit: said when it begins and, under the same id, once it is over, because other
+safeguards refuse, none does, or the run has ended. The second says how often it was (`count`), since when (`first_at`),
+what the last refusal was and when. So the audit of a model that cannot be trained grows with what changes, not with the
+days; what refuses now stands in its open alert.
 
 `drift`, `retrain` and `approve` are refused by safeguards; results also as `unknown_command`, `other_attempt` or
 `wrong_version`; an `activated` or `rolled_back` that no command waits for is believed, and audited once: as the change

@@ -53,6 +53,8 @@ class Audit(NamedTuple):
     comparison: VersionComparison | None = None
     #: ranges that a candidate was made from
     tried: tuple[TriedRange, ...] = ()
+    #: the refusals that it sums up
+    refusals: Refusals | None = None
 
 
 class CommandRefused(NamedTuple):
@@ -73,7 +75,7 @@ class Decide(NamedTuple):
     eligible: bool
     answers: tuple[SafeguardResult, ...]
     decision: Literal["ordered", "awaiting_approval", "refused"]
-    #: a refusal, with those before it that were the same
+    #: a refusal, with those before it that were the same; the audit hears of the first
     refusals: Refusals | None = None
     action: Literal["train", "recalibrate"] = "train"
     #: why it is a repair, or none

@@ -34,7 +34,7 @@ def check(transition: Transition, event: PolicyCheck) -> None:
     for policy in POLICIES:
         why = _due(policy, transition.config.model, rules, transition.state, event)
         if why is None:
-            forget_refusals(transition, policy)
+            forget_refusals(transition, policy, "it is not due any more")
         elif _asked(transition, event, policy, why):
             return
 
@@ -88,12 +88,12 @@ def _asked(transition: Transition, event: PolicyCheck, policy: Policy, why: str)
     reason = f"{policy}: {why}"
     cause = Cause(policy, (), reason, COORDINATOR, event.close_ms, None, event.seen.plan.from_ms // DAY_MS)
     if not refusing and event.free:
-        forget_refusals(transition, policy)
+        forget_refusals(transition, policy, "all safeguards pass now")
         transition.audit("train", "ordered", subject, f"{reason}; all safeguards passed", answers=answers)
         order(transition, cause, event.seen)
         return True
     if refusing == ("approval",) and transition.state.state in ("idle", "failed"):
-        forget_refusals(transition, policy)
+        forget_refusals(transition, policy, "it waits for a person now")
         transition.audit("train", "awaiting_approval", subject, reason, answers=answers)
         transition.begin("awaiting_approval", cause, asked="train")
         return True

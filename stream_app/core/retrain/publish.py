@@ -63,7 +63,11 @@ class Publisher:
         if isinstance(effect, fx.PublishJob):
             return [self._job(model, effect), self._log(self._job_entry(model, effect.state), model)]
         if isinstance(effect, fx.Audit):
-            said = Said(model, *effect[:6], _plain(effect.answers), comparison=effect.comparison, tried=effect.tried)
+            known = effect.refusals
+            said = Said(
+                model, *effect[:6], _plain(effect.answers), comparison=effect.comparison, tried=effect.tried,
+                repeated=Repeated(known.count, known.first_ms) if known is not None else None,
+            )  # fmt: skip
             return [self.audit(said)]
         if isinstance(effect, fx.CommandRefused):
             reason = f"{effect.name}: {effect.reason}"
@@ -168,11 +172,11 @@ class Publisher:
             model, effect.event_id, effect.eligible, [(a.name, a.passed, bounds.cut(a.reason, TEXT)) for a in answers]
         )
         known = effect.refusals
-        subject = known.subject if known is not None else effect.event_id
-        repeated = Repeated(known.count, known.first_ms) if known is not None else None
+        if known is not None and known.count > 1:
+            return [self._log(entry, model)]  # the audit has it, and hears when it is over
         said = Said(
-            model, fx.COORDINATOR, effect.action, effect.decision, subject, (effect.event_id,), reason, _plain(answers),
-            repeated,
+            model, fx.COORDINATOR, effect.action, effect.decision, effect.event_id, (effect.event_id,), reason,
+            _plain(answers), Repeated(known.count, known.first_ms) if known is not None else None,
         )  # fmt: skip
         return [self._log(entry, model), self.audit(said)]
 

@@ -57,7 +57,7 @@ def send(transition: Transition) -> None:
     model = transition.config.model
     name = repaired_version(model, job.base, command_id(model, job.episode, "recalibrate"))
     transition.change_job(candidate=name)
-    transition.change(repaired=name, last_repair_ms=job.cause.nominal_ms)
+    transition.change(repaired=name, last_repair_ms=job.cause.nominal_ms, given_up=None)
     transition.send("repairing", "recalibrate")
 
 

@@ -15,7 +15,7 @@ from stream_app.core.comparisons.recalibration import RepairProposal
 from stream_app.core.kit.codec import Codec
 from stream_app.core.retrain.data_range import Plan
 
-FORMAT: Final = 5
+FORMAT: Final = 6
 PREFIX: Final = b"J"
 
 State = Literal[
@@ -84,6 +84,8 @@ class Job(msgspec.Struct, frozen=True):
     tried: tuple[TriedRange, ...] = ()
     #: of an episode that repairs; gone once it trains instead
     repair: RepairProposal | None = None
+    #: the repair had been given up when its version came to serve after all
+    late: bool = False
 
 
 class FailedCommand(msgspec.Struct, frozen=True):
@@ -100,7 +102,7 @@ class FailedCommand(msgspec.Struct, frozen=True):
 
 
 class Refusals(msgspec.Struct, frozen=True):
-    """The same refusal of the same drift, check after check: one fact, and one audit record with a count."""
+    """The same refusal of the same drift, check after check: one fact, audited when it begins and when it is over."""
 
     #: id of the first event refused
     subject: str
@@ -111,6 +113,10 @@ class Refusals(msgspec.Struct, frozen=True):
     count: int
     #: tick of the first refusal (epoch ms)
     first_ms: int
+    #: id of the last event refused, its tick, and what refused it in words
+    last: str = ""
+    last_ms: int = 0
+    why: str = ""
 
 
 class Watch(msgspec.Struct, frozen=True):
@@ -166,6 +172,8 @@ class ModelState(msgspec.Struct, frozen=True):
     #: version that the last repair made, and the nominal time of its command
     repaired: str | None = None
     last_repair_ms: int | None = None
+    #: the repair that was given up last, as it was then: until the active version changes, its own may still come
+    given_up: Job | None = None
 
 
 _codec: Final = Codec[ModelState](ModelState, FORMAT, "a model's retraining memory")

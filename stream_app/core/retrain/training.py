@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec.structs import replace
 
+from schemas import bounds
+from schemas.common import rfc3339
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.retrain import repairing
 from stream_app.core.retrain.effects import COORDINATOR, Decide
@@ -21,10 +23,21 @@ from stream_app.core.retrain.events import (
     Seen,
     TickEvent,
 )
-from stream_app.core.retrain.safeguards import NOT_FOR_MANUAL, NOT_FOR_POLICIES, Check, Context, SafeguardResult, ask
+from stream_app.core.retrain.safeguards import (
+    NOT_FOR_MANUAL,
+    NOT_FOR_POLICIES,
+    SAFEGUARDS,
+    Check,
+    Context,
+    SafeguardResult,
+    ask,
+)
 from stream_app.core.retrain.state import POLICIES, Cause, Refusals
 from stream_app.core.retrain.transition import Transition, job_id
 from stream_app.core.retrain.validation import validate
+
+#: Characters of a refusal that is remembered in words.
+_WHY: Final = 400
 
 
 def drift(transition: Transition, event: DriftFound) -> None:
@@ -38,7 +51,8 @@ def drift(transition: Transition, event: DriftFound) -> None:
         transition, event.seen, event.close_ms, event.check, event.severity, event.version, {}, unasked=instead
     )
     answers = ask(dataclasses.replace(asked, run_from=event.run_from, hourly=event.hourly))
-    refusing = [answer.name for answer in answers if not answer.passed]
+    refused = [answer for answer in answers if not answer.passed]
+    refusing = [answer.name for answer in refused]
     if instead and refusing in ([], ["approval"]):
         text = f"{event.check} drift takes its place"
         transition.audit("approve", "cancelled", job_id(transition.config.model, transition.job()), text)
@@ -49,18 +63,18 @@ def drift(transition: Transition, event: DriftFound) -> None:
     repair, note = repairing.considered(transition, event)
     action: Literal["train", "recalibrate"] = "train" if repair is None else "recalibrate"
     if not refusing:
-        forget_refusals(transition, event.slot)
+        forget_refusals(transition, event.slot, "all safeguards pass now")
         transition.effects.append(Decide(event.id, True, answers, "ordered", action=action, note=note))
         if repair is None:
             order(transition, cause, event.seen)
         else:
             repairing.order(transition, cause, repair)
     elif refusing == ["approval"] and (instead or transition.state.state in ("idle", "failed")):
-        forget_refusals(transition, event.slot)
+        forget_refusals(transition, event.slot, "it waits for a person now")
         transition.effects.append(Decide(event.id, False, answers, "awaiting_approval", action=action, note=note))
         transition.begin("awaiting_approval", cause, asked=action, repair=repair)
     else:
-        again = _refused_again(transition, event, tuple(refusing))
+        again = _refused_again(transition, event, refused)
         transition.effects.append(Decide(event.id, False, answers, "refused", again))
 
 
@@ -68,24 +82,37 @@ def run_ended(transition: Transition, event: RunEnded) -> None:
     """No run of this kind stands any more."""
     if event.check in transition.state.runs:
         transition.change(runs={kind: day for kind, day in transition.state.runs.items() if kind != event.check})
-        forget_refusals(transition, event.check)
+        forget_refusals(transition, event.check, "the run of drift is over")
 
 
-def _refused_again(transition: Transition, event: DriftFound, names: tuple[str, ...]) -> Refusals:
+def _refused_again(transition: Transition, event: DriftFound, refusing: list[SafeguardResult]) -> Refusals:
     """The refusal, counted together with those before it of the same run of drift by the same safeguards."""
-    known = transition.state.refusals.get(event.slot)
+    names, known = tuple(answer.name for answer in refusing), transition.state.refusals.get(event.slot)
+    why = bounds.cut("; ".join(f"{answer.name}: {answer.reason}" for answer in refusing), _WHY)
     if known is not None and (known.run_from, known.names) == (event.run_from, names):
-        found = replace(known, count=known.count + 1)
+        found = replace(known, count=known.count + 1, last=event.id, last_ms=transition.now_ms, why=why)
     else:
-        found = Refusals(event.id, event.run_from, names, 1, transition.now_ms)
+        same_run = known is not None and known.run_from == event.run_from
+        forget_refusals(transition, event.slot, "other safeguards refuse now" if same_run else "another run of drift")
+        found = Refusals(event.id, event.run_from, names, 1, transition.now_ms, event.id, transition.now_ms, why)
     transition.change(refusals={**transition.state.refusals, event.slot: found})
     return found
 
 
-def forget_refusals(transition: Transition, check: str) -> None:
-    """What asks next is not the same any more."""
-    if check in transition.state.refusals:
-        transition.change(refusals={kind: known for kind, known in transition.state.refusals.items() if kind != check})
+def forget_refusals(transition: Transition, check: str, over: str) -> None:
+    """What asks next is not the same any more (``over``: why). The audit, which heard the first refusal, hears how many
+    there were, and the last."""
+    known = transition.state.refusals.get(check)
+    if known is None:
+        return
+    transition.change(refusals={kind: found for kind, found in transition.state.refusals.items() if kind != check})
+    if known.count > 1:
+        text = f"{known.why}; refused alike at {known.count} checks, the last {rfc3339(known.last_ms)}: {over}"
+        answers = tuple(
+            SafeguardResult(name, name not in known.names, "as at the checks before", {}) for name in SAFEGUARDS
+        )
+        ids = (known.last, known.subject)
+        transition.audit("train", "refused", known.subject, text, ids=ids, answers=answers, refusals=known)
 
 
 def retrain(transition: Transition, event: Retrain) -> None:

@@ -2,6 +2,10 @@
 
 Nothing of it counts for the circuit, nor does anything back off. The cooldown is not asked again: the repair was in
 place of the training that it had let pass.
+
+A deployer may still do what it was asked when the coordinator has long given it up. The version that serves then is the
+repair's own, and is watched as such; the training that was commanded in its place is called back, because it is judged
+beside a version that no longer serves. If that late repair is taken back, the cooldown counts from that training.
 """
 
 from __future__ import annotations
@@ -44,7 +48,8 @@ def train_instead(transition: Transition, seen: Seen | None) -> bool:
     transition.change_job(repair=None, asked=None)
     cause = replace(job.cause, nominal_ms=transition.now_ms)
     check = cause.kind if cause.kind != "probation" else "manual"
-    answers = ask(context(transition, seen, transition.now_ms, check, cause.severity, None, _NOT_AGAIN))
+    skipped = _NOT_AGAIN if not job.late else {name: why for name, why in _NOT_AGAIN.items() if name != "cooldown"}
+    answers = ask(context(transition, seen, transition.now_ms, check, cause.severity, None, skipped))
     subject, ids = present(job.sent, "the repair's command").id, cause.event_ids
     refusing = [answer for answer in answers if not answer.passed]
     if refusing:
@@ -54,7 +59,12 @@ def train_instead(transition: Transition, seen: Seen | None) -> bool:
     text = "in place of the repair: all safeguards that are asked again passed"
     transition.audit("train", "ordered", subject, text, ids=ids, answers=answers)
     active = present(transition.state.active, f"the active version of {transition.config.model}")
-    transition.change(job=Job(job.episode, cause, active, plan=seen.plan), watch=None, last_train_ms=transition.now_ms)
+    # a training may have gone out under the episode of a late repair, and ids are made of episodes
+    episode = job.episode if not job.late else transition.state.episode + 1
+    transition.change(
+        job=Job(episode, cause, active, plan=seen.plan), episode=max(episode, transition.state.episode), watch=None,
+        last_train_ms=transition.now_ms,
+    )  # fmt: skip
     transition.send("requested", "train")
     return True
 
@@ -63,5 +73,6 @@ def _given_up(transition: Transition, seen: Seen | None, reason: str, counts: bo
     """``counts`` or not, nothing of a repair does."""
     job, sent = transition.job(), transition.sent()
     transition.audit("recalibrate", "failed", f"{sent.id}/{sent.attempt}", reason, ids=(sent.id, *job.cause.event_ids))
+    transition.change(given_up=job)
     if not train_instead(transition, seen):
         transition.rest()

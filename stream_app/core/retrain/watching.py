@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from msgspec.structs import replace
+
 from stream_app.core.drift.events import event_id
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.retrain.effects import COORDINATOR, Decide, Kept, Replaced, WorseVersion
@@ -18,8 +20,8 @@ from stream_app.core.retrain.events import (
 )
 from stream_app.core.retrain.probation import ProbationCheck, judge
 from stream_app.core.retrain.safeguards import ask
-from stream_app.core.retrain.state import POLICIES, Cause, ModelState, Watch
-from stream_app.core.retrain.training import context
+from stream_app.core.retrain.state import POLICIES, Cause, Job, ModelState, Watch
+from stream_app.core.retrain.training import context, forget_refusals
 from stream_app.core.retrain.transition import Transition, command_id
 from stream_app.core.retrain.unrepaired import train_instead
 from stream_app.errors import present
@@ -35,8 +37,8 @@ def version_changed(transition: Transition, event: VersionChanged) -> None:
             # the deployer's own report came first; comparisons name the change by metrics' time
             _watch(transition, event.version, state.watch.previous, event.since_ms, state.watch.by)
         return
-    transition.change(active=event.version, previous=event.previous, active_since_ms=event.since_ms)
-    job = state.job
+    transition.change(active=event.version, previous=event.previous, active_since_ms=event.since_ms, given_up=None)
+    job, late = state.job, state.given_up
     sent = job.sent if job is not None else None
     deploying = sent is not None and sent.command != "train" and state.state not in ("awaiting_approval", "probation")
     if job is not None and sent is not None and deploying and event.version == job.candidate:
@@ -51,6 +53,8 @@ def version_changed(transition: Transition, event: VersionChanged) -> None:
         )
         if repair_taken_back:
             train_instead(transition, event.seen)
+    elif late is not None and event.version == late.candidate:
+        _repaired_late(transition, event, late)
     elif event.previous is None:
         if event.how == "commanded":
             text = f"{event.version} is active, as a deployer reported; no command asked for it, and none came before"
@@ -68,11 +72,25 @@ def version_changed(transition: Transition, event: VersionChanged) -> None:
             transition.note(f"reported/{event.version}/{event.since_ms}")
 
 
+def _repaired_late(transition: Transition, event: VersionChanged, late: Job) -> None:
+    """A repair that was given up serves after all: it is watched as one that came in time, and is the model's job again
+    in place of the training that was commanded instead."""
+    sent = present(late.sent, f"the repair that {transition.config.model}'s coordinator gave up")
+    text = f"{event.version} is active in place of {late.base} ({event.how}): the repair was given up before it came"
+    _end_open_job(transition, f"{event.version} is active, as a repair commanded", f"{event.version}/{event.since_ms}")
+    transition.change(job=replace(late, late=True))
+    _watch(transition, event.version, late.base, event.since_ms, "coordinator")
+    transition.change(failure=None)
+    transition.audit("recalibrate", "activated", sent.id, text, ids=(sent.id, *late.cause.event_ids))
+
+
 def forgotten(transition: Transition, event: Forgotten) -> None:
     """The model made no predictions for so long that nothing of it is kept; a job about it has no meaning."""
     why = f"no predictions for {event.days} days"
     subject = f"forgotten/{event.close_ms}"
     _end_open_job(transition, why, subject)
+    for check in transition.state.refusals:
+        forget_refusals(transition, check, why)
     transition.audit("forget", "no_predictions", subject, why)
     transition.state = ModelState(since_ms=transition.now_ms, episode=transition.state.episode)
 
@@ -87,7 +105,9 @@ def deployed(transition: Transition, event: Result) -> None:
     candidate = present(job.candidate, f"the candidate of {transition.config.model}'s job")
     repair_taken_back = transition.state.state == "rolling_back" and job.repair is not None
     _watch(transition, candidate, job.base, transition.now_ms, _by(transition.state.state))
-    transition.change(active=candidate, previous=job.base, active_since_ms=transition.now_ms, failure=None)
+    transition.change(
+        active=candidate, previous=job.base, active_since_ms=transition.now_ms, failure=None, given_up=None
+    )
     action = transition.sent().command
     text = f"{job.candidate} is active in place of {job.base}"
     transition.audit(action, event.status, transition.sent().id, text, ids=(transition.sent().id, *job.cause.event_ids))

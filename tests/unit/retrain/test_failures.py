@@ -6,7 +6,7 @@ import dataclasses
 
 from stream_app.core.kit.days import DAY_MS
 from stream_app.core.retrain import effects as fx
-from stream_app.core.retrain.events import RunEnded
+from stream_app.core.retrain.events import Forgotten, RunEnded
 from tests.machine.world import World, seen
 from tests.unit.retrain import places
 from tests.unit.retrain.test_transitions import audits, sent
@@ -89,3 +89,28 @@ def test_the_same_refusal_day_after_day_is_one_fact_with_a_count() -> None:
     assert _refused(world, severity="MEDIUM", run_from=run_from + 70)[1] == 1, "another run"
     world.do(RunEnded("performance"))
     assert _refused(world, severity="MEDIUM", run_from=run_from + 70)[1] == 1, "a run that ended is over"
+
+
+def test_a_refusal_that_is_over_is_summed_up_once() -> None:
+    """Whatever ends it: another set, another run, its end, a pass, a person who is asked, or a model that is gone."""
+    for end, why in (
+        (lambda w, run: w.drift(severity="MEDIUM", run_from=run, seen=seen(labelled=9)), "other safeguards refuse now"),
+        (lambda w, run: w.drift(severity="MEDIUM", run_from=run + 5), "another run of drift"),
+        (lambda w, run: RunEnded("performance"), "the run of drift is over"),
+        (lambda w, run: w.drift(run_from=run), "all safeguards pass now"),
+        (lambda w, run: Forgotten(90, w.now), "no predictions for 90 days"),
+    ):
+        world = places.world()
+        run = world.now // DAY_MS
+        first = _refused(world, severity="MEDIUM", run_from=run)
+        for _ in range(3):
+            _refused(world, severity="MEDIUM", run_from=run)
+        last = world.now
+        world.now += DAY_MS
+        (said,) = [e for e in world.do(end(world, run)) if isinstance(e, fx.Audit) and e.refusals is not None]
+        assert said.refusals is not None
+        assert (said.action, said.decision, said.subject, said.refusals.count) == ("train", "refused", first[0], 4)
+        assert said.refusals.last_ms == last
+        assert "severity: MEDIUM, HIGH is needed" in said.reason
+        assert said.reason.endswith(why)
+        assert [a.name for a in said.answers if not a.passed] == ["severity"]

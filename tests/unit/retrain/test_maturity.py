@@ -22,9 +22,12 @@ def day(bench: Bench, number: int, performance: Any = "no_drift", labelled: int 
 def answers(bench: Bench) -> list[tuple[str, str]]:
     """Of every decision on drift: what came of it, and what maturity said."""
     return [
-        (row.decision, next(s.reason for s in row.safeguards if s.name == "maturity"))
-        for row in bench.of("audit")
-        if row.action == "train" and row.safeguards
+        (
+            "ordered" if entry.eligible else "refused",
+            next(why for name, _, why in entry.safeguards if name == "maturity"),
+        )
+        for entry in bench.log()
+        if isinstance(entry, model_log.DecisionEntry)
     ]
 
 

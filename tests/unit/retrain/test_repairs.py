@@ -11,7 +11,7 @@ from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.retrain import RetrainRules
 from stream_app.core.retrain import effects as fx
 from stream_app.core.retrain.repairing import repaired_version
-from tests.machine.world import FLOORS, NO_REPAIR, REPAIR, World, seen
+from tests.machine.world import FLOORS, NO_REPAIR, POOR, REPAIR, World, seen
 from tests.unit.retrain import places
 
 
@@ -234,6 +234,131 @@ def test_a_repair_that_cannot_be_taken_back_is_said_and_backs_nothing_off() -> N
     assert world.state.failure is not None
     assert world.state.failure.command == "rollback"
     assert (world.state.failures, world.state.backoff_until_ms) == (0, None)
+
+
+# -- a repair that comes late ------------------------------------------------------------------------------------------
+
+
+def train_requested(world: World) -> None:
+    unsupported(world)
+
+
+def train_accepted(world: World) -> None:
+    nothing(world)
+    world.do(world.result("accepted"))
+
+
+def trained(world: World) -> None:
+    unsupported(world)
+    world.do(world.result("succeeded", candidate="v1"))
+
+
+def train_activating(world: World) -> None:
+    trained(world)
+    world.tick(0)
+
+
+def train_failed(world: World) -> None:
+    unsupported(world)
+    world.do(world.result("failed", error="disk full"))
+
+
+def train_rejected(world: World) -> None:
+    unsupported(world)
+    world.do(world.result("succeeded", candidate="v1", metrics=POOR))
+    world.tick(0)
+
+
+def train_refused(world: World) -> None:
+    poor = seen(50)
+    world.do(world.result("failed", error="disk full", seen=poor))
+
+
+LATE = {
+    "requested": train_requested, "training": train_accepted, "validating": trained, "activating": train_activating,
+    "failed": train_failed, "idle, rejected": train_rejected, "idle, refused": train_refused,
+}  # fmt: skip
+
+
+def late_repair(place: str) -> tuple[World, Any, list[fx.Effect]]:
+    """The answer of a repair that was given up, and metrics' word that its version serves."""
+    world = places.repairing()
+    job = world.state.job
+    assert job is not None
+    assert job.sent is not None
+    LATE[place](world)
+    assert world.state.state == place.split(",")[0]
+    assert world.state.given_up is not None
+    late = world.result("activated", command_id=job.sent.id, attempt=1, candidate=job.candidate)
+    effects = world.do(late)
+    assert sent(effects) == []
+    return world, job, [*effects, *world.do(world.changed(job.candidate))]
+
+
+@pytest.mark.parametrize("place", LATE)
+def test_a_repair_that_comes_after_it_was_given_up_is_its_own_commands(place: str) -> None:
+    world, job, effects = late_repair(place)
+    assert ("recalibrate", "activated") in audits(effects)
+    assert ("probation", "began") not in audits(effects), "nobody from outside"
+    assert commands(effects) == ([("cancel", 1)] if place in ("requested", "training") else [])
+    cancelled = [pair for pair in audits(effects) if pair[1] == "cancelled"]
+    assert len(cancelled) == (place in ("requested", "training", "validating", "activating"))
+    found = next(e for e in effects if isinstance(e, fx.Replaced))
+    assert (found.how, found.command_id, found.previous) == ("recalibrated", job.sent.id, "v0")
+    watch = world.state.watch
+    assert watch is not None
+    assert (world.state.state, watch.version, watch.by, world.state.given_up) == (
+        "probation", job.candidate, "coordinator", None,
+    )  # fmt: skip
+    assert world.state.failure is None
+    world.now += 24 * HOUR_MS
+    assert audits(world.do(world.look(0.0))) == [("probation", "kept")]
+    assert world.state.state == "idle"
+
+
+@pytest.mark.parametrize("place", LATE)
+def test_a_late_repair_that_is_worse_is_taken_back_and_trained_in_place_of_when_the_cooldown_allows(place: str) -> None:
+    world, _, _ = late_repair(place)
+    trained_at, ids = world.state.last_train_ms, {id for id, _, _ in world.sent}
+    world.now += 24 * HOUR_MS
+    assert commands(world.do(world.look(0.08))) == [("rollback", 1)]
+    effects = world.do(world.result("rolled_back"))
+    if trained_at is None:
+        (command,) = sent(effects)
+        assert (command.command, command.model_version) == ("train", "v0")
+        assert command.command_id not in ids, "an id of its own"
+        assert world.state.state == "requested"
+    else:
+        refused = next(e for e in effects if isinstance(e, fx.Audit) and e.decision == "refused")
+        assert [a.name for a in refused.answers if not a.passed] == ["cooldown"]
+        assert (world.state.state, world.state.active) == ("probation", "v0")
+    assert world.state.failures <= (place == "failed"), "nothing of it counts"
+
+
+def test_the_trainer_that_was_called_back_counts_for_nothing() -> None:
+    world, _, _ = late_repair("training")
+    train = next(id for id, command, _ in world.sent if command == "train")
+    effects = world.do(world.result("succeeded", command_id=train, attempt=1, candidate="v1"))
+    assert [e.name for e in effects if isinstance(e, fx.CommandRefused)] == ["answered_already"]
+    assert world.state.state == "probation"
+
+
+@pytest.mark.parametrize("between", ["outsider", "trained"])
+def test_after_another_change_of_version_a_late_repair_is_from_outside(between: str) -> None:
+    world = places.repairing()
+    assert world.state.job is not None
+    late = world.state.job.candidate
+    if between == "outsider":
+        unsupported(world)
+        world.do(world.changed("outsider"))
+    else:
+        train_activating(world)
+        world.do(world.result("activated"))
+    assert world.state.given_up is None
+    effects = world.do(world.changed(late or ""))
+    assert ("probation", "began") in audits(effects)
+    assert world.state.watch is not None
+    assert world.state.watch.by == "outside"
 
 
 # -- approvals ---------------------------------------------------------------------------------------------------------
