@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from stream_app.projection.client import client
 from stream_app.projection.keys import LAYOUT
 from stream_app.settings import Settings
 from stream_app.web import app as web_app
+from stream_app.web import redriving
 from stream_app.web.auth import Tokens
 from stream_app.web.site import Site
 from tests.support.live import OPERATOR, TOKENS, VIEWER, RedisServer
@@ -273,8 +275,18 @@ async def test_the_budget_counts_who_is_watched_and_spends_nothing_in_shadow(des
         assert (await http.get("/budget")).json()["alarms"] == 0
 
 
-async def test_a_redrive_is_refused_by_name_asked_for_once_and_says_its_end(desk: Desk) -> None:
+async def test_a_redrive_is_refused_by_name_asked_for_once_and_says_its_end(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     desk.app.state.redrives = {}
+    asked, read = threading.Event(), redriving.dead_lettered_records
+
+    async def when_asked(*arguments: Any) -> Any:
+        """It lasts until the second has been asked for."""
+        await asyncio.to_thread(asked.wait, 60)
+        return await read(*arguments)
+
+    monkeypatch.setattr(redriving, "dead_lettered_records", when_asked)
     body = {"dead_letter_reason": "invalid_field", "reason": "the producer was repaired"}
     async with desk.ask(VIEWER) as http:
         assert (await http.post("/dead-letters/redrive", json=body)).status_code == 403
@@ -290,6 +302,7 @@ async def test_a_redrive_is_refused_by_name_asked_for_once_and_says_its_end(desk
         assert (other.status_code, other.json()["error"]["code"]) == (422, "key_used")
         second = await http.post("/dead-letters/redrive", json=body)
         assert (second.status_code, second.json()["error"]["code"]) == (409, "redrive_runs")
+        asked.set()
         await asyncio.gather(*desk.app.state.redrives.values())
         said = (await http.get(f"/commands/{first.json()['command_id']}")).json()
         # there is no broker
