@@ -62,7 +62,8 @@ def views() -> list[str]:
     failed = alert_of(MODEL, "ML_TRAINING_FAILED")
     return [
         "/", "/?group=type", f"/models/{MODEL}", "/alerts", f"/alerts/{alert_of()['id']}",
-        f"/alerts/{incomplete['id']}", f"/alerts/{failed['id']}", "/retraining", f"/retraining/{MODEL}", "/settings", "/audit", "/pipeline",
+        f"/alerts/{incomplete['id']}", f"/alerts/{failed['id']}",
+        "/retraining", f"/retraining/{MODEL}", "/settings", "/audit", "/pipeline",
     ]  # fmt: skip
 
 
