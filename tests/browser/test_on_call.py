@@ -102,7 +102,27 @@ async def test_every_view_and_dialog_is_accessible_and_fits(
                 assert await faults_of(page) == [], (path, name)
                 await page.keyboard.press("Escape")
                 await expect(page.locator("dialog")).to_have_count(0)
+        await _what_is_folded_is_accessible(page, site)
         assert not faults
+
+
+async def _what_is_folded_is_accessible(page: Page, site: Site) -> None:
+    """Filters and the budget of the first page, the keys, and who is signed in."""
+    await page.goto(site.web.address)
+    await settled(page)
+    await expect(page.locator("details.budget")).to_be_visible()
+    for folded in await page.locator("details.facet").all():
+        await folded.locator("summary").click()
+        assert await faults_of(page) == [], await folded.inner_text()
+        await folded.locator("summary").click()
+    openings = [page.keyboard.press("?")]
+    if await page.locator("#bar .who").is_visible():
+        openings.append(page.locator("#bar .who").click())
+    for opening in openings:
+        await opening
+        await expect(page.locator("dialog")).to_be_visible()
+        assert await faults_of(page) == []
+        await page.keyboard.press("Escape")
 
 
 async def test_an_address_restores_the_picture(site: Site, browser: Browser) -> None:
