@@ -23,7 +23,9 @@ from tests.support.live import OPERATOR, VIEWER, Site, newest, publish, publishe
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MODEL = "churn:step-25-300-on"
-WIDTHS = {1440: "light", 820: "dark", 390: "light"}
+LOOKS = [(1440, "light"), (820, "dark"), (390, "light")]
+#: each width in the other theme too, which takes as long again
+OTHERS = [(1440, "dark"), (820, "light"), (390, "dark")]
 #: rules of WCAG up to 2.2 AA
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
@@ -57,9 +59,11 @@ async def again(site: Site, row: dict[str, Any], **changes: Any) -> None:
 
 def views() -> list[str]:
     incomplete = alert_of("churn:coverage-0.3", "ML_OUTCOMES_INCOMPLETE")
+    failed = alert_of(MODEL, "ML_TRAINING_FAILED")
     return [
         "/", "/?group=type", f"/models/{MODEL}", "/alerts", f"/alerts/{alert_of()['id']}",
-        f"/alerts/{incomplete['id']}", "/retraining", f"/retraining/{MODEL}", "/settings", "/audit", "/pipeline",
+        f"/alerts/{incomplete['id']}", f"/alerts/{failed['id']}",
+        "/retraining", f"/retraining/{MODEL}", "/settings", "/audit", "/pipeline",
     ]  # fmt: skip
 
 
@@ -77,10 +81,15 @@ async def faults_of(page: Page) -> list[str]:
     return [f"{v['id']}: {node['html'][:120]}" for v in found.response["violations"] for node in v["nodes"]]
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-async def test_every_view_and_dialog_is_accessible_and_fits(site: Site, browser: Browser, width: int) -> None:
+@pytest.mark.parametrize(
+    ("width", "theme"), [*LOOKS, *(pytest.param(*look, marks=pytest.mark.long) for look in OTHERS)]
+)
+async def test_every_view_and_dialog_is_accessible_and_fits(
+    site: Site, browser: Browser, width: int, theme: str
+) -> None:
     size = {"width": width, "height": 900}
-    async with signed_in(browser, site.web, OPERATOR, "/", size, color_scheme=WIDTHS[width]) as (page, faults):
+    async with signed_in(browser, site.web, OPERATOR, "/", size, color_scheme=theme) as (page, faults):
+        await expect(page.locator(f"html[data-theme={theme}]")).to_have_count(1)
         for path in views():
             await page.goto(f"{site.web.address}{path}")
             await settled(page)
@@ -93,7 +102,27 @@ async def test_every_view_and_dialog_is_accessible_and_fits(site: Site, browser:
                 assert await faults_of(page) == [], (path, name)
                 await page.keyboard.press("Escape")
                 await expect(page.locator("dialog")).to_have_count(0)
+        await _what_is_folded_is_accessible(page, site)
         assert not faults
+
+
+async def _what_is_folded_is_accessible(page: Page, site: Site) -> None:
+    """Filters and the budget of the first page, the keys, and who is signed in."""
+    await page.goto(site.web.address)
+    await settled(page)
+    await expect(page.locator("details.budget")).to_be_visible()
+    for folded in await page.locator("details.facet").all():
+        await folded.locator("summary").click()
+        assert await faults_of(page) == [], await folded.inner_text()
+        await folded.locator("summary").click()
+    openings = [page.keyboard.press("?")]
+    if await page.locator("#bar .who").is_visible():
+        openings.append(page.locator("#bar .who").click())
+    for opening in openings:
+        await opening
+        await expect(page.locator("dialog")).to_be_visible()
+        assert await faults_of(page) == []
+        await page.keyboard.press("Escape")
 
 
 async def test_an_address_restores_the_picture(site: Site, browser: Browser) -> None:

@@ -124,6 +124,8 @@ Deno.test("where a command stands, by its answer or by the audit", () => {
   match(standing({ state: "written" }), /not answered yet/);
   match(standing({ state: "waiting" }), /with the next tick/);
   same(standing({ state: "done", effects: [{ stage: "alerts", effect: "acknowledged" }] }), "Done: alerts: acknowledged.");
+  const taken = { stage: "alerts", effect: "caff01e0-a661-5619-80ac-2ec0f023bf42: I have it" };
+  same(standing({ state: "done", effects: [taken] }), "Done: alerts: I have it.");
   same(standing({ state: "refused", refused_because: "cooldown" }), "Refused: cooldown");
   const row = (decision) => ({ inputs: { ids: ["c1"] }, action: "train", decision, reason: "because" });
   same(decided([row("refused")], "c1"), { state: "refused", told: "train refused: because" });
