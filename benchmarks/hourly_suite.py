@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import click
 import numpy as np
@@ -95,14 +95,35 @@ class Played:
         flip = chosen if share >= 0 else wrong & (rng.random(len(wrong)) < better)
         actual = np.where(flip, 1 - made.actual, made.actual)
         odds = made.scores / (1 - made.scores) * np.exp(self.shift[hour])
-        scores, day = np.round(odds / (1 + odds), 4), FIRST_DAY + hour // 24
-        late = rng.integers(1, LATEST + 1, len(scores))
-        came = []
-        for h in np.unique(late):
-            rows = late == h
-            found = Batch(self.name, "v1", day, scores[rows], made.predicted[rows], actual[rows], made=False)
-            came.append((hour + int(h), found))
-        return Batch(self.name, "v1", day, scores, made.predicted, np.full(len(scores), -1)), came
+        return predicted_hour(self.name, hour, np.round(odds / (1 + odds), 4), made.predicted, actual, rng)
+
+
+def predicted_hour(
+    name: str,
+    hour: int,
+    scores: NDArray[np.float64],
+    predicted: NDArray[np.bool_],
+    actual: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> tuple[Batch, list[tuple[int, Batch]]]:
+    """An hour's predictions, shape (n,) each, and their outcomes with the hours they come in."""
+    day, late = FIRST_DAY + hour // 24, rng.integers(1, LATEST + 1, len(scores))
+    came = []
+    for h in np.unique(late):
+        rows = late == h
+        found = Batch(name, "v1", day, scores[rows], predicted[rows], actual[rows], made=False)
+        came.append((hour + int(h), found))
+    return Batch(name, "v1", day, scores, predicted, np.full(len(scores), -1)), came
+
+
+class Stream(Protocol):
+    """A model that is played hour by hour."""
+
+    name: str
+
+    def hour(self, hour: int) -> tuple[Batch, list[tuple[int, Batch]]]:
+        """Its predictions, and the outcomes with the hours they come in."""
+        ...
 
 
 def _effects(rng: np.random.Generator, sd: float, rho: float = 0.7) -> NDArray[np.float64]:
@@ -113,13 +134,15 @@ def _effects(rng: np.random.Generator, sd: float, rho: float = 0.7) -> NDArray[n
     return out * sd
 
 
-def play(models: list[Played]) -> tuple[dict[str, list[tuple[int, str]]], dict[str, list[tuple[int, bool]]]]:
+def play(
+    models: Sequence[Stream], days: int = DAYS, warm: int = WARM
+) -> tuple[dict[str, list[tuple[int, str]]], dict[str, list[tuple[int, bool]]]]:
     """Alerts by model, as hours since the first midnight and the check that opened them; and the errors, as outcomes
     come."""
     sim = hourly_simulator()
     coming: dict[int, list[tuple[int, Batch]]] = defaultdict(list)
     errors: dict[str, list[tuple[int, bool]]] = defaultdict(list)
-    for hour in range(DAYS * 24):
+    for hour in range(days * 24):
         made = []
         for model in models:
             batch, late = model.hour(hour)
@@ -133,7 +156,7 @@ def play(models: list[Played]) -> tuple[dict[str, list[tuple[int, str]]], dict[s
             errors[found.model] += [(hour, bool(x)) for x in (found.actual == 1) != found.predicted]
         for of, batches in sorted(by_hour.items()):
             sim.batches(batches, hour=of)
-        if hour >= (WARM - 2) * 24 or (hour + 1) % 24 in _CLOSES:
+        if hour >= (warm - 2) * 24 or (hour + 1) % 24 in _CLOSES:
             sim.tick((FIRST_DAY * 24 + hour + 1) * HOUR_MS)
     checks = {row["id"]: row.get("check") or "daily" for row in records(sim, "drift-events")}
     out: dict[str, list[tuple[int, str]]] = {model.name: [] for model in models}
@@ -145,17 +168,17 @@ def play(models: list[Played]) -> tuple[dict[str, list[tuple[int, str]]], dict[s
     return out, errors
 
 
-def alarms(make: Callable[[], Any], errors: list[tuple[int, bool]]) -> list[int]:
+def alarms(make: Callable[[], Any], errors: list[tuple[int, bool]], warm: int = WARM) -> list[int]:
     """Hours at which a detector of errors alarmed, from the end of the warm-up on."""
     detector, found = make(), []
     for hour, wrong in errors:
-        if hour < (WARM - 7) * 24:
+        if hour < (warm - 7) * 24:
             continue
         detector.update(int(wrong))
         if detector.drift_detected:
             found.append(hour)
             detector = make()
-    return [hour for hour in found if hour >= WARM * 24]
+    return [hour for hour in found if hour >= warm * 24]
 
 
 def judge(onset: int | None, hours: list[int]) -> dict[str, Any]:

@@ -26,8 +26,9 @@ def letter(verdict: str, severity: str | None) -> str:
 
 
 def note(days: dict[str, str], row: dict[str, Any]) -> None:
-    """Take a drift event into ``days``: date of the check → its letters. One about a change of version is none."""
-    if row.get("check") == "handover":
+    """Take a drift event into ``days``: date of the check → its letters. One about a change of version is none, and
+    neither is an hourly alarm: the daily check of the same date says what it found of that hour."""
+    if row.get("check") in ("handover", "hourly"):
         return
     day, place = row["as_of"][:10], KINDS.index(row["kind"])
     known = days.get(day, _NONE)

@@ -163,6 +163,9 @@ def _counts(found: Counter[str], as_of: str | None, status: Status) -> str:
 def _looks(tally: Tally) -> str:
     """How many need a look, and of those with MEDIUM drift which and why."""
     head = "1 model needs a look" if tally.need_a_look == 1 else f"{tally.need_a_look:,} models need a look"
+    if 0 < tally.medium_models < tally.need_a_look:
+        # those that are named are not the worst: these have an alert, and stand first in every list
+        head += f", {tally.medium_models:,} of them with MEDIUM drift"
     named = [f"{item.model}, {' and '.join(item.reasons)}" for item in tally.medium[:3]]
     if tally.medium_models > len(named):
         named.append(f"{tally.medium_models - len(named):,} more with MEDIUM drift")

@@ -9,7 +9,8 @@ from typing import Any
 def metric_of_alert(row: dict[str, Any]) -> str | None:
     """The metric that an alert is about; ``None`` for one about scores or outcomes."""
     report = row.get("report") or {}
-    for finding in (report.get("performance"), (report.get("last_drift") or {}).get("performance")):
+    last = report.get("last_drift") or {}
+    for finding in (report.get("performance"), report.get("hourly_performance"), last.get("performance")):
         if finding is not None and finding.get("verdict") == "drift":
             metric: str | None = finding.get("metric")
             return metric

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,19 +12,13 @@ from typing import Any
 
 import httpx
 import pytest
-import redis
-import uvicorn
 from playwright.async_api import Browser, Page, expect
 
 from benchmarks import live_view
-from stream_app.kafka.topics import Topics
-from stream_app.projection.keys import LAYOUT, Keys
-from stream_app.services.ports import free_ports
-from stream_app.settings import Settings
-from stream_app.web.app import create
-from stream_app.web.auth import Tokens
+from stream_app.projection.keys import Keys
 from tests.support.kafka_io import until
-from tests.support.live import TOKENS, VIEWER, RedisServer
+from tests.support.live import VIEWER, RedisServer
+from tests.support.standing import standing
 
 WIDTHS = {1440: "light", 820: "dark", 390: "light"}
 #: Rows that stand in the page at a time, whatever the number of models: those in sight and some above and below.
@@ -40,20 +32,10 @@ def served(folder: Path, models: int) -> Iterator[str]:
     """The address of a web process over a read model of so many; no broker is needed for this page."""
     server, keys = RedisServer(folder / "redis").start(), Keys("many.")
     live_view.fill(server.url, keys, models)
-    now = int(time.time() * 1000)
-    meta: dict[str, Any] = {"layout": LAYOUT, "beat": now + 3_600_000, "tick": now, "ticked": now}
-    redis.Redis.from_url(server.url).hset(keys.meta, mapping=meta)
-    settings = Settings(environment="development", redis_url=server.url, output_prefix="many.", web_tokens=TOKENS)
-    port = free_ports(1)[0]
-    app = create(settings, Topics("many.", "many.", 1, 1), Tokens(TOKENS))
-    web = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
-    thread = threading.Thread(target=web.run, daemon=True)
-    thread.start()
     try:
-        yield f"http://127.0.0.1:{port}"
+        with standing(server.url, "many.") as address:
+            yield address
     finally:
-        web.handle_exit(signal.SIGTERM, None)
-        thread.join(30)
         server.kill()
 
 

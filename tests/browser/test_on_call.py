@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import date, timedelta
@@ -22,7 +23,9 @@ from tests.support.live import OPERATOR, VIEWER, Site, newest, publish, publishe
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MODEL = "churn:step-25-300-on"
-WIDTHS = {1440: "light", 820: "dark", 390: "light"}
+LOOKS = [(1440, "light"), (820, "dark"), (390, "light")]
+#: each width in the other theme too, which takes as long again
+OTHERS = [(1440, "dark"), (820, "light"), (390, "dark")]
 #: rules of WCAG up to 2.2 AA
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
@@ -56,9 +59,11 @@ async def again(site: Site, row: dict[str, Any], **changes: Any) -> None:
 
 def views() -> list[str]:
     incomplete = alert_of("churn:coverage-0.3", "ML_OUTCOMES_INCOMPLETE")
+    failed = alert_of(MODEL, "ML_TRAINING_FAILED")
     return [
         "/", "/?group=type", f"/models/{MODEL}", "/alerts", f"/alerts/{alert_of()['id']}",
-        f"/alerts/{incomplete['id']}", "/retraining", f"/retraining/{MODEL}", "/settings", "/audit", "/pipeline",
+        f"/alerts/{incomplete['id']}", f"/alerts/{failed['id']}",
+        "/retraining", f"/retraining/{MODEL}", "/settings", "/audit", "/pipeline",
     ]  # fmt: skip
 
 
@@ -76,10 +81,15 @@ async def faults_of(page: Page) -> list[str]:
     return [f"{v['id']}: {node['html'][:120]}" for v in found.response["violations"] for node in v["nodes"]]
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-async def test_every_view_and_dialog_is_accessible_and_fits(site: Site, browser: Browser, width: int) -> None:
+@pytest.mark.parametrize(
+    ("width", "theme"), [*LOOKS, *(pytest.param(*look, marks=pytest.mark.long) for look in OTHERS)]
+)
+async def test_every_view_and_dialog_is_accessible_and_fits(
+    site: Site, browser: Browser, width: int, theme: str
+) -> None:
     size = {"width": width, "height": 900}
-    async with signed_in(browser, site.web, OPERATOR, "/", size, color_scheme=WIDTHS[width]) as (page, faults):
+    async with signed_in(browser, site.web, OPERATOR, "/", size, color_scheme=theme) as (page, faults):
+        await expect(page.locator(f"html[data-theme={theme}]")).to_have_count(1)
         for path in views():
             await page.goto(f"{site.web.address}{path}")
             await settled(page)
@@ -92,7 +102,27 @@ async def test_every_view_and_dialog_is_accessible_and_fits(site: Site, browser:
                 assert await faults_of(page) == [], (path, name)
                 await page.keyboard.press("Escape")
                 await expect(page.locator("dialog")).to_have_count(0)
+        await _what_is_folded_is_accessible(page, site)
         assert not faults
+
+
+async def _what_is_folded_is_accessible(page: Page, site: Site) -> None:
+    """Filters and the budget of the first page, the keys, and who is signed in."""
+    await page.goto(site.web.address)
+    await settled(page)
+    await expect(page.locator("details.budget")).to_be_visible()
+    for folded in await page.locator("details.facet").all():
+        await folded.locator("summary").click()
+        assert await faults_of(page) == [], await folded.inner_text()
+        await folded.locator("summary").click()
+    openings = [page.keyboard.press("?")]
+    if await page.locator("#bar .who").is_visible():
+        openings.append(page.locator("#bar .who").click())
+    for opening in openings:
+        await opening
+        await expect(page.locator("dialog")).to_be_visible()
+        assert await faults_of(page) == []
+        await page.keyboard.press("Escape")
 
 
 async def test_an_address_restores_the_picture(site: Site, browser: Browser) -> None:
@@ -133,6 +163,30 @@ async def test_no_window_is_off_by_one_day(site: Site, browser: Browser) -> None
             assert f"({days} day" in text
             assert text.startswith(f"{begin.day}")
             assert f"{last.day} {last:%b}" in text
+
+
+async def test_an_hourly_alarm_says_what_fell_before_any_daily_check_has_seen_it(site: Site, browser: Browser) -> None:
+    revisions = [json.loads(emit.value or b"") for emit in published()["alerts"]]
+    opened = next(row for row in revisions if row["revision"] == 1 and row["raised_by"] == ["hourly"])
+    row = {**opened, "id": str(uuid.uuid4()), "model": f"{opened['model_type']}:just-now", "tenant_id": "just-now"}
+    (window,) = row["report"]["hourly_performance"]["windows"]
+    begin = f"{int(window['from'][8:10])} {date.fromisoformat(window['from'][:10]):%b}"
+    await again(site, row)
+    async with site.web.client() as client:
+
+        async def known() -> bool:
+            return (await client.get(f"/alerts/{row['id']}")).status_code == 200
+
+        await until(known, 30, "the alert to be in the read model")
+    async with signed_in(browser, site.web, VIEWER, f"/alerts/{row['id']}") as (page, faults):
+        await settled(page)
+        lead = page.locator(".lead")
+        await expect(lead).to_contain_text(f"fell by {100 * (window['baseline'] - window['recent']):.1f} points")
+        await expect(lead).to_contain_text(
+            re.compile(f"since {begin}.* {window['from'][11:16]} UTC; still so at the full hour")
+        )
+        await expect(page.locator("[data-key=labels]")).to_contain_text(re.compile(r"Accuracy, \d+ h"))
+        assert not faults
 
 
 async def test_a_live_change_takes_nothing_away(site: Site, browser: Browser) -> None:

@@ -1,7 +1,7 @@
 // What an alert says of itself: of every kind, open and over, and never more certain than its interval.
 import { deepStrictEqual as same, match, ok } from "node:assert";
 import { decided, standing } from "../../stream_app/web/static/commands.js";
-import { labelsByAge } from "../../stream_app/web/static/views/alert_charts.js";
+import { labelsByAge, lengthOf } from "../../stream_app/web/static/views/alert_charts.js";
 import { muteEnds } from "../../stream_app/web/static/views/alert_todo.js";
 import { alsoMoved, caused, certainty, headline, onset } from "../../stream_app/web/static/views/alert_words.js";
 import { entries } from "../../stream_app/web/static/views/timeline.js";
@@ -19,6 +19,8 @@ const window = (more) => ({
   ...more,
 });
 const found = (more) => ({ verdict: "drift", metric: "recall", day: "2026-01-16", since: "2026-01-12", as_of: "2026-01-18T04:00:00.000Z", windows: [window({})], ...more });
+const HOURS = { from: "2026-01-17T10:00:00.000Z", to: "2026-01-18T12:00:00.000Z" };
+const hourly = (more) => found({ check: "hourly", since: "2026-01-17", as_of: HOURS.to, windows: [window(HOURS)], ...more });
 const alert = (report, more = {}) => ({
   id: "a",
   at: "2026-01-20T04:00:00.000Z",
@@ -41,6 +43,10 @@ Deno.test("a headline says what fell, by how much, since when, and how it stands
     [alert({ performance: found({ metric: "brier", windows: [window({ metric: "brier", recent: 0.3, baseline: 0.1 })] }) }), /^Brier score rose, which is worse, by 20\.0 points/],
     [alert({ statistical: found({ statistic: 0.31, windows: [window({ statistic: 0.31 })] }) }), /^Scores moved away from their baseline by D = 0\.31 since 12 Jan/],
     [alert({ completeness: found({ windows: [window({ recent: 0.26 })] }) }, { type: "ML_OUTCOMES_INCOMPLETE" }), /^Outcomes are missing since 12 Jan.*26 % of the predictions of 16 Jan.* have one/],
+    [alert({ performance: found({ verdict: "no_drift" }), hourly_performance: hourly({}) }), /^Recall fell by 22\.0 points, .*, since 17 Jan.* 10:00 UTC; still so at the full hour 18 Jan.* 12:00 UTC\.$/],
+    [alert({ performance: found({}), hourly_performance: hourly({}) }), /since 12 Jan.*; still so at the check of 18 Jan/],
+    [alert({ hourly_performance: hourly({ verdict: "no_drift" }), last_drift: { hourly_performance: hourly({}) } }), /fell by 22\.0 .*not seen any more at the full hour/],
+    [alert({ hourly_statistical: hourly({ windows: [window({ ...HOURS, recent: 0.3, baseline: 0.1 })] }) }), /^Scores moved since 17 Jan.* 10:00 UTC: a part of their range that held 10 % of them holds 30 %; still so/],
     [alert({}), /^As it was told; still open\.$/],
   ]);
   for (const [given, said] of cases) match(headline(given, [given]), said);
@@ -53,6 +59,14 @@ Deno.test("certainty never goes beyond the interval", () => {
   match(of([-0.01, 0.4]), /^It may be chance/);
   for (let low = -10; low < 30; low++) ok(/Almost certainly/.test(of([low / 100, 0.4])) === low >= 20);
   match(certainty(alert({ performance: found({ windows: [window({ interval: null })] }) }), RULES), /^No interval is known/);
+  match(certainty(alert({ hourly_performance: hourly({}) }), RULES), /^Almost certainly CRITICAL.*700 rows of 17 Jan.* 10:00 to 18 Jan.* 12:00 UTC/);
+  match(certainty(alert({ hourly_statistical: hourly({}) }), RULES), /^It is certain that scores moved: .* at least 21\.0 points, .* at most 25\.0 points; 700 rows/);
+});
+
+Deno.test("a window is named by its length, and one of hours is none of a day", () => {
+  same(lengthOf(window({})), "7 days");
+  same(lengthOf({ from: "2026-01-17T00:00:00.000Z", to: "2026-01-18T00:00:00.000Z" }), "last day");
+  same(lengthOf(HOURS), "26 h");
 });
 
 Deno.test("the onset is the run's first day, or the day that the first revision judged", () => {
@@ -110,6 +124,8 @@ Deno.test("where a command stands, by its answer or by the audit", () => {
   match(standing({ state: "written" }), /not answered yet/);
   match(standing({ state: "waiting" }), /with the next tick/);
   same(standing({ state: "done", effects: [{ stage: "alerts", effect: "acknowledged" }] }), "Done: alerts: acknowledged.");
+  const taken = { stage: "alerts", effect: "caff01e0-a661-5619-80ac-2ec0f023bf42: I have it" };
+  same(standing({ state: "done", effects: [taken] }), "Done: alerts: I have it.");
   same(standing({ state: "refused", refused_because: "cooldown" }), "Refused: cooldown");
   const row = (decision) => ({ inputs: { ids: ["c1"] }, action: "train", decision, reason: "because" });
   same(decided([row("refused")], "c1"), { state: "refused", told: "train refused: because" });

@@ -74,9 +74,10 @@ async def test_planted_drift_is_found_named_and_told_once(
     prefix: Prefix, worker: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = steps(everything())
-    await announce(prefix.settings(models=MODELS), prefix.topics)
+    # what the daily checks say; their alerts would open within the day otherwise
+    await announce(prefix.settings(models=MODELS, hourly_alerts="shadow"), prefix.topics)
     await write(prefix, script)
-    running = worker(max_checkpoint_events="12000").start()
+    running = worker(max_checkpoint_events="12000", hourly_alerts="shadow").start()
     await finished(prefix, script[-1][0], [running], bound_s=300)
     await told(prefix, running)
     assert running.stop() == 0, running.tail()

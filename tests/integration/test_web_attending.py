@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from stream_app.projection.client import client
 from stream_app.projection.keys import LAYOUT
 from stream_app.settings import Settings
 from stream_app.web import app as web_app
+from stream_app.web import redriving
 from stream_app.web.auth import Tokens
 from stream_app.web.site import Site
 from tests.support.live import OPERATOR, TOKENS, VIEWER, RedisServer
@@ -255,15 +257,12 @@ async def test_the_budget_counts_who_is_watched_and_spends_nothing_in_shadow(des
         assert set(said["models"]) == {"on", "shadow", "off"}
         # the alert of the bench was raised by a daily check, which has no budget
         assert (said["alarms"], said["real"], said["false"], said["not_judged"]) == (0, 0, 0, 0)
-        watched = said["models"]["shadow"]
-        assert watched == 1
-        assert said["allowed"] == {"on": 0.0, "shadow": 1.0 / 1_000}
-        row = {
-            "model": "*", "key": "hourly_alerts", "value": "on", "at": rfc3339(at(D, 5)), "actor": "a", "reason": "r",
-        }  # fmt: skip
-        await desk.site.redis.hset(desk.site.keys.settings, "*|hourly_alerts", json.dumps(row))
-        said = (await http.get("/budget")).json()
-        assert (said["models"]["on"], said["models"]["shadow"]) == (watched, 0)
+        row = {"model": "*", "key": "hourly_alerts", "at": rfc3339(at(D, 5)), "actor": "a", "reason": "r"}
+        for mode, other in (("shadow", "on"), ("on", "shadow")):
+            await desk.site.redis.hset(desk.site.keys.settings, "*|hourly_alerts", json.dumps(row | {"value": mode}))
+            said = (await http.get("/budget")).json()
+            assert (said["models"][mode], said["models"][other]) == (1, 0)
+            assert said["allowed"] == {mode: 1.0 / 1_000, other: 0.0}
         # an hourly alert of this month that somebody called false is spent of it; one of another month is not
         alert = json.loads(await desk.site.redis.hget(desk.site.keys.alert, _alert(desk)))
         alert |= {"raised_by": ["hourly"], "verdict": {"verdict": "false", "actor": "a", "at": alert["at"]}}
@@ -276,8 +275,18 @@ async def test_the_budget_counts_who_is_watched_and_spends_nothing_in_shadow(des
         assert (await http.get("/budget")).json()["alarms"] == 0
 
 
-async def test_a_redrive_is_refused_by_name_asked_for_once_and_says_its_end(desk: Desk) -> None:
+async def test_a_redrive_is_refused_by_name_asked_for_once_and_says_its_end(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     desk.app.state.redrives = {}
+    asked, read = threading.Event(), redriving.dead_lettered_records
+
+    async def when_asked(*arguments: Any) -> Any:
+        """It lasts until the second has been asked for."""
+        await asyncio.to_thread(asked.wait, 60)
+        return await read(*arguments)
+
+    monkeypatch.setattr(redriving, "dead_lettered_records", when_asked)
     body = {"dead_letter_reason": "invalid_field", "reason": "the producer was repaired"}
     async with desk.ask(VIEWER) as http:
         assert (await http.post("/dead-letters/redrive", json=body)).status_code == 403
@@ -293,6 +302,7 @@ async def test_a_redrive_is_refused_by_name_asked_for_once_and_says_its_end(desk
         assert (other.status_code, other.json()["error"]["code"]) == (422, "key_used")
         second = await http.post("/dead-letters/redrive", json=body)
         assert (second.status_code, second.json()["error"]["code"]) == (409, "redrive_runs")
+        asked.set()
         await asyncio.gather(*desk.app.state.redrives.values())
         said = (await http.get(f"/commands/{first.json()['command_id']}")).json()
         # there is no broker

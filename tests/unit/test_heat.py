@@ -69,6 +69,7 @@ def test_a_day_shows_the_worst_of_its_quality_checks_and_none_about_a_change_of_
         heat.note(days, event(1, "quality", "drift", severity, "volume"))
     heat.note(days, event(1, "quality", "no_drift", None, "completeness"))
     heat.note(days, event(1, "performance", "drift", "CRITICAL", "handover"))
+    heat.note(days, event(1, "performance", "drift", "CRITICAL", "hourly"))
     assert heat.strip(days) == ("2026-01-02", "..." * 29 + "..H")
     assert heat.strip({}) is None
 
@@ -130,4 +131,6 @@ def test_an_alert_that_went_on_as_quiet_is_still_about_its_metric() -> None:
     }
     assert metric_of_alert({"report": quiet}) == "f1"
     assert metric_of_alert({}) is None
+    opened = {"performance": {"verdict": "no_drift"}, "hourly_performance": {"verdict": "drift", "metric": "recall"}}
+    assert metric_of_alert({"report": opened}) == "recall"
     assert baselines([{"from": "a", "baseline": 1.0}]) == {}

@@ -99,7 +99,9 @@ def test_medium_is_never_counted_without_saying_why() -> None:
     many = [model("judged", CLOSE, "MEDIUM volume drift", model=f"churn:{n}") for n in range(30)]
     found = judge(tally(*many, model("judged", CLOSE, "HIGH alert")), WELL)
     assert (found.need_a_look, found.medium_models, len(found.medium)) == (31, 30, NAMED)
-    assert found.sentence.startswith("31 models need a look (churn:0, MEDIUM volume drift; ")
+    assert found.sentence.startswith(
+        "31 models need a look, 30 of them with MEDIUM drift (churn:0, MEDIUM volume drift; "
+    )
     assert "27 more with MEDIUM drift)" in found.sentence
 
 

@@ -129,9 +129,10 @@ def _hold_out(since: int, known: LabelledRows, rules: RetrainRules, rows: Mappin
         return _within_half(at, held + part * count, total, since)
     if held >= rules.holdout_min_rows and least <= positives <= held - least:
         return _within_half(oldest * DAY_MS, held, total, since)  # a fifth would reach back further than it may
-    text = (
-        f"{held:.0f} labelled rows from {date_of(oldest)} to {date_of(known.end - 1)}, {positives:.0f} of them positive"
-    )
+    days = f"from {date_of(oldest)} to {date_of(known.end - 1)}"
+    text = f"{held:.0f} labelled rows {days}, {positives:.0f} of them positive"
+    if known.end <= oldest:
+        text = f"no day since {date_of(oldest)} has closed"
     needed = f"the hold-out needs {rules.holdout_min_rows}, and {least} of each class"
     return _Held(_half(since, known.end), f"{text}; {needed}")
 

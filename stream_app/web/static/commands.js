@@ -15,6 +15,7 @@ let sent = /** @type {Sent[]} */ ([]);
 let timer = null,
   asking = false;
 
+const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}: /;
 const FINAL = ["done", "refused"];
 const open = () => sent.filter((command) => !FINAL.includes(command.state));
 
@@ -22,7 +23,8 @@ const open = () => sent.filter((command) => !FINAL.includes(command.state));
 export function standing(answer) {
   if (answer.state === "refused") return `Refused: ${sentence(answer.refused_because ?? "the audit says why")}`;
   if (answer.state === "done") {
-    const effects = (answer.effects ?? []).map((effect) => `${words(effect.stage)}: ${words(effect.effect)}`);
+    // which alert it was, whoever sent it knows
+    const effects = (answer.effects ?? []).map((effect) => `${words(effect.stage)}: ${words(effect.effect).replace(ID, "")}`);
     return `Done${effects.length ? `: ${effects.join("; ")}` : ""}.`;
   }
   if (answer.state === "waiting") return "Read by the pipeline; it takes effect with the next tick.";

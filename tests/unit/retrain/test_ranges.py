@@ -70,6 +70,8 @@ def test_the_newest_fifth_is_held_out_and_more_where_it_is_too_few(
     ("rows", "onset", "lacks"),
     [
         ({}, 3, "0 labelled rows"),
+        # it begins with the day that has not closed yet
+        (even(30, 100), 0, "no day since 2026-"),
         (even(1, 99), 1, "99 labelled rows from"),
         # a hundred of 150 are more than half
         (even(1, 150), 1, "the hold-out would take 100 of 150 labelled rows since"),

@@ -40,7 +40,9 @@ export async function open(main, id, current) {
   view.model = "";
 
   function state(found) {
-    const newest = found.snapshots.at(-1)?.date ?? found.alert.opened_at.slice(0, 10);
+    // hours are known of the day that has not closed yet
+    const known = [found.snapshots.at(-1)?.date, found.alert.opened_at, ...found.evidence.map((row) => row.at)].map((at) => at?.slice(0, 10) ?? "");
+    const newest = known.reduce((last, day) => (day > last ? day : last));
     // an alert of long ago is shown with the days around it
     const about = found.alert.status === "resolved" ? shifted(found.alert.at.slice(0, 10), 2) : newest;
     const usual = lastDays(about < newest ? about : newest, 30);
@@ -96,7 +98,11 @@ async function fetchAll(id) {
   };
 }
 
-const newestOf = (events, kind) => events.filter((event) => event.kind === kind).at(-1);
+/** The newest event of a kind: of the daily checks, or where those found nothing yet the hourly alarm. */
+const newestOf = (events, kind) => {
+  const own = events.filter((event) => event.kind === kind);
+  return own.filter((event) => event.check !== "hourly").at(-1) ?? own.at(-1);
+};
 
 /** Of the week and the last day alone, the window of scores that moved further. */
 const furthest = (scores) => scores?.windows.filter((w) => w.histograms).sort((a, b) => b.statistic - a.statistic)[0] ?? null;
@@ -150,7 +156,7 @@ function content(found, { newest, range, metric, choose, chooseMetric }) {
       h(
         "div",
         { class: "column" },
-        incomplete ? ages(found.snapshots, newest) : null,
+        incomplete ? ages(found.snapshots, found.snapshots.at(-1)?.date ?? newest) : null,
         found.evidence.length ? h("section", { class: "card", "data-key": "evidence" }, h("h2", {}, "Evidence by the hour"), chart("evidence")) : null,
         labels && !incomplete
           ? h("section", { class: "card", "data-key": "labels" }, h("h2", {}, "Performance"), chart("drops"), evidence(labels), windowsOfLabels(labels))
@@ -353,7 +359,7 @@ const evidence = (event) =>
     "p",
     {},
     verdictTag(event),
-    ` at the daily check of `,
+    event.check === "hourly" ? " at the full hour " : " at the daily check of ",
     when(event.as_of),
     event.baseline_kind ? `, beside ${words(event.baseline_kind)} baseline of ${event.baseline_version}` : "",
     event.revises ? ", recomputed after later labels" : "",
@@ -365,7 +371,9 @@ const windowsOfScores = (event) =>
   lines(
     event.windows.map(
       (w) =>
-        `${span(w.from, w.to)}: D ${ratio(w.statistic)} (${ratio(w.interval?.[0] ?? null)} to ${ratio(w.interval?.[1] ?? null)}), ${count(w.recent_rows)} scores beside ${count(w.baseline_rows)}; mean ${ratio(w.recent)}, was ${ratio(w.baseline)}`,
+        event.check === "hourly"
+          ? `${span(w.from, w.to)}: a part of the range holds ${percent(w.recent)} of ${count(w.recent_rows)} scores, and held ${percent(w.baseline)}`
+          : `${span(w.from, w.to)}: D ${ratio(w.statistic)} (${ratio(w.interval?.[0] ?? null)} to ${ratio(w.interval?.[1] ?? null)}), ${count(w.recent_rows)} scores beside ${count(w.baseline_rows)}; mean ${ratio(w.recent)}, was ${ratio(w.baseline)}`,
     ),
   );
 

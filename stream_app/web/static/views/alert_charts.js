@@ -82,7 +82,9 @@ export function evidenceChart(figure, rows, { since, range, choose }) {
           const own = rows.filter((row) => row.kind === kind);
           return {
             type: "scatter",
-            mode: "lines",
+            // of an alarm that was just raised there is one hour, which no line can show
+            mode: own.length < 48 ? "lines+markers" : "lines",
+            marker: { size: 5 },
             name: kind,
             x: own.map((row) => row.at.slice(0, 16)),
             y: own.map((row) => row.evidence),
@@ -90,7 +92,7 @@ export function evidenceChart(figure, rows, { since, range, choose }) {
             hovertemplate: "10^%{y:.1f} : 1",
           };
         }),
-        layout: { xaxis: dayAxis(figure, range.from, range.to), yaxis: { title: { text: "log10 of evidence" } }, shapes, annotations },
+        layout: { xaxis: dayAxis(figure, range.from, range.to, 26), yaxis: { title: { text: "log10 of evidence" }, rangemode: "tozero" }, shapes, annotations },
       };
     },
     "Evidence by the hour",
@@ -149,10 +151,17 @@ export function labelsByAge(snapshots, newest) {
   }).filter((row) => row.predictions);
 }
 
+/** How long a window is, as its line in a chart is named. */
+export function lengthOf({ from, to }) {
+  const found = daysOf(from, to);
+  if (!found) return `${Math.round((Date.parse(to) - Date.parse(from)) / 3_600_000)} h`;
+  return found.days > 1 ? `${found.days} days` : "last day";
+}
+
 /** Each metric before and now, with the interval that its drop stands in. */
 export function dropChart(figure, event) {
   const rows = event.windows.filter((w) => w.recent !== null && w.baseline !== null);
-  const name = (w) => `${metricName(w.metric)}, ${(daysOf(w.from, w.to)?.days ?? 0) > 1 ? `${daysOf(w.from, w.to)?.days} days` : "last day"}`;
+  const name = (w) => `${metricName(w.metric)}, ${lengthOf(w)}`;
   return draw(
     figure,
     (c) => ({

@@ -9,15 +9,21 @@ export const BEFORE_DAYS = 3;
 /** Metrics of which less is better. */
 const LOWER_IS_BETTER = new Set(["brier"]);
 
-/** The finding that an alert is about: its newest of drift, of performance before scores. */
+/** Findings of an alert, of performance before scores, and of each the daily check before the hours: it says more. */
+const SLOTS = [["performance", "hourly_performance"], ["handover"], ["statistical", "hourly_statistical"], ["completeness"]];
+
+/** The finding that an alert is about: its newest of drift. */
 export function finding(alert) {
-  const report = alert.report ?? {};
-  for (const slot of ["performance", "handover", "statistical", "completeness"]) {
-    const found = report[slot]?.verdict === "drift" ? report[slot] : report.last_drift?.[slot];
-    if (found) return { slot, ...found };
+  const report = alert.report ?? {},
+    last = report.last_drift ?? {};
+  for (const slots of SLOTS) {
+    const slot = slots.find((name) => report[name]?.verdict === "drift") ?? slots.find((name) => last[name]);
+    if (slot) return { slot, ...(report[slot]?.verdict === "drift" ? report[slot] : last[slot]) };
   }
   return null;
 }
+
+const isHourly = (found) => found.check === "hourly";
 
 /** The window of a finding that says most: of the alert's metric, the longer one first. */
 export function mainWindow(found) {
@@ -36,6 +42,7 @@ export function onset(alert, revisions) {
   return first?.day ?? alert.opened_at.slice(0, 10);
 }
 
+const share = (value) => (value === null || value === undefined ? "an unknown share" : `${(value * 100).toFixed(0)} %`);
 const points = (value) => `${Math.abs(value * 100).toFixed(1)} points`;
 
 /** What fell, by how much, since which day, and whether it is still so. */
@@ -49,11 +56,14 @@ export function headline(alert, revisions) {
     return `Outcomes ${alert.status === "resolved" ? "were" : "are"} missing since ${since}${share === null || share === undefined ? "" : `: ${(share * 100).toFixed(0)} % of the predictions of ${short(found.day, false)} have one`}; ${state}.`;
   }
   if (!found || !window) return `${told(alert)}; ${state}.`;
+  const hour = `${short(window.from)} ${zoneName()}`;
+  if (found.slot === "hourly_statistical")
+    return `Scores moved since ${hour}: a part of their range that held ${share(window.baseline)} of them holds ${share(window.recent)}; ${state}.`;
   if (found.slot === "statistical")
     return `Scores moved away from their baseline by D = ${ratio(window.statistic ?? found.statistic, 2)} since ${since}; ${state}.`;
   const moved = window.recent - window.baseline;
   const verb = moved < 0 ? "fell" : LOWER_IS_BETTER.has(window.metric) ? "rose, which is worse," : "rose";
-  return `${metricName(window.metric)} ${verb} by ${points(moved)}, from ${ratio(window.baseline)} to ${ratio(window.recent)}, since ${since}; ${state}.`;
+  return `${metricName(window.metric)} ${verb} by ${points(moved)}, from ${ratio(window.baseline)} to ${ratio(window.recent)}, since ${isHourly(found) ? hour : since}; ${state}.`;
 }
 
 /** What people were told of an alert, without a full stop. */
@@ -64,7 +74,7 @@ function stands(alert, found) {
   if (alert.status === "resolved") return `over since ${short(alert.at)} ${zoneName()}: ${alert.resolution}`;
   const newest = found && alert.report[found.slot];
   if (!newest) return "still open";
-  const at = `the check of ${short(newest.as_of)} ${zoneName()}`;
+  const at = `the ${isHourly(newest) ? "full hour" : "check of"} ${short(newest.as_of)} ${zoneName()}`;
   if (newest.verdict === "drift") return `still so at ${at}`;
   return newest.verdict === "no_drift" ? `not seen any more at ${at}` : `could not be judged at ${at}`;
 }
@@ -83,6 +93,8 @@ export function certainty(alert, rules) {
     const sure = low >= rules.ks_high_bound ? "It is certain that scores moved far" : "It is certain that scores moved, less so how far";
     return `${sure}: with 99 % certainty D is at least ${ratio(low, 2)}, and with the same at most ${ratio(high, 2)}; ${rows}.`;
   }
+  if (found.slot === "hourly_statistical")
+    return `It is certain that scores moved: with 99 % certainty that part grew by at least ${points(low)}, and with the same by at most ${points(high)}; ${rows}.`;
   const bounds = `at least ${(low * 100).toFixed(1)} points, and with the same at most ${(high * 100).toFixed(1)}`;
   if (low <= 0) return `It may be chance: the drop lies between ${(low * 100).toFixed(1)} and ${(high * 100).toFixed(1)} points (99 % each side); ${rows}.`;
   const limits = { CRITICAL: rules.drop_critical_points, HIGH: rules.drop_high_points, MEDIUM: rules.drop_points };

@@ -32,8 +32,9 @@ const dayNumber = (date) => Math.round(Date.parse(`${date}T00:00:00Z`) / DAY_MS)
 const dateOf = (number) => new Date(number * DAY_MS).toISOString().slice(0, 10);
 const known = (value) => value !== null && value !== undefined;
 
-/** Ticks at whole days, one label a day, as many as stand side by side: eight at most. Half a day of room at each end. */
-export function dayAxis(element, first, last) {
+/** Ticks at whole days, one label a day, as many as stand side by side: eight at most. Half a day of room at each end;
+ * `after`: hours from the beginning of the last day to the end of the axis, where there are values of its hours. */
+export function dayAxis(element, first, last, after = 12) {
   const edge = (date, hours) => new Date(Date.parse(`${date}T00:00:00Z`) + hours * 3_600_000).toISOString().slice(0, 16);
   const days = dayNumber(last) - dayNumber(first) + 1,
     labels = Math.min(8, Math.max(2, Math.floor(element.clientWidth / 60)));
@@ -42,7 +43,7 @@ export function dayAxis(element, first, last) {
     tickformat: "%-d %b",
     tick0: first,
     dtick: Math.max(1, Math.ceil(days / labels)) * DAY_MS,
-    range: [edge(first, -12), edge(last, 12)],
+    range: [edge(first, -12), edge(last, after)],
   };
 }
 

@@ -71,7 +71,9 @@ export const eventTable = (events) =>
         "Size",
         (e) =>
           e.kind === "statistical"
-            ? `D ${ratio(e.statistic)}`
+            ? e.check === "hourly"
+              ? `${ratio(e.statistic, 1)} points of the scores`
+              : `D ${ratio(e.statistic)}`
             : e.kind === "performance"
               ? `${metricName(e.metric)} −${ratio(e.statistic, 1)} points`
               : ratio(e.statistic),
