@@ -14,16 +14,19 @@ import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 
+from stream_app.core.comparisons.platt import recalibrated
 from stream_app.errors import Incompatible
 from stream_app.reference.artefacts import ARTEFACT
 from stream_app.reference.learners import Fitted, logistic
 from stream_app.reference.mlflow_registry import MlflowRegistry
-from stream_app.reference.predictor import Predictor, seed
+from stream_app.reference.predictor import Deployer, Predictor, seed
 from stream_app.reference.registry import open_registry
 from stream_app.services.ports import free_ports
+from stream_app.settings import Settings
 from tests.support.kafka_io import Prefix, until
 from tests.support.reference import Process, Runs, command_of, send_commands
 from tests.support.reference_rows import results, said, table
+from tests.unit.reference.test_repairs import BY, WRAPPED, received
 
 MODEL = "churn:acme"
 
@@ -128,6 +131,31 @@ async def test_versions_aliases_and_artefacts_live_in_mlflow_and_a_rollback_move
         assert deployer.stop() == 0, deployer.tail()
     finally:
         deployer.kill()
+
+
+async def test_a_repair_is_a_run_with_its_parent_and_both_numbers(server: str) -> None:
+    await _up(server)
+    registry, client, model = MlflowRegistry(server), MlflowClient(server), "churn:repaired"
+    features, actual = table()
+    named = [dict(zip("abc", row, strict=True)) for row in features.tolist()]
+    seed(registry, model, "v1", logistic, named, actual)
+    before = np.array([served.score for served in Predictor(registry).predict(model, named)])
+    deployer = Deployer(Settings(), registry)
+    for attempt in (1, 2):  # a second attempt, as after a kill, finds the work done
+        assert deployer._switch(received(model=model, tenant_id="repaired", attempt=attempt)) is None
+    (found,) = [
+        version
+        for version in client.search_model_versions("name = 'plumbline.churn.at.repaired'")
+        if version.tags["plumbline.version"] == WRAPPED
+    ]
+    run = client.get_run(found.run_id).data
+    assert {name: run.params[name] for name in ("parent", "a", "b", "threshold")} == {
+        "parent": "v1", "a": "1.5", "b": "-2.25", "threshold": "0.375",
+    }  # fmt: skip
+    assert run.tags["plumbline.parent"] == "v1"
+    assert client.get_model_version_by_alias("plumbline.churn.at.repaired", "champion").version == found.version
+    after = np.array([served.score for served in Predictor(registry).predict(model, named)])
+    assert after == pytest.approx(recalibrated(before, BY.a, BY.b), abs=1e-5)
 
 
 def _register(client: MlflowClient, version: str, content: bytes | None, folder: Path) -> None:
