@@ -5,7 +5,7 @@ card fraud (Fraud Detection Handbook), a day at a time, each day predicted befor
 The same learner for all: the frozen model of the first days; this loop, by its own commands, validation and probation,
 with the policies drift, schedule, or both; and ways that check nothing: a new model every 20 days, of the newest 30
 days or of all of them, on every alarm of River's ADWIN over single errors, and every day. With the seed changes the
-learner's own, and the phase of the schedules: of the plain ones by four days, of the loop's by the model's name.
+learner's own, and the phase of all schedules, by four days.
 
 On elec2 the last price change predicts the next one well (.8533 without any model), so accuracy there says little
 about a model and much about its age.
@@ -13,11 +13,13 @@ about a model and much about its age.
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import click
 import numpy as np
@@ -30,6 +32,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score
 
 from benchmarks.closed_loop import ClosedLoop, Fit, Matrix, PlayedModel, Rows, Scorer, switched_on
+from schemas.common import uuid5
 
 #: the set's best model reaches a PR-AUC of some 0.4; the type's own floor is 0.7
 FRAUD_FLOORS: dict[str, Any] = {"validation_floors": {"pr_auc": 0.15}}
@@ -90,7 +93,7 @@ def elec2(folder: Path, seed: int = 0, first_days: int = 60) -> Case:
     features = table[["period", "nswprice", "nswdemand", "vicprice", "vicdemand", "transfer"]].to_numpy(float)
     actual = (table["class"] == "UP").to_numpy(np.int64)
     days = [Rows(features[i : i + 48], actual[i : i + 48]) for i in range(0, len(actual), 48)]
-    name = f"price{seed}:global"  # the name decides the phase of its schedule
+    name = _of_phase("price{}:global", seed)
     return Case(name, _joined(days[:first_days]), days[first_days:], _fit(0.5, seed), "accuracy", CONFLICT_RULES)
 
 
@@ -114,8 +117,15 @@ def fraud(folder: Path, seed: int = 0, first_days: int = 35) -> Case:
     features = np.column_stack([*(np.asarray(column, dtype=float) for column in columns.values()), *risk])
     actual = table["TX_FRAUD"].to_numpy(np.int64)
     made = [Rows(features[day == d], actual[day == d]) for d in range(day.max() + 1)]
-    name = f"fraud:handbook{seed}"
+    name = _of_phase("fraud:handbook{}", seed)
     return Case(name, _joined(made[:first_days]), made[first_days:], _fit(None, seed), "pr_auc", FRAUD_FLOORS)
+
+
+def _of_phase(pattern: str, seed: int) -> str:
+    """A model whose schedule falls due on the days on which the plain ones train: the name decides, so one is looked
+    for."""
+    names = (pattern.format(f"{seed}-{number}") for number in itertools.count())
+    return next(name for name in names if UUID(uuid5("schedule", name)).int % PERIOD == PHASE * seed % PERIOD)
 
 
 def _back(rolled: pd.Series, table: pd.DataFrame, by: str) -> NDArray[np.float64]:

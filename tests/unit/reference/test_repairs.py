@@ -21,6 +21,12 @@ from stream_app.reference.registry import FolderRegistry
 from stream_app.settings import Settings
 
 MODEL, WRAPPED = "churn:acme", "v1-c0a1b2c3d"
+
+
+class Killed(BaseException):
+    """The process is gone; nobody catches it."""
+
+
 BY = Recalibration(1.5, -2.25, 0.375, ExpectedGain("accuracy", 0.1, 0.05, 0.15))
 
 
@@ -100,6 +106,43 @@ def test_only_bytes_that_served_are_wrapped(registry: FolderRegistry, tmp_path: 
     with pytest.raises(Incompatible, match="SHA-256"):
         deploy(registry, received())
     assert registry.active(MODEL) == "v1"
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before it", "after it"])
+@pytest.mark.parametrize("step", range(5))
+def test_a_deployer_that_is_killed_at_any_write_has_repaired_after_the_next_attempt(
+    registry: FolderRegistry, monkeypatch: pytest.MonkeyPatch, step: int, before: bool
+) -> None:
+    """Files written and renamed, one after the other: killed at each, what served serves on, or the repair does."""
+    made = 0
+
+    def killed_at(real: Any) -> Any:
+        def call(path: Path, *args: Any) -> Any:
+            nonlocal made
+            made += 1
+            if made == step + 1 and before:
+                raise Killed
+            done = real(path, *args)
+            if made == step + 1:
+                raise Killed
+            return done
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("write_bytes", "rename", "replace"):
+            patch.setattr(Path, name, killed_at(getattr(Path, name)))
+        with pytest.raises(Killed):
+            deploy(registry, received())
+    features = table()[2]
+    assert registry.active(MODEL) in ("v1", WRAPPED)
+    assert len({one.version for one in Predictor(registry).predict(MODEL, features)}) == 1, "something serves"
+    assert deploy(registry, received(attempt=2)) is None
+    assert registry.active(MODEL) == WRAPPED
+    assert {one.version for one in Predictor(registry).predict(MODEL, features)} == {WRAPPED}
+    card = registry.card(MODEL, WRAPPED)
+    assert card is not None
+    assert (card["parent"], card["a"]) == ("v1", 1.5)
 
 
 @pytest.mark.parametrize("learner", sorted(LEARNERS))
