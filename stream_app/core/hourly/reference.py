@@ -159,10 +159,10 @@ def _episode_days(state: ModelEvidence | None, kind: HourlyKind, day: int) -> li
 def _with_rows(
     kind: HourlyKind, days: Sequence[int], hours: Mapping[int, HourCounts], rules: HourlyRules
 ) -> tuple[list[int], NDArray[np.int64]]:
-    """Days that hold rows of the kind, and their counts, shape (days, 24, 36)."""
+    """Days that hold rows of the kind, and their counts, shape (days, 24, 36); of errors the labels alone, (…, 4)."""
     if not days:
         return [], np.zeros((0, HOURS, LABELS + BINS), dtype=np.int64)
-    counts = np.stack([hours[day] for day in days])
+    counts = np.stack([hours[day] if kind == "scores" else hours[day][:, :LABELS] for day in days])
     if kind == "scores":
         rows = counts[:, :, LABELS:].sum(axis=(1, 2))
     else:
@@ -242,15 +242,15 @@ def _channels(
     rates = (k.sum(axis=(2, 3)) + 0.5) / (rows + 1)
 
     # sums of counts are exact in any order
-    of_weekday = (weekday[:, None] == np.arange(7)).astype(np.float64)
-    of_part = (weekend[:, None] == np.arange(2)).astype(np.float64)
+    of_weekday = (np.arange(7)[:, None] == weekday).astype(np.float64)
+    of_part = (np.arange(2)[:, None] == weekend).astype(np.float64)
 
     def by_week(x: Floats) -> Floats:
-        found: Floats = np.einsum("csdh,dw->cswh", x, of_weekday)
+        found: Floats = of_weekday @ x
         return found
 
     def by_block(x: Floats) -> Floats:
-        found: Floats = np.einsum("cswbh,wp->cspb", x.reshape(*x.shape[:3], 6, 4), of_part)
+        found: Floats = of_part @ x.reshape(*x.shape[:3], 6, 4).sum(axis=4)
         return found
 
     nw, kw = by_week(n), by_week(k)
@@ -282,8 +282,9 @@ def _channels(
     shares = rows / np.maximum(rows.sum(axis=1, keepdims=True), 1)
     total = day_variance.sum(axis=1)
     error = np.sqrt(1 / np.maximum(total, 1) + tau**2 / np.maximum(many, 1))
-    tolerated = _shift(rates, shares, edge[0]) + _EDGE_Z * error
-    shifts = np.stack([np.maximum(_shift(rates, shares, x), tolerated + _LEAST_GAP) for x in edge[1]], axis=1)
+    of_points = _shifts(rates, shares, np.array([edge[0], *edge[1]]))
+    tolerated = of_points[:, 0] + _EDGE_Z * error
+    shifts = np.maximum(of_points[:, 1:], tolerated[:, None] + _LEAST_GAP)
     reached = (shares * rates).sum(axis=1)[:, None] + np.array(edge[1])
     shifts = np.where(reached <= _MOST_SHARE, shifts, np.nan)
     kept = np.flatnonzero(~np.isnan(shifts[:, 0]))
@@ -298,25 +299,24 @@ def _channels(
     return slots, Channels(*(column[kept] for column in columns))
 
 
-def _shift(rates: Floats, shares: Floats, points: float) -> Floats:
-    """Logit shift, common to the strata, that adds ``points`` (0–1) at the reference's shares; (C, S) → (C,)."""
+def _shifts(rates: Floats, shares: Floats, points: Floats) -> Floats:
+    """Logit shifts, common to the strata, that add ``points`` (0–1) at the shares; (C, S), (P,) → (C, P)."""
     if rates.shape[1] == 1:
-        rate = rates[:, 0]
-        found: Floats = logit(np.minimum(rate + points, 1.0)) - logit(rate)
+        found: Floats = logit(np.minimum(rates + points, 1.0)) - logit(rates)
         return np.minimum(found, _MOST_SHIFT)
-    return _common_shift(rates, shares, points)
+    return _common_shifts(rates, shares, points)
 
 
-def _common_shift(rates: Floats, shares: Floats, points: float) -> Floats:
-    """The shift of two strata, (C, 2) → (C,).
+def _common_shifts(rates: Floats, shares: Floats, points: Floats) -> Floats:
+    """The shifts of two strata, (C, 2), (P,) → (C, P).
 
     With odds x and g = e^b, Σ s·x·g / (1 + x·g) = T, the share reached, is A·g² + B·g − T = 0 with the coefficients
     below; A > 0 while T is below the strata's whole share, and then one root is positive.
     """
     odds = rates / (1 - rates)
-    reached = points + (shares * rates).sum(axis=1)
-    square = odds[:, 0] * odds[:, 1] * (shares.sum(axis=1) - reached)
-    linear = (shares * odds).sum(axis=1) - reached * odds.sum(axis=1)
+    reached = points + (shares * rates).sum(axis=1, keepdims=True)
+    square = (odds[:, :1] * odds[:, 1:]) * (shares.sum(axis=1, keepdims=True) - reached)
+    linear = (shares * odds).sum(axis=1, keepdims=True) - reached * odds.sum(axis=1, keepdims=True)
     there = square > 0
     root = np.sqrt(np.where(there, linear**2 + 4 * square * reached, 1.0))
     # of the two forms of the root the one that takes no difference of near numbers
