@@ -84,6 +84,7 @@ async def measure(bootstrap: str, topics: Topics, address: str) -> tuple[list[fl
 
         for day in range(DAYS):
             noon = (FIRST + day) * DAY_MS + 12 * HOUR_MS
+            await writer.write(noon - HOUR_MS, ())  # so that the rows' tick passes no full hour
             await writer.write(noon - HOUR_MS // 2, day_rows(topics, day, draw))
             await follower.reached(noon - HOUR_MS // 2)
             counts = day >= DAYS - 50
