@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from tests.support.browsing import go, launched, signed_in
 from tests.support.kafka_io import until
@@ -55,6 +55,18 @@ async def again(site: Site, row: dict[str, Any], **changes: Any) -> None:
     emit = published()["alerts"][0]
     value = json.dumps({**row, **changes}).encode()
     await publish(site.prefix, {"alerts": (emit._replace(key=row["id"].encode(), value=value),)})
+
+
+async def one_more(site: Site, name: str) -> None:
+    """Publish an open alert of a model that has no other."""
+    made = {"id": str(uuid.uuid5(uuid.NAMESPACE_OID, name)), "model": f"churn:many-{name}", "tenant_id": f"many-{name}"}
+    await again(site, {**alert_of(), **made, "status": "open", "revision": 1})
+
+
+async def many(site: Site) -> None:
+    """Publish more open alerts than a page of a list holds."""
+    for number in range(60):
+        await one_more(site, str(number))
 
 
 def views() -> list[str]:
@@ -212,19 +224,40 @@ async def test_a_live_change_takes_nothing_away(site: Site, browser: Browser) ->
 
 
 async def test_loaded_pages_of_a_list_stay(site: Site, browser: Browser) -> None:
-    template = alert_of()
-    for number in range(60):
-        extra = {"id": str(uuid.uuid4()), "model": f"churn:many-{number}", "tenant_id": f"many-{number}"}
-        await again(site, {**template, **extra, "status": "open", "revision": 1})
+    await many(site)
     async with signed_in(browser, site.web, VIEWER, "/alerts") as (page, faults):
         await page.get_by_role("button", name="Show more").click()
         rows = page.locator("table.rows tbody tr")
         await expect(page.get_by_role("button", name="Show more")).to_have_count(0)
         before = await rows.count()
         assert before > 50
-        extra = {"id": str(uuid.uuid4()), "model": "churn:many-new", "tenant_id": "many-new", "status": "open"}
-        await again(site, {**template, **extra, "revision": 1})
+        await one_more(site, "new")
         await expect(rows).to_have_count(before + 1, timeout=20_000)
+        assert not faults
+
+
+async def test_rows_asked_for_are_shown_though_a_change_comes_first(site: Site, browser: Browser) -> None:
+    await many(site)
+    async with signed_in(browser, site.web, VIEWER, "/alerts") as (page, faults):
+        rows = page.locator("table.rows tbody tr")
+        await expect(page.get_by_role("button", name="Show more")).to_be_visible(timeout=20_000)
+        late: list[Route] = []
+        asked: list[str] = []
+
+        async def hold(route: Route) -> None:
+            asked.append(route.request.url)
+            if late:
+                await route.continue_()
+            else:
+                late.append(route)
+
+        await page.route("**/api/v1/alerts?*", hold)
+        await page.get_by_role("button", name="Show more").click()
+        await until(lambda: len(late) == 1, 10, "the next page is asked for")
+        await one_more(site, "late")
+        await until(lambda: len(asked) > 1, 20, "the change is asked for before the next page has come")
+        await late[0].continue_()
+        await expect(rows.nth(50)).to_be_visible(timeout=20_000)
         assert not faults
 
 

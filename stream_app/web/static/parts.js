@@ -298,6 +298,7 @@ export function paged({ list, more, current, fetch, draw }) {
   let rows = [],
     loaded = false,
     asked = 0,
+    aim = 0,
     ends = true,
     timer = null;
   const show = (next) => {
@@ -309,6 +310,8 @@ export function paged({ list, more, current, fetch, draw }) {
   async function load(cursor = null, least = 0) {
     const mine = ++asked;
     clearTimeout(timer);
+    // a change that arrives before the answer begins anew, and must not lose the rows that were asked for
+    aim = cursor ? rows.length + 50 : least;
     try {
       let found = cursor ? rows : [],
         at = cursor,
@@ -321,6 +324,7 @@ export function paged({ list, more, current, fetch, draw }) {
       } while (at && found.length < least);
       rows = found;
       loaded = true;
+      aim = 0;
       show(at);
     } catch (error) {
       if (!current() || mine !== asked) return;
@@ -332,7 +336,7 @@ export function paged({ list, more, current, fetch, draw }) {
   const again = () => {
     if (outdated()) return loaded && patch(list, draw(rows));
     // of a list that was shown to its end, what has been added to it belongs to it too
-    return load(null, rows.length + (ends ? 50 : 0) || 1);
+    return load(null, Math.max(aim, rows.length + (ends ? 50 : 0)) || 1);
   };
   return { load: () => load(), again };
 }
