@@ -95,6 +95,20 @@ class Coordinator(RuleBasedStateMachine):
         found = seen(labelled, faults=faults)
         self._do(self.world.drift(check, severity, seen=found, labels=labels, hourly=hourly, repair=repair))
 
+    @precondition(lambda self: self.world.state.state in ("idle", "failed"))
+    @rule()
+    def a_loss_that_a_repair_mends(self) -> None:
+        self.world.tick(800)  # past the cooldown, maturity and the week between repairs
+        self._do(self.world.drift("performance", "HIGH", labels="drift", repair=REPAIR))
+
+    @precondition(lambda self: self.world.state.state in ("idle", "failed"))
+    @rule(times=st.integers(1, 3))
+    def trainings_fail(self, times: int) -> None:
+        for _ in range(times):
+            self._do(self.world.retrain())
+            if self.world.state.state == "requested":
+                self._do(self.world.result("failed"))
+
     @rule(labelled=st.sampled_from((5_000, 5_000, 99)))
     def retrain_by_hand(self, labelled: int) -> None:
         self._do(self.world.retrain(seen=seen(labelled)))
