@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from schemas.common import flag, parse_ms, to_ms
-from stream_app.ingest.relay.cells import UNITS, by_pattern, epoch_ms, in_zone, label
+from stream_app.ingest.relay.cells import UNITS, Instant, WallTime, by_pattern, epoch_ms, in_zone, label, moment
 from stream_app.ingest.relay.labels import alike, equals, is_class, is_label, label_of, names_of, number_of
 from stream_app.ingest.relay.tensors import columns, named, rows
 from stream_app.ingest.relay.words import Fault, decode_json, decoded, identifier, is_missing, shown
@@ -204,6 +204,8 @@ def _flag(value: Any) -> bool:
 
 def _time(value: Any, form: str = "rfc3339", zone: str = "") -> int:
     """Epoch milliseconds, rounded down. ``form``: rfc3339, s, ms, us, ns, or a pattern of strptime."""
+    if isinstance(value, Instant | WallTime):  # of a typed column, which says itself what it is
+        return moment(value, "", zone)
     if form in UNITS:
         return epoch_ms(value, form)
     try:
