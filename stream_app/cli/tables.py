@@ -46,7 +46,7 @@ _OPTIONS: Final = (
     click.option(
         "--mapping", type=click.Path(path_type=Path), help="TOML file with tables [map] and [set] and these options."
     ),
-    click.option("--strict", is_flag=True, help="Send nothing if any row is invalid, or an id of a prediction comes again."),
+    click.option("--strict", is_flag=True, help="Send nothing if any row is invalid or an id comes again."),
 )  # fmt: skip
 #: Options that a mapping file may hold too.
 _KEYS: Final = (

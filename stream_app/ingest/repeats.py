@@ -27,7 +27,7 @@ _FILE: Final = 40
 
 
 @dataclass(slots=True)
-class Repeated:
+class RepeatedRows:
     """Rows that come again: how many, and of the first of them the row and the one before."""
 
     count: int = 0
@@ -45,11 +45,11 @@ class Repeats:
 
     def __init__(self) -> None:
         #: rows of predictions that say the same as the first of their id, and that say something else
-        self.equal, self.differing = Repeated(), Repeated()
+        self.equal, self.differing = RepeatedRows(), RepeatedRows()
         #: rows of outcomes alone whose id came before: corrections
         self.corrections = 0
         #: the same whose prediction is in none of the files, where some hold predictions
-        self.strangers = Repeated()
+        self.strangers = RepeatedRows()
         self.outcomes = 0
         #: names of files, and what their rows are called
         self._files: list[tuple[str, str]] = []
@@ -166,7 +166,7 @@ class Repeats:
             )
         return found
 
-    def _named(self, repeated: Repeated) -> str:
+    def _named(self, repeated: RepeatedRows) -> str:
         more = ", …" if repeated.count > len(repeated.first) else ""
         return ", ".join(f"{self._name(row)} (as {self._name(earlier)})" for row, earlier in repeated.first) + more
 
