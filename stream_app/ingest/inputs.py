@@ -25,7 +25,7 @@ from schemas.inputs import OUTCOME_DECODER, PREDICTION_WITH_FEATURES_DECODER
 from stream_app.core.kit.days import DAY_MS
 from stream_app.errors import Incompatible
 from stream_app.ingest.faults import BadRow, Faults, FileFault
-from stream_app.ingest.files import Lines, Reading, Table, digest, parts, table
+from stream_app.ingest.files import Lines, Reading, Table, digest, of_folders, parts, table
 from stream_app.ingest.kinds import Kinds
 from stream_app.ingest.mapping import NEEDED, OUTCOME_FIELDS, PREDICTION_FIELDS, Mapping, RowReader
 from stream_app.ingest.relay.words import shown
@@ -169,16 +169,19 @@ class _Walk:
             try:
                 for part in parts(path):
                     with table(part, self._inputs.reading) as found:
-                        yield from self._file(found, role)
+                        yield from self._file(found, role, of_folders(path, part))
             except FileFault as error:
                 self._found.faults.files.append(str(error))
 
-    def _file(self, found: Table, role: Role) -> Iterator[list[LoadedRow]]:
+    def _file(self, found: Table, role: Role, beside: dict[str, str | None]) -> Iterator[list[LoadedRow]]:
+        """``beside``: cells that all rows share, of columns that stand in names of folders."""
         mapping = self._mapping
-        reader = RowReader(mapping, found.columns, found.decimal_comma, self._found.kinds)
+        beside = {name: cell for name, cell in beside.items() if name not in (found.columns or ())}
+        columns = None if found.columns is None else (*found.columns, *beside)
+        reader = RowReader(mapping, columns, found.decimal_comma, self._found.kinds)
         wanted = _wanted(mapping, reader, role, found.columns or ())
-        if found.columns is not None:
-            self._refuse_absent(found, reader, role, found.columns)
+        if columns is not None:
+            self._refuse_absent(found, reader, role, columns)
         content = digest(found.path) if mapping.content_ids else None
         kinds = self._kinds if role != "outcomes" else None
         where = "line" if isinstance(found, Lines) else "row"
@@ -190,6 +193,8 @@ class _Walk:
             try:
                 if isinstance(row, str):
                     raise BadRow(row)
+                if beside:
+                    row = {**beside, **row}
                 made = self._row(reader, role, row, content and _content_id(content, number))
             except BadRow as error:
                 self._found.faults.add(f"{found.path.name}, {where} {number}", *error.sentences)
@@ -198,7 +203,7 @@ class _Walk:
                 self._found.blank += not made
             yield made
         if isinstance(found, Lines) and found.seen:
-            self._refuse_absent(found, reader, role, tuple(found.seen))
+            self._refuse_absent(found, reader, role, tuple(dict.fromkeys((*found.seen, *beside))))
 
     def _row(self, reader: RowReader, role: Role, row: dict[str, Any], content_id: str | None) -> list[LoadedRow]:
         draw = random.Random(f"{self._mapping.seed}:{self._number}") if self._draws else None
