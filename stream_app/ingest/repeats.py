@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from stream_app.ingest.faults import FIRST
 
-#: Records that are kept in memory before they are written: 3 MB.
-_HELD: Final = 1 << 17
+#: Records that are kept in memory before they are written: under 1 MB.
+_HELD: Final = 1 << 15
 #: Parts by the first bits of hashes; a part of a hundred million records is 20 MB.
 _PARTS: Final = 128
 _COLUMNS: Final = 3
