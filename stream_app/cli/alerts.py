@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from stream_app.cli import listing
+from stream_app.cli import completing, listing
 from stream_app.cli.listing import ListColumn
 from stream_app.cli.quality import quality
 from stream_app.cli.waiting import run
@@ -49,8 +49,8 @@ _REVISIONS: Final = (
 
 
 @click.command()
-@click.argument("alert_id", required=False)
-@click.option("--model", help="Only this model, TYPE:TENANT.")
+@click.argument("alert_id", required=False, shell_complete=completing.alerts)
+@click.option("--model", shell_complete=completing.models, help="Only this model, TYPE:TENANT.")
 @click.option("--all", "everything", is_flag=True, help="Resolved ones too.")
 @listing.output_option
 def alerts(alert_id: str | None, model: str | None, everything: bool, output: str) -> None:

@@ -44,7 +44,12 @@ def test_a_misspelt_command_or_option_is_answered_with_the_nearest(written: list
 
 @pytest.mark.parametrize(
     ("words", "wanted"),
-    [("plumbline al", "alerts"), ("plumbline dead-letters re", "redrive"), ("plumbline alerts --mo", "--model")],
+    [
+        ("plumbline al", "alerts"), ("plumbline dead-letters re", "redrive"), ("plumbline alerts --mo", "--model"),
+        ("plumbline acknowledge --rea", "--reason"), ("plumbline verdict --no", "--note"),
+        ("plumbline explain --fr", "--from-rows"), ("plumbline models register --ac", "--actor"),
+        ("plumbline precision --ty", "--type"),
+    ],
 )
 def test_commands_and_options_are_completed_within_a_glance(words: str, wanted: str) -> None:
     env = {
