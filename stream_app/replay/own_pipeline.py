@@ -23,9 +23,11 @@ from stream_app.settings import Settings, children
 
 def named(settings: Settings, name: str) -> Settings:
     """Settings under which nothing is shared with another pipeline on the same broker."""
+    page, views = free_ports(2)
     own: dict[str, Any] = {
         "app_id": name, "input_prefix": f"{name}.", "output_prefix": f"{name}.", "input_partitions": 4,
-        "model_partitions": 2, "dashboard_url": f"http://127.0.0.1:{free_ports(1)[0]}",
+        "model_partitions": 2, "dashboard_url": f"http://127.0.0.1:{page}",
+        "web_port": views,
     }  # fmt: skip
     return settings.model_copy(update=own)
 
@@ -99,8 +101,8 @@ def process(
     child = children.start(
         command, scratch / f"{name}.log", **topics_of(settings).as_settings(), environment=settings.environment,
         kafka_bootstrap=settings.kafka_bootstrap, app_id=settings.app_id, data_dir=scratch / "data", clock="follow",
-        web_port=0, checkpoint_interval_ms=10, redis_url=settings.redis_url, dashboard_url=settings.dashboard_url,
-        **more,
+        web_port=settings.web_port, checkpoint_interval_ms=10, redis_url=settings.redis_url,
+        dashboard_url=settings.dashboard_url, **more,
     )  # fmt: skip
     try:
         yield child

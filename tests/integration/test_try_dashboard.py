@@ -73,6 +73,12 @@ async def test_the_dashboard_shows_what_was_tried_and_leaves_only_what_is_kept(
                 return [(row["model"], row["date"]) for row in models] == [("credit:global", "2026-01-13")]
 
             await until(shown, 60, "the last closed day on the dashboard")
+
+            async def answers() -> bool:
+                workers = (await client.get("/api/v1/pipeline")).json()["workers"]
+                return [(row["running"], bool(row["lanes"])) for row in workers] == [(True, True)]
+
+            await until(answers, 60, "the worker's lanes on the page of the pipeline")
         assert len(await _topics(kafka)) > 10
         process.send_signal(signal.SIGINT)
         assert await asyncio.to_thread(process.wait, 60) == 0, log.read_text()
