@@ -13,6 +13,7 @@ from stream_app import settings as settings_module
 from stream_app.cli import completing, listing
 from stream_app.cli.alerts import read_alerts
 from stream_app.cli.listing import ListColumn
+from stream_app.cli.options import ModelName
 from stream_app.cli.waiting import run
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("id", shell_complete=completing.alerts_and_events)
 @click.option(
-    "--model", metavar="TYPE:TENANT", shell_complete=completing.models,
+    "--model", type=ModelName(), metavar="TYPE:TENANT", shell_complete=completing.models,
     help="Whose it is: spares reading the events of all others.",
 )  # fmt: skip
 @click.option("--no-recompute", is_flag=True, help="Only show what was published.")

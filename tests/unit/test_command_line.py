@@ -45,9 +45,13 @@ def test_a_misspelt_command_or_option_is_answered_with_the_nearest(written: list
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        ("plumbline al", "alerts"), ("plumbline dead-letters re", "redrive"), ("plumbline alerts --mo", "--model"),
-        ("plumbline acknowledge --rea", "--reason"), ("plumbline verdict --no", "--note"),
-        ("plumbline explain --fr", "--from-rows"), ("plumbline models register --ac", "--actor"),
+        ("plumbline al", "alerts"),
+        ("plumbline dead-letters re", "redrive"),
+        ("plumbline alerts --mo", "--model"),
+        ("plumbline acknowledge --rea", "--reason"),
+        ("plumbline verdict --no", "--note"),
+        ("plumbline explain --fr", "--from-rows"),
+        ("plumbline models register --ac", "--actor"),
         ("plumbline precision --ty", "--type"),
     ],
 )
