@@ -18,8 +18,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import click
 import numpy as np
@@ -53,35 +52,26 @@ PEERS: Final[dict[str, Callable[[], Any]]] = {
 KSWIN: Final[dict[str, Callable[[], Any]]] = {"KSWIN": lambda: drift.KSWIN(seed=1)}
 
 
-@dataclass
-class Played:
-    """One model: points lost and logits moved in each hour, its volume, and the hour its loss begins at, if any."""
+class HealthyModel:
+    """One model, 83 % right: points lost and logits moved in each hour, shape (hours,), and its volume."""
 
-    number: int
-    a_day: int
-    seed: int
+    def __init__(self, name: str, a_day: int, days: int, rng: np.random.Generator) -> None:
+        self.name, self.rng, self.days = name, rng, days
+        self.points, self.shift = np.zeros(days * 24), np.zeros(days * 24)
+        self.volume = np.tile(_PROFILE / _PROFILE.sum(), days) * a_day
 
-    def __post_init__(self) -> None:
-        self.name = f"churn:m{self.number}"
-        self.rng = rng = np.random.default_rng([self.seed, self.number])
-        hours = np.arange(DAYS * 24)
-        weekend = (FIRST_DAY + hours // 24 + 3) % 7 >= 5
-        self.nuisance = NUISANCES[self.number % len(NUISANCES)]
-        self.points, self.shift = np.zeros(len(hours)), np.zeros(len(hours))
-        self.volume = np.tile(_PROFILE / _PROFILE.sum(), DAYS) * self.a_day
-        if self.nuisance == "day effects":
-            for target, scale in ((self.points, 2.0), (self.shift, 0.10)):
-                target += np.repeat(_effects(rng, scale), 24)
-        elif self.nuisance == "weekends":
-            self.points += 4.0 * weekend
-            self.shift += 0.2 * weekend
-        elif self.nuisance == "few on weekends":
-            self.volume = self.volume * np.where(weekend, 0.1, 1)
-        self.onset: int | None = None
-        if self.number % MODELS < LOSSES:
-            self.onset = int(WARM * 24 + rng.integers(0, ONSETS * 24))
-            grows = 120 if self.number % 5 == 0 else 1
-            self.points += rng.uniform(12, 25) * np.clip((hours - self.onset + 1) / grows, 0, 1)
+    def weekend(self) -> NDArray[np.bool_]:
+        """Which hours are of a weekend."""
+        return (FIRST_DAY + np.arange(self.days * 24) // 24 + 3) % 7 >= 5
+
+    def day_effects(self, sd: float, rho: float = 0.7) -> None:
+        """AR(1) from day to day, sd in points; scores move by .05 logit for each."""
+        for target, scale in ((self.points, sd), (self.shift, sd * 0.05)):
+            effects = np.empty(self.days)
+            effects[0] = self.rng.normal()
+            for day in range(1, self.days):
+                effects[day] = rho * effects[day - 1] + np.sqrt(1 - rho * rho) * self.rng.normal()
+            target += np.repeat(effects * scale, 24)
 
     def hour(self, hour: int) -> tuple[Batch, list[tuple[int, Batch]]]:
         """Its predictions, and the outcomes with the hours they come in."""
@@ -96,6 +86,27 @@ class Played:
         actual = np.where(flip, 1 - made.actual, made.actual)
         odds = made.scores / (1 - made.scores) * np.exp(self.shift[hour])
         return predicted_hour(self.name, hour, np.round(odds / (1 + odds), 4), made.predicted, actual, rng)
+
+
+class Played(HealthyModel):
+    """A model of the suite, with the hour its loss begins at, if any."""
+
+    def __init__(self, number: int, a_day: int, seed: int) -> None:
+        super().__init__(f"churn:m{number}", a_day, DAYS, np.random.default_rng([seed, number]))
+        self.nuisance = NUISANCES[number % len(NUISANCES)]
+        if self.nuisance == "day effects":
+            self.day_effects(2)
+        elif self.nuisance == "weekends":
+            self.points += 4.0 * self.weekend()
+            self.shift += 0.2 * self.weekend()
+        elif self.nuisance == "few on weekends":
+            self.volume = self.volume * np.where(self.weekend(), 0.1, 1)
+        self.onset: int | None = None
+        if number % MODELS < LOSSES:
+            self.onset = int(WARM * 24 + self.rng.integers(0, ONSETS * 24))
+            grows = 120 if number % 5 == 0 else 1
+            since = np.arange(DAYS * 24) - self.onset + 1
+            self.points += self.rng.uniform(12, 25) * np.clip(since / grows, 0, 1)
 
 
 def predicted_hour(
@@ -126,19 +137,21 @@ class Stream(Protocol):
         ...
 
 
-def _effects(rng: np.random.Generator, sd: float, rho: float = 0.7) -> NDArray[np.float64]:
-    out = np.empty(DAYS)
-    out[0] = rng.normal()
-    for day in range(1, DAYS):
-        out[day] = rho * out[day - 1] + np.sqrt(1 - rho * rho) * rng.normal()
-    return out * sd
+class Heard(NamedTuple):
+    """What became of some models, by name; hours count from the first midnight."""
+
+    #: alerts of drift as they opened: hour, and the check that opened each
+    alerts: dict[str, list[tuple[int, str]]]
+    #: alarms of the hourly check, MEDIUM ones too: hour, kind, severity
+    alarms: dict[str, list[tuple[int, str, str]]]
+    #: whether each decision was wrong, by the hour its outcome came in
+    errors: dict[str, list[tuple[int, bool]]]
 
 
 def play(
-    models: Sequence[Stream], days: int = DAYS, warm: int = WARM
-) -> tuple[dict[str, list[tuple[int, str]]], dict[str, list[tuple[int, bool]]]]:
-    """Alerts by model, as hours since the first midnight and the check that opened them; and the errors, as outcomes
-    come."""
+    models: Sequence[Stream], days: int = DAYS, warm: int = WARM, told: Callable[[int], None] = lambda day: None
+) -> Heard:
+    """Models through the stages behind the labels; ``told`` hears of every day."""
     sim = hourly_simulator()
     coming: dict[int, list[tuple[int, Batch]]] = defaultdict(list)
     errors: dict[str, list[tuple[int, bool]]] = defaultdict(list)
@@ -158,14 +171,22 @@ def play(
             sim.batches(batches, hour=of)
         if hour >= (warm - 2) * 24 or (hour + 1) % 24 in _CLOSES:
             sim.tick((FIRST_DAY * 24 + hour + 1) * HOUR_MS)
-    checks = {row["id"]: row.get("check") or "daily" for row in records(sim, "drift-events")}
-    out: dict[str, list[tuple[int, str]]] = {model.name: [] for model in models}
-    for model in models:
-        for row in records(sim, "alerts", model.name):
-            if row.get("notify") == "opened" and row["type"] == "ML_DRIFT_DETECTED":
-                at = parse_ms(row["opened_at"]) // HOUR_MS - FIRST_DAY * 24
-                out[model.name].append((at, checks.get(row["drift_event_ids"][-1], "daily")))
-    return out, errors
+        told(hour // 24)
+    alerts: dict[str, list[tuple[int, str]]] = {model.name: [] for model in models}
+    alarmed: dict[str, list[tuple[int, str, str]]] = {model.name: [] for model in models}
+    checks = {}
+    for row in records(sim, "drift-events"):
+        checks[row["id"]] = row.get("check") or "daily"
+        if row.get("check") == "hourly" and row["verdict"] == "drift":
+            alarmed[row["model"]].append((_hour(row["as_of"]), row["kind"], row["severity"]))
+    for row in records(sim, "alerts"):
+        if row.get("notify") == "opened" and row["type"] == "ML_DRIFT_DETECTED":
+            alerts[row["model"]].append((_hour(row["opened_at"]), checks.get(row["drift_event_ids"][-1], "daily")))
+    return Heard(alerts, alarmed, errors)
+
+
+def _hour(at: str) -> int:
+    return parse_ms(at) // HOUR_MS - FIRST_DAY * 24
 
 
 def alarms(make: Callable[[], Any], errors: list[tuple[int, bool]], warm: int = WARM) -> list[int]:
@@ -215,14 +236,14 @@ def main(models: int, per_day: int, seed: int, kswin: bool) -> None:
     order = [number for start in range(GROUP) for number in range(start, models, GROUP)]
     for at in range(0, models, GROUP):
         group = [Played(number, per_day, seed) for number in order[at : at + GROUP]]
-        alerts, errors = play(group)
+        heard = play(group)
         for model in group:
-            mine = [(hour, check) for hour, check in alerts[model.name] if hour >= WARM * 24]
+            mine = [(hour, check) for hour, check in heard.alerts[model.name] if hour >= WARM * 24]
             for hour, check in mine:
                 opened[f"false {check}"] += model.onset is None or hour < model.onset
             rows["Plumbline"].append((model.onset, judge(model.onset, [hour for hour, _ in mine])))
             for name, make in (PEERS | (KSWIN if kswin else {})).items():
-                rows[name].append((model.onset, judge(model.onset, alarms(make, errors[model.name]))))
+                rows[name].append((model.onset, judge(model.onset, alarms(make, heard.errors[model.name]))))
             daily = [day * 24 for day in range(WARM, DAYS)]
             rows["always"].append((model.onset, judge(model.onset, daily)))
         told = {name: summed(found) for name, found in rows.items()}

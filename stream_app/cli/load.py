@@ -82,7 +82,7 @@ def _load(kind: Kind, options: dict[str, Any]) -> None:
         known.refuse_any()
     if not options["as_json"]:
         say_faults(known, plan.mapping)
-    loaded = Loaded(known.rows, blank=known.blank, faults=known.faults)
+    loaded = Loaded(known.rows, blank=known.blank, faults=known.faults, repeats=known.repeats)
     found = asyncio.run(_run(settings, topics, plan, known, ids, loaded, options))
     if options["as_json"]:
         click.echo(json.dumps(_summary(loaded, found, options["dry_run"])))
@@ -130,6 +130,9 @@ def _summary(loaded: Loaded, found: Report | None, dry_run: bool) -> dict[str, A
         "invalid": loaded.faults.count,
         "invalid_by_reason": loaded.faults.by_reason,
         "first_invalid": loaded.faults.first,
+        "repeated_ids": loaded.repeats.of_predictions,
+        "repeated_ids_that_differ": loaded.repeats.differing.count,
+        "corrections": loaded.repeats.corrections,
         "dry_run": dry_run,
         "report": None
         if found is None

@@ -46,7 +46,7 @@ _OPTIONS: Final = (
     click.option(
         "--mapping", type=click.Path(path_type=Path), help="TOML file with tables [map] and [set] and these options."
     ),
-    click.option("--strict", is_flag=True, help="Send nothing if any row is invalid."),
+    click.option("--strict", is_flag=True, help="Send nothing if any row is invalid or an id comes again."),
 )  # fmt: skip
 #: Options that a mapping file may hold too.
 _KEYS: Final = (
@@ -146,12 +146,14 @@ def reading_of(options: dict[str, Any], file: dict[str, Any]) -> Reading:
 
 
 def say_faults(known: Survey, mapping: Mapping) -> None:
-    """What people should know before anything is sent, on standard error: rows that are left out, labels that no row
-    has."""
+    """What people should know before anything is sent, on standard error: rows that are left out, ids that come again,
+    labels that no row has."""
     if known.faults.count:
         click.echo(f"{known.faults.count:,} {'row is' if known.faults.count == 1 else 'rows are'} left out:", err=True)
         for line in known.faults.lines():
             click.echo(f"  {line}", err=True)
+    for text in known.repeats.sentences():
+        click.echo(text, err=True)
     if mapping.positive and known.outcomes and not known.positives:
         labels = ", ".join(mapping.positive)
         click.echo(f"None of {known.outcomes:,} outcomes is positive: are the labels of --positive {labels}?", err=True)

@@ -30,7 +30,7 @@ _LOOKED_AT: Final = 100
 #: Kept of the end of a file.
 _TAIL: Final = 1 << 16
 _NAMED: Final = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
-_SEPARATOR: Final = re.compile(r"sep=(.)\r?\n")
+_SEPARATOR: Final = re.compile(r'"?sep=(.)"?(?:\r\n|\r|\n)', re.IGNORECASE)
 
 
 def delimiter_of(text: str) -> str:
@@ -63,7 +63,9 @@ class Csv:
 
         whole, bad = _Joined(self.begin, self.stream), _BadRows(len(self.columns))
         places = [self.columns.index(name) for name in wanted]
-        looked_at = [(name, self.columns.index(name)) for name in (kinds.columns if kinds else ())]
+        looked_at = [
+            (name, self.columns.index(name)) for name in (kinds.columns if kinds else ()) if name in self.columns
+        ]
         number = -1  # the header becomes row 0
         try:
             for batch in _reader(whole, len(self.columns), self.delimiter, bad):

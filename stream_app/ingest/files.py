@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
+from urllib.parse import unquote
 
 import msgspec
 
@@ -108,6 +109,7 @@ def parts(path: Path) -> list[Path]:
         raise FileFault(f"{path}: no such file")
     if not path.is_dir():
         raise FileFault(f"{path}: neither a file nor a folder")
+    _refuse_versioned(path)
     found = [
         item
         for item in sorted(path.rglob("*"))
@@ -116,6 +118,35 @@ def parts(path: Path) -> list[Path]:
     if not found:
         raise FileFault(f"{path}: a folder without any file named {', '.join(_ENDINGS)}")
     return found
+
+
+#: What Hive and Spark call a folder of rows without a value.
+_NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"
+
+
+def of_folders(path: Path, part: Path) -> dict[str, str | None]:
+    """Columns that the folders between a table's folder and one of its files hold: ``tenant_id=acme/day=2026-03-02``.
+
+    Hive, Spark and pyarrow write such columns into names of folders alone.
+    """
+    if part == path:
+        return {}
+    found: dict[str, str | None] = {}
+    for name in part.relative_to(path).parts[:-1]:
+        column, sign, value = name.partition("=")
+        if sign:
+            found[unquote(column)] = None if value == _NO_VALUE else unquote(value)
+    return found
+
+
+def _refuse_versioned(path: Path) -> None:
+    """Formats of tables whose folders also hold rows that were deleted or replaced. Raises :class:`FileFault`."""
+    for name, mark in (("Delta", "_delta_log"), ("Hudi", ".hoodie"), ("Iceberg", "metadata/*.metadata.json")):
+        if next(path.rglob(mark), None) is not None:
+            raise FileFault(
+                f"{path}: a table of {name}, whose folder also holds rows that were deleted or replaced: write the "
+                "rows that count as Parquet or CSV"
+            )
 
 
 def _hidden(path: Path) -> bool:
@@ -155,11 +186,12 @@ def table(path: Path, reading: Reading = Reading()) -> Iterator[Table]:
 def rows(path: Path) -> Iterator[dict[str, Any]]:
     """All rows of a file or folder, with all of their columns. ``Incompatible`` at the first that is none."""
     for part in parts(path):
+        beside = of_folders(path, part)
         with table(part) as found:
             for number, row in found.rows(found.columns or (), None):
                 if isinstance(row, str):
                     raise Incompatible(f"{part}, row {number}: {row}")
-                yield row
+                yield {**beside, **row}
 
 
 def digest(path: Path) -> str:
@@ -168,7 +200,8 @@ def digest(path: Path) -> str:
     with faults_named(path):
         if found == [path]:
             return _digest(path)
-        return hashlib.sha256("\n".join(_digest(part) for part in found).encode()).hexdigest()
+        each = [f"{_digest(part)} {sorted(of_folders(path, part).items())}" for part in found]
+        return hashlib.sha256("\n".join(each).encode()).hexdigest()
 
 
 def _digest(path: Path) -> str:

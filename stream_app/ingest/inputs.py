@@ -26,10 +26,11 @@ from schemas.inputs import OUTCOME_DECODER, PREDICTION_WITH_FEATURES_DECODER
 from stream_app.core.kit.days import DAY_MS
 from stream_app.errors import Incompatible
 from stream_app.ingest.faults import BadRow, Faults, FileFault
-from stream_app.ingest.files import Lines, Reading, Table, digest, parts, table
+from stream_app.ingest.files import Lines, Reading, Table, digest, of_folders, parts, table
 from stream_app.ingest.kinds import Kinds
 from stream_app.ingest.mapping import NEEDED, OUTCOME_FIELDS, PREDICTION_FIELDS, Mapping, RowReader
 from stream_app.ingest.relay.words import shown
+from stream_app.ingest.repeats import Repeats
 from stream_app.ingest.span import Span, bulk, stated
 from stream_app.settings.names import nearest
 
@@ -93,6 +94,8 @@ class Survey:
     #: rows of files of outcomes alone that have none
     blank: int = 0
     kinds: dict[str, str | None] = field(default_factory=dict)
+    #: ids that come again
+    repeats: Repeats = field(default_factory=Repeats)
     span: Span | None = None
     #: rows by day: of predictions, of outcomes
     days: tuple[Counter[int], Counter[int]] = field(default_factory=lambda: (Counter(), Counter()))
@@ -106,9 +109,13 @@ class Survey:
     def refuse_any(self) -> None:
         """The same if anything at all is wrong."""
         self.refuse()
+        lines = []
         if self.faults.count:
             rows = "row is" if self.faults.count == 1 else "rows are"
             lines = [f"{self.faults.count:,} {rows} invalid, and nothing was sent:", *self.faults.lines()]
+        if self.repeats.of_predictions:
+            lines += [*([] if lines else ["ids come again, and nothing was sent:"]), *self.repeats.sentences()]
+        if lines:
             raise Incompatible("\n".join(lines))
 
 
@@ -126,7 +133,7 @@ def survey(inputs: Inputs, on_record: Callable[[LoadedRow], None] | None = None)
 
 def _pass(inputs: Inputs, found: Survey, on_record: Callable[[LoadedRow], None] | None) -> Survey:
     kinds = Kinds(inputs.mapping.features)
-    walk = _Walk(inputs, found, kinds)
+    walk = _Walk(inputs, found, kinds, found.repeats)
     for made in walk.rows():
         for record in made:
             if on_record is not None:
@@ -137,6 +144,7 @@ def _pass(inputs: Inputs, found: Survey, on_record: Callable[[LoadedRow], None] 
             found.predictions += not of_outcomes
             found.positives += of_outcomes and b'"actual":true' in record.value
     found.kinds = kinds.of_all()
+    found.repeats.look()
     return found
 
 
@@ -148,7 +156,7 @@ def _span(mapping: Mapping, days: tuple[Counter[int], Counter[int]]) -> Span | N
 def records(inputs: Inputs, known: Survey, faults: Faults) -> Iterator[list[LoadedRow]]:
     """The second pass: what each row makes, in file order; an empty list for one that makes nothing."""
     again = Survey(faults=faults, kinds=known.kinds, span=known.span)
-    yield from _Walk(inputs, again, None).rows()
+    yield from _Walk(inputs, again, None, None).rows()
     if faults.files:
         raise Incompatible("\n".join(faults.files))
 
@@ -156,8 +164,8 @@ def records(inputs: Inputs, known: Survey, faults: Faults) -> Iterator[list[Load
 class _Walk:
     """One pass over all files."""
 
-    def __init__(self, inputs: Inputs, found: Survey, kinds: Kinds | None) -> None:
-        self._inputs, self._found, self._kinds = inputs, found, kinds
+    def __init__(self, inputs: Inputs, found: Survey, kinds: Kinds | None, repeats: Repeats | None) -> None:
+        self._inputs, self._found, self._kinds, self._repeats = inputs, found, kinds, repeats
         self._mapping = inputs.mapping
         self._draws = self._mapping.spread_year or self._mapping.label_delay_ms is not None
         self._most = min(inputs.taken.record_bytes, bounds.SENT)
@@ -170,19 +178,25 @@ class _Walk:
             try:
                 for part in parts(path):
                     with table(part, self._inputs.reading) as found:
-                        yield from self._file(found, role)
+                        yield from self._file(found, role, of_folders(path, part))
             except FileFault as error:
                 self._found.faults.files.append(str(error))
 
-    def _file(self, found: Table, role: Role) -> Iterator[list[LoadedRow]]:
+    def _file(self, found: Table, role: Role, beside: dict[str, str | None]) -> Iterator[list[LoadedRow]]:
+        """``beside``: cells that all rows share, of columns that stand in names of folders."""
         mapping = self._mapping
-        reader = RowReader(mapping, found.columns, found.decimal_comma, self._found.kinds)
+        beside = {name: cell for name, cell in beside.items() if name not in (found.columns or ())}
+        columns = None if found.columns is None else (*found.columns, *beside)
+        reader = RowReader(mapping, columns, found.decimal_comma, self._found.kinds)
         wanted = _wanted(mapping, reader, role, found.columns or ())
-        if found.columns is not None:
-            self._refuse_absent(found, reader, role, found.columns)
+        if columns is not None:
+            self._refuse_absent(found, reader, role, columns)
         content = digest(found.path) if mapping.content_ids else None
         kinds = self._kinds if role != "outcomes" else None
         where = "line" if isinstance(found, Lines) else "row"
+        repeats = self._repeats
+        if repeats is not None:
+            repeats.begin(found.path.name, where, role == "outcomes")
         for number, row in found.rows(wanted, kinds):
             if self._inputs.limit is not None and role != "outcomes" and self._number >= self._inputs.limit:
                 return
@@ -191,15 +205,21 @@ class _Walk:
             try:
                 if isinstance(row, str):
                     raise BadRow(row)
+                if beside:
+                    row = {**beside, **row}
                 made = self._row(reader, role, row, content and _content_id(content, number))
             except BadRow as error:
                 self._found.faults.add(f"{found.path.name}, {where} {number}", *error.sentences)
                 made = []
             else:
                 self._found.blank += not made
+                if made and repeats is not None:
+                    repeats.add(
+                        number, made[0].key, made[0].value if len(made) == 1 else (made[0].value, made[1].value)
+                    )
             yield made
         if isinstance(found, Lines) and found.seen:
-            self._refuse_absent(found, reader, role, tuple(found.seen))
+            self._refuse_absent(found, reader, role, tuple(dict.fromkeys((*found.seen, *beside))))
 
     def _row(self, reader: RowReader, role: Role, row: dict[str, Any], content_id: str | None) -> list[LoadedRow]:
         draw = random.Random(f"{self._mapping.seed}:{self._number}") if self._draws else None

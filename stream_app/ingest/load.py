@@ -32,6 +32,7 @@ from stream_app.ingest.ids import Ids
 from stream_app.ingest.inputs import Admission, Inputs, Kind, LoadedRow, Survey, of_files
 from stream_app.ingest.mapping import Mapping
 from stream_app.ingest.progress import read_progress
+from stream_app.ingest.repeats import Repeats
 from stream_app.ingest.sorting import Sorted
 from stream_app.kafka.placement import partitions_for
 from stream_app.kafka.topics import Topics
@@ -82,6 +83,7 @@ class Loaded:
     #: rows without an outcome, in a load of outcomes
     blank: int = 0
     faults: Faults = field(default_factory=Faults)
+    repeats: Repeats = field(default_factory=Repeats)
 
 
 def records(plan: LoadPlan, known: Survey, taken: Admission, loaded: Loaded) -> Iterator[LoadedRow | None]:

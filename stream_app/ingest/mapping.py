@@ -340,7 +340,11 @@ class RowReader:
                     found = orjson.loads(found)
                 except orjson.JSONDecodeError as error:
                     raise BadRow(f"features are no JSON: {error}") from error
-            return found if isinstance(found, dict) else None
+            if isinstance(found, dict):
+                return found
+            if found is None or is_missing(found):
+                return None
+            raise BadRow(f"features is {shown(found)}, no JSON object: name the columns of features with --features")
         made, kinds = {}, self._kinds
         for name in self.mapping.features:
             try:

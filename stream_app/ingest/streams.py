@@ -5,11 +5,11 @@ from __future__ import annotations
 import codecs
 import io
 import zlib
-from bz2 import BZ2File
+from bz2 import BZ2Decompressor
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from gzip import GzipFile
-from lzma import LZMAError, LZMAFile
+from lzma import FORMAT_XZ, LZMADecompressor, LZMAError
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -19,6 +19,8 @@ from stream_app.ingest.faults import FileFault
 _PACKED: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\x1f\x8b", "gzip"), (b"BZh", "bz2"), (b"\xfd7zXZ\x00", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"\x04\x22\x4d\x18", "lz4"),
+    # frames to be passed over, with which zstd written by several threads begins
+    *((bytes((low, 0x2A, 0x4D, 0x18)), "zstd") for low in range(0x50, 0x60)),
 )  # fmt: skip
 #: What files begin with that are no tables in text.
 _FOREIGN: Final[tuple[tuple[bytes, str], ...]] = (
@@ -34,7 +36,6 @@ _MARKS: Final[tuple[tuple[bytes, str], ...]] = (
     (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
 )  # fmt: skip
-_OPENERS: Final[dict[str | None, Callable[[Path], Any]]] = {"gzip": GzipFile, "bz2": BZ2File, "xz": LZMAFile}
 _CHUNK: Final = 1 << 16
 #: Everything that unpacking and reading a damaged file raises.
 BROKEN: Final = (OSError, EOFError, zlib.error, LZMAError)
@@ -66,6 +67,52 @@ def _damage(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return f"the packed data is damaged: {error}"
+
+
+class _Frames:
+    """A file of several frames, one after the other. What stands after the first and is no frame is damage.
+
+    The readers of Python's own modules take it for the end, and drop without a word what may be most of the rows.
+    """
+
+    def __init__(self, path: Path, new: Callable[[], Any]) -> None:
+        self._file, self._new, self._frame = path.open("rb"), new, new()
+
+    def read(self, size: int) -> bytes:
+        while True:
+            data = b""
+            if self._frame.eof:
+                data = self._next()
+                if not data:
+                    return b""
+                self._frame = self._new()
+            elif self._frame.needs_input:
+                data = self._file.read(_CHUNK)
+                if not data:
+                    raise EOFError
+            found: bytes = self._frame.decompress(data, size)
+            if found:
+                return found
+
+    def _next(self) -> bytes:
+        """Where the next frame begins; frames may be padded with NUL."""
+        data: bytes = self._frame.unused_data.lstrip(b"\0")
+        while not data:
+            more = self._file.read(_CHUNK)
+            if not more:
+                break
+            data = more.lstrip(b"\0")
+        return data
+
+    def close(self) -> None:
+        self._file.close()
+
+
+_OPENERS: Final[dict[str | None, Callable[[Path], Any]]] = {
+    "gzip": GzipFile,
+    "bz2": lambda path: _Frames(path, BZ2Decompressor),
+    "xz": lambda path: _Frames(path, lambda: LZMADecompressor(FORMAT_XZ)),
+}
 
 
 class _Unpacked(io.RawIOBase):

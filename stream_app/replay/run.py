@@ -17,6 +17,7 @@ from stream_app.ingest.faults import Faults
 from stream_app.ingest.files import Reading
 from stream_app.ingest.inputs import Admission, Inputs, Role, Survey, of_files, survey
 from stream_app.ingest.mapping import Mapping
+from stream_app.ingest.repeats import Repeats
 from stream_app.kafka.admin import prepare_tools
 from stream_app.kafka.topics import Topics
 from stream_app.replay.clock_writer import ClockWriter, refuse_live
@@ -70,6 +71,7 @@ class Summary:
     #: settings that were commanded because file, environment or profile changed
     announced: int = 0
     faults: Faults = field(default_factory=Faults)
+    repeats: Repeats = field(default_factory=Repeats)
     first_ms: int = 0
     last_tick_ms: int = 0
 
@@ -96,7 +98,7 @@ async def run_replay(
         known = await asyncio.to_thread(look_through, plan, Admission.by(settings))
     identity = await asyncio.to_thread(plan.digest)
     timeline = await asyncio.to_thread(Timeline, events(plan.inputs(Admission.by(settings)), known, Faults()))
-    summary = Summary(faults=known.faults, first_ms=timeline.first_ms)
+    summary = Summary(faults=known.faults, repeats=known.repeats, first_ms=timeline.first_ms)
     with timeline:
         now_ms = time.time_ns() // 1_000_000
         if plan.then_live and timeline.last_ms >= now_ms:
@@ -183,5 +185,7 @@ def options_summary(summary: Summary) -> dict[str, Any]:
         "bad_rows": summary.faults.count,
         "bad_rows_by_reason": summary.faults.by_reason,
         "first_bad_rows": summary.faults.first,
+        "repeated_ids": summary.repeats.of_predictions,
+        "repeated_ids_that_differ": summary.repeats.differing.count,
         "last_tick": rfc3339(summary.last_tick_ms) if summary.last_tick_ms else None,
     }

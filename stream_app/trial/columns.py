@@ -14,7 +14,7 @@ from typing import Any, Final
 from schemas.common import flag
 from stream_app.errors import Incompatible
 from stream_app.ingest.faults import FileFault
-from stream_app.ingest.files import Reading, parts, table
+from stream_app.ingest.files import Reading, of_folders, parts, table
 from stream_app.ingest.relay import cells
 from stream_app.ingest.relay.words import Fault, is_missing
 
@@ -112,20 +112,22 @@ def _naive(value: Any, form: str) -> bool:
 def look_at(paths: Iterable[Path], reading: Reading) -> list[FileColumn]:
     """The columns of the first file's first rows. ``Incompatible`` says why it cannot be read."""
     try:
-        path = parts(next(iter(paths)))[0]
+        first = next(iter(paths))
+        path = parts(first)[0]
+        beside = of_folders(first, path)
         with table(path, reading) as found:
             wanted = found.columns or ()
             doubled = sorted({name for name in wanted if wanted.count(name) > 1})
             if doubled:
                 raise FileFault(f"{path}: the name {doubled[0]!r} stands twice in its header")
-            columns = {name: FileColumn(name) for name in wanted}
+            columns = {name: FileColumn(name) for name in (*wanted, *beside)}
             count, fault = 0, ""
             for number, row in islice(found.rows(wanted, None), LOOKED_AT):
                 if isinstance(row, str):
                     fault = fault or f"row {number}: {row}"
                     continue
                 count += 1
-                for name, value in row.items():
+                for name, value in {**beside, **row}.items():
                     column = columns.setdefault(name, FileColumn(name))
                     text = _text(value)
                     if not is_missing(text):

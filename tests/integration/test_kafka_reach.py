@@ -55,4 +55,7 @@ async def test_a_start_that_is_cancelled_leaves_no_connection_open(prefix: Prefi
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 async def test_aiokafka_alone_still_forgets_them(prefix: Prefix) -> None:
     """When this fails, :func:`start` need not wait any more."""
-    assert await _forgotten(prefix, lambda consumer: consumer.start()) > 0
+    for _ in range(20):  # on a busy machine all moments of one round may lie before there is a connection
+        if await _forgotten(prefix, lambda consumer: consumer.start()):
+            return
+    raise AssertionError("in twenty rounds no connection was forgotten")

@@ -8,7 +8,11 @@ from typing import Any
 
 from playwright.async_api import Browser, Page, async_playwright, expect
 
+from tests.support.kafka_io import PATIENCE
 from tests.support.live import Web
+
+# like every other bound of a condition: what an idle machine takes at most, times what a busy one may take
+expect.set_options(timeout=5_000 * PATIENCE)
 
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 

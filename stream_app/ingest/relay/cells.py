@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from schemas.common import flag, to_ms
+from schemas.common import MAX_MS, flag, to_ms
 from stream_app.ingest.relay.labels import Label, label_of
 from stream_app.ingest.relay.words import Fault, decoded, identifier, is_missing, shown
 
@@ -66,6 +66,8 @@ class WallTime(int):
 
 #: Whole numbers below are no milliseconds of anything that was predicted: 1973.
 _LEAST_MS: Final = 100_000_000_000
+#: Larger ones may be of a finer unit, if that makes them later than 2000.
+_RECENT_MS: Final = 946_684_800_000
 
 
 def moment(value: Any, form: str = "", zone: str = "") -> int:
@@ -74,7 +76,7 @@ def moment(value: Any, form: str = "", zone: str = "") -> int:
     if isinstance(value, Instant):
         return int(value)
     if isinstance(value, WallTime):
-        value = datetime.fromtimestamp(value // 1000, UTC).replace(tzinfo=None, microsecond=value % 1000 * 1000)
+        value = _on_the_wall(value)
     elif isinstance(value, date) and not isinstance(value, datetime):
         value = datetime.combine(value, time())
     if isinstance(value, datetime):
@@ -95,6 +97,14 @@ def moment(value: Any, form: str = "", zone: str = "") -> int:
             raise Fault(f"{shown(_plain(value))} has no offset: write …Z, or say --timezone or --assume-utc")
         when = in_zone(when, zone)
     return to_ms(when)
+
+
+def _on_the_wall(value: int) -> datetime:
+    # Columns of days and of microseconds reach further than Python's years do.
+    try:
+        return datetime.fromtimestamp(value // 1000, UTC).replace(tzinfo=None, microsecond=value % 1000 * 1000)
+    except (ValueError, OverflowError, OSError) as error:
+        raise Fault(f"{shown(value)} ms since 1970, beyond the years 1 to 9999") from error
 
 
 def _plain(value: Any) -> Any:
@@ -124,6 +134,9 @@ def _milliseconds(value: Any) -> int:
         unit = "s" if found > 100_000_000 else "as %Y%m%d"
         hint = "if it is seconds, say --time-format s" if unit == "s" else "say with --time-format how it is written"
         raise Fault(f"{shown(value)} would be {datetime.fromtimestamp(found // 1000, UTC):%Y-%m-%d} in ms: {hint}")
+    for unit, by in (("us", 1000), ("ns", 1_000_000)):
+        if found > MAX_MS >= found // by > _RECENT_MS:
+            raise Fault(f"{shown(value)} in ms lies outside 1970 to 2141: if it is {unit}, say --time-format {unit}")
     return found
 
 

@@ -13,6 +13,7 @@ What is not there is ``None``, and functions hand ``None`` on: whether that is a
 
 from __future__ import annotations
 
+import csv
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ from typing import Any, Final, NamedTuple
 
 from stream_app.ingest.relay.functions import FUNCTIONS, number, whole
 from stream_app.ingest.relay.source import UNSET, Source, Unmappable
-from stream_app.ingest.relay.words import Fault, identifier
+from stream_app.ingest.relay.words import Fault, identifier, shown
 
 Evaluate = Callable[[Source], Any]
 
@@ -265,9 +266,16 @@ def _steps(text: str) -> list[str | int]:
     return [int(place) if place else name or quoted for name, place, quoted in _STEP.findall(text)]
 
 
+#: What functions raise for values that nobody thought of. One such record would stop a relay for good.
+_UNFORESEEN: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError, csv.Error)
+
 _SIGNS: Final[dict[str, Callable[[float, float], float]]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,
 }  # fmt: skip
+
+
+#: Bits of a whole number that can still be written in digits.
+_LONGEST: Final = 14_000
 
 
 def _arithmetic(left: Expression, sign: str, right: Expression) -> Expression:
@@ -279,7 +287,10 @@ def _arithmetic(left: Expression, sign: str, right: Expression) -> Expression:
         if a is None or b is None:
             return None
         try:
-            return apply(_operand(a), _operand(b))
+            found = apply(_operand(a), _operand(b))
+            if found.__class__ is int and int(found).bit_length() > _LONGEST:
+                raise OverflowError("the result has thousands of digits")
+            return found
         except (Fault, ZeroDivisionError, OverflowError) as error:
             raise Unmappable(f"{text}: {error}") from error
 
@@ -351,5 +362,9 @@ def _apply(given: Expression, name: str, arguments: list[Expression]) -> Evaluat
             return function(value, *given)
         except Fault as error:
             raise Unmappable(f"{text}: {error}") from error
+        except _UNFORESEEN as error:
+            if any(argument is None for argument in given):
+                raise Unmappable(f"{text}: one of its arguments is missing") from error
+            raise Unmappable(f"{text}: cannot use {shown(value)}: {error}") from error
 
     return evaluate

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from schemas.common import flag, parse_ms, to_ms
-from stream_app.ingest.relay.cells import UNITS, by_pattern, epoch_ms, in_zone, label
+from stream_app.ingest.relay.cells import UNITS, Instant, WallTime, by_pattern, epoch_ms, in_zone, label, moment
 from stream_app.ingest.relay.labels import alike, equals, is_class, is_label, label_of, names_of, number_of
 from stream_app.ingest.relay.tensors import columns, named, rows
 from stream_app.ingest.relay.words import Fault, decode_json, decoded, identifier, is_missing, shown
@@ -47,6 +47,10 @@ def _text(value: Any) -> str:
     return decoded(value) if isinstance(value, bytes) else str(value)
 
 
+# A field may be as long as its record; the module's own bound is 128 KiB.
+csv.field_size_limit(max(csv.field_size_limit(), 1 << 24))
+
+
 def _csv(value: Any) -> list[list[str]]:
     """Lines of fields, without empty lines."""
     return [text for text in csv.reader(_text(value).splitlines()) if text]
@@ -73,11 +77,11 @@ def _captured(value: Any) -> Any:
 def _cell(text: str) -> Any:
     """A field of CSV: a whole number, a number, or text; a label stays apart from a probability."""
     text = text.strip()
-    if text.isdecimal() or (text[:1] == "-" and text[1:].isdecimal()):
-        return int(text)
     try:
+        if text.isdecimal() or (text[:1] == "-" and text[1:].isdecimal()):
+            return int(text)  # fails beyond thousands of digits
         return number(text)
-    except Fault:
+    except ValueError:
         return text
 
 
@@ -123,15 +127,35 @@ def _dataframe(value: Any) -> list[dict[str, Any]]:
     if "dataframe_records" in request:
         found = request["dataframe_records"]
     elif "dataframe_split" in request:
-        split = request["dataframe_split"]
-        if not isinstance(split, dict) or "columns" not in split or "data" not in split:
-            raise Fault("dataframe_split has no columns and data")
-        found = [dict(zip(split["columns"], row, strict=False)) for row in split["data"]]
+        found = _of_split(request["dataframe_split"])
     else:
         found = request.get("instances", request.get("inputs"))
-    if isinstance(found, dict):  # inputs by column
-        found = [dict(zip(found, row, strict=False)) for row in zip(*found.values(), strict=False)]
+    if isinstance(found, dict):
+        found = _of_columns(found)
     return [_features(row) for row in found] if isinstance(found, list) else []
+
+
+def _of_split(split: Any) -> list[dict[str, Any]]:
+    """Rows of a request that names its columns once."""
+    names, rows = (split.get(key) for key in ("columns", "data")) if isinstance(split, dict) else (None, None)
+    if not isinstance(names, list) or not isinstance(rows, list):
+        raise Fault("dataframe_split has no lists of columns and data")
+    found = []
+    for row in rows:
+        if not isinstance(row, list) or len(row) != len(names):
+            raise Fault(f"dataframe_split has {len(names)} columns and a row {shown(row)}")
+        found.append({_text(name): cell for name, cell in zip(names, row, strict=True)})
+    return found
+
+
+def _of_columns(columns: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of inputs by column; where a value is no list, the object is one row."""
+    lists = [cells for cells in columns.values() if isinstance(cells, list)]
+    if len(lists) < len(columns):
+        return [columns]
+    if len({len(cells) for cells in lists}) > 1:
+        raise Fault(f"{shown(columns)} has columns of different lengths")
+    return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
 
 
 def number(value: Any) -> float:
@@ -180,6 +204,8 @@ def _flag(value: Any) -> bool:
 
 def _time(value: Any, form: str = "rfc3339", zone: str = "") -> int:
     """Epoch milliseconds, rounded down. ``form``: rfc3339, s, ms, us, ns, or a pattern of strptime."""
+    if isinstance(value, Instant | WallTime):  # of a typed column, which says itself what it is
+        return moment(value, "", zone)
     if form in UNITS:
         return epoch_ms(value, form)
     try:
@@ -209,6 +235,8 @@ def _trim(value: Any) -> Any:
 def _scale(value: Any, low: float, high: float) -> float:
     """From ``low`` to ``high`` to 0 to 1."""
     found = number(value)
+    if not low < high:
+        raise Fault(f"a scale from {low} to {high} has no length")
     if not low <= found <= high:
         raise Fault(f"{shown(value)} is not between {low} and {high}")
     return (found - low) / (high - low)
@@ -220,7 +248,7 @@ def _threshold(value: Any, least: float) -> bool:
 
 def _scores(value: Any) -> tuple[list[Any], list[float]]:
     """Classes (or their positions) and their probabilities."""
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value:
         return list(value), list(map(number, value.values()))
     if isinstance(value, list) and value:
         return list(range(len(value))), list(map(number, value))
@@ -314,6 +342,8 @@ def _features(value: Any, prefix: str = "x") -> dict[str, Any]:
 
 
 def _split(value: Any, sign: str) -> list[str]:
+    if not isinstance(sign, str) or not sign:
+        raise Fault(f"{shown(sign)} parts nothing")
     return [part.strip() for part in _text(value).split(sign)]
 
 

@@ -42,6 +42,8 @@ def _of_text(text: str) -> Label:
         raise Fault(f"{text!r} is no label")
     if lower in _TRUTHS:
         return _TRUTHS[lower]
+    if "_" in word:  # Python reads 1_000, nobody writes it
+        return word
     try:
         return int(word)
     except ValueError:

@@ -135,7 +135,7 @@ class Mapper:
             if not isinstance(whole, dict):
                 raise Unmappable(f"copy: {emit.copy.text} is no object")
             # Bytes that are a record already stay as they are.
-            value = source.record.value if emit.copy.text == "value" else orjson.dumps(whole)
+            value = source.record.value if emit.copy.text == "value" else _dumped(whole)
         else:
             row: dict[str, Any] = {}
             for name, expression in emit.fields:
@@ -147,10 +147,7 @@ class Mapper:
                     row[name] = found
             if not isinstance(row.get("features", {}), dict):
                 raise Unmappable(f"features: {_written(emit, 'features')} is no object; `| features` makes one")
-            try:
-                value = orjson.dumps(row)
-            except TypeError:
-                value = _long_integers(row)
+            value = _dumped(row)
         return Made(emit.to, self._check(emit, value or b""), value or b"")
 
     def _check(self, emit: MapOutput, value: bytes) -> bytes:
@@ -199,12 +196,16 @@ def _hold(conditions: tuple[Condition, ...], source: Source) -> bool:
     return True
 
 
-def _long_integers(row: dict[str, Any]) -> bytes:
-    """A row that holds an integer beyond 64 bits, which msgspec writes as it is."""
+def _dumped(row: dict[str, Any]) -> bytes:
+    """A row as JSON; what orjson refuses, as integers beyond 64 bits, msgspec may write."""
+    try:
+        return orjson.dumps(row)
+    except TypeError:
+        pass
     try:
         return msgspec.json.encode(row)
     except (TypeError, ValueError, RecursionError) as error:
-        raise Unmappable(f"features cannot be written as JSON: {error}") from error
+        raise Unmappable(f"it cannot be written as JSON: {error}") from error
 
 
 def _written(emit: MapOutput, field: str) -> str:

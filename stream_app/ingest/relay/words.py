@@ -25,7 +25,10 @@ class Fault(ValueError):
 
 def shown(value: Any) -> str:
     """A value in a message, cut short: it may be large, and it may be personal."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        text = "a number of thousands of digits"
     return text if len(text) <= 60 else text[:57] + "…"
 
 
@@ -73,6 +76,13 @@ def decoded(value: bytes) -> str:
         raise Fault("these bytes are no text in UTF-8") from error
 
 
+def _digits(value: int) -> str:
+    try:
+        return str(value)
+    except ValueError as error:
+        raise Fault(f"{shown(value)} is too long for an id") from error
+
+
 def identifier(value: Any) -> str | None:
     """An id or a name as text, of text and whole numbers alone; ``None`` for what says that there is none.
 
@@ -82,7 +92,7 @@ def identifier(value: Any) -> str | None:
         text: str = value  # nearly all there are
         return text
     if value.__class__ is int:
-        return str(value)
+        return _digits(value)
     if isinstance(value, bytes):
         value = decoded(value)
         if not value.isprintable():

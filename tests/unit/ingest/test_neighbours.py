@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import lzma
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from stream_app.errors import Incompatible
 from stream_app.ingest.files import Reading
@@ -69,6 +71,19 @@ def case(data: str | bytes, rows: int, says: str = "", *options: str) -> Case:
     return data, rows, says, options
 
 
+def zstd(text: str) -> bytes:
+    return zstandard.ZstdCompressor().compress(text.encode())
+
+
+#: A frame that readers of zstd pass over.
+SKIPPABLE = b"\x50\x2a\x4d\x18\x04\0\0\0abcd"
+FAR = "beyond the years 1 to 9999"
+
+
+def wall(value: int, unit: str) -> pa.Array:
+    return pa.array([value, AT * 1000 // {"s": 10**6, "ms": 1000, "us": 1}[unit]], pa.int64()).cast(pa.timestamp(unit))
+
+
 PERCENT = ("--map", "score=score | scale(0, 100)")
 CASES: dict[str, Case] = {
     # what it is in is not what it is called
@@ -91,6 +106,10 @@ CASES: dict[str, Case] = {
     "csv.ndjson": case(CSV, 0, "no JSON"),
     "UPPER.CSV": case(CSV, ALL),
     "no-ending": case(CSV, 0, "cannot tell the format"),
+    "skippable.csv.zst": case(SKIPPABLE + zstd(CSV), ALL),
+    "skippable-between.csv.zst": case(zstd(HEAD) + SKIPPABLE + zstd("".join(LINES)), ALL),
+    "skippable-alone.csv.zst": case(SKIPPABLE, 0, "is empty"),
+    "padded.csv.xz": case(lzma.compress(CSV.encode()) + b"\0" * 8, ALL),
     "other.br": case(b"\x0b\x05abc", 0, "cannot tell the format"),
     # text
     "returns.csv": case(CSV.replace("\n", "\r"), ALL),
@@ -102,6 +121,8 @@ CASES: dict[str, Case] = {
     "sjis-untold.csv": case(CSV.replace("p-2", "日本").encode("shift_jis"), 0, "row 3"),
     "ebcdic.csv": case(CSV.encode("cp037"), ALL, "", "--encoding", "cp037"),
     "ascii.csv": case(CSV.replace("p-2", "é"), 0, "no ascii", "--encoding", "ascii"),
+    "sep-quoted.csv": case('"sep=;"\r\n' + CSV.replace(",", ";"), ALL),
+    "sep-upper.csv": case("SEP=;\r" + CSV.replace(",", ";"), ALL),
     # header and rows
     "no-rows.csv": case(HEAD, 0, "nothing to send"),
     "comments.csv": case("# exported\n" + CSV, 0, "no column 'id'"),
@@ -132,6 +153,10 @@ CASES: dict[str, Case] = {
     # times
     "float-seconds.csv": case(with_cells(1, f"{AT / 1000}", f"{AT / 1000 + 0.25}"), 2, "", "--time-format", "s"),
     "float-seconds-untold.csv": case(with_cells(1, f"{AT / 1000 + 0.25}"), 0, "--time-format"),
+    "micro.csv": case(with_cells(1, f"{AT * 1000}"), 0, "if it is us, say --time-format us"),
+    "nano.csv": case(with_cells(1, f"{AT * 10**6}"), 0, "if it is ns, say --time-format ns"),
+    "micro-told.csv": case(with_cells(1, f"{AT * 1000}"), 1, "", "--time-format", "us"),
+    "sentinel-ms.csv": case(with_cells(1, f"{AT}", "253402300799000"), 1, "is 9999-12-31, outside 1970 to 2141"),
     "days.csv": case(with_cells(1, "2026-03-01", "2026-03-02"), 0, "has no offset"),
     "days-told.csv": case(with_cells(1, "2026-03-01", "2026-03-02"), 2, "", "--assume-utc"),
     "zones.csv": case(with_cells(1, "2026-03-02T10:00:00+05:30", "2026-03-02 10:00:00-08:00", "2026-03-02T10:00:00"),
@@ -167,11 +192,22 @@ CASES: dict[str, Case] = {
     "time-object.ndjson": case(lines(time={"$date": "2026-03-02T10:00:00Z"}), 1, "neither RFC 3339"),
     "actual-half.ndjson": case(lines(actual=0.5), 1, "neither true nor false"),
     "features.ndjson": case(lines(features={"a": 10**30}) + line(id="p-3", features="{bad"), 1, "64-bit"),
+    "features-list.ndjson": case(lines(features=[1]), 1, "no JSON object"),
+    "features-text.ndjson": case(lines(features="[1]"), 1, "no JSON object"),
+    "features-number.ndjson": case(lines(features=5), 1, "--features"),
+    "features-missing.ndjson": case(lines(features="None"), 2),
     # Parquet
     "half.parquet": case(parquet(score=pa.array([0.25, 0.5], pa.float32())), 2),
     "decimal.parquet": case(parquet(score=pa.array([Decimal("0.25"), Decimal("0.5")])), 2),
     "before.parquet": case(parquet(time=pa.array([-1, AT], pa.int64()).cast(pa.timestamp("ms", "UTC"))), 1, "1969"),
     "first.parquet": case(parquet(time=pa.array([-(2**63), 2**63 - 1]).cast(pa.timestamp("ns", "UTC"))), 0, "1677"),
+    "wall-late.parquet": case(parquet(time=wall(10**13, "s")), 1, FAR, "--assume-utc"),
+    "wall-early.parquet": case(parquet(time=wall(-(10**13), "s")), 1, FAR, "--timezone", "Europe/Berlin"),
+    "wall-last.parquet": case(parquet(time=wall(2**63 - 1, "us")), 1, FAR, "--assume-utc"),
+    "wall-first.parquet": case(parquet(time=wall(-(2**63), "us")), 1, FAR, "--timezone", "Asia/Tokyo"),
+    "wall-9999.parquet": case(parquet(time=wall(253_402_300_799_999, "ms")), 1, "outside", "--assume-utc"),
+    "day-late.parquet": case(parquet(time=pa.array([2**31 - 1, 20500], pa.date32())), 1, FAR, "--assume-utc"),
+    "day-early.parquet": case(parquet(time=pa.array([-(2**31), 20500], pa.date32())), 1, FAR, "--assume-utc"),
     "clock.parquet": case(parquet(time=pa.array([1, 2], pa.time64("us"))), 0, "--time-format"),
     "days.parquet": case(parquet(time=pa.array([20500, 20501], pa.date32())), 2, "", "--assume-utc"),
     "no-labels.parquet": case(parquet(actual=pa.nulls(2)), 2),
