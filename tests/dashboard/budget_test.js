@@ -19,7 +19,7 @@ Deno.test("every mix of settings says who may be alerted, and shadow never spend
         same(text.includes("alert nobody"), shadow > 0);
         same(text.includes("Allowed: "), on > 0);
         same(text.includes("Off: "), off > 0);
-        same(head.startsWith("1 of "), on > 0);
+        same(head.startsWith("1 false hourly alarm this month, "), on > 0);
         if (!on && shadow) match(head, /in shadow/);
       }
 });

@@ -75,8 +75,8 @@ async def test_the_dashboard_shows_what_was_tried_and_leaves_only_what_is_kept(
             await until(shown, 60, "the last closed day on the dashboard")
 
             async def answers() -> bool:
-                workers = (await client.get("/api/v1/pipeline")).json()["workers"]
-                return [(row["running"], bool(row["lanes"])) for row in workers] == [(True, True)]
+                page = (await client.get("/api/v1/pipeline")).json()
+                return bool(page["lanes"]) and [row["ready"] for row in page["workers"]] == [True]
 
             await until(answers, 60, "the worker's lanes on the page of the pipeline")
         assert len(await _topics(kafka)) > 10
