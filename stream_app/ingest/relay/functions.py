@@ -140,11 +140,14 @@ def _of_split(split: Any) -> list[dict[str, Any]]:
     names, rows = (split.get(key) for key in ("columns", "data")) if isinstance(split, dict) else (None, None)
     if not isinstance(names, list) or not isinstance(rows, list):
         raise Fault("dataframe_split has no lists of columns and data")
+    texts = list(map(_text, names))
+    if len(set(texts)) < len(texts):
+        raise Fault(f"dataframe_split names a column twice: {shown(names)}")
     found = []
     for row in rows:
         if not isinstance(row, list) or len(row) != len(names):
             raise Fault(f"dataframe_split has {len(names)} columns and a row {shown(row)}")
-        found.append({_text(name): cell for name, cell in zip(names, row, strict=True)})
+        found.append(dict(zip(texts, row, strict=True)))
     return found
 
 

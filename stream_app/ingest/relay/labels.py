@@ -126,8 +126,17 @@ def is_label(value: Any, answers: Any = "") -> bool:
     return isinstance(value, int)
 
 
+def _is_single(answer: Any) -> bool:
+    return isinstance(answer, list) and len(answer) == 1 and not isinstance(answer[0], list | dict)
+
+
 def alike(answers: Any) -> Any:
-    """A list of answers whose whole numbers are fractions too, if any is one: then 0 and 1 are no labels."""
+    """A list of answers whose whole numbers are fractions too, if any is one: then 0 and 1 are no labels.
+
+    Answers that stand alone in lists of their own, as lines of CSV do, are told from each other likewise.
+    """
+    if isinstance(answers, list) and answers and all(map(_is_single, answers)):
+        answers = [answer[0] for answer in answers]
     if isinstance(answers, list) and len(answers) > 1 and float in (kinds := set(map(type, answers))) and int in kinds:
         return fractions(answers)
     return answers

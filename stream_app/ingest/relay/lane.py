@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Final
 
 from aiokafka import TopicPartition
 
@@ -29,6 +30,9 @@ from stream_app.kafka.placement import partitions_for
 from stream_app.kafka.topics import Topics
 
 STAGE = "relay"
+
+#: Records made after which a transaction commits: what one source record makes can be much.
+_ENOUGH: Final = 20_000
 
 _Row = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]
 
@@ -66,26 +70,31 @@ class RelayLane:
         self._topics = topics
 
     async def process(self, records: Sequence[ConsumedRecord]) -> RelayCounts:
-        """Relay a batch in one transaction. Whatever it raises, the lane is not used again."""
+        """Relay a batch, mostly in one transaction. Whatever it raises, the lane is not used again."""
         first = 0
         while first < len(records) and records[first].offset < self.position:
             self._mapper.remember(records[first])
             first += 1
-        fresh = records[first:]
-        if not fresh:
-            return RelayCounts()
-        rows, counts = self._map(fresh)  # step 1
+        counts = RelayCounts()
+        while first < len(records):
+            first += await self._transaction(records[first:], counts)
+        return counts
+
+    async def _transaction(self, records: Sequence[ConsumedRecord], total: RelayCounts) -> int:
+        """Relay the first of these records in one transaction, and say how many they were."""
+        taken, rows, counts = self._map(records)  # step 1
         producer = self._producer
         await producer.begin()
         for (topic, partition), batch in rows.items():
             await producer.send(topic, partition, batch)  # step 2
         await producer.acknowledged()  # step 3
-        last = fresh[-1]
+        last = records[taken - 1]
         after = (last.value.last_offset if isinstance(last.value, Unreadable) else last.offset) + 1
         await producer.send_offsets({self._source: after})  # step 4
         await producer.commit()  # step 5
         self.position = after
-        return counts
+        total.add(counts)
+        return taken
 
     async def pass_to(self, offset: int) -> None:
         """Commit a place without relaying anything: there are no records to relay before it."""
@@ -94,11 +103,16 @@ class RelayLane:
         await self._producer.commit()
         self.position = offset
 
-    def _map(self, records: Sequence[ConsumedRecord]) -> tuple[dict[tuple[str, int], list[_Row]], RelayCounts]:
-        topics, counts = self._topics, RelayCounts(records=len(records))
+    def _map(self, records: Sequence[ConsumedRecord]) -> tuple[int, dict[tuple[str, int], list[_Row]], RelayCounts]:
+        """What the first records make, and how many they are: as many as a transaction has time for."""
+        topics, counts, taken = self._topics, RelayCounts(), 0
         made: dict[str, list[tuple[bytes, bytes]]] = {"predictions": [], "outcomes": []}
         rows: defaultdict[tuple[str, int], list[_Row]] = defaultdict(list)
         for record in records:
+            if len(made["predictions"]) + len(made["outcomes"]) >= _ENOUGH:
+                break
+            counts.records += 1
+            taken += 1
             unreadable = record.value if isinstance(record.value, Unreadable) else None
             try:
                 if unreadable is not None:
@@ -121,7 +135,7 @@ class RelayLane:
             placed = partitions_for([key for key, _ in pairs], topics.input_partitions) if pairs else []
             for partition, (key, value) in zip(placed, pairs, strict=True):
                 rows[topic, partition].append((key, value, []))
-        return rows, counts
+        return taken, rows, counts
 
     async def stop(self) -> None:
         """Let go of the producer; an open transaction is the next holder's to settle."""

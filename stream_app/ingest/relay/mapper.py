@@ -26,6 +26,11 @@ _MISSING: Final = re.compile(r"missing required field `(\w+)`")
 _DECODE: Final = {"predictions": PREDICTION_DECODER.decode, "outcomes": OUTCOME_DECODER.decode}
 
 
+#: Records that are made of one. A mebibyte of zeros between commas would be half a million: more than a transaction's
+#: time allows, at every start. Honest batches of a mebibyte, features among them, hold fewer.
+MOST_ITEMS: Final = 50_000
+
+
 class Made(NamedTuple):
     """A record made: ``to`` is predictions or outcomes; ``key`` the prediction id."""
 
@@ -34,30 +39,38 @@ class Made(NamedTuple):
     value: bytes
 
 
+#: Bytes of records that a partition's join holds, as they came; unpacked they may take ten times that.
+HELD_BYTES: Final = 32 << 20
+
+
 class HeldBack:
-    """What a join keeps, by id, for as many offsets as it may look back.
+    """What a join keeps, by id, for as many offsets as it may look back, and of the newest records at most
+    :data:`HELD_BYTES`.
 
     What is found depends on the partition's records alone, never on when they were read: a relay that starts again
-    reads that many offsets once more and finds the same.
+    reads that many offsets once more and finds the same. Of two records the older always goes first, so what lies
+    before the offsets that are read again cannot displace what lies within them.
     """
 
     def __init__(self, join: Join) -> None:
         self._join = join
-        self._kept: OrderedDict[str, tuple[int, Any]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[int, Any, int]] = OrderedDict()
+        self._bytes = 0
 
     def put(self, source: Source) -> None:
         """Keep of this record what the map names, under its id; the newest counts."""
         name = self._join.id.evaluate(source)
         if name is None:
             raise Unmappable(f"join.id: nothing at {self._join.id.text}")
-        offset = source.record.offset
-        self._kept.pop(str(name), None)
-        self._kept[str(name)] = (offset, self._join.keep.evaluate(source))
+        offset, size = source.record.offset, len(source.record.value or b"")
+        self._bytes -= self._kept.pop(str(name), (0, None, 0))[2]
+        self._kept[str(name)] = (offset, self._join.keep.evaluate(source), size)
+        self._bytes += size
         while self._kept:
             oldest = next(iter(self._kept))
-            if self._kept[oldest][0] >= offset - self._join.within:
+            if self._kept[oldest][0] >= offset - self._join.within and self._bytes <= HELD_BYTES:
                 break
-            del self._kept[oldest]
+            self._bytes -= self._kept.pop(oldest)[2]
 
     def find(self, source: Source) -> Any:
         """What is kept under this record's id, ``None`` if nothing within reach."""
@@ -118,6 +131,11 @@ class Mapper:
         items = each.evaluate(source)
         if not isinstance(items, list):
             raise Unmappable(f"each: {each.text} is {'missing' if items is None else 'no list'}")
+        if len(items) > MOST_ITEMS:
+            raise Unmappable(
+                f"each: {each.text} has {len(items):,} items, and a record makes at most {MOST_ITEMS:,}: send smaller "
+                "requests"
+            )
         for index, item in enumerate(items):
             source.item, source.index = item, index
             source.part = f"-{index}" if len(items) > 1 else ""
@@ -199,7 +217,8 @@ def _hold(conditions: tuple[Condition, ...], source: Source) -> bool:
 def _dumped(row: dict[str, Any]) -> bytes:
     """A row as JSON; what orjson refuses, as integers beyond 64 bits, msgspec may write."""
     try:
-        return orjson.dumps(row)
+        # a copy of its own length: what orjson returns keeps the kilobytes that it was written into
+        return bytes(memoryview(orjson.dumps(row)))
     except TypeError:
         pass
     try:

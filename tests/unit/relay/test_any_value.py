@@ -114,6 +114,7 @@ def test_requests_to_a_model_server_become_rows(request_: Any, features: list[di
     [
         {"dataframe_split": {"columns": 5, "data": [[1]]}}, {"dataframe_split": {"columns": ["a"], "data": [[1, 2]]}},
         {"dataframe_split": {"columns": ["a", "b"], "data": [[1]]}}, {"dataframe_split": {"columns": ["a"], "data": 5}},
+        {"dataframe_split": {"columns": ["a", "a"], "data": [[1, 2]]}},
         {"dataframe_split": {"columns": ["a"], "data": ["x"]}}, {"inputs": {"a": [1], "b": [1, 2]}},
     ],
 )  # fmt: skip
@@ -122,7 +123,7 @@ def test_a_request_that_is_no_table_is_a_fault(name: str, request_: Any) -> None
     value = {**table(client_request_id="r"), "request": json.dumps(request_)}
     value["response"] = json.dumps({"predictions": [0.5]})
     said = fault(name, value)
-    assert "dataframe_split has" in said or "different lengths" in said
+    assert "dataframe_split " in said or "different lengths" in said
 
 
 def test_a_copied_record_keeps_integers_of_any_length(tmp_path: Path) -> None:

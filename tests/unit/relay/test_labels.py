@@ -303,6 +303,10 @@ def test_whole_numbers_among_fractions_are_probabilities() -> None:
     assert [row["score"] for row in made("kserve-v1", {"predictions": [0, 0.5, 1]}, headers, **{"class": 0})] == [
         0, 0.5, 1,
     ]  # fmt: skip
+    alone = made("kserve-v1", {"predictions": [[0], [0.5], [1]]}, headers, **{"class": 0})
+    assert [(row["score"], row.get("predicted")) for row in alone] == [(0, None), (0.5, None), (1, None)]
+    lines = made("sagemaker-capture", capture("1\n0.5\n0\n", "1\n2\n3\n"), model_type="churn", **{"class": 0})
+    assert [(row["score"], row.get("predicted")) for row in lines] == [(1, None), (0.5, None), (0, None)]
     tensor = {"name": "p", "shape": [2], "datatype": "FP32", "data": [0, 1]}
     assert [row["score"] for row in made("kserve-v2", {"outputs": [tensor]}, headers, **{"class": 0})] == [0, 1]
 
