@@ -101,3 +101,9 @@ def main(argv: list[str] | None = None) -> Any:
     except PlumblineError as error:
         click.echo(f"plumbline: {error}", err=True)
         sys.exit(1)
+    except Exception as error:
+        # named by its module: who asks for help does without Kafka's client
+        if not type(error).__module__.startswith("aiokafka."):
+            raise
+        click.echo(f"plumbline: Kafka says {error}. `plumbline topics check` compares topics and settings", err=True)
+        sys.exit(1)

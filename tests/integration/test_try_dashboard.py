@@ -84,6 +84,8 @@ async def test_the_dashboard_shows_what_was_tried_and_leaves_only_what_is_kept(
         assert await asyncio.to_thread(process.wait, 60) == 0, log.read_text()
         assert "Traceback" not in log.read_text()
         assert bool(await _topics(kafka)) == (keep is not None)
+        if keep is not None:
+            assert "PLUMBLINE_INPUT_PARTITIONS=4 PLUMBLINE_MODEL_PARTITIONS=2" in log.read_text()
         assert (tmp_path / ".plumbline" / "looked-at" / "data").exists() == (keep is not None)
         if keep is not None:
             assert "PLUMBLINE_APP_ID=looked-at" in log.read_text()
