@@ -20,7 +20,6 @@ from stream_app.projection.keys import Keys
 from stream_app.services.ports import free_ports
 from stream_app.settings import Settings, children
 
-
 #: Partitions of such a pipeline, by the settings that whoever goes on with it has to say.
 COUNTS: Final = {"INPUT_PARTITIONS": 4, "MODEL_PARTITIONS": 2}
 
@@ -30,7 +29,7 @@ def named(settings: Settings, name: str) -> Settings:
     page, views = free_ports(2)
     own: dict[str, Any] = {
         "app_id": name, "input_prefix": f"{name}.", "output_prefix": f"{name}.",
-        **{name.lower(): count for name, count in COUNTS.items()}, "dashboard_url": f"http://127.0.0.1:{page}",
+        **{key.lower(): count for key, count in COUNTS.items()}, "dashboard_url": f"http://127.0.0.1:{page}",
         "web_port": views,
     }  # fmt: skip
     return settings.model_copy(update=own)
