@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import Any, Final
 
@@ -12,6 +13,8 @@ from stream_app.cli import log_limit
 from stream_app.cli.lazy import LazyGroup
 from stream_app.errors import PlumblineError
 
+#: What a shell sets that asks how a word goes on.
+_COMPLETES: Final = "_PLUMBLINE_COMPLETE"
 #: command → (module below stream_app.cli, attribute, one line for the list)
 _COMMANDS: Final = {
     "try": ("try_", "try_", "What a file of scored rows shows, without Kafka."),
@@ -50,7 +53,7 @@ _COMMANDS: Final = {
     "set": ("operators", "set_", "Change settings while the workers run."),
     "settings": ("settings", "settings", "Show, check and explain the settings."),
     "doctor": ("doctor", "doctor", "Examine this installation, and say what repairs it."),
-    "completion": ("completion", "completion", "Complete commands and options in your shell."),
+    "completion": ("completion", "completion", "Complete commands, models and ids in your shell."),
 }
 _HEADINGS: Final = {
     "Begin": ("try", "demo", "services", "topics", "doctor", "completion"),
@@ -79,6 +82,11 @@ def cli() -> None:
 
 def main(argv: list[str] | None = None) -> Any:
     """Entry point: expected errors are one sentence and exit code 1, never a traceback."""
+    if _COMPLETES in os.environ:
+        # imported by whoever completes a word, and by nobody else
+        from stream_app.cli import completing
+
+        completing.register()
     log_limit.install()
     # aiokafka logs what it also raises; people get the sentence, not both.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
@@ -92,4 +100,10 @@ def main(argv: list[str] | None = None) -> Any:
         sys.exit(error.exit_code)
     except PlumblineError as error:
         click.echo(f"plumbline: {error}", err=True)
+        sys.exit(1)
+    except Exception as error:
+        # named by its module: who asks for help does without Kafka's client
+        if not type(error).__module__.startswith("aiokafka."):
+            raise
+        click.echo(f"plumbline: Kafka says {error}. `plumbline topics check` compares topics and settings", err=True)
         sys.exit(1)

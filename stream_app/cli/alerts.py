@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import click
 
-from stream_app.cli import listing
+from stream_app.cli import completing, listing
 from stream_app.cli.listing import ListColumn
+from stream_app.cli.options import ModelName
 from stream_app.cli.quality import quality
 from stream_app.cli.waiting import run
 from stream_app.settings import Whereabouts, place
@@ -49,8 +50,10 @@ _REVISIONS: Final = (
 
 
 @click.command()
-@click.argument("alert_id", required=False)
-@click.option("--model", help="Only this model, TYPE:TENANT.")
+@click.argument("alert_id", required=False, shell_complete=completing.alerts)
+@click.option(
+    "--model", type=ModelName(), metavar="TYPE:TENANT", shell_complete=completing.models, help="Only this model."
+)
 @click.option("--all", "everything", is_flag=True, help="Resolved ones too.")
 @listing.output_option
 def alerts(alert_id: str | None, model: str | None, everything: bool, output: str) -> None:

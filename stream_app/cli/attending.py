@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from schemas.common import NAME, parse_ms, rfc3339
 from stream_app import settings as settings_module
-from stream_app.cli import listing
+from stream_app.cli import completing, listing
 from stream_app.cli.alerts import read_alerts
 from stream_app.cli.listing import ListColumn
 from stream_app.cli.operators import options, write
 from stream_app.cli.waiting import run
-from stream_app.projection.precision import DAYS, brief, measured
-from stream_app.settings import Settings, place
+from stream_app.settings import place
+
+if TYPE_CHECKING:
+    from stream_app.settings import Settings
 
 _UNITS: Final = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _KINDS: Final = (
@@ -30,7 +32,7 @@ _kinds = click.option(
 
 
 @click.command()
-@click.argument("whose", metavar="MODEL|TYPE")
+@click.argument("whose", metavar="MODEL|TYPE", shell_complete=completing.models_and_types)
 @click.option("--for", "lasts", metavar="TIME", help="How long: 90m, 2h, 3d; 30 days at most.")
 @click.option("--until", metavar="TIME", help="Until when, RFC 3339 with an offset: 2026-03-09T08:00Z.")
 @click.option("--from", "begins", metavar="TIME", help="From when on, RFC 3339, or in 90m, 2h, 3d; default: at once.")
@@ -63,7 +65,7 @@ def mute(
 
 
 @click.command()
-@click.argument("whose", metavar="MODEL|TYPE")
+@click.argument("whose", metavar="MODEL|TYPE", shell_complete=completing.models_and_types)
 @_kinds
 @options
 def unmute(whose: str, kinds: tuple[str, ...], actor: str, reason: str) -> None:
@@ -77,7 +79,7 @@ def unmute(whose: str, kinds: tuple[str, ...], actor: str, reason: str) -> None:
 
 
 @click.command()
-@click.argument("alert_id")
+@click.argument("alert_id", shell_complete=completing.alerts)
 @click.argument("found", metavar="real|false", type=click.Choice(("real", "false")))
 @click.option("--note", help="What it was; 500 characters at most.")
 @options
@@ -96,7 +98,7 @@ def verdict(alert_id: str, found: str, note: str | None, actor: str, reason: str
 
 
 @click.command()
-@click.argument("alert_id")
+@click.argument("alert_id", shell_complete=completing.alerts)
 @click.argument("text")
 @options
 def note(alert_id: str, text: str, actor: str, reason: str) -> None:
@@ -111,7 +113,7 @@ def note(alert_id: str, text: str, actor: str, reason: str) -> None:
 
 
 @click.command()
-@click.argument("alert_id")
+@click.argument("alert_id", shell_complete=completing.open_alerts)
 @options
 def unacknowledge(alert_id: str, actor: str, reason: str) -> None:
     """Give an open alert back: reminders and the time to its escalation begin again.
@@ -148,6 +150,8 @@ def precision(model_type: str | None, output: str) -> None:
     \b
     Example: plumbline precision --type fraud
     """
+    from stream_app.projection.precision import DAYS, brief, measured
+
     alerts = run(read_alerts(place.find()), "reading the alerts")
     newest = [revisions[-1] for revisions in alerts.values()]
     last = max((parse_ms(row["at"]) for row in newest), default=0)

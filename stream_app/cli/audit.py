@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import click
 
-from stream_app.cli import listing
+from stream_app.cli import completing, listing
 from stream_app.cli.listing import ListColumn
+from stream_app.cli.options import ModelName
 from stream_app.cli.waiting import run
 from stream_app.settings import Whereabouts, place
 
@@ -24,8 +25,11 @@ _COLUMNS: Final = (
 
 
 @click.command()
-@click.argument("audit_id", required=False)
-@click.option("--model", help="Only this model, TYPE:TENANT; '*' is what was commanded for all.")
+@click.argument("audit_id", required=False, shell_complete=completing.decisions)
+@click.option(
+    "--model", type=ModelName("*"), metavar="TYPE:TENANT", shell_complete=completing.models,
+    help="Only this model; '*' is what was commanded for all.",
+)  # fmt: skip
 @click.option("--action", help="Only this action: train, activate, rollback, probation, set, ...")
 @click.option("--decision", help="Only this decision: ordered, refused, kept, ...")
 @click.option("--actor", help="Only what this person, or the coordinator, did.")

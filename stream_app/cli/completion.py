@@ -12,6 +12,8 @@ from click.shell_completion import get_completion_class
 def completion(ctx: click.Context, shell: str) -> None:
     """Print what completes commands and options in a shell; it goes into the shell's start-up file.
 
+    Models and ids are completed too, of the read model in Redis: where it answers within 0.1 s, without TLS.
+
     \b
     Examples: echo 'eval "$(plumbline completion bash)"' >> ~/.bashrc
               echo 'eval "$(plumbline completion zsh)"' >> ~/.zshrc

@@ -5,20 +5,27 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from stream_app.cli import listing
+from stream_app import settings as settings_module
+from stream_app.cli import completing, listing
 from stream_app.cli.alerts import read_alerts
 from stream_app.cli.listing import ListColumn
+from stream_app.cli.options import ModelName
 from stream_app.cli.waiting import run
-from stream_app.settings import Settings, load
+
+if TYPE_CHECKING:
+    from stream_app.settings import Settings
 
 
 @click.command()
-@click.argument("id")
-@click.option("--model", metavar="TYPE:TENANT", help="Whose it is: spares reading the events of all others.")
+@click.argument("id", shell_complete=completing.alerts_and_events)
+@click.option(
+    "--model", type=ModelName(), metavar="TYPE:TENANT", shell_complete=completing.models,
+    help="Whose it is: spares reading the events of all others.",
+)  # fmt: skip
 @click.option("--no-recompute", is_flag=True, help="Only show what was published.")
 @click.option("--from-rows", is_flag=True, help="Join predictions and outcomes anew; takes as long as the rows took.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
@@ -32,7 +39,7 @@ def explain(id: str, model: str | None, no_recompute: bool, from_rows: bool, as_
     Examples: plumbline explain 3d5f0a7e
               plumbline explain 3d5f0a7e-2f2b-5c55-9a53-1f3c3c3f8a11 --from-rows
     """
-    settings = load()
+    settings = settings_module.load()
     found = run(_find(settings, id, model), "looking for it")
     say = _say(as_json)
     events, published = found

@@ -204,15 +204,23 @@ def ratio(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
+#: Ids that are named where the beginning of one fits several.
+_NAMED: Final = 5
+
+
 def one_of(ids: Iterable[str], beginning: str, what: str, where: str) -> str:
     """The id that begins so; whole ids are taken as they are. ``ClickException`` if none or several do."""
     known = set(ids)
     if beginning in known:
         return beginning
     matching = sorted(id for id in known if id.startswith(beginning))
-    if len(matching) != 1:
-        many = f"{len(matching)} {what}s have ids that begin with" if matching else f"no {what} has the id"
-        raise click.ClickException(f"{many} {beginning}; {where}")
+    if not matching:
+        raise click.ClickException(f"no {what} has the id {beginning}; {where}")
+    if len(matching) > 1:
+        kinds = what.replace(" or ", "s or ") + "s"
+        which = f" ({', '.join(matching)})" if len(matching) <= _NAMED else ""
+        begin = f"have ids that begin with {beginning}{which}: give more of it" if beginning else "have ids: give one"
+        raise click.ClickException(f"{len(matching):,} {kinds} {begin}; {where}")
     return matching[0]
 
 

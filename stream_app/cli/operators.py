@@ -7,18 +7,18 @@ import getpass
 import json
 import re
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from schemas.common import NAME
 from schemas.training import MOST_RANGES, RANGE
 from stream_app import settings as settings_module
-from stream_app.cli import listing, outcomes
+from stream_app.cli import completing, listing, outcomes
 from stream_app.cli.alerts import read_alerts
-from stream_app.commands import send
-from stream_app.core.kit.changes import Change
-from stream_app.settings import Settings
+
+if TYPE_CHECKING:
+    from stream_app.settings import Settings
 
 _FOR_ALL = ("approve", "reject", "reset_circuit", "dismiss", "rebaseline", "acknowledge", "set", "mute", "unmute")
 
@@ -38,7 +38,7 @@ def options(command: Any) -> Any:
 
 
 @click.command()
-@click.argument("alert_id")
+@click.argument("alert_id", shell_complete=completing.open_alerts)
 @options
 def acknowledge(alert_id: str, actor: str, reason: str) -> None:
     """Take an open alert: no more reminders and no escalation.
@@ -55,7 +55,7 @@ def acknowledge(alert_id: str, actor: str, reason: str) -> None:
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=completing.models)
 @options
 def rebaseline(model: str, actor: str, reason: str) -> None:
     """Accept a model's present as normal: its baseline begins again today, and its open drift alert ends.
@@ -70,7 +70,7 @@ def rebaseline(model: str, actor: str, reason: str) -> None:
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=completing.models)
 @click.argument("version")
 @options
 def register(model: str, version: str, actor: str, reason: str) -> None:
@@ -85,7 +85,7 @@ def register(model: str, version: str, actor: str, reason: str) -> None:
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=completing.models)
 @click.option("--job", "command_id", metavar="ID", help="Only if this is the request that waits.")
 @options
 def approve(model: str, command_id: str | None, actor: str, reason: str) -> None:
@@ -101,7 +101,7 @@ def approve(model: str, command_id: str | None, actor: str, reason: str) -> None
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=completing.models)
 @click.option("--job", "command_id", metavar="ID", help="Only if this is the request that waits.")
 @options
 def reject(model: str, command_id: str | None, actor: str, reason: str) -> None:
@@ -114,7 +114,7 @@ def reject(model: str, command_id: str | None, actor: str, reason: str) -> None:
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=completing.models)
 @click.option(
     "--range",
     "ranges",
@@ -137,7 +137,7 @@ def retrain(model: str, ranges: tuple[str, ...], actor: str, reason: str) -> Non
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=completing.models)
 @click.option("--to", "version", help="Version to go back to; default: the one before the active one.")
 @options
 def rollback(model: str, version: str | None, actor: str, reason: str) -> None:
@@ -152,7 +152,7 @@ def rollback(model: str, version: str | None, actor: str, reason: str) -> None:
 
 
 @click.command(name="reset-circuit")
-@click.argument("model")
+@click.argument("model", shell_complete=completing.models)
 @options
 def reset_circuit(model: str, actor: str, reason: str) -> None:
     """Allow trainings again after circuit_failures that failed or were rolled back in a row. MODEL may be '*'.
@@ -164,7 +164,7 @@ def reset_circuit(model: str, actor: str, reason: str) -> None:
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=completing.models)
 @options
 def dismiss(model: str, actor: str, reason: str) -> None:
     """End a failure that a person has seen: a training, activation or rollback that failed. MODEL may be '*'.
@@ -180,7 +180,10 @@ def dismiss(model: str, actor: str, reason: str) -> None:
 
 @click.command(name="set")
 @click.argument("values", nargs=-1, required=True, metavar="KEY=VALUE...")
-@click.option("--model", default="*", show_default=True, help="TYPE:TENANT or TYPE:global; * is all models.")
+@click.option(
+    "--model", default="*", show_default=True, shell_complete=completing.models,
+    help="TYPE:TENANT or TYPE:global; * is all models.",
+)  # fmt: skip
 @options
 def set_(values: tuple[str, ...], model: str, actor: str, reason: str) -> None:
     """Change settings while the workers run, from the next tick on. They survive restarts; all of it or nothing.
@@ -192,6 +195,8 @@ def set_(values: tuple[str, ...], model: str, actor: str, reason: str) -> None:
     Examples: plumbline set auto_retrain=false --reason "freeze until Monday"
               plumbline set drop_points=7 drop_high_points=14 --model fraud:acme --reason "noisy labels"
     """
+    from stream_app.core.kit.changes import Change
+
     parsed = {}
     for text in values:
         key, sign, value = text.partition("=")
@@ -223,6 +228,8 @@ def write(settings: Settings, model: str, command: str, arguments: dict[str, Any
         raise click.BadParameter(f"{command} needs one model", param_hint="MODEL")
     if model != "*" and not re.fullmatch(f"{NAME}:{NAME}", model):
         raise click.BadParameter("a model is written TYPE:TENANT or TYPE:global", param_hint="MODEL")
+    from stream_app.commands import send
+
     written = send.new_command(model, command, arguments, actor, reason)
     still = asyncio.run(outcomes.stands(settings)).no_tick_comes(time.time_ns() // 1_000_000)
     if still is not None:

@@ -9,6 +9,24 @@ import click
 
 _UNITS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
+
+class ModelName(click.ParamType):
+    """A model as it is written everywhere. ``also``: words that stand for others."""
+
+    name = "model"
+
+    def __init__(self, *also: str) -> None:
+        self._also = also
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name as it is; what can be none is refused before anything is read."""
+        from schemas.common import NAME
+
+        if value not in self._also and not re.fullmatch(f"{NAME}:{NAME}", value):
+            self.fail(f"{value!r}: a model is written TYPE:TENANT, or TYPE:global where no tenant is given", param, ctx)
+        return value
+
+
 metrics_port = click.option(
     "--metrics-port", "port", type=click.IntRange(0, 65_535), metavar="PORT",
     help="Answer Prometheus there, at /metrics; 0: nowhere. Default: the setting metrics_port. On the address "

@@ -1,21 +1,21 @@
-"""What becomes of a command: read after it was written, until every partition that it went to has answered."""
+"""What becomes of a command: read after it was written, until every partition that it went to has answered.
+
+The client of Kafka is imported when a command is sent: a shell that completes a word does without it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
-from aiokafka import TopicPartition
 
-from stream_app.commands import send
-from stream_app.kafka import clients
-from stream_app.kafka.clock_tail import ClockTail, read_tail
-from stream_app.kafka.passed_by import readable
-from stream_app.kafka.reach import started
-from stream_app.kafka.topics import Topics, topics_of
-from stream_app.settings import Settings
+if TYPE_CHECKING:
+    from stream_app.commands.send import NewCommand
+    from stream_app.kafka.clock_tail import ClockTail
+    from stream_app.kafka.topics import Topics
+    from stream_app.settings import Settings
 
 #: Exit codes: done is 0.
 REFUSED: Final = 1
@@ -51,6 +51,13 @@ def waits() -> float | None:
 
 async def stands(settings: Settings) -> ClockTail:
     """Where the clock stands that a command waits for."""
+    from aiokafka import TopicPartition
+
+    from stream_app.kafka import clients
+    from stream_app.kafka.clock_tail import ClockTail, read_tail
+    from stream_app.kafka.reach import started
+    from stream_app.kafka.topics import topics_of
+
     bootstrap, options, topics = settings.kafka_bootstrap, settings.kafka_client_options(), topics_of(settings)
     reader = clients.consumer(bootstrap, options, fetch_max_wait_ms=100)
     async with started(reader, bootstrap, options):
@@ -60,8 +67,15 @@ async def stands(settings: Settings) -> ClockTail:
         return await read_tail(reader, [TopicPartition(topics.model_clock, partition) for partition in range(count)])
 
 
-async def send_and_wait(settings: Settings, written: send.NewCommand, wait_s: float | None) -> list[dict[str, Any]]:
+async def send_and_wait(settings: Settings, written: NewCommand, wait_s: float | None) -> list[dict[str, Any]]:
     """Write the command; what the partitions say of it within ``wait_s`` seconds, as far as they have."""
+    from aiokafka import TopicPartition
+
+    from stream_app.commands import send
+    from stream_app.kafka import clients
+    from stream_app.kafka.reach import started
+    from stream_app.kafka.topics import topics_of
+
     topics = topics_of(settings)
     if wait_s is None:
         await send.send(settings, topics, [written])
@@ -77,7 +91,9 @@ async def send_and_wait(settings: Settings, written: send.NewCommand, wait_s: fl
         return await _answers(reader, topics, written, wait_s)
 
 
-async def _answers(reader: Any, topics: Topics, written: send.NewCommand, wait_s: float) -> list[dict[str, Any]]:
+async def _answers(reader: Any, topics: Topics, written: NewCommand, wait_s: float) -> list[dict[str, Any]]:
+    from stream_app.kafka.passed_by import readable
+
     found: dict[int, dict[str, Any]] = {}
     wanted = topics.model_partitions if written.model == "*" else 1
     deadline = asyncio.get_running_loop().time() + wait_s

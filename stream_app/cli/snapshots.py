@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import click
 
-from stream_app.cli import listing
+from stream_app.cli import completing, listing
 from stream_app.cli.listing import ListColumn, ratio
+from stream_app.cli.options import ModelName
 from stream_app.cli.waiting import run
 from stream_app.core.kit.days import date_of
 from stream_app.core.kit.spans import WINDOWS, WindowName, close_day, span
@@ -48,7 +49,7 @@ _COLUMNS: Final = (
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", type=ModelName(), shell_complete=completing.models)
 @click.option("--version", help="Only this model version.")
 @click.option("--days", type=click.IntRange(1), help="Only the newest days.")
 @click.option("--window", type=click.Choice(WINDOWS), help="Only the days of this window, under the model's rules.")

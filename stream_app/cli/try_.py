@@ -169,6 +169,7 @@ def _bar(label: str, length: int) -> Any:
 
 def _look_around(plan: ReplayPlan, known: Survey, keep: str | None) -> None:
     """The same on a broker, with the dashboard, until Ctrl-C or SIGTERM."""
+    from stream_app.replay.own_pipeline import COUNTS
     from stream_app.trial.dashboard import services, show
 
     folder = Path(".plumbline") if keep is not None else Path(tempfile.mkdtemp(prefix="plumbline-try-"))
@@ -193,7 +194,7 @@ def _look_around(plan: ReplayPlan, known: Survey, keep: str | None) -> None:
             )
     except KeyboardInterrupt:
         if keep is not None:
-            own = {"APP_ID": keep, "INPUT_PREFIX": f"{keep}.", "OUTPUT_PREFIX": f"{keep}.", "CLOCK": "follow"}
+            own = {"APP_ID": keep, "INPUT_PREFIX": f"{keep}.", "OUTPUT_PREFIX": f"{keep}.", "CLOCK": "follow", **COUNTS}
             words = " ".join(f"PLUMBLINE_{name}={value}" for name, value in own.items())
             click.echo(
                 f"kept: topics {keep}.*, state in {folder / keep}; services go on until `plumbline services down`\n"

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import random
 import re
+import shlex
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -252,7 +253,18 @@ class _Walk:
         absent = list(_absent(self._mapping, reader, role, columns))
         if absent:
             there = ", ".join(repr(name) for name in columns[:50]) + (", …" if len(columns) > 50 else "")
-            raise FileFault(f"{found.path}: {'; '.join(absent)}. The columns are {there}")
+            missing = _missing(self._mapping, reader, role, columns)
+            hint = f". {outcomes_alone([found.path])}" if {"score", "predicted_at"} <= set(missing) else ""
+            raise FileFault(f"{found.path}: {'; '.join(absent)}. The columns are {there}{hint}")
+
+
+def outcomes_alone(files: Iterable[Path]) -> str:
+    """What to do with files of outcomes that were taken for files of predictions."""
+    names = shlex.join(map(str, files))
+    return (
+        "If these are outcomes alone, of predictions that were sent before, bring them in with "
+        f"`plumbline load outcomes {names}`, which needs prediction_id, actual and observed_at"
+    )
 
 
 def _fields(role: Role) -> tuple[str, ...]:
@@ -280,14 +292,24 @@ def _absent(mapping: Mapping, reader: RowReader, role: Role, columns: tuple[str,
             yield f"there is no column {column!r} for {name}{nearest(column, columns)}"
     if mapping.content_ids and role == "outcomes":
         yield "outcomes name the predictions they belong to: --ids content gives none to a file of outcomes alone"
-    for name in NEEDED["outcomes" if role == "outcomes" else "predictions"]:
-        mapped = name not in reader.columns or name in mapping.columns
-        if (reader.has(name) and mapped) or name in columns or (name == "prediction_id" and mapping.content_ids):
-            continue
+    for name in _missing(mapping, reader, role, columns):
         also = f" or give it with --set {name}=VALUE" if name != "prediction_id" else ""
         if name == "prediction_id" and role == "both":
             also = ", or let ids be made of each row's content with --ids content"
         yield f"no {name}: map a column with --map {name}=COLUMN{also}"
+
+
+def _missing(mapping: Mapping, reader: RowReader, role: Role, columns: tuple[str, ...]) -> list[str]:
+    """Fields that are needed and that nothing gives."""
+    return [
+        name
+        for name in NEEDED["outcomes" if role == "outcomes" else "predictions"]
+        if not (
+            (reader.has(name) and (name not in reader.columns or name in mapping.columns))
+            or name in columns
+            or (name == "prediction_id" and mapping.content_ids)
+        )
+    ]
 
 
 def _content_id(digest: str, number: int) -> str:

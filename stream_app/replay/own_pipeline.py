@@ -8,7 +8,7 @@ import secrets
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from redis.exceptions import RedisError
 
@@ -20,12 +20,17 @@ from stream_app.projection.keys import Keys
 from stream_app.services.ports import free_ports
 from stream_app.settings import Settings, children
 
+#: Partitions of such a pipeline, by the settings that whoever goes on with it has to say.
+COUNTS: Final = {"INPUT_PARTITIONS": 4, "MODEL_PARTITIONS": 2}
+
 
 def named(settings: Settings, name: str) -> Settings:
     """Settings under which nothing is shared with another pipeline on the same broker."""
+    page, views = free_ports(2)
     own: dict[str, Any] = {
-        "app_id": name, "input_prefix": f"{name}.", "output_prefix": f"{name}.", "input_partitions": 4,
-        "model_partitions": 2, "dashboard_url": f"http://127.0.0.1:{free_ports(1)[0]}",
+        "app_id": name, "input_prefix": f"{name}.", "output_prefix": f"{name}.",
+        **{key.lower(): count for key, count in COUNTS.items()}, "dashboard_url": f"http://127.0.0.1:{page}",
+        "web_port": views,
     }  # fmt: skip
     return settings.model_copy(update=own)
 
@@ -99,8 +104,8 @@ def process(
     child = children.start(
         command, scratch / f"{name}.log", **topics_of(settings).as_settings(), environment=settings.environment,
         kafka_bootstrap=settings.kafka_bootstrap, app_id=settings.app_id, data_dir=scratch / "data", clock="follow",
-        web_port=0, checkpoint_interval_ms=10, redis_url=settings.redis_url, dashboard_url=settings.dashboard_url,
-        **more,
+        web_port=settings.web_port, checkpoint_interval_ms=10, redis_url=settings.redis_url,
+        dashboard_url=settings.dashboard_url, **more,
     )  # fmt: skip
     try:
         yield child

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from schemas.common import NAME, flag
 from stream_app.errors import Incompatible
+from stream_app.ingest.inputs import outcomes_alone
 from stream_app.trial.columns import FileColumn
 
 #: Names of columns by the field they are mostly meant for, in the order of preference.
@@ -81,8 +82,9 @@ class Guess:
 class _Hand:
     """Columns that nobody has taken yet."""
 
-    def __init__(self, columns: Iterable[FileColumn], given: Mapping[str, Any]) -> None:
+    def __init__(self, columns: Sequence[FileColumn], files: Collection[Path], given: Mapping[str, Any]) -> None:
         self.given = given
+        self._all, self._files = columns, files
         self._columns = {column.name: column for column in columns}
         self._order = list(self._columns)
         for name in given.get("map", {}).values():
@@ -110,6 +112,12 @@ class _Hand:
         """All columns, for people."""
         return ", ".join(repr(name) for name in self._order[:30]) + (", …" if len(self._order) > 30 else "")
 
+    def hint(self) -> str:
+        """What to do if the files hold outcomes alone, where they may: something is a label, nothing a score."""
+        labels = [one for one in self._all if _is_label(one) and one.time() is None and not _fractions(one)]
+        scored = any(_share(one) or _percent(one) for one in self._all if one not in labels)
+        return "" if scored or not labels else f". {outcomes_alone(self._files)}"
+
 
 def _plain(name: str) -> str:
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip())
@@ -121,7 +129,7 @@ def guess(columns: list[FileColumn], files: Collection[Path], given: Mapping[str
 
     ``Incompatible`` if there is no time, no score or no sense in it.
     """
-    found, hand = Guess(), _Hand(columns, given)
+    found, hand = Guess(), _Hand(columns, files, given)
     said = {*given.get("map", {}), *given.get("set", {})}
     if "predicted_at" not in said:
         _times(found, hand)
@@ -156,7 +164,7 @@ def _times(found: Guess, hand: _Hand) -> None:
         if column is None:
             raise Incompatible(
                 f"no column looks like the time of a prediction: say which with --map predicted_at=COLUMN, and how it "
-                f"is written with --time-format. The columns are {hand.names()}"
+                f"is written with --time-format. The columns are {hand.names()}{hand.hint()}"
             )
         found.column("predicted_at", column.name, "a year alone: rows are spread over it")
         found.content["spread"] = "year"
@@ -186,22 +194,28 @@ def _classes(column: FileColumn) -> str:
     return ", ".join(f"{value} {count / sum(kinds.values()):.0%}" for value, count in kinds.most_common(4))
 
 
+def _fractions(column: FileColumn) -> bool:
+    return any(number % 1 for _, number in column.numbers() or ())
+
+
+def _share(column: FileColumn) -> bool:
+    numbers = column.numbers()
+    return numbers is not None and not column.percents() and all(0 <= number <= 1 for _, number in numbers)
+
+
+def _percent(column: FileColumn) -> bool:
+    numbers = column.numbers()
+    # only a plain name can stand in an expression
+    plain = re.fullmatch(r"[A-Za-z_][\w-]*", column.name) is not None
+    return plain and numbers is not None and all(0 <= number <= 100 for _, number in numbers)
+
+
 def _score(found: Guess, hand: _Hand) -> FileColumn:
-    def share(column: FileColumn) -> bool:
-        numbers = column.numbers()
-        return numbers is not None and not column.percents() and all(0 <= number <= 1 for _, number in numbers)
-
-    def percent(column: FileColumn) -> bool:
-        numbers = column.numbers()
-        # only a plain name can stand in an expression
-        plain = re.fullmatch(r"[A-Za-z_][\w-]*", column.name) is not None
-        return plain and numbers is not None and all(0 <= number <= 100 for _, number in numbers)
-
-    column = hand.take("score", share)
+    column = hand.take("score", _share)
     if column is not None:
         found.column("score", column.name, f"from 0 to 1, such as {column.first}")
         return column
-    column = hand.take("score", percent)
+    column = hand.take("score", _percent)
     if column is not None:
         unsigned = " | split('%') | at(0)" if column.percents() else ""
         found.column("score", f"{column.name}{unsigned} | scale(0, 100)", f"in percent, such as {column.first}")
@@ -209,7 +223,7 @@ def _score(found: Guess, hand: _Hand) -> FileColumn:
     raise Incompatible(
         "no column looks like a score: a number from 0 to 1, or in percent, that says how sure the model was of the "
         "positive class. Plumbline watches classifiers; say which column it is with --map score=COLUMN (an expression "
-        f"such as 'logit | sigmoid' or 'points | scale(300, 850)' will do). The columns are {hand.names()}"
+        f"such as 'logit | sigmoid' or 'points | scale(300, 850)' will do). The columns are {hand.names()}{hand.hint()}"
     )
 
 

@@ -19,14 +19,14 @@ Deno.test("every mix of settings says who may be alerted, and shadow never spend
         same(text.includes("alert nobody"), shadow > 0);
         same(text.includes("Allowed: "), on > 0);
         same(text.includes("Off: "), off > 0);
-        same(head.startsWith("1 of "), on > 0);
+        same(head.startsWith("1 false hourly alarm this month, "), on > 0);
         if (!on && shadow) match(head, /in shadow/);
       }
 });
 
 Deno.test("what was spent stands beside what is allowed, in the month by name", () => {
   const { head, lines } = budgetWords(found(36, 0, 0, { alarms: 5, false: 2, real: 1, not_judged: 2 }));
-  same(head, "2 of 0.036 false hourly alarms this month");
+  same(head, "2 false hourly alarms this month, 0.036 allowed");
   same(lines[0], "Allowed: 36 models with hourly alarms may have 0.036 a month, one in 28 months that are false, all together (setting false_alert_budget).");
   same(lines[1], "Spent in November 2026: 2 of 5 hourly alarms were said to be false, 1 real, 2 not judged yet.");
 });

@@ -73,11 +73,19 @@ async def test_the_dashboard_shows_what_was_tried_and_leaves_only_what_is_kept(
                 return [(row["model"], row["date"]) for row in models] == [("credit:global", "2026-01-13")]
 
             await until(shown, 60, "the last closed day on the dashboard")
+
+            async def answers() -> bool:
+                page = (await client.get("/api/v1/pipeline")).json()
+                return bool(page["lanes"]) and [row["ready"] for row in page["workers"]] == [True]
+
+            await until(answers, 60, "the worker's lanes on the page of the pipeline")
         assert len(await _topics(kafka)) > 10
         process.send_signal(signal.SIGINT)
         assert await asyncio.to_thread(process.wait, 60) == 0, log.read_text()
         assert "Traceback" not in log.read_text()
         assert bool(await _topics(kafka)) == (keep is not None)
+        if keep is not None:
+            assert "PLUMBLINE_INPUT_PARTITIONS=4 PLUMBLINE_MODEL_PARTITIONS=2" in log.read_text()
         assert (tmp_path / ".plumbline" / "looked-at" / "data").exists() == (keep is not None)
         if keep is not None:
             assert "PLUMBLINE_APP_ID=looked-at" in log.read_text()

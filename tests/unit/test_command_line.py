@@ -44,7 +44,16 @@ def test_a_misspelt_command_or_option_is_answered_with_the_nearest(written: list
 
 @pytest.mark.parametrize(
     ("words", "wanted"),
-    [("plumbline al", "alerts"), ("plumbline dead-letters re", "redrive"), ("plumbline alerts --mo", "--model")],
+    [
+        ("plumbline al", "alerts"),
+        ("plumbline dead-letters re", "redrive"),
+        ("plumbline alerts --mo", "--model"),
+        ("plumbline acknowledge --rea", "--reason"),
+        ("plumbline verdict --no", "--note"),
+        ("plumbline explain --fr", "--from-rows"),
+        ("plumbline models register --ac", "--actor"),
+        ("plumbline precision --ty", "--type"),
+    ],
 )
 def test_commands_and_options_are_completed_within_a_glance(words: str, wanted: str) -> None:
     env = {
@@ -127,3 +136,22 @@ def test_nothing_is_shown_in_the_first_second_and_a_sign_of_life_after_it(monkey
         assert waiting.run(work(seconds), "reading the alerts") == "done"
         assert ("reading the alerts … " in screen.getvalue()) == shown
         assert screen.getvalue().endswith("\r\x1b[K") == shown
+
+
+def test_what_kafka_refuses_is_one_sentence_and_what_is_our_fault_is_not_hidden(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from aiokafka.errors import StaleMetadata
+
+    from stream_app import cli as package
+
+    def fails(error: Exception) -> None:
+        monkeypatch.setattr(package.cli, "main", lambda **_: (_ for _ in ()).throw(error))
+        package.main(["models"])
+
+    with pytest.raises(SystemExit) as ended:
+        fails(StaleMetadata("TopicPartition(topic='ml.predictions', partition=4)"))
+    assert ended.value.code == 1
+    assert "partition=4). `plumbline topics check`" in capsys.readouterr().err
+    with pytest.raises(KeyError):
+        fails(KeyError("ours"))

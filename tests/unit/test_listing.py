@@ -114,6 +114,16 @@ def test_the_beginning_of_an_id_is_enough_if_only_one_begins_so() -> None:
     assert listing.one_of([*ids, "7"], "7", "alert", "list them") == "7"
     with pytest.raises(click.ClickException, match="2 alerts have ids that begin with 3d5f"):
         listing.one_of(ids, "3d5f", "alert", "list them")
+    with pytest.raises(
+        click.ClickException, match=r"begin with 3d5f \(3d5f0a7e-1, 3d5f.*\): give more of it; list them"
+    ):
+        listing.one_of(ids, "3d5f", "alert", "list them")
+    with pytest.raises(
+        click.ClickException, match="1,000 drift events or alerts have ids that begin with 7: give more"
+    ):
+        listing.one_of((f"7{number}" for number in range(1_000)), "7", "drift event or alert", "list them")
+    with pytest.raises(click.ClickException, match="alerts have ids: give one; list them"):
+        listing.one_of(ids, "", "alert", "list them")
     with pytest.raises(click.ClickException, match="no alert has the id zz; list them"):
         listing.one_of(ids, "zz", "alert", "list them")
 

@@ -61,6 +61,6 @@ export function budgetWords(found) {
   if (shadow) lines.push(`In shadow: ${models(shadow)} record hourly alarms as drift events and alert nobody, so nothing can be spent. Switched on (setting hourly_alerts), ${rate(found.allowed.shadow)} might be false.`);
   if (off) lines.push(`Off: ${models(off)}, whose hours are not looked at.`);
   if (!lines.length) lines.push("No model is watched yet.");
-  const head = on ? `${count(found.false)} of ${amount(found.allowed.on)} false hourly alarms this month` : shadow ? "Hourly alarms in shadow: nobody is alerted" : "No hourly alarms";
+  const head = on ? `${count(found.false)} false hourly ${found.false === 1 ? "alarm" : "alarms"} this month, ${amount(found.allowed.on)} allowed` : shadow ? "Hourly alarms in shadow: nobody is alerted" : "No hourly alarms";
   return { head, lines };
 }
