@@ -34,7 +34,7 @@ export async function open(main, _part, current) {
         ? decisions(rows)
         : empty(
             "No such decision",
-            h("p", {}, "The last 10,000 decisions stand here; `plumbline audit` reads all of them."),
+            h("p", {}, prose("The last 10,000 decisions stand here; `plumbline audit` reads all of them.")),
           ),
   });
 

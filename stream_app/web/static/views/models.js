@@ -2,7 +2,7 @@
 import { get, modelPath, offered } from "../api.js";
 import { maySay, outdated, quality, watch } from "../judgement.js";
 import { listen } from "../live.js";
-import { count, h, metricName, percent, ratio, replace, s, soon, when, words } from "../dom.js";
+import { count, h, metricName, percent, prose, ratio, replace, s, soon, when, words } from "../dom.js";
 import { addressOf, askedOf, cells, chosen, grouped, inSight, owned, SORTS, taken } from "../fleet.js";
 import { patch } from "../patch.js";
 import { empty, jobTag, problem, severityTag, skeleton } from "../parts.js";
@@ -315,6 +315,6 @@ function nothing(all) {
   return empty(
     "No models yet",
     h("p", {}, "Models appear with their first closed hour of predictions."),
-    h("p", {}, "Start a worker with `plumbline worker`, and send predictions to the topic ml.predictions, or try `make demo`."),
+    h("p", {}, prose("Start a worker with `plumbline worker`, and send predictions to the topic ml.predictions, or try `make demo`.")),
   );
 }

@@ -64,7 +64,7 @@ function overview(main, current) {
                   h(
                     "p",
                     {},
-                    "A drift at HIGH or above asks for it, if the flags allow; `plumbline retrain MODEL` commands one manually.",
+                    prose("A drift at HIGH or above asks for it, if the flags allow; `plumbline retrain MODEL` commands one manually."),
                   ),
                 ),
           ),
