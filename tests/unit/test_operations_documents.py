@@ -50,7 +50,7 @@ def test_it_can_be_called_like_that(
         assert not words
         return
     placeholders = {
-        "LINE": "fraud:acme",
+        "MODEL": "fraud:acme",
         "ID": "3d5f0a7e",
         "ALERT": "3d5f0a7e",
         "TYPE:TENANT": "fraud:acme",
