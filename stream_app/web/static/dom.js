@@ -70,8 +70,10 @@ export const capital = (text) => sentence(text).replace(/^\p{Ll}(?=[\p{L}-]*[,:;
 export const whole = (text) => ended(capital(text));
 /** A sentence with its full stop. */
 export const ended = (text) => sentence(text).replace(/[^.?!…]$/, "$&.");
-/** The same as children of an element: what stands between backticks is a command or a name of the machine. */
-export const prose = (text) => whole(text).split("`").map((part, n) => (n % 2 ? h("code", {}, part) : part));
+/** Text as children of an element: what stands between backticks is a command or a name of the machine. */
+export const marked = (text) => text.split("`").map((part, n) => (n % 2 ? h("code", {}, part) : part));
+/** The same of a whole sentence. */
+export const prose = (text) => marked(whole(text));
 export const title = (name) => words(name).replace(/^./, (c) => c.toUpperCase());
 
 /** `18 Jan 06:00` in the zone that the bar names; the full time, the zone and the age in the tooltip. */

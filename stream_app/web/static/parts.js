@@ -3,7 +3,7 @@ import { ApiError, newKey, post } from "./api.js";
 import { maySay, outdated, watch } from "./judgement.js";
 import { follow } from "./commands.js";
 import { listen, state } from "./live.js";
-import { capital, ended, h, s, replace, soon, when, words } from "./dom.js";
+import { capital, ended, h, marked, s, replace, soon, when, words } from "./dom.js";
 import { patch } from "./patch.js";
 
 export const session = { actor: "", role: "viewer" };
@@ -105,7 +105,7 @@ export function problem(error, again) {
     "div",
     { class: "empty", role: "alert" },
     h("h2", {}, error.status === 404 ? "Nothing here" : "This could not be loaded"),
-    h("p", {}, told),
+    h("p", {}, marked(told)),
     again && h("p", {}, h("button", { onclick: () => again() }, "Try again")),
   );
   if (again && ![401, 403, 404, 422].includes(error.status))
