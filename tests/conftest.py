@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from stream_app.cli import log_limit
 from stream_app.kafka.topics import Topics
 from stream_app.services.kafka import LocalKafka
 from tests.support.kafka_io import Prefix
@@ -20,6 +22,7 @@ from tests.support.reference import Process
 from tests.support.worker import Worker
 
 _numbers = itertools.count(1)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # How long an example takes says how busy the machine is, not whether the code is right.
 hypothesis_settings.register_profile("plumbline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -38,6 +41,24 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--long"):
         items[:] = [item for item in items if item.get_closest_marker("long") is None]
+
+
+@pytest.fixture(autouse=True)
+def process_as_it_was() -> Iterator[None]:
+    """What a command changes for the whole of its process is put back, and what a test leaves otherwise fails it."""
+    client = logging.getLogger("aiokafka")
+    level, folder, handlers = client.level, Path.cwd(), {number: signal.getsignal(number) for number in _SIGNALS}
+    variables = _variables()
+    yield
+    log_limit.uninstall()
+    client.setLevel(level)
+    assert Path.cwd() == folder
+    assert {number: signal.getsignal(number) for number in _SIGNALS} == handlers
+    assert _variables() == variables
+
+
+def _variables() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
 
 
 @pytest.fixture(scope="session")
