@@ -85,7 +85,12 @@ class HealthyModel:
         flip = chosen if share >= 0 else wrong & (rng.random(len(wrong)) < better)
         actual = np.where(flip, 1 - made.actual, made.actual)
         odds = made.scores / (1 - made.scores) * np.exp(self.shift[hour])
-        return predicted_hour(self.name, hour, np.round(odds / (1 + odds), 4), made.predicted, actual, rng)
+        scores = np.round(odds / (1 + odds), 4)
+        return predicted_hour(self.name, hour, scores, made.predicted, actual, self.late(hour, made.predicted, actual))
+
+    def late(self, hour: int, predicted: NDArray[np.bool_], actual: NDArray[np.int64]) -> NDArray[np.int64]:
+        """In how many hours the outcomes of an hour's predictions come, shape (n,)."""
+        return self.rng.integers(1, LATEST + 1, len(actual))
 
 
 class Played(HealthyModel):
@@ -115,16 +120,16 @@ def predicted_hour(
     scores: NDArray[np.float64],
     predicted: NDArray[np.bool_],
     actual: NDArray[np.int64],
-    rng: np.random.Generator,
+    late: NDArray[np.int64],
 ) -> tuple[Batch, list[tuple[int, Batch]]]:
-    """An hour's predictions, shape (n,) each, and their outcomes with the hours they come in."""
-    day, late = FIRST_DAY + hour // 24, rng.integers(1, LATEST + 1, len(scores))
+    """An hour's predictions, shape (n,) each, and their outcomes, ``late`` hours later, with the hours they come in."""
+    day, of = FIRST_DAY + hour // 24, hour % 24
     came = []
     for h in np.unique(late):
         rows = late == h
-        found = Batch(name, "v1", day, scores[rows], predicted[rows], actual[rows], made=False)
+        found = Batch(name, "v1", day, scores[rows], predicted[rows], actual[rows], made=False, hour=of)
         came.append((hour + int(h), found))
-    return Batch(name, "v1", day, scores, predicted, np.full(len(scores), -1)), came
+    return Batch(name, "v1", day, scores, predicted, np.full(len(scores), -1), hour=of), came
 
 
 class Stream(Protocol):
@@ -153,7 +158,7 @@ def play(
 ) -> Heard:
     """Models through the stages behind the labels; ``told`` hears of every day."""
     sim = hourly_simulator()
-    coming: dict[int, list[tuple[int, Batch]]] = defaultdict(list)
+    coming: dict[int, list[Batch]] = defaultdict(list)
     errors: dict[str, list[tuple[int, bool]]] = defaultdict(list)
     for hour in range(days * 24):
         made = []
@@ -161,14 +166,11 @@ def play(
             batch, late = model.hour(hour)
             made += [batch] if len(batch.scores) else []
             for at, found in late:
-                coming[at].append((hour % 24, found))
-        sim.batches(made, hour=hour % 24)
-        by_hour: dict[int, list[Batch]] = defaultdict(list)
-        for of, found in coming.pop(hour, []):
-            by_hour[of].append(found)
+                coming[at].append(found)
+        came = coming.pop(hour, [])
+        for found in came:
             errors[found.model] += [(hour, bool(x)) for x in (found.actual == 1) != found.predicted]
-        for of, batches in sorted(by_hour.items()):
-            sim.batches(batches, hour=of)
+        sim.batches(made + came)
         if hour >= (warm - 2) * 24 or (hour + 1) % 24 in _CLOSES:
             sim.tick((FIRST_DAY * 24 + hour + 1) * HOUR_MS)
         told(hour // 24)

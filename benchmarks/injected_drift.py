@@ -27,7 +27,7 @@ from rich.table import Table
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.hourly_suite import KSWIN, PEERS, alarms, judge, play, predicted_hour, summed
+from benchmarks.hourly_suite import KSWIN, LATEST, PEERS, alarms, judge, play, predicted_hour, summed
 from stream_app.simulator import Batch
 
 #: Days before the first change may come, in which changes come, and after the last of them.
@@ -79,7 +79,7 @@ class Trial:
         scores = np.zeros(0)
         if count:
             scores = np.round(self._model.predict_proba(self._scaler.transform(features))[:, 1], 6)
-        return predicted_hour(self.name, hour, scores, scores >= 0.5, actual, rng)
+        return predicted_hour(self.name, hour, scores, scores >= 0.5, actual, rng.integers(1, LATEST + 1, len(actual)))
 
 
 @click.command()

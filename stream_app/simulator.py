@@ -71,7 +71,8 @@ class Batch:
     """Predictions of one model, version and day, and their outcomes; arrays of shape (n,).
 
     ``made`` false: the predictions are counted already and only the labels are new. ``actual``: 1, 0, or −1 where
-    there is no outcome yet.
+    there is no outcome yet. ``hour`` of the day that the predictions were made in; without one, whoever counts them
+    says it.
     """
 
     model: str
@@ -81,6 +82,7 @@ class Batch:
     predicted: NDArray[np.bool_]
     actual: NDArray[np.int64]
     made: bool = True
+    hour: int | None = None
 
 
 class Simulator:
@@ -135,10 +137,12 @@ class Simulator:
     # -- what happens ------------------------------------------------------------------------------------------------
 
     def batches(self, batches: Iterable[Batch], hour: int | None = None) -> None:
-        """Counts of the epoch in hand; ``hour`` of their day that the predictions were made in, for the lifecycle."""
+        """Counts of the epoch in hand; ``hour`` for batches that name none, of which nothing reaches the lifecycle
+        without it."""
         cells: dict[CellId, list[Batch]] = {}
         for batch in batches:
-            cells.setdefault(CellId(batch.model, batch.version, batch.day * 24 + (hour or 0)), []).append(batch)
+            made = hour if batch.hour is None else batch.hour
+            cells.setdefault(CellId(batch.model, batch.version, batch.day * 24 + (made or 0)), []).append(batch)
         names = sorted(cells)
         columns: list[tuple[Any, Any, Any]] = []
         hours = []
@@ -150,8 +154,8 @@ class Simulator:
                 if batch.made:
                     count = len(batch.scores)
                     columns.append((np.full(count, number), batch.predicted.astype(int), batch.scores))
-                    if hour is not None:
-                        hours.append(HourCount(batch.model, batch.version, batch.day * 24 + hour, count))
+                    if batch.hour is not None or hour is not None:
+                        hours.append(HourCount(batch.model, batch.version, name.hour, count))
         if columns:
             cell, kind, score = (np.concatenate(column) for column in zip(*columns, strict=True))
             rows = deltas.aggregate(cell, kind, score, np.ones(len(cell), dtype=np.int64))
