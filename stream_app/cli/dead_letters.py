@@ -51,12 +51,10 @@ def dead_letters() -> None:
 def list_(reason: str | None, since: str | None, show_payload: bool, output: str) -> None:
     """List dead-lettered records, oldest first; payloads only when asked."""
     found = _select(_read(place.find()), reason, since)
-    if not found and output in ("table", "wide"):
-        listing.say("no dead-lettered records")
-        return
     note = "send them again with `plumbline dead-letters redrive` once the cause is repaired"
     columns = [*_COLUMNS, _PAYLOAD] if show_payload else _COLUMNS
-    listing.show([_row(dead, show_payload) for dead in found], columns, output, note=note)
+    rows = [_row(dead, show_payload) for dead in found]
+    listing.show(rows, columns, output, empty="no dead-lettered records", note=note)
 
 
 @dead_letters.command()
