@@ -97,11 +97,14 @@ def redrive(
     from stream_app.ingest.mapping import Mapping
     from stream_app.ingest.redrive import Repair
     from stream_app.ingest.redrive import redrive as send_again
+    from stream_app.kafka.admin import require_counts
     from stream_app.kafka.topics import topics_of
     from stream_app.settings import load
 
     settings = load()
-    found, topics = _read(settings), topics_of(settings)
+    topics = topics_of(settings)
+    asyncio.run(require_counts(settings.kafka_bootstrap, settings.kafka_client_options(), topics))
+    found = _read(settings)
     chosen = _select(found, reason, since)
     repair = None
     if columns or constants or assume_utc or coerce:

@@ -90,8 +90,11 @@ async def _find(settings: Settings, id: str, model: str | None) -> tuple[list[di
     Alerts are few, and say whose they are; of the events only the partition of their model is read then.
     """
     from schemas.partitioning import partition_for
+    from stream_app.kafka.admin import require_counts
     from stream_app.kafka.reading import records
+    from stream_app.kafka.topics import topics_of
 
+    await require_counts(settings.kafka_bootstrap, settings.kafka_client_options(), topics_of(settings))
     bootstrap, options, prefix = settings.kafka_bootstrap, settings.kafka_client_options(), settings.output_prefix
     partition = None if model is None else partition_for(model.encode(), settings.model_partitions)
     alerts = await read_alerts(settings)

@@ -109,7 +109,7 @@ async def _run(
 
     from stream_app.ingest.load import run_load
     from stream_app.ingest.load_report import report
-    from stream_app.kafka.admin import admin, partition_counts, prepare_tools
+    from stream_app.kafka.admin import admin, partition_counts, prepare_tools, refuse_other_counts
     from stream_app.kafka.reach import refuse_unanswered
 
     bootstrap, client_options = settings.kafka_bootstrap, settings.kafka_client_options()
@@ -117,6 +117,7 @@ async def _run(
         await refuse_unanswered(bootstrap, client_options)
         async with admin(bootstrap, client_options) as client:
             there = await partition_counts(client, topics.n_family())
+        refuse_other_counts(there, topics, topics.specs())
         if len(there) < len(topics.n_family()):
             return None  # the load makes them; there is nothing yet to find the ids in
     else:

@@ -85,6 +85,7 @@ def serve_(file: Path, registry: Path, rate: float) -> None:
     \b
     Example row: {"prediction_id": "p-1", "model_type": "churn", "features": {"age": 41}, "actual": true}
     """
+    from stream_app.kafka.admin import require_counts
     from stream_app.kafka.topics import topics_of
     from stream_app.reference.predictor import Predictor
     from stream_app.reference.registry import open_registry
@@ -92,7 +93,9 @@ def serve_(file: Path, registry: Path, rate: float) -> None:
 
     settings = settings_module.load()
     predictor_ = Predictor(open_registry(registry), settings.registry_trust)
-    sent = asyncio.run(serve(settings, topics_of(settings), predictor_, file, rate))
+    topics = topics_of(settings)
+    asyncio.run(require_counts(settings.kafka_bootstrap, settings.kafka_client_options(), topics))
+    sent = asyncio.run(serve(settings, topics, predictor_, file, rate))
     click.echo(f"sent {sent:,} predictions")
 
 
@@ -126,11 +129,14 @@ def seed_(model: str, version: str, file: Path, registry: Path, learner: str) ->
 
 def _until_told(settings: Settings, work: Trainer | Deployer, port: int | None) -> None:
     """Run until SIGTERM or SIGINT, and end without a word of complaint."""
+    from stream_app.kafka.admin import require_counts
+    from stream_app.kafka.topics import topics_of
     from stream_app.worker import metrics
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
 
     async def run() -> None:
+        await require_counts(settings.kafka_bootstrap, settings.kafka_client_options(), topics_of(settings))
         async with metrics.served(settings, port, work.put):
             task = asyncio.create_task(work.run())
             for number in (signal.SIGTERM, signal.SIGINT):
