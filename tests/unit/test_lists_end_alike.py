@@ -83,6 +83,10 @@ def topics(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str
     async def check(settings: Any) -> list[TopicFinding]:
         return [TopicFinding("ml.alerts", "does not exist", "plumbline topics create")] if held else []
 
+    async def require_counts(*_: Any) -> None:
+        pass
+
+    monkeypatch.setattr(importlib.import_module("stream_app.kafka.admin"), "require_counts", require_counts)
     for name in _READERS:
         monkeypatch.setattr(importlib.import_module(name), "records", records)
     monkeypatch.setattr(importlib.import_module("stream_app.cli.topics"), "_check", check)

@@ -3,6 +3,7 @@ could not be used."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -117,8 +118,22 @@ def test_a_prefix_that_has_no_tick_yet_needs_a_hand_whoever_writes_them(clock: s
     assert "no tick stands on this prefix" in str(_still(Settings(clock=clock), ClockTail(), 10_000_000))
 
 
-def test_the_pipelines_of_try_and_demo_follow_their_clock() -> None:
-    assert own_pipeline.named(Settings(), "mine").clock == "follow"
+def test_the_processes_of_a_pipeline_of_its_own_follow_its_clock(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started: list[dict[str, str]] = []
+
+    class Started(Exception):
+        pass
+
+    def popen(*_: Any, env: dict[str, str], **__: Any) -> Any:
+        started.append(env)
+        raise Started
+
+    monkeypatch.setattr(own_pipeline.subprocess, "Popen", popen)
+    with pytest.raises(Started), own_pipeline.process(Settings(), tmp_path, "web", ["web"]):
+        pass
+    assert [env["PLUMBLINE_CLOCK"] for env in started] == ["follow"]
 
 
 @pytest.mark.parametrize(
