@@ -168,7 +168,7 @@ def _size_findings(spec: TopicSpec, config: dict[str, str]) -> list[TopicFinding
 def _wrong_count(spec: TopicSpec, count: int, topics: Topics) -> TopicFinding:
     key = "INPUT_PARTITIONS" if spec.name in topics.n_family() else "MODEL_PARTITIONS"
     family = "its predictions, outcomes and clock" if key == "INPUT_PARTITIONS" else "all topics keyed by model"
-    if spec.partitions == 1:
+    if spec.name in (topics.owner, topics.progress):
         return TopicFinding(spec.name, f"has {count} partitions and is to have one", "delete it; it is made anew")
     return TopicFinding(
         spec.name,
