@@ -164,7 +164,9 @@ def _run(settings: Settings, inputs: Inputs, known: Survey) -> Trial:
 
 
 def _bar(label: str, length: int) -> Any:
-    return click.progressbar(length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty())
+    # without the time that is left: the first days carry the start of everything, and it said an hour of ten seconds
+    hidden = not sys.stderr.isatty()
+    return click.progressbar(length=length, label=label, file=sys.stderr, show_eta=False, hidden=hidden)
 
 
 def _look_around(plan: ReplayPlan, known: Survey, keep: str | None) -> None:
