@@ -94,6 +94,8 @@ def explain(error: Exception) -> tuple[str, str]:
     return INVALID_FIELD, text
 
 
+#: Of numbers in headers; more are beyond any offset.
+_DIGITS: Final = 20
 #: Most bytes of an added header; the sentence that says what is wrong is the longest.
 _LONGEST: Final = 1_000
 
@@ -167,8 +169,24 @@ def original(headers: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
 
 
 def added(headers: Sequence[tuple[str, bytes]]) -> dict[str, str]:
-    """The added ones as text, without those that the record arrived with."""
-    return {name: value.decode("utf-8", "replace") for name, value in headers[_first_added(headers) :]}
+    """The added ones as text, without those that the record arrived with; none of a record that strangers wrote."""
+    found = headers[_first_added(headers) :]
+    return {name: value.decode("utf-8", "replace") for name, value in found if value is not None}
+
+
+def origin(added: dict[str, str]) -> tuple[int, int] | None:
+    """Partition and offset where a record stood; ``None`` if its headers are not all there, or say no such place: other
+    systems write dead-lettered records too, some to the same topic and with headers of the same names."""
+    places = added.get(PARTITION, ""), added.get(OFFSET, "")
+    if not added.keys() >= set(HEADERS) or None in (numbers := [number(text) for text in places]):
+        return None
+    partition, offset = (found or 0 for found in numbers)
+    return (partition, offset) if partition < 2**31 and offset < 2**63 else None
+
+
+def number(text: str) -> int | None:
+    """A whole number in a header, ``None`` for what is none or is beyond any offset."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < _DIGITS else None
 
 
 def _first_added(headers: Sequence[tuple[str, bytes]]) -> int:

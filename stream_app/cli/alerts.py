@@ -105,30 +105,30 @@ def _show(revisions: list[dict[str, Any]], output: str) -> None:
         listing.show(revisions, _REVISIONS, output)
         return
     last = revisions[-1]
-    click.echo(f"{last['model']} {last['model_version']}  {last['severity']}  {last['status']}")
+    listing.echo(f"{last['model']} {last['model_version']}  {last['severity']}  {last['status']}")
     if "resolution" in last:
-        click.echo(last["resolution"])
-    click.echo(f"{last['summary']}\n{last['recommendation']}\n{last['link']}\n")
+        listing.echo(last["resolution"])
+    listing.echo(f"{last['summary']}\n{last['recommendation']}\n{last['link']}\n")
     for name in ("owner", "runbook_url"):
         if name in last:
-            click.echo(f"{name.partition('_')[0]}: {last[name]}")
+            listing.echo(f"{name.partition('_')[0]}: {last[name]}")
     if "verdict" in last:
         told = last["verdict"]
-        click.echo(f"{told['verdict']}, says {told['actor']}" + (f": {told['note']}" if "note" in told else ""))
+        listing.echo(f"{told['verdict']}, says {told['actor']}" + (f": {told['note']}" if "note" in told else ""))
     for told in last.get("notes", ()):
-        click.echo(f"{told['at'][:16]} {told['actor']}: {told['note']}")
+        listing.echo(f"{told['at'][:16]} {told['actor']}: {told['note']}")
     listing.show(revisions, _REVISIONS, output)
     auto = last["auto_retrain"]
     by = last.get("replaced_by")
     if by is not None and by["how"] == "retrained":
-        click.echo(f"was retrained: {by['version']} by training {by['command_id']}; the safeguards said:")
+        listing.echo(f"was retrained: {by['version']} by training {by['command_id']}; the safeguards said:")
     elif by is not None and by["how"] == "recalibrated":
-        click.echo(f"was recalibrated: {by['version']} by command {by['command_id']}; the safeguards said:")
+        listing.echo(f"was recalibrated: {by['version']} by command {by['command_id']}; the safeguards said:")
     else:
-        click.echo("may be retrained without a person" if auto["eligible"] else "will not be retrained by itself:")
+        listing.echo("may be retrained without a person" if auto["eligible"] else "will not be retrained by itself:")
     for guard in auto["safeguards"]:
         mark = "passed" if guard["passed"] else "refused"
-        click.echo(f"  {guard['name']}: {mark}, {guard['reason']}")
+        listing.echo(f"  {guard['name']}: {mark}, {guard['reason']}")
     named, count = last["drift_event_ids"], last["drift_event_count"]
     newest = f", the newest {len(named)} of {count:,}" if count > len(named) else ""
-    click.echo(f"\nevents{newest}: {', '.join(named)}")
+    listing.echo(f"\nevents{newest}: {', '.join(named)}")

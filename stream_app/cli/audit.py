@@ -80,14 +80,14 @@ def _times(row: dict[str, Any]) -> str:
 
 
 def _show(row: dict[str, Any]) -> None:
-    click.echo(f"{row['model']}  {row['action']}  {row['decision']}")
-    click.echo(f"{row['at']}  by {row['actor']}, done by {row['stage']}")
-    click.echo(f"{_times(row)}{row['reason']}")
+    listing.echo(f"{row['model']}  {row['action']}  {row['decision']}")
+    listing.echo(f"{row['at']}  by {row['actor']}, done by {row['stage']}")
+    listing.echo(f"{_times(row)}{row['reason']}")
     for guard in row["safeguards"]:
         mark = "passed " if guard["passed"] else "refused"
-        click.echo(f"  {mark}  {guard['name']}: {guard['reason']}")
+        listing.echo(f"  {mark}  {guard['name']}: {guard['reason']}")
     inputs = row["inputs"]
-    click.echo(f"about {', '.join(inputs['ids']) or 'nothing else'}; settings {inputs['settings_hash']}")
+    listing.echo(f"about {', '.join(inputs['ids']) or 'nothing else'}; settings {inputs['settings_hash']}")
     for topic, offsets in sorted(inputs["end_offsets"].items()):
         shown = ", ".join(f"{p}: {offset}" for p, offset in sorted(offsets.items(), key=lambda item: int(item[0])))
-        click.echo(f"read {topic} up to {shown}")
+        listing.echo(f"read {topic} up to {shown}")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from schemas.common import parse_ms, rfc3339
-from schemas.deadletters import LAST_OFFSET, REASONS, RECORDS, TRUNCATED
+from schemas.common import MAX_MS, parse_ms, rfc3339
+from schemas.deadletters import LAST_OFFSET, REASONS, RECORDS, TRUNCATED, number
 from stream_app.cli import listing
 from stream_app.cli.listing import ListColumn
 from stream_app.cli.waiting import run
@@ -157,10 +157,13 @@ def _row(dead: DeadLetteredRecord, show_payload: bool) -> dict[str, Any]:
         "offset": dead.origin[1],
         "reason": dead.reason,
         "error": dead.error,
-        "at": rfc3339(dead.timestamp),
+        # whoever writes a record can write any time
+        "at": rfc3339(dead.timestamp) if 0 <= dead.timestamp <= MAX_MS else None,
         # whether all of it is here
         "whole": TRUNCATED not in dead.added and LAST_OFFSET not in dead.added,
-        **{name: int(dead.added[header]) for name, header in _COUNTS.items() if header in dead.added},
+        **{
+            name: found for name, header in _COUNTS.items() if (found := number(dead.added.get(header, ""))) is not None
+        },
     }
     if show_payload:
         row["payload"] = None if dead.record.value is None else dead.record.value.decode("utf-8", "replace")

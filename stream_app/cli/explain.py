@@ -50,7 +50,7 @@ def explain(id: str, model: str | None, no_recompute: bool, from_rows: bool, out
     model = json.loads(next(iter(published.values())))["model"]
     rules = _rules(settings, model)
     if people:
-        click.echo("decided by: " + ", ".join(f"{k} {_plain(v)}" for k, v in rules.items()))
+        listing.echo("decided by: " + ", ".join(f"{k} {_plain(v)}" for k, v in rules.items()))
     differences: list[str] | None = None
     inputs: dict[str, dict[int, int]] = {}
     if not no_recompute:
@@ -58,7 +58,7 @@ def explain(id: str, model: str | None, no_recompute: bool, from_rows: bool, out
     if output == "csv":
         listing.show([row for event in events for row in _windows(event)], _EVENT_WINDOW, output)
     elif output == "json":
-        click.echo(
+        listing.echo(
             json.dumps({
                 "id": next(iter(published))[0], "records": [json.loads(value) for value in published.values()],
                 "events": events, "settings_hash": settings.hash_of(model), "rules": rules, "inputs": inputs,
@@ -74,7 +74,7 @@ _WHERE: Final = "`plumbline alerts --all` lists alerts"
 
 
 def _say(people: bool) -> Callable[[str], None]:
-    return lambda text: click.echo(text, err=not people)
+    return lambda text: listing.echo(text, err=not people)
 
 
 def _rules(settings: Settings, model: str) -> dict[str, Any]:
@@ -191,15 +191,15 @@ def _tell(events: list[dict[str, Any]], published: dict[Key, bytes], output: str
     for (id, revision), value in sorted(published.items(), key=lambda item: item[0][1])[-1:]:
         row = json.loads(value)
         if revision:
-            click.echo(f"alert {id}, {row['model']}, revision {revision}, {row['status']}")
-            click.echo(f"{row['summary']}\n{row['recommendation']}\n")
+            listing.echo(f"alert {id}, {row['model']}, revision {revision}, {row['status']}")
+            listing.echo(f"{row['summary']}\n{row['recommendation']}\n")
     for row in events[-12:]:
-        click.echo(_title(row))
+        listing.echo(_title(row))
         if row.get("faults"):
-            click.echo(f"  broken in the data that day: {'; '.join(row['faults'])}")
+            listing.echo(f"  broken in the data that day: {'; '.join(row['faults'])}")
         if row["windows"]:
             listing.show(_windows(row), _WINDOW, output)
-        click.echo(
+        listing.echo(
             f"  closed at {row['as_of']}, decided at tick {row['at']}; baseline {row['baseline_kind'] or 'none'} of "
             f"version {row['baseline_version'] or '–'}; settings {row['settings_hash']}\n"
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -25,6 +26,7 @@ OUTPUTS: Final = ("table", "wide", "json", "csv")
 #: Least width that is worth giving to a column of sentences; below it the sentence stands under its row.
 _SENTENCE: Final = 32
 _GAP: Final = "  "
+_STEERING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 #: Colours of words that say how bad or how good something is.
 _COLOURS: Final[dict[str, dict[str, Any]]] = {
     "CRITICAL": {"fg": "red", "bold": True}, "HIGH": {"fg": "red"}, "MEDIUM": {"fg": "yellow"}, "LOW": {"fg": "cyan"},
@@ -102,7 +104,18 @@ def for_people(output: str) -> bool:
 
 def say(text: str) -> None:
     """A sentence beside a list: programs that read the rows do not get it."""
-    click.echo(text, err=not _terminal())
+    echo(text, err=not _terminal())
+
+
+def echo(text: str, err: bool = False) -> None:
+    """Print what strangers may have written a part of."""
+    click.echo(printable(text), err=err)
+
+
+def printable(text: str) -> str:
+    """The text with signs that steer a terminal, or turn around what is read, written out: trainers, operators and
+    producers write into reasons and errors what they like. Tabs and line breaks stay."""
+    return _STEERING.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
 def _csv(rows: Sequence[Row], columns: Sequence[ListColumn]) -> None:
@@ -189,7 +202,7 @@ def _text(column: ListColumn, row: Row, relative: bool) -> str:
     value = column.of(row)
     if column.when and value and relative:
         return ago(str(value))
-    return " ".join(_plain(value).split()) or "–"
+    return printable(" ".join(_plain(value).split())) or "–"
 
 
 def _plain(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
@@ -46,6 +46,9 @@ _OPTIONS: Final = (
     click.option("--encoding", metavar="NAME", help="Of text files without a byte order mark. Default: utf-8."),
     click.option("--delimiter", metavar="SIGN", help="Between the columns of a CSV file, or tab. Default: found out."),
     click.option(
+        "--decimal", metavar="SIGN", help="Of numbers in CSV files: comma or point. Default: what the numbers say."
+    ),
+    click.option(
         "--mapping", type=click.Path(path_type=Path), help="TOML file with tables [map] and [set] and these options."
     ),
     click.option("--strict", is_flag=True, help="Send nothing if any row is invalid or an id comes again."),
@@ -53,8 +56,10 @@ _OPTIONS: Final = (
 #: Options that a mapping file may hold too.
 _KEYS: Final = (
     "map", "set", "features", "assume_utc", "timezone", "time_format", "positive", "negative", "ids", "first_day",
-    "last_day", "encoding", "delimiter",
+    "last_day", "encoding", "delimiter", "decimal",
 )  # fmt: skip
+
+_SIGNS: Final[dict[str, Literal[",", "."]]] = {"comma": ",", ",": ",", "point": ".", ".": "."}
 
 
 def table_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -138,7 +143,7 @@ def reading_of(options: dict[str, Any], file: dict[str, Any]) -> Reading:
     from stream_app.ingest.csv_files import delimiter_of
     from stream_app.ingest.files import Reading
 
-    encoding, delimiter = (options[name] or file.get(name) for name in ("encoding", "delimiter"))
+    encoding, delimiter, decimal = (options[name] or file.get(name) for name in ("encoding", "delimiter", "decimal"))
     if encoding is not None:
         try:
             "".encode(encoding)  # fails for codecs that are of no text too: hex, rot13
@@ -151,7 +156,9 @@ def reading_of(options: dict[str, Any], file: dict[str, Any]) -> Reading:
             delimiter = delimiter_of(delimiter)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--delimiter") from error
-    return Reading(encoding, delimiter)
+    if decimal is not None and decimal not in _SIGNS:
+        raise click.BadParameter(f"{decimal!r} is neither comma nor point", param_hint="--decimal")
+    return Reading(encoding, delimiter, None if decimal is None else _SIGNS[decimal])
 
 
 def say_faults(known: Survey, mapping: Mapping) -> None:

@@ -12,6 +12,7 @@ import re
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -51,11 +52,8 @@ class Csv:
     begin: bytes
     delimiter: str
     columns: tuple[str, ...]
-
-    @property
-    def decimal_comma(self) -> bool:
-        """Where commas do not part columns they may stand in numbers."""
-        return self.delimiter != ","
+    #: commas may stand in numbers: where they do not part columns, or somebody said so
+    decimal_comma: bool
 
     def rows(self, wanted: tuple[str, ...], kinds: Kinds | None) -> Iterator[tuple[int, dict[str, Any] | str]]:
         """Rows counted from 1, the header not counted; text instead of a row says what is wrong with it."""
@@ -64,7 +62,9 @@ class Csv:
         whole, bad = _Joined(self.begin, self.stream), _BadRows(len(self.columns))
         places = [self.columns.index(name) for name in wanted]
         looked_at = [
-            (name, self.columns.index(name)) for name in (kinds.columns if kinds else ()) if name in self.columns
+            (name, self.columns.index(name))
+            for name in (dict.fromkeys((*kinds.columns, *kinds.shares)) if kinds else ())
+            if name in self.columns
         ]
         number = -1  # the header becomes row 0
         try:
@@ -72,7 +72,9 @@ class Csv:
                 columns = self._texts(batch, bad, number, whole.nul)
                 rows = [column[1:] for column in columns] if number < 0 else columns
                 for name, place in looked_at:
-                    kinds.look_at_text(name, rows[place], self.decimal_comma)  # type: ignore[union-attr]
+                    kinds.look_at_text(  # type: ignore[union-attr]
+                        name, rows[place], self.decimal_comma, partial(self._where, bad, max(number, 0))
+                    )
                 swallowed = _swallowed(rows, self.delimiter)
                 cells = [rows[place].to_pylist() for place in places]
                 number = max(number, 0)
@@ -91,6 +93,9 @@ class Csv:
             yield number, bad.sentence(self.path, number)
         if _ends_in_a_quote(whole.tail, self.delimiter):
             raise FileFault(f"{self.path}: row {number}: the file ends inside a quoted cell: is it cut short?")
+
+    def _where(self, bad: _BadRows, before: int, at: int) -> str:
+        return f"{self.path}: row {bad.number_of(before, at)}"
 
     def _texts(self, batch: Any, bad: _BadRows, before: int, nul: bool) -> list[Any]:
         """The columns as text, which fails on bytes that are none. Raises :class:`FileFault` with the row."""
@@ -112,8 +117,8 @@ class Csv:
         return found
 
 
-def read_header(path: Path, stream: BinaryIO, delimiter: str | None) -> Csv:
-    """Find the delimiter and the header. Raises :class:`FileFault`."""
+def read_header(path: Path, stream: BinaryIO, delimiter: str | None, commas: bool = False) -> Csv:
+    """Find the delimiter and the header; ``commas``: numbers have them. Raises :class:`FileFault`."""
     begin = _sample(stream)
     if b"\0" in begin:
         raise FileFault(f"{path}: holds NUL bytes and is no CSV")
@@ -131,7 +136,7 @@ def read_header(path: Path, stream: BinaryIO, delimiter: str | None) -> Csv:
     header = rows[0]
     if len(rows) == 1 and len(header) == 1 and header[0].lstrip().startswith(("{", "[")):
         raise FileFault(f"{path}: holds JSON and no CSV: name it .ndjson, with one object a line")
-    return Csv(path, stream, begin, found, tuple(name.strip() for name in header))
+    return Csv(path, stream, begin, found, tuple(name.strip() for name in header), commas or found != ",")
 
 
 def _sample(stream: BinaryIO) -> bytes:

@@ -7,17 +7,21 @@ imported when a CSV or Parquet file is read, not before.
 from __future__ import annotations
 
 import hashlib
+import json
+import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Protocol
+from typing import Any, BinaryIO, Final, Literal, Protocol
 from urllib.parse import unquote
 
 import msgspec
 
 from stream_app.errors import Incompatible
 from stream_app.ingest.csv_files import read_header
+from stream_app.ingest.decimal_signs import COMMA
 from stream_app.ingest.faults import FileFault
 from stream_app.ingest.kinds import Kinds
 from stream_app.ingest.parquet_files import read_footer
@@ -40,6 +44,8 @@ class Reading:
 
     encoding: str | None = None
     delimiter: str | None = None
+    #: the decimal sign of numbers in CSV files
+    decimal: Literal[",", "."] | None = None
 
 
 class Table(Protocol):
@@ -71,7 +77,7 @@ class Lines:
     seen: dict[str, None] = field(default_factory=dict)
 
     def rows(self, wanted: tuple[str, ...], kinds: Kinds | None) -> Iterator[tuple[int, dict[str, Any] | str]]:
-        """Rows with the number of their line; empty lines are none."""
+        """Rows with the number of their line; empty lines are none. ``wanted``: which names may not stand twice."""
         number, known = 0, set[str]()
         while line := self.stream.readline(_LINE):
             number += 1
@@ -79,7 +85,7 @@ class Lines:
                 raise FileFault(f"{self.path}: line {number} is longer than {_LINE >> 20} MiB")
             if not line.strip():
                 continue
-            row = _object(line)
+            row = _object(line, wanted)
             if isinstance(row, dict):
                 if not known.issuperset(row) and len(self.seen) < _NAMES:
                     self.seen |= dict.fromkeys(row)
@@ -91,14 +97,70 @@ class Lines:
             yield number, row
 
 
-def _object(line: bytes) -> dict[str, Any] | str:
+#: Where a name of an object ends. A text may look like it, so there are at least as many of these as there are names.
+_NAME_ENDS: Final = re.compile(rb'"\s*:')
+
+
+def _object(line: bytes, wanted: tuple[str, ...]) -> dict[str, Any] | str:
     try:
         row = msgspec.json.decode(line)
+        if not isinstance(row, dict):
+            return "no JSON object"
+        if len(_NAME_ENDS.findall(line)) > _names_in(row):
+            return _twice(line, wanted) or row
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return f"no JSON: {error}"
     except RecursionError:
         return "no JSON that can be read: it is nested too deeply"
-    return row if isinstance(row, dict) else "no JSON object"
+    return row
+
+
+def _names_in(value: Any) -> int:
+    """Names of all objects in a value."""
+    if isinstance(value, dict):
+        return len(value) + sum(_names_in(item) for item in value.values() if item.__class__ in _HOLDING)
+    return sum(_names_in(item) for item in value if item.__class__ in _HOLDING)
+
+
+_HOLDING: Final = frozenset({dict, list})
+
+
+class _Again(dict[str, Any]):
+    """An object of which names stand twice."""
+
+    names: tuple[str, ...] = ()
+
+
+def _twice(line: bytes, wanted: tuple[str, ...]) -> str | None:
+    """What to say of a line in which a name that is read stands twice: readers differ in which of both they take."""
+    row = json.loads(line, object_pairs_hook=_of_pairs, parse_int=str)
+    if isinstance(row, _Again):
+        for name in row.names:
+            if name in wanted:
+                return f"{name!r} stands twice, and would be read from one of them"
+    for column in wanted:
+        again = next(_again(row.get(column)), None)
+        if again is not None:
+            return f"{again!r} stands twice in {column!r}, and would be read from one of them"
+    return None
+
+
+def _of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    counted, again = Counter(name for name, _ in pairs), _Again(found)
+    again.names = tuple(name for name, count in counted.items() if count > 1)
+    return again
+
+
+def _again(value: Any) -> Iterator[str]:
+    """Names that stand twice anywhere in a value."""
+    if isinstance(value, _Again):
+        yield from value.names
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for item in items:
+        yield from _again(item)
 
 
 def parts(path: Path) -> list[Path]:
@@ -178,7 +240,7 @@ def table(path: Path, reading: Reading = Reading()) -> Iterator[Table]:
             if ending in _LINES:
                 yield Lines(path, stream)
             elif ending in _CSV:
-                yield read_header(path, stream, reading.delimiter)
+                yield read_header(path, stream, reading.delimiter, reading.decimal == COMMA)
             else:
                 raise FileFault(f"{path}: cannot tell the format; name it {', '.join(_ENDINGS)}")
 

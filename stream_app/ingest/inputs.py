@@ -94,6 +94,8 @@ class Survey:
     #: rows of files of outcomes alone that have none
     blank: int = 0
     kinds: dict[str, str | None] = field(default_factory=dict)
+    #: the decimal sign of numbers in files whose columns are not parted by commas
+    decimal: str | None = None
     #: ids that come again
     repeats: Repeats = field(default_factory=Repeats)
     span: Span | None = None
@@ -121,18 +123,25 @@ class Survey:
 
 def survey(inputs: Inputs, on_record: Callable[[LoadedRow], None] | None = None) -> Survey:
     """Read everything once. What is wrong is in the answer; nothing is raised for it."""
-    found = _pass(inputs, Survey(), on_record)
+    found, kinds = _pass(inputs, Survey(), on_record)
     if found.faults.files:
         return found
+    unclear = kinds.signs.unclear(kinds.numbers(), (name for name, bounded in kinds.shares.items() if bounded))
+    if unclear is not None:
+        found.faults.files.append(unclear)
+        return found
+    if kinds.signs.misread(kinds.numbers(), (name for name, bounded in kinds.shares.items() if not bounded)):
+        # only now is known how numbers are written of which expressions make fields
+        found, _ = _pass(inputs, Survey(decimal=found.decimal), on_record)
     found.span = _span(inputs.mapping, found.days)
     if found.span is not None and any(not found.span.holds(day) for days in found.days for day in days):
         # only now is known which rows lie outside: read again, to name them
-        return _pass(inputs, Survey(span=found.span), None)
+        return _pass(inputs, Survey(span=found.span, decimal=found.decimal), None)[0]
     return found
 
 
-def _pass(inputs: Inputs, found: Survey, on_record: Callable[[LoadedRow], None] | None) -> Survey:
-    kinds = Kinds(inputs.mapping.features)
+def _pass(inputs: Inputs, found: Survey, on_record: Callable[[LoadedRow], None] | None) -> tuple[Survey, Kinds]:
+    kinds = Kinds(inputs.mapping.features, inputs.reading.decimal)
     walk = _Walk(inputs, found, kinds, found.repeats)
     for made in walk.rows():
         for record in made:
@@ -143,9 +152,9 @@ def _pass(inputs: Inputs, found: Survey, on_record: Callable[[LoadedRow], None] 
             found.outcomes += of_outcomes
             found.predictions += not of_outcomes
             found.positives += of_outcomes and b'"actual":true' in record.value
-    found.kinds = kinds.of_all()
+    found.kinds, found.decimal = kinds.of_all(), kinds.signs.decided(kinds.numbers())
     found.repeats.look()
-    return found
+    return found, kinds
 
 
 def _span(mapping: Mapping, days: tuple[Counter[int], Counter[int]]) -> Span | None:
@@ -155,7 +164,7 @@ def _span(mapping: Mapping, days: tuple[Counter[int], Counter[int]]) -> Span | N
 
 def records(inputs: Inputs, known: Survey, faults: Faults) -> Iterator[list[LoadedRow]]:
     """The second pass: what each row makes, in file order; an empty list for one that makes nothing."""
-    again = Survey(faults=faults, kinds=known.kinds, span=known.span)
+    again = Survey(faults=faults, kinds=known.kinds, span=known.span, decimal=known.decimal)
     yield from _Walk(inputs, again, None, None).rows()
     if faults.files:
         raise Incompatible("\n".join(faults.files))
@@ -187,12 +196,14 @@ class _Walk:
         mapping = self._mapping
         beside = {name: cell for name, cell in beside.items() if name not in (found.columns or ())}
         columns = None if found.columns is None else (*found.columns, *beside)
-        reader = RowReader(mapping, columns, found.decimal_comma, self._found.kinds)
-        wanted = _wanted(mapping, reader, role, found.columns or ())
+        reader = RowReader(mapping, columns, found.decimal_comma, self._found.kinds, self._found.decimal)
+        wanted = _wanted(mapping, reader, role, found.columns)
         if columns is not None:
             self._refuse_absent(found, reader, role, columns)
         content = digest(found.path) if mapping.content_ids else None
         kinds = self._kinds if role != "outcomes" else None
+        if kinds is not None:
+            kinds.shares |= reader.shares()
         where = "line" if isinstance(found, Lines) else "row"
         repeats = self._repeats
         if repeats is not None:
@@ -273,11 +284,12 @@ def _fields(role: Role) -> tuple[str, ...]:
     return PREDICTION_FIELDS if role == "predictions" else (*PREDICTION_FIELDS, "actual", "observed_at")
 
 
-def _wanted(mapping: Mapping, reader: RowReader, role: Role, columns: tuple[str, ...]) -> tuple[str, ...]:
+def _wanted(mapping: Mapping, reader: RowReader, role: Role, columns: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Columns to read, of those that there are (``None``: of any)."""
     names = [column for field in _fields(role) for column in reader.columns.get(field, ())]
     if role != "outcomes":
         names += mapping.features or ("features",)
-    return tuple(name for name in dict.fromkeys(names) if name in columns)
+    return tuple(name for name in dict.fromkeys(names) if columns is None or name in columns)
 
 
 def _absent(mapping: Mapping, reader: RowReader, role: Role, columns: tuple[str, ...]) -> Iterator[str]:

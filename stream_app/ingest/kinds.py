@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, Final
 
+from stream_app.ingest.decimal_signs import FIGURE, DecimalSigns, plain
 from stream_app.ingest.relay.words import is_missing, is_no_name
 
 _NUMBER: Final = r"^[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
-_COMMA: Final = r"^[+-]?(?:0|[1-9][0-9]*)(?:[.,][0-9]+)?(?:[eE][+-]?[0-9]+)?$"
 _FLAG: Final = r"^(?:true|false|True|False|TRUE|FALSE)$"
 _ABSENT: Final = r"(?i)^(?:|nan|-nan|null|none|na|n/a|<na>|#n/a|nat|nil|\\n|-|\?|\.)$"
-_number, _comma, _flag = re.compile(_NUMBER), re.compile(_COMMA), re.compile(_FLAG)
+_number, _flag = re.compile(_NUMBER), re.compile(_FLAG)
 _EXACT: Final = 2**63
 
 NUMBER, FLAG, TEXT = "number", "flag", "text"
@@ -31,23 +31,31 @@ _CELL, _NESTED = "cell", "nested"
 class Kinds:
     """What the cells of some columns have been so far."""
 
-    def __init__(self, columns: Iterable[str]) -> None:
+    def __init__(self, columns: Iterable[str], decimal: str | None = None) -> None:
         self.columns = tuple(columns)
+        #: what their numbers, and those of ``shares``, say of the decimal sign
+        self.signs = DecimalSigns(decimal)
+        #: columns that fields of numbers are read from, and whether such a field is the column as it stands
+        self.shares: dict[str, bool] = {}
         #: kinds that a column may still be of, of NUMBER and FLAG; text it may always be
         self._text: dict[str, set[str]] = {name: {NUMBER, FLAG} for name in self.columns}
         #: kinds that typed cells were of
         self._typed: dict[str, set[str]] = {name: set() for name in self.columns}
 
-    def look_at_text(self, name: str, column: Any, decimal_comma: bool) -> None:
-        """A CSV's cells: an Arrow column of text."""
+    def look_at_text(self, name: str, column: Any, decimal_comma: bool, where: Callable[[int], str]) -> None:
+        """A CSV's cells: an Arrow column of text; ``where`` says where a row of it stands."""
         import pyarrow.compute as pc
 
         column = pc.utf8_trim_whitespace(column)
+        if decimal_comma:
+            self.signs.look_at(name, column, where)
+        if name not in self._typed:
+            return
         there = column.filter(pc.invert(pc.match_substring_regex(column, _ABSENT)))
         if not len(there):
             return
         self._typed[name].add(_CELL)
-        for kind, pattern in ((NUMBER, _COMMA if decimal_comma else _NUMBER), (FLAG, _FLAG)):
+        for kind, pattern in ((NUMBER, FIGURE if decimal_comma else _NUMBER), (FLAG, _FLAG)):
             if kind in self._text[name] and not pc.all(pc.match_substring_regex(there, pattern)).as_py():
                 self._text[name].discard(kind)
 
@@ -85,13 +93,18 @@ class Kinds:
                 return kind
         return TEXT
 
+    def numbers(self) -> list[str]:
+        """Columns of numbers."""
+        return [*self.shares, *(name for name in self.columns if self.kind(name) == NUMBER)]
+
     def of_all(self) -> dict[str, str | None]:
         """The kinds of all columns."""
         return {name: self.kind(name) for name in self.columns}
 
 
-def as_kind(value: Any, kind: str | None) -> Any:
-    """A cell as its column's kind. ``ValueError`` for a number that JSON cannot carry."""
+def as_kind(value: Any, kind: str | None, sign: str | None = None) -> Any:
+    """A cell as its column's kind; ``sign``: the decimal one, where text may have either. ``ValueError`` for a number
+    that JSON cannot carry."""
     if value is None or (kind != TEXT and is_missing(value)):
         return None
     if kind == TEXT:
@@ -101,7 +114,7 @@ def as_kind(value: Any, kind: str | None) -> Any:
         if kind == FLAG:
             return text.lower() == "true"
         if kind == NUMBER:
-            return _as_number(text)
+            return _as_number(plain(text, sign))
         return value
     if isinstance(value, Decimal):
         return _as_number(str(value))
@@ -119,7 +132,6 @@ def _text(value: Any) -> str:
 
 
 def _as_number(text: str) -> int | float:
-    text = text.replace(",", ".")
     if re.fullmatch(r"[+-]?\d+", text):
         whole = int(text)
         if -_EXACT <= whole < _EXACT:

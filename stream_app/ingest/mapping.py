@@ -20,6 +20,7 @@ import orjson
 
 from schemas.common import flag, to_ms
 from stream_app.errors import Incompatible
+from stream_app.ingest.decimal_signs import FIGURE, plain
 from stream_app.ingest.faults import BadRow
 from stream_app.ingest.kinds import as_kind
 from stream_app.ingest.relay import cells
@@ -48,7 +49,7 @@ _REMEMBERED: Final = 10_000
 #: Signs that make an expression of what is no column.
 _SIGNS: Final = frozenset("|?()*/+'\"{")
 
-_COMMA: Final = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
+_FIGURE: Final = re.compile(FIGURE)
 
 Cell = Callable[[dict[str, Any]], Any]
 Convert = Callable[[Any], Any]
@@ -141,18 +142,20 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 class RowReader:
     """A mapping on a file: reads the fields of its rows. ``columns``: those of the file, ``None`` where each row has
-    its own; ``decimal_comma``: numbers in text may have one."""
+    its own; ``decimal_comma``: numbers in text may have one; ``sign``: the decimal sign that the files decided for."""
 
     def __init__(
         self, mapping: Mapping, columns: tuple[str, ...] | None = None, decimal_comma: bool = False,
-        kinds: dict[str, str | None] | None = None,
+        kinds: dict[str, str | None] | None = None, sign: str | None = None,
     ) -> None:  # fmt: skip
         self.mapping = mapping
-        self._decimal_comma = decimal_comma
+        self._decimal_comma, self._sign = decimal_comma, sign
         self._kinds = kinds or {}
         self._draw: random.Random | None = None
         #: columns that each field is read from
         self.columns: dict[str, tuple[str, ...]] = {}
+        #: fields that expressions of columns give
+        self._expressed: set[str] = set()
         #: fields that --set gives
         self._fixed: dict[str, Any] = {}
         self._cells: dict[str, tuple[Cell, Convert]] = {}
@@ -166,6 +169,11 @@ class RowReader:
             kind: {name: self._fixed[name] for name in fields if name in self._fixed}
             for kind, fields in (("predictions", PREDICTION_FIELDS), ("outcomes", OUTCOME_FIELDS))
         }
+
+    def shares(self) -> dict[str, bool]:
+        """Columns that fields of numbers are read from, and whether such a field is the column as it stands."""
+        written = {column for name in _SHARES if name in self._expressed for column in self.columns[name]}
+        return {column: column not in written for name in _SHARES for column in self.columns.get(name, ())}
 
     def has(self, name: str) -> bool:
         """Whether a field is read from anywhere."""
@@ -184,6 +192,7 @@ class RowReader:
                 raise Incompatible(f"--set {name}={constant}: {error}") from error
         elif written is not None and self.mapping.expression(name, columns or ()):
             cell, self.columns[name] = self._expression(name, written)
+            self._expressed.add(name)
             self._cells[name] = cell, self._converter(name, True)
         elif written != "" and (written is not None or columns is None or name in columns):
             column = written or name
@@ -214,7 +223,7 @@ class RowReader:
     def _of_value(self, value: Any) -> Any:
         if is_missing(value):
             return None
-        return _dotted(value) if self._decimal_comma else value
+        return _dotted(value, self._sign) if self._decimal_comma else value
 
     def _converter(self, name: str, by_expression: bool) -> Convert:
         """From a cell to a field, ``None`` for one that says nothing is there."""
@@ -223,8 +232,8 @@ class RowReader:
         if name in _NAMES:
             return _remembered(cells.name_in_cell)
         if name in _SHARES:
-            commas = self._decimal_comma
-            return lambda value: _share(name, _dotted(value) if commas else value)
+            commas = self._decimal_comma  # a share has no thousands
+            return lambda value: _share(name, _dotted(value, None) if commas else value)
         if name in _LABELS:
             return _remembered(lambda value: self._flag(name, value, by_expression))
         if self.mapping.spread_year:
@@ -348,15 +357,15 @@ class RowReader:
         made, kinds = {}, self._kinds
         for name in self.mapping.features:
             try:
-                made[name] = as_kind(row.get(name), kinds.get(name))
+                made[name] = as_kind(row.get(name), kinds.get(name), self._sign)
             except ValueError as error:
                 raise BadRow(f"feature {name}: {error}") from error
         return made
 
 
-def _dotted(value: Any) -> Any:
-    """A number in text with a decimal comma, with a point."""
-    return value.replace(",", ".") if isinstance(value, str) and _COMMA.fullmatch(value.strip()) else value
+def _dotted(value: Any, sign: str | None) -> Any:
+    """A number in text with a decimal comma or thousands in groups, as others write it."""
+    return plain(value.strip(), sign) if isinstance(value, str) and _FIGURE.match(value.strip()) else value
 
 
 def _share(name: str, value: Any) -> float | None:

@@ -1,17 +1,32 @@
-"""Parquet, batch by batch: times as integers of their unit, so that no time is too late, too fine or moved."""
+"""Parquet, batch by batch: times as integers of their unit, so that no time is too late, too fine or moved.
+
+A file may be small and what it holds large: a dictionary holds a text once that a million rows have. So batches have as
+many rows as fit, whatever texts they have, and a page that does not fit, which has to be unpacked whole, is refused.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from stream_app.ingest.faults import FileFault
 from stream_app.ingest.kinds import Kinds
 from stream_app.ingest.relay.cells import Instant, WallTime
 
 _BATCH: Final = 8_192
+#: Bytes of a batch of usual rows.
+_UNPACKED: Final = 8 << 20
+#: A row group above may hold rows of very different sizes: so many rows at a time, each of a record's size.
+_LARGE_GROUP: Final = 256 << 20
+_FEW: Final = 256
+#: Least rows of a batch, however large they are.
+_LEAST: Final = 16
+#: Bytes of pages that are held at a time, those of dictionaries three times.
+_HELD: Final = 96 << 20
+#: No dictionary of this size makes a batch large.
+_SMALL: Final = _UNPACKED // _BATCH
 #: Bytes of a column chunk that are read ahead; without it a whole row group would be.
 _BUFFER: Final = 1 << 20
 _PER_MS: Final = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 1_000_000)}
@@ -32,8 +47,9 @@ class Parquet:
         number = 0
         try:
             with _open(self.path) as file:
+                size = _batch_size(self.path, file, wanted)
                 # a column of this name and those below it, if it is nested; a name with a point in it is one column
-                for batch in file.iter_batches(_BATCH, columns=list(wanted), use_threads=False):
+                for batch in file.iter_batches(size, columns=list(wanted), use_threads=False):
                     names = [field.name for field in batch.schema if field.name in wanted]
                     cells = [_values(batch.column(batch.schema.get_field_index(name))) for name in names]
                     for values in zip(*cells, strict=True) if cells else [()] * batch.num_rows:
@@ -57,11 +73,79 @@ def read_footer(path: Path) -> Parquet:
         raise FileFault(f"{path}: {_why(error)}") from error
 
 
-def _open(path: Path) -> Any:
+def _open(path: Path, dictionaries: Iterable[str] = ()) -> Any:
     from pyarrow import parquet
 
     # INT96 holds nanoseconds of any year, and pyarrow's would wrap around beyond 2262
-    return parquet.ParquetFile(path, buffer_size=_BUFFER, coerce_int96_timestamp_unit="us", pre_buffer=False)
+    return parquet.ParquetFile(
+        path, buffer_size=_BUFFER, coerce_int96_timestamp_unit="us", pre_buffer=False,
+        read_dictionary=list(dictionaries),
+    )  # fmt: skip
+
+
+def _batch_size(path: Path, file: Any, wanted: tuple[str, ...]) -> int:
+    """Rows that can be unpacked at a time. Raises :class:`FileFault` for pages that cannot."""
+    size = _BATCH
+    with path.open("rb") as raw:
+        for number in range(file.metadata.num_row_groups):
+            group = file.metadata.row_group(number)
+            unpacked, longest, held = 0, 0, 0
+            for chunk in map(group.column, range(group.num_columns)):
+                if not {chunk.path_in_schema, chunk.path_in_schema.split(".")[0]}.intersection(wanted):
+                    continue
+                unpacked += chunk.total_uncompressed_size
+                held += _page_size(raw, chunk.data_page_offset)
+                if chunk.has_dictionary_page and chunk.physical_type == "BYTE_ARRAY":
+                    dictionary = _page_size(raw, chunk.dictionary_page_offset)
+                    held += 3 * dictionary
+                    if _SMALL < dictionary <= _HELD:
+                        a_row = -(-chunk.num_values // max(1, group.num_rows))  # of lists several
+                        longest += a_row * _longest(path, number, chunk.path_in_schema)
+            if held > _HELD:
+                raise FileFault(
+                    f"{path}: row group {number + 1} has pages that unpack to {held >> 20} MiB, and {_HELD >> 20} MiB "
+                    "can be held: write it with smaller pages and dictionaries"
+                )
+            mean = unpacked // max(1, group.num_rows)
+            size = min(size, max(_LEAST, _UNPACKED // max(1, mean, longest)))
+            if unpacked > _LARGE_GROUP:
+                size = min(size, _FEW)
+    return size
+
+
+def _longest(path: Path, group: int, column: str) -> int:
+    """Bytes of the longest text of a column's dictionary."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    with _open(path, [column]) as file:
+        for batch in file.iter_batches(1, row_groups=[group], columns=[column], use_threads=False):
+            found = batch.column(0)
+            while not pa.types.is_dictionary(found.type):
+                if not pa.types.is_nested(found.type):
+                    return 0  # of a type that pyarrow keeps no dictionaries of, such as decimals
+                found = found.flatten() if not pa.types.is_struct(found.type) else found.flatten()[0]
+            return pc.max(pc.binary_length(found.dictionary)).as_py() or 0
+    return 0
+
+
+def _page_size(raw: BinaryIO, offset: int) -> int:
+    """Bytes of a page, unpacked, as its header says: two numbers in Thrift's compact writing, its kind and its size.
+    0 of what is no header, which reading will say."""
+    raw.seek(offset)
+    header, at, numbers = raw.read(16), 0, []
+    for _ in range(2):
+        if header[at : at + 1] != b"\x15":  # the next field, an integer of 32 bits
+            return 0
+        at, shift, number = at + 1, 0, 0
+        while at < len(header):
+            byte = header[at]
+            number |= (byte & 0x7F) << shift
+            at, shift = at + 1, shift + 7
+            if byte < 0x80:
+                break
+        numbers.append(number >> 1)  # zigzag
+    return numbers[1]
 
 
 def _why(error: Exception) -> str:

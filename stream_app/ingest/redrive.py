@@ -25,14 +25,13 @@ from aiokafka.errors import ProducerFenced
 from schemas import bounds
 from schemas.deadletters import (
     MESSAGE,
-    OFFSET,
-    PARTITION,
     REASON,
     TOPIC,
     TRUNCATED,
     UNREADABLE_BATCH,
     UNREADABLE_RECORD,
     added,
+    origin,
     original,
 )
 from schemas.partitioning import partition_for
@@ -50,6 +49,8 @@ from stream_app.kafka.topics import MOST, Topics
 
 #: Records of one transaction.
 BATCH: Final = 1_000
+#: Reason of a record on the topic of the dead-lettered ones that is none: somebody else wrote it.
+FOREIGN: Final = "foreign"
 #: Most bytes of a note: what its topic takes, less the record around it.
 _NOTE_BYTES: Final = 1_000_000
 
@@ -78,6 +79,8 @@ class DeadLetteredRecord:
 
     def stays(self, topics: Topics) -> str | None:
         """Why it cannot be sent again, in a sentence; ``None`` if it can."""
+        if self.reason == FOREIGN:
+            return f"{self.reason}: {self.error}"
         if self.reason in (UNREADABLE_BATCH, UNREADABLE_RECORD):
             return f"{self.reason}: its bytes could not be read; only their beginning and digest are kept"
         if TRUNCATED in self.added:
@@ -138,11 +141,13 @@ class Repair:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How dead-lettered records are sent, and what each topic takes: ``max.message.bytes`` by name."""
+    """How dead-lettered records are sent, and what each topic takes: ``max.message.bytes`` by name. ``partitions``:
+    how many each has, of those that exist."""
 
     topics: Topics
     repair: Repair | None
     limits: dict[str, int]
+    partitions: dict[str, int]
     #: the audit record of what one transaction sends, if it is audited
     audit: Audit | None = None
 
@@ -151,6 +156,14 @@ class Way:
         why = dead.stays(self.topics)
         if why is not None:
             raise BadRow(why)
+        partitions, partition = self.partitions.get(dead.topic, 0), _partition(self.topics, dead)
+        if not partitions:
+            raise BadRow(f"{dead.topic} does not exist: `plumbline topics create` makes it")
+        if partition >= partitions:
+            raise BadRow(
+                f"{dead.topic} was made anew with fewer partitions than the record stood in: its id and that of its "
+                "outcome would not meet; bring it in with `plumbline load`"
+            )
         value: bytes | None = self.repair.value(self.topics, dead) if self.repair else dead.record.value
         size = bounds.framed(dead.record.key, value, original(dead.record.headers)) + bounds.BATCH_HEADER
         limit = self.limits.get(dead.topic, size)
@@ -159,24 +172,33 @@ class Way:
         return value
 
 
-async def _limits(bootstrap: str, options: dict[str, Any], topics: Topics) -> dict[str, int]:
+async def _taken(bootstrap: str, options: dict[str, Any], topics: Topics) -> tuple[dict[str, int], dict[str, int]]:
+    """Of the inputs that exist, what a record may have, and how many partitions there are."""
     async with admin(bootstrap, options) as client:
-        found = await topic_configs(client, await partition_counts(client, inputs(topics)))
-    return {name: int(config[MOST]) for name, config in found.items() if MOST in config}
+        counts = await partition_counts(client, inputs(topics))
+        found = await topic_configs(client, counts)
+    return {name: int(config[MOST]) for name, config in found.items() if MOST in config}, counts
+
+
+def dead_lettered(record: Any) -> DeadLetteredRecord:
+    """A record of the topic of the dead-lettered ones; one that somebody else wrote there is its own origin."""
+    header = added(record.headers)
+    place = origin(header)
+    if place is None:
+        return DeadLetteredRecord(
+            record.partition, record.offset, record.topic, (record.partition, record.offset), FOREIGN,
+            "not written by Plumbline, or damaged: headers that say where it stood are missing", record.timestamp,
+            record,
+        )  # fmt: skip
+    return DeadLetteredRecord(
+        record.partition, record.offset, header[TOPIC], place, header[REASON], header[MESSAGE], record.timestamp,
+        record, header,
+    )  # fmt: skip
 
 
 async def dead_lettered_records(bootstrap: str, options: dict[str, Any], topics: Topics) -> list[DeadLetteredRecord]:
     """Every dead-lettered record, oldest first."""
-    found = []
-    async for record in records(bootstrap, options, topics.dead_letters):
-        header = added(record.headers)
-        origin = (int(header[PARTITION]), int(header[OFFSET]))
-        found.append(
-            DeadLetteredRecord(
-                record.partition, record.offset, header[TOPIC], origin, header[REASON], header[MESSAGE],
-                record.timestamp, record, header,
-            )
-        )  # fmt: skip
+    found = [dead_lettered(record) async for record in records(bootstrap, options, topics.dead_letters)]
     return sorted(found, key=lambda dead: (dead.timestamp, dead.partition, dead.offset))
 
 
@@ -205,7 +227,7 @@ async def redrive(
     Raises :class:`Unavailable` if another redrive took over, :class:`Incompatible` if what was sent cannot be noted.
     """
     found, chosen = order.found, order.chosen
-    way = Way(topics, order.repair, await _limits(bootstrap, options, topics), order.audit)
+    way = Way(topics, order.repair, *await _taken(bootstrap, options, topics), order.audit)
     if order.dry_run:
         return await _redrive(await Notes.read(bootstrap, options, topics, found, None), way, chosen, told, None)
     producer = clients.producer(

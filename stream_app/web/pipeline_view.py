@@ -19,7 +19,7 @@ from fastapi import APIRouter, Request, Response
 from redis.exceptions import RedisError
 
 from schemas import deadletters
-from schemas.common import rfc3339
+from schemas.common import MAX_MS, rfc3339
 from stream_app.errors import PlumblineError
 from stream_app.kafka import admin, clients
 from stream_app.kafka.clock_tail import ClockTail, read_tail
@@ -211,7 +211,7 @@ async def _letters(settings: Settings, topics: Topics) -> PipelinePart:
     async with started(reader, bootstrap, options):
         async for record in newest(reader, topics.dead_letters, LETTERS):
             added = deadletters.added(list(record.headers))
-            reason = added.get(deadletters.REASON, "unknown")
+            reason = added[deadletters.REASON] if deadletters.origin(added) is not None else "foreign"
             known = reasons.setdefault(reason, {"reason": reason, "count": 0, "newest": -1, "sample": {}})
             known["count"] += 1
             if record.timestamp >= known["newest"]:
@@ -231,12 +231,14 @@ async def _letters(settings: Settings, topics: Topics) -> PipelinePart:
 def _sample(added: dict[str, str], at_ms: int) -> dict[str, Any]:
     message = added.get(deadletters.MESSAGE, "")
     found = _FIELD.search(message) or _FIRST.search(message)
+    places = (deadletters.number(added.get(name, "")) for name in (deadletters.PARTITION, deadletters.OFFSET))
+    partition, offset = (-1 if place is None else place for place in places)
     sample = {
         "topic": added.get(deadletters.TOPIC, ""),
-        "partition": int(added.get(deadletters.PARTITION, "-1")),
-        "offset": int(added.get(deadletters.OFFSET, "-1")),
+        "partition": partition,
+        "offset": offset,
         "message": message,
-        "at": rfc3339(at_ms),
+        "at": rfc3339(at_ms) if 0 <= at_ms <= MAX_MS else None,
     }
     return sample | ({"field": found[1].rstrip(".`")} if found is not None else {})
 

@@ -56,18 +56,36 @@ def epoch_ms(value: Any, unit: str) -> int:
         raise Fault(f"{shown(value)} is no number of {unit}") from error
 
 
+#: Times before 1973 are no times of anything that was predicted.
+_LEAST_MS: Final = 100_000_000_000
+#: What another unit would make later than 2000 may be of that unit.
+_RECENT_MS: Final = 946_684_800_000
+_UNIT_NAMES: Final = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+
+
+def in_unit(value: Any, unit: str, how: str) -> int:
+    """:func:`epoch_ms` of a number that can be of that unit: where it would lie before 1973 or after 2141, and another
+    unit makes it a time of this century, a :class:`Fault` names both. ``how`` says what to write, with ``{}`` for the
+    unit."""
+    found = epoch_ms(value, unit)
+    if not _LEAST_MS <= found <= MAX_MS:
+        for other, name in _UNIT_NAMES.items():
+            if _RECENT_MS < epoch_ms(value, other) <= MAX_MS:
+                said = f"{shown(value)} would be {_day(found)} in {_UNIT_NAMES[unit]}"
+                raise Fault(f"{said}: if it is {name}, {how.format(other)}")
+    return found
+
+
+def _day(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms // 1000, UTC):%Y-%m-%d}" if 0 <= ms <= MAX_MS else "outside 1970 to 2141"
+
+
 class Instant(int):
     """A time of a typed column: epoch milliseconds."""
 
 
 class WallTime(int):
     """A time of a typed column that has no zone: milliseconds since 1970 on some wall clock."""
-
-
-#: Whole numbers below are no milliseconds of anything that was predicted: 1973.
-_LEAST_MS: Final = 100_000_000_000
-#: Larger ones may be of a finer unit, if that makes them later than 2000.
-_RECENT_MS: Final = 946_684_800_000
 
 
 def moment(value: Any, form: str = "", zone: str = "") -> int:
@@ -82,7 +100,7 @@ def moment(value: Any, form: str = "", zone: str = "") -> int:
     if isinstance(value, datetime):
         when = value
     elif form in UNITS:
-        return epoch_ms(value, form)
+        return in_unit(value, form, "say --time-format {}")
     elif form:
         when = by_pattern(value, form)
     else:
@@ -129,14 +147,9 @@ def _written_time(text: Any) -> datetime:
 
 
 def _milliseconds(value: Any) -> int:
-    found = epoch_ms(value, "ms")
+    found = in_unit(value, "ms", "say --time-format {}")
     if 0 < found < _LEAST_MS:
-        unit = "s" if found > 100_000_000 else "as %Y%m%d"
-        hint = "if it is seconds, say --time-format s" if unit == "s" else "say with --time-format how it is written"
-        raise Fault(f"{shown(value)} would be {datetime.fromtimestamp(found // 1000, UTC):%Y-%m-%d} in ms: {hint}")
-    for unit, by in (("us", 1000), ("ns", 1_000_000)):
-        if found > MAX_MS >= found // by > _RECENT_MS:
-            raise Fault(f"{shown(value)} in ms lies outside 1970 to 2141: if it is {unit}, say --time-format {unit}")
+        raise Fault(f"{shown(value)} would be {_day(found)} in ms: say with --time-format how it is written, as %Y%m%d")
     return found
 
 

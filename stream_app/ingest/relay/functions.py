@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from schemas.common import flag, parse_ms, to_ms
-from stream_app.ingest.relay.cells import UNITS, Instant, WallTime, by_pattern, epoch_ms, in_zone, label, moment
+from stream_app.ingest.relay.cells import UNITS, Instant, WallTime, by_pattern, in_unit, in_zone, label, moment
 from stream_app.ingest.relay.labels import alike, equals, is_class, is_label, label_of, names_of, number_of
 from stream_app.ingest.relay.tensors import columns, named, rows
 from stream_app.ingest.relay.words import Fault, decode_json, decoded, identifier, is_missing, shown
@@ -205,18 +205,22 @@ def _flag(value: Any) -> bool:
     return found
 
 
+#: How a map says of which unit a number is.
+_UNIT: Final = "write time('{}')"
+
+
 def _time(value: Any, form: str = "rfc3339", zone: str = "") -> int:
     """Epoch milliseconds, rounded down. ``form``: rfc3339, s, ms, us, ns, or a pattern of strptime."""
     if isinstance(value, Instant | WallTime):  # of a typed column, which says itself what it is
         return moment(value, "", zone)
     if form in UNITS:
-        return epoch_ms(value, form)
+        return in_unit(value, form, _UNIT)
     try:
         if form == "rfc3339":
             if zone and isinstance(value, str):
                 when = datetime.fromisoformat(value)
                 return to_ms(when if when.tzinfo else in_zone(when, zone))
-            return parse_ms(value)
+            return in_unit(value, "ms", _UNIT) if value.__class__ is int else parse_ms(value)
     except ValueError as error:
         raise Fault(str(error)) from error
     when = by_pattern(value, form)

@@ -170,4 +170,4 @@ def test_a_sign_that_nobody_sees_is_no_part_of_an_id(mark: str) -> None:
 @pytest.mark.parametrize("encoding", ["rot13", "base64", "hex", "uu", "zip", "no-such"])
 def test_codecs_of_no_text_are_refused_as_encodings(encoding: str) -> None:
     with pytest.raises(click.BadParameter, match="no encoding of text"):
-        reading_of({"encoding": encoding, "delimiter": None}, {})
+        reading_of({"encoding": encoding, "delimiter": None, "decimal": None}, {})
