@@ -95,7 +95,7 @@ def redrive(
 
     from stream_app.cli.tables import pairs
     from stream_app.ingest.mapping import Mapping
-    from stream_app.ingest.redrive import Repair
+    from stream_app.ingest.redrive import RedriveOrder, Repair
     from stream_app.ingest.redrive import redrive as send_again
     from stream_app.kafka.admin import require_counts
     from stream_app.kafka.topics import topics_of
@@ -118,8 +118,9 @@ def redrive(
         task = bar.add_task("records", total=len(chosen))
         done = asyncio.run(
             send_again(
-                settings.kafka_bootstrap, settings.kafka_client_options(), topics, found, chosen, repair, dry_run,
-                lambda count: bar.update(task, completed=count), settings.replication_factor,
+                settings.kafka_bootstrap, settings.kafka_client_options(), topics,
+                RedriveOrder(found, chosen, repair, dry_run), settings.replication_factor,
+                lambda count: bar.update(task, completed=count),
             )
         )  # fmt: skip
     earlier = f"; {done.before:,} had been sent before" if done.before else ""
