@@ -7,7 +7,6 @@ import json
 import logging
 import signal
 import time
-import tomllib
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -28,6 +27,7 @@ from stream_app.ingest.relay.source import Unmappable
 from stream_app.kafka.topics import topics_of
 from stream_app.settings import Settings
 from stream_app.settings.installation import Installation
+from stream_app.settings.toml_text import parsed
 from stream_app.worker import metrics
 
 #: Seconds between lines of progress.
@@ -105,8 +105,8 @@ def _parameters(values: tuple[str, ...]) -> dict[str, Any]:
         if not sign:
             raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--set")
         try:
-            found[key] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
+            found[key] = parsed(f"value = {value}")["value"]
+        except ValueError:
             found[key] = value
     return found
 
