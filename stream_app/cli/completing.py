@@ -159,10 +159,10 @@ def _asking(address: str, reader: Reader, pack: Callable[[tuple[Any, ...]], byte
 
 def _where() -> tuple[str, str]:
     """Redis' address and the output prefix: of the environment, else of the settings file, else the defaults."""
-    import tomllib
+    from stream_app.settings.toml_text import parsed
 
     file = Path(os.environ.get(f"{PREFIX}CONFIG", "plumbline.toml"))
-    said = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    said = parsed(file.read_text(encoding="utf-8")) if file.exists() else {}
     plain = PlainWhereabouts()
     return (
         os.environ.get(f"{PREFIX}REDIS_URL", said.get("redis_url", plain.redis_url)),

@@ -7,7 +7,6 @@ import json
 import logging
 import signal
 import time
-import tomllib
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ import click
 from stream_app import settings as settings_module
 from stream_app.cli.options import metrics_port
 from stream_app.errors import Incompatible
+from stream_app.settings.toml_text import parsed
 
 # what maps and sends is imported by who does: a shell that completes an option waits for the rest
 if TYPE_CHECKING:
@@ -107,8 +107,8 @@ def _parameters(values: tuple[str, ...]) -> dict[str, Any]:
         if not sign:
             raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--set")
         try:
-            found[key] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
+            found[key] = parsed(f"value = {value}")["value"]
+        except ValueError:
             found[key] = value
     return found
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import re
-import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -29,6 +28,7 @@ from stream_app.ingest.relay.functions import number
 from stream_app.ingest.relay.source import Unmappable
 from stream_app.ingest.relay.words import Fault, decoded, is_missing, is_no_name, shown
 from stream_app.settings.names import nearest
+from stream_app.settings.toml_text import parsed
 
 PREDICTION_FIELDS: Final = (
     "prediction_id", "model_type", "model_version", "tenant_id", "predicted_at", "score", "predicted", "threshold",
@@ -135,8 +135,8 @@ class Mapping:
 def read_mapping(path: Path) -> dict[str, Any]:
     """A mapping file: tables ``map`` and ``set``, and keys named as the command's options."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return parsed(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise Incompatible(f"{path}: {error}") from error
 
 

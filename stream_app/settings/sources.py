@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +16,7 @@ from stream_app.settings.entry import problems
 from stream_app.settings.installation import has_password
 from stream_app.settings.model import Settings
 from stream_app.settings.names import NOT_SETTINGS, PREFIX, nearest
+from stream_app.settings.toml_text import parsed
 
 #: What an environment changes. Production takes the defaults as they are: nothing is retrained without a person.
 PROFILES: dict[str, dict[str, Any]] = {
@@ -130,8 +130,8 @@ def _file() -> tuple[Path, dict[str, Any]]:
             raise Incompatible(f"{PREFIX}CONFIG names {named}, which is not a file: correct it, or unset it")
         return path, {}
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = parsed(path.read_text("utf-8"))
+    except ValueError as error:
         raise Incompatible(f"{path} is not TOML: {error}") from error
     except OSError as error:
         raise Incompatible(f"{path} cannot be read: {error.strerror}") from error

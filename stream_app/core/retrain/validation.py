@@ -17,6 +17,8 @@ Values = Mapping[str, float | None]
 
 #: A difference of metrics says nothing in its last bits.
 _NOISE = 1e-9
+#: A trainer may write three figures rounded to three digits each.
+_ROUNDED = 2e-3
 
 
 class Validation(NamedTuple):
@@ -38,6 +40,9 @@ def validate(
     known. A value that the champion lacks because it is undefined there beats nobody.
     """
     primary = rules.primary
+    senseless = _senseless(candidate, champion, told)
+    if senseless is not None:
+        return Validation("rejected", senseless)
     found = told if told is not None else _compared(primary, candidate, champion)
     if isinstance(found, str):
         return Validation("rejected", found)
@@ -62,6 +67,26 @@ def words(found: VersionComparison) -> str:
     if found.lower is None or found.upper is None:
         return text
     return f"{text}, 95 % between {100 * found.lower:+.1f} and {100 * found.upper:+.1f}"
+
+
+def _senseless(candidate: Values | None, champion: Values | None, told: VersionComparison | None) -> str | None:
+    """What no rows can give: per cent pass every floor, and a difference of other figures is won by whoever says so."""
+    named = [(f"{name} of the candidate", value) for name, value in sorted((candidate or {}).items())]
+    named += [(f"{name} of the active version", value) for name, value in sorted((champion or {}).items())]
+    if told is not None:
+        compared = (("candidate", told.candidate), ("active version", told.champion))
+        named += [(f"{told.metric} of the {whose} in the comparison", value) for whose, value in compared]
+    for what, value in named:
+        if value is not None and not -_NOISE <= value <= 1 + _NOISE:
+            return f"{what} is {value:g}, and metrics are 0 to 1"
+    if told is None:
+        return None
+    left = told.candidate - told.champion
+    if abs(told.difference - left) > _ROUNDED:
+        return f"the comparison says that {told.metric} differs by {told.difference:.4f}, and its figures by {left:.4f}"
+    if told.lower is not None and told.upper is not None and told.lower > told.upper:
+        return f"the comparison's interval is upside down: {told.lower:g} to {told.upper:g}"
+    return None
 
 
 def _compared(primary: str, candidate: Values | None, champion: Values | None) -> VersionComparison | str | None:

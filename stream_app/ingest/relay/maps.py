@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -13,6 +12,7 @@ from stream_app.errors import Incompatible
 from stream_app.ingest.mapping import OUTCOME_FIELDS, PREDICTION_FIELDS
 from stream_app.ingest.relay.expressions import BadExpression, Evaluate, Expression, Names, compile_expression
 from stream_app.settings.names import nearest
+from stream_app.settings.toml_text import parsed
 
 _KEYS: Final = ("description", "parameters", "let", "join", "emit")
 _JOIN_KEYS: Final = ("id", "hold", "keep", "within")
@@ -86,7 +86,7 @@ def text_of(name: str) -> str:
 
 def title_of(name: str) -> str:
     """The first line of a map's description."""
-    lines = str(tomllib.loads(text_of(name)).get("description", "")).strip().splitlines()
+    lines = str(parsed(text_of(name)).get("description", "")).strip().splitlines()
     return lines[0] if lines else ""
 
 
@@ -94,8 +94,8 @@ def load_map(name: str, parameters: Mapping[str, Any] | None = None) -> RelayMap
     """Read and compile a map, with ``parameters`` over its own. ``Incompatible`` names the key that is wrong."""
     short = Path(name).name.removesuffix(".toml")
     try:
-        raw = tomllib.loads(text_of(name))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raw = parsed(text_of(name))
+    except ValueError as error:
         raise Incompatible(f"map {name}: {error}") from error
     try:
         return _compile(short, raw, dict(parameters or {}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from schemas.training import VersionComparison
 from stream_app.core.comparisons.records import Histogram, LabelWindow, MetricWindow
@@ -67,6 +68,23 @@ VALIDATIONS: list[tuple[RetrainRules, Any, Any, Any, str, str]] = [
     (OTHER, {"accuracy": 0.99}, {"accuracy": 0.5}, None, "needs_person", "a person decides"),
     (OTHER, {"accuracy": 0.5}, {"accuracy": 0.6}, None, "rejected", "same rows"),
     (OTHER, {"accuracy": 0.5}, None, None, "rejected", "no champion_metrics"),
+    # what no rows can give
+    (
+        CONFLICT,
+        {"accuracy": 85, "precision": 80},
+        {"accuracy": 0.8},
+        None,
+        "rejected",
+        "accuracy of the candidate is 85",
+    ),
+    (CONFLICT, {"accuracy": 0.9, "precision": 80}, FINE, told(0.1), "rejected", "precision of the candidate is 80"),
+    (CONFLICT, FINE, {"accuracy": 0.7, "recall": -1}, told(0.1), "rejected", "recall of the active version is -1, and"),
+    (OTHER, {"accuracy": 1e300}, {"accuracy": 0.5}, None, "rejected", "and metrics are 0 to 1"),
+    (CONFLICT, FINE, FINE, told(10, champion=80), "rejected", "accuracy of the candidate in the comparison is 90"),
+    (CONFLICT, FINE, FINE, replace(told(-0.3), difference=0.3), "rejected", "differs by 0.3000, and its figures by -0"),
+    (CONFLICT, FINE, FINE, replace(told(0.0), difference=10.0), "rejected", "differs by 10.0000"),
+    (CONFLICT, FINE, FINE, replace(told(0.05), lower=0.9, upper=0.1), "rejected", "upside down: 0.9 to 0.1"),
+    (CONFLICT, FINE, FINE, replace(told(0.0504), candidate=0.851, difference=0.05), "passed", "+5.0 points"),
 ]
 
 
