@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from stream_app.cli import _COMMANDS, _HEADINGS, cli
 from stream_app.settings import Settings
+from tests.support.cpu import times_bare
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,12 +69,17 @@ def test_commands_and_options_are_completed_within_a_glance(words: str, wanted: 
         **os.environ, "COMP_WORDS": words, "COMP_CWORD": str(words.count(" ")), "_PLUMBLINE_COMPLETE": "bash_complete",
     }  # fmt: skip
     program = "import time; from stream_app.cli import main\ntry: main()\nfinally: print(time.process_time())"
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=env, cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    *found, cpu = done.stdout.splitlines()
-    assert f"plain,{wanted}" in found, done.stderr
-    assert float(cpu) <= 0.3
+
+    def taken() -> float:
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=env, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        *found, cpu = done.stdout.splitlines()
+        assert f"plain,{wanted}" in found, done.stderr
+        return float(cpu)
+
+    # .3 s where the bare program takes 80 ms
+    assert times_bare(taken, 3.75) <= 3.75
 
 
 def test_the_help_of_trainers_names_every_learner() -> None:

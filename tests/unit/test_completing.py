@@ -20,6 +20,7 @@ import hiredis
 import pytest
 
 from stream_app.cli import cli, completing
+from tests.support.cpu import times_bare
 
 ROOT: Final = Path(__file__).parents[2]
 ALERTS: Final = [
@@ -112,9 +113,14 @@ LINES: Final[tuple[tuple[str, str, list[str]], ...]] = (
 def test_models_and_ids_are_completed_within_a_glance() -> None:
     with _redis(HELD) as address:
         for line, word, wanted in LINES:
-            found, cpu, said = _complete(["plumbline", *line.split(), word], address)
-            assert (found, said) == (wanted, ""), line
-            assert cpu + completing.PATIENCE_S <= 0.3, line
+
+            def taken(line: str = line, word: str = word, wanted: list[str] = wanted) -> float:
+                found, cpu, said = _complete(["plumbline", *line.split(), word], address)
+                assert (found, said) == (wanted, ""), line
+                return cpu
+
+            # .3 s with the patience for Redis, where the bare program takes 80 ms
+            assert times_bare(taken, 2.5) <= 2.5, line
 
 
 def _parameters(group: click.Group, above: str = "") -> Iterator[tuple[str, click.Parameter]]:
