@@ -71,10 +71,10 @@ def alerts(alert_id: str | None, model: str | None, everything: bool, output: st
     latest = [revisions[-1] for revisions in found.values() if model in (None, revisions[-1]["model"])]
     latest = [row for row in latest if everything or row["status"] != "resolved"]
     latest.sort(key=lambda row: (row["opened_at"], row["model"]))
-    if latest or output in ("json", "csv"):
-        listing.show(latest, _COLUMNS, output, note="`plumbline explain ID` shows the numbers behind an alert")
-    else:
-        listing.say("no alerts" if everything else "no open alerts; --all also lists the resolved ones")
+    none = "no alerts" if everything else "no open alerts; --all also lists the resolved ones"
+    note = "`plumbline explain ID` shows the numbers behind an alert"
+    listing.show(latest, _COLUMNS, output, empty=none, note=note)
+    if not latest and listing.for_people(output):
         listing.say(quality(settings))
 
 
@@ -101,7 +101,7 @@ def _changed(row: dict[str, Any]) -> str:
 
 
 def _show(revisions: list[dict[str, Any]], output: str) -> None:
-    if output in ("json", "csv"):
+    if not listing.for_people(output):
         listing.show(revisions, _REVISIONS, output)
         return
     last = revisions[-1]

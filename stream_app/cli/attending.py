@@ -157,10 +157,8 @@ def precision(model_type: str | None, output: str) -> None:
     last = max((parse_ms(row["at"]) for row in newest), default=0)
     since = rfc3339(max(0, last - DAYS * _UNITS["d"]))
     rows = measured(filter(None, map(brief, newest)), since, model_type)
-    if rows or output in ("json", "csv"):
-        listing.show(rows, _PRECISION, output)
-    else:
-        listing.say("no alert has a verdict yet: `plumbline verdict ID real` or `false` gives one")
+    none = "no alert has a verdict yet: `plumbline verdict ID real` or `false` gives one"
+    listing.show(rows, _PRECISION, output, empty=none)
 
 
 def _alert(settings: Settings, beginning: str) -> dict[str, Any]:

@@ -48,19 +48,15 @@ def audit(audit_id: str | None, last: int, output: str, **wanted: str | None) ->
     if audit_id is not None:
         by_id = {row["id"]: row for row in found}
         one = by_id[listing.one_of(by_id, audit_id, "record", "`plumbline audit` lists them")]
-        if output in ("json", "csv"):
-            listing.show([one], _COLUMNS, output)
-        else:
+        if listing.for_people(output):
             _show(one)
+        else:
+            listing.show([one], _COLUMNS, output)
         return
     rows = [row for row in found if all(value in (None, row[name]) for name, value in wanted.items())]
-    if output in ("json", "csv"):
-        listing.show(rows, _COLUMNS, output)
-    elif rows:
-        note = f"the newest {last} of {len(rows):,}" if len(rows) > last else ""
-        listing.show(rows[-last:], _COLUMNS, output, note=note)
-    else:
-        listing.say("nothing of that was decided yet")
+    newest = rows[-last:] if listing.for_people(output) else rows
+    note = f"the newest {last} of {len(rows):,}" if len(rows) > last else ""
+    listing.show(newest, _COLUMNS, output, empty="nothing of that was decided yet", note=note)
 
 
 async def read_audit(settings: Whereabouts) -> list[dict[str, Any]]:

@@ -5,14 +5,10 @@ from __future__ import annotations
 import sys
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from schemas.common import rfc3339
 from stream_app import settings as settings_module
 from stream_app.cli.replay import FOLLOWED, handed_over
-from stream_app.kafka.topics import topics_of
-from stream_app.replay.backfill import run
 
 
 @click.command()
@@ -25,6 +21,13 @@ def backfill(tick_every: str, then_live: bool) -> None:
     Example, a first baseline from history, then live:
       plumbline backfill --then-live && plumbline worker
     """
+    # by who writes ticks: a shell that completes an option does without
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from stream_app.kafka.topics import topics_of
+    from stream_app.replay.backfill import run
+
     settings = settings_module.load()
     topics = topics_of(settings)
     with Progress(

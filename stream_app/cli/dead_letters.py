@@ -51,12 +51,10 @@ def dead_letters() -> None:
 def list_(reason: str | None, since: str | None, show_payload: bool, output: str) -> None:
     """List dead-lettered records, oldest first; payloads only when asked."""
     found = _select(_read(place.find()), reason, since)
-    if not found and output in ("table", "wide"):
-        listing.say("no dead-lettered records")
-        return
     note = "send them again with `plumbline dead-letters redrive` once the cause is repaired"
     columns = [*_COLUMNS, _PAYLOAD] if show_payload else _COLUMNS
-    listing.show([_row(dead, show_payload) for dead in found], columns, output, note=note)
+    rows = [_row(dead, show_payload) for dead in found]
+    listing.show(rows, columns, output, empty="no dead-lettered records", note=note)
 
 
 @dead_letters.command()
@@ -97,13 +95,16 @@ def redrive(
 
     from stream_app.cli.tables import pairs
     from stream_app.ingest.mapping import Mapping
-    from stream_app.ingest.redrive import Repair
+    from stream_app.ingest.redrive import RedriveOrder, Repair
     from stream_app.ingest.redrive import redrive as send_again
+    from stream_app.kafka.admin import require_counts
     from stream_app.kafka.topics import topics_of
     from stream_app.settings import load
 
     settings = load()
-    found, topics = _read(settings), topics_of(settings)
+    topics = topics_of(settings)
+    asyncio.run(require_counts(settings.kafka_bootstrap, settings.kafka_client_options(), topics))
+    found = _read(settings)
     chosen = _select(found, reason, since)
     repair = None
     if columns or constants or assume_utc or coerce:
@@ -117,8 +118,9 @@ def redrive(
         task = bar.add_task("records", total=len(chosen))
         done = asyncio.run(
             send_again(
-                settings.kafka_bootstrap, settings.kafka_client_options(), topics, found, chosen, repair, dry_run,
-                lambda count: bar.update(task, completed=count), settings.replication_factor,
+                settings.kafka_bootstrap, settings.kafka_client_options(), topics,
+                RedriveOrder(found, chosen, repair, dry_run), settings.replication_factor,
+                lambda count: bar.update(task, completed=count),
             )
         )  # fmt: skip
     earlier = f"; {done.before:,} had been sent before" if done.before else ""

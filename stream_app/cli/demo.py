@@ -10,20 +10,19 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console, Group
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from schemas.common import rfc3339
 from stream_app import settings as settings_module
-from stream_app.demo.data import MODEL
-from stream_app.demo.run import DAYS, DemoView, run
-from stream_app.services.artifacts import cache_dir
-from stream_app.services.kafka import LocalKafka
+
+# the pipeline and a terminal's tables are imported by who runs it: a shell that completes an option does without
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from stream_app.demo.run import DemoView
 
 
 @click.command()
@@ -37,6 +36,11 @@ def demo(once: bool) -> None:
     Uses the broker in PLUMBLINE_KAFKA_BOOTSTRAP, or starts one for the time of the demo. Each run has topics and an
     application of its own and removes them at the end.
     """
+    from rich.console import Console
+
+    from stream_app.demo.run import run
+    from stream_app.services.artifacts import cache_dir
+
     console = Console(stderr=once)
     with _broker(console) as bootstrap:
         values = {"environment": "development", "kafka_bootstrap": bootstrap}
@@ -67,6 +71,8 @@ def _broker(console: Console) -> Iterator[str]:
     if named:
         yield named
         return
+    from stream_app.services.kafka import LocalKafka
+
     with tempfile.TemporaryDirectory(prefix="plumbline-kafka-") as folder:
         console.print("starting Kafka", style="dim")
         kafka = LocalKafka(Path(folder))
@@ -92,6 +98,10 @@ def _view(console: Console, once: bool) -> Iterator[Any]:
 
         yield quiet
         return
+    from rich.console import Group
+    from rich.live import Live
+    from rich.text import Text
+
     with Live(console=console, refresh_per_second=8) as live:
 
         def lively(at_ms: int, done: int, total: int, latest: dict[str, dict[str, Any]], story: list[str]) -> None:
@@ -101,6 +111,8 @@ def _view(console: Console, once: bool) -> Iterator[Any]:
 
 
 def _table(at_ms: int, done: int, total: int, latest: dict[str, dict[str, Any]]) -> Table:
+    from rich.table import Table
+
     table = Table(title=f"{rfc3339(at_ms)[:16]} UTC  ·  {done:,} of {total:,} events")
     for name in (
         "model",
@@ -128,6 +140,9 @@ def _number(value: float | None) -> str:
 
 
 def _tell(seen: DemoView, console: Console) -> None:
+    from stream_app.demo.data import MODEL
+    from stream_app.demo.run import DAYS
+
     made, known = seen.predictions, seen.outcomes
     twice = made["duplicate"] + known["duplicate"]
     dead = made["dead_lettered"] + known["dead_lettered"]

@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--no-recompute", is_flag=True, help="Only show what was published.")
 @click.option("--from-rows", is_flag=True, help="Join predictions and outcomes anew; takes as long as the rows took.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def explain(id: str, model: str | None, no_recompute: bool, from_rows: bool, as_json: bool) -> None:
+@listing.output_option
+def explain(id: str, model: str | None, no_recompute: bool, from_rows: bool, output: str) -> None:
     """Show what stands behind a drift event or an alert, and make it again: from the counts that the labels stage
     published, or with --from-rows from every prediction and outcome.
 
     The beginning of an id is enough. The exit code is 0 if it comes out the same to the last byte, and 1 if not.
+    -o json gives one object with all of it, -o csv a row for each window of each event.
 
     \b
     Examples: plumbline explain 3d5f0a7e
@@ -41,19 +42,22 @@ def explain(id: str, model: str | None, no_recompute: bool, from_rows: bool, as_
     """
     settings = settings_module.load()
     found = run(_find(settings, id, model), "looking for it")
-    say = _say(as_json)
+    people = listing.for_people(output)
+    say = _say(people)
     events, published = found
-    if not as_json:
-        _tell(events, published)
+    if people:
+        _tell(events, published, output)
     model = json.loads(next(iter(published.values())))["model"]
     rules = _rules(settings, model)
-    if not as_json:
+    if people:
         listing.echo("decided by: " + ", ".join(f"{k} {_plain(v)}" for k, v in rules.items()))
     differences: list[str] | None = None
     inputs: dict[str, dict[int, int]] = {}
     if not no_recompute:
         differences, inputs = _again(say, settings, published, from_rows)
-    if as_json:
+    if output == "csv":
+        listing.show([row for event in events for row in _windows(event)], _EVENT_WINDOW, output)
+    elif output == "json":
         listing.echo(
             json.dumps({
                 "id": next(iter(published))[0], "records": [json.loads(value) for value in published.values()],
@@ -69,8 +73,8 @@ Key = tuple[str, int]
 _WHERE: Final = "`plumbline alerts --all` lists alerts"
 
 
-def _say(as_json: bool) -> Callable[[str], None]:
-    return lambda text: listing.echo(text, err=as_json)
+def _say(people: bool) -> Callable[[str], None]:
+    return lambda text: listing.echo(text, err=not people)
 
 
 def _rules(settings: Settings, model: str) -> dict[str, Any]:
@@ -86,8 +90,11 @@ async def _find(settings: Settings, id: str, model: str | None) -> tuple[list[di
     Alerts are few, and say whose they are; of the events only the partition of their model is read then.
     """
     from schemas.partitioning import partition_for
+    from stream_app.kafka.admin import require_counts
     from stream_app.kafka.reading import records
+    from stream_app.kafka.topics import topics_of
 
+    await require_counts(settings.kafka_bootstrap, settings.kafka_client_options(), topics_of(settings))
     bootstrap, options, prefix = settings.kafka_bootstrap, settings.kafka_client_options(), settings.output_prefix
     partition = None if model is None else partition_for(model.encode(), settings.model_partitions)
     alerts = await read_alerts(settings)
@@ -180,7 +187,7 @@ def _differ(key: Key, published: bytes, made: bytes | None, settings: Settings) 
     return [f"{where}: {n} was {old.get(n)!r}, comes out as {new.get(n)!r}{hint}" for n in names]
 
 
-def _tell(events: list[dict[str, Any]], published: dict[Key, bytes]) -> None:
+def _tell(events: list[dict[str, Any]], published: dict[Key, bytes], output: str) -> None:
     for (id, revision), value in sorted(published.items(), key=lambda item: item[0][1])[-1:]:
         row = json.loads(value)
         if revision:
@@ -191,7 +198,7 @@ def _tell(events: list[dict[str, Any]], published: dict[Key, bytes]) -> None:
         if row.get("faults"):
             listing.echo(f"  broken in the data that day: {'; '.join(row['faults'])}")
         if row["windows"]:
-            listing.show(_windows(row), _WINDOW, "wide")
+            listing.show(_windows(row), _WINDOW, output)
         listing.echo(
             f"  closed at {row['as_of']}, decided at tick {row['at']}; baseline {row['baseline_kind'] or 'none'} of "
             f"version {row['baseline_version'] or '–'}; settings {row['settings_hash']}\n"
@@ -211,7 +218,7 @@ def _title(row: dict[str, Any]) -> str:
 
 
 def _windows(row: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{**window, "what": _what(row, window)} for window in row["windows"]]
+    return [{**window, "what": _what(row, window), "event": row} for window in row["windows"]]
 
 
 def _what(row: dict[str, Any], window: dict[str, Any]) -> str:
@@ -238,8 +245,17 @@ _WINDOW: Final = (
     ListColumn("what", lambda window: window["what"]),
     ListColumn("recent", lambda window: _number(window["recent"]), right=True),
     ListColumn("baseline", lambda window: _number(window["baseline"]), right=True),
-    ListColumn(
-        "rows", lambda window: f"{window.get('recent_rows', 0):,} / {window.get('baseline_rows', 0):,}", right=True
-    ),
+    ListColumn("rows", _rows, right=True),
     ListColumn("99 % bounds", _bounds),
+)
+#: A window that stands for itself: whose it is, and of which event.
+_EVENT_WINDOW: Final = (
+    ListColumn("event", lambda window: window["event"]["id"]),
+    ListColumn("model", lambda window: window["event"]["model"]),
+    ListColumn("version", lambda window: window["event"]["model_version"]),
+    ListColumn("as of", lambda window: window["event"]["as_of"]),
+    ListColumn("kind", lambda window: window["event"]["kind"]),
+    ListColumn("verdict", lambda window: window["event"]["verdict"]),
+    ListColumn("severity", lambda window: window["event"].get("severity")),
+    *_WINDOW,
 )

@@ -74,15 +74,20 @@ def _kept(ctx: click.Context, param: click.Parameter, value: str) -> str:
 
 
 def show(
-    rows: Sequence[Row], columns: Sequence[ListColumn], output: str, *, as_json: Iterable[Any] | None = None,
-    note: str = "",
+    rows: Sequence[Row], columns: Sequence[ListColumn], output: str, *, empty: str = "", note: str = "",
 ) -> None:  # fmt: skip
-    """Print the rows. ``as_json``: what programs get in their place; ``note``: a line for people below a table."""
+    """Print the rows. For people alone: ``empty``, what is said where there are none, and ``note``, below a table.
+
+    Whether a list is empty never decides how a command ends; what was asked for by name and does not exist is refused
+    before, whatever the output.
+    """
     if output == "json":
-        for row in rows if as_json is None else as_json:
+        for row in rows:
             click.echo(json.dumps(row, sort_keys=True))
     elif output == "csv":
         _csv(rows, columns)
+    elif empty and not rows:
+        say(empty)
     else:
         left_out = _table(rows, columns, output)
         if left_out:
@@ -90,6 +95,11 @@ def show(
             note = f"{note}\nnot shown for want of room: {names} (-o wide shows all)".strip()
         if note:
             click.echo(note, err=not _terminal())
+
+
+def for_people(output: str) -> bool:
+    """Whether the output is read by people, who are told more than the rows."""
+    return output in ("table", "wide")
 
 
 def say(text: str) -> None:

@@ -7,22 +7,21 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stream_app import settings as settings_module
 from stream_app.cli.tables import file_of, mapping_of, reading_of, say_faults, table_options
-from stream_app.ingest.ids import Ids
-from stream_app.ingest.inputs import Admission, Kind, Survey
-from stream_app.ingest.load import Loaded, LoadPlan, look_through, run_load
-from stream_app.ingest.load_report import LOOK_AT, Report, report
-from stream_app.kafka.admin import admin, partition_counts, prepare_tools
-from stream_app.kafka.reach import refuse_unanswered
-from stream_app.kafka.topics import Topics, topics_of
-from stream_app.settings import Settings
+
+# what reads and sends is imported by who does: a shell that completes an option waits for the rest
+if TYPE_CHECKING:
+    from stream_app.ingest.ids import Ids
+    from stream_app.ingest.inputs import Kind, Survey
+    from stream_app.ingest.load import Loaded, LoadPlan
+    from stream_app.ingest.load_report import Report
+    from stream_app.kafka.topics import Topics
+    from stream_app.settings import Settings
 
 _OPTIONS = (
     click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path)),
@@ -75,6 +74,10 @@ def predictions(**options: Any) -> None:
 
 
 def _load(kind: Kind, options: dict[str, Any]) -> None:
+    from stream_app.ingest.inputs import Admission
+    from stream_app.ingest.load import Loaded, look_through
+    from stream_app.kafka.topics import topics_of
+
     plan, settings = _plan(kind, options), settings_module.load()
     topics = topics_of(settings)
     known, ids = look_through(plan, Admission.by(settings))
@@ -91,6 +94,8 @@ def _load(kind: Kind, options: dict[str, Any]) -> None:
 
 
 def _plan(kind: Kind, options: dict[str, Any]) -> LoadPlan:
+    from stream_app.ingest.load import LoadPlan
+
     file = file_of(options)
     return LoadPlan(kind, tuple(options["files"]), mapping_of(options, file), reading_of(options, file))
 
@@ -99,11 +104,20 @@ async def _run(
     settings: Settings, topics: Topics, plan: LoadPlan, known: Survey, ids: Ids, loaded: Loaded,
     options: dict[str, Any],
 ) -> Report | None:  # fmt: skip
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from stream_app.ingest.load import run_load
+    from stream_app.ingest.load_report import report
+    from stream_app.kafka.admin import admin, partition_counts, prepare_tools, refuse_other_counts
+    from stream_app.kafka.reach import refuse_unanswered
+
     bootstrap, client_options = settings.kafka_bootstrap, settings.kafka_client_options()
     if options["dry_run"]:
         await refuse_unanswered(bootstrap, client_options)
         async with admin(bootstrap, client_options) as client:
             there = await partition_counts(client, topics.n_family())
+        refuse_other_counts(there, topics, topics.specs())
         if len(there) < len(topics.n_family()):
             return None  # the load makes them; there is nothing yet to find the ids in
     else:
@@ -160,6 +174,8 @@ def _say(kind: Kind, loaded: Loaded, found: Report | None, dry_run: bool) -> Non
         other = "predictions" if kind == "outcomes" else "outcomes"
         click.echo(f"{found.matched:,} of {found.ids:,} ids are among the {found.looked_at:,} {other} looked at")
         if found.cut_short:
+            from stream_app.ingest.load_report import LOOK_AT
+
             click.echo(f"(the newest {LOOK_AT:,}: there are older ones that were not looked at)")
         if found.beyond_horizon:
             fate = "will count as unmatched" if kind == "outcomes" else "will be dead-lettered as too old"

@@ -49,12 +49,9 @@ def models(ctx: click.Context, output: str) -> None:
 
     settings = place.find()
     found = run(from_topics.models(settings), "reading the models")
-    if not found and output in ("table", "wide"):
-        listing.say("no models yet: they appear with the first tick after their first prediction")
-        listing.say(quality(settings))
-        return
-    listing.show(found, _COLUMNS, output)
-    if output not in ("table", "wide"):
+    none = "no models yet: they appear with the first tick after their first prediction"
+    listing.show(found, _COLUMNS, output, empty=none)
+    if not listing.for_people(output):
         return
     for row in found:
         if row["traffic"]["others"]:

@@ -50,15 +50,18 @@ def waits() -> float | None:
 
 
 async def stands(settings: Settings) -> ClockTail:
-    """Where the clock stands that a command waits for."""
+    """Where the clock stands that a command waits for. ``Incompatible`` if topics have other partitions than are
+    configured."""
     from aiokafka import TopicPartition
 
     from stream_app.kafka import clients
+    from stream_app.kafka.admin import require_counts
     from stream_app.kafka.clock_tail import ClockTail, read_tail
     from stream_app.kafka.reach import started
     from stream_app.kafka.topics import topics_of
 
     bootstrap, options, topics = settings.kafka_bootstrap, settings.kafka_client_options(), topics_of(settings)
+    await require_counts(bootstrap, options, topics)
     reader = clients.consumer(bootstrap, options, fetch_max_wait_ms=100)
     async with started(reader, bootstrap, options):
         if topics.model_clock not in await reader.topics():

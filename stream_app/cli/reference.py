@@ -7,20 +7,19 @@ import logging
 import signal
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import numpy as np
 
 from stream_app import settings as settings_module
 from stream_app.cli.options import metrics_port
-from stream_app.kafka.topics import topics_of
-from stream_app.reference.learners import LEARNERS, find
-from stream_app.reference.predictor import Deployer, Predictor, seed
-from stream_app.reference.registry import Registry, open_registry
-from stream_app.reference.serving import requests, serve
-from stream_app.reference.trainer import Trainer
-from stream_app.settings import Settings
-from stream_app.worker import metrics
+
+# scikit-learn is imported by who fits or serves: a shell that completes an option does without
+if TYPE_CHECKING:
+    from stream_app.reference.predictor import Deployer
+    from stream_app.reference.registry import Registry
+    from stream_app.reference.trainer import Trainer
+    from stream_app.settings import Settings
 
 _registry = click.option(
     "--registry", type=click.Path(path_type=Path), default=Path(".plumbline/registry"), show_default=True,
@@ -28,7 +27,7 @@ _registry = click.option(
     "unless registry_trust is set.",
 )  # fmt: skip
 _learner = click.option(
-    "--learner", default="boosting", show_default=True, help=f"{', '.join(sorted(LEARNERS))}, or module:function."
+    "--learner", default="boosting", show_default=True, help="boosting, logistic, river, or module:function."
 )
 
 
@@ -47,6 +46,9 @@ def trainer(registry: Path, learner: str, group: str, port: int | None) -> None:
     \b
     Example: plumbline trainer --registry models --learner logistic
     """
+    from stream_app.reference.registry import open_registry
+    from stream_app.reference.trainer import Trainer
+
     settings = settings_module.load()
     _until_told(settings, Trainer(settings, open_registry(registry), learner, group), port)
 
@@ -66,6 +68,9 @@ def deploy(registry: Path, group: str, port: int | None) -> None:
     \b
     Example: plumbline predictor deploy --registry models
     """
+    from stream_app.reference.predictor import Deployer
+    from stream_app.reference.registry import open_registry
+
     settings = settings_module.load()
     _until_told(settings, Deployer(settings, open_registry(registry), group), port)
 
@@ -80,9 +85,17 @@ def serve_(file: Path, registry: Path, rate: float) -> None:
     \b
     Example row: {"prediction_id": "p-1", "model_type": "churn", "features": {"age": 41}, "actual": true}
     """
+    from stream_app.kafka.admin import require_counts
+    from stream_app.kafka.topics import topics_of
+    from stream_app.reference.predictor import Predictor
+    from stream_app.reference.registry import open_registry
+    from stream_app.reference.serving import serve
+
     settings = settings_module.load()
     predictor_ = Predictor(open_registry(registry), settings.registry_trust)
-    sent = asyncio.run(serve(settings, topics_of(settings), predictor_, file, rate))
+    topics = topics_of(settings)
+    asyncio.run(require_counts(settings.kafka_bootstrap, settings.kafka_client_options(), topics))
+    sent = asyncio.run(serve(settings, topics, predictor_, file, rate))
     click.echo(f"sent {sent:,} predictions")
 
 
@@ -98,6 +111,13 @@ def seed_(model: str, version: str, file: Path, registry: Path, learner: str) ->
     \b
     Example: plumbline predictor seed churn:global v1 labelled.ndjson
     """
+    import numpy as np
+
+    from stream_app.reference.learners import find
+    from stream_app.reference.predictor import seed
+    from stream_app.reference.registry import open_registry
+    from stream_app.reference.serving import requests
+
     found = [row for row in requests(file) if row.get("actual") is not None]
     if len({bool(row["actual"]) for row in found}) < 2:
         raise click.ClickException(f"{file.name} has to hold labelled requests of both outcomes")
@@ -109,9 +129,14 @@ def seed_(model: str, version: str, file: Path, registry: Path, learner: str) ->
 
 def _until_told(settings: Settings, work: Trainer | Deployer, port: int | None) -> None:
     """Run until SIGTERM or SIGINT, and end without a word of complaint."""
+    from stream_app.kafka.admin import require_counts
+    from stream_app.kafka.topics import topics_of
+    from stream_app.worker import metrics
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
 
     async def run() -> None:
+        await require_counts(settings.kafka_bootstrap, settings.kafka_client_options(), topics_of(settings))
         async with metrics.served(settings, port, work.put):
             task = asyncio.create_task(work.run())
             for number in (signal.SIGTERM, signal.SIGINT):

@@ -10,25 +10,20 @@ import time
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from stream_app import settings as settings_module
 from stream_app.cli.options import metrics_port
 from stream_app.errors import Incompatible
-from stream_app.ingest.relay import figures
-from stream_app.ingest.relay.mapper import Mapper
-from stream_app.ingest.relay.maps import RelayMap, load_map, shipped, text_of, title_of
-from stream_app.ingest.relay.run import run_relay
-from stream_app.ingest.relay.samples import samples
-from stream_app.ingest.relay.session import RelayPlan, RelayProgress
-from stream_app.ingest.relay.source import Unmappable
-from stream_app.kafka.topics import topics_of
-from stream_app.settings import Settings
-from stream_app.settings.installation import Installation
 from stream_app.settings.toml_text import parsed
-from stream_app.worker import metrics
+
+# what maps and sends is imported by who does: a shell that completes an option waits for the rest
+if TYPE_CHECKING:
+    from stream_app.ingest.relay.maps import RelayMap
+    from stream_app.ingest.relay.session import RelayPlan, RelayProgress
+    from stream_app.settings import Settings
 
 #: Seconds between lines of progress.
 _SAY_EVERY_S = 10.0
@@ -36,6 +31,8 @@ _SAY_EVERY_S = 10.0
 
 def _list_maps(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
+        from stream_app.ingest.relay.maps import shipped, title_of
+
         for name in shipped():
             click.echo(f"{name:30}{title_of(name)}")
         ctx.exit()
@@ -43,6 +40,8 @@ def _list_maps(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 
 def _print_map(ctx: click.Context, _: click.Parameter, name: str | None) -> None:
     if name and not ctx.resilient_parsing:
+        from stream_app.ingest.relay.maps import text_of
+
         click.echo(text_of(name), nl=False)
         ctx.exit()
 
@@ -83,6 +82,9 @@ def relay(
       plumbline relay kserve-events --map kserve-v2 --set model_type=churn --set class=1
       plumbline relay --map kserve-v2 --check --sample events.jsonl
     """
+    from stream_app.ingest.relay.maps import load_map
+    from stream_app.ingest.relay.session import RelayPlan
+
     relay_map = load_map(map_name, _parameters(values))
     settings = settings_module.load()
     if check or sample is not None:
@@ -112,6 +114,8 @@ def _parameters(values: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _name(name: str) -> str:
+    from stream_app.settings.installation import Installation
+
     try:
         return str(Installation._part_of_a_topic_name(name))
     except ValueError as error:
@@ -122,6 +126,10 @@ def _check(relay_map: RelayMap, sample: Path | None, settings: Settings, as_json
     if sample is None:
         click.echo(f"map {relay_map.name} is sound; parameters: {json.dumps(dict(relay_map.parameters))}")
         return
+    from stream_app.ingest.relay.mapper import Mapper
+    from stream_app.ingest.relay.samples import samples
+    from stream_app.ingest.relay.source import Unmappable
+
     mapper, faults = Mapper(relay_map, settings.max_record_bytes), 0
     for record in samples(sample):
         row: dict[str, Any] = {"line": record.offset}
@@ -139,6 +147,12 @@ def _check(relay_map: RelayMap, sample: Path | None, settings: Settings, as_json
 
 
 async def _run(settings: Settings, plan: RelayPlan, port: int | None) -> RelayProgress:
+    from stream_app.ingest.relay import figures
+    from stream_app.ingest.relay.run import run_relay
+    from stream_app.ingest.relay.session import RelayProgress
+    from stream_app.kafka.topics import topics_of
+    from stream_app.worker import metrics
+
     topics = topics_of(settings)
     logging.basicConfig(level=logging.WARNING, format="plumbline: %(message)s")
     # A producer that was let go leaves unread futures behind; what they hold has been said once already.

@@ -9,28 +9,21 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from schemas.common import rfc3339
 from stream_app import settings as settings_module
 from stream_app.cli.options import label_delay
 from stream_app.cli.tables import file_of, mapping_of, reading_of, say_faults, table_options
-from stream_app.engine.live_clock import HANDED_OVER_S
 from stream_app.errors import Incompatible
-from stream_app.ingest.faults import Faults
-from stream_app.ingest.inputs import Admission, Survey
-from stream_app.kafka.admin import admin, partition_counts, prepare_tools
-from stream_app.kafka.clock_tail import AHEAD_MS
-from stream_app.kafka.topics import topics_of
-from stream_app.replay.follow import LogFollower
-from stream_app.replay.results import ResultFollower
-from stream_app.replay.run import ReplayPlan, Summary, look_through, options_summary, run_replay
-from stream_app.replay.timeline import events
-from stream_app.settings import Settings
+
+# what sends is imported by who sends: a shell that completes an option waits for the rest
+if TYPE_CHECKING:
+    from stream_app.ingest.inputs import Survey
+    from stream_app.replay.run import ReplayPlan, Summary
+    from stream_app.settings import Settings
 
 #: What holds after simulated ticks, for people.
 FOLLOWED = (
@@ -41,6 +34,9 @@ FOLLOWED = (
 
 def handed_over(settings: Settings, at_ms: int) -> str:
     """What holds after the change to live time, for people. ``at_ms``: where time stands."""
+    from stream_app.engine.live_clock import HANDED_OVER_S
+    from stream_app.kafka.clock_tail import AHEAD_MS
+
     text = f"time is live from here on: workers that run take it up within {HANDED_OVER_S:.0f} s, without a restart"
     if at_ms > time.time_ns() // 1_000_000 + AHEAD_MS:
         text += f"; it stands ahead, and no live tick is written before {rfc3339(at_ms)[:19]}Z"
@@ -88,6 +84,9 @@ def replay(
         --map prediction_id=id --map predicted_at=time --map score=probability --map actual=left \\
         --label-delay 6h..3d --seed 7
     """
+    from stream_app.ingest.inputs import Admission
+    from stream_app.replay.run import look_through, options_summary
+
     plan = replace(plan_of(files, outcomes, options), then_live=then_live)
     settings = settings_module.load()
     known = look_through(plan, Admission.by(settings))
@@ -108,6 +107,8 @@ def replay(
 
 def plan_of(files: tuple[Path, ...], outcomes: tuple[Path, ...], options: dict[str, Any]) -> ReplayPlan:
     """The plan that the command line gives."""
+    from stream_app.replay.run import ReplayPlan
+
     file = file_of(options, ("label_delay", "seed", "spread"))
     mapping = mapping_of(
         options,
@@ -123,6 +124,10 @@ def plan_of(files: tuple[Path, ...], outcomes: tuple[Path, ...], options: dict[s
 
 
 def _show(plan: ReplayPlan, known: Survey, settings: Settings) -> None:
+    from stream_app.ingest.faults import Faults
+    from stream_app.ingest.inputs import Admission
+    from stream_app.replay.timeline import events
+
     for event in itertools.islice(events(plan.inputs(Admission.by(settings)), known, Faults()), 6):
         click.echo(f"{rfc3339(event.at_ms)}  {'outcome   ' if event.kind else 'prediction'}  {event.value.decode()}")
     positives = f", {known.positives:,} of them positive" if known.outcomes else ""
@@ -130,6 +135,15 @@ def _show(plan: ReplayPlan, known: Survey, settings: Settings) -> None:
 
 
 async def _run(settings: Settings, plan: ReplayPlan, known: Survey, step: bool, quiet: bool) -> Summary:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from stream_app.kafka.admin import admin, partition_counts, prepare_tools
+    from stream_app.kafka.topics import topics_of
+    from stream_app.replay.follow import LogFollower
+    from stream_app.replay.results import ResultFollower
+    from stream_app.replay.run import run_replay
+
     topics = topics_of(settings)
     console = Console(stderr=True)
     bar = Progress(

@@ -136,20 +136,17 @@ def status(folder: Path, output: str) -> None:
     """Show what was started here and whether it answers. Exit code 1 unless all of it does."""
     found = Stack(folder).services()
     answers = {name: service.answers() for name, service in found.items()}
-    if found or output in ("json", "csv"):
-        rows = [
-            {
-                "name": name,
-                "address": service.address,
-                "processes": {node: service.processes[node].pid for node in service.running()},
-                "nodes": len(service.processes),
-                "answers": answers[name],
-            }
-            for name, service in found.items()
-        ]
-        listing.show(rows, _COLUMNS, output)
-    else:
-        click.echo("nothing runs here; `plumbline services up` starts Kafka and Redis")
+    rows = [
+        {
+            "name": name,
+            "address": service.address,
+            "processes": {node: service.processes[node].pid for node in service.running()},
+            "nodes": len(service.processes),
+            "answers": answers[name],
+        }
+        for name, service in found.items()
+    ]
+    listing.show(rows, _COLUMNS, output, empty="nothing runs here; `plumbline services up` starts Kafka and Redis")
     if not found or not all(answers.values()):
         raise SystemExit(1)
 

@@ -80,6 +80,10 @@ def snapshots(
         asyncio.run(_follow(settings, model, version))
         return
     history = run(from_topics.history(settings, model, version, all_days=all_days), f"reading the days of {model}")
+    if not history.known:
+        raise click.ClickException(f"no snapshots of {model}; `plumbline models` lists the models")
+    if version is not None and not history.days:
+        raise click.ClickException(f"no snapshots of version {version} of {model}; without --version all are listed")
     found = history.days
     if window is not None:
         dates = _dates(settings, model, window, as_of, found)
@@ -87,11 +91,8 @@ def snapshots(
     if days is not None:
         newest = sorted({row["date"] for row in found})[-days:]
         found = [row for row in found if row["date"] in newest]
-    if found or output in ("json", "csv"):
-        listing.show(found, _COLUMNS, output, note=history.sentence)
-    else:
-        click.echo(f"no snapshots of {model}; `plumbline models` lists the models", err=True)
-        raise SystemExit(1)
+    none = f"no closed days of {model} in this window" if window is not None else f"no days of {model} yet"
+    listing.show(found, _COLUMNS, output, empty=none, note=history.sentence)
 
 
 def _dates(

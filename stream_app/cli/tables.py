@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
 from stream_app.errors import Incompatible
-from stream_app.ingest.csv_files import delimiter_of
-from stream_app.ingest.files import Reading
-from stream_app.ingest.inputs import Survey
-from stream_app.ingest.mapping import Mapping, read_mapping
+
+# what reads files is imported by who reads them: a shell that completes an option does without
+if TYPE_CHECKING:
+    from stream_app.ingest.files import Reading
+    from stream_app.ingest.inputs import Survey
+    from stream_app.ingest.mapping import Mapping
 
 _OPTIONS: Final = (
     click.option(
@@ -82,6 +84,8 @@ def pairs(values: tuple[str, ...], option: str) -> dict[str, str]:
 
 def file_of(options: dict[str, Any], more: tuple[str, ...] = ()) -> dict[str, Any]:
     """What the mapping file says; ``more``: keys that this command takes beside those of tables."""
+    from stream_app.ingest.mapping import read_mapping
+
     file: dict[str, Any] = read_mapping(options["mapping"]) if options["mapping"] else {}
     unknown = set(file) - {*_KEYS, *more}
     if unknown:
@@ -91,6 +95,8 @@ def file_of(options: dict[str, Any], more: tuple[str, ...] = ()) -> dict[str, An
 
 def mapping_of(options: dict[str, Any], file: dict[str, Any], **more: Any) -> Mapping:
     """The mapping that options and mapping file give; options win."""
+    from stream_app.ingest.mapping import Mapping
+
     return Mapping(
         columns={**file.get("map", {}), **pairs(options["columns"], "--map")},
         constants={**{k: _text(v) for k, v in file.get("set", {}).items()}, **pairs(options["constants"], "--set")},
@@ -134,6 +140,9 @@ def _toml(value: Any) -> str:
 
 def reading_of(options: dict[str, Any], file: dict[str, Any]) -> Reading:
     """How text files are read."""
+    from stream_app.ingest.csv_files import delimiter_of
+    from stream_app.ingest.files import Reading
+
     encoding, delimiter, decimal = (options[name] or file.get(name) for name in ("encoding", "delimiter", "decimal"))
     if encoding is not None:
         try:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import asdict
+from typing import Final
 
 import click
 
 from stream_app import settings as settings_module
+from stream_app.cli import listing
+from stream_app.cli.listing import ListColumn
+from stream_app.cli.waiting import run
 from stream_app.errors import Incompatible
 from stream_app.kafka import admin
 from stream_app.kafka.admin import TopicFinding
@@ -33,19 +37,23 @@ def create(as_json: bool) -> None:
     )
 
 
+_COLUMNS: Final = (
+    ListColumn("is", lambda row: "broken" if row["fatal"] else "look"),
+    ListColumn("topic", lambda row: row["topic"]),
+    ListColumn("found", lambda row: f"{row['problem']} → {row['remedy']}", sentence=True),
+)
+
+
 @topics.command()
-@click.option("--json", "as_json", is_flag=True, help="One finding a line.")
-def check(as_json: bool) -> None:
-    """Compare the topics with what the pipeline needs; changes nothing. Exit code 1 if something is wrong."""
-    findings = asyncio.run(_check(settings_module.load()))
-    if as_json:
-        for finding in findings:
-            click.echo(json.dumps(asdict(finding)))
-    else:
-        for finding in findings:
-            click.echo(f"{finding.topic} {finding.problem}\n  → {finding.remedy}")
-        if not findings:
-            click.echo("all topics are as they should be")
+@listing.output_option
+def check(output: str) -> None:
+    """Compare the topics with what the pipeline needs; changes nothing. Exit code 1 if something is wrong.
+
+    \b
+    Example: plumbline topics check -o csv
+    """
+    findings = run(_check(settings_module.load()), "comparing the topics")
+    listing.show([asdict(one) for one in findings], _COLUMNS, output, empty="all topics are as they should be")
     if findings:
         raise SystemExit(1)
 

@@ -164,13 +164,15 @@ def _run(settings: Settings, inputs: Inputs, known: Survey) -> Trial:
 
 
 def _bar(label: str, length: int) -> Any:
-    return click.progressbar(length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty())
+    # without the time that is left: the first days carry the start of everything, and it said an hour of ten seconds
+    hidden = not sys.stderr.isatty()
+    return click.progressbar(length=length, label=label, file=sys.stderr, show_eta=False, hidden=hidden)
 
 
 def _look_around(plan: ReplayPlan, known: Survey, keep: str | None) -> None:
     """The same on a broker, with the dashboard, until Ctrl-C or SIGTERM."""
     from stream_app.replay.own_pipeline import COUNTS
-    from stream_app.trial.dashboard import services, show
+    from stream_app.trial.dashboard import ToldOfDashboard, services, show
 
     folder = Path(".plumbline") if keep is not None else Path(tempfile.mkdtemp(prefix="plumbline-try-"))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -189,9 +191,8 @@ def _look_around(plan: ReplayPlan, known: Survey, keep: str | None) -> None:
             services(folder, keep is not None) as settings,
             _bar("to Kafka", known.predictions + known.outcomes) as bar,
         ):
-            asyncio.run(
-                show(settings, plan, known, folder, keep, lambda _, sent, __: bar.update(sent - bar.pos), opened, done)
-            )
+            told = ToldOfDashboard(lambda _, sent, __: bar.update(sent - bar.pos), opened, done)
+            asyncio.run(show(settings, plan, known, folder, keep, told))
     except KeyboardInterrupt:
         if keep is not None:
             own = {"APP_ID": keep, "INPUT_PREFIX": f"{keep}.", "OUTPUT_PREFIX": f"{keep}.", "CLOCK": "follow", **COUNTS}

@@ -36,9 +36,11 @@ GRACE_S: Final = 25
 def worker(log_level: str, take_over: bool, trust_broker_time: bool) -> None:
     """Run a worker in the foreground until SIGTERM or Ctrl-C.
 
+    Start as many as you like with the same PLUMBLINE_APP_ID, each with its own PLUMBLINE_DATA_DIR; partitions are
+    shared among them. Its views: http://127.0.0.1:6066/readyz, /metrics, /models/TYPE:TENANT
+
     \b
-    Start as many as you like with the same PLUMBLINE_APP_ID, each with its own PLUMBLINE_DATA_DIR;
-    partitions are shared among them. Its views: http://127.0.0.1:6066/readyz, /metrics, /models/TYPE:TENANT
+    Example: plumbline worker --log-level warning
     """
     settings = _with_free_port(settings_module.load())
     from stream_app import app as composition

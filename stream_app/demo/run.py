@@ -25,7 +25,7 @@ from stream_app.replay.clock_writer import ClockWriter
 from stream_app.replay.follow import LogFollower
 from stream_app.replay.own_pipeline import alive, dashboard, process
 from stream_app.replay.results import ResultFollower
-from stream_app.replay.run import Summary, send
+from stream_app.replay.run import Hooks, Pace, Summary, send
 from stream_app.replay.timeline import Timeline
 from stream_app.settings import Settings
 
@@ -144,7 +144,8 @@ async def run(
                 def progress(at_ms: int, done: int, total: int) -> None:
                     show(at_ms, done, total, story.latest, seen.story)
 
-                await send(writer, topics, "6h", None, name, timeline, summary, progress, step, service.serve)
+                hooks = Hooks(progress, step, service.serve)
+                await send(writer, topics, timeline, name, summary, Pace("6h"), hooks)
                 # the decision log carried the last tick; what the alerts made of it follows within a checkpoint
                 await alive(asyncio.sleep(1), scratch, worker=worker)
                 seen.story += await story.poll()

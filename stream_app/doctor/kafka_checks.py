@@ -11,6 +11,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 from schemas import deadletters
 from stream_app.doctor.report import Checkup, Diagnosis, tails
 from stream_app.kafka import admin
+from stream_app.kafka.reading import partitions
 
 #: Records behind which a lane is worth a look: some seconds of work.
 LAG = 100_000
@@ -51,12 +52,9 @@ async def topics(context: Checkup) -> list[Diagnosis]:
 async def lag(context: Checkup) -> list[Diagnosis]:
     """How far the group's committed offsets are behind each input."""
     names, group = context.topics, context.settings.app_id
-    counts = {
-        **dict.fromkeys((names.predictions, names.outcomes), names.input_partitions),
-        **dict.fromkeys(
-            (names.model_deltas, names.model_log, names.drift_log, names.decision_log), names.model_partitions
-        ),
-    }
+    inputs = (
+        names.predictions, names.outcomes, names.model_deltas, names.model_log, names.drift_log, names.decision_log,
+    )  # fmt: skip
     settings = context.settings
     async with admin.admin(settings.kafka_bootstrap, settings.kafka_client_options()) as client:
         try:
@@ -65,7 +63,8 @@ async def lag(context: Checkup) -> list[Diagnosis]:
             offsets = {}
     async with context.consumer() as consumer:
         known = await consumer.topics()
-        tps = [TopicPartition(t, p) for t, count in counts.items() if t in known for p in range(count)]
+        # those that are there, not those that are configured: another check compares them
+        tps = [TopicPartition(t, p) for t in inputs if t in known for p in await partitions(consumer, t)]
         ends = await consumer.end_offsets(tps)
     if not offsets:
         return [Diagnosis("lag", "warn", f"no worker of {group} has ever committed", "plumbline worker")]

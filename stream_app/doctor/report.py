@@ -58,20 +58,35 @@ Check = Callable[[Checkup], Awaitable[list[Diagnosis]]]
 async def examine(
     context: Checkup, checks: Mapping[str, Check], say: Callable[[str], None] = lambda name: None
 ) -> list[Diagnosis]:
-    """Every check's findings in order; ``say`` hears the name of each as it begins."""
-    found: list[Diagnosis] = []
+    """Every check's findings in order; ``say`` hears the name of each as it begins.
+
+    What keeps several checks from an answer, a broker that is away, is found once, by the first of them, and names the
+    others.
+    """
+    found: list[Diagnosis | str] = []
+    kept: dict[str, list[str]] = {}
     for name, check in checks.items():
         say(name)
         try:
             async with asyncio.timeout(BOUND_S):
                 found += await check(context)
+            continue
         except TimeoutError:
-            found.append(Diagnosis(name, "fail", f"no answer within {BOUND_S:.0f} s"))
+            why = f"no answer within {BOUND_S:.0f} s"
         except PlumblineError as error:
-            found.append(Diagnosis(name, "fail", str(error)))
+            why = str(error)
         except Exception as error:
-            found.append(Diagnosis(name, "fail", f"the check itself broke: {type(error).__name__}: {error}"))
-    return found
+            why = f"the check itself broke: {type(error).__name__}: {error}"
+        if why not in kept:
+            found.append(why)
+        kept.setdefault(why, []).append(name)
+    return [_unanswered(one, kept[one]) if isinstance(one, str) else one for one in found]
+
+
+def _unanswered(why: str, names: list[str]) -> Diagnosis:
+    first, *others = names
+    also = f"{'' if why.endswith('.') else '.'} Not checked for the same reason: {', '.join(others)}" if others else ""
+    return Diagnosis(first, "fail", f"{why}{also}")
 
 
 def worst(findings: Iterable[Diagnosis]) -> int:

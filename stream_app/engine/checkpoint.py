@@ -63,35 +63,41 @@ class CheckpointFigures:
     at: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class CheckpointTarget:
+    """Where the checkpoints of an open lane go, and what they cost."""
+
+    spec: StageSpec
+    partition: int
+    config: EngineConfig
+    producer: LaneProducer
+    store: Store
+    figures: CheckpointFigures
+
+
 async def checkpoint(
-    spec: StageSpec,
-    partition: int,
-    config: EngineConfig,
-    producer: LaneProducer,
-    store: Store,
-    drained: DrainedEffects,
-    refused: list[EmitTuple],
-    positions: Positions,
-    figures: CheckpointFigures,
+    target: CheckpointTarget, drained: DrainedEffects, refused: list[EmitTuple], positions: Positions
 ) -> int:
     """Run the seven steps; ``refused`` are outputs of the lane's own.
 
     Returns the changelog offset reached (that of the next record to come).
     """
+    spec, partition, config = target.spec, target.partition, target.config
+    producer, figures = target.producer, target.figures
     started, sent = time.monotonic(), producer.bytes_sent
     stage = spec.name
     outputs: dict[tuple[str, int], list[_Record]] = defaultdict(list)
     published: list[tuple[str, ...]] = []
-    for alias, target, key, value, headers in (*drained.emits, *refused):
+    for alias, to, key, value, headers in (*drained.emits, *refused):
         topic, partitions = spec.outputs[alias]
         published.append((alias, *config.describe(alias, value, headers)))
-        outputs[topic, partition % partitions if target is None else target].append((key, value, headers))
+        outputs[topic, partition % partitions if to is None else to].append((key, value, headers))
     record = encode_positions(positions)
 
     await producer.begin()
     failpoints.hit("checkpoint.1-begun", stage)
-    for (topic, target), records in outputs.items():
-        await producer.send(topic, target, records)
+    for (topic, to), records in outputs.items():
+        await producer.send(topic, to, records)
     failpoints.hit("checkpoint.2-outputs-sent", stage)
     await producer.send(spec.changelog, partition, _changelog(drained.puts, record))
     failpoints.hit("checkpoint.3-changelog-sent", stage)
@@ -113,7 +119,7 @@ async def checkpoint(
     # The positions record is the last of the last changelog batch; an answer carries its batch's base offset.
     reached = answers[-1].offset + producer.last_batch_count
     meta = Meta(config.cluster, spec.changelog, FORMAT, reached, time.time_ns() // 1_000_000, record)
-    store.write(drained.puts.items(), meta)
+    target.store.write(drained.puts.items(), meta)
     failpoints.hit("checkpoint.7-written", stage)
 
     now = time.monotonic()

@@ -7,6 +7,7 @@ Kafka and RocksDB around it, :mod:`~stream_app.engine.lane_driver` lists and any
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from schemas.clock import TickView
 from stream_app.engine.inbox import Clock, Input
@@ -17,18 +18,24 @@ from stream_app.engine.protocol import DrainedEffects, EmitTuple, Positions, Sta
 LIVE_WITHIN_MS = 120_000
 
 
+class LaneLimits(NamedTuple):
+    """How much a lane takes: records in one checkpoint, and which inputs are paused."""
+
+    most: int
+    pressure: Pressure
+
+
 class LaneCore:
     """Queues, clock and stage of one open lane, and what was folded since the last checkpoint."""
 
     def __init__(
-        self, spec: StageSpec, stage: Stage, state: Positions, epochs: Mapping[str, int], *, most: int,
-        pressure: Pressure, reached: Callable[[str], None], live_views: bool = True,
+        self, spec: StageSpec, stage: Stage, state: Positions, epochs: Mapping[str, int], limits: LaneLimits, *,
+        reached: Callable[[str], None], live_views: bool = True,
     ) -> None:  # fmt: skip
         """A loaded stage whose inputs stand where the last checkpoint left them.
 
-        ``epochs``: of the chunks to come, by alias. ``most``: records in one checkpoint. ``reached`` is called at the
-        named steps of a tick: a test may end everything there. ``live_views``: whether the stage is told when its
-        clock is at the present.
+        ``epochs``: of the chunks to come, by alias. ``reached`` is called at the named steps of a tick: a test may end
+        everything there. ``live_views``: whether the stage is told when its clock is at the present.
         """
         self.spec = spec
         self.stage = stage
@@ -43,8 +50,8 @@ class LaneCore:
         self.dirty = False
         #: passes through the work, for those who watch whether it moves
         self.steps = 0
-        self._most = most
-        self._pressure = pressure
+        self._most = limits.most
+        self._pressure = limits.pressure
         self._reached = reached
         self._live_views = live_views
 

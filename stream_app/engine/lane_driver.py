@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple, Protocol
 
 from stream_app.engine.chunks import Chunk
-from stream_app.engine.lane_core import LaneCore
+from stream_app.engine.lane_core import LaneCore, LaneLimits
 from stream_app.engine.pressure import Pressure
 from stream_app.engine.protocol import (
     CommittedTable,
@@ -140,11 +140,9 @@ class LaneDriver:
         state = decode_positions(self.record) if self.record is not None else none
         stage = spec.make(self.partition)
         stage.load(state.lane_state or None, self.table)
-        pressure = Pressure(spec, sys.maxsize, _ignore)
-        return LaneCore(
-            spec, stage, state, dict.fromkeys(self.logs, 0), most=self._most, pressure=pressure,
-            reached=self._reached, live_views=self._live_views,
-        )  # fmt: skip
+        limits = LaneLimits(self._most, Pressure(spec, sys.maxsize, _ignore))
+        epochs = dict.fromkeys(self.logs, 0)
+        return LaneCore(spec, stage, state, epochs, limits, reached=self._reached, live_views=self._live_views)
 
     def fetch(self, alias: str, most: int | None = None) -> None:
         """Hand over what stands in a log and was not yet, at most so many records."""

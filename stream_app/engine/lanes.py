@@ -26,12 +26,12 @@ import time
 from faust.types import TP
 
 from stream_app.engine import failpoints
-from stream_app.engine.checkpoint import CheckpointFigures, checkpoint
+from stream_app.engine.checkpoint import CheckpointFigures, CheckpointTarget, checkpoint
 from stream_app.engine.chunks import Chunk
 from stream_app.engine.host import Host, check_bounds, first_positions
 from stream_app.engine.identity import compare
 from stream_app.engine.inbox import Clock, Gap, Input, bytes_held
-from stream_app.engine.lane_core import LaneCore
+from stream_app.engine.lane_core import LaneCore, LaneLimits
 from stream_app.engine.open_lane import OpenLane
 from stream_app.engine.parking import parked_by, pure, way_out
 from stream_app.engine.pressure import Pressure
@@ -298,7 +298,8 @@ class Lane:
                 stage.load(state.lane_state or None, store)
             epochs = {alias: await self.host.seek(tp, state.positions[alias]) for alias, tp in self._tp.items()}
             self._pressure.paused.clear()
-            core = LaneCore(spec, stage, state, epochs, most=self._most, pressure=self._pressure, reached=self._reached)
+            limits = LaneLimits(self._most, self._pressure)
+            core = LaneCore(spec, stage, state, epochs, limits, reached=self._reached)
             self._heed()
             failpoints.hit("restore.4-sought", spec.name)
             opened = self._opened = OpenLane(producer, store, core, ids, held.pop_all())
@@ -376,14 +377,14 @@ class Lane:
         core = opened.core
         with pure(self.spec.name, self.partition):
             drained, refused, positions = core.drain(self.config.static, opened.ids)
+        target = CheckpointTarget(
+            self.spec, self.partition, self.config, opened.producer, opened.store, self.figures
+        )  # fmt: skip
         self._idle.clear()
         self._unsettled = True
         try:
             async with asyncio.timeout(2 * self.config.transaction_timeout_s):
-                await checkpoint(
-                    self.spec, self.partition, self.config, opened.producer, opened.store, drained, refused, positions,
-                    self.figures,
-                )  # fmt: skip
+                await checkpoint(target, drained, refused, positions)
         finally:
             self._idle.set()
         self._unsettled = False

@@ -202,26 +202,33 @@ async def dead_lettered_records(bootstrap: str, options: dict[str, Any], topics:
     return sorted(found, key=lambda dead: (dead.timestamp, dead.partition, dead.offset))
 
 
+@dataclass(frozen=True)
+class RedriveOrder:
+    """Which dead-lettered records are to be sent again, ``chosen`` among all that were ``found``, and how."""
+
+    found: Sequence[DeadLetteredRecord]
+    chosen: Sequence[DeadLetteredRecord]
+    repair: Repair | None = None
+    dry_run: bool = False
+    #: makes a record that is written with what is sent, so that neither is there without the other
+    audit: Audit | None = None
+
+
 async def redrive(
     bootstrap: str,
     options: dict[str, Any],
     topics: Topics,
-    found: Sequence[DeadLetteredRecord],
-    chosen: Sequence[DeadLetteredRecord],
-    repair: Repair | None = None,
-    dry_run: bool = False,
-    told: Callable[[int], None] | None = None,
+    order: RedriveOrder,
     replication: int = 1,
-    audit: Audit | None = None,
+    told: Callable[[int], None] | None = None,
 ) -> Redriven:
-    """Send those of ``chosen`` that were not sent before; ``found`` are all there are.
+    """Send the chosen records that were not sent before. ``told`` is called with the number dealt with so far.
 
-    ``audit`` makes a record that is written with what is sent, so that neither is there without the other. ``told`` is
-    called with the number of records dealt with so far. Raises :class:`Unavailable` if another redrive took over,
-    :class:`Incompatible` if what was sent cannot be noted.
+    Raises :class:`Unavailable` if another redrive took over, :class:`Incompatible` if what was sent cannot be noted.
     """
-    way = Way(topics, repair, *await _taken(bootstrap, options, topics), audit)
-    if dry_run:
+    found, chosen = order.found, order.chosen
+    way = Way(topics, order.repair, *await _taken(bootstrap, options, topics), order.audit)
+    if order.dry_run:
         return await _redrive(await Notes.read(bootstrap, options, topics, found, None), way, chosen, told, None)
     producer = clients.producer(
         bootstrap, options, transactional_id=f"{topics.dead_letters}-redrive", max_request_size=bounds.DEAD_LETTER

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -168,7 +168,7 @@ def _size_findings(spec: TopicSpec, config: dict[str, str]) -> list[TopicFinding
 def _wrong_count(spec: TopicSpec, count: int, topics: Topics) -> TopicFinding:
     key = "INPUT_PARTITIONS" if spec.name in topics.n_family() else "MODEL_PARTITIONS"
     family = "its predictions, outcomes and clock" if key == "INPUT_PARTITIONS" else "all topics keyed by model"
-    if spec.partitions == 1:
+    if spec.name in (topics.owner, topics.progress):
         return TopicFinding(spec.name, f"has {count} partitions and is to have one", "delete it; it is made anew")
     return TopicFinding(
         spec.name,
@@ -245,12 +245,27 @@ async def prepare_tools(bootstrap: str, options: dict[str, Any], topics: Topics,
     await refuse_unanswered(bootstrap, options)
     specs = [*topics.specs(), *topics.tools()]
     async with admin(bootstrap, options) as client:
-        counts = await partition_counts(client, [spec.name for spec in specs])
-        for spec in specs:
-            if counts.get(spec.name, spec.partitions) != spec.partitions:
-                finding = _wrong_count(spec, counts[spec.name], topics)
-                raise Incompatible(f"{finding.topic} {finding.problem}: {finding.remedy}")
+        refuse_other_counts(await partition_counts(client, [spec.name for spec in specs]), topics, specs)
         return await create(client, specs, replication)
+
+
+def refuse_other_counts(counts: Mapping[str, int], topics: Topics, specs: Iterable[TopicSpec]) -> None:
+    """``Incompatible``, which names the setting, if a topic that exists has other partitions than are configured."""
+    for spec in specs:
+        if counts.get(spec.name, spec.partitions) != spec.partitions:
+            finding = _wrong_count(spec, counts[spec.name], topics)
+            raise Incompatible(f"{finding.topic} {finding.problem}: {finding.remedy}")
+
+
+async def require_counts(bootstrap: str, options: dict[str, Any], topics: Topics) -> None:
+    """Refuse other partition counts than are configured before anything is read or written.
+
+    Kafka's client waits 40 s for a partition that does not exist; and a key that is placed by a wrong count is read by
+    nobody. ``Unavailable`` without a broker.
+    """
+    specs = topics.specs()
+    async with admin(bootstrap, options) as client:
+        refuse_other_counts(await partition_counts(client, [spec.name for spec in specs]), topics, specs)
 
 
 async def _refuse_without_rights(client: AIOKafkaAdminClient, app_id: str) -> None:

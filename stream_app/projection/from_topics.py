@@ -46,10 +46,11 @@ async def models(settings: Whereabouts) -> list[Row]:
 
 
 class ModelHistory(NamedTuple):
-    """Days of a model, and which versions predict in a sentence."""
+    """Days of a model, and which versions predict in a sentence. ``known``: it has a day, or an active version."""
 
     days: list[Row]
     sentence: str
+    known: bool
 
 
 async def history(
@@ -71,9 +72,8 @@ async def history(
     newest = max((row["date"] for row in latest.values() if row["state"] == "closed"), default="")
     first = first_kept(newest) if newest and not all_days else ""
     days = [latest[at] for at in sorted(latest) if at[0] >= first]
-    return ModelHistory(
-        [row for row in days if version in (None, row["model_version"])], _sentence(model, active, days)
-    )
+    shown = [row for row in days if version in (None, row["model_version"])]
+    return ModelHistory(shown, _sentence(model, active, days), known=bool(days) or active is not None)
 
 
 def _sentence(model: str, active: Row | None, days: Iterable[Row]) -> str:

@@ -149,7 +149,7 @@ def _late(tally: Tally, status: Status) -> list[Withheld]:
 
 
 _UNJUDGED: Final = (
-    ("too_little_data", "too little data"),
+    ("too_little_data", "with insufficient data"),
     ("without_labels", "without labels"),
     ("not_yet_judged", "not yet judged"),
 )

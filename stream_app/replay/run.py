@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.common import rfc3339
 from stream_app.commands.announce import announce
@@ -109,9 +109,8 @@ async def run_replay(
             _resume(writer, identity, timeline, summary)
             summary.announced = await announce(settings, topics)
             until = now_ms if plan.then_live else None
-            await send(
-                writer, topics, plan.every, plan.rate, identity, timeline, summary, on_progress, step, until_ms=until
-            )
+            pace = Pace(plan.every, plan.rate, until)
+            await send(writer, topics, timeline, identity, summary, pace, Hooks(on_progress, step))
             if plan.then_live:
                 await writer.hand_over()
     return summary
@@ -128,15 +127,32 @@ def _resume(writer: ClockWriter, identity: str, timeline: Timeline, summary: Sum
         )
 
 
+class Pace(NamedTuple):
+    """Time between ticks, rows per second of wall time (``None``: as fast as the broker takes them), and the time
+    (epoch ms) that no tick is later than."""
+
+    every: Every
+    rate: float | None = None
+    until_ms: int | None = None
+
+
+class Hooks(NamedTuple):
+    """Who is called at each tick; ``serve`` makes the records of its events at the time when they are sent."""
+
+    on_progress: Progress | None = None
+    step: Step | None = None
+    serve: Serve | None = None
+
+
 async def send(
-    writer: ClockWriter, topics: Topics, every: Every, rate: float | None, identity: str, timeline: Timeline,
-    summary: Summary,
-    on_progress: Progress | None, step: Step | None, serve: Serve | None = None, until_ms: int | None = None,
-) -> None:  # fmt: skip
+    writer: ClockWriter, topics: Topics, timeline: Timeline, identity: str, summary: Summary, pace: Pace, hooks: Hooks
+) -> None:
     """Send the timeline's events after ``summary.resumed_from_row``, a transaction for each tick.
 
-    ``serve`` makes the records of a tick's events at the time when they are sent. No tick is later than ``until_ms``.
+    ``identity``: of the replay, noted beside the position it reached.
     """
+    every, rate, until_ms = pace
+    on_progress, step, serve = hooks
     done = summary.resumed_from_row
     at_ms = writer.stand.at_ms or timeline.first_ms - 1
     end_ms = last_tick(timeline.last_ms)

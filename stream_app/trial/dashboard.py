@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from stream_app.ingest.inputs import Survey
 from stream_app.kafka.topics import topics_of
@@ -38,14 +39,20 @@ def services(folder: Path, keep: bool) -> Iterator[Settings]:
         yield load(values)
 
 
+class ToldOfDashboard(NamedTuple):
+    """Who is called while rows are sent, with the dashboard's address, and once every row is judged."""
+
+    progress: Progress
+    opened: Callable[[str], None]
+    done: Callable[[], None]
+
+
 async def show(
-    settings: Settings, plan: ReplayPlan, known: Survey, folder: Path, keep: str | None, progress: Progress,
-    opened: Callable[[str], None], done: Callable[[], None],
-) -> None:  # fmt: skip
+    settings: Settings, plan: ReplayPlan, known: Survey, folder: Path, keep: str | None, told: ToldOfDashboard
+) -> None:
     """Replay the plan into a pipeline of its own and leave its dashboard up until it is cancelled.
 
-    ``opened`` is called with the dashboard's address, ``done`` once every row is judged. Without the name ``keep``
-    topics, state and read model are removed at the end.
+    Without the name ``keep`` topics, state and read model are removed at the end.
     """
     settings = own_pipeline.named(settings, keep or f"try-{os.getpid()}-{int(time.time())}")
     topics = topics_of(settings)
@@ -57,11 +64,11 @@ async def show(
             process(settings, scratch, "worker", ["worker"]) as worker,
             dashboard(settings, scratch, "you") as address,
         ):
-            opened(address)
-            replayed = await run_replay(settings, topics, plan, progress, known=known)
+            told.opened(address)
+            replayed = await run_replay(settings, topics, plan, told.progress, known=known)
             async with LogFollower(settings.kafka_bootstrap, settings.kafka_client_options(), topics) as follower:
                 await alive(follower.reached(replayed.last_tick_ms, _BEHIND_S), scratch, worker=worker)
-            done()
+            told.done()
             await alive(asyncio.Event().wait(), scratch, worker=worker)
     finally:
         if keep is None:

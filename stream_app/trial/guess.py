@@ -52,6 +52,8 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "threshold": ("threshold", "cutoff"),
 }  # fmt: skip
 _FIELD_NAME: Final = re.compile(NAME)
+#: v1, V2.1, 2024.03: what a version is called, and a type of model is not.
+_VERSION: Final = re.compile(r"[vV]\.?\d+([._-]\d+)*|\d+(\.\d+)+")
 #: Classes of one label beyond which it is no label but a number.
 _CLASSES: Final = 50
 _POSITIVE: Final = {
@@ -291,10 +293,16 @@ def _names(found: Guess, hand: _Hand, said: Collection[str], files: Collection[P
 
         return fits
 
+    def versions(column: FileColumn) -> bool:
+        """A column called `model` that holds v1 and v2: which version it was, not two models."""
+        return named(50)(column) and all(map(_VERSION.fullmatch, column.kinds() or ()))
+
     for name, most, otherwise in (("model_version", 50, "v1"), ("model_type", 50, _of_file(files))):
         if name in said:
             continue
         column = hand.take(name, named(most))
+        if column is None and name == "model_version":
+            column = hand.take("model_type", versions)
         if column is not None:
             found.column(name, column.name, _classes(column))
         else:

@@ -99,7 +99,7 @@ def lacks(found: ModelFindings) -> list[str]:
     if found.unjudged:
         reasons = ", ".join(f"{reason} ({count})" for reason, count in found.unjudged.most_common(3))
         lines.append(
-            f"{sum(found.unjudged.values())} checks had too little evidence for a verdict: {reasons}. A check compares "
+            f"{sum(found.unjudged.values())} checks had insufficient data for a verdict: {reasons}. A check compares "
             "7 days with a baseline of at least 7 days before them, and needs 30 rows on both sides."
         )
     return lines

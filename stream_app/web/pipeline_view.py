@@ -24,7 +24,7 @@ from stream_app.errors import PlumblineError
 from stream_app.kafka import admin, clients
 from stream_app.kafka.clock_tail import ClockTail, read_tail
 from stream_app.kafka.reach import started
-from stream_app.kafka.reading import newest
+from stream_app.kafka.reading import newest, partitions
 from stream_app.kafka.topics import Topics
 from stream_app.settings import Settings
 from stream_app.web.answers import answer
@@ -183,17 +183,24 @@ async def _tick(settings: Settings, topics: Topics) -> PipelinePart:
     reader = clients.consumer(bootstrap, options, fetch_max_wait_ms=100)
     async with started(reader, bootstrap, options):
         known = topics.model_clock in await reader.topics()
-        tps = [TopicPartition(topics.model_clock, partition) for partition in range(topics.model_partitions)]
-        tail = await read_tail(reader, tps) if known else ClockTail()
+        there = await partitions(reader, topics.model_clock) if known else ()
+        tail = await read_tail(reader, [TopicPartition(topics.model_clock, number) for number in sorted(there)])
     now_ms = time.time_ns() // 1_000_000
     row = {
         "at": rfc3339(tail.at_ms) if tail.at_ms else None,
         "age_s": round((now_ms - tail.stamped_ms) / 1000, 1) if tail.at_ms else None,
         "mode": tail.mode,
     }
-    still = tail.no_tick_comes(now_ms)
+    still = _still(settings, tail, now_ms)
     remedy = "`plumbline worker` writes them, and so does `plumbline replay`"
     return PipelinePart(row, [{"sentence": still, "remedy": remedy}] if still else [])
+
+
+def _still(settings: Settings, tail: ClockTail, now_ms: int) -> str | None:
+    """Why no tick comes by itself, where one should: a pipeline that follows recorded ticks has none to expect."""
+    if tail.mode == "external" and settings.clock == "follow":
+        return None
+    return tail.no_tick_comes(now_ms)
 
 
 async def _letters(settings: Settings, topics: Topics) -> PipelinePart:

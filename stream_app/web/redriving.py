@@ -25,7 +25,7 @@ from stream_app.commands.send import NewCommand, new_command
 from stream_app.core.kit.audit import Auditor, Said
 from stream_app.core.kit.effects import Emit
 from stream_app.errors import PlumblineError
-from stream_app.ingest.redrive import DeadLetteredRecord, Redriven, dead_lettered_records, redrive
+from stream_app.ingest.redrive import DeadLetteredRecord, Redriven, RedriveOrder, dead_lettered_records, redrive
 from stream_app.web.answers import Refused, answer
 from stream_app.web.commanding import Because, Key, Operator
 from stream_app.web.site import REMEMBERED_S, Site, site_of
@@ -119,9 +119,8 @@ async def _redrive(site: Site, made: NewCommand) -> Redriven:
         return auditor.record(said, time.time_ns() // 1_000_000, ends_by_topic, settings.hash_of("*"))
 
     chosen = [dead for dead in found if dead.reason == reason]
-    return await redrive(
-        bootstrap, options, topics, found, chosen, replication=settings.replication_factor, audit=audited
-    )
+    order = RedriveOrder(found, chosen, audit=audited)
+    return await redrive(bootstrap, options, topics, order, settings.replication_factor)
 
 
 def _records(count: int) -> str:

@@ -47,6 +47,13 @@ while ours() != known:
 print(json.dumps({"cpu": cpu, "first": sorted(before), "later": sorted(set(sys.modules) - before)}))
 """
 
+# Runs in a process of its own: what the module of a command imports by itself.
+_IMPORT_ALONE = """
+import importlib, json, sys
+importlib.import_module("stream_app.cli." + sys.argv[1])
+print(json.dumps({"first": sorted(sys.modules)}))
+"""
+
 #: What a list imports before it reads its topics.
 _LISTS: dict[str, tuple[str, ...]] = {
     "models": ("stream_app.projection.from_topics",),
@@ -122,6 +129,12 @@ def test_a_command_imports_no_library_of_workers_and_trainers_now_or_later(modul
     print(f"{', '.join(_modules()[module])}: {found['cpu']:.2f} s CPU to start")
     assert _heavy(found["first"]) == set()
     assert _heavy(found["later"]) == set()
+
+
+@pytest.mark.parametrize("module", sorted({module for module, _, _ in _COMMANDS.values()}))
+def test_no_command_imports_a_library_of_workers_and_trainers_before_it_is_called(module: str) -> None:
+    """Who asks for help, misspells an option or has it completed does without them."""
+    assert _heavy(_run(_IMPORT_ALONE, module)["first"]) == set()
 
 
 @pytest.mark.parametrize("module", _LISTS)

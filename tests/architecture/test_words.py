@@ -31,6 +31,7 @@ BANNED = {
     r"\bworked out again\b": "recomputed",
     r"\bthe way of the data\b": "data flow",
     r"\bno evidence\b": "insufficient data",
+    r"\btoo little (?:data|evidence)\b": "insufficient data",
     r"\bhand-?over of versions\b": "version change",
     r"\bFleet\b": "Models",
 }

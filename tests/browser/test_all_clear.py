@@ -197,7 +197,7 @@ async def test_no_state_that_says_nothing_says_that_all_is_well(
         await walk.told("none_judged")
         await expect(walk.standing.locator("td.needs").first).to_have_text("without labels")
         await fleet.say("insufficient_evidence", outcomes=9)
-        await expect(walk.standing.locator("td.needs").first).to_have_text("too little data", timeout=15_000)
+        await expect(walk.standing.locator("td.needs").first).to_have_text("insufficient data", timeout=15_000)
         await walk.told("none_judged")
 
         await fleet.say("no_drift", outcomes=900)

@@ -87,7 +87,7 @@ Deno.test("what stands in sight is always shown, and never much more", () => {
     }
 });
 
-Deno.test("a cell is of its day: the worst that was found, hatched where performance had too little data", () => {
+Deno.test("a cell is of its day: the worst that was found, hatched where performance had insufficient data", () => {
   const letters = "nn.".repeat(27) + "i.." + "iH." + "C.M";
   const found = cells(["2026-03-01", letters], "2026-03-02", shifted);
   same(found.length, 30);

@@ -35,6 +35,7 @@ table("day", day, [
 table("words", words, [
   [["ordered"], "commanded"],
   [["no_evidence"], "insufficient data"],
+  [["too_little_data"], "insufficient data"],
   [["handover"], "version change"],
   [["not_yet_judged"], "not yet judged"],
   [[null], ""],

@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -176,11 +177,43 @@ def test_faults_are_one_sentence_and_a_non_zero_exit(
         assert "Traceback" not in done.stderr
 
 
+#: Commands that read or write partitions by a key or by number, each in a form that has no other fault.
+BY_PARTITION = (
+    ("retrain", "fraud:acme", "--reason", "why"), ("retrain", "fraud:acme", "--reason", "why", "--wait"),
+    ("mute", "fraud:acme", "--for", "2h", "--reason", "why"), ("set", "drop_points=7", "--reason", "why"),
+    ("explain", "3d5f"), ("dead-letters", "redrive"), ("load", "outcomes", "outcomes.csv", "--dry-run"),
+    ("load", "outcomes", "outcomes.csv"), ("backfill",), ("trainer",), ("predictor", "deploy"),
+    ("predictor", "serve", "outcomes.csv"),
+    ("replay", "scored.csv", "--set", "model_type=churn", "--set", "model_version=v1", "--set", "tenant_id=a"),
+)  # fmt: skip
+
+
+def test_other_partition_counts_are_refused_at_once_with_the_setting_to_change(
+    prefix: Prefix, plumbline: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "outcomes.csv").write_text("prediction_id,actual,observed_at\na,1,2026-03-02T00:00:00Z\n")
+    (tmp_path / "scored.csv").write_text("prediction_id,predicted_at,score\na,2026-03-02T00:00:00Z,0.5\n")
+    topics = prefix.topics
+    has = {"INPUT_PARTITIONS": topics.input_partitions, "MODEL_PARTITIONS": topics.model_partitions}
+    for number, words in enumerate(BY_PARTITION):
+        # of either kind too many and too few, in turns
+        name, count = sorted(has.items())[number % 2]
+        other = count + 2 if number % 4 < 2 else count - 1
+        began = time.monotonic()
+        done = plumbline(*words, **{f"PLUMBLINE_{name}": str(other)})
+        took = time.monotonic() - began
+        assert (words, done.returncode) == (words, 1), done.stdout + done.stderr
+        assert f"has {count} partitions, {other} are configured" in done.stderr, words
+        assert f"set PLUMBLINE_{name}={count}" in done.stderr, words
+        # a client alone would wait 40 s
+        assert took < 20, (words, took)
+
+
 def test_topics_check_names_another_partition_count(
     prefix: Prefix, plumbline: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     assert plumbline("topics", "check").returncode == 0
     done = plumbline("topics", "check", PLUMBLINE_INPUT_PARTITIONS="4")
     assert done.returncode == 1
-    assert f"{prefix.topics.predictions} has 3 partitions, 4 are configured" in done.stdout
+    assert f"broken {prefix.topics.predictions} has 3 partitions, 4 are" in " ".join(done.stdout.split())
     assert "all topics exist" in plumbline("topics", "create").stdout

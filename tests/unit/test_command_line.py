@@ -53,6 +53,14 @@ def test_a_misspelt_command_or_option_is_answered_with_the_nearest(written: list
         ("plumbline explain --fr", "--from-rows"),
         ("plumbline models register --ac", "--actor"),
         ("plumbline precision --ty", "--type"),
+        ("plumbline replay --spr", "--spread"),
+        ("plumbline backfill --th", "--then-live"),
+        ("plumbline trainer --lea", "--learner"),
+        ("plumbline predictor deploy --gr", "--group"),
+        ("plumbline predictor serve --ra", "--rate"),
+        ("plumbline demo --on", "--once"),
+        ("plumbline load outcomes --no", "--no-report"),
+        ("plumbline relay --pri", "--print-map"),
     ],
 )
 def test_commands_and_options_are_completed_within_a_glance(words: str, wanted: str) -> None:
@@ -66,6 +74,14 @@ def test_commands_and_options_are_completed_within_a_glance(words: str, wanted: 
     *found, cpu = done.stdout.splitlines()
     assert f"plain,{wanted}" in found, done.stderr
     assert float(cpu) <= 0.3
+
+
+def test_the_help_of_trainers_names_every_learner() -> None:
+    # in a process of its own: what learners import changes the environment of its process
+    program = "from stream_app.reference.learners import LEARNERS; print(', '.join(sorted(LEARNERS)))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    said = CliRunner(env={"COLUMNS": "200"}).invoke(cli, ["trainer", "--help"]).output
+    assert f"{done.stdout.strip()}, or module:function" in said
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

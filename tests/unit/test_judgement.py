@@ -38,7 +38,8 @@ def test_the_all_clear_names_what_was_judged_and_what_was_not() -> None:
     found = judge(tally(*[JUDGED] * 31, *[YOUNG] * 3, *[BLIND] * 2), WELL)
     assert found.all_clear
     assert found.sentence == (
-        "No model that was judged needs a look: 31 judged, 3 too little data, 2 without labels, as of 28 Nov 04:00 UTC."
+        "No model that was judged needs a look: 31 judged, 3 with insufficient data, 2 without labels, "
+        "as of 28 Nov 04:00 UTC."
     )
     assert (found.models, found.judged, found.too_little_data, found.without_labels) == (36, 31, 3, 2)
     assert (found.not_yet_judged, found.need_a_look, found.as_of, found.withheld) == (0, 0, CLOSE, ())

@@ -3,6 +3,7 @@ could not be used."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 
 from schemas import deadletters
 from stream_app.kafka.admin import ConsumerGroup
+from stream_app.kafka.clock_tail import ClockTail
+from stream_app.replay import own_pipeline
 from stream_app.settings import Settings
-from stream_app.web.pipeline_view import _bounded, _fields, _sample, together
+from stream_app.web.pipeline_view import _bounded, _fields, _sample, _still, together
 from stream_app.web.pipeline_workers import GroupMembers, WorkerWatch, asked, members_of
 
 LANE: dict[str, Any] = {
@@ -89,6 +92,48 @@ async def test_a_question_that_breaks_is_a_problem_and_no_more() -> None:
     found = await _bounded("the clock", breaks, {"at": None})
     assert found.rows == {"at": None}
     assert found.problems[0]["sentence"] == "the clock: OSError: no route"
+
+
+@pytest.mark.parametrize(
+    ("clock", "mode", "stamped_ms", "said"),
+    [
+        ("follow", "external", 0, None),
+        ("live", "external", 0, "is followed"),
+        ("follow", None, 0, "nobody ticks the clock"),
+        ("live", None, 0, "nobody ticks the clock"),
+        ("live", None, 10_000_000, None),
+        ("follow", None, 10_000_000, None),
+    ],
+)
+def test_a_clock_that_is_meant_to_be_followed_needs_no_hand(
+    clock: str, mode: str | None, stamped_ms: int, said: str | None
+) -> None:
+    found = _still(Settings(clock=clock), ClockTail(9_000_000, mode, stamped_ms), 10_000_000)
+    assert (found is None) == (said is None)
+    assert said is None or said in str(found)
+
+
+@pytest.mark.parametrize("clock", ["follow", "live"])
+def test_a_prefix_that_has_no_tick_yet_needs_a_hand_whoever_writes_them(clock: str) -> None:
+    assert "no tick stands on this prefix" in str(_still(Settings(clock=clock), ClockTail(), 10_000_000))
+
+
+def test_the_processes_of_a_pipeline_of_its_own_follow_its_clock(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started: list[dict[str, str]] = []
+
+    class Started(Exception):
+        pass
+
+    def popen(*_: Any, env: dict[str, str], **__: Any) -> Any:
+        started.append(env)
+        raise Started
+
+    monkeypatch.setattr(own_pipeline.subprocess, "Popen", popen)
+    with pytest.raises(Started), own_pipeline.process(Settings(), tmp_path, "web", ["web"]):
+        pass
+    assert [env["PLUMBLINE_CLOCK"] for env in started] == ["follow"]
 
 
 @pytest.mark.parametrize(

@@ -281,7 +281,7 @@ def _incomplete(finding: Finding, first_day: int) -> str:
 def _ended(latest: Finding | None) -> str:
     if latest is None or latest.drift:
         return ""
-    return " (not at the last close)" if latest.verdict == "no_drift" else " (the last close had too little evidence)"
+    return " (not at the last close)" if latest.verdict == "no_drift" else " (the last close had insufficient data)"
 
 
 def _around(finding: Finding) -> str:

@@ -9,6 +9,7 @@ one day is one draw of the day's luck, and without φ a good model's unlucky day
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,6 +30,16 @@ WITH_LIMITS = ("accuracy", "precision", "recall", "f1", "pr_auc")
 PARTS = 1_000_000_000
 
 
+class DailyCounts(NamedTuple):
+    """Days whose dispersion widens a bound, in parts that each have a level of their own: ``least`` at least."""
+
+    parts: Sequence[Sequence[Counts]] = ()
+    least: int = 0
+
+
+_NO_DAYS = DailyCounts()
+
+
 def label_window(
     first: int,
     last: int,
@@ -36,16 +47,13 @@ def label_window(
     recent: Counts,
     baseline: Counts,
     rules: ComparisonRules,
-    daily: Sequence[Sequence[Counts]] = (),
-    least_days: int = 0,
+    daily: DailyCounts = _NO_DAYS,
 ) -> LabelWindow:
     """Compare the judged days of [first, last) with the judged days of the baseline, for each of the type's metrics.
 
-    ``daily``: days whose dispersion widens the bound, ``least_days`` of them at least, in parts that each have a level
-    of their own."""
+    ``daily``: days whose dispersion widens the bound."""
     metrics = [
-        metric_window(name, recent, baseline, dispersion(name, daily, least_days), rules)
-        for name in rules.performance_metrics
+        metric_window(name, recent, baseline, dispersion(name, *daily), rules) for name in rules.performance_metrics
     ]
     shown = Histogram(histogram(recent.scores, labelled=True), histogram(baseline.scores, labelled=True))
     return LabelWindow(

@@ -7,7 +7,7 @@ judged days of the window that performance is judged by.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from schemas.drift import Check
 from stream_app.core.comparisons.records import QualityValue
@@ -25,29 +25,27 @@ from stream_app.core.counts.deltas import FIXED
 from stream_app.core.counts.figures import calibration_score
 
 
+class QualityCounts(NamedTuple):
+    """One side of the checks: all predictions, calendar days they were made on, and those of its judged days."""
+
+    made: Counts
+    days: int
+    judged: Counts
+
+
 def quality_values(
-    scored: tuple[int, int],
-    mature: tuple[int, int],
-    *,
-    recent: Counts,
-    recent_days: int,
-    baseline: Counts,
-    baseline_days: int,
-    judged_recent: Counts,
-    judged_baseline: Counts,
+    scored: tuple[int, int], mature: tuple[int, int], recent: QualityCounts, baseline: QualityCounts
 ) -> list[QualityValue]:
-    """One value for each check. ``scored`` and ``mature``: first and last day of the two recent windows;
-    ``recent_days`` and ``baseline_days``: calendar days that predictions were made on either side."""
-    made, before = recent.predictions, baseline.predictions
-    out = [
-        QualityValue("volume", *scored, made / recent_days, before / baseline_days if before else None, made, before),
-    ]
+    """One value for each check. ``scored`` and ``mature``: first and last day of the two recent windows."""
+    made, before = recent.made.predictions, baseline.made.predictions
+    volumes = made / recent.days, before / baseline.days if before else None
+    out = [QualityValue("volume", *scored, *volumes, made, before)]
     for check, value in _OF_OUTCOMES:
-        rows = judged_recent.labelled, judged_baseline.labelled
-        out.append(QualityValue(check, *mature, value(judged_recent), value(judged_baseline), *rows))
+        rows = recent.judged.labelled, baseline.judged.labelled
+        out.append(QualityValue(check, *mature, value(recent.judged), value(baseline.judged), *rows))
     for check, value in _OF_INTERVALS:
-        rows = int(recent.vector[INTERVALS]), int(baseline.vector[INTERVALS])
-        out.append(QualityValue(check, *scored, value(recent), value(baseline), *rows))
+        rows = int(recent.made.vector[INTERVALS]), int(baseline.made.vector[INTERVALS])
+        out.append(QualityValue(check, *scored, value(recent.made), value(baseline.made), *rows))
     return out
 
 

@@ -9,7 +9,7 @@ from stream_app.core.counts.cells import Counts
 from stream_app.core.counts.summing import total
 from stream_app.core.kit.unit_of_work import UnitOfWork
 from stream_app.core.metrics_stage import held, version_days
-from stream_app.core.metrics_stage.baselines import Baseline, choose, of_days
+from stream_app.core.metrics_stage.baselines import Baseline, ComparedDays, choose, of_days
 from stream_app.core.metrics_stage.keys import HELD, held_key
 from stream_app.core.metrics_stage.version_cells import VersionCells, judged_days
 from stream_app.core.metrics_stage.version_days import Kind, VersionDays
@@ -80,4 +80,5 @@ class BaselineStore:
         present = [] if days.first and days.first[0] >= last else mine.closed(range(first, last))
         value = self._work.get([held_key(mine.model, mine.version, kind)])[0]
         kept = held.entry_of(value) if value is not None else None
-        return choose(days, kind, rules, close, recent_first, close - self._retention_days, present, kept)
+        at = ComparedDays(close, recent_first, close - self._retention_days, present)
+        return choose(days, kind, rules, at, kept)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from stream_app.core.comparisons.rules import ComparisonRules, is_weekend
 from stream_app.core.counts.cells import EMPTY, Counts
@@ -45,24 +46,29 @@ class Baseline:
         return self.weekends if weekend else self.workdays, same, True
 
 
-def choose(
-    days: VersionDays, kind: Kind, rules: ComparisonRules, close: int, recent_first: int, kept_from: int,
-    present: Collection[int], held: BaselineEntry | None,
-) -> tuple[BaselineEntry, list[int]]:  # fmt: skip
-    """The baseline of a comparison at the close of day ``close``, and its days; no days where the held one is meant.
+class ComparedDays(NamedTuple):
+    """Days (since 1970) at a comparison: that of its close, the first of its recent window, the oldest whose cell is
+    kept, and the closed ones with counts among ``window(close)``."""
 
-    ``present``: closed days with counts among ``window(close)``; ``recent_first``: first day of the recent window;
-    ``kept_from``: oldest day whose cell is kept.
-    """
-    first, last = window(rules, close)
+    close: int
+    recent_first: int
+    kept_from: int
+    present: Collection[int]
+
+
+def choose(
+    days: VersionDays, kind: Kind, rules: ComparisonRules, at: ComparedDays, held: BaselineEntry | None
+) -> tuple[BaselineEntry, list[int]]:
+    """The baseline of a comparison, and its days; no days where the held one is meant."""
+    first, last = window(rules, at.close)
     tainted = days.tainted(kind)
-    inside = sorted(d for d in present if first <= d < last and d >= days.start and d not in tainted)
+    inside = sorted(d for d in at.present if first <= d < last and d >= days.start and d not in tainted)
     if len(inside) >= rules.initial_baseline_days:
         return BaselineEntry("window", first, last, len(inside)), inside
     if held is not None:
         return held, []
     initial = days.first[: rules.initial_baseline_days]
-    if len(initial) == rules.initial_baseline_days and kept_from <= initial[0] and initial[-1] < recent_first:
+    if len(initial) == rules.initial_baseline_days and at.kept_from <= initial[0] and initial[-1] < at.recent_first:
         return BaselineEntry("initial", initial[0], initial[-1] + 1, len(initial)), initial
     return BaselineEntry(reason="no_healthy_baseline" if tainted else "too_young"), []
 

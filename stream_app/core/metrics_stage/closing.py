@@ -179,7 +179,7 @@ class Closer:
         source, estimates = self._config.source, self._comparer.estimates.of(model, version, cell.counts)
         self._work.emit(
             publish.snapshot(
-                model, version, day, cell, estimates, closed=True, at_ms=now, partition=self._partition, source=source
+                (model, version, day), cell, estimates, closed=True, at_ms=now, partition=self._partition, source=source
             )
         )
         fn, tp = int(cell.counts.vector[3]), int(cell.counts.vector[5])

@@ -14,8 +14,8 @@ from msgspec import structs
 
 from schemas.drift import SEVERE, Verdict
 from stream_app.core import model_log
-from stream_app.core.comparisons.labels import BY_SCORE, label_window, metric_bounds, selection
-from stream_app.core.comparisons.quality import quality_values
+from stream_app.core.comparisons.labels import BY_SCORE, DailyCounts, label_window, metric_bounds, selection
+from stream_app.core.comparisons.quality import QualityCounts, quality_values
 from stream_app.core.comparisons.records import LabelWindow, MetricBound, ScoreWindow
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.scores import distance, score_window
@@ -114,12 +114,12 @@ class Comparer:
             values = quality_values(
                 (scored.first, scored.last),
                 (mature.first, mature.last),
-                recent=total([c.counts for c in mine.light(scored.days())]),
-                recent_days=limits.recent_days,
-                baseline=made,
-                baseline_days=_calendar_days(baseline, days),
-                judged_recent=total(judged_days(mine, mature.days(), limits)[1]),
-                judged_baseline=judged,
+                QualityCounts(
+                    total([c.counts for c in mine.light(scored.days())]),
+                    limits.recent_days,
+                    total(judged_days(mine, mature.days(), limits)[1]),
+                ),
+                QualityCounts(made, _calendar_days(baseline, days), judged),
             )
         hash = self._settings.hash_of(model)
         model_log.append(
@@ -150,8 +150,9 @@ class Comparer:
         found = statistical_verdict(windows, limits, acquitted)
         days.scores_judged(day.first, found.verdict == Verdict.DRIFT, alone)
         self._lasts(mine, days, "statistical", scores_last(found, windows, limits))
-        self._judged(mine, days, "statistical", day.first, found, limits, close.day, before)
-        self._baselines.keep(mine, days, "statistical", baseline, version_days.window(limits, close.day)[0])
+        oldest = version_days.window(limits, close.day)[0]
+        self._judged(mine, days, "statistical", day.first, found, oldest, run=before)
+        self._baselines.keep(mine, days, "statistical", baseline, oldest)
         model_log.append(
             self._work,
             model_log.StatisticalEntry(
@@ -186,21 +187,18 @@ class Comparer:
             mine = VersionCells(self._work, model, before)
             if mine.changed_since(then, self._looked_at(rules, close.day - 1)):
                 severe, noted = self._compare_labels(
-                    close.at_ms - DAY_MS, close.day - 1, model, before, rules, mine, now, again=True
+                    close._replace(at_ms=close.at_ms - DAY_MS, day=close.day - 1), rules, mine, now, again=True
                 )
                 severe = severe and before == version
         mine = VersionCells(self._work, model, version)
-        noted += self._compare_labels(close.at_ms, close.day, model, version, rules, mine, now, severe=severe)[1]
+        noted += self._compare_labels(close, rules, mine, now, severe=severe)[1]
         stand.performed = (close.day, now, version)
         self._work.put(stand_key(model), version_days.encode_stand(stand))
         return noted
 
     def _compare_labels(
         self,
-        close_ms: int,
-        close: int,
-        model: str,
-        version: str,
+        close: Close,
         rules: ModelRules,
         mine: VersionCells,
         now: int,
@@ -211,10 +209,10 @@ class Comparer:
         """Whether it is HIGH or above, and what snapshots show of it. ``again``: made once more for a past close;
         ``severe``: such a one was HIGH or above just now."""
         limits = rules.comparison
-        days = self.days(model, version)
-        end = close - rules.label_delay_days
+        days = self.days(mine.model, mine.version)
+        end = close.day - rules.label_delay_days
         week = _Window(end - limits.recent_days, end)
-        baseline = self._baselines.find(mine, days, "performance", limits, close, week.first)
+        baseline = self._baselines.find(mine, days, "performance", limits, close.day, week.first)
         windows: list[LabelWindow] = []
         bounds: list[MetricBound] = []
         if baseline.entry.kind is not None:
@@ -228,32 +226,34 @@ class Comparer:
             recent = mine.sum_labels(judged, ordered)
             side, daily, alike = baseline.like(end - 1, limits.like_days_labels, limits)
             least = limits.like_days_labels if alike else limits.dispersion_min_days
-            windows.append(label_window(end - 1, end, len(judged), recent, side, limits, (daily,), least))
-            windows = self._with_cure(mine, windows, baseline.whole, close, rules)
+            alone = DailyCounts((daily,), least)
+            windows.append(label_window(end - 1, end, len(judged), recent, side, limits, alone))
+            windows = self._with_cure(mine, windows, baseline.whole, close.day, rules)
         newest = end - 1
         found = performance_verdict(windows, limits)
         high = found.severity in SEVERE
         if not again:
             self._judge_run(mine, days, baseline, end, high or severe, limits)
         self._lasts(mine, days, "performance", labels_last(found, windows, limits))
-        self._judged(mine, days, "performance", newest, found, limits, close)
+        oldest = version_days.window(limits, close.day)[0]
+        self._judged(mine, days, "performance", newest, found, oldest)
         repair = None
         if high and rules.repair_first:
-            repair = repairs.proposal(mine, days, baseline.whole, rules.primary_metric, limits, newest, close_ms)
+            repair = repairs.proposal(mine, days, baseline.whole, rules.primary_metric, limits, newest, close.at_ms)
         if not again:
-            self._baselines.keep(mine, days, "performance", baseline, version_days.window(limits, close)[0])
+            self._baselines.keep(mine, days, "performance", baseline, oldest)
             self.estimates.learn(mine, baseline, windows, end, limits)
         model_log.append(
             self._work,
             model_log.PerformanceEntry(
-                model,
-                version,
-                close_ms,
+                mine.model,
+                mine.version,
+                close.at_ms,
                 now,
                 newest,
                 baseline.entry,
                 windows,
-                self._settings.hash_of(model),
+                self._settings.hash_of(mine.model),
                 again,
                 not again and days.run is not None and days.run.acquitted,
                 repair,
@@ -368,11 +368,11 @@ class Comparer:
             self._work.put(days_key(mine.model, mine.version), version_days.encode(days))
 
     def _judged(
-        self, mine: VersionCells, days: VersionDays, kind: Kind, day: int, found: Judgement, limits: ComparisonRules,
-        close: int, run: bool = False,
+        self, mine: VersionCells, days: VersionDays, kind: Kind, day: int, found: Judgement, oldest: int,
+        *, run: bool = False,
     ) -> None:  # fmt: skip
-        """Note what a comparison found; ``run``: there was a run of statistical drift before it."""
-        changed = days.judged(kind, day, found, version_days.window(limits, close)[0])
+        """Note what a comparison found; ``run``: in a run of drift. Marks of days before ``oldest`` go."""
+        changed = days.judged(kind, day, found, oldest)
         if changed or run or (kind == "statistical" and days.run is not None):
             self._work.put(days_key(mine.model, mine.version), version_days.encode(days))
 

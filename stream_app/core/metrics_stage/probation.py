@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from stream_app.core import model_log
-from stream_app.core.comparisons.labels import BY_SCORE, label_window
+from stream_app.core.comparisons.labels import BY_SCORE, DailyCounts, label_window
 from stream_app.core.comparisons.records import LabelWindow
 from stream_app.core.counts.cells import Counts
 from stream_app.core.kit.days import DAY_MS, HOUR_MS, day_of
@@ -84,7 +84,7 @@ class Prober:
         return [
             label_window(
                 days[i], days[-1] + 1, len(days) - i, recent, before.sum_labels(days[i:], ordered), limits,
-                daily=_parts(dated, days[i] if i else None), least_days=limits.dispersion_min_days,
+                DailyCounts(_parts(dated, days[i] if i else None), limits.dispersion_min_days),
             )
             for i in range(len(days))
         ]  # fmt: skip

@@ -25,10 +25,11 @@ _FIGURES = tuple(field.name for field in dataclasses.fields(Figures))
 
 
 def snapshot(
-    model: str, version: str, day: int, cell: Cell, estimates: Estimates | None,
+    of: tuple[str, str, int], cell: Cell, estimates: Estimates | None,
     *, closed: bool, at_ms: int, partition: int, source: str,
 ) -> Emit:  # fmt: skip
-    """The snapshot of a cell: its revision if closed, revision 0 if the day is still open."""
+    """The snapshot of a cell (model, version, day): its revision if closed, revision 0 if the day is still open."""
+    model, version, day = of
     model_type, _, tenant = model.partition(":")
     date = date_of(day)
     shown = figures(cell.counts, cell.assume_negative)

@@ -309,7 +309,7 @@ class MetricsStage:
             if metrics_close(day) <= closed_by:
                 cell = self._closer.revised(model, version, day, old, cell, closed_by, now)
             elif key in self._to_show:
-                self._emit_open(model, version, day, cell, now)
+                self._emit_open((model, version, day), cell, now)
             self._work.put(key, cells_codec.encode(cell))
         if stop < len(keys):
             return False
@@ -354,15 +354,14 @@ class MetricsStage:
         taken = found.take(0, len(found.keys))
         for key, change, stored in zip(found.keys, taken, self._work.get(found.keys), strict=True):
             cell = cells_codec.decode(stored, key) if stored is not None else Cell(NO_COUNTS)
-            self._emit_open(*split_cell_key(key), fold_cell(cell, change, now), now)
+            self._emit_open(split_cell_key(key), fold_cell(cell, change, now), now)
         self._shown, self._shown_minute = now, now // OPEN_EVERY_MS
 
-    def _emit_open(self, model: str, version: str, day: int, cell: Cell, now: int) -> None:
+    def _emit_open(self, of: tuple[str, str, int], cell: Cell, now: int) -> None:
+        model, version, _ = of
         source, estimates = self.config.source, self._comparer.estimates.of(model, version, cell.counts)
         self._work.emit(
-            publish.snapshot(
-                model, version, day, cell, estimates, closed=False, at_ms=now, partition=self.partition, source=source
-            )
+            publish.snapshot(of, cell, estimates, closed=False, at_ms=now, partition=self.partition, source=source)
         )
 
     # -- effects -------------------------------------------------------------------------------------------------

@@ -40,6 +40,20 @@ class PublishJob(NamedTuple):
     state: ModelState
 
 
+class Grounds(NamedTuple):
+    """What a decision stands on."""
+
+    answers: tuple[SafeguardResult, ...] = ()
+    comparison: VersionComparison | None = None
+    #: ranges that a candidate was made from
+    tried: tuple[TriedRange, ...] = ()
+    #: the refusals that it sums up
+    refusals: Refusals | None = None
+
+
+NO_GROUNDS = Grounds()
+
+
 class Audit(NamedTuple):
     """A decision that did something. ``subject``: id of what it is about."""
 
@@ -49,12 +63,7 @@ class Audit(NamedTuple):
     subject: str
     ids: tuple[str, ...]
     reason: str
-    answers: tuple[SafeguardResult, ...] = ()
-    comparison: VersionComparison | None = None
-    #: ranges that a candidate was made from
-    tried: tuple[TriedRange, ...] = ()
-    #: the refusals that it sums up
-    refusals: Refusals | None = None
+    grounds: Grounds = NO_GROUNDS
 
 
 class CommandRefused(NamedTuple):

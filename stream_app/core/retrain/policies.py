@@ -16,11 +16,11 @@ from uuid import UUID
 from schemas.common import uuid5
 from stream_app.core.kit.days import DAY_MS, date_of, day_of
 from stream_app.core.retrain.config import RetrainRules
-from stream_app.core.retrain.effects import COORDINATOR, Wait
+from stream_app.core.retrain.effects import COORDINATOR, Grounds, Wait
 from stream_app.core.retrain.events import PolicyCheck
 from stream_app.core.retrain.safeguards import NOT_FOR_POLICIES, ask
 from stream_app.core.retrain.state import POLICIES, Cause, ModelState, Policy, Refusals
-from stream_app.core.retrain.training import context, forget_refusals, order
+from stream_app.core.retrain.training import TrainingOccasion, context, forget_refusals, order
 from stream_app.core.retrain.transition import Transition
 
 
@@ -82,19 +82,19 @@ def _below_floor(rules: RetrainRules, state: ModelState, event: PolicyCheck, sta
 
 def _asked(transition: Transition, event: PolicyCheck, policy: Policy, why: str) -> bool:
     """Whether the policy takes the job, or a place in the queue."""
-    answers = ask(context(transition, event.seen, event.close_ms, policy, None, None, NOT_FOR_POLICIES))
-    refusing = tuple(answer.name for answer in answers if not answer.passed)
+    answers = ask(context(transition, event.seen, TrainingOccasion(event.close_ms, policy), NOT_FOR_POLICIES))
+    refusing, grounds = tuple(answer.name for answer in answers if not answer.passed), Grounds(answers)
     subject = f"{policy}/{event.close_ms}"
     reason = f"{policy}: {why}"
     cause = Cause(policy, (), reason, COORDINATOR, event.close_ms, None, event.seen.plan.from_ms // DAY_MS)
     if not refusing and event.free:
         forget_refusals(transition, policy, "all safeguards pass now")
-        transition.audit("train", "ordered", subject, f"{reason}; all safeguards passed", answers=answers)
+        transition.audit("train", "ordered", subject, f"{reason}; all safeguards passed", grounds=grounds)
         order(transition, cause, event.seen)
         return True
     if refusing == ("approval",) and transition.state.state in ("idle", "failed"):
         forget_refusals(transition, policy, "it waits for a person now")
-        transition.audit("train", "awaiting_approval", subject, reason, answers=answers)
+        transition.audit("train", "awaiting_approval", subject, reason, grounds=grounds)
         transition.begin("awaiting_approval", cause, asked="train")
         return True
     known = transition.state.refusals.get(policy)
@@ -105,10 +105,10 @@ def _asked(transition: Transition, event: PolicyCheck, policy: Policy, why: str)
         transition.change(refusals={**transition.state.refusals, policy: found})
         if refusing:
             text = "; ".join(f"{answer.name}: {answer.reason}" for answer in answers if not answer.passed)
-            transition.audit("train", "refused", subject, f"{reason}; {text}", answers=answers)
+            transition.audit("train", "refused", subject, f"{reason}; {text}", grounds=grounds)
         else:
             text = f"{transition.rules.retrain_at_once} trainings of policies are on their way in this partition"
-            transition.audit("train", "waiting", subject, f"{reason}; {text}", answers=answers)
+            transition.audit("train", "waiting", subject, f"{reason}; {text}", grounds=grounds)
             transition.effects.append(Wait(event.close_ms))
     return not refusing
 

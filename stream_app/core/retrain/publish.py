@@ -63,9 +63,10 @@ class Publisher:
         if isinstance(effect, fx.PublishJob):
             return [self._job(model, effect), self._log(self._job_entry(model, effect.state), model)]
         if isinstance(effect, fx.Audit):
-            known = effect.refusals
+            grounds = effect.grounds
+            known = grounds.refusals
             said = Said(
-                model, *effect[:6], _plain(effect.answers), comparison=effect.comparison, tried=effect.tried,
+                model, *effect[:6], _plain(grounds.answers), comparison=grounds.comparison, tried=grounds.tried,
                 repeated=Repeated(known.count, known.first_ms) if known is not None else None,
             )  # fmt: skip
             return [self.audit(said)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from msgspec.structs import replace
 
@@ -12,7 +12,7 @@ from schemas import bounds
 from schemas.common import rfc3339
 from stream_app.core.kit.days import DAY_MS, HOUR_MS
 from stream_app.core.retrain import repairing
-from stream_app.core.retrain.effects import COORDINATOR, Decide
+from stream_app.core.retrain.effects import COORDINATOR, Decide, Grounds
 from stream_app.core.retrain.events import (
     Approve,
     DriftFound,
@@ -47,9 +47,8 @@ def drift(transition: Transition, event: DriftFound) -> None:
     job = transition.state.job
     # drift takes the place of a training that a policy asked a person for
     instead = job is not None and job.asked == "train" and job.cause.kind in POLICIES
-    asked = context(
-        transition, event.seen, event.close_ms, event.check, event.severity, event.version, {}, unasked=instead
-    )
+    occasion = TrainingOccasion(event.close_ms, event.check, event.severity, event.version)
+    asked = context(transition, event.seen, occasion, {}, unasked=instead)
     answers = ask(dataclasses.replace(asked, run_from=event.run_from, hourly=event.hourly))
     refused = [answer for answer in answers if not answer.passed]
     refusing = [answer.name for answer in refused]
@@ -112,13 +111,13 @@ def forget_refusals(transition: Transition, check: str, over: str) -> None:
             SafeguardResult(name, name not in known.names, "as at the checks before", {}) for name in SAFEGUARDS
         )
         ids = (known.last, known.subject)
-        transition.audit("train", "refused", known.subject, text, ids=ids, answers=answers, refusals=known)
+        transition.audit("train", "refused", known.subject, text, ids=ids, grounds=Grounds(answers, refusals=known))
 
 
 def retrain(transition: Transition, event: Retrain) -> None:
     """Manually: flags, severity and approval are not asked. Takes the place of a training that waits for approval."""
     state = transition.state
-    answers = ask(context(transition, event.seen, transition.now_ms, "manual", None, None, NOT_FOR_MANUAL))
+    answers = ask(context(transition, event.seen, TrainingOccasion(transition.now_ms, "manual"), NOT_FOR_MANUAL))
     if _refused(transition, "retrain", event, answers):
         return
     if state.job is not None and state.state == "awaiting_approval":
@@ -128,7 +127,8 @@ def retrain(transition: Transition, event: Retrain) -> None:
         )
     first_day = event.seen.plan.from_ms // DAY_MS
     cause = Cause("manual", (), event.reason, event.actor, transition.now_ms, None, first_day)
-    transition.audit("retrain", "ordered", event.id, event.reason, actor=event.actor, ids=(event.id,), answers=answers)
+    grounds = Grounds(answers)
+    transition.audit("retrain", "ordered", event.id, event.reason, actor=event.actor, ids=(event.id,), grounds=grounds)
     order(transition, cause, event.seen)
 
 
@@ -145,11 +145,13 @@ def approve(transition: Transition, event: Approve) -> None:
     if job.cause.kind in POLICIES:
         skipped |= NOT_FOR_POLICIES
     check = job.cause.kind if job.cause.kind != "probation" else "manual"
-    asked = context(transition, event.seen, transition.now_ms, check, job.cause.severity, job.base, skipped)
+    occasion = TrainingOccasion(transition.now_ms, check, job.cause.severity, job.base)
+    asked = context(transition, event.seen, occasion, skipped)
     answers = ask(dataclasses.replace(asked, run_from=job.cause.first_day))
     if _refused(transition, "approve", event, answers):
         return
-    transition.audit("approve", "ordered", event.id, event.reason, actor=event.actor, ids=(event.id,), answers=answers)
+    grounds = Grounds(answers)
+    transition.audit("approve", "ordered", event.id, event.reason, actor=event.actor, ids=(event.id,), grounds=grounds)
     cause = replace(job.cause, nominal_ms=transition.now_ms)
     if job.asked == "recalibrate":
         transition.change_job(cause=cause)
@@ -214,7 +216,7 @@ def judge_candidate(transition: Transition, event: TickEvent) -> None:
     learnt = f", learnt from {job.learnt_from}" if job.learnt_from is not None else ""
     transition.audit(
         "validate", found.verdict, transition.sent().id, f"{job.candidate}{learnt}: {found.reason}", ids=ids,
-        comparison=found.comparison, tried=job.tried,
+        grounds=Grounds(comparison=found.comparison, tried=job.tried),
     )  # fmt: skip
     if found.verdict == "passed":
         transition.send("activating", "activate")
@@ -239,24 +241,26 @@ def order(transition: Transition, cause: Cause, seen: Seen) -> None:
     transition.send("requested", "train")
 
 
+class TrainingOccasion(NamedTuple):
+    """Why a model might be retrained: nominal time (epoch ms), what asks, and the severity and version it found."""
+
+    nominal_ms: int
+    check: Check
+    severity: str | None = None
+    version: str | None = None
+
+
 def context(
-    transition: Transition,
-    seen: Seen,
-    nominal_ms: int,
-    check: Check,
-    severity: str | None,
-    version: str | None,
-    skipped: Mapping[str, str],
-    *,
-    unasked: bool = False,
+    transition: Transition, seen: Seen, occasion: TrainingOccasion, skipped: Mapping[str, str], *, unasked: bool = False
 ) -> Context:
     """What safeguards are asked about now; ``unasked``: as if no person were asked for anything."""
     state = transition.state
     return Context(
-        config=transition.config, nominal_ms=nominal_ms, check=check, severity=severity,
+        config=transition.config, nominal_ms=occasion.nominal_ms, check=occasion.check, severity=occasion.severity,
         labelled=seen.plan.labelled, lacks=seen.plan.lacks, coverage=seen.coverage, heard=seen.heard,
         faults=seen.faults, state="idle" if unasked else state.state,
-        asked=state.job.asked if state.job is not None and not unasked else None, version=version, active=state.active,
+        asked=state.job.asked if state.job is not None and not unasked else None,
+        version=occasion.version, active=state.active,
         circuit_open=state.circuit_open, failures=state.failures, last_train_ms=state.last_train_ms,
         backoff_until_ms=transition.backing_off(), skipped=skipped,
     )  # fmt: skip

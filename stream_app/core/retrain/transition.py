@@ -8,13 +8,20 @@ from msgspec.structs import replace
 
 from schemas import bounds
 from schemas.common import uuid5
-from schemas.training import TriedRange, VersionComparison
 from stream_app.core.kit.audit import TEXT
 from stream_app.core.kit.days import HOUR_MS
 from stream_app.core.retrain.config import ModelConfig
-from stream_app.core.retrain.effects import COORDINATOR, Audit, CommandRefused, Effect, SendCommand
+from stream_app.core.retrain.effects import (
+    COORDINATOR,
+    NO_GROUNDS,
+    Audit,
+    CommandRefused,
+    Effect,
+    Grounds,
+    SendCommand,
+)
 from stream_app.core.retrain.safeguards import SafeguardResult
-from stream_app.core.retrain.state import NOTED, Cause, FailedCommand, Job, ModelState, Refusals, SentCommand, State
+from stream_app.core.retrain.state import NOTED, Cause, FailedCommand, Job, ModelState, SentCommand, State
 from stream_app.errors import Broken, present
 
 #: Longest back-off: the next day's closes are worth another try.
@@ -36,12 +43,10 @@ class Transition:
 
     def audit(
         self, action: str, decision: str, subject: str, reason: str, *, actor: str = COORDINATOR,
-        ids: tuple[str, ...] = (), answers: tuple[SafeguardResult, ...] = (),
-        comparison: VersionComparison | None = None, tried: tuple[TriedRange, ...] = (),
-        refusals: Refusals | None = None,
+        ids: tuple[str, ...] = (), grounds: Grounds = NO_GROUNDS,
     ) -> None:  # fmt: skip
         """Say what was decided."""
-        self.effects.append(Audit(actor, action, decision, subject, ids, reason, answers, comparison, tried, refusals))
+        self.effects.append(Audit(actor, action, decision, subject, ids, reason, grounds))
 
     def refuse(
         self, action: str, name: str, subject: str, reason: str, *, actor: str = COORDINATOR,

@@ -15,11 +15,12 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from stream_app.core.retrain.effects import Grounds
 from stream_app.core.retrain.events import Result, Seen, TickEvent
 from stream_app.core.retrain.safeguards import SAFEGUARDS, ask
 from stream_app.core.retrain.sent_commands import overdue
 from stream_app.core.retrain.state import Job
-from stream_app.core.retrain.training import context
+from stream_app.core.retrain.training import TrainingOccasion, context
 from stream_app.core.retrain.transition import Transition
 from stream_app.errors import present
 
@@ -49,15 +50,16 @@ def train_instead(transition: Transition, seen: Seen | None) -> bool:
     cause = replace(job.cause, nominal_ms=transition.now_ms)
     check = cause.kind if cause.kind != "probation" else "manual"
     skipped = _NOT_AGAIN if not job.late else {name: why for name, why in _NOT_AGAIN.items() if name != "cooldown"}
-    answers = ask(context(transition, seen, transition.now_ms, check, cause.severity, None, skipped))
+    answers = ask(context(transition, seen, TrainingOccasion(transition.now_ms, check, cause.severity), skipped))
+    grounds = Grounds(answers)
     subject, ids = present(job.sent, "the repair's command").id, cause.event_ids
     refusing = [answer for answer in answers if not answer.passed]
     if refusing:
         text = "; ".join(f"{answer.name}: {answer.reason}" for answer in refusing)
-        transition.audit("train", "refused", subject, f"in place of the repair: {text}", ids=ids, answers=answers)
+        transition.audit("train", "refused", subject, f"in place of the repair: {text}", ids=ids, grounds=grounds)
         return False
     text = "in place of the repair: all safeguards that are asked again passed"
-    transition.audit("train", "ordered", subject, text, ids=ids, answers=answers)
+    transition.audit("train", "ordered", subject, text, ids=ids, grounds=grounds)
     active = present(transition.state.active, f"the active version of {transition.config.model}")
     # a training may have gone out under the episode of a late repair, and ids are made of episodes
     episode = job.episode if not job.late else transition.state.episode + 1

@@ -21,7 +21,7 @@ from stream_app.core.retrain.events import (
 from stream_app.core.retrain.probation import ProbationCheck, judge
 from stream_app.core.retrain.safeguards import ask
 from stream_app.core.retrain.state import POLICIES, Cause, Job, ModelState, Watch
-from stream_app.core.retrain.training import context, forget_refusals
+from stream_app.core.retrain.training import TrainingOccasion, context, forget_refusals
 from stream_app.core.retrain.transition import Transition, command_id
 from stream_app.core.retrain.unrepaired import train_instead
 from stream_app.errors import present
@@ -196,7 +196,7 @@ def _hand_over(transition: Transition, watch: Watch, look: ProbationCheck, seen:
     transition.effects.append(
         WorseVersion(id, close_ms, watch.version, watch.previous, watch.since_ms, metric, look.window, look.points)
     )
-    answers = ask(context(transition, seen, close_ms, "performance", "HIGH", watch.version, {}))
+    answers = ask(context(transition, seen, TrainingOccasion(close_ms, "performance", "HIGH", watch.version), {}))
     transition.effects.append(Decide(id, False, answers, "refused"))
 
 

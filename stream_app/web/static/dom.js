@@ -60,7 +60,7 @@ export const percent = (value, digits = 0) =>
   value === null || value === undefined ? "–" : `${(value * 100).toFixed(digits)} %`;
 
 /** Values of the wire that have another word on the screen: their own stand in ids, and ids do not change. */
-const SHOWN = { ordered: "commanded", no_evidence: "insufficient data", handover: "version change" };
+const SHOWN = { ordered: "commanded", no_evidence: "insufficient data", too_little_data: "insufficient data", handover: "version change" };
 export const words = (name) => SHOWN[name] ?? (name ?? "").replaceAll("_", " ");
 /** A sentence of the pipeline with its times to the minute, in the zone that the bar names. */
 export const sentence = (text) => (text ?? "").trim().replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, (at) => short(at));

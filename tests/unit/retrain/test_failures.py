@@ -107,10 +107,15 @@ def test_a_refusal_that_is_over_is_summed_up_once() -> None:
             _refused(world, severity="MEDIUM", run_from=run)
         last = world.now
         world.now += DAY_MS
-        (said,) = [e for e in world.do(end(world, run)) if isinstance(e, fx.Audit) and e.refusals is not None]
-        assert said.refusals is not None
-        assert (said.action, said.decision, said.subject, said.refusals.count) == ("train", "refused", first[0], 4)
-        assert said.refusals.last_ms == last
+        (said,) = [e for e in world.do(end(world, run)) if isinstance(e, fx.Audit) and e.grounds.refusals is not None]
+        assert said.grounds.refusals is not None
+        assert (said.action, said.decision, said.subject, said.grounds.refusals.count) == (
+            "train",
+            "refused",
+            first[0],
+            4,
+        )
+        assert said.grounds.refusals.last_ms == last
         assert "severity: MEDIUM, HIGH is needed" in said.reason
         assert said.reason.endswith(why)
-        assert [a.name for a in said.answers if not a.passed] == ["severity"]
+        assert [a.name for a in said.grounds.answers if not a.passed] == ["severity"]

@@ -206,7 +206,7 @@ def test_safeguards_are_asked_again_before_that_training(end: Any, monkeypatch: 
     assert sent(effects) == []
     refused = next(e for e in effects if isinstance(e, fx.Audit) and e.decision == "refused")
     assert "50 labelled rows" in refused.reason
-    assert [a.name for a in refused.answers if not a.passed] == ["samples"]
+    assert [a.name for a in refused.grounds.answers if not a.passed] == ["samples"]
     assert world.state.state == ("probation" if end in (taken_back, seen_to_be_back) else "idle")
 
 
@@ -330,7 +330,7 @@ def test_a_late_repair_that_is_worse_is_taken_back_and_trained_in_place_of_when_
         assert world.state.state == "requested"
     else:
         refused = next(e for e in effects if isinstance(e, fx.Audit) and e.decision == "refused")
-        assert [a.name for a in refused.answers if not a.passed] == ["cooldown"]
+        assert [a.name for a in refused.grounds.answers if not a.passed] == ["cooldown"]
         assert (world.state.state, world.state.active) == ("probation", "v0")
     assert world.state.failures <= (place == "failed"), "nothing of it counts"
 

@@ -12,6 +12,9 @@ from click.testing import CliRunner, Result
 
 from stream_app.cli import cli
 from stream_app.errors import Incompatible
+from stream_app.ingest.files import Reading
+from stream_app.trial.columns import look_at
+from stream_app.trial.guess import guess
 from tests.support.scored_file import ScoredFile
 
 FILE = ScoredFile(rows=6_000, days=60, change=25, lost=48)
@@ -163,3 +166,28 @@ def test_what_is_said_goes_over_what_is_guessed(tmp_path: Path) -> None:
     assert "precision by week" in done.stdout
     content = tomllib.loads((tmp_path / "map.toml").read_text())
     assert (content["map"]["score"], content["positive"]) == ("second", ["no"])
+
+
+@pytest.mark.parametrize(
+    ("header", "values", "version", "model_type"),
+    [
+        ("model", ("v1", "v2"), "model", "scored"),
+        ("model", ("2024.03", "2024.04"), "model", "scored"),
+        ("model", ("churn", "fraud"), "v1", "model"),
+        ("model", ("churn-v1", "churn-v2"), "v1", "model"),
+        ("model_version", ("v1", "v2"), "model_version", "scored"),
+        ("use_case", ("lending", "cards"), "v1", "use_case"),
+    ],
+)
+def test_a_column_called_model_is_read_as_what_stands_in_it(
+    tmp_path: Path, header: str, values: tuple[str, str], version: str, model_type: str
+) -> None:
+    path = tmp_path / "scored.csv"
+    rows = [f"i{n},2026-03-02T{n % 24:02}:00:00Z,{n % 10 / 10},{n % 2},{values[n % 2]}" for n in range(40)]
+    path.write_text("\n".join([f"id,time,score,actual,{header}", *rows]) + "\n")
+    said = guess(look_at((path,), Reading()), (path,), {})
+    of = {**said.content.get("map", {}), **said.content.get("set", {})}
+    read = {field: column for field, column, _ in said.lines}
+    assert (of.get("model_version", read["model_version"]), of.get("model_type", read["model_type"])) == (
+        version, model_type,
+    )  # fmt: skip

@@ -300,7 +300,7 @@ function heat(row, newest) {
   const told = ["C", "H", "M"].map((look) => [look, found.filter((cell) => cell.look === look).length]).filter(([, days]) => days);
   const NAMES = { C: "CRITICAL", H: "HIGH", M: "MEDIUM" };
   const thin = found.filter((cell) => cell.thin).length;
-  const label = [...told.map(([look, days]) => `${NAMES[look]} drift on ${days} days`), thin ? `too little data on ${thin} days` : ""].filter(Boolean).join(", ");
+  const label = [...told.map(([look, days]) => `${NAMES[look]} drift on ${days} days`), thin ? `insufficient data on ${thin} days` : ""].filter(Boolean).join(", ");
   return s(
     "svg",
     { class: "heatstrip", preserveAspectRatio: "none", viewBox: "0 0 240 16", role: "img", "aria-label": `Checks of 30 days: ${label || "no drift"}` },

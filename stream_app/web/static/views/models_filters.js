@@ -69,7 +69,7 @@ export const legend = () =>
   h(
     "div",
     { class: "row legend heat small soft" },
-    Object.entries({ n: "no drift", M: "MEDIUM", H: "HIGH", C: "CRITICAL", i: "too little data" }).map(([look, text]) =>
+    Object.entries({ n: "no drift", M: "MEDIUM", H: "HIGH", C: "CRITICAL", i: "insufficient data" }).map(([look, text]) =>
       h(
         "span",
         {},
