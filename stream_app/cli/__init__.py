@@ -75,8 +75,8 @@ _HEADINGS: Final = {
 def cli() -> None:
     """Plumbline watches deployed classifiers on Kafka: daily quality, exact under crashes, replayable byte for byte.
 
-    Start with `plumbline demo`, or with a file of scored rows: `plumbline try FILE`. Settings come from PLUMBLINE_* variables, ./plumbline.toml, or the environment's
-    profile; `plumbline settings show` prints what applies here.
+    Start with `plumbline demo`, or with a file of scored rows: `plumbline try FILE`. Settings come from PLUMBLINE_*
+    variables, ./plumbline.toml, or the environment's profile; `plumbline settings show` prints what applies here.
     """
 
 
