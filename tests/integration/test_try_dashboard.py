@@ -79,6 +79,10 @@ async def test_the_dashboard_shows_what_was_tried_and_leaves_only_what_is_kept(
                 return bool(page["lanes"]) and [row["ready"] for row in page["workers"]] == [True]
 
             await until(answers, 60, "the worker's lanes on the page of the pipeline")
+            page = (await client.get("/api/v1/pipeline")).json()
+            # its clock is meant to be followed: that no tick comes by itself is nothing that needs a hand
+            assert page["tick"]["mode"] == "external"
+            assert [told for told in page["problems"] if "clock" in told["sentence"]] == []
         assert len(await _topics(kafka)) > 10
         process.send_signal(signal.SIGINT)
         assert await asyncio.to_thread(process.wait, 60) == 0, log.read_text()
