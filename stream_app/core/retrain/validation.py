@@ -7,7 +7,7 @@ ever says yes has the better precision.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal, NamedTuple
 
 from schemas.training import VersionComparison
@@ -17,8 +17,8 @@ Values = Mapping[str, float | None]
 
 #: A difference of metrics says nothing in its last bits.
 _NOISE = 1e-9
-#: A trainer may write three figures rounded to three digits each.
-_ROUNDED = 2e-3
+#: A trainer may round its figures to two digits, or take the middle of resampled differences.
+_ROUNDED = 0.015
 
 
 class Validation(NamedTuple):
@@ -40,7 +40,7 @@ def validate(
     known. A value that the champion lacks because it is undefined there beats nobody.
     """
     primary = rules.primary
-    senseless = _senseless(candidate, champion, told)
+    senseless = _senseless({primary, *rules.validation_floors}, candidate, champion, told)
     if senseless is not None:
         return Validation("rejected", senseless)
     found = told if told is not None else _compared(primary, candidate, champion)
@@ -69,10 +69,19 @@ def words(found: VersionComparison) -> str:
     return f"{text}, 95 % between {100 * found.lower:+.1f} and {100 * found.upper:+.1f}"
 
 
-def _senseless(candidate: Values | None, champion: Values | None, told: VersionComparison | None) -> str | None:
-    """What no rows can give: per cent pass every floor, and a difference of other figures is won by whoever says so."""
-    named = [(f"{name} of the candidate", value) for name, value in sorted((candidate or {}).items())]
-    named += [(f"{name} of the active version", value) for name, value in sorted((champion or {}).items())]
+def _senseless(
+    judged: Collection[str], candidate: Values | None, champion: Values | None, told: VersionComparison | None
+) -> str | None:
+    """What no rows can give: per cent pass every floor, and a difference of other figures is won by whoever says so.
+
+    Of the metrics only those are looked at that are ``judged``: a trainer may report what it likes beside them.
+    """
+    named = [
+        (f"{name} of the {whose}", values[name])
+        for whose, values in (("candidate", candidate or {}), ("active version", champion or {}))
+        for name in sorted(judged)
+        if name in values
+    ]
     if told is not None:
         compared = (("candidate", told.candidate), ("active version", told.champion))
         named += [(f"{told.metric} of the {whose} in the comparison", value) for whose, value in compared]

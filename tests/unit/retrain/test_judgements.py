@@ -78,7 +78,9 @@ VALIDATIONS: list[tuple[RetrainRules, Any, Any, Any, str, str]] = [
         "accuracy of the candidate is 85",
     ),
     (CONFLICT, {"accuracy": 0.9, "precision": 80}, FINE, told(0.1), "rejected", "precision of the candidate is 80"),
-    (CONFLICT, FINE, {"accuracy": 0.7, "recall": -1}, told(0.1), "rejected", "recall of the active version is -1, and"),
+    (CONFLICT, FINE, {"accuracy": -1, "precision": 0.7}, told(0.1), "rejected", "accuracy of the active version is -1"),
+    # what is not judged may be anything
+    (CONFLICT, FINE | {"log_loss": 1.7, "rows": 380.0}, FINE | {"log_loss": 2.5}, told(0.1), "passed", "+10.0 points"),
     (OTHER, {"accuracy": 1e300}, {"accuracy": 0.5}, None, "rejected", "and metrics are 0 to 1"),
     (CONFLICT, FINE, FINE, told(10, champion=80), "rejected", "accuracy of the candidate in the comparison is 90"),
     (CONFLICT, FINE, FINE, replace(told(-0.3), difference=0.3), "rejected", "differs by 0.3000, and its figures by -0"),
