@@ -66,7 +66,7 @@ def test_up_status_and_down_do_what_they_say_and_twice_is_fine(run: _Plumbline, 
     assert run("down").stdout == "stopped kafka and redis\n"
     assert run("down").stdout == "nothing was running\n"
     gone = run("status")
-    assert (gone.returncode, "nothing runs" in gone.stdout) == (1, True)
+    assert (gone.returncode, "nothing runs" in gone.stderr) == (1, True)
     assert brokers(str(before["kafka"]["address"])) == 0
 
 
