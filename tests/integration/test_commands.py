@@ -6,7 +6,6 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -199,14 +198,11 @@ def test_other_partition_counts_are_refused_at_once_with_the_setting_to_change(
         # of either kind too many and too few, in turns
         name, count = sorted(has.items())[number % 2]
         other = count + 2 if number % 4 < 2 else count - 1
-        began = time.monotonic()
         done = plumbline(*words, **{f"PLUMBLINE_{name}": str(other)})
-        took = time.monotonic() - began
         assert (words, done.returncode) == (words, 1), done.stdout + done.stderr
         assert f"has {count} partitions, {other} are configured" in done.stderr, words
+        # said before a client is asked, which would wait 40 s and say that it got no offsets
         assert f"set PLUMBLINE_{name}={count}" in done.stderr, words
-        # a client alone would wait 40 s
-        assert took < 20, (words, took)
 
 
 def test_topics_check_names_another_partition_count(
