@@ -56,6 +56,9 @@ FOREIGN_PARTITION: Final = "foreign_partition"
 UNMAPPABLE: Final = "unmappable"
 REFUSED_BY_DESTINATION: Final = "refused_by_destination"
 
+#: What lists say of a record on this topic that somebody else wrote; none of ours has it.
+FOREIGN: Final = "foreign"
+
 #: Values of ``plumbline.reason``, and what each says.
 REASONS: Final = {
     INVALID_JSON: "not JSON in UTF-8: cut short, NaN or Infinity, bytes that are no text, nested too deeply",

@@ -24,6 +24,7 @@ from aiokafka.errors import ProducerFenced
 
 from schemas import bounds
 from schemas.deadletters import (
+    FOREIGN,
     MESSAGE,
     REASON,
     TOPIC,
@@ -49,8 +50,6 @@ from stream_app.kafka.topics import MOST, Topics
 
 #: Records of one transaction.
 BATCH: Final = 1_000
-#: Reason of a record on the topic of the dead-lettered ones that is none: somebody else wrote it.
-FOREIGN: Final = "foreign"
 #: Most bytes of a note: what its topic takes, less the record around it.
 _NOTE_BYTES: Final = 1_000_000
 

@@ -211,7 +211,7 @@ async def _letters(settings: Settings, topics: Topics) -> PipelinePart:
     async with started(reader, bootstrap, options):
         async for record in newest(reader, topics.dead_letters, LETTERS):
             added = deadletters.added(list(record.headers))
-            reason = added[deadletters.REASON] if deadletters.origin(added) is not None else "foreign"
+            reason = added[deadletters.REASON] if deadletters.origin(added) is not None else deadletters.FOREIGN
             known = reasons.setdefault(reason, {"reason": reason, "count": 0, "newest": -1, "sample": {}})
             known["count"] += 1
             if record.timestamp >= known["newest"]:

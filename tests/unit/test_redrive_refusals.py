@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import bounds, deadletters
+from schemas.deadletters import FOREIGN
 from schemas.unreadable import Unreadable
 from stream_app.cli.dead_letters import _row
 from stream_app.ingest.mapping import BadRow
-from stream_app.ingest.redrive import FOREIGN, DeadLetteredRecord, Way, dead_lettered
+from stream_app.ingest.redrive import DeadLetteredRecord, Way, dead_lettered
 from stream_app.kafka.topics import Topics
 from stream_app.web.pipeline_view import _sample
 
