@@ -41,6 +41,7 @@ class Bench:
         self.stage.load(None, self.table)
         self.rows: dict[tuple[str, str, int, int, float], int] = {}
         self.dead: list[str] = []
+        self.errors: list[str] = []
         self.now = T0
 
     def tick(
@@ -66,7 +67,9 @@ class Bench:
         )
         for emit in drained.emits:
             if emit.topic == "dead-letters":
-                self.dead.append(dict(emit.headers)["plumbline.reason"].decode())
+                headers = dict(emit.headers)
+                self.dead.append(headers["plumbline.reason"].decode())
+                self.errors.append(headers["__connect.errors.exception.message"].decode())
                 continue
             for part in deltas.decode(emit.value or b"").parts:
                 for cell, kind, score, count in zip(*part.rows(), strict=True):
@@ -203,6 +206,35 @@ def test_a_bad_prediction_is_dead_lettered_and_its_neighbours_go_on(bench: Bench
     bench.tick(1, [p("before"), row, p("after")])
     assert bench.dead == [reason]
     assert bench.counts("predictions") == {"pending": 2, "dead_lettered": 1}
+
+
+_WRITTEN = "times are RFC 3339 with an offset, or whole milliseconds since 1970"
+
+
+@pytest.mark.parametrize(
+    ("at", "says"),
+    [
+        (T0 // 1000, "if 1771200000 is in seconds (2026-02-16T00:00:00.000Z), write milliseconds"),
+        (T0 * 1000, _WRITTEN),
+        (T0 * 1_000_000, _WRITTEN),
+        (T0 / 1000, _WRITTEN),
+        (str(T0), _WRITTEN),
+        ("2026-03-01 00:00:00", _WRITTEN),
+        ("2026-03-01", _WRITTEN),
+        ("1970-01-01T00:00:01Z", "1970-01-01T00:00:01.000Z is more than 90 d before the tick 2026-02-16T01:00:00.000Z"),
+        ("0001-01-01T00:00:00+14:00", "ms since 1970 is more than 90 d before the tick"),
+        ("9999-12-31T23:00:00-12:00", "ms since 1970 is more than 300 s after the tick"),
+    ],
+)
+def test_a_time_in_another_unit_or_writing_is_named(bench: Bench, at: Any, says: str) -> None:
+    bench.tick(1, [p(predicted_at=at)])
+    assert [error for error in bench.errors if says in error], bench.errors
+
+
+@pytest.mark.parametrize("at", [T0 * 1000, T0 / 1000, str(T0), "2026-02-16 00:00:00"])
+def test_when_an_outcome_was_observed_is_asked_for_by_the_same_words(bench: Bench, at: Any) -> None:
+    bench.tick(1, [p()], [o(at=at)])
+    assert [error for error in bench.errors if _WRITTEN in error], bench.errors
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from schemas import bounds
+from schemas.common import MAX_MS, rfc3339
 from schemas.unreadable import Unreadable
 from stream_app.core.kit.effects import ConsumedRecord
 from stream_app.core.labels.config import LabelsConfig
 
 Refusal = tuple[str, str]
+
+#: How msgspec ends what it says of a field that holds a time.
+_OF_TIMES: Final = ("`$.predicted_at`", "`$.observed_at`")
+#: What milliseconds make a time before 1973, and seconds one of this century, may well be seconds.
+_LEAST_MS: Final = 100_000_000_000
+_RECENT_MS: Final = 946_684_800_000
 
 
 def undecoded(record: ConsumedRecord, error: Exception, limit: int) -> Refusal:
@@ -21,7 +30,12 @@ def undecoded(record: ConsumedRecord, error: Exception, limit: int) -> Refusal:
     size = bounds.content(record.key, record.value, record.headers)
     if size > limit:
         return "oversized", f"{size} bytes, the limit is {limit}"
-    return "invalid_field" if isinstance(error, msgspec.ValidationError) else "invalid_json", str(error)
+    if not isinstance(error, msgspec.ValidationError):
+        return "invalid_json", str(error)
+    said = str(error)
+    if said.endswith(_OF_TIMES):
+        said += ": times are RFC 3339 with an offset, or whole milliseconds since 1970"
+    return "invalid_field", said
 
 
 def too_long(record: ConsumedRecord, key: bytes, limit: int) -> Refusal | None:
@@ -40,6 +54,17 @@ def too_long(record: ConsumedRecord, key: bytes, limit: int) -> Refusal | None:
 
 def out_of_time(field: str, at: int, tick_ms: int, config: LabelsConfig) -> Refusal:
     """A time too far after, or too long before, the covering tick; all in epoch ms."""
+    said, tick = f"{field} {_written(at)}", _written(tick_ms)
     if at > tick_ms:
-        return "future", f"{field} {at} is more than {config.future_ms} ms after the tick {tick_ms}"
-    return "too_old", f"{field} {at} is more than {config.max_age_days} d before the tick {tick_ms}"
+        return "future", f"{said} is more than {config.future_ms / 1000:g} s after the tick {tick}"
+    said += f" is more than {config.max_age_days} d before the tick {tick}"
+    if at < _LEAST_MS and _RECENT_MS < at * 1000 <= MAX_MS:
+        said += f"; if {at} is in seconds ({_written(at * 1000)}), write milliseconds"
+    return "too_old", said
+
+
+def _written(at: int) -> str:
+    try:
+        return rfc3339(at)
+    except OverflowError:  # 9999-12-31T23:00:00-05:00 is a time of the year 10000
+        return f"{at} ms since 1970"
