@@ -78,7 +78,7 @@ async def _outputs(prefix: Prefix, running: Worker) -> dict[str, list[dict[str, 
     clock = await read(prefix.bootstrap, prefix.topics.clock, 3)
     last = max(json.loads(record.value)["at"] for record in clock[0])
     await finished(prefix, int(datetime.fromisoformat(last).timestamp() * 1000), [running], 400)
-    await told(prefix, running, 120)
+    await told(prefix, running, bound_s=120)
     found: dict[str, list[dict[str, Any]]] = {}
     for name in ("metric-snapshots", "drift-events", "alerts"):
         parts = await read(prefix.bootstrap, prefix.topics.output_prefix + name, 2)

@@ -32,23 +32,30 @@ async def finished(prefix: Prefix, at_ms: int, workers: list[Worker], bound_s: f
         return follower
 
 
-async def told(prefix: Prefix, worker: Worker, bound_s: float = 60.0) -> None:
-    """Return when the worker's alerts lanes have taken in all of the last log and committed what it caused."""
+async def told(prefix: Prefix, *workers: Worker, bound_s: float = 60.0) -> None:
+    """Return when the workers' alerts lanes have taken in all of the last log and committed what it caused."""
     topics = prefix.topics
     ends = await end_offsets(prefix.bootstrap, topics.last_log, topics.model_partitions)
 
     def done() -> bool:
-        try:
-            lanes = json.loads(worker.ready())["lanes"]
-        except (ValueError, KeyError):
-            return False
-        mine = [lanes.get(f"alerts-{p}", {}) for p in range(topics.model_partitions)]
+        lanes = [_lanes(worker) for worker in workers]
         return all(
-            lane.get("open") and not lane["uncommitted"] and lane["inputs"]["log"]["reached"] >= ends[p]
-            for p, lane in enumerate(mine)
+            any(_has_taken(found.get(f"alerts-{p}", {}), ends[p]) for found in lanes)
+            for p in range(topics.model_partitions)
         )
 
     await until(done, bound_s, "the alerts lanes to take in the last log")
+
+
+def _lanes(worker: Worker) -> dict[str, Any]:
+    try:
+        return dict(json.loads(worker.ready())["lanes"])
+    except (ValueError, KeyError):
+        return {}
+
+
+def _has_taken(lane: dict[str, Any], end: int) -> bool:
+    return bool(lane.get("open")) and not lane["uncommitted"] and lane["inputs"]["log"]["reached"] >= end
 
 
 async def expected(prefix: Prefix, rules: Rules | None = None) -> Result:

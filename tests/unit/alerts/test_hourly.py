@@ -43,7 +43,7 @@ def ended(found: list[Alert]) -> list[str]:
     return [str(alert.resolution_reason) for alert in found if alert.resolution_reason is not UNSET]
 
 
-@pytest.mark.parametrize(("delay", "hour"), [*product((1, 3, 7), range(0, 24, 5))])
+@pytest.mark.parametrize(("delay", "hour"), [*product((1, 3, 7), range(24))])
 def test_closes_that_have_not_seen_the_day_of_the_alarm_end_nothing(delay: int, hour: int) -> None:
     bench = Bench(**RULES)
     bench.epoch(at(D, hour + 0.5), alarm(hour))
