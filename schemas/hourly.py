@@ -26,7 +26,7 @@ class HourlyEvidence(Output, frozen=True, kw_only=True):
     threshold: Finite
     #: full hour at which the open episode began; left out where none is open
     episode: Timestamp | UnsetType = UNSET
-    #: what became of the episode at this hour
-    change: Literal["opened", "raised", "ended"] | UnsetType = UNSET
+    #: what became of the episode at this hour; ``known``: it opened on what the daily check had told, without an event
+    change: Literal["opened", "known", "raised", "ended"] | UnsetType = UNSET
     severity: Severity | UnsetType = UNSET
     settings_hash: Digest

@@ -130,7 +130,7 @@ LIMITS: dict[str, Any] = TEXTS | {
     # -- metrics
     "VersionDays.first": version_days.FIRST_DAYS, "VersionDays.marks": 2, "VersionDays.marks.key": 16,
     "VersionDays.marks.value": version_days.MARKED_DAYS, "VersionDays.marks.value.key": 20_000,
-    "VersionDays.lasting": 2,
+    "VersionDays.lasting": 2, "VersionDays.lasting.key": 16,
     "ScoreRun.distances": version_days.REMEMBERED_DAYS, "ScoreRun.distances.key": 20_000,
     "Calibration.edges": EXACT_LIMIT, "Calibration.hits": EXACT_LIMIT, "Calibration.hits.item": 2**40,
     "Calibration.rows": EXACT_LIMIT, "Calibration.rows.item": 2**40, "Muting.outside": 7,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from schemas.common import parse_ms
@@ -77,6 +78,29 @@ def test_no_episode_ends_while_ten_points_are_lost(a_day: int) -> None:
     changes = [row["change"] for row in rows if row.get("change")]
     assert changes[0] == "opened"
     assert "ended" not in changes
+
+
+def test_what_the_daily_check_has_told_opens_an_episode_without_an_event() -> None:
+    """A loss that creeps in over 16 days is HIGH by the daily check first, and hours alarm when it has been for days:
+    nothing is said twice, also not when it is over and the evidence of those days is still there."""
+    first, last = ONSET + 48, ONSET + 26 * 24
+
+    def creeps(hour: int, rng: np.random.Generator) -> tuple[float, float]:
+        return (min(14.0, 14.0 * (hour - first) / (16 * 24)) if first <= hour < last else 0.0), 0.0
+
+    sim = play(hourly_simulator(), [HourlyModel(MODEL, creeps, late_h=20)], range(ONSET + 34 * 24))
+    assert not alarms(sim)
+    rows = [row for row in records(sim, "hourly-evidence") if row["kind"] == "performance"]
+    known, ended = [row for row in rows if row.get("change")]
+    assert (known["change"], ended["change"]) == ("known", "ended")
+    assert known["evidence"] >= known["threshold"]
+    assert hour_of(ended["as_of"]) <= last + 72
+    events = [row for row in records(sim, "drift-events") if row["kind"] == "performance"]
+    before = [row for row in events if row["at"] < known["at"]]
+    assert known["severity"] == before[-1]["severity"] == "HIGH"
+    alerts = [row for row in records(sim, "alerts") if row["type"] == "ML_DRIFT_DETECTED"]
+    assert len({row["id"] for row in alerts}) == 1
+    assert alerts[-1]["status"] == "resolved"
 
 
 def test_scores_that_move_are_alarmed_within_hours() -> None:

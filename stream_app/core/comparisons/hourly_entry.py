@@ -50,8 +50,9 @@ class HourlyEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     evidence: float | None = None
     in_flight: float | None = None
     threshold: float
-    #: what became of the episode; an event goes out when it opened or was raised
-    what: Literal["opened", "raised", "goes_on", "ended"] | None = None
+    #: what became of the episode; an event goes out when it opened or was raised, none if it opened on what the daily
+    #: check has told
+    what: Literal["opened", "known", "raised", "goes_on", "ended"] | None = None
     severity: Severity | None = None
     #: full hour at which the open episode opened
     since: int | None = None

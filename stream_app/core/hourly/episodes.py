@@ -4,6 +4,11 @@ An episode is open from an alarm until the days in flight alone have shown nothi
 of its kind does not say drift; or until ``rebaseline`` or another version. Within it a further event goes out only when
 severity rises. At its end evidence begins anew.
 
+What the daily check of the kind has found already, on its newest day, is told once: such an alarm opens its episode
+without an event, which goes out when the severity rises above the check's. A model whose quality falls by a season
+keeps the reference of before, as its days are tainted, so it would alarm weeks after its daily alert, and say no more
+(docs/statistics.md).
+
 One of scores that outcomes acquit goes on, but its days teach the reference as those of the acquitted run teach the
 daily baseline: a lasting and harmless change would keep it open, and its model unwatched, for good.
 """
@@ -27,11 +32,12 @@ QUIET_HOURS: Final = 24
 
 @dataclass(frozen=True, slots=True)
 class HourlyJudgement:
-    """What becomes of a reading. An event goes out when an episode ``opened`` or was ``raised``."""
+    """What becomes of a reading. An event goes out when an episode ``opened`` or was ``raised``; one that opens on what
+    the daily check has told is ``known``."""
 
     state: KindEvidence
-    what: Literal["opened", "raised", "goes_on", "ended"] | None = None
-    #: the episode's highest
+    what: Literal["opened", "known", "raised", "goes_on", "ended"] | None = None
+    #: the highest that was told
     severity: Severity | None = None
 
 
@@ -46,27 +52,30 @@ def judge(
     loss: HourlyLoss | None,
     hour: int,
     *,
-    daily_drift: bool,
+    daily: Severity | None,
     acquitted: bool | None = False,
 ) -> HourlyJudgement:
-    """``hour``: the full hour. ``daily_drift``: the newest daily check of the kind says drift. ``acquitted``: of
-    scores, what outcomes say of the run they stand in (MEDIUM at most if they acquit it); ``None``: there is none."""
+    """``hour``: the full hour. ``daily``: severity of the drift that the newest daily check of the kind found, where
+    its newest day shows it too. ``acquitted``: of scores, what outcomes say of the run they stand in (MEDIUM at most
+    if they acquit it); ``None``: there is none."""
     severity = Severity.MEDIUM if loss is None or acquitted else loss.severity
     episode = state.episode
+    told = [known for known in (daily, episode.severity if episode is not None else None) if known is not None]
+    news = reading.alarm and all(RANK[severity] > RANK[known] for known in told)
+    highest = max([severity, *told] if reading.alarm else told, key=RANK.__getitem__, default=severity)
     if episode is None:
         if not reading.alarm:
             return HourlyJudgement(state)
         start = reading.start if reading.start is not None else hour - 1
-        opened = HourlyEpisode(hour, start, severity, _quiet(reading, None, hour), bool(acquitted))
-        return HourlyJudgement(replace(state, episode=opened), "opened", severity)
+        opened = HourlyEpisode(hour, start, highest, _quiet(reading, None, hour), bool(acquitted))
+        return HourlyJudgement(replace(state, episode=opened), "opened" if news else "known", highest)
     quiet_since = _quiet(reading, episode.quiet_since, hour)
-    if quiet_since is not None and hour - quiet_since >= QUIET_HOURS and not daily_drift:
+    if quiet_since is not None and hour - quiet_since >= QUIET_HOURS and daily is None:
         return HourlyJudgement(end_episode(state, hour), "ended", episode.severity)
     start = episode.start if reading.start is None else min(episode.start, reading.start)
-    raised = reading.alarm and RANK[severity] > RANK[episode.severity]
     cleared = episode.acquitted if acquitted is None else acquitted
-    now = HourlyEpisode(episode.opened, start, severity if raised else episode.severity, quiet_since, cleared)
-    return HourlyJudgement(replace(state, episode=now), "raised" if raised else "goes_on", now.severity)
+    now = HourlyEpisode(episode.opened, start, highest, quiet_since, cleared)
+    return HourlyJudgement(replace(state, episode=now), "raised" if news else "goes_on", highest)
 
 
 def _quiet(reading: HourlyReading, since: int | None, hour: int) -> int | None:

@@ -23,7 +23,7 @@ class HourlyEpisode(msgspec.Struct, frozen=True, array_like=True):
     #: full hour of the alarm, and the hour the loss began at as far as was known then
     opened: int
     start: int
-    #: the highest of its events
+    #: the highest that was told: of its events, and of the daily check that found the same before
     severity: Severity
     #: full hour since which the days in flight alone have shown nothing
     quiet_since: int | None = None

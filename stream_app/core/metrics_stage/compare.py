@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import structs
 
-from schemas.drift import SEVERE, Verdict
+from schemas.drift import SEVERE, Severity, Verdict
 from stream_app.core import model_log
 from stream_app.core.comparisons.labels import BY_SCORE, DailyCounts, label_window, metric_bounds, selection
 from stream_app.core.comparisons.quality import QualityCounts, quality_values
@@ -149,7 +149,7 @@ class Comparer:
         acquitted = days.run is not None and days.run.acquitted
         found = statistical_verdict(windows, limits, acquitted)
         days.scores_judged(day.first, found.verdict == Verdict.DRIFT, alone)
-        self._lasts(mine, days, "statistical", scores_last(found, windows, limits))
+        self._lasts(mine, days, "statistical", found.severity if scores_last(found, windows, limits) else None)
         oldest = version_days.window(limits, close.day)[0]
         self._judged(mine, days, "statistical", day.first, found, oldest, run=before)
         self._baselines.keep(mine, days, "statistical", baseline, oldest)
@@ -234,7 +234,7 @@ class Comparer:
         high = found.severity in SEVERE
         if not again:
             self._judge_run(mine, days, baseline, end, high or severe, limits)
-        self._lasts(mine, days, "performance", labels_last(found, windows, limits))
+        self._lasts(mine, days, "performance", found.severity if labels_last(found, windows, limits) else None)
         oldest = version_days.window(limits, close.day)[0]
         self._judged(mine, days, "performance", newest, found, oldest)
         repair = None
@@ -363,8 +363,8 @@ class Comparer:
         yield from range(end - limits.recent_days, end)
         yield from range(*version_days.window(limits, close))
 
-    def _lasts(self, mine: VersionCells, days: VersionDays, kind: Kind, lasting: bool) -> None:
-        if days.lasts(kind, lasting):
+    def _lasts(self, mine: VersionCells, days: VersionDays, kind: Kind, severity: Severity | None) -> None:
+        if days.lasts(kind, severity):
             self._work.put(days_key(mine.model, mine.version), version_days.encode(days))
 
     def _judged(

@@ -48,7 +48,7 @@ from stream_app.core.metrics_stage.version_days import Kind, VersionDays
 _COST: Final = 10
 #: log10 of the evidence from which it is written down without an episode.
 NOTED: Final = 1.0
-What = Literal["opened", "raised", "goes_on", "ended"] | None
+What = Literal["opened", "known", "raised", "goes_on", "ended"] | None
 #: What each kind of channel is called in events.
 DRIFT_KIND: Final[dict[HourlyKind, DriftKind]] = {
     "errors": DriftKind.PERFORMANCE,
@@ -168,8 +168,8 @@ class HourlyTier:
                 hours = self._hours(look.model, look.version, loss_days(reading))
                 found = estimate_loss(kind, reading, look.references, hours, look.rules.hourly)
             # the check's newest day must show it: its seven days show a short fault for days after the end
-            daily = _CHECK[kind] in days.lasting
-            judged = episodes.judge(before, reading, found, hour, daily_drift=daily, acquitted=acquitted)
+            daily = days.lasting.get(_CHECK[kind])
+            judged = episodes.judge(before, reading, found, hour, daily=daily, acquitted=acquitted)
             state = state.having(kind, judged.state)
             what, severity = judged.what, judged.severity
         after = state.of(kind)

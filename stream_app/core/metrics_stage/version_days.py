@@ -13,13 +13,13 @@ from typing import Final, Literal
 
 import msgspec
 
-from schemas.drift import SEVERE, Verdict
+from schemas.drift import SEVERE, Severity, Verdict
 from stream_app.core.comparisons.rules import ComparisonRules
 from stream_app.core.comparisons.verdicts import Judgement
 from stream_app.core.kit.codec import Codec
 from stream_app.core.kit.spans import baseline_span
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 #: As many first days as any setting of ``initial_baseline_days`` may ask for.
 FIRST_DAYS: Final = 30
 #: As many days of marks as any setting of ``baseline_end_days`` may ask for.
@@ -59,8 +59,8 @@ class VersionDays(msgspec.Struct):
     marks: dict[Kind, dict[int, int]] = {}
     #: the run of statistical drift that stands
     run: ScoreRun | None = None
-    #: kinds whose newest check found drift that its newest day shows by itself
-    lasting: list[Kind] = []
+    #: kinds whose newest check found drift that its newest day shows by itself → severity of the check
+    lasting: dict[Kind, Severity] = {}
 
     def closed(self, day: int) -> bool:
         """Note a day that was closed; ``True`` if that changed anything."""
@@ -81,14 +81,15 @@ class VersionDays(msgspec.Struct):
         self.marks[kind] = marks
         return marks != before
 
-    def lasts(self, kind: Kind, lasting: bool) -> bool:
-        """Note whether what a check found lasts to its newest day; ``True`` if that is news.
+    def lasts(self, kind: Kind, severity: Severity | None) -> bool:
+        """Note the severity of what a check found, if that lasts to its newest day; ``True`` if that is news.
 
         Seven days show a fault of three for days after its end: an hourly episode must not wait for that.
         """
-        if (kind in self.lasting) == lasting:
+        if self.lasting.get(kind) == severity:
             return False
-        self.lasting = sorted({*self.lasting, kind}) if lasting else [known for known in self.lasting if known != kind]
+        found = {known: told for known, told in self.lasting.items() if known != kind}
+        self.lasting = found if severity is None else dict(sorted((found | {kind: severity}).items()))
         return True
 
     def tainted(self, kind: Kind) -> set[int]:
@@ -139,7 +140,7 @@ class VersionDays(msgspec.Struct):
 
     def restart(self, day: int) -> None:
         """An operator takes the present as normal: the baseline begins again at ``day``."""
-        self.start, self.first, self.marks, self.run, self.lasting = day, [], {}, None, []
+        self.start, self.first, self.marks, self.run, self.lasting = day, [], {}, None, {}
 
 
 def window(rules: ComparisonRules, close: int) -> tuple[int, int]:

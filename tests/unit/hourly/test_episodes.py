@@ -37,23 +37,31 @@ QUIET = replace(fresh(HOUR), episode=HourlyEpisode(HOUR - 60, HOUR - 70, Severit
 @pytest.mark.parametrize(
     ("state", "found", "loss", "daily", "acquitted", "what", "severity"),
     [
-        (fresh(HOUR), reading(3.3), lost(15), True, False, None, None),
-        (fresh(HOUR), reading(None), None, True, False, None, None),
-        (fresh(HOUR), reading(3.301), lost(15), False, False, "opened", Severity.HIGH),
-        (fresh(HOUR), reading(5.0), lost(10), False, False, "opened", Severity.MEDIUM),
-        (fresh(HOUR), reading(5.0), lost(20.01), False, False, "opened", Severity.CRITICAL),
-        (fresh(HOUR), reading(5.0), lost(20), False, False, "opened", Severity.HIGH),
-        (fresh(HOUR), reading(5.0), lost(30), False, True, "opened", Severity.MEDIUM),
-        (fresh(HOUR), reading(5.0), None, False, False, "opened", Severity.MEDIUM),
-        (OPEN, reading(9.0), lost(19), False, False, "goes_on", Severity.HIGH),
-        (OPEN, reading(9.0), lost(9), False, False, "goes_on", Severity.HIGH),
-        (OPEN, reading(9.0), lost(21), False, False, "raised", Severity.CRITICAL),
-        (OPEN, reading(2.0), lost(21), False, False, "goes_on", Severity.HIGH),
-        (OPEN, reading(None), None, False, False, "goes_on", Severity.HIGH),
-        (QUIET, reading(4.0, -0.001), lost(12), False, False, "ended", Severity.HIGH),
-        (QUIET, reading(4.0, -0.001), lost(12), True, False, "goes_on", Severity.HIGH),
-        (QUIET, reading(4.0, 0.0), lost(12), False, False, "goes_on", Severity.HIGH),
-        (QUIET, reading(None), None, False, False, "ended", Severity.HIGH),
+        (fresh(HOUR), reading(3.3), lost(15), Severity.HIGH, False, None, None),
+        (fresh(HOUR), reading(None), None, Severity.HIGH, False, None, None),
+        (fresh(HOUR), reading(3.301), lost(15), None, False, "opened", Severity.HIGH),
+        (fresh(HOUR), reading(5.0), lost(10), None, False, "opened", Severity.MEDIUM),
+        (fresh(HOUR), reading(5.0), lost(20.01), None, False, "opened", Severity.CRITICAL),
+        (fresh(HOUR), reading(5.0), lost(20), None, False, "opened", Severity.HIGH),
+        (fresh(HOUR), reading(5.0), lost(30), None, True, "opened", Severity.MEDIUM),
+        (fresh(HOUR), reading(5.0), None, None, False, "opened", Severity.MEDIUM),
+        (OPEN, reading(9.0), lost(19), None, False, "goes_on", Severity.HIGH),
+        (OPEN, reading(9.0), lost(9), None, False, "goes_on", Severity.HIGH),
+        (OPEN, reading(9.0), lost(21), None, False, "raised", Severity.CRITICAL),
+        (OPEN, reading(2.0), lost(21), None, False, "goes_on", Severity.HIGH),
+        # what the daily check has told is no news, at its severity or below
+        (fresh(HOUR), reading(5.0), lost(15), Severity.HIGH, False, "known", Severity.HIGH),
+        (fresh(HOUR), reading(5.0), lost(8), Severity.CRITICAL, False, "known", Severity.CRITICAL),
+        (fresh(HOUR), reading(5.0), lost(25), Severity.CRITICAL, True, "known", Severity.CRITICAL),
+        (fresh(HOUR), reading(5.0), lost(25), Severity.HIGH, False, "opened", Severity.CRITICAL),
+        (fresh(HOUR), reading(5.0), lost(15), Severity.MEDIUM, False, "opened", Severity.HIGH),
+        (OPEN, reading(9.0), lost(21), Severity.CRITICAL, False, "goes_on", Severity.CRITICAL),
+        (OPEN, reading(9.0), lost(21), Severity.MEDIUM, False, "raised", Severity.CRITICAL),
+        (OPEN, reading(None), None, None, False, "goes_on", Severity.HIGH),
+        (QUIET, reading(4.0, -0.001), lost(12), None, False, "ended", Severity.HIGH),
+        (QUIET, reading(4.0, -0.001), lost(12), Severity.HIGH, False, "goes_on", Severity.HIGH),
+        (QUIET, reading(4.0, 0.0), lost(12), None, False, "goes_on", Severity.HIGH),
+        (QUIET, reading(None), None, None, False, "ended", Severity.HIGH),
     ],
 )
 def test_an_alarm_opens_an_episode_that_rises_and_ends(
@@ -65,11 +73,11 @@ def test_an_alarm_opens_an_episode_that_rises_and_ends(
     what: str | None,
     severity: Any,
 ) -> None:
-    judged = judge(state, found, loss, HOUR, daily_drift=daily, acquitted=acquitted)
+    judged = judge(state, found, loss, HOUR, daily=daily, acquitted=acquitted)
     assert (judged.what, judged.severity) == (what, severity)
-    assert (judged.state.episode is not None) == (what in ("opened", "raised", "goes_on"))
+    assert (judged.state.episode is not None) == (what in ("opened", "known", "raised", "goes_on"))
     assert at_issue(state, found) == (what is not None)
-    if what in ("opened", "raised"):
+    if what in ("opened", "known", "raised"):
         assert judged.state.episode is not None
         assert judged.state.episode.severity == severity
     if what == "ended":
@@ -80,7 +88,7 @@ def test_an_episode_ends_after_24_quiet_hours_in_a_row() -> None:
     state = OPEN
     for hour in range(HOUR, HOUR + 40):
         quiet = hour - HOUR not in range(10, 13)
-        judged = judge(state, reading(1.0, -1.0 if quiet else 0.5), lost(1), hour, daily_drift=False)
+        judged = judge(state, reading(1.0, -1.0 if quiet else 0.5), lost(1), hour, daily=None)
         state = judged.state
         if judged.what == "ended":
             assert hour == HOUR + 13 + 24
@@ -99,7 +107,7 @@ def test_evidence_begins_anew_after_an_episode() -> None:
 
 def test_days_that_outcomes_acquitted_teach_the_reference_also_when_their_run_is_over() -> None:
     def look(state: KindEvidence, acquitted: bool | None, in_flight: float = 0.5) -> KindEvidence:
-        return judge(state, reading(1.0, in_flight), lost(15), HOUR, daily_drift=False, acquitted=acquitted).state
+        return judge(state, reading(1.0, in_flight), lost(15), HOUR, daily=None, acquitted=acquitted).state
 
     run_is_over = look(look(OPEN, True), None)
     assert run_is_over.episode is not None
