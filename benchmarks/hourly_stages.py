@@ -3,7 +3,8 @@
 :mod:`benchmarks.hourly_worlds` plays the same worlds faster, on the pure functions alone. Here every prediction and
 outcome goes through metrics, drift, retraining and alerts, with their references, taints and episodes, at the default
 budget and without any reset. Outcomes come 1 to 20 hours after their prediction. Alarms are hourly drift events of any
-severity, after the days that the first whole reference takes.
+severity, after the days that the first whole reference takes. Beside them are counted the model-months with evidence of
+100 or more, which is an alarm at an alpha of .01, whether or not the daily check had told of it before.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ YOUNG: Final = 17
 _LATE: Final = range(50 * 24, 80 * 24)
 _SILENT: Final = slice(50 * 24, 64 * 24)
 _MIXED: Final = 50 * 24
+#: Hours of a model-month.
+_MONTH: Final = 720
 #: Hours until an hour comes a second time.
 _AGAIN: Final = 26
 
@@ -155,10 +158,14 @@ def main(models: int, days: int, per_day: int, names: tuple[str, ...], seed: int
             heard = play(group, warm + watched, warm, lambda day: status.update(f"{world}: day {day + 1}"))  # noqa: B023
             alarms = [alarm for found in heard.alarms.values() for alarm in found if alarm[0] >= warm * 24]
             alerts = [alert for found in heard.alerts.values() for alert in found if alert[0] >= warm * 24]
+            reached = {(model, kind, (hour - warm * 24) // _MONTH) for model, found in heard.hundred.items()
+                       for hour, kind in found if hour >= warm * 24}  # fmt: skip
             rows.append({
                 "world": world, "per_day": per_day, "models": models, "months": round(models * watched / 30, 1),
                 "alarms of errors": sum(kind == "performance" for _, kind, _ in alarms),
                 "alarms of scores": sum(kind == "statistical" for _, kind, _ in alarms),
+                "months of errors at .01": sum(kind == "performance" for _, kind, _ in reached),
+                "months of scores at .01": sum(kind == "statistical" for _, kind, _ in reached),
                 "hourly alerts": sum(check == "hourly" for _, check in alerts),
                 "daily alerts": sum(check != "hourly" for _, check in alerts),
                 "seconds": round(time.process_time() - began, 1),

@@ -132,6 +132,10 @@ def predicted_hour(
     return Batch(name, "v1", day, scores, predicted, np.full(len(scores), -1), hour=of), came
 
 
+#: log10 of the evidence that is an alarm at a budget of 20 false alerts in 1,000 model-months.
+_HUNDRED: Final = 2.0
+
+
 class Stream(Protocol):
     """A model that is played hour by hour."""
 
@@ -149,6 +153,8 @@ class Heard(NamedTuple):
     alerts: dict[str, list[tuple[int, str]]]
     #: alarms of the hourly check, MEDIUM ones too: hour, kind, severity
     alarms: dict[str, list[tuple[int, str, str]]]
+    #: hours with evidence of 100 or more, alarms or not: hour, kind
+    hundred: dict[str, list[tuple[int, str]]]
     #: whether each decision was wrong, by the hour its outcome came in
     errors: dict[str, list[tuple[int, bool]]]
 
@@ -176,6 +182,10 @@ def play(
         told(hour // 24)
     alerts: dict[str, list[tuple[int, str]]] = {model.name: [] for model in models}
     alarmed: dict[str, list[tuple[int, str, str]]] = {model.name: [] for model in models}
+    hundred: dict[str, list[tuple[int, str]]] = {model.name: [] for model in models}
+    for row in records(sim, "hourly-evidence"):
+        if row["evidence"] is not None and row["evidence"] >= _HUNDRED:
+            hundred[row["model"]].append((_hour(row["as_of"]), row["kind"]))
     checks = {}
     for row in records(sim, "drift-events"):
         checks[row["id"]] = row.get("check") or "daily"
@@ -184,7 +194,7 @@ def play(
     for row in records(sim, "alerts"):
         if row.get("notify") == "opened" and row["type"] == "ML_DRIFT_DETECTED":
             alerts[row["model"]].append((_hour(row["opened_at"]), checks.get(row["drift_event_ids"][-1], "daily")))
-    return Heard(alerts, alarmed, errors)
+    return Heard(alerts, alarmed, hundred, errors)
 
 
 def _hour(at: str) -> int:
