@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -15,6 +16,8 @@ from stream_app.errors import PlumblineError
 
 #: What a shell sets that asks how a word goes on.
 _COMPLETES: Final = "_PLUMBLINE_COMPLETE"
+#: What a disk answers whichever file it was; the system names no path with it.
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 #: command → (module below stream_app.cli, attribute, one line for the list)
 _COMMANDS: Final = {
     "try": ("try_", "try_", "What a file of scored rows shows, without Kafka."),
@@ -101,9 +104,23 @@ def main(argv: list[str] | None = None) -> Any:
     except PlumblineError as error:
         click.echo(f"plumbline: {error}", err=True)
         sys.exit(1)
+    except OSError as error:
+        if error.filename is None and error.errno not in _NO_ROOM:
+            raise
+        click.echo(f"plumbline: {_of_disk(error)}", err=True)
+        sys.exit(1)
     except Exception as error:
         # named by its module: who asks for help does without Kafka's client
         if not type(error).__module__.startswith("aiokafka."):
             raise
         click.echo(f"plumbline: Kafka says {error}. `plumbline topics check` compares topics and settings", err=True)
         sys.exit(1)
+
+
+def _of_disk(error: OSError) -> str:
+    """A file or folder that cannot be used: which one, why, and what says where files go."""
+    path = "the disk" if error.filename is None else os.fsdecode(error.filename)
+    return (
+        f"{path} cannot be used: {error.strerror}. Files go to the folder the command runs in, and where "
+        "PLUMBLINE_DATA_DIR and PLUMBLINE_CACHE_DIR say"
+    )

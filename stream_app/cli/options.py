@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from typing import Final
 
 import click
@@ -25,6 +27,23 @@ class ModelName(click.ParamType):
         if value not in self._also and not re.fullmatch(f"{NAME}:{NAME}", value):
             self.fail(f"{value!r}: a model is written TYPE:TENANT, or TYPE:global where no tenant is given", param, ctx)
         return value
+
+
+class Written(click.Path):
+    """A file that the command will write at its end: what cannot be written is refused before the work, not after."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True, path_type=Path)
+        self.name = "path"
+
+    def convert(self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path. Its folder has to be there, and this user has to be allowed to write in it."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if not path.parent.is_dir():
+            self.fail(f"{path}: there is no folder {path.parent}", param, ctx)
+        if not path.exists() and not os.access(path.parent, os.W_OK | os.X_OK):
+            self.fail(f"{path}: this user may not write in {path.parent.absolute()}", param, ctx)
+        return path
 
 
 metrics_port = click.option(

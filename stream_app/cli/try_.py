@@ -16,7 +16,7 @@ import click
 from stream_app import settings as settings_module
 from stream_app.cli import listing
 from stream_app.cli.listing import ListColumn
-from stream_app.cli.options import label_delay
+from stream_app.cli.options import Written, label_delay
 from stream_app.cli.tables import (
     file_of,
     given_by,
@@ -45,7 +45,7 @@ _MORE = ("label_delay", "seed", "spread")
 _COLUMNS = (
     ListColumn("field", lambda row: row["field"]),
     ListColumn("read from", lambda row: row["column"]),
-    ListColumn("because", lambda row: row["why"], 1, sentence=True),
+    ListColumn("because", lambda row: row["why"], sentence=True),
 )
 
 
@@ -54,11 +54,11 @@ _COLUMNS = (
 @table_options
 @click.option("--label-delay", metavar="A..B", help="Delay of outcomes that have no time, drawn by seed: 6h..3d.")
 @click.option("--yes", is_flag=True, help="Take the guess without being asked.")
-@click.option("--save", type=click.Path(path_type=Path), help="Write the mapping, for --mapping of other commands.")
+@click.option("--save", type=Written(), help="Write the mapping, for --mapping of other commands.")
 @click.option("--dashboard", is_flag=True, help="Then the same on Kafka, with the dashboard, until Ctrl-C.")
 @click.option("--keep", metavar="NAME", help="With --dashboard: leave services, topics and state under this name.")
 @click.option(
-    "--report", "target", type=click.Path(path_type=Path), default=Path("plumbline-report.html"), show_default=True,
+    "--report", "target", type=Written(), default=Path("plumbline-report.html"), show_default=True,
     help="The report, one HTML file that needs nothing else.",
 )  # fmt: skip
 def try_(

@@ -137,7 +137,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     try:
         return parsed(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise Incompatible(f"{path}: {error}") from error
+        raise Incompatible(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 class RowReader:

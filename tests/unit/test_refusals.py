@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import click
 import pytest
 
-from stream_app.cli import cli
+from stream_app.cli import cli, main
 from tests.support.refusals import Answered, answers
 
 WHY: Final = ("--reason", "why")
@@ -62,11 +64,21 @@ WRONG: Final = (
     (("try", "none.csv"), 1, "none.csv: no such file"),
     (("replay", "none.csv"), 1, "none.csv: no such file"),
     (("load", "outcomes", "none.csv"), 1, "none.csv: no such file"),
-    (("load", "outcomes", "scored.csv", "--mapping", "none.toml"), 1, "none.toml"),
+    (("load", "outcomes", "scored.csv", "--mapping", "none.toml"), 1, "none.toml: No such file or directory\n"),
     (("relay", "in", "--map", "none.toml"), 1, "none.toml: No such file"),
     (("predictor", "serve", "none.csv"), 2, "'none.csv' does not exist"),
     (("predictor", "seed", "fraud:acme", "v1", "none.csv"), 2, "'none.csv' does not exist"),
     (("bridge",), 1, "PLUMBLINE_BRIDGE_WEBHOOK_URL"),
+)  # fmt: skip
+#: Commands that write, each where it cannot: below ``taken``, which is a file.
+UNWRITABLE: Final = (
+    (("try", "scored.csv", "--yes", "--report", "taken/report.html"), 2, "there is no folder taken"),
+    (("try", "scored.csv", "--yes", "--save", "none/map.toml"), 2, "there is no folder none"),
+    (("try", "scored.csv", "--yes", "--report", "."), 2, "is a directory"),
+    (("services", "up", "--dir", "taken/here"), 1, "taken/here cannot be used: Not a directory"),
+    (("services", "run", "--dir", "taken/here", "--", "true"), 1, "taken/here cannot be used: Not a directory"),
+    (("services", "fetch"), 1, "cache cannot be used: Not a directory"),
+    (("demo", "--once"), 1, "cache cannot be used: Not a directory"),
 )  # fmt: skip
 #: Commands that say more than one sentence without a broker, that serve without one, or that start one.
 OTHERS: Final = {
@@ -129,3 +141,47 @@ def test_what_is_asked_for_wrongly_is_answered_by_its_kind_and_with_what_would_b
     assert sentence in found.said
     assert "Traceback" not in found.said
     assert found.cpu_s <= MOST_CPU_S or words[0] in SKLEARN
+
+
+def test_what_cannot_be_written_is_named_in_a_sentence_and_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    (tmp_path / "scored.csv").write_text("prediction_id,predicted_at,score\na,2026-03-02T00:00:00Z,0.5\n")
+    settings = {"CACHE_DIR": str(tmp_path / "taken" / "cache")}
+    found = answers([words for words, _, _ in UNWRITABLE], tmp_path, settings)
+    for answered, (words, code, sentence) in zip(found, UNWRITABLE, strict=True):
+        assert (answered.code, "Traceback" in answered.said) == (code, False), (words, answered.said)
+        assert sentence in answered.said, words
+        assert "is read like this" not in answered.said, words
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "/var/x"), "/var/x cannot be used: Permission denied. "),
+        (OSError(errno.EROFS, "Read-only file system", b"/var/x"), "/var/x cannot be used: Read-only file system. "),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "x"), "x cannot be used: No such file"),
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk cannot be used: No space left on device. "),
+    ],
+)
+def test_a_disk_that_refuses_is_a_sentence_whichever_command_it_was(
+    error: OSError, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def raises(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "main", raises)
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    said = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert said.startswith(f"plumbline: {sentence}")
+    assert "PLUMBLINE_DATA_DIR" in said
+
+
+def test_what_is_no_fault_of_a_disk_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def raises(**_: object) -> None:
+        raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+
+    monkeypatch.setattr(cli, "main", raises)
+    with pytest.raises(ConnectionResetError):
+        main([])
