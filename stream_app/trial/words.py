@@ -73,8 +73,8 @@ def _certainty(row: Row) -> str:
     ]
     if not judged:
         return f"{row['statistic']:.1f} points"
-    # the window that the verdict stands on; of two the longer, which is the surer one
-    worst = max(judged, key=lambda window: (window["interval"][0] > 0, window.get("recent_rows", 0), _drop(window)))
+    # the metric and the window that the severity stands on: the event names the one, and the other by its drop
+    worst = min(judged, key=lambda window: (window.get("metric") != row.get("metric"), _beside(window, row)))
     low, high = (100 * bound for bound in worst["interval"])
     return (
         f"{worst.get('metric', 'the metric')} {worst['baseline']:.2f} → {worst['recent']:.2f} in the days from "
@@ -82,8 +82,9 @@ def _certainty(row: Row) -> str:
     )
 
 
-def _drop(window: Row) -> float:
-    return float(window["baseline"] - window["recent"])
+def _beside(window: Row, row: Row) -> float:
+    """Points between a window's drop and the drop that decided."""
+    return abs(100 * float(window["baseline"] - window["recent"]) - float(row["statistic"] or 0))
 
 
 def _day(text: str) -> str:

@@ -14,7 +14,9 @@ from stream_app.cli import cli
 from stream_app.errors import Incompatible
 from stream_app.ingest.files import Reading
 from stream_app.trial.columns import look_at
+from stream_app.trial.findings import DriftRun
 from stream_app.trial.guess import guess
+from stream_app.trial.words import run_in_words
 from tests.support.scored_file import ScoredFile
 
 FILE = ScoredFile(rows=6_000, days=60, change=25, lost=48)
@@ -55,6 +57,28 @@ def test_the_planted_day_and_the_change_of_version_are_found(tried: tuple[Path, 
     assert "Performance drifted from" in text
     assert "accuracy by week, with its 95 % interval" in text
     assert "outcomes of 95% of them" in text
+
+
+def _window(metric: str, first: str, recent: float, low: float, rows: int) -> dict[str, object]:
+    return {
+        "metric": metric, "from": f"{first}T00:00:00.000Z", "baseline": 0.8, "recent": recent, "recent_rows": rows,
+        "interval": [low, 0.5],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "precision"])
+@pytest.mark.parametrize("first", ["2026-03-01", "2026-03-07"])
+def test_the_worst_check_is_told_by_what_made_it_so_severe(metric: str, first: str) -> None:
+    windows = [
+        _window(name, day, 0.45 if (name, day) == (metric, first) else 0.65, 0.07, rows)
+        for day, rows in (("2026-03-01", 400), ("2026-03-07", 60))
+        for name in ("accuracy", "precision")
+    ]
+    worst = {
+        "kind": "performance", "severity": "CRITICAL", "metric": metric, "statistic": 35.0000001, "windows": windows,
+    }  # fmt: skip
+    said = run_in_words(DriftRun("performance", "2026-03-08", "2026-03-08", 1, worst))
+    assert f"at worst CRITICAL: {metric} 0.80 → 0.45 in the days from {first}, a drop of 7.0 to 50.0" in said
 
 
 class _Asks(HTMLParser):
