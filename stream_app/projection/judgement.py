@@ -79,8 +79,9 @@ class Tally:
         check = view["drift"]["performance"]
         self._standings[check["as_of"] if check is not None else "", view["standing"]] += 1
         self.need_a_look += bool(view["reasons"])
-        reasons = tuple(reason for reason in view["reasons"] if reason.startswith("MEDIUM "))
-        if reasons:
+        reasons = tuple(reason for reason in view["reasons"] if reason.startswith("MEDIUM ") and "alert" not in reason)
+        # named by MEDIUM drift alone, a model that has an alert would seem to have nothing worse
+        if reasons and not any(map(_alerted, view["reasons"])):
             self.medium_models += 1
             if len(self.medium) < NAMED:
                 self.medium.append(Medium(view["model"], reasons))
@@ -96,6 +97,11 @@ class Tally:
         for (close, standing), count in self._standings.items():
             found[standing if close == newest else "not_yet_judged"] += count
         return found
+
+
+def _alerted(reason: str) -> bool:
+    """Whether a reason stands in the lists of alerts, or is on its way there."""
+    return " alert" in reason or reason.startswith(("HIGH ", "CRITICAL "))
 
 
 def judge(tally: Tally, status: Status) -> QualityJudgement:

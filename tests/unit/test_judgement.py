@@ -106,6 +106,13 @@ def test_medium_is_never_counted_without_saying_why() -> None:
     assert "27 more with MEDIUM drift)" in found.sentence
 
 
+@pytest.mark.parametrize("worse", ["CRITICAL alert", "MEDIUM alert", "HIGH alert taken", "HIGH performance drift"])
+def test_a_model_that_has_something_worse_is_not_named_by_its_medium_drift(worse: str) -> None:
+    found = judge(tally(model("judged", CLOSE, worse, "MEDIUM calibration drift")), WELL)
+    assert found.sentence == "1 model needs a look. 1 judged, as of 28 Nov 04:00 UTC."
+    assert (found.need_a_look, found.medium_models, found.medium) == (1, 0, ())
+
+
 def test_bad_news_is_told_even_where_good_news_is_not() -> None:
     late = WELL._replace(degraded=True, reason="nothing new for 20 s: is a worker running?", code="no_worker")
     found = judge(tally(model("judged", CLOSE, "CRITICAL alert")), late)
