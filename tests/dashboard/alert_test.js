@@ -47,6 +47,8 @@ Deno.test("a headline says what fell, by how much, since when, and how it stands
     [alert({ performance: found({}), hourly_performance: hourly({}) }), /since 12 Jan.*; still so at the check of 18 Jan/],
     [alert({ hourly_performance: hourly({ verdict: "no_drift" }), last_drift: { hourly_performance: hourly({}) } }), /fell by 22\.0 .*not seen any more at the full hour/],
     [alert({ hourly_statistical: hourly({ windows: [window({ ...HOURS, recent: 0.3, baseline: 0.1 })] }) }), /^Scores moved since 17 Jan.* 10:00 UTC: a part of their range that held 10 % of them holds 30 %; still so/],
+    [alert({ performance: found({ verdict: "insufficient_evidence" }), hourly_performance: hourly({ as_of: "2026-01-17T18:00:00.000Z" }), last_drift: { performance: found({}) } }), /fell by 22\.0 .*, since 12 Jan.*; could not be judged at the check/],
+    [alert({ performance: found({ verdict: "no_drift" }), hourly_performance: hourly({}), last_drift: { performance: found({}) } }), /, since 17 Jan.* 10:00 UTC; still so at the full hour/],
     [alert({}), /^As it was told; still open\.$/],
   ]);
   for (const [given, said] of cases) match(headline(given, [given]), said);

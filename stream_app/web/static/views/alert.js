@@ -169,7 +169,7 @@ function content(found, { newest, range, metric, choose, chooseMetric }) {
         h(
           "section",
           { class: "card", "data-key": "explain" },
-          h("h2", {}, "Work it out again"),
+          h("h2", {}, "Recompute it"),
           h("p", {}, "The same windows, numbers and settings, read back from the topics:"),
           h("p", { class: "mono wrap" }, `plumbline explain ${alert.id}`),
         ),
@@ -319,7 +319,7 @@ const safeguards = (alert) =>
       "h2",
       {},
       ["retrained", "recalibrated"].includes(alert.replaced_by?.how)
-        ? `It was ${alert.replaced_by.how}; what the safeguards said`
+        ? `It was ${alert.replaced_by.how}; what the safeguards said last`
         : alert.auto_retrain.eligible
           ? "May be retrained without a person"
           : "Why it is not retrained by itself",

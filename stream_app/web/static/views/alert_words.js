@@ -12,13 +12,18 @@ const LOWER_IS_BETTER = new Set(["brier"]);
 /** Findings of an alert, of performance before scores, and of each the daily check before the hours: it says more. */
 const SLOTS = [["performance", "hourly_performance"], ["handover"], ["statistical", "hourly_statistical"], ["completeness"]];
 
-/** The finding that an alert is about: its newest of drift. */
+/** The finding that an alert is about: its newest of drift. Hours say "drift" until another hour is judged, so they
+ * count only while the daily check has not found the same since. */
 export function finding(alert) {
   const report = alert.report ?? {},
     last = report.last_drift ?? {};
-  for (const slots of SLOTS) {
-    const slot = slots.find((name) => report[name]?.verdict === "drift") ?? slots.find((name) => last[name]);
-    if (slot) return { slot, ...(report[slot]?.verdict === "drift" ? report[slot] : last[slot]) };
+  for (const [daily, hourly] of SLOTS) {
+    if (report[daily]?.verdict === "drift") return { slot: daily, ...report[daily] };
+    const known = [
+      { slot: daily, ...last[daily] },
+      { slot: hourly, ...(report[hourly]?.verdict === "drift" ? report[hourly] : last[hourly]) },
+    ].filter((found) => found.as_of);
+    if (known.length) return known.reduce((newest, found) => (found.as_of > newest.as_of ? found : newest));
   }
   return null;
 }
