@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 import uuid
 from collections.abc import Callable
@@ -118,6 +119,37 @@ async def test_it_can_be_used_by_keys_alone(site: Site, browser: Browser) -> Non
         await expect(page.locator("dialog")).to_contain_text("search")
         await page.keyboard.press("Escape")
         await expect(page.locator("dialog")).to_have_count(0)
+        await page.keyboard.press("/")
+        await expect(page.locator("h1")).to_have_text("Models")
+        await page.keyboard.type("stretched")
+        await expect(page.locator("table.rows a.name")).to_have_count(1)
+
+
+async def test_what_is_asked_for_stands_in_the_address_of_every_list(site: Site, browser: Browser) -> None:
+    resolved = next(row for row in newest("alerts", lambda r: r["id"]).values() if row["status"] == "resolved")
+    async with signed_in(browser, site.web, VIEWER, "/alerts") as (page, faults):
+        await page.get_by_role("button", name="Resolved").click()
+        over = page.get_by_role("button", name="Resolved")
+        await expect(page).to_have_url(f"{site.web.address}/alerts?status=resolved")
+        # only the list of resolved ones holds it
+        link = page.locator(f"a[href='/alerts/{resolved['id']}'].name")
+        await link.click()
+        await expect(page).to_have_url(f"{site.web.address}/alerts/{resolved['id']}")
+        await page.go_back()
+        await expect(over).to_have_attribute("aria-pressed", "true")
+        await expect(link).to_be_visible()
+        await page.reload()
+        await expect(over).to_have_attribute("aria-pressed", "true")
+        for path, field, name in (("/audit", "Actor", "actor"), ("/settings", "Search settings", "q")):
+            await page.goto(f"{site.web.address}{path}")
+            await page.get_by_label(field).fill("xyzzy")
+            await expect(page).to_have_url(f"{site.web.address}{path}?{name}=xyzzy")
+            await page.reload()
+            await expect(page.get_by_label(field)).to_have_value("xyzzy")
+            await expect(page.get_by_text(re.compile("No such decision|No setting fits"))).to_be_visible()
+            await page.get_by_label(field).fill("")
+            await expect(page).to_have_url(f"{site.web.address}{path}")
+        assert not faults
 
 
 async def test_a_threshold_is_moved_and_shows_what_it_would_have_done(site: Site, browser: Browser) -> None:

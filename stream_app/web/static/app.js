@@ -36,7 +36,7 @@ let view = null,
 /** Go to an address of this page. */
 export function go(path) {
   history.pushState(null, "", path);
-  show();
+  return show();
 }
 
 async function show() {
@@ -287,6 +287,13 @@ document.addEventListener("click", (event) => {
 });
 addEventListener("popstate", show);
 
+/** To the page's own search; from a page without one, to that of all models. */
+async function search() {
+  const field = () => /** @type {HTMLElement | null} */ (main.querySelector("input[type=search]"));
+  if (!field()) await go("/");
+  field()?.focus();
+}
+
 let pending = null;
 document.addEventListener("keydown", (event) => {
   if (
@@ -314,11 +321,8 @@ document.addEventListener("keydown", (event) => {
       ),
     );
   } else if (event.key === "/") {
-    const search = /** @type {HTMLElement | null} */ (main.querySelector("input[type=search]"));
-    if (search) {
-      event.preventDefault();
-      search.focus();
-    }
+    event.preventDefault();
+    search();
   } else if (event.key === "j" || event.key === "k") {
     const links = /** @type {HTMLElement[]} */ ([...main.querySelectorAll("table.rows a.name")]);
     const next = links.findIndex((link) => link === document.activeElement) + (event.key === "j" ? 1 : -1);

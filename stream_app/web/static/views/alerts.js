@@ -4,6 +4,7 @@ import { quality, watch } from "../judgement.js";
 import { listen } from "../live.js";
 import { age, h, prose, replace, soon, title, when, whole } from "../dom.js";
 import { empty, paged, severityTag, skeleton, table } from "../parts.js";
+import { remember } from "../range.js";
 
 /** @type {import("../parts.js").Column[]} */
 const COLUMNS = [
@@ -35,7 +36,8 @@ const COLUMNS = [
 ];
 
 export async function open(main, _part, current) {
-  const asked = { status: "open" };
+  const named = new URLSearchParams(location.search).get("status") ?? "open";
+  const asked = { status: named === "resolved" ? named : named === "all" ? "" : "open" };
   const list = h("div", { class: "card flush" }, skeleton()),
     more = h("p", {});
   const segments = h("div", { class: "segments", role: "group", "aria-label": "Show" });
@@ -53,6 +55,7 @@ export async function open(main, _part, current) {
             "aria-pressed": String(asked.status === status),
             onclick: () => {
               asked.status = status;
+              remember({ status: status === "open" ? null : status || "all" });
               buttons();
               load();
             },

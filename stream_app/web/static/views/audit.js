@@ -4,6 +4,7 @@ import { listen } from "../live.js";
 import { watch } from "../judgement.js";
 import { h, prose, replace, soon, when, words } from "../dom.js";
 import { empty, guards, paged, skeleton } from "../parts.js";
+import { remember } from "../range.js";
 
 export async function open(main, _part, current) {
   const query = new URLSearchParams(location.search);
@@ -17,7 +18,9 @@ export async function open(main, _part, current) {
       "aria-label": text,
       value: asked[name],
       oninput: soon(() => {
+        if (!current()) return;
         asked[name] = input.value.trim();
+        remember({ [name]: asked[name] });
         load();
       }, 300),
     });

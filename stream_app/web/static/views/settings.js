@@ -5,6 +5,7 @@ import { count, h, replace, soon, when, words } from "../dom.js";
 import { patch } from "../patch.js";
 import { decisions } from "./audit.js";
 import { dialog, mayCommand, command, problem, severityTag, skeleton } from "../parts.js";
+import { remember } from "../range.js";
 
 /** Range of the slider of a threshold: least, most, step. */
 const RANGES = {
@@ -23,15 +24,18 @@ const RANGES = {
 export async function open(main, _part, current) {
   let items = [],
     audit = [],
-    filter = "";
+    filter = (new URLSearchParams(location.search).get("q") ?? "").trim().toLowerCase();
   const list = h("div", {}),
     trail = h("div", {});
   const search = h("input", {
     type: "search",
     placeholder: "Name or meaning",
     "aria-label": "Search settings",
+    value: filter,
     oninput: soon(() => {
+      if (!current()) return;
       filter = search.value.trim().toLowerCase();
+      remember({ q: filter });
       paint();
     }, 120),
   });
