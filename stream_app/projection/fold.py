@@ -237,6 +237,7 @@ def fleet_model(state: State) -> dict[str, Any]:
     active, metric = version.get("active_version"), _metric(state, dates, state.metric)
     trend = _trend(state, dates, state.metric)
     made = {day: [(d.version, d.predictions) for d in state.days[day]] for day in dates[-DAYS:]}
+    quality = [(brief["as_of"], brief["verdict"]) for brief in state.quality.values()]
     return {
         "model": state.model,
         "model_type": state.model_type,
@@ -257,10 +258,9 @@ def fleet_model(state: State) -> dict[str, Any]:
             "statistical": state.statistical,
             "performance": state.performance,
             "quality": sorted(name for name, brief in state.quality.items() if brief["verdict"] == "drift"),
-            "quality_as_of": max(
-                (brief["as_of"] for brief in state.quality.values() if brief["verdict"] != "insufficient_evidence"),
-                default=None,
-            ),
+            # a check that had insufficient data was made, and has judged nothing
+            "quality_as_of": max((at for at, verdict in quality if verdict != "insufficient_evidence"), default=None),
+            "quality_checked": max((at for at, _ in quality), default=None),
         },
         "standing": _standing(state, dates),
         "alert": worst(state.alerts.values()),

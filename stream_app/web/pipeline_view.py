@@ -266,7 +266,7 @@ async def _checks(site: Site) -> PipelinePart:
     async for entry in in_slices(await site.reader.fleet.models()):
         drift = entry.view["drift"]
         expected += entry.view["active_version"] is not None
-        done["quality"] += (drift["quality_as_of"] or "")[:10] == today
+        done["quality"] += (drift["quality_checked"] or "")[:10] == today
         for kind in ("statistical", "performance"):
             done[kind] += drift[kind] is not None and drift[kind]["as_of"][:10] == today
     return PipelinePart([{"check": check, "expected": expected, "done": count} for check, count in done.items()], [])

@@ -4,6 +4,7 @@ could not be used."""
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -14,17 +15,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import deadletters
+from schemas.common import parse_ms
 from stream_app.kafka.admin import ConsumerGroup
 from stream_app.kafka.clock_tail import ClockTail
+from stream_app.projection import fold
 from stream_app.replay import own_pipeline
 from stream_app.settings import Settings
-from stream_app.web.pipeline_view import _bounded, _fields, _sample, _still, together
+from stream_app.web.pipeline_view import _bounded, _checks, _fields, _sample, _still, together
 from stream_app.web.pipeline_workers import GroupMembers, WorkerWatch, asked, members_of
 
 LANE: dict[str, Any] = {
     "open": True, "parked": None, "waits_for": None, "refused_tick": None,
     "inputs": {"log": {"reached": 3, "arrived": 10}, "clock": {"reached": None, "arrived": None}},
 }  # fmt: skip
+NEWEST, BEFORE = "2026-01-24T02:00:00.000Z", "2026-01-23T02:00:00.000Z"
+EVENT: dict[str, Any] = {"kind": "quality", "check": "volume", "windows": []}
 PARKED = {"reason": "unreadable_log", "sentence": "the log cannot be read", "way_out": "begin under a new app id"}
 
 
@@ -45,6 +50,28 @@ async def _said(body: Any, status: int = 200) -> Any:
         return await asked(Settings(web_url=f"http://127.0.0.1:{port}"))
     finally:
         await runner.cleanup()
+
+
+async def test_a_daily_check_of_data_counts_as_made_also_where_its_data_was_insufficient() -> None:
+    views = []
+    for verdict, as_of in (("insufficient_evidence", NEWEST), ("no_drift", NEWEST), ("no_drift", BEFORE), (None, "")):
+        model = fold.State("churn:acme", "churn", "acme", "accuracy")
+        model.version = {"active_version": "v1"}
+        if verdict is not None:
+            fold.event(model, {**EVENT, "verdict": verdict, "as_of": as_of})
+        views.append(fold.fleet_model(model))
+    # what could not be judged was made, and nothing good is said of it
+    assert [view["drift"]["quality_as_of"] for view in views] == [None, NEWEST, BEFORE, None]
+
+    async def status() -> Any:
+        return SimpleNamespace(tick_ms=parse_ms(NEWEST))
+
+    async def models() -> Any:
+        return [SimpleNamespace(view=view) for view in views]
+
+    site: Any = SimpleNamespace(reader=SimpleNamespace(status=status, fleet=SimpleNamespace(models=models)))
+    found = {row["check"]: (row["done"], row["expected"]) for row in (await _checks(site)).rows}
+    assert found == {"quality": (2, 4), "statistical": (0, 4), "performance": (0, 4)}
 
 
 async def test_a_worker_that_is_ready_is_shown_with_its_lanes_and_how_far_it_is_behind() -> None:

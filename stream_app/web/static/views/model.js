@@ -243,9 +243,7 @@ function facts(view) {
       "Data",
       view.drift.quality.length
         ? h("span", { class: "tag warn" }, view.drift.quality.map(words).join(", "))
-        : verdictTag(
-            view.drift.quality_as_of ? { verdict: "no_drift", as_of: view.drift.quality_as_of } : null,
-          ),
+        : verdictTag(dataBrief(view.drift)),
       "completeness, volume, intervals",
     ),
     fact("Job", jobTag(view.job), [
@@ -254,6 +252,10 @@ function facts(view) {
     ]),
   );
 }
+
+/** What the checks of data say together where none found drift: a check without data to compare says just that. */
+const dataBrief = ({ quality_as_of: judged, quality_checked: checked }) =>
+  checked ? { verdict: judged ? "no_drift" : "insufficient_evidence", as_of: judged ?? checked } : null;
 
 const openAlerts = (alerts) =>
   h(
