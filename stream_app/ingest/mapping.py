@@ -26,7 +26,7 @@ from stream_app.ingest.relay import cells
 from stream_app.ingest.relay.expressions import BadExpression, Names, compile_expression
 from stream_app.ingest.relay.functions import number
 from stream_app.ingest.relay.source import Unmappable
-from stream_app.ingest.relay.words import Fault, decoded, is_missing, is_no_name, shown
+from stream_app.ingest.relay.words import Fault, decoded, is_missing, is_no_name, of_field, shown
 from stream_app.settings.names import nearest
 from stream_app.settings.toml_text import parsed
 
@@ -300,7 +300,7 @@ class RowReader:
                 wrong += error.sentences
             except Fault as error:
                 failed.add(name)
-                wrong.append(f"{name} {'is ' if str(error).startswith(shown(value)) else ''}{error}")
+                wrong.append(of_field(name, value, error))
         if predicted_at is not None and "observed_at" not in record and "observed_at" not in failed:
             low, high = self.mapping.label_delay_ms or (0, 0)
             record["observed_at"] = predicted_at + (draw.randint(low, high) if draw is not None else low)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,7 @@ from schemas.common import NAME, flag
 from stream_app.errors import Incompatible
 from stream_app.ingest.inputs import outcomes_alone
 from stream_app.trial.columns import FileColumn
+from stream_app.trial.shares import percent
 
 #: Names of columns by the field they are mostly meant for, in the order of preference.
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
@@ -156,7 +157,19 @@ def guess(columns: list[FileColumn], files: Collection[Path], given: Mapping[str
             found.content["ids"] = "content"
             found.lines.append(("prediction_id", "made of the file's content", "no column has one for each row"))
     _names(found, hand, said, files)
+    found.lines += _as_said(given)
     return found
+
+
+def _as_said(given: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """What is not guessed stands beside what is: all of it is how the file is read."""
+    why = "as you say"
+    yield from ((name, str(column) or "no column", why) for name, column in given.get("map", {}).items())
+    yield from ((name, f"always {value}", why) for name, value in given.get("set", {}).items())
+    for name in ("positive", "negative"):
+        labels = given.get(name, ())
+        if labels:
+            yield name, labels if isinstance(labels, str) else ", ".join(map(str, labels)), why
 
 
 def _times(found: Guess, hand: _Hand) -> None:
@@ -193,7 +206,7 @@ def _is_label(column: FileColumn) -> bool:
 
 def _classes(column: FileColumn) -> str:
     kinds = column.kinds() or Counter()
-    return ", ".join(f"{value} {count / sum(kinds.values()):.0%}" for value, count in kinds.most_common(4))
+    return ", ".join(f"{value} {percent(count, kinds.total())}" for value, count in kinds.most_common(4))
 
 
 def _fractions(column: FileColumn) -> bool:

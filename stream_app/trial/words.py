@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from stream_app.trial.findings import DriftRun, ModelFindings, Week
+from stream_app.trial.shares import percent
 
 Row = dict[str, Any]
 
@@ -26,7 +27,7 @@ def story(found: ModelFindings) -> Iterator[str]:
 def _labels(found: ModelFindings) -> str:
     if not found.outcomes:
         return "and no outcome of any: scores alone were compared"
-    return f"outcomes of {found.outcomes / found.predictions:.0%} of them"
+    return f"outcomes of {percent(found.outcomes, found.predictions)} of them"
 
 
 def versions(found: ModelFindings) -> list[str]:

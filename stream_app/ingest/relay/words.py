@@ -32,6 +32,15 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
+def of_field(name: str, value: Any, fault: Fault) -> str:
+    """What is wrong with a field, as a sentence: faults of values begin with the value, of which the rest speaks."""
+    text, spoken = str(fault), shown(value)
+    if not text.startswith(spoken):
+        return f"{name} {text}"
+    rest = text[len(spoken) :]
+    return f"{name} is {spoken}{rest if rest.startswith((',', ' ms ')) else f', which{rest}'}"
+
+
 def decode_json(raw: bytes | str) -> Any:
     """JSON, with integers of any length. ``ValueError`` for what is none."""
     try:

@@ -160,7 +160,7 @@ CASES: dict[str, Case] = {
     "days.csv": case(with_cells(1, "2026-03-01", "2026-03-02"), 0, "has no offset"),
     "days-told.csv": case(with_cells(1, "2026-03-01", "2026-03-02"), 2, "", "--assume-utc"),
     "zones.csv": case(with_cells(1, "2026-03-02T10:00:00+05:30", "2026-03-02 10:00:00-08:00", "2026-03-02T10:00:00"),
-                      2, "row 3: predicted_at is '2026-03-02T10:00:00' has no offset"),
+                      2, "row 3: predicted_at is '2026-03-02T10:00:00', which has no offset"),
     "zone-names.csv": case(with_cells(1, "2026-03-02 10:00:00 EST", "2026-03-02 10:00:00 UTC"), 1, "EST"),
     "gap.csv": case(with_cells(1, "2026-03-29 02:30:00", "2026-10-25 02:30:00", "2026-03-29 03:00:00"), 2,
                     "does not exist in Europe/Berlin", "--timezone", "Europe/Berlin"),

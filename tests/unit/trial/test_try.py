@@ -16,6 +16,7 @@ from stream_app.ingest.files import Reading
 from stream_app.trial.columns import look_at
 from stream_app.trial.findings import DriftRun
 from stream_app.trial.guess import guess
+from stream_app.trial.shares import percent
 from stream_app.trial.words import run_in_words
 from tests.support.scored_file import ScoredFile
 
@@ -43,6 +44,26 @@ def test_the_guess_is_shown_with_what_it_stands_on(tried: tuple[Path, Result]) -
         ("predicted", "decision"), ("prediction_id", "request_id"), ("positive", "good, approve"),
     ):  # fmt: skip
         assert re.search(rf"^{field} +{column}  ", text, re.MULTILINE), field
+
+
+def test_what_is_said_by_hand_stands_beside_what_is_guessed(tmp_path: Path) -> None:
+    path = ScoredFile(400, 9, 9, 9).write(tmp_path / "scored.csv")
+    said = ("--map", "score=probability | scale(0, 1)", "--map", "predicted=", "--set", "model_type=credit")
+    done = _try(str(path), *said, "--positive", "good", "--yes", "--report", str(tmp_path / "report.html"))
+    assert done.exit_code == 0, done.output
+    for field, column in (
+        ("score", r"probability \| scale\(0, 1\)"), ("predicted", "no column"), ("model_type", "always credit"),
+        ("positive", "good"),
+    ):  # fmt: skip
+        assert re.search(rf"^{field} +{column} +as you say$", done.stdout, re.MULTILINE), (field, done.output)
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "said"),
+    [(0, 9, "0%"), (9, 9, "100%"), (1, 10_000, "under 1%"), (9_999, 10_000, "over 99%"), (1, 3, "33%")],
+)
+def test_a_share_is_nothing_or_all_only_where_it_is(part: int, whole: int, said: str) -> None:
+    assert percent(part, whole) == said
 
 
 def test_the_planted_day_and_the_change_of_version_are_found(tried: tuple[Path, Result]) -> None:
