@@ -43,7 +43,7 @@ def dead_letters() -> None:
     """Records that could not be used, byte for byte, with the reason."""
 
 
-@dead_letters.command("list")
+@dead_letters.command("list", short_help="List dead-lettered records, oldest first.")
 @click.option("--reason", type=REASON, help="Only dead-lettered records with this reason.")
 @click.option("--since", help="Only dead-lettered records written at or after this time, RFC 3339.")
 @click.option("--show-payload", is_flag=True, help="Also show the bytes; they may hold personal data.")
@@ -57,7 +57,7 @@ def list_(reason: str | None, since: str | None, show_payload: bool, output: str
     listing.show(rows, columns, output, empty="no dead-lettered records", note=note)
 
 
-@dead_letters.command()
+@dead_letters.command(short_help="Send them to the topics they came from.")
 @click.option("--reason", type=REASON, help="Only dead-lettered records with this reason.")
 @click.option("--since", help="Only dead-lettered records written at or after this time, RFC 3339.")
 @click.option("--map", "columns", multiple=True, metavar="FIELD=NAME", help="Repair: the record has a field as NAME.")

@@ -155,8 +155,8 @@ def _tell(seen: DemoView, console: Console) -> None:
         f"{dead:,} records could not be read and stand in the dead-lettered records."
     )
     console.print(
-        f"{seen.snapshots:,} closed snapshots of {len(seen.latest)} models over {DAYS} days were published, the first "
-        f"after {seen.first_snapshot_seconds:.0f} s; the run took {seen.wall_seconds:.0f} s."
+        f"{seen.snapshots:,} revisions of daily snapshots of {len(seen.latest)} models over {DAYS} days were "
+        f"published, the first after {seen.first_snapshot_seconds:.0f} s; the run took {seen.wall_seconds:.0f} s."
     )
     for model, row in sorted(seen.latest.items()):
         console.print(

@@ -58,7 +58,7 @@ def predictor() -> None:
     """Serve a recorded stream with the active version, and deploy what the coordinator commands."""
 
 
-@predictor.command()
+@predictor.command(short_help="Carry out what the coordinator commands.")
 @_registry
 @click.option("--group", default="plumbline-deployer", show_default=True, help="Consumer group of the deployer.")
 @metrics_port
@@ -75,7 +75,7 @@ def deploy(registry: Path, group: str, port: int | None) -> None:
     _until_told(settings, Deployer(settings, open_registry(registry), group), port)
 
 
-@predictor.command(name="serve")
+@predictor.command(name="serve", short_help="Answer the requests of FILE with the active version.")
 @click.argument("file", type=click.Path(path_type=Path, exists=True))
 @_registry
 @click.option("--rate", type=click.FloatRange(0.001), default=10.0, show_default=True, help="Requests per second.")
@@ -99,7 +99,7 @@ def serve_(file: Path, registry: Path, rate: float) -> None:
     click.echo(f"sent {sent:,} predictions")
 
 
-@predictor.command(name="seed")
+@predictor.command(name="seed", short_help="Fit a model's first version on FILE.")
 @click.argument("model")
 @click.argument("version")
 @click.argument("file", type=click.Path(path_type=Path, exists=True))

@@ -84,7 +84,9 @@ def up(folder: Path, nodes: str, port: int, redis_port: int, no_redis: bool) -> 
         click.echo(f"other commands find them with:\n  export {exports}")
 
 
-@services.command(context_settings={"ignore_unknown_options": True})
+@services.command(
+    context_settings={"ignore_unknown_options": True}, short_help="Run COMMAND with the services up for its time."
+)
 @_start_options
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(folder: Path, nodes: str, port: int, redis_port: int, no_redis: bool, command: tuple[str, ...]) -> None:

@@ -28,7 +28,7 @@ def settings() -> None:
     """Show, check and explain the settings."""
 
 
-@settings.command()
+@settings.command(short_help="Print what applies here and who set it.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def show(as_json: bool) -> None:
     """Print what applies here and who set it, and what the running system holds otherwise; secrets are masked.
@@ -67,7 +67,7 @@ def check() -> None:
     click.echo(f"the settings can be used (environment {found.settings.environment}, hash {found.settings.hash()})")
 
 
-@settings.command()
+@settings.command(short_help="Say what a setting means and what it is.")
 @click.argument("key")
 @click.option("--model", metavar="TYPE:TENANT", help="For this model; TYPE:global for one that all tenants share.")
 def explain(key: str, model: str | None) -> None:

@@ -58,7 +58,7 @@ def check(output: str) -> None:
         raise SystemExit(1)
 
 
-@topics.command()
+@topics.command(short_help="Delete all that stands under a prefix in Kafka.")
 @click.option("--prefix", required=True, help="The prefix whose topics go: inputs and outputs alike.")
 @click.option("--app-id", "apps", multiple=True, help="An application whose logs, changelogs and groups go too.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

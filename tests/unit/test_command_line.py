@@ -8,8 +8,10 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -27,6 +29,21 @@ def test_every_command_stands_under_one_heading_and_no_line_of_the_help_is_wider
     lines = done.output.splitlines()
     assert max(map(len, lines)) <= 80
     assert all(f"{heading}:" in lines for heading in _HEADINGS)
+
+
+def _groups(group: click.Group, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield words
+    ctx = click.Context(group)
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
+        if isinstance(command, click.Group):
+            yield from _groups(command, (*words, name))
+
+
+@pytest.mark.parametrize("words", list(_groups(cli)), ids=lambda words: " ".join(words) or "all")
+def test_no_line_of_a_list_of_commands_breaks_off(words: tuple[str, ...]) -> None:
+    done = CliRunner(env={"COLUMNS": "80"}).invoke(cli, [*words, "--help"])
+    assert [line for line in done.output.splitlines() if line.endswith("...") and "Usage:" not in line] == []
 
 
 @pytest.mark.parametrize(
