@@ -50,7 +50,7 @@ def trainer(registry: Path, learner: str, group: str, port: int | None) -> None:
     from stream_app.reference.trainer import Trainer
 
     settings = settings_module.load()
-    _until_told(settings, Trainer(settings, open_registry(registry), learner, group), port)
+    _until_told(settings, Trainer(settings, open_registry(registry, writing=True), learner, group), port)
 
 
 @click.group(invoke_without_command=False)
@@ -72,7 +72,7 @@ def deploy(registry: Path, group: str, port: int | None) -> None:
     from stream_app.reference.registry import open_registry
 
     settings = settings_module.load()
-    _until_told(settings, Deployer(settings, open_registry(registry), group), port)
+    _until_told(settings, Deployer(settings, open_registry(registry, writing=True), group), port)
 
 
 @predictor.command(name="serve", short_help="Answer the requests of FILE with the active version.")
@@ -122,7 +122,7 @@ def seed_(model: str, version: str, file: Path, registry: Path, learner: str) ->
     if len({bool(row["actual"]) for row in found}) < 2:
         raise click.ClickException(f"{file.name} has to hold labelled requests of both outcomes")
     actual = np.array([int(bool(row["actual"])) for row in found], dtype=np.int64)
-    store: Registry = open_registry(registry)
+    store: Registry = open_registry(registry, writing=True)
     seed(store, model, version, find(learner), [row["features"] for row in found], actual)
     click.echo(f"{model}: {store.active(model)} is active")
 

@@ -12,6 +12,7 @@ checked before they become paths, and a path that leads out of the registry, by 
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -210,10 +211,15 @@ def _json(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2)
 
 
-def open_registry(folder: Path) -> Registry:
-    """MLflow's registry where ``MLFLOW_TRACKING_URI`` is set, as everywhere else, or the folder."""
+def open_registry(folder: Path, *, writing: bool = False) -> Registry:
+    """MLflow's registry where ``MLFLOW_TRACKING_URI`` is set, as everywhere else, or the folder. ``writing``: it will
+    be written, so raise ``OSError`` if it cannot: at the first command it would count as a failure of the model."""
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
+        if writing:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
         return FolderRegistry(folder)
     from stream_app.reference.mlflow_registry import MlflowRegistry
 

@@ -77,6 +77,8 @@ UNWRITABLE: Final = (
     (("try", "scored.csv", "--yes", "--report", "."), 2, "is a directory"),
     (("services", "up", "--dir", "taken/here"), 1, "taken/here cannot be used: Not a directory"),
     (("services", "run", "--dir", "taken/here", "--", "true"), 1, "taken/here cannot be used: Not a directory"),
+    (("trainer", "--registry", "taken/models"), 1, "taken/models cannot be used: Not a directory"),
+    (("predictor", "deploy", "--registry", "taken/models"), 1, "taken/models cannot be used: Not a directory"),
     (("services", "fetch"), 1, "cache cannot be used: Not a directory"),
     (("demo", "--once"), 1, "cache cannot be used: Not a directory"),
 )  # fmt: skip
