@@ -92,12 +92,12 @@ def main(data: Path, seeds: int, kswin: bool) -> None:
     features, actual = table[_COLUMNS].to_numpy(float), (table["class"] == "UP").to_numpy(np.int64)
     forms = [(change, hours) for change in CHANGES for hours in (1, GRADUAL_HOURS)] + [(None, 1), (None, 2)]
     trials = [Trial(change, hours, seed, features, actual) for change, hours in forms for seed in range(seeds)]
-    alerts, _, errors = play(trials, DAYS, WARM)
+    heard = play(trials, DAYS, WARM)
     rows: dict[str, list[tuple[int | None, dict[str, Any]]]] = defaultdict(list)
     for trial in trials:
-        told = {"Plumbline": [hour for hour, _ in alerts[trial.name] if hour >= WARM * 24]}
+        told = {"Plumbline": [hour for hour, _ in heard.alerts[trial.name] if hour >= WARM * 24]}
         for name, make in (PEERS | (KSWIN if kswin else {})).items():
-            told[name] = alarms(make, errors[trial.name], WARM)
+            told[name] = alarms(make, heard.errors[trial.name], WARM)
         told["always"] = [day * 24 for day in range(WARM, DAYS)]
         for name, mine in told.items():
             rows[name].append((trial.onset, judge(trial.onset, mine)))
