@@ -61,5 +61,10 @@ class Chunk:
         self.serialized_value_size = 0
 
     def bytes(self) -> int:
-        """Payload bytes held."""
-        return sum(r.serialized_value_size for r in self.records if r.serialized_value_size > 0)
+        """Bytes held: keys, values and headers, which may be the largest part of what a stranger wrote."""
+        size = 0
+        for record in self.records:
+            size += len(record.value or b"") + len(record.key or b"")
+            if record.headers:
+                size += sum(len(name) + len(text or b"") for name, text in record.headers)
+        return size

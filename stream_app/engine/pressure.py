@@ -13,7 +13,8 @@ MAX_TICKS: Final = 1_000
 
 
 class Pressure:
-    """Paused inputs of one lane. What the tick in hand needs is never paused.
+    """Paused inputs of one lane. What the tick in hand needs may fill its queue twice: of such an input everything that
+    waits can be handled at once, so it is asked for again as soon as that is done.
 
     ``fetch`` is told of an input whether more of it is to be fetched.
     """
@@ -26,7 +27,7 @@ class Pressure:
 
     def received(self, alias: str, item: Input, clock: Clock | None) -> None:
         """Ask for no more of an input that has filled its queue."""
-        if item.bytes > self._buffer_bytes and not self._needed(alias, item, clock):
+        if item.bytes > self._buffer_bytes * (2 if self._needed(alias, item, clock) else 1):
             self._pause(alias)
 
     def ticked(self, clock: Clock) -> None:

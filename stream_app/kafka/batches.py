@@ -30,9 +30,9 @@ from aiokafka.record.default_records import DefaultRecordBatch
 
 from schemas.unreadable import Unreadable
 from stream_app.kafka import legacy, salvage
-from stream_app.kafka.budget import BUDGET, Evicted, Lease
+from stream_app.kafka.budget import BUDGET, Evicted, Lease, hands_out, is_full, next_partition
 from stream_app.kafka.faults import HEADER, LENGTH, MAGIC_AT, OVERHEAD, Extent, KeptFaults, attempts_of, checked, extent
-from stream_app.kafka.record import Record
+from stream_app.kafka.record import Batches, Record
 from stream_app.kafka.unpacking import MOST, NotUnpacked, TooLarge, unpack
 
 log = logging.getLogger(__name__)
@@ -44,22 +44,8 @@ _CODEC_BITS = 0x07
 _APPEND_TIME_BIT = 0x08
 _SMALL = 1 << 20
 
-
-class Batches:
-    """The bytes of one partition's fetch; in the place of ``MemoryRecords``."""
-
-    __slots__ = ("buffer",)
-
-    def __init__(self, buffer: bytes | None) -> None:
-        self.buffer = bytes(buffer or b"")
-
-    def has_next(self) -> bool:
-        """Anything in it at all: brokers since 0.10.1 never cut the first batch."""
-        return len(self.buffer) > MAGIC_AT
-
-    def size_in_bytes(self) -> int:
-        """Zero, lest aiokafka take what it cannot frame for a record too large to fetch, and skip one offset."""
-        return 0
+#: bytes of one record, unpacked: eight times what an input record may have, four times the largest that we write
+LARGEST: Final = 8 << 20
 
 
 class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
@@ -80,6 +66,14 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         #: whether the broker says that it cannot read its log here
         self.unserved = False
         self._at = 0
+        #: a large batch of which a poll has handed out a part
+        self._lease: Lease | None = None
+
+    def __del__(self) -> None:
+        """Nobody goes on with it."""
+        lease = getattr(self, "_lease", None)
+        if lease is not None:
+            BUDGET.give_back(lease)
 
     def resume(self) -> None:
         """Go on where it stopped to wait."""
@@ -113,6 +107,8 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             last = batch.next_offset - 1
             if buffer[MAGIC_AT + at] < 2:
                 yield from self._legacy(view[at:stop], last)
+                if self.waits:
+                    return
             elif not self._passed_over(batch):
                 count, data = HEADER.unpack_from(buffer, at)[12], view[at:stop]
                 if batch.compression_type and (count or len(data) > HEADER.size):
@@ -178,8 +174,19 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
 
     # -- what aiokafka does not read -------------------------------------------------------------------------------
 
+    def _is_next_polls(self) -> bool:
+        """Whether this poll has handed out enough: then the partition waits for the next."""
+        self.waits = is_full()
+        return self.waits
+
     def _compressed(self, data: memoryview, frame: tuple[int, int, int], kind: int, max_ms: int) -> Iterator[Record]:
+        if self._is_next_polls():
+            return
         base, last, count = frame
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            yield from self._taken(lease, (base, last), kind, max_ms)
+            return
         plain = bytearray(data[: HEADER.size])
         codec = plain[22] & _CODEC_BITS
         room = max(_SMALL, BUDGET.room(MOST))
@@ -197,20 +204,31 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         plain[22] &= ~_CODEC_BITS
         LENGTH.pack_into(plain, 8, len(plain) - OVERHEAD)
         lease = BUDGET.lease(iter(DefaultRecordBatch(plain)), len(plain), small=_SMALL)
+        if not lease.held:
+            hands_out(len(plain))
         try:
-            yield from self._leased(lease, base, last, kind)
-        except Evicted:
-            self.waits = True
+            yield from self._taken(lease, (base, last), kind, max_ms)
         except _Misread as error:
             yield from self._salvaged(memoryview(plain), error)
-        finally:
-            BUDGET.give_back(lease)
 
-    def _leased(self, lease: Lease, base: int, last: int, kind: int) -> Iterator[Record]:
-        start, expected = self.next_fetch_offset, base
-        topic, partition = self._tp.topic, self._tp.partition
-        take: Any = lease.take if lease.held else lease.iterator.__next__
+    def _taken(self, lease: Lease, span: tuple[int, int], kind: int, max_ms: int) -> Iterator[Record]:
+        """What is left of an unpacked batch, or as much of a large one as this poll may hand out."""
+        try:
+            yield from self._leased(lease, span, kind, max_ms)
+        except Evicted:
+            self.waits = True
+        finally:
+            if self._lease is None:
+                BUDGET.give_back(lease)
+
+    def _leased(self, lease: Lease, span: tuple[int, int], kind: int, max_ms: int) -> Iterator[Record]:
+        start, expected, last = self.next_fetch_offset, span[0], span[1]
+        topic, partition, large = self._tp.topic, self._tp.partition, lease.held
+        take: Any = lease.take if large else lease.iterator.__next__
         while True:
+            if large and self.next_fetch_offset <= last and self._is_next_polls():
+                self._lease = lease
+                return
             try:
                 record = take()
                 offset, key, value, headers = record.offset, record.key, record.value, tuple(record.headers)
@@ -226,7 +244,11 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             if offset < start:
                 continue
             self.next_fetch_offset = expected
-            yield Record(topic, partition, offset, record.timestamp, kind, key, value, headers)
+            made = Record(topic, partition, offset, record.timestamp, kind, key, value, headers)
+            if large:
+                made = self._small_enough(made, max_ms)
+                hands_out(made.size)
+            yield made
 
     def _salvaged(self, batch: memoryview, error: Exception) -> Iterator[Record]:
         """The rest of a sound, unpacked batch that the C parser raised on."""
@@ -241,10 +263,11 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                 if item.offset < start:
                     continue
                 self.next_fetch_offset = item.offset + 1
-                yield Record(
+                made = Record(
                     self._tp.topic, self._tp.partition, item.offset, item.timestamp, kind, item.key, item.value,
                     item.headers,
                 )  # fmt: skip
+                yield self._small_enough(made, max_ms)
             elif item.last >= start:
                 yield self._unreadable(
                     item.raw, (item.offset, item.last), item.records, item.error, max_ms, reason="unreadable_record"
@@ -252,16 +275,20 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
 
     def _legacy(self, message: memoryview, last: int) -> Iterator[Record]:
         """A message of format 0 or 1, or the messages that are packed in it."""
+        if self._is_next_polls():
+            return
         try:
             found = legacy.records(message, self.next_fetch_offset)
         except NotUnpacked as error:
             yield self._unreadable(message, (self.next_fetch_offset, last), 0, str(error), 0)
             return
+        hands_out(sum(len(each.key or b"") + len(each.value or b"") for each in found))
         for offset, timestamp, kind, key, value in found:
             if offset < self.next_fetch_offset or offset > last:
                 continue
             self.next_fetch_offset = offset + 1
-            yield Record(self._tp.topic, self._tp.partition, offset, timestamp, kind, key, value)
+            made = Record(self._tp.topic, self._tp.partition, offset, timestamp, kind, key, value)
+            yield self._small_enough(made, timestamp)
 
     def _faulty(self, found: Extent, buffer: bytes) -> Iterator[Record]:
         """The first batch of the fetch fails its checksum or does not frame: again later, or passed by."""
@@ -281,6 +308,16 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         more = len(rest) > MAGIC_AT
         kept = KeptFaults(self.next_fetch_offset, rest, [*aborted, *self._aborted_transactions]) if more else None
         attempts_of(self.state).kept = kept
+
+    def _small_enough(self, record: Record, timestamp: int) -> Record:
+        """The record, or what stands in its place if it is larger than any that somebody has a use for."""
+        size = record.size
+        if size <= LARGEST:
+            return record
+        raw, at = b"".join((record.key or b"", record.value or b"")), record.offset
+        self.next_fetch_offset = at
+        error = f"unpacked it is {size:,} bytes, and no more than {LARGEST:,} are taken"
+        return self._unreadable(raw, (at, at), 1, error, timestamp, reason="unreadable_record")
 
     # -- markers ---------------------------------------------------------------------------------------------------
 
@@ -328,6 +365,7 @@ class FetchResult(fetcher.FetchResult):  # type: ignore[misc]
             return []
         if not self.check_assignment(self._topic_partition):
             return []
+        next_partition()
         iterator = kept._records_iterator or ()
         found = list(iterator if max_records is None else islice(iterator, max_records))
         self._update_position()

@@ -1,8 +1,10 @@
-"""What consumers hand out for each record."""
+"""What consumers fetch for a partition, and what they hand out for each record."""
 
 from __future__ import annotations
 
 import msgspec
+
+from stream_app.kafka.faults import MAGIC_AT
 
 
 class Record(msgspec.Struct, gc=False):
@@ -26,6 +28,12 @@ class Record(msgspec.Struct, gc=False):
         """Not kept: it belonged to formats before 2."""
 
     @property
+    def size(self) -> int:
+        """Characters of names and bytes of everything else, about what it takes in memory."""
+        headers = sum(len(name) + len(text or b"") for name, text in self.headers)
+        return len(self.key or b"") + len(self.value or b"") + headers
+
+    @property
     def serialized_key_size(self) -> int:
         """Bytes of the key, -1 without one."""
         return -1 if self.key is None else len(self.key)
@@ -34,3 +42,20 @@ class Record(msgspec.Struct, gc=False):
     def serialized_value_size(self) -> int:
         """Bytes of the value, -1 for a tombstone."""
         return -1 if self.value is None else len(self.value)
+
+
+class Batches:
+    """The bytes of one partition's fetch; in the place of ``MemoryRecords``."""
+
+    __slots__ = ("buffer",)
+
+    def __init__(self, buffer: bytes | None) -> None:
+        self.buffer = bytes(buffer or b"")
+
+    def has_next(self) -> bool:
+        """Anything in it at all: brokers since 0.10.1 never cut the first batch."""
+        return len(self.buffer) > MAGIC_AT
+
+    def size_in_bytes(self) -> int:
+        """Zero, lest aiokafka take what it cannot frame for a record too large to fetch, and skip one offset."""
+        return 0

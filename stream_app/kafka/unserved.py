@@ -20,8 +20,10 @@ from aiokafka.consumer import consumer as aiokafka_consumer
 from aiokafka.consumer import fetcher
 from aiokafka.structs import TopicPartition
 
-from stream_app.kafka.batches import Batches, FetchResult, PartitionRecords
+from stream_app.kafka.batches import FetchResult, PartitionRecords
+from stream_app.kafka.budget import polling
 from stream_app.kafka.faults import LENGTH, OVERHEAD, KeptFaults, checked, extent, known_attempts
+from stream_app.kafka.record import Batches
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +59,22 @@ class _Client:
 
 
 class Fetcher(fetcher.Fetcher):  # type: ignore[misc]
-    """Reads on from kept bytes where the broker serves none."""
+    """Reads on from kept bytes where the broker serves none, and bounds what a poll hands out."""
 
     def __init__(self, client: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(_Client(client), *args, **kwargs)
+
+    async def fetched_records(
+        self, partitions: Any, timeout: float = 0, max_records: int | None = None
+    ) -> dict[TopicPartition, list[Any]]:
+        """Records that are there. Partitions that were served go to the end of the line: those whose batches found no
+        room in this poll are the next one's first."""
+        with polling():
+            found: dict[TopicPartition, list[Any]] = await super().fetched_records(partitions, timeout, max_records)
+        for tp in found:
+            if tp in self._records:
+                self._records.move_to_end(tp)
+        return found
 
     async def _proc_fetch_request(self, assignment: Any, node_id: Any, request: Any) -> bool:
         self._client.watch(request)

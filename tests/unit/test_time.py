@@ -83,7 +83,7 @@ def _chunk(start: int, end: int, offsets: range, epoch: int = 1) -> Chunk:
 
 
 class _R:
-    serialized_value_size = 10
+    key, value, headers = None, b"ten bytes.", ()
 
     def __init__(self, offset: int) -> None:
         self.offset = offset
@@ -178,7 +178,7 @@ def test_a_simulated_tick_may_lie_anywhere_until_a_live_one_has_come() -> None:
 
 def _sized(records: list[Rec]) -> list[object]:
     class Sized:
-        serialized_value_size = 1
+        key, headers = None, ()
 
         def __init__(self, rec: Rec) -> None:
             self.value, self.offset, self.timestamp = rec.value, rec.offset, rec.timestamp

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 from typing import Any
 
 import pytest
 
+from schemas.unreadable import Unreadable
 from stream_app.kafka import batches, budget, faults, unpacking
 from tests.support.batches import CODECS, TP, Assignment, Clock, State, batch, compress, record
 
@@ -61,3 +63,65 @@ def test_a_partition_that_stands_still_gives_its_room_away(monkeypatch: pytest.M
     assert small.room(5) == 10
     with pytest.raises(budget.Evicted):
         idle.take()
+
+
+@pytest.mark.parametrize("codec", [*CODECS, "snappy-raw"])
+@pytest.mark.parametrize(("each", "size"), [(1, 6 << 20), (40, 150_000), (4_000, 1_500)])
+@pytest.mark.parametrize("most", [None, 7])
+def test_a_poll_hands_out_little_of_what_is_unpacked_and_the_next_goes_on(
+    codec: str, each: int, size: int, most: int | None
+) -> None:
+    """Three partitions of one consumer, each with a fetch of ten batches of 6 MB."""
+    readers, last = [], 10 * each
+    packed = [
+        batch(at, [record(i, b"k", bytes(size)) for i in range(each)], codec=codec) for at in range(0, last, each)
+    ]
+    for _ in range(3):
+        fetched = batches.Batches(b"".join(packed))
+        records: Any = batches.PartitionRecords(TP, fetched, [], 0, None, None, True, 1)
+        made = Assignment(State(last))
+        readers.append(batches.FetchResult(TP, assignment=made, partition_records=records, backoff=0.1))
+    got: list[list[int]] = [[], [], []]
+    while any(reader.has_more() for reader in readers):
+        with budget.polling():
+            given = [reader.getall(most) if reader.has_more() else [] for reader in readers]
+        for found, part in zip(got, given, strict=True):
+            found += [record.offset for record in part]
+        for part in given:
+            assert codec == "none" or sum(len(record.value) for record in part) <= budget.SHARE + (6 << 20)
+        assert any(given)
+        assert sum(lease.size for lease in batches.BUDGET._leases) <= budget.TOTAL
+    assert got == [list(range(last))] * 3
+    assert not batches.BUDGET._leases
+
+
+@pytest.mark.parametrize("where", ["key", "value", "header"])
+def test_a_record_that_is_larger_than_any_in_use_is_passed_by_alone(where: str) -> None:
+    large = bytes(batches.LARGEST)
+    key, value, header = (large if name == where else b"x" for name in ("key", "value", "header"))
+    rows = [record(0, b"k", b"v"), record(1, key, value, [(b"h", header)]), record(2, b"k", b"v")]
+    records: Any = batches.PartitionRecords(
+        TP, batches.Batches(batch(0, rows, codec="zstd")), [], 0, None, None, True, 1
+    )
+    reader = batches.FetchResult(TP, assignment=Assignment(State(3)), partition_records=records, backoff=0.1)
+    first, odd, third = reader.getall()
+    assert [first.offset, odd.offset, third.offset] == [0, 1, 2]
+    assert (first.value, third.value) == (b"v", b"v")
+    assert isinstance(odd.value, Unreadable)
+    assert (odd.value.reason, odd.value.records, odd.value.last_offset) == ("unreadable_record", 1, 1)
+    assert len(odd.value) <= batches.KEPT + 1
+    assert "no more than 8,388,608 are taken" in odd.value.error
+
+
+def test_what_is_left_of_a_batch_is_let_go_with_its_reader() -> None:
+    rows = [record(i, b"k", bytes(1 << 20)) for i in range(20)]
+    records: Any = batches.PartitionRecords(
+        TP, batches.Batches(batch(0, rows, codec="zstd")), [], 0, None, None, True, 1
+    )
+    reader = batches.FetchResult(TP, assignment=Assignment(State(20)), partition_records=records, backoff=0.1)
+    with budget.polling():
+        assert 0 < len(reader.getall()) < 20
+    assert batches.BUDGET._leases
+    del reader, records
+    gc.collect()
+    assert not batches.BUDGET._leases
