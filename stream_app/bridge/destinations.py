@@ -178,10 +178,38 @@ async def post(http: aiohttp.ClientSession, url: str, body: bytes, headers: dict
             said = f"answered {status}: {shown(await _beginning(answer))}"
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         # a ValueError is an answer that is no HTTP: the client makes neither head nor tail of it
-        raise Unreachable(f"{type(error).__name__}") from error
+        raise Unreachable(_why(error)) from error
     if status < 500 and status not in _PASSING:
         raise DeliveryRefused(said)
     raise Unreachable(said, retry_after(after))
+
+
+def _why(error: Exception) -> str:
+    """What went wrong and what to do about it, without the address."""
+    name = type(error).__name__
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"{name}: {_distrusted(error.certificate_error)}"
+    # the more special first
+    said = (
+        (aiohttp.ClientConnectorSSLError, "no TLS comes about; does it speak https on that port?"),
+        (aiohttp.ClientConnectorDNSError, "its name is not found; check the address and the name server"),
+        (aiohttp.ClientConnectorError, "no connection; does it run, and may this host reach it?"),
+        (TimeoutError, "no answer in time"),
+        (aiohttp.ClientConnectionError, "the connection broke off before an answer"),
+        ((aiohttp.ClientError, ValueError), "what it answers is no HTTP; check the address and its port"),
+    )
+    return f"{name}: {next((text for kind, text in said if isinstance(error, kind)), 'no connection')}"
+
+
+#: OpenSSL's number for a certificate that is somebody else's; its words name the host.
+_OTHER_NAME: Final = (62, 64)
+
+
+def _distrusted(error: Exception) -> str:
+    text = str(getattr(error, "verify_message", "")) or "it could not be verified"
+    if getattr(error, "verify_code", 0) in _OTHER_NAME:
+        return "its certificate is for another name; use the name that stands in it"
+    return f"its certificate is not trusted ({text}); name its authority's file in SSL_CERT_FILE, or renew it"
 
 
 async def _beginning(answer: aiohttp.ClientResponse) -> bytes:

@@ -11,12 +11,15 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
+import orjson
 from aiokafka import ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError
+from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from schemas import alerts, bounds, deadletters
 from schemas.common import parse_ms
@@ -58,7 +61,12 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
         #: partition → id of each alert that is open → its newest revision here, and the newest that was delivered
         self._open: dict[int, dict[str, Alert]] = {}
         self._delivered: dict[str, Alert] = {}
-        self._due: list[tuple[TopicPartition, int, Alert, Any]] = []
+        #: what is delivered first, with the offset to commit after the last of a partition
+        self._due: list[tuple[TopicPartition, int | None, Alert, Any]] = []
+        #: how often each partition was given up: what was begun before is not gone on with
+        self._given_up: Counter[int] = Counter()
+        #: held while something is under way that the next owner of a partition must not overtake
+        self._under_way = asyncio.Lock()
         #: partitions whose history is known; the client hands records out while it still waits for us to learn it
         self._ready: set[TopicPartition] = set()
         self._draw = random.Random()
@@ -95,17 +103,23 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
         while True:
             while self._due:
                 tp, next_offset, alert, record = self._due.pop(0)
-                await self._deliver(alert, record)
-                await self._commit(tp, next_offset)
+                since = self._given_up[tp.partition]
+                await self._deliver(tp.partition, alert, record, since)
+                if next_offset is not None and self._given_up[tp.partition] == since:
+                    await self._commit(tp, next_offset)
             fetched = await self._fetched()
+            before = {tp: self._given_up[tp.partition] for tp in fetched}
             if not fetched and self._ready:
                 await self._reached.idle(self._consumer)
             for tp, records in fetched.items():
                 for record in records:
-                    for alert in _alerts([record]):
-                        await self._take(tp.partition, alert, record)
+                    if self._given_up[tp.partition] != before[tp]:
+                        break
                     last = record.value.last_offset if isinstance(record.value, Unreadable) else record.offset
-                    await self._commit(tp, last + 1)
+                    for alert in _alerts([record]):
+                        await self._take(tp.partition, alert, record, before[tp])
+                    if self._given_up[tp.partition] == before[tp]:
+                        await self._commit(tp, last + 1)
             if time.monotonic() - refreshed >= self._refresh_s:
                 refreshed = time.monotonic()
                 await self._refresh()
@@ -132,7 +146,7 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
         self._reached.handled(tp, next_offset)
         try:
             await self._consumer.commit({tp: next_offset})
-        except CommitFailedError:
+        except (CommitFailedError, IllegalStateError):
             # this process stood still, and whoever has the partition now delivers once more
             log.info("%s: %s was not noted up to %d: the group has rebalanced", self._destination.name, tp, next_offset)
 
@@ -145,16 +159,17 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
         found: dict[TopicPartition, list[Any]] = await self._consumer.getmany(*ready, timeout_ms=500)
         return {tp: records for tp, records in found.items() if tp in self._ready}
 
-    async def _take(self, partition: int, alert: Alert, record: Any) -> None:
+    async def _take(self, partition: int, alert: Alert, record: Any, since: int = 0) -> None:
         """A revision: news is delivered, the rest is only remembered. One that is older than what is known of an open
-        alert came again, and is no news."""
+        alert came again, and is no news. ``since``: how often the partition had been given up when it was fetched."""
         known = self._open.get(partition, {}).get(alert["id"])
         if known is not None and alert["revision"] < known["revision"]:
             skip(record, f"revision {alert['revision']} of {alert['id']} is older than {known['revision']}")
             return
         if "notify" in alert:
-            await self._deliver(alert, record)
-        self._remember(partition, alert)
+            await self._deliver(partition, alert, record, since)
+        if self._given_up[partition] == since:
+            self._remember(partition, alert)
 
     def _remember(self, partition: int, alert: Alert) -> None:
         known = self._open.setdefault(partition, {})
@@ -171,27 +186,33 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
 
     # -- delivering ------------------------------------------------------------------------------------------------
 
-    async def _deliver(self, alert: Alert, record: Any) -> None:
+    async def _deliver(self, partition: int, alert: Alert, record: Any, since: int) -> None:
+        """Until the destination has taken it, or it is dead-lettered, or the partition is given up: then its next owner
+        delivers it, and what they deliver after it must not be followed by it."""
         pause, refusals = FIRST_S, 0
         while True:
-            try:
-                await self._destination.deliver(self._http, alert, self._delivered.get(alert["id"]))
-            except Unreachable as error:
-                wait = error.after_s if error.after_s is not None else pause * self._draw.uniform(0.5, 1.0)
-                log.warning("%s: %s; again in %.1f s", self._destination.name, error, wait)
-            except DeliveryRefused as error:
-                refusals += 1
-                if refusals >= TRIES:
-                    log.error("%s: %s refused %d times: %s", self._destination.name, dedup_key(alert), TRIES, error)
-                    await self._dead_letter(alert, record, str(error))
+            async with self._under_way:
+                if self._given_up[partition] != since:
+                    log.info("%s: %s is left to another bridge", self._destination.name, dedup_key(alert))
                     return
-                wait = pause * self._draw.uniform(0.5, 1.0)
-            else:
-                self.counts["delivered"] += 1
-                self._delivered_at = time.time()
-                self._delivered[alert["id"]] = alert
-                log.info("%s: %s %s", self._destination.name, dedup_key(alert), alert.get("notify", "open"))
-                return
+                try:
+                    await self._destination.deliver(self._http, alert, self._delivered.get(alert["id"]))
+                except Unreachable as error:
+                    wait = error.after_s if error.after_s is not None else pause * self._draw.uniform(0.5, 1.0)
+                    log.warning("%s: %s; again in %.1f s", self._destination.name, error, wait)
+                except DeliveryRefused as error:
+                    refusals += 1
+                    if refusals >= TRIES:
+                        log.error("%s: %s refused %d times: %s", self._destination.name, dedup_key(alert), TRIES, error)
+                        await self._dead_letter(alert, record, str(error))
+                        return
+                    wait = pause * self._draw.uniform(0.5, 1.0)
+                else:
+                    self.counts["delivered"] += 1
+                    self._delivered_at = time.time()
+                    self._delivered[alert["id"]] = alert
+                    log.info("%s: %s %s", self._destination.name, dedup_key(alert), alert.get("notify", "open"))
+                    return
             self.counts["retried"] += 1
             await asyncio.sleep(wait)
             pause = min(2 * pause, LONGEST_S)
@@ -224,7 +245,13 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Somebody else goes on from the committed offsets."""
         self._ready -= set(revoked)
+        # heartbeats go on meanwhile, and a request in hand ends within its own bound
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2 * REQUEST_S):
+                await self._under_way.acquire()
+                self._under_way.release()
         for tp in revoked:
+            self._given_up[tp.partition] += 1
             for id in self._open.pop(tp.partition, {}):
                 self._delivered.pop(id, None)
         self._due = [item for item in self._due if item[0] not in set(revoked)]
@@ -249,7 +276,9 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
             if first:
                 # of one that is muted people hear when its mute is over
                 told = {id: alert for id, alert in known.items() if "muted_until" not in alert}
-                self._due += [(tp, until, alert, newest[id]) for id, alert in told.items()]
+                # committed with the last of them: a bridge that is killed among them begins with the first again
+                for left, (id, alert) in zip(reversed(range(len(told))), told.items(), strict=True):
+                    self._due.append((tp, None if left else until, alert, newest[id]))
                 self._consumer.seek(tp, until)
             self._ready.add(tp)
 
@@ -280,4 +309,7 @@ def _alert(value: bytes) -> Alert:
     parse_ms(found["opened_at"])
     if found["status"] == "resolved" and "resolution_reason" not in found:
         raise ValueError("a resolved alert has no resolution_reason")
+    orjson.dumps(
+        found
+    )  # what stands in a report is anybody's: numbers and depths that cannot be written are refused here
     return found

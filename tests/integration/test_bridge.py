@@ -51,10 +51,11 @@ async def send_bytes(prefix: Prefix, *values: bytes | None) -> None:
 
 
 class Hook:
-    """A receiver that dedups by key, as a pager does; ``status`` and ``delay_s`` inject faults."""
+    """A receiver that dedups by key, as a pager does; ``status`` and ``most``, what it takes at all, inject faults."""
 
     def __init__(self) -> None:
         self.status = 200
+        self.most: int | None = None
         self.taken: dict[str, list[str]] = defaultdict(list)
         self.asked = 0
         self.port = free_ports(1)[0]
@@ -75,6 +76,8 @@ class Hook:
     async def _handle(self, request: web.Request) -> web.Response:
         self.asked += 1
         row = await request.json()
+        if self.most is not None and sum(map(len, self.taken.values())) >= self.most:
+            return web.Response(status=503)
         if self.status == 200 or (self.status == 400 and not row["alert"]["model"].endswith("t9")):
             self.taken[row["alert"]["model"]].append(row["dedup_key"])
             return web.Response()

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
+import orjson
 import pytest
+import trustme
+from aiohttp import connector
 from aiokafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
@@ -201,6 +205,33 @@ async def test_a_busy_destination_says_when(server: Any, header: str, after: flo
         assert error.after_s == after
 
 
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1/TOKEN", "http://no-such.invalid/TOKEN"])
+async def test_what_keeps_a_destination_away_is_said_with_what_to_do_and_without_its_address(address: str) -> None:
+    error = await outcome(Webhook(address, "secret"))
+    assert isinstance(error, Unreachable)
+    assert re.fullmatch(r"\w+: [a-z][^;]+; [^;]+", str(error)), str(error)
+    assert "TOKEN" not in str(error)
+
+
+@pytest.mark.parametrize(("trusted", "said"), [(False, "SSL_CERT_FILE"), (True, "for another name")])
+async def test_a_certificate_that_is_not_trusted_is_said_with_what_to_do(
+    trusted: bool, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("elsewhere.example").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    listening = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    client = ssl.create_default_context(cafile=str(tmp_path / "ca.pem") if trusted else None)
+    # aiohttp makes its own when it is imported
+    monkeypatch.setattr(connector, "_SSL_CONTEXT_VERIFIED", client)
+    port = listening.sockets[0].getsockname()[1]
+    error = await outcome(Webhook(f"https://127.0.0.1:{port}/TOKEN", "secret"))
+    listening.close()
+    assert isinstance(error, Unreachable)
+    assert said in str(error)
+    assert "127.0.0.1" not in str(error)
+
+
 async def test_a_check_takes_no_sign_in_page_for_a_yes_and_ends_its_alert_under_another_key(server: Any) -> None:
     await cli._check(both(server.url)[:1])
     opened, ended = (json.loads(body) for body in server.bodies)
@@ -238,9 +269,19 @@ def test_an_alert_of_any_bytes_can_be_handed_on_or_is_none(value: bytes) -> None
         alert = _alert(value)
     except FAULTS:
         return
-    json.dumps(destinations.posted(alert))
+    orjson.dumps(destinations.posted(alert))
+    orjson.dumps(alert)
     assert dedup_key(alert).isprintable()
     assert destinations.labels(alert)
+
+
+@pytest.mark.parametrize("odd", [b"1" + b"0" * 30, b"-1" + b"0" * 30, b"[" * 600 + b"]" * 600])
+def test_an_alert_whose_report_cannot_be_written_again_is_none(odd: bytes) -> None:
+    """Else the bridge would end at it, and at every start again."""
+    value = SEEDS[0].replace(b'"report":{', b'"report":{"odd":' + odd + b",")
+    assert odd in value
+    with pytest.raises(FAULTS):
+        _alert(value)
 
 
 def test_a_resolved_alert_that_does_not_say_why_is_none() -> None:
@@ -265,6 +306,33 @@ async def test_an_older_revision_that_arrives_again_is_no_news() -> None:
         await bridge._take(0, {**ALERT, "revision": revision}, record)
     assert sent == [1, 3, 3, 4], "the newest one again is the same once more"
     assert bridge._open[0][ALERT["id"]]["revision"] == 4
+
+
+async def test_what_waits_is_let_go_when_its_partition_is_given_up() -> None:
+    """Its next owner delivers it and what follows; one that came after those would tell people of what is over."""
+    sent: list[int] = []
+    bridge: Bridge
+    tp = TopicPartition("ml.alerts", 0)
+
+    class Away(Webhook):
+        async def deliver(self, http: aiohttp.ClientSession, alert: Any, before: Any) -> None:
+            sent.append(alert["revision"])
+            if alert["revision"] == 2:
+                given_up.append(asyncio.create_task(bridge.on_partitions_revoked([tp])))
+                raise Unreachable("away", 0.0)
+
+    given_up: list[asyncio.Task[None]] = []
+    settings = Settings()
+    bridge = Bridge(settings, topics_of(settings), Away("http://127.0.0.1:1", ""))
+    bridge._http = None  # type: ignore[assignment]
+    record = SimpleNamespace(topic="ml.alerts", partition=0, offset=0, value=b"", key=b"", headers=())
+    await bridge._take(0, {**ALERT, "revision": 1}, record)
+    await bridge._take(0, {**ALERT, "revision": 2}, record)
+    await asyncio.gather(*given_up)
+    assert sent == [1, 2]
+    assert (bridge._open, bridge._delivered) == ({}, {}), "nothing is refreshed that is somebody else's"
+    await bridge._take(0, {**ALERT, "revision": 3}, record, since=1)
+    assert sent == [1, 2, 3], "it may come back"
 
 
 async def test_what_was_committed_beyond_the_end_of_a_topic_made_anew_is_not_waited_for(
