@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream_app.errors import Incompatible
+from stream_app.errors import Incompatible, Unavailable
 from stream_app.kafka import clients
 from stream_app.kafka.passed_by import readable
-from stream_app.kafka.reach import start
+from stream_app.kafka.reach import start, started
+
+log = logging.getLogger(__name__)
 
 #: A consumer that has done its work is gone within milliseconds.
 _STOP_S = 3.0
+#: Seconds after which it is said what is waited for.
+_TELL_S = 20.0
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
@@ -54,6 +59,33 @@ async def records(
                     yield record
     finally:
         await consumer.stop()
+
+
+async def settled(
+    bootstrap: str, options: dict[str, Any], tp: TopicPartition, patience_s: float | None = None
+) -> AsyncGenerator[Any, None]:
+    """Every committed record of a partition, up to where it ends for all.
+
+    An open transaction, whoever's, ends a partition for readers of what is committed, and what was written behind it
+    by others is there nonetheless. So its end is waited for, as the lanes wait: the broker sees to it. Whoever would
+    read what is uncommitted instead sees what was taken back. Raises :class:`Unavailable` after ``patience_s``.
+    """
+    reader = clients.consumer(bootstrap, options, auto_offset_reset="earliest", fetch_max_wait_ms=100)
+    ends = clients.consumer(bootstrap, options, isolation_level="read_uncommitted")
+    async with started(ends, bootstrap, options), started(reader, bootstrap, options):
+        end = (await ends.end_offsets([tp]))[tp]
+        reader.assign([tp])
+        reader.seek(tp, (await reader.beginning_offsets([tp]))[tp])
+        loop = asyncio.get_running_loop()
+        began, said = loop.time(), False
+        while await reader.position(tp) < end:
+            for record in readable((await reader.getmany(tp, timeout_ms=200)).get(tp, [])):
+                yield record
+            if patience_s is not None and loop.time() - began > patience_s:
+                raise Unavailable(f"{tp.topic}: another tool's transaction is open for {patience_s:.0f} s; try again")
+            if not said and loop.time() - began > _TELL_S:
+                said = True
+                log.warning("%s[%d]: waiting for the end of somebody's open transaction", tp.topic, tp.partition)
 
 
 async def newest(reader: AIOKafkaConsumer, topic: str, most: int) -> AsyncIterator[Any]:

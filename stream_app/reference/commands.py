@@ -12,7 +12,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -29,6 +30,7 @@ from stream_app.kafka.arrived import FAULTS, decoded, header, skip
 from stream_app.kafka.passed_by import readable
 from stream_app.kafka.reach import start
 from stream_app.kafka.reached import Reached
+from stream_app.kafka.reading import settled
 from stream_app.kafka.topics import Topics
 from stream_app.worker.metrics import MetricFamilies
 
@@ -227,9 +229,10 @@ class CommandReader:
 
     async def _answered(self, command: TrainingCommand | Address) -> bool:
         key = command.command_id, command.attempt
-        async for result in self._results(TopicPartition(command.reply_topic, command.reply_partition)):
-            if (result.command_id, result.attempt) == key and result.status in FINAL:
-                return True
+        async with aclosing(self._results(TopicPartition(command.reply_topic, command.reply_partition))) as results:
+            async for result in results:
+                if (result.command_id, result.attempt) == key and result.status in FINAL:
+                    return True
         return False
 
     async def made(self, model: str, version: str) -> str | None:
@@ -241,18 +244,10 @@ class CommandReader:
                 found = result.artifact_sha256 or found
         return found
 
-    async def _results(self, tp: TopicPartition) -> AsyncIterator[TrainingResult]:
-        reader = clients.consumer(
-            self._bootstrap, self._options, auto_offset_reset="earliest", isolation_level="read_uncommitted"
-        )
-        await reader.start()
-        try:
-            end = (await reader.end_offsets([tp]))[tp]
-            reader.assign([tp])
-            while await reader.position(tp) < end:
-                for record in readable((await reader.getmany(tp, timeout_ms=200)).get(tp, [])):
-                    result = decoded(_results.decode, record)  # metrics dead-letters what cannot be read
-                    if result is not None:
-                        yield result
-        finally:
-            await reader.stop()
+    async def _results(self, tp: TopicPartition) -> AsyncGenerator[TrainingResult, None]:
+        """Answers that stand, as the pipeline sees them: none that was taken back, and all that were written."""
+        async with aclosing(settled(self._bootstrap, self._options, tp)) as records:
+            async for record in records:
+                result = decoded(_results.decode, record)  # metrics dead-letters what cannot be read
+                if result is not None:
+                    yield result

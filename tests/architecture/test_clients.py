@@ -26,3 +26,14 @@ def _made() -> Iterator[str]:
 
 def test_nobody_but_the_factory_makes_a_kafka_client() -> None:
     assert not list(_made()), "stream_app/kafka/clients.py makes clients: consumer, log_reader, producer, admin"
+
+
+def test_what_is_uncommitted_is_read_by_nobody_and_only_asked_for_where_a_log_ends() -> None:
+    """What was taken back must not count anywhere. Both ask for the end that holds for all, and fetch nothing."""
+    found = [
+        str(path.relative_to(ROOT))
+        for room in ("stream_app", "agents")
+        for path in (ROOT / room).rglob("*.py")
+        if "read_uncommitted" in path.read_text()
+    ]
+    assert sorted(found) == ["stream_app/engine/engine.py", "stream_app/kafka/reading.py"]
