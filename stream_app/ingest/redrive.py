@@ -225,29 +225,34 @@ async def redrive(
 
     Raises :class:`Unavailable` if another redrive took over, :class:`Incompatible` if what was sent cannot be noted.
     """
-    found, chosen = order.found, order.chosen
+    found, chosen, done = order.found, order.chosen, Redriven()
     way = Way(topics, order.repair, *await _taken(bootstrap, options, topics), order.audit)
     if order.dry_run:
-        return await _redrive(await Notes.read(bootstrap, options, topics, found, None), way, chosen, told, None)
+        notes = await Notes.read(bootstrap, options, topics, found, None)
+        return await _redrive(notes, way, chosen, done, told, None)
     producer = clients.producer(
         bootstrap, options, transactional_id=f"{topics.dead_letters}-redrive", max_request_size=bounds.DEAD_LETTER
     )
     async with started(producer, bootstrap, options):  # fences another run, so that the notes are final
         notes = await Notes.read(bootstrap, options, topics, found, replication)
         try:
-            return await _redrive(notes, way, chosen, told, producer)
+            return await _redrive(notes, way, chosen, done, told, producer)
         except ProducerFenced as error:
-            raise Unavailable("another redrive has taken over; this one stops") from error
+            raise Unavailable(
+                f"another redrive has taken over; this one stops, and had sent {done.sent:,} records, which no other "
+                "sends again"
+            ) from error
 
 
 async def _redrive(
     notes: Notes,
     way: Way,
     chosen: Sequence[DeadLetteredRecord],
+    done: Redriven,
     told: Callable[[int], None] | None,
     producer: AIOKafkaProducer | None,
 ) -> Redriven:
-    done, values = Redriven(), dict[tuple[int, int], bytes | None]()
+    values = dict[tuple[int, int], bytes | None]()
     fresh: list[DeadLetteredRecord] = []
     for dead in chosen:
         if notes.sent(dead):
@@ -288,6 +293,8 @@ class Notes:
         #: offsets of all dead-lettered records, and of those that were sent, by reason and partition
         self._all: dict[tuple[str, int], list[int]] = defaultdict(list)
         self._sent: dict[tuple[str, int], set[int]] = defaultdict(set)
+        #: offsets between which others, who looked later than we, have sent what came since; begin and end in turn
+        self._later: dict[tuple[str, int], list[int]] = {}
         for dead in sorted(found, key=lambda dead: dead.offset):
             self._all[dead.reason, dead.partition].append(dead.offset)
 
@@ -312,6 +319,9 @@ class Notes:
             runs = list(accumulate(int(part) for part in text.split(b",") if part))
             place = (reason, int(partition))
             self._sent[place] |= {offset for offset in self._all[place] if bisect_right(runs, offset) % 2}
+            end = self._all[place][-1] + 1 if self._all[place] else 0
+            first = bisect_right(runs, end)
+            self._later[place] = [*([end] if first % 2 else []), *runs[first:]]
 
     def sent(self, dead: DeadLetteredRecord) -> bool:
         """Whether a record was sent by an earlier run."""
@@ -341,6 +351,7 @@ class Notes:
                 inside = not inside
         if inside:
             bounds.append(max(sent) + 1)
+        bounds += self._later.get((reason, partition), [])
         return ",".join(str(b - a) for a, b in zip([0, *bounds], bounds, strict=False))
 
 
