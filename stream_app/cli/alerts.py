@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 import click
@@ -82,12 +81,12 @@ async def read_alerts(settings: Whereabouts) -> dict[str, list[dict[str, Any]]]:
     """Every revision of every alert by id, oldest first."""
     # the client of Kafka: whoever asks for help, or misspells an option, does without it
     from stream_app.kafka.reading import records
+    from stream_app.projection.records import taken
 
     found: dict[str, list[dict[str, Any]]] = {}
     topic = f"{settings.output_prefix}alerts"
     async for record in records(settings.kafka_bootstrap, settings.kafka_client_options(), topic):
-        if record.value is not None:
-            row = json.loads(record.value)
+        if record.value is not None and (row := taken("alerts", record)) is not None:
             found.setdefault(row["id"], []).append(row)
     for revisions in found.values():
         revisions.sort(key=lambda row: row["revision"])

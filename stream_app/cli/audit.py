@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 import click
@@ -62,11 +61,14 @@ def audit(audit_id: str | None, last: int, output: str, **wanted: str | None) ->
 async def read_audit(settings: Whereabouts) -> list[dict[str, Any]]:
     """Every record once, in its newest revision, in order of its tick; within a tick and partition as decided."""
     from stream_app.kafka.reading import records
+    from stream_app.projection.records import taken
 
     found: dict[str, tuple[tuple[str, int, int], dict[str, Any]]] = {}
     topic = f"{settings.output_prefix}audit"
     async for record in records(settings.kafka_bootstrap, settings.kafka_client_options(), topic):
-        row = json.loads(record.value)
+        row = taken("audit", record)
+        if row is None:
+            continue
         known = found.get(row["id"])
         if known is None or row.get("count", 1) > known[1].get("count", 1):
             found[row["id"]] = ((row["at"], record.partition, record.offset), row)

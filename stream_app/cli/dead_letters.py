@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from schemas.common import MAX_MS, parse_ms, rfc3339
-from schemas.deadletters import LAST_OFFSET, REASONS, RECORDS, TRUNCATED, number
+from schemas.deadletters import FOREIGN, LAST_OFFSET, REASONS, RECORDS, TRUNCATED, number
 from stream_app.cli import listing
 from stream_app.cli.listing import ListColumn
 from stream_app.cli.waiting import run
@@ -50,7 +51,7 @@ def dead_letters() -> None:
 @listing.output_option
 def list_(reason: str | None, since: str | None, show_payload: bool, output: str) -> None:
     """List dead-lettered records, oldest first; payloads only when asked."""
-    found = _select(_read(place.find()), reason, since)
+    found = _select(_read(place.find(), lambda _: show_payload), reason, since)
     note = "send them again with `plumbline dead-letters redrive` once the cause is repaired"
     columns = [*_COLUMNS, _PAYLOAD] if show_payload else _COLUMNS
     rows = [_row(dead, show_payload) for dead in found]
@@ -104,7 +105,7 @@ def redrive(
     settings = load()
     topics = topics_of(settings)
     asyncio.run(require_counts(settings.kafka_bootstrap, settings.kafka_client_options(), topics))
-    found = _read(settings)
+    found = _read(settings, lambda dead: dead.reason != FOREIGN)
     chosen = _select(found, reason, since)
     repair = None
     if columns or constants or assume_utc or coerce:
@@ -134,12 +135,14 @@ def redrive(
             sys.exit(1)
 
 
-def _read(settings: Whereabouts) -> list[DeadLetteredRecord]:
+def _read(settings: Whereabouts, kept: Callable[[DeadLetteredRecord], bool]) -> list[DeadLetteredRecord]:
     from stream_app.ingest.redrive import dead_lettered_records
     from stream_app.kafka.topics import topics_of
 
     bootstrap, options = settings.kafka_bootstrap, settings.kafka_client_options()
-    return run(dead_lettered_records(bootstrap, options, topics_of(settings)), "reading the dead-lettered records")
+    return run(
+        dead_lettered_records(bootstrap, options, topics_of(settings), kept), "reading the dead-lettered records"
+    )
 
 
 def _select(found: list[DeadLetteredRecord], reason: str | None, since: str | None) -> list[DeadLetteredRecord]:

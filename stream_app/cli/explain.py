@@ -93,6 +93,7 @@ async def _find(settings: Settings, id: str, model: str | None) -> tuple[list[di
     from stream_app.kafka.admin import require_counts
     from stream_app.kafka.reading import records
     from stream_app.kafka.topics import topics_of
+    from stream_app.projection.records import taken
 
     await require_counts(settings.kafka_bootstrap, settings.kafka_client_options(), topics_of(settings))
     bootstrap, options, prefix = settings.kafka_bootstrap, settings.kafka_client_options(), settings.output_prefix
@@ -103,16 +104,21 @@ async def _find(settings: Settings, id: str, model: str | None) -> tuple[list[di
         id = listing.one_of(matching, id, "alert", _WHERE)
         partition = partition_for(alerts[id][-1]["model"].encode(), settings.model_partitions)
     events: dict[str, bytes] = {}
+    wanted = set(alerts[id][-1]["drift_event_ids"]) if matching else set()
     async for record in records(bootstrap, options, f"{prefix}drift-events", partition=partition):
-        events[record.key.decode()] = record.value
+        row = taken("drift-events", record)
+        # of the others nobody asks, and there may be very many
+        if row is not None and (row["id"] in wanted if matching else row["id"].startswith(id)):
+            events[row["id"]] = record.value
     if not matching:
         id = listing.one_of(events, id, "drift event or alert", f"{_WHERE} and their events. {_looked(prefix)}")
         return [json.loads(events[id])], {(id, 0): events[id]}
     behind = [json.loads(events[e]) for e in alerts[id][-1]["drift_event_ids"] if e in events]
     published: dict[Key, bytes] = {}
     async for record in records(bootstrap, options, f"{prefix}alerts", partition=partition):
-        if record.value is not None and record.key.decode() == id:
-            published[id, json.loads(record.value)["revision"]] = record.value
+        row = taken("alerts", record) if record.value is not None else None
+        if row is not None and row["id"] == id:
+            published[id, row["revision"]] = record.value
     return behind, published
 
 

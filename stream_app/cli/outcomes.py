@@ -95,15 +95,20 @@ async def send_and_wait(settings: Settings, written: NewCommand, wait_s: float |
 
 
 async def _answers(reader: Any, topics: Topics, written: NewCommand, wait_s: float) -> list[dict[str, Any]]:
+    import msgspec
+
+    from schemas.operators import CommandOutcome
+    from stream_app.kafka.arrived import decoded
     from stream_app.kafka.passed_by import readable
 
+    decode = msgspec.json.Decoder(CommandOutcome).decode
     found: dict[int, dict[str, Any]] = {}
     wanted = topics.model_partitions if written.model == "*" else 1
     deadline = asyncio.get_running_loop().time() + wait_s
     while len(found) < wanted and (left := deadline - asyncio.get_running_loop().time()) > 0:
         for batch in (await reader.getmany(timeout_ms=int(1_000 * min(left, 0.5)))).values():
             for record in readable(batch):
-                if record.key == written.id.encode() and record.value is not None:
+                if record.key == written.id.encode() and decoded(decode, record) is not None:
                     row = json.loads(record.value)
                     found[row["partition"]] = row
     return [found[partition] for partition in sorted(found)] if len(found) == wanted else []

@@ -112,9 +112,10 @@ def _dates(
 
 async def _follow(settings: Whereabouts, model: str, version: str | None) -> None:
     from stream_app.kafka.reading import records
+    from stream_app.projection.records import taken
 
     topic = f"{settings.output_prefix}metric-snapshots"
     async for record in records(settings.kafka_bootstrap, settings.kafka_client_options(), topic, follow=True):
-        row = json.loads(record.value)
-        if row["model"] == model and version in (None, row["model_version"]):
+        row = taken("metric-snapshots", record)
+        if row is not None and row["model"] == model and version in (None, row["model_version"]):
             click.echo(json.dumps(row, sort_keys=True))

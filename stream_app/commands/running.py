@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,14 +10,16 @@ from typing import Any, Final, Literal, NamedTuple
 
 from aiokafka.errors import KafkaError
 
+from schemas.owner import Owner
 from stream_app.core.kit.changes import by_type
 from stream_app.core.kit.live_settings import LiveSettings, Values
 from stream_app.errors import PlumblineError
 from stream_app.kafka import admin
-from stream_app.kafka.owner import Kafka
+from stream_app.kafka.owner import KEY, Kafka, claim_of
 from stream_app.kafka.reading import records
 from stream_app.kafka.topics import topics_of
 from stream_app.projection.published import Published
+from stream_app.projection.records import taken
 from stream_app.settings import Settings, TypeSettings, base
 from stream_app.settings.layers import TABLES, changeable
 from stream_app.settings.resolver import values_of
@@ -130,18 +131,19 @@ async def _asked(settings: Settings) -> Running:
         there = set(await client.list_topics())
     if topics.owner not in there or topics.settings not in there:
         return never
-    owner: dict[str, Any] | None = None
+    owner: Owner | None = None
     async for record in records(bootstrap, options, topics.owner):
-        owner = json.loads(record.value) if record.value is not None else None
+        if record.key == KEY:
+            owner = claim_of(record.value, topics.owner) if record.value is not None else None
     if owner is None:
         return never
     found = {
         (row["model"], row["key"]): row
         async for record in records(bootstrap, options, topics.settings)
         if record.value is not None
-        for row in (json.loads(record.value),)
+        if (row := taken("settings", record)) is not None
     }
-    app = owner["app"]
+    app = owner.app
     alive = await runs(Kafka(bootstrap, options), app)
     says = f"a worker of {app} runs" if alive else f"no worker of {app} runs now; this is what it held at last"
-    return Running("runs" if alive else "stopped", says, settings, found, owner["at_start"])
+    return Running("runs" if alive else "stopped", says, settings, found, owner.at_start)

@@ -17,6 +17,7 @@ from stream_app.core.kit.days import DAY_MS
 from stream_app.ingest.ids import Ids
 from stream_app.ingest.inputs import Kind
 from stream_app.kafka import clients
+from stream_app.kafka.arrived import decoded
 from stream_app.kafka.passed_by import readable
 from stream_app.kafka.reading import stop_consumer
 from stream_app.kafka.topics import Topics
@@ -119,6 +120,10 @@ async def _now(settings: Settings, topics: Topics) -> int:
         while await consumer.position(tp) < end:
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 for record in readable(records):
-                    at = _tick.decode(record.value).at
-                    now = max(now, parse_ms(at) if at is not None else 0)
+                    now = max(now, decoded(_at_ms, record) or 0)
     return now
+
+
+def _at_ms(value: bytes) -> int:
+    at = _tick.decode(value).at
+    return parse_ms(at) if at is not None else 0

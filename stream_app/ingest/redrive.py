@@ -13,7 +13,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any, Final
 
@@ -195,9 +195,18 @@ def dead_lettered(record: Any) -> DeadLetteredRecord:
     )  # fmt: skip
 
 
-async def dead_lettered_records(bootstrap: str, options: dict[str, Any], topics: Topics) -> list[DeadLetteredRecord]:
-    """Every dead-lettered record, oldest first."""
-    found = [dead_lettered(record) async for record in records(bootstrap, options, topics.dead_letters)]
+async def dead_lettered_records(
+    bootstrap: str,
+    options: dict[str, Any],
+    topics: Topics,
+    kept: Callable[[DeadLetteredRecord], bool] = lambda dead: dead.reason != FOREIGN,
+) -> list[DeadLetteredRecord]:
+    """Every dead-lettered record, oldest first. ``kept``: those whose bytes are wanted too, which may be large; by
+    default all but those that somebody else wrote, since nobody sends them."""
+    found = []
+    async for record in records(bootstrap, options, topics.dead_letters):
+        dead = dead_lettered(record)
+        found.append(dead if kept(dead) else replace(dead, record=None))
     return sorted(found, key=lambda dead: (dead.timestamp, dead.partition, dead.offset))
 
 

@@ -58,12 +58,13 @@ async def read(consumer: AIOKafkaConsumer, topic: str, before: ClaimsRead | None
     while await consumer.position(tp) < end:
         for record in (await consumer.getmany(tp, timeout_ms=200)).get(tp, []):
             if record.key == KEY and record.value is not None:
-                found = _decode(record.value, topic)
+                found = claim_of(record.value, topic)
     consumer.pause(tp)  # a fetch that waits for more would hold up the next question on its connection
     return ClaimsRead(end, found)
 
 
-def _decode(value: bytes, topic: str) -> Owner:
+def claim_of(value: bytes, topic: str) -> Owner:
+    """What a record under :data:`KEY` says. Raises :class:`Incompatible`."""
     try:
         return _decoder.decode(value)
     except (msgspec.DecodeError, RecursionError) as error:

@@ -4,13 +4,13 @@ commands show the same of them. The topics keep more than is shown: days and mod
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 from stream_app.kafka.reading import records, together
 from stream_app.projection import fold
 from stream_app.projection.apply import first_kept
+from stream_app.projection.records import taken
 from stream_app.settings import Whereabouts
 from stream_app.settings.built_in import BUILT_IN, PERFORMANCE_METRICS
 
@@ -32,14 +32,14 @@ async def models(settings: Whereabouts) -> list[Row]:
             states[name] = fold.State(name, row["model_type"], row["tenant_id"], metric_of(name))
             fold.lifecycle(states[name], row)
     async for record in _read(settings, "metric-snapshots"):
-        row = json.loads(record.value)
-        state = states.get(row["model"])
-        if state is None or record.timestamp < versions[row["model"]][1]:
+        row = taken("metric-snapshots", record)
+        state = states.get(row["model"]) if row is not None else None
+        if row is None or state is None or record.timestamp < versions[row["model"]][1]:
             continue  # of a model that was forgotten, or of its life before that
         _take(state, row)
     async for record in _read(settings, "training-jobs"):
-        row = json.loads(record.value)
-        if row["model"] in states and record.timestamp >= versions[row["model"]][1]:
+        row = taken("training-jobs", record)
+        if row is not None and row["model"] in states and record.timestamp >= versions[row["model"]][1]:
             fold.job(states[row["model"]], row)
     views = [fold.fleet_model(states[name]) for name in sorted(states)]
     return [{key: view[key] for key in _SHOWN} for view in views]
@@ -63,8 +63,8 @@ async def history(
     active, since = (await _versions(settings)).get(model, (None, 0))
     latest: dict[tuple[str, str], Row] = {}
     async for record in _read(settings, "metric-snapshots"):
-        row = json.loads(record.value)
-        if row["model"] != model or not (all_days or (active is not None and record.timestamp >= since)):
+        row = taken("metric-snapshots", record)
+        if row is None or row["model"] != model or not (all_days or (active is not None and record.timestamp >= since)):
             continue
         key = (row["date"], row["model_version"])
         if key not in latest or row["revision"] >= latest[key]["revision"]:
@@ -98,9 +98,8 @@ async def _versions(settings: Whereabouts) -> dict[str, tuple[Row | None, int]]:
     found: dict[str, tuple[Row | None, int]] = {}
     async for record in _read(settings, "model-lifecycle", tombstones=True):
         if record.value is None:
-            found[record.key.decode()] = (None, record.timestamp)
-        else:
-            row = json.loads(record.value)
+            found[(record.key or b"").decode("utf-8", "replace")] = (None, record.timestamp)
+        elif (row := taken("model-lifecycle", record)) is not None:
             found[row["model"]] = (row, found.get(row["model"], (None, 0))[1])
     return found
 
@@ -125,8 +124,9 @@ async def _changed(settings: Whereabouts) -> dict[tuple[str, str], Row]:
     """What was changed, by whose it is and key."""
     changed: dict[tuple[str, str], Row] = {}
     async for record in _read(settings, "settings"):
-        row = json.loads(record.value)
-        changed[row["model"], row["key"]] = row
+        row = taken("settings", record)
+        if row is not None:
+            changed[row["model"], row["key"]] = row
     return changed
 
 

@@ -15,6 +15,7 @@ import orjson
 
 from schemas.catalogue import FAMILIES
 from schemas.common import parse_ms
+from stream_app.kafka.arrived import decoded
 from stream_app.projection.apply import KINDS
 from stream_app.projection.keys import KEPT_DAYS
 
@@ -47,3 +48,8 @@ def _decoder(kind: str, record: Any) -> Callable[[bytes], Row]:
 DECODE: Final[dict[str, Callable[[bytes], Row]]] = {
     family.topic: _decoder(family.topic, family.record) for family in FAMILIES if family.topic in KINDS
 }
+
+
+def taken(kind: str, record: Any) -> Row | None:
+    """The record's value, or ``None`` for what is no record of its topic, which is counted and said."""
+    return decoded(DECODE[kind], record)

@@ -1,5 +1,5 @@
-"""Headers of any kind on inputs: the records are taken, and the dead-lettered ones keep them as they were, also when they
-are sent again."""
+"""Headers of any kind on inputs: the records are taken, and the dead-lettered ones keep them as they were, also when
+they are sent again."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ async def test_headers_of_any_kind_change_nothing_and_are_kept(prefix: Prefix, w
             row = {"prediction_id": f"p{number}", "model_type": "churn", "model_version": "v1", "score": 0.5}
             key, bad = b"p%d" % number, b"bad%d" % number
             await send(topics.predictions, key, {**row, "predicted_at": START}, headers)
-            await send(topics.outcomes, key, {"prediction_id": key.decode(), "actual": 1, "observed_at": START}, headers)
+            await send(
+                topics.outcomes, key, {"prediction_id": key.decode(), "actual": 1, "observed_at": START}, headers
+            )
             await send(topics.predictions, bad, {**row, "prediction_id": bad.decode()}, headers)
             wrong[bad] = headers
     await write(prefix, [(START + HOUR, [])], reached)

@@ -7,7 +7,7 @@ import importlib
 import io
 import json
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +29,8 @@ class Record:
     """As a topic gives it."""
 
     value: bytes
-    key: bytes = b""
+    key: bytes | None = b""
+    topic: str = ""
     timestamp: int = 1_772_424_000_000
     partition: int = 0
     offset: int = 0
@@ -69,6 +70,14 @@ FULL: Final[tuple[tuple[str, int], ...]] = (
     (f"snapshots {MODEL} --window baseline", 0), (f"snapshots {MODEL} --window recent --as-of 1999-01-01", 0),
     (f"explain {ID}", 1), (f"explain {EVENT} --no-recompute", 0), ("doctor --only disk", 0), ("topics check", 1),
 )  # fmt: skip
+
+
+#: What strangers may have written beside: to each topic all of it.
+ODD: Final = (
+    *(Record(value, b"odd") for value in (b"", b"\xff\xfe", b"null", b"[]", b'{"id": 1}', b"[" * 100_000, b'"text"')),
+    *(Record(one.value, None) for one in (_record("outcome.number"), _record("owner.claim"))),
+    Record(b"{}", b"\xff\xfe"),
+)
 
 
 @pytest.fixture
@@ -115,6 +124,18 @@ def _lists(group: click.Group, above: str = "") -> Iterator[str]:
 def test_every_list_is_tried() -> None:
     tried = [words for words, _ in (*EMPTY, *FULL)]
     assert [name for name in _lists(cli) if not any(f"{words} ".startswith(f"{name} ") for words in tried)] == []
+
+
+@pytest.mark.parametrize(("words", "code"), FULL)
+def test_a_list_says_the_same_with_what_strangers_wrote_in_its_topics(
+    words: str, code: int, topics: dict[str, tuple[Record, ...]]
+) -> None:
+    topics.update(HELD)
+    clean = {output: _ended(words, output) for output in OUTPUTS}
+    topics.update({name: (*(replace(one, topic=name) for one in ODD), *held) for name, held in HELD.items()})
+    for output, one in clean.items():
+        done = _ended(words, output)
+        assert (done.exit_code, done.stdout) == (code, one.stdout)
 
 
 @pytest.mark.parametrize(("full", "words", "code"), [*((0, *one) for one in EMPTY), *((1, *one) for one in FULL)])
