@@ -21,7 +21,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.structs import TopicPartition
 
 from stream_app.kafka.batches import FetchResult, PartitionRecords
-from stream_app.kafka.budget import polling
+from stream_app.kafka.budget import is_full, polling
 from stream_app.kafka.faults import LENGTH, OVERHEAD, KeptFaults, checked, extent, known_attempts
 from stream_app.kafka.record import Batches
 
@@ -67,13 +67,13 @@ class Fetcher(fetcher.Fetcher):  # type: ignore[misc]
     async def fetched_records(
         self, partitions: Any, timeout: float = 0, max_records: int | None = None
     ) -> dict[TopicPartition, list[Any]]:
-        """Records that are there. Partitions that were served go to the end of the line: those whose batches found no
-        room in this poll are the next one's first."""
+        """Records that are there. If some had to be left for the next poll, the partitions that were served go to the
+        end of the line."""
         with polling():
             found: dict[TopicPartition, list[Any]] = await super().fetched_records(partitions, timeout, max_records)
-        for tp in found:
-            if tp in self._records:
-                self._records.move_to_end(tp)
+            if is_full():
+                for tp in found.keys() & self._records.keys():
+                    self._records.move_to_end(tp)
         return found
 
     async def _proc_fetch_request(self, assignment: Any, node_id: Any, request: Any) -> bool:
