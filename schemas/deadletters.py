@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import msgspec
 
 from schemas import bounds
-from schemas.unreadable import Unreadable
+from schemas.unreadable import CutShort, Unreadable
 
 TOPIC: Final = "__connect.errors.topic"
 PARTITION: Final = "__connect.errors.partition"
@@ -137,21 +137,23 @@ def build(record: Arrived, stage: str, reason: str, error: str, *, limit: int = 
     found = [(_writable(name), text) for name, text in record.headers]
     size, framed = (measure(record.key, record.value, found) for measure in (bounds.content, bounds.framed))
     offset, more, kept = record.offset, list[tuple[str, str]](), Built(record.key, record.value, found)
-    if isinstance(record.value, Unreadable):
-        value = record.value
+    value = record.value
+    cut = value.cut if isinstance(value, Unreadable) else None
+    if isinstance(value, Unreadable) and cut is None:
         # a clock has one reason for whatever nobody can read
         reason, error, offset = (INVALID_TICK if reason == INVALID_TICK else value.reason), value.error, value.offset
         more = [(LAST_OFFSET, str(value.last_offset)), (RECORDS, str(value.records)), (SHA256, value.sha256)]
-        kept = _truncated(record.key, bytes(value), found)[0]
-    elif size > limit or framed > bounds.DEAD_LETTER - bounds.ADDED:
+        short = _cut_short(record.key, bytes(value), found)
+        kept = Built(short.key, short.value, found[: len(short.headers)])
+    elif cut is not None or size > limit or framed > bounds.DEAD_LETTER - bounds.ADDED:
         wrong = "" if reason == OVERSIZED else f"; {reason}: {error}"
-        reason = OVERSIZED
-        error = f"{size} bytes in key, value and {len(found)} headers, the limit is {limit}{wrong}"
-        kept, lost = _truncated(record.key, record.value, found)
-        if lost:
-            more.append((TRUNCATED, msgspec.json.encode(lost).decode()))
-        if "value" in lost:
-            more.append((SHA256, lost["value"]["sha256"]))
+        reason, cut = OVERSIZED, cut or _cut_short(record.key, value, found)
+        error = f"{cut.size} bytes in key, value and {cut.header_count} headers, the limit is {limit}{wrong}"
+        kept = Built(cut.key, cut.value, list(cut.headers))
+        if cut.lost:
+            more.append((TRUNCATED, msgspec.json.encode(cut.lost).decode()))
+        if "value" in cut.lost:
+            more.append((SHA256, cut.lost["value"]["sha256"]))
     where = [
         (TOPIC, record.topic),
         (PARTITION, str(record.partition)),
@@ -201,11 +203,21 @@ def _writable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _truncated(
-    key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
-) -> tuple[Built, dict[str, Any]]:
+def too_large(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, Any]], offset: int) -> Unreadable:
+    """What stands in the place of a record that is larger than any in use: it is ``oversized`` for whoever reads it,
+    and its dead-lettered record keeps of it what :func:`build` keeps of any."""
+    cut = _cut_short(key, value, [(_writable(name), text) for name, text in headers])
+    # with a first byte that no decoder takes for a message, whatever the rest is
+    error = f"{cut.size} bytes in key, value and {cut.header_count} headers"
+    kept = b"\0" + (cut.value or b"")
+    made = Unreadable.of(kept, reason=OVERSIZED, error=error, span=(offset, offset), records=1, sha256="")
+    made.cut = cut
+    return made
+
+
+def _cut_short(key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> CutShort:
     """First KiB of value and key, the headers that fit 64 KiB; and what each part was of which not all is kept."""
-    lost: dict[str, Any] = {}
+    size, lost = bounds.content(key, value, headers), dict[str, Any]()
     if value is not None and len(value) > bounds.KEPT:
         lost["value"], value = _whole(value), bytes(value[: bounds.KEPT])
     if key is not None and len(key) > bounds.KEPT:
@@ -219,7 +231,7 @@ def _truncated(
     if kept < len(headers):
         whole = b"".join(part for name, text in headers for part in (name.encode(), text or b""))
         lost["headers"] = {"count": len(headers), "left_out": len(headers) - kept, **_whole(whole)}
-    return Built(key, value, headers[:kept]), lost
+    return CutShort(key, value, headers[:kept], size, len(headers), lost)
 
 
 def _whole(part: bytes) -> dict[str, Any]:

@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+
+class CutShort(NamedTuple):
+    """What the dead-lettered record of one that is too large keeps."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+    #: bytes of all of it, and how many headers it had
+    size: int
+    header_count: int
+    #: part → how many bytes it had and their digest, of each part of which not all is kept
+    lost: dict[str, Any]
+
 
 class Unreadable(bytes):
     """Value of a record that the batch reader made: a batch, or a record in a sound batch, that cannot be read.
@@ -10,7 +26,7 @@ class Unreadable(bytes):
     the class only where decoding failed, and the per-event path does not change.
     """
 
-    #: ``unreadable_batch`` or ``unreadable_record``
+    #: ``unreadable_batch``, ``unreadable_record``, or ``oversized`` with what is kept of it
     reason: str
     #: one sentence: what is wrong with the bytes
     error: str
@@ -19,8 +35,9 @@ class Unreadable(bytes):
     last_offset: int
     #: records that count as dead-lettered
     records: int
-    #: hex digest of all of it
+    #: hex digest of all of it; of one that is oversized it stands with the part
     sha256: str
+    cut: CutShort | None = None
 
     def parks(self, topic: str, partition: int) -> str:
         """Why a lane that needs these records of its own log cannot go on, and the way out."""

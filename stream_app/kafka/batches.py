@@ -24,10 +24,12 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Final
 
+import msgspec
 from aiokafka.consumer import fetcher
 from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
 from aiokafka.record.default_records import DefaultRecordBatch
 
+from schemas.deadletters import too_large
 from schemas.unreadable import Unreadable
 from stream_app.kafka import legacy, salvage
 from stream_app.kafka.budget import BUDGET, Evicted, Lease, hands_out, is_full, next_partition
@@ -185,8 +187,11 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         base, last, count = frame
         lease, self._lease = self._lease, None
         if lease is not None:
-            yield from self._taken(lease, (base, last), kind, max_ms)
-            return
+            try:
+                yield from self._taken(lease, (base, last), kind)
+                return
+            except _Misread:
+                pass  # its bytes are needed again, to save what stands behind the damage
         plain = bytearray(data[: HEADER.size])
         codec = plain[22] & _CODEC_BITS
         room = max(_SMALL, BUDGET.room(MOST))
@@ -207,21 +212,21 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         if not lease.held:
             hands_out(len(plain))
         try:
-            yield from self._taken(lease, (base, last), kind, max_ms)
+            yield from self._taken(lease, (base, last), kind)
         except _Misread as error:
             yield from self._salvaged(memoryview(plain), error)
 
-    def _taken(self, lease: Lease, span: tuple[int, int], kind: int, max_ms: int) -> Iterator[Record]:
+    def _taken(self, lease: Lease, span: tuple[int, int], kind: int) -> Iterator[Record]:
         """What is left of an unpacked batch, or as much of a large one as this poll may hand out."""
         try:
-            yield from self._leased(lease, span, kind, max_ms)
+            yield from self._leased(lease, span, kind)
         except Evicted:
             self.waits = True
         finally:
             if self._lease is None:
                 BUDGET.give_back(lease)
 
-    def _leased(self, lease: Lease, span: tuple[int, int], kind: int, max_ms: int) -> Iterator[Record]:
+    def _leased(self, lease: Lease, span: tuple[int, int], kind: int) -> Iterator[Record]:
         start, expected, last = self.next_fetch_offset, span[0], span[1]
         topic, partition, large = self._tp.topic, self._tp.partition, lease.held
         take: Any = lease.take if large else lease.iterator.__next__
@@ -246,14 +251,14 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             self.next_fetch_offset = expected
             made = Record(topic, partition, offset, record.timestamp, kind, key, value, headers)
             if large:
-                made = self._small_enough(made, max_ms)
+                made = self._small_enough(made)
                 hands_out(made.size)
             yield made
 
     def _salvaged(self, batch: memoryview, error: Exception) -> Iterator[Record]:
         """The rest of a sound, unpacked batch that the C parser raised on."""
         base, _, _, _, _, attributes, delta, first_ms, max_ms, _, _, _, count = HEADER.unpack_from(batch)
-        last, start = base + delta, self.next_fetch_offset
+        last, start, (topic, partition) = base + delta, self.next_fetch_offset, self._tp
         appended = max_ms if attributes & _APPEND_TIME_BIT else None
         kind = int(appended is not None)
         log.warning("%s: reading the batch at offset %d record by record: %s", self._where(), base, error)
@@ -263,11 +268,9 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                 if item.offset < start:
                     continue
                 self.next_fetch_offset = item.offset + 1
-                made = Record(
-                    self._tp.topic, self._tp.partition, item.offset, item.timestamp, kind, item.key, item.value,
-                    item.headers,
-                )  # fmt: skip
-                yield self._small_enough(made, max_ms)
+                made = Record(topic, partition, item.offset, item.timestamp, kind, item.key, item.value, item.headers)
+                hands_out(made.size)
+                yield self._small_enough(made)
             elif item.last >= start:
                 yield self._unreadable(
                     item.raw, (item.offset, item.last), item.records, item.error, max_ms, reason="unreadable_record"
@@ -288,7 +291,7 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                 continue
             self.next_fetch_offset = offset + 1
             made = Record(self._tp.topic, self._tp.partition, offset, timestamp, kind, key, value)
-            yield self._small_enough(made, timestamp)
+            yield self._small_enough(made)
 
     def _faulty(self, found: Extent, buffer: bytes) -> Iterator[Record]:
         """The first batch of the fetch fails its checksum or does not frame: again later, or passed by."""
@@ -309,15 +312,13 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         kept = KeptFaults(self.next_fetch_offset, rest, [*aborted, *self._aborted_transactions]) if more else None
         attempts_of(self.state).kept = kept
 
-    def _small_enough(self, record: Record, timestamp: int) -> Record:
+    def _small_enough(self, record: Record) -> Record:
         """The record, or what stands in its place if it is larger than any that somebody has a use for."""
-        size = record.size
-        if size <= LARGEST:
+        if record.size <= LARGEST:
             return record
-        raw, at = b"".join((record.key or b"", record.value or b"")), record.offset
-        self.next_fetch_offset = at
-        error = f"unpacked it is {size:,} bytes, and no more than {LARGEST:,} are taken"
-        return self._unreadable(raw, (at, at), 1, error, timestamp, reason="unreadable_record")
+        value = too_large(record.key, record.value, record.headers, record.offset)
+        log.warning("%s: oversized at offset %d: %s", self._where(), record.offset, value.error)
+        return msgspec.structs.replace(record, key=None, value=value, headers=())
 
     # -- markers ---------------------------------------------------------------------------------------------------
 

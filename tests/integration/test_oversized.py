@@ -56,6 +56,11 @@ def attacks() -> list[Attack]:
         ("predictions", "gzip", _prediction("b2"), b"b2", many),
         ("predictions", "gzip", _prediction("b3"), b"k" * 1_200_000, []),
         ("predictions", "gzip", b'{"cut short": "' + b"0" * 2_500_000, b"b4", [("", b"")] * 50_000),
+        # more than is handed out of a batch: cut short before it comes to its lane
+        ("predictions", "gzip", _prediction("b5", features={"x": "0" * 20_000_000}), b"b5", many),
+        ("outcomes", "gzip", _outcome("g3", more="0" * 20_000_000), b"g3", []),
+        ("operator_commands", "gzip", _command("0" * 20_000_000), MODEL.encode(), []),
+        ("training_results", "gzip", _result("0" * 20_000_000), MODEL.encode(), []),
         ("outcomes", "gzip", _outcome("g1", more="0" * 3_000_000), b"g1", []),
         ("outcomes", "gzip", _outcome("g2"), b"g2", many),
         ("operator_commands", "gzip", _command(text), MODEL.encode(), []),

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from schemas.deadletters import build
 from schemas.unreadable import Unreadable
 from stream_app.kafka import batches, budget, faults, unpacking
-from tests.support.batches import CODECS, TP, Assignment, Clock, State, batch, compress, record
+from stream_app.kafka.record import Record
+from tests.support.batches import CODECS, TP, Assignment, Clock, State, batch, compress, record, varint
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +98,7 @@ def test_a_poll_hands_out_little_of_what_is_unpacked_and_the_next_goes_on(
 
 
 @pytest.mark.parametrize("where", ["key", "value", "header"])
-def test_a_record_that_is_larger_than_any_in_use_is_passed_by_alone(where: str) -> None:
+def test_a_record_that_is_larger_than_any_in_use_is_oversized_alone(where: str) -> None:
     large = bytes(batches.LARGEST)
     key, value, header = (large if name == where else b"x" for name in ("key", "value", "header"))
     rows = [record(0, b"k", b"v"), record(1, key, value, [(b"h", header)]), record(2, b"k", b"v")]
@@ -108,9 +110,35 @@ def test_a_record_that_is_larger_than_any_in_use_is_passed_by_alone(where: str) 
     assert [first.offset, odd.offset, third.offset] == [0, 1, 2]
     assert (first.value, third.value) == (b"v", b"v")
     assert isinstance(odd.value, Unreadable)
-    assert (odd.value.reason, odd.value.records, odd.value.last_offset) == ("unreadable_record", 1, 1)
+    assert (odd.value.reason, odd.value.records, odd.value.last_offset) == ("oversized", 1, 1)
     assert len(odd.value) <= batches.KEPT + 1
-    assert "no more than 8,388,608 are taken" in odd.value.error
+    # the same dead-lettered record as of one that was handed out whole
+    whole = Record(odd.topic, odd.partition, 1, odd.timestamp, odd.timestamp_type, key, value, (("h", header),))
+    assert build(odd, "labels", "oversized", "") == build(whole, "labels", "oversized", "")
+
+
+@pytest.mark.parametrize("codec", CODECS.keys() - {"none"})
+@pytest.mark.parametrize("most", [None, 3])
+def test_a_record_that_is_damaged_in_what_a_later_poll_hands_out_costs_itself_alone(
+    codec: str, most: int | None
+) -> None:
+    rows = [record(i, b"k", bytes(1 << 20)) for i in range(20)]
+    rows[13] = varint(21) + bytes(21)
+    records: Any = batches.PartitionRecords(
+        TP, batches.Batches(batch(0, rows, codec=codec)), [], 0, None, None, True, 1
+    )
+    reader = batches.FetchResult(TP, assignment=Assignment(State(20)), partition_records=records, backoff=0.1)
+    polls = []
+    while reader.has_more():
+        with budget.polling():
+            polls.append(reader.getall(most))
+    found = [row for poll in polls for row in poll]
+    assert [row.offset for row in found] == list(range(20))
+    assert [row.offset for row in found if isinstance(row.value, Unreadable)] == [13]
+    assert getattr(found[13].value, "reason", None) == "unreadable_record"
+    assert len(polls) > 3
+    assert all(len(poll) <= 8 for poll in polls)
+    assert not batches.BUDGET._leases
 
 
 def test_what_is_left_of_a_batch_is_let_go_with_its_reader() -> None:
