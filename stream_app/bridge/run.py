@@ -309,7 +309,6 @@ def _alert(value: bytes) -> Alert:
     parse_ms(found["opened_at"])
     if found["status"] == "resolved" and "resolution_reason" not in found:
         raise ValueError("a resolved alert has no resolution_reason")
-    orjson.dumps(
-        found
-    )  # what stands in a report is anybody's: numbers and depths that cannot be written are refused here
+    # what stands in a report is anybody's: numbers and depths that no destination could be sent are refused here
+    orjson.dumps(found)
     return found
