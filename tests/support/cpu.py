@@ -1,6 +1,6 @@
 """CPU that a command takes, as a multiple of what Python and its command line library take just then.
 
-A busy machine makes CPU time longer, never shorter, by up to a half: so the least of a few runs counts, beside another
+A busy machine makes CPU time longer, never shorter, by up to a half: so the least of some runs counts, beside another
 program's least in the same minute.
 """
 
@@ -13,7 +13,7 @@ from typing import Final
 
 #: What every command has to import; some 80 ms of CPU on the machine whose figures docs/performance.md gives.
 _BARE: Final = "import time, asyncio, click\nprint(time.process_time())"
-_ROUNDS: Final = 5
+_ROUNDS: Final = 12
 
 
 def times_bare(measure: Callable[[], float], enough: float) -> float:
