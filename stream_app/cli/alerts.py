@@ -94,9 +94,11 @@ async def read_alerts(settings: Whereabouts) -> dict[str, list[dict[str, Any]]]:
 
 
 def _changed(row: dict[str, Any]) -> str:
+    """What a revision says beside its status: how it ended, what it is about where that is news, who has taken it."""
+    found = row["summary"] if row.get("notify") in ("opened", "severity") else ""
     taken = f"seen by {row['acknowledged_by']}" if "acknowledged_by" in row else ""
     changed = f"now {row['replaced_by']['version']}" if "replaced_by" in row else ""
-    return row.get("resolution") or ", ".join(filter(None, (changed, taken)))
+    return row.get("resolution") or "; ".join(filter(None, (found, changed, taken)))
 
 
 def _show(revisions: list[dict[str, Any]], output: str) -> None:
