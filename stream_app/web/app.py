@@ -114,11 +114,13 @@ def _errors(app: FastAPI) -> None:
 
     async def invalid(request: Request, error: Exception) -> Response:
         found = cast(RequestValidationError, error).errors()
-        told = "; ".join(f"{'.'.join(map(str, item['loc'][1:]))}: {item['msg']}" for item in found)
+        told = "; ".join(f"{'.'.join(map(str, item['loc'][1:]))}: {_told(item)}" for item in found)
         return Refused(422, "invalid", told[:1_000]).response()
 
     async def http(request: Request, found: Exception) -> Response:
         error = cast(HTTPException, found)
+        if error.status_code == 404 and _is_of_people(request):
+            return _index(404)
         told = {404: "nothing is here: GET /api/v1/openapi.json lists what is", 405: "another method is needed here"}
         headers = dict(error.headers or {})
         text = told.get(error.status_code, str(error.detail))
@@ -150,13 +152,30 @@ def _errors(app: FastAPI) -> None:
         app.add_exception_handler(kind, handler)
 
 
+def _told(item: Any) -> str:
+    """What is wrong with a part of a request; a pattern says little to people."""
+    if item["type"] == "string_pattern_mismatch":
+        return f"{str(item['input'])[:100]!r} is not written as one is"
+    return str(item["msg"])
+
+
+def _is_of_people(request: Request) -> bool:
+    """Whether a browser asks for a page, rather than a program or a page's script for something else."""
+    page = not request.url.path.startswith(("/api/", "/static/"))
+    return page and request.method in ("GET", "HEAD") and "text/html" in request.headers.get("accept", "")
+
+
+def _index(status: int = 200) -> Response:
+    return FileResponse(_STATIC / "index.html", status, headers={"cache-control": "no-cache"})
+
+
 def _pages(app: FastAPI) -> None:
     async def livez() -> Any:
         """The process answers; what Redis does is for `/api/v1/status`."""
         return {"alive": True}
 
     async def page() -> Any:
-        return FileResponse(_STATIC / "index.html", headers={"cache-control": "no-cache"})
+        return _index()
 
     async def chart() -> Any:
         return FileResponse(_plotly(), media_type="text/javascript", headers={"cache-control": "max-age=604800"})

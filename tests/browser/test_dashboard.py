@@ -51,6 +51,18 @@ async def test_an_alert_appears_without_reload(site: Site, browser: Browser) -> 
         assert not faults
 
 
+async def test_an_address_where_nothing_stands_says_so_and_leads_on(site: Site, browser: Browser) -> None:
+    async with signed_in(browser, site.web, VIEWER, "/") as (page, _):
+        answer = await page.goto(f"{site.web.address}/alert/what?x=1")
+        assert answer is not None
+        assert answer.status == 404
+        await expect(page.get_by_role("heading", name="There is no such page")).to_be_visible()
+        await page.get_by_role("link", name="All models").click()
+        await expect(page.get_by_role("heading", name="Models")).to_be_visible()
+        await page.goto(f"{site.web.address}/alerts/zzz")
+        await expect(page.get_by_text("'zzz' is not written as one is")).to_be_visible()
+
+
 async def test_what_records_say_is_text_and_never_markup(site: Site, browser: Browser) -> None:
     async with signed_in(browser, site.web, VIEWER, "/alerts") as (page, faults):
         hostile = "<img src=x onerror=\"document.title='caught'\"><script>document.title='caught'</script>"

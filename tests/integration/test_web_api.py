@@ -125,6 +125,8 @@ async def test_what_is_not_there_says_so(viewer: httpx.AsyncClient) -> None:
         assert answer.status_code == 404
         assert answer.json()["error"]["message"]
     assert (await viewer.get("/alerts", params={"cursor": "x"})).status_code == 400
+    odd = await viewer.get("/alerts/zzz")
+    assert (odd.status_code, odd.json()["error"]["message"]) == (422, "id: 'zzz' is not written as one is")
 
 
 async def test_nobody_comes_in_without_a_token_and_guessing_is_slowed_down(site: Site) -> None:

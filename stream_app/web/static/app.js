@@ -7,7 +7,7 @@ import { ago, ended, h, prose, replace, soon } from "./dom.js";
 import { patch } from "./patch.js";
 import { inAddress } from "./range.js";
 import { localZone, setZone, short, zone, zoneName } from "./time.js";
-import { dialog, problem, session, severityTag, skeleton, toast } from "./parts.js";
+import { dialog, empty, problem, session, severityTag, skeleton, toast } from "./parts.js";
 
 /** @type {[RegExp, string, string][]} addresses, the script of the view, its title */
 const ROUTES = [
@@ -46,7 +46,14 @@ async function show() {
   zoneOfAddress();
   bar();
   const path = location.pathname;
-  const [pattern, name, title] = ROUTES.find(([p]) => p.test(path)) ?? ROUTES[0];
+  const route = ROUTES.find(([p]) => p.test(path));
+  if (!route) {
+    document.title = "No such page · Plumbline";
+    const on = h("p", {}, "Nothing stands at this address. ", h("a", { href: "/" }, "All models"), ".");
+    replace(main, empty("There is no such page", on));
+    return;
+  }
+  const [pattern, name, title] = route;
   const part = pattern.exec(path)?.[1];
   document.title = `${part ? decodeURIComponent(part) : title} · Plumbline`;
   replace(main, skeleton());
