@@ -16,6 +16,10 @@ NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:plumbline")
 #: Latest time any record may carry, epoch ms: the year 2141. Nothing real is later, seconds read as milliseconds are
 #: far earlier, and a microsecond or nanosecond clock read as milliseconds is far beyond.
 MAX_MS: Final = 5_400_000_000_000
+#: Times before 1973 are no times of anything that was predicted: such a number may be of another unit.
+LEAST_MS: Final = 100_000_000_000
+#: What another unit would make later than 2000 may be of that unit.
+RECENT_MS: Final = 946_684_800_000
 _MAX_INT: Final = 2**63 - 1
 
 #: 1 to 128 characters A-Z a-z 0-9 . _ -, and neither `.` nor `..`, which are no names wherever names become paths or

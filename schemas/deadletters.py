@@ -82,6 +82,10 @@ REASONS: Final = {
 }
 
 
+#: Fields of inputs that hold a time.
+_TIMES: Final = frozenset({"predicted_at", "observed_at"})
+
+
 def explain(error: Exception) -> tuple[str, str]:
     """Reason and message for what an input decoder raised; the message names the field where there is one."""
     text = str(error)
@@ -92,7 +96,9 @@ def explain(error: Exception) -> tuple[str, str]:
     field = text.rpartition("$.")[2].rstrip("`")
     if "timezone component" in text:
         return INVALID_FIELD, f"{field} is a time without an offset: write it as ...Z or ...+01:00"
-    if "RFC3339" in text:
+    if field in _TIMES and ("`int` <=" in text or "`int` >=" in text):
+        return INVALID_FIELD, f"{field} is outside 1970 to 2141; integers are milliseconds since 1970"
+    if "RFC3339" in text or field in _TIMES:
         return INVALID_FIELD, f"{field} is neither RFC 3339, as 2026-03-02T02:00:00Z, nor an integer of milliseconds"
     return INVALID_FIELD, text
 

@@ -9,14 +9,17 @@ from tests.support.kafka_io import Prefix, until
 from tests.support.reference import Process
 
 
+def _bridge(prefix: Prefix, folder: Path, hook: Hook, name: str) -> Process:  # noqa: F811
+    env = {"PLUMBLINE_BRIDGE_WEBHOOK_URL": f"http://127.0.0.1:{hook.port}/"}
+    return Process(prefix, folder, f"bridge-{name}", ["bridge"], env=env)
+
+
 async def test_a_bridge_that_waits_lets_go_of_what_another_has_taken_over(
     prefix: Prefix,
     tmp_path: Path,
     hook: Hook,  # noqa: F811
 ) -> None:
-    env = {"PLUMBLINE_BRIDGE_WEBHOOK_URL": f"http://127.0.0.1:{hook.port}/"}
-    bridges = [Process(prefix, tmp_path, f"bridge-{name}", ["bridge"], env=env) for name in "ab"]
-    first, second = bridges
+    first, second = bridges = [_bridge(prefix, tmp_path, hook, name) for name in "ab"]
     try:
         first.start()
         await until(lambda: "delivering" in first.tail(), 60, "the first bridge")
@@ -48,8 +51,7 @@ async def test_a_first_start_that_is_killed_between_two_open_alerts_loses_neithe
     tmp_path: Path,
     hook: Hook,  # noqa: F811
 ) -> None:
-    env = {"PLUMBLINE_BRIDGE_WEBHOOK_URL": f"http://127.0.0.1:{hook.port}/"}
-    running = Process(prefix, tmp_path, "bridge", ["bridge"], env=env)
+    running = _bridge(prefix, tmp_path, hook, "a")
     await publish(prefix, *(alert(n, 1, "opened", model="fraud:t1") for n in range(3)))
     hook.most = 1
     try:

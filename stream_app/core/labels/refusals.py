@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-import msgspec
-
 from schemas import bounds
-from schemas.common import MAX_MS, rfc3339
+from schemas.common import LEAST_MS, MAX_MS, RECENT_MS, rfc3339
+from schemas.deadletters import explain
 from schemas.unreadable import Unreadable
 from stream_app.core.kit.effects import ConsumedRecord
 from stream_app.core.labels.config import LabelsConfig
 
 Refusal = tuple[str, str]
-
-#: How msgspec ends what it says of a field that holds a time.
-_OF_TIMES: Final = ("`$.predicted_at`", "`$.observed_at`")
-#: What milliseconds make a time before 1973, and seconds one of this century, may well be seconds.
-_LEAST_MS: Final = 100_000_000_000
-_RECENT_MS: Final = 946_684_800_000
 
 
 def undecoded(record: ConsumedRecord, error: Exception, limit: int) -> Refusal:
@@ -30,12 +21,7 @@ def undecoded(record: ConsumedRecord, error: Exception, limit: int) -> Refusal:
     size = bounds.content(record.key, record.value, record.headers)
     if size > limit:
         return "oversized", f"{size} bytes, the limit is {limit}"
-    if not isinstance(error, msgspec.ValidationError):
-        return "invalid_json", str(error)
-    said = str(error)
-    if said.endswith(_OF_TIMES):
-        said += ": times are RFC 3339 with an offset, or whole milliseconds since 1970"
-    return "invalid_field", said
+    return explain(error)
 
 
 def too_long(record: ConsumedRecord, key: bytes, limit: int) -> Refusal | None:
@@ -58,7 +44,7 @@ def out_of_time(field: str, at: int, tick_ms: int, config: LabelsConfig) -> Refu
     if at > tick_ms:
         return "future", f"{said} is more than {config.future_ms / 1000:g} s after the tick {tick}"
     said += f" is more than {config.max_age_days} d before the tick {tick}"
-    if at < _LEAST_MS and _RECENT_MS < at * 1000 <= MAX_MS:
+    if at < LEAST_MS and RECENT_MS < at * 1000 <= MAX_MS:
         said += f"; if {at} is in seconds ({_written(at * 1000)}), write milliseconds"
     return "too_old", said
 

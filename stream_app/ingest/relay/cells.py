@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from schemas.common import MAX_MS, flag, to_ms
+from schemas.common import LEAST_MS, MAX_MS, RECENT_MS, flag, to_ms
 from stream_app.ingest.relay.labels import Label, label_of
 from stream_app.ingest.relay.words import Fault, decoded, identifier, is_missing, shown
 
@@ -56,10 +56,6 @@ def epoch_ms(value: Any, unit: str) -> int:
         raise Fault(f"{shown(value)} is no number of {unit}") from error
 
 
-#: Times before 1973 are no times of anything that was predicted.
-_LEAST_MS: Final = 100_000_000_000
-#: What another unit would make later than 2000 may be of that unit.
-_RECENT_MS: Final = 946_684_800_000
 _UNIT_NAMES: Final = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 
 
@@ -68,9 +64,9 @@ def in_unit(value: Any, unit: str, how: str) -> int:
     unit makes it a time of this century, a :class:`Fault` names both. ``how`` says what to write, with ``{}`` for the
     unit."""
     found = epoch_ms(value, unit)
-    if not _LEAST_MS <= found <= MAX_MS:
+    if not LEAST_MS <= found <= MAX_MS:
         for other, name in _UNIT_NAMES.items():
-            if _RECENT_MS < epoch_ms(value, other) <= MAX_MS:
+            if RECENT_MS < epoch_ms(value, other) <= MAX_MS:
                 said = f"{shown(value)} would be {_day(found)} in {_UNIT_NAMES[unit]}"
                 raise Fault(f"{said}: if it is {name}, {how.format(other)}")
     return found
@@ -148,7 +144,7 @@ def _written_time(text: Any) -> datetime:
 
 def _milliseconds(value: Any) -> int:
     found = in_unit(value, "ms", "say --time-format {}")
-    if 0 < found < _LEAST_MS:
+    if 0 < found < LEAST_MS:
         raise Fault(f"{shown(value)} would be {_day(found)} in ms: say with --time-format how it is written, as %Y%m%d")
     return found
 
